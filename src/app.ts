@@ -1,0 +1,65 @@
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js'
+import Fastify, { type FastifyBaseLogger, LogController } from 'fastify'
+import type { Sql } from 'postgres'
+import type { Dispatcher } from './batches/dispatcher.ts'
+import { batchRoutes } from './batches/routes.ts'
+import type { Config } from './config.ts'
+import { exportRoutes } from './export/routes.ts'
+import { authentication } from './http/authentication.ts'
+import { compression } from './http/compression.ts'
+import { clientErrorAnswer, errorAnswers } from './http/error-answers.ts'
+import { healthRoutes } from './http/health.ts'
+import { methodAnswers } from './http/method-answers.ts'
+import { openapi } from './http/openapi.ts'
+import { requestLog } from './http/request-log.ts'
+import { validation } from './http/validation.ts'
+import { poolRoutes } from './pools/routes.ts'
+import { userRoutes } from './users/routes.ts'
+
+/** What the routes work with; made and closed by who calls. */
+export interface Services {
+  sql: Sql
+  orm: PostgresJsDatabase
+  dispatcher: Dispatcher
+  encryptionKey: Buffer
+  log: FastifyBaseLogger
+  /** Why the process takes no work at the moment; empty when it does. */
+  reasonsToRefuse: () => string[]
+}
+
+/** The service's HTTP side, every plugin and feature in the order in which requests pass them. It does not listen. */
+export async function buildApp(config: Config, services: Services) {
+  const { sql, orm, dispatcher, encryptionKey, log, reasonsToRefuse } = services
+  const app = Fastify({
+    loggerInstance: log,
+    logController: new LogController({ disableRequestLogging: true }),
+    bodyLimit: 1_048_576,
+    requestTimeout: 60_000,
+    keepAliveTimeout: 72_000,
+    routerOptions: { maxParamLength: 200 },
+    genReqId: () => crypto.randomUUID(),
+    return503OnClosing: false,
+    clientErrorHandler(error, socket) {
+      if (socket.writable) socket.end(clientErrorAnswer((error as NodeJS.ErrnoException).code))
+      else socket.destroy()
+    },
+  }).withTypeProvider<TypeBoxTypeProvider>()
+
+  await app.register(requestLog)
+  await app.register(errorAnswers)
+  await app.register(validation)
+  await app.register(authentication, { apiKeys: config.apiKeys })
+  await app.register(compression, { threshold: config.compressionThreshold })
+  await app.register(openapi)
+  await app.register(methodAnswers)
+
+  await app.register(healthRoutes, { sql, reasonsToRefuse })
+  await app.register(poolRoutes, { orm })
+  await app.register(batchRoutes, { config, sql, dispatcher, encryptionKey })
+  await app.register(userRoutes, { sql })
+  await app.register(exportRoutes, { config, sql })
+
+  app.refuseOtherMethods()
+  return app
+}

@@ -1,0 +1,31 @@
+import { Type } from 'typebox'
+import { BatchConfig } from './batch-config.ts'
+
+const orNull = <Schema extends Parameters<typeof Type.Union>[0][number]>(schema: Schema) =>
+  Type.Union([schema, Type.Null()])
+const time = Type.String({ description: 'RFC 3339, UTC' })
+
+/** A batch as it is answered everywhere. */
+export const BatchAnswer = Type.Object({
+  id: Type.String(),
+  label: orNull(Type.String()),
+  status: Type.Enum(['queued', 'running', 'completed', 'completed_with_failures', 'cancelled', 'failed']),
+  total_requested: Type.Integer(),
+  created_count: Type.Integer(),
+  failed_count: Type.Integer(),
+  progress: Type.Number({ description: 'From 0 to 1' }),
+  throughput_per_second: orNull(Type.Number()),
+  eta_seconds: orNull(Type.Number()),
+  created_at: time,
+  started_at: orNull(time),
+  finished_at: orNull(time),
+  expires_at: orNull(time),
+  config: BatchConfig,
+  profile: Type.Object({
+    duration_ms: orNull(Type.Number()),
+    peak_memory_bytes: orNull(Type.Number()),
+    chunks: Type.Integer(),
+    workers: Type.Integer(),
+  }),
+  state: Type.String({ description: 'The state of the filter batch_id=<this batch>' }),
+})

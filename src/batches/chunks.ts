@@ -1,0 +1,140 @@
+import type { Sql, TransactionSql } from 'postgres'
+import { isDatabaseUnavailable, sqlState } from '../database/connection.ts'
+import { hashArgon2id } from '../passwords/argon2id.ts'
+import { decrypt } from '../passwords/encryption.ts'
+
+/** `done`: a chunk's work is committed. `none`: no chunk was free. `retry`: it may work later. `failed`: it never will. */
+export type ChunkOutcome = { outcome: 'done' | 'none' } | { outcome: 'retry' | 'failed'; reason: string }
+
+interface Chunk {
+  kind: 'credentials' | 'users'
+  first_n: number
+  last_n: number
+  first_user_number: string
+  first_credential_id: string
+  username_pattern: string
+  email_suffix: string
+  role: string
+  custom_attributes: string
+  hash_count: number
+  password_ciphertext: Buffer
+}
+
+/** Serialisation failure, deadlock, lock or statement time-out: the same work may well succeed the next time. */
+const PASSING = /^(40001|40P01|55P03|57014|25P03)$/
+
+/**
+ * Takes one free chunk of the batch and does it, all in one transaction: so its effect happens exactly once, and a crash at
+ * any moment gives the chunk back. Runs in a worker thread.
+ */
+export async function workChunk(
+  sql: Sql,
+  poolId: number,
+  batchId: string,
+  encryptionKey: Buffer,
+): Promise<ChunkOutcome> {
+  try {
+    return await sql.begin(async (tx): Promise<ChunkOutcome> => {
+      const chunk = await takeChunk(tx, poolId, batchId)
+      if (!chunk) return { outcome: 'none' }
+      if (chunk.kind === 'credentials') {
+        const password = decrypt(encryptionKey, chunk.password_ciphertext, batchId)
+        await insertCredentials(tx, poolId, batchId, chunk, password)
+        await finishChunk(tx, poolId, batchId, chunk, 0)
+      } else {
+        const created = await insertUsers(tx, poolId, batchId, chunk)
+        if (created < chunk.last_n - chunk.first_n + 1) await recordFailures(tx, poolId, batchId, chunk)
+        await finishChunk(tx, poolId, batchId, chunk, created)
+      }
+      return { outcome: 'done' }
+    })
+  } catch (error) {
+    const state = sqlState(error)
+    const passing = isDatabaseUnavailable(error) || (state !== undefined && PASSING.test(state))
+    return { outcome: passing ? 'retry' : 'failed', reason: state ?? (error as Error).message }
+  }
+}
+
+/**
+ * Locks a free chunk until the transaction ends, credentials before users. The batch's row is locked against its deletion
+ * meanwhile: who deletes a batch waits for its chunks in work, and a chunk is not begun under a batch that was cancelled.
+ */
+async function takeChunk(tx: TransactionSql, poolId: number, batchId: string): Promise<Chunk | undefined> {
+  const [chunk] = await tx<Chunk[]>`
+    select c.kind, c.first_n, c.last_n, b.first_user_number, b.first_credential_id, b.username_pattern, b.email_suffix,
+      b.config->>'role' as role, b.config->>'custom_attributes' as custom_attributes, b.password_ciphertext,
+      case when b.config->'password_hash'->>'algorithm' = 'none' then 0
+        else (b.config->'password_hash'->>'distinct')::int end as hash_count
+    from chunks c join batches b on b.pool_id = c.pool_id and b.id = c.batch_id
+    where c.pool_id = ${poolId} and c.batch_id = ${batchId} and c.finished_at is null and b.status in ('queued', 'running')
+    order by c.kind, c.first_n limit 1
+    for share of b for update of c skip locked`
+  return chunk
+}
+
+/** The users n = first_n to last_n of the batch, as one relation `planned`. Names are filled in as `fillPattern` does. */
+function planned(tx: TransactionSql, batchId: string, chunk: Chunk) {
+  return tx`(
+    select n, (left(${batchId}::text, 28) || lpad(to_hex(n), 8, '0'))::uuid as id, username,
+      username || ${chunk.email_suffix} as email
+    from generate_series(${chunk.first_n}::int, ${chunk.last_n}::int) n
+    cross join lateral (
+      select replace(
+        replace(${chunk.username_pattern}, '{id}', (${chunk.first_user_number}::bigint + n - 1)::text), '{n}', n::text)
+    ) filled (username)
+  ) planned`
+}
+
+/** Inserts the chunk's users, all in one statement, but those whose name or address is taken. Gives how many it made. */
+async function insertUsers(tx: TransactionSql, poolId: number, batchId: string, chunk: Chunk): Promise<number> {
+  const [row] = await tx<{ count: number }[]>`
+    with inserted as (
+      insert into users
+        (pool_id, id, username, email, role, is_test_user, batch_id, created_by_bulk, custom_attributes, credential_id)
+      select ${poolId}, id, username, email, ${chunk.role}, true, ${batchId}, true, ${chunk.custom_attributes}::jsonb,
+        ${chunk.first_credential_id}::bigint + (n - 1) % nullif(${chunk.hash_count}::int, 0)
+      from ${planned(tx, batchId, chunk)}
+      on conflict do nothing
+      returning 1
+    )
+    select count(*)::int as count from inserted`
+  return row?.count ?? 0
+}
+
+/** Records which users of the chunk are not there, and what of theirs is taken. */
+async function recordFailures(tx: TransactionSql, poolId: number, batchId: string, chunk: Chunk): Promise<void> {
+  await tx`
+    insert into failures (pool_id, batch_id, n, username, email, code)
+    select ${poolId}, ${batchId}, planned.n, planned.username, planned.email,
+      case
+        when exists (select from users u where u.pool_id = ${poolId} and u.username = planned.username) then 'username_taken'
+        when exists (select from users u where u.pool_id = ${poolId} and u.email = planned.email) then 'email_taken'
+        else 'conflict' -- what was in the way is gone by now
+      end
+    from ${planned(tx, batchId, chunk)}
+    where not exists (select from users u where u.pool_id = ${poolId} and u.id = planned.id)`
+}
+
+/** Hashes the password once for each credential of the chunk; one chunk holds few, so that the transaction stays short. */
+async function insertCredentials(tx: TransactionSql, poolId: number, batchId: string, chunk: Chunk, password: string) {
+  for (let n = chunk.first_n; n <= chunk.last_n; n++) {
+    const id = String(BigInt(chunk.first_credential_id) + BigInt(n - 1))
+    await tx`
+      insert into credentials (pool_id, id, batch_id, password_hash)
+      values (${poolId}, ${id}, ${batchId}, ${hashArgon2id(password)})`
+  }
+}
+
+async function finishChunk(
+  tx: TransactionSql,
+  poolId: number,
+  batchId: string,
+  chunk: Chunk,
+  created: number,
+): Promise<void> {
+  const failed = chunk.kind === 'users' ? chunk.last_n - chunk.first_n + 1 - created : 0
+  await tx`
+    update chunks set created_count = ${created}, failed_count = ${failed}, finished_at = now(),
+      memory_bytes = ${process.memoryUsage.rss()}
+    where pool_id = ${poolId} and batch_id = ${batchId} and kind = ${chunk.kind} and first_n = ${chunk.first_n}`
+}

@@ -1,0 +1,73 @@
+import { randomBytes } from 'node:crypto'
+import { Problem } from '../errors.ts'
+
+/** How the users of a batch are named; settled when the batch is made, so that any worker makes the same. */
+export interface NamePlan {
+  /** With `{batch}` filled in; `{id}` and `{n}` are left to the statement that inserts. */
+  usernamePattern: string
+  /** What makes the email from the username: nothing, or `@domain`. */
+  emailSuffix: string
+}
+
+const PLACEHOLDERS = ['id', 'n', 'batch']
+const ADDRESS = /^[^\s@]+@[a-z0-9-]+(\.[a-z0-9-]+)*$/i
+const LONGEST_NAME = 254
+
+const invalidPattern = (message: string) =>
+  new Problem('pattern_invalid', message, {
+    errors: [{ path: 'body.config.username_pattern', code: 'pattern_invalid', message }],
+  })
+
+/** Fills the placeholders in, as the inserting statement does in SQL. */
+export const fillPattern = (pattern: string, number: number, n: number) =>
+  pattern.replaceAll('{id}', String(number)).replaceAll('{n}', String(n))
+
+/**
+ * Settles the names of a batch's `count` users, `{id}` running from `firstNumber`. Throws `pattern_invalid` where the
+ * pattern names an unknown placeholder, could not tell two users apart, or would make a name that is too long; and
+ * `domain_not_reserved` where the addresses would be of a domain outside `reservedDomains` and those below them.
+ */
+export function planNames(
+  request: { pattern: string; emailDomain: string; count: number },
+  batch: { shortId: string; firstNumber: number },
+  reservedDomains: string[],
+): NamePlan {
+  const { pattern, emailDomain, count } = request
+  for (const [, name = ''] of pattern.matchAll(/\{([^{}]*)\}/g)) {
+    if (!PLACEHOLDERS.includes(name)) throw invalidPattern(`knows {id}, {n} and {batch}, but not {${name}}`)
+  }
+  if (count > 1 && !pattern.includes('{id}') && !pattern.includes('{n}')) {
+    throw invalidPattern('needs {id} or {n}, or all users would have one name')
+  }
+  const usernamePattern = pattern.replaceAll('{batch}', batch.shortId)
+  const longest = fillPattern(usernamePattern, batch.firstNumber + count - 1, count)
+  const emailSuffix = ADDRESS.test(longest) ? '' : `@${emailDomain}`
+  const email = longest + emailSuffix
+  if ([...email].length > LONGEST_NAME) {
+    throw invalidPattern(`makes an address of ${[...email].length} characters; the longest is ${LONGEST_NAME}`)
+  }
+  if (!ADDRESS.test(email)) throw invalidPattern('makes usernames that cannot stand before an @')
+  const domain = email.slice(email.lastIndexOf('@') + 1).toLowerCase()
+  if (!reservedDomains.some((reserved) => domain === reserved || domain.endsWith(`.${reserved}`))) {
+    throw new Problem(
+      'domain_not_reserved',
+      `${domain} could belong to somebody. Use one of ${reservedDomains.join(', ')}, or a domain below them.`,
+    )
+  }
+  return { usernamePattern, emailSuffix }
+}
+
+/**
+ * A new batch's id and those of its users: UUIDv7 (RFC 9562) of the present millisecond and 40 random bits, whose last 32
+ * bits count: 0 is the batch, n is its user n. So ids follow the order of creation, and inserts go to one end of the index.
+ */
+export function makeIds(
+  now = Date.now(),
+  random = randomBytes(5),
+): { batchId: string; userIdPrefix: string; shortId: string } {
+  const time = now.toString(16).padStart(12, '0')
+  const shortId = random.toString('hex')
+  const [a, b, c] = [shortId.slice(0, 3), shortId.slice(3, 6), shortId.slice(6)]
+  const userIdPrefix = `${time.slice(0, 8)}-${time.slice(8)}-7${a}-8${b}-${c}`
+  return { batchId: `${userIdPrefix}00000000`, userIdPrefix, shortId }
+}

@@ -1,0 +1,149 @@
+import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
+import type { Sql } from 'postgres'
+import { Type } from 'typebox'
+import type { Config } from '../config.ts'
+import { decodeCursor, encodeCursor, nextLink, pageMembers } from '../http/page.ts'
+import { Uuid } from '../http/uuid.ts'
+import { generatePassword } from '../passwords/generate.ts'
+import { poolMember, poolName } from '../pools/pool-parameter.ts'
+import { findPoolId } from '../pools/pools.ts'
+import { batchConfigBody, completeConfig } from './batch-config.ts'
+import { BatchAnswer } from './batch-schema.ts'
+import { createBatch, deleteBatch, listBatches, readBatch } from './batches.ts'
+import type { Dispatcher } from './dispatcher.ts'
+import { preferredWait } from './prefer.ts'
+
+interface BatchRoutesOptions {
+  config: Config
+  sql: Sql
+  dispatcher: Dispatcher
+  encryptionKey: Buffer
+}
+
+const BatchPath = Type.Object({ id: Uuid })
+const PoolQuery = Type.Object(poolMember, { additionalProperties: false })
+const ID = /^[0-9a-f-]{36}$/
+
+/** Bulk creation: accepted as a batch, made chunk by chunk by the worker threads, read and deleted as a whole. */
+export const batchRoutes: FastifyPluginCallbackTypebox<BatchRoutesOptions> = (app, options, done) => {
+  const { config, sql, dispatcher, encryptionKey } = options
+  const { reservedDomains, maxBatchUsers } = config
+  const read = { scope: 'users:read' } as const
+  const write = { scope: 'users:write' } as const
+  const tags = ['batches']
+
+  app.post(
+    '/v1/batches',
+    {
+      config: write,
+      schema: {
+        tags,
+        summary: 'Make users in bulk',
+        description: 'Answers 202 at once, or 201 where `Prefer: wait=N` (seconds, at most 60) sees the batch end.',
+        querystring: PoolQuery,
+        body: Type.Object(
+          {
+            ...poolMember,
+            count: Type.Integer({ minimum: 1, maximum: maxBatchUsers }),
+            label: Type.Optional(Type.String({ maxLength: 200 })),
+            config: Type.Optional(batchConfigBody(config)),
+          },
+          { additionalProperties: false },
+        ),
+        response: { 201: BatchAnswer, 202: BatchAnswer },
+      },
+    },
+    async (request, reply) => {
+      const { count, label = null, config: given = {} } = request.body
+      const poolId = await findPoolId(sql, poolName(request.query, request.body))
+      const { settings, password = generatePassword() } = completeConfig(given, count, config)
+      const id = await createBatch(
+        sql,
+        { poolId, count, label, settings, password },
+        { reservedDomains, encryptionKey },
+      )
+      dispatcher.wake()
+
+      const deadline = Date.now() + preferredWait(request.headers.prefer) * 1000
+      let batch = await readBatch(sql, poolId, id)
+      while (
+        batch.finished_at === null &&
+        Date.now() < deadline &&
+        !request.socket.destroyed &&
+        !dispatcher.draining()
+      ) {
+        // The dispatcher of another replica may do the work unheard, so at least four looks a second.
+        await dispatcher.nextProgress(Math.min(250, deadline - Date.now()))
+        batch = await readBatch(sql, poolId, id)
+      }
+      const ended = batch.finished_at !== null && preferredWait(request.headers.prefer) > 0
+      return reply
+        .code(ended ? 201 : 202)
+        .header('location', `/v1/batches/${id}`)
+        .send(batch)
+    },
+  )
+
+  app.get(
+    '/v1/batches',
+    {
+      config: read,
+      schema: {
+        tags,
+        summary: 'List batches, the newest first',
+        querystring: Type.Object({ ...poolMember, ...pageMembers }, { additionalProperties: false }),
+        response: {
+          200: Type.Object({ items: Type.Array(BatchAnswer), next_cursor: Type.Union([Type.String(), Type.Null()]) }),
+        },
+      },
+    },
+    async (request, reply) => {
+      const { limit = 100, cursor } = request.query
+      const poolId = await findPoolId(sql, poolName(request.query))
+      const listing = `batches ${poolId}`
+      const items = await listBatches(sql, poolId, decodeCursor(listing, cursor, ID), limit + 1)
+      const last = items.length > limit ? items[limit - 1] : undefined
+      const nextCursor = last ? encodeCursor(listing, last.id) : null
+      if (nextCursor) reply.header('link', nextLink(request.url, nextCursor))
+      return { items: items.slice(0, limit), next_cursor: nextCursor }
+    },
+  )
+
+  app.get(
+    '/v1/batches/:id',
+    {
+      config: read,
+      schema: {
+        tags,
+        summary: 'Read a batch',
+        params: BatchPath,
+        querystring: PoolQuery,
+        response: { 200: BatchAnswer },
+      },
+    },
+    async (request) => readBatch(sql, await findPoolId(sql, poolName(request.query)), request.params.id),
+  )
+
+  app.delete(
+    '/v1/batches/:id',
+    {
+      config: write,
+      schema: {
+        tags,
+        summary: 'Delete the test users of a batch',
+        params: BatchPath,
+        querystring: PoolQuery,
+        response: {
+          200: Type.Object({ id: Type.String(), deleted_count: Type.Integer(), protected_count: Type.Integer() }),
+        },
+      },
+    },
+    async (request) => {
+      const poolId = await findPoolId(sql, poolName(request.query))
+      const counts = await deleteBatch(sql, poolId, request.params.id)
+      return { id: request.params.id, deleted_count: counts.deleted, protected_count: counts.protected }
+    },
+  )
+
+  done()
+}

@@ -1,0 +1,26 @@
+import { fileURLToPath } from 'node:url'
+import { drizzle } from 'drizzle-orm/postgres-js'
+import { migrate as applyMigrations } from 'drizzle-orm/postgres-js/migrator'
+import { connect } from './connection.ts'
+
+const MIGRATIONS = fileURLToPath(new URL('../../migrations', import.meta.url))
+
+/** Any constant serves, as long as every version of the service takes the same. */
+const MIGRATION_LOCK = 0x7573_7379
+
+/**
+ * Brings `schema` (made if missing) of the database at `url` to the version of this program, in one transaction. Services
+ * that start at once wait for each other on an advisory lock, at most two minutes; the later ones find nothing to do.
+ * Throws the database's error where it cannot.
+ */
+export async function migrate(url: string, schema: string): Promise<void> {
+  const sql = connect({ url, schema, connections: 1, name: 'usersync migrate' })
+  try {
+    await sql`set lock_timeout = '2min'`
+    await sql`select pg_advisory_lock(${MIGRATION_LOCK})`
+    await sql`create schema if not exists ${sql(schema)}`
+    await applyMigrations(drizzle(sql), { migrationsFolder: MIGRATIONS, migrationsSchema: schema })
+  } finally {
+    await sql.end({ timeout: 5 })
+  }
+}

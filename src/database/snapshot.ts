@@ -1,0 +1,35 @@
+import type { ReservedSql, Sql } from 'postgres'
+
+/** One unchanging view of the database, on a connection of its own. `close` must be called, and may be called twice. */
+export interface Snapshot {
+  sql: ReservedSql
+  close(): Promise<void>
+}
+
+/**
+ * Opens a REPEATABLE READ READ ONLY transaction: all that is read through it is of one moment. Plans are made for the
+ * values at hand: with a generic plan, one that fits no base, a delta of a hundred rows may scan the whole table.
+ */
+export async function openSnapshot(sql: Sql): Promise<Snapshot> {
+  const connection = await sql.reserve()
+  let open = true
+  const close = async () => {
+    if (!open) return
+    open = false
+    try {
+      await connection`rollback`
+    } catch {
+      // The connection is gone, and the transaction with it; the driver opens another when one is wanted.
+    } finally {
+      connection.release()
+    }
+  }
+  try {
+    await connection`begin isolation level repeatable read read only`
+    await connection`set local plan_cache_mode = force_custom_plan`
+    return { sql: connection, close }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}

@@ -1,0 +1,217 @@
+import { sql } from 'drizzle-orm'
+import {
+  bigint,
+  boolean,
+  check,
+  customType,
+  index,
+  integer,
+  jsonb,
+  pgTable,
+  primaryKey,
+  text,
+  timestamp,
+  unique,
+  uniqueIndex,
+  uuid,
+} from 'drizzle-orm/pg-core'
+import type { BatchConfig } from '../batches/batch-config.ts'
+
+/**
+ * The tables that queries know. What drizzle-kit cannot write, or writes with the schema `public` in it, stands in the
+ * hand-written migrations: sequences, foreign keys, functions, triggers, and the unlogged table `part_changes`.
+ * `pool_id` stands first in every key, so that the tables can be distributed by pool.
+ */
+
+/** Compared byte by byte, so that order and uniqueness are the same on every server, whatever its locale. */
+const bytewiseText = customType<{ data: string }>({ dataType: () => 'text collate "C"' })
+const bytes = customType<{ data: Buffer }>({ dataType: () => 'bytea' })
+const time = (name: string) => timestamp(name, { withTimezone: true, mode: 'string' })
+const bigNumber = (name: string) => bigint(name, { mode: 'number' })
+
+/** Stands for "any batch" in the key of a scope, where a null could not be part of the primary key. */
+export const ANY_BATCH = '00000000-0000-0000-0000-000000000000'
+
+export const pools = pgTable('pools', {
+  id: integer('id').primaryKey().generatedByDefaultAsIdentity({ startWith: 2 }),
+  name: bytewiseText('name').notNull().unique(),
+  nextUserNumber: bigNumber('next_user_number').notNull().default(1),
+  nextCredentialId: bigNumber('next_credential_id').notNull().default(1),
+  createdAt: time('created_at').notNull().defaultNow(),
+})
+
+/** Plain SQL may write this table; what a writer leaves out fills itself, and the two stamps always do. */
+export const users = pgTable(
+  'users',
+  {
+    poolId: integer('pool_id').notNull().default(1),
+    id: uuid('id').notNull().default(sql`uuid_v7()`),
+    username: bytewiseText('username').notNull(),
+    email: bytewiseText('email').notNull(),
+    role: text('role').notNull().default('user'),
+    isTestUser: boolean('is_test_user').notNull().default(true),
+    batchId: uuid('batch_id'),
+    createdByBulk: boolean('created_by_bulk').notNull().default(false),
+    customAttributes: jsonb('custom_attributes').$type<Record<string, unknown>>().notNull().default({}),
+    createdAt: time('created_at').notNull().defaultNow(),
+    updatedAt: time('updated_at').notNull().defaultNow(),
+    credentialId: bigNumber('credential_id'),
+    /** The transaction that wrote the row last. */
+    commitId: bigNumber('commit_id').notNull().default(sql`currval('commit_ids')`),
+    /** The transaction since which the row has its present id and part (batch, is_test_user, created_by_bulk). */
+    enteredCommitId: bigNumber('entered_commit_id').notNull().default(sql`currval('commit_ids')`),
+  },
+  (t) => [
+    primaryKey({ columns: [t.poolId, t.id] }), // full export and listing, page by page
+    uniqueIndex('users_username').on(t.poolId, t.username),
+    uniqueIndex('users_email').on(t.poolId, t.email),
+    index('users_commit').on(t.poolId, t.commitId), // delta: the rows of the commits since the base
+    index('users_batch').on(t.poolId, t.batchId, t.id), // export, listing and deletion of one batch
+    check('users_username_length', sql`char_length(username) between 1 and 254`),
+    check('users_email_length', sql`char_length(email) between 1 and 254`),
+    check('users_role_length', sql`char_length(role) between 1 and 64`),
+    check('users_custom_attributes_object', sql`jsonb_typeof(custom_attributes) = 'object'`),
+    check(
+      'users_times_have_four_digit_years',
+      sql`created_at >= '0001-01-01 00:00:00+00' and created_at < '10000-01-01 00:00:00+00' and updated_at >= '0001-01-01 00:00:00+00' and updated_at < '10000-01-01 00:00:00+00'`,
+    ),
+  ],
+)
+
+/** What a filter selects names its scope; the two flags say that only test users, only bulk-created users count. */
+const scopeKey = {
+  poolId: integer('pool_id').notNull(),
+  batchId: uuid('batch_id').notNull(),
+  testUsersOnly: boolean('test_users_only').notNull(),
+  bulkUsersOnly: boolean('bulk_users_only').notNull(),
+}
+
+/** The present version and digest of each scope. A word holds 64 unsigned bits in a signed column. */
+export const scopes = pgTable(
+  'scopes',
+  {
+    ...scopeKey,
+    version: bigNumber('version').notNull(),
+    userCount: bigNumber('user_count').notNull(),
+    word0: bigint('word_0', { mode: 'bigint' }).notNull(),
+    word1: bigint('word_1', { mode: 'bigint' }).notNull(),
+    word2: bigint('word_2', { mode: 'bigint' }).notNull(),
+    word3: bigint('word_3', { mode: 'bigint' }).notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.poolId, t.batchId, t.testUsersOnly, t.bulkUsersOnly] })],
+)
+
+/** The history of each scope: which commit made which version, and the state it then had. */
+export const states = pgTable(
+  'states',
+  {
+    ...scopeKey,
+    version: bigNumber('version').notNull(),
+    commitId: bigNumber('commit_id').notNull(),
+    state: bytewiseText('state').notNull(),
+    recordedAt: time('recorded_at').notNull().defaultNow(),
+  },
+  (t) => [
+    primaryKey({ columns: [t.poolId, t.batchId, t.testUsersOnly, t.bulkUsersOnly, t.version] }), // commits since a base
+    unique('states_commit').on(t.poolId, t.batchId, t.testUsersOnly, t.bulkUsersOnly, t.commitId),
+    index('states_state').on(t.poolId, t.batchId, t.testUsersOnly, t.bulkUsersOnly, t.state, t.version), // base look-up
+  ],
+)
+
+/** A user's stay in a part that has ended: by deletion, or by a move to another part. */
+export const tombstones = pgTable(
+  'tombstones',
+  {
+    poolId: integer('pool_id').notNull(),
+    leftCommitId: bigNumber('left_commit_id').notNull(),
+    userId: uuid('user_id').notNull(),
+    batchId: uuid('batch_id'),
+    isTestUser: boolean('is_test_user').notNull(),
+    createdByBulk: boolean('created_by_bulk').notNull(),
+    enteredCommitId: bigNumber('entered_commit_id').notNull(),
+  },
+  (t) => [
+    primaryKey({ columns: [t.poolId, t.leftCommitId, t.userId] }), // deletions of the commits since the base
+    index('tombstones_user').on(t.poolId, t.userId), // whether a user who is here now was in the base
+  ],
+)
+
+export const batches = pgTable(
+  'batches',
+  {
+    poolId: integer('pool_id').notNull(),
+    id: uuid('id').notNull(),
+    label: text('label'),
+    status: text('status').notNull().default('queued'),
+    totalRequested: integer('total_requested').notNull(),
+    /** The `{id}` of the batch's first user. */
+    firstUserNumber: bigNumber('first_user_number').notNull(),
+    /** The credential of the batch's first password. */
+    firstCredentialId: bigNumber('first_credential_id').notNull(),
+    /** The username of every user, but for `{id}` and `{n}`. */
+    usernamePattern: text('username_pattern').notNull(),
+    /** What follows the username in the email: nothing, or `@domain`. */
+    emailSuffix: text('email_suffix').notNull(),
+    /** What the batch was asked for, without the password. */
+    config: jsonb('config').$type<BatchConfig>().notNull(),
+    /** The shared password, encrypted. */
+    passwordCiphertext: bytes('password_ciphertext'),
+    createdAt: time('created_at').notNull().defaultNow(),
+    startedAt: time('started_at'),
+    finishedAt: time('finished_at'),
+  },
+  (t) => [
+    primaryKey({ columns: [t.poolId, t.id] }),
+    index('batches_unfinished').on(t.poolId, t.id).where(sql`status in ('queued', 'running')`), // what dispatchers look for
+    check(
+      'batches_status',
+      sql`status in ('queued', 'running', 'completed', 'completed_with_failures', 'cancelled', 'failed')`,
+    ),
+  ],
+)
+
+/** One transaction's share of a batch: its users, or its distinct password hashes, `first_n` to `last_n`. */
+export const chunks = pgTable(
+  'chunks',
+  {
+    poolId: integer('pool_id').notNull(),
+    batchId: uuid('batch_id').notNull(),
+    kind: text('kind').notNull(),
+    firstN: integer('first_n').notNull(),
+    lastN: integer('last_n').notNull(),
+    createdCount: integer('created_count').notNull().default(0),
+    failedCount: integer('failed_count').notNull().default(0),
+    memoryBytes: bigNumber('memory_bytes').notNull().default(0),
+    finishedAt: time('finished_at'),
+  },
+  (t) => [
+    primaryKey({ columns: [t.poolId, t.batchId, t.kind, t.firstN] }),
+    index('chunks_unfinished').on(t.poolId, t.batchId, t.kind, t.firstN).where(sql`finished_at is null`), // taking the next
+    check('chunks_kind', sql`kind in ('credentials', 'users')`),
+  ],
+)
+
+/** The users of a batch's range that could not be made. */
+export const failures = pgTable(
+  'failures',
+  {
+    poolId: integer('pool_id').notNull(),
+    batchId: uuid('batch_id').notNull(),
+    n: integer('n').notNull(),
+    username: text('username').notNull(),
+    email: text('email').notNull(),
+    code: text('code').notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.poolId, t.batchId, t.n] })],
+)
+
+export const credentials = pgTable(
+  'credentials',
+  {
+    poolId: integer('pool_id').notNull(),
+    id: bigNumber('id').notNull(),
+    batchId: uuid('batch_id').notNull(),
+    passwordHash: text('password_hash').notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.poolId, t.id] })],
+)

@@ -1,0 +1,60 @@
+/**
+ * Everything a client can meet that is not a success. The codes are part of the interface: a code is never renamed, and
+ * never used for another meaning.
+ */
+export const ERRORS = {
+  invalid_json: { status: 400, title: 'The body is not valid JSON' },
+  invalid_request: { status: 400, title: 'The request has members that are missing, unknown or wrong' },
+  base_invalid: { status: 400, title: 'The base is not of the form of a state' },
+  cursor_invalid: { status: 400, title: 'The cursor is not one that this listing gave' },
+  pattern_invalid: { status: 400, title: 'The username pattern cannot make these users' },
+  unauthorized: { status: 401, title: 'A valid key is needed' },
+  forbidden: { status: 403, title: 'The key lacks the scope' },
+  user_protected: { status: 403, title: 'The user is not a test user and is never changed here' },
+  route_not_found: { status: 404, title: 'There is nothing at this address' },
+  pool_not_found: { status: 404, title: 'There is no such pool' },
+  batch_not_found: { status: 404, title: 'There is no such batch in this pool' },
+  user_not_found: { status: 404, title: 'There is no such user in this pool' },
+  method_not_allowed: { status: 405, title: 'This address does not take this method' },
+  not_acceptable: { status: 406, title: 'None of the accepted forms can be made' },
+  request_timeout: { status: 408, title: 'The request took too long to arrive' },
+  pool_exists: { status: 409, title: 'There is a pool of this name' },
+  pool_in_use: { status: 409, title: 'The pool holds users that are protected, or unfinished batches' },
+  user_exists: { status: 409, title: 'Another user of the pool has this username or email' },
+  body_too_large: { status: 413, title: 'The body is too large' },
+  media_type_unsupported: { status: 415, title: 'The body is of a media type that is not taken here' },
+  domain_not_reserved: { status: 422, title: 'Test users may only have addresses of reserved domains' },
+  headers_too_large: { status: 431, title: 'The headers are too large' },
+  internal_error: { status: 500, title: 'The service met a fault of its own' },
+  database_unavailable: { status: 503, title: 'The database cannot be reached at the moment' },
+  overloaded: { status: 503, title: 'The service has as much work as it takes at once' },
+  shutting_down: { status: 503, title: 'The service is stopping' },
+} as const
+
+export type ErrorCode = keyof typeof ERRORS
+
+/** A fault of one member of the request: where, a stable code, and what is expected there. */
+export interface MemberFault {
+  path: string
+  code: string
+  message: string
+}
+
+/** An answer of the catalogue, thrown. `detail` goes to the client: it says what to do and carries no secret. */
+export class Problem extends Error {
+  override name = 'Problem'
+  readonly code: ErrorCode
+  readonly errors: MemberFault[] | undefined
+  readonly headers: Record<string, string>
+
+  constructor(
+    code: ErrorCode,
+    detail: string,
+    options: { errors?: MemberFault[]; headers?: Record<string, string>; cause?: unknown } = {},
+  ) {
+    super(detail, { cause: options.cause })
+    this.code = code
+    this.errors = options.errors
+    this.headers = options.headers ?? {}
+  }
+}

@@ -1,0 +1,84 @@
+import type { Fragment, PendingQuery, Sql } from 'postgres'
+import { type Filter, isScope, selects, userLine } from '../users/filter.ts'
+
+/** Rows that the cursor of a delta fetches at once. */
+const ROWS_A_FETCH = 2_000
+
+/** What separates a base from the present, of one filter, each user at most once. Reads one snapshot. */
+export interface Delta {
+  counts(): Promise<{ added: number; updated: number; deleted: number }>
+  /** Ids of users who were in the base and are not in the present state. */
+  deletedIds(): AsyncGenerator<string[], void, void>
+  /** Lines of users who are in the present state and were not in the base. */
+  addedLines(): AsyncGenerator<string[], void, void>
+  /** Lines of users who were in the base and are in the present state, and may differ. */
+  updatedLines(): AsyncGenerator<string[], void, void>
+}
+
+/**
+ * The delta of a filter from the version of a base on. Its SQL rests on three facts that the triggers of the state capture
+ * keep (migrations/0002):
+ *
+ * - a user's row carries the commit that wrote it last, and the commit since which it has been in its part of the pool;
+ * - a tombstone is a stay in a part that has ended, with the commits that began and ended it;
+ * - a commit that touched the scope after the base is among the scope's states with a later version.
+ *
+ * So a user was in the base if a stay that began before the base lasts still, or ended after it. Only what the later
+ * commits touched is read, commit by commit through the indexes by commit id: the cost is what changed, not what exists.
+ */
+export function readDelta(sql: Sql, filter: Filter, baseVersion: string): Delta {
+  const isLater = (commitId: Fragment) => sql`exists (
+    select from states e where ${isScope(sql, filter, 'e')} and e.commit_id = ${commitId} and e.version > ${baseVersion})`
+
+  // `lateral … offset 0` holds the planner to the index by commit, whatever it expects of the number of commits.
+  const changedUsers = sql`
+    states e cross join lateral (
+      select * from users u where ${selects(sql, filter, 'u')} and u.commit_id = e.commit_id offset 0
+    ) u`
+  const endedStays = sql`
+    states e cross join lateral (
+      select * from tombstones t where ${selects(sql, filter, 't')} and t.left_commit_id = e.commit_id offset 0
+    ) t`
+  const sinceBase = sql`${isScope(sql, filter, 'e')} and e.version > ${baseVersion}`
+
+  const wasInBase = sql`(
+    not ${isLater(sql`u.entered_commit_id`)}
+    or exists (
+      select from tombstones t where ${selects(sql, filter, 't')} and t.user_id = u.id
+        and ${isLater(sql`t.left_commit_id`)} and not ${isLater(sql`t.entered_commit_id`)}
+    )
+  )`
+  const isGone = sql`
+    not ${isLater(sql`t.entered_commit_id`)}
+    and not exists (select from users u where ${selects(sql, filter, 'u')} and u.id = t.user_id)`
+
+  const lines = (condition: Fragment) =>
+    fetched(
+      sql<{ text: string }[]>`select ${userLine(sql)} as text from ${changedUsers} where ${sinceBase} and ${condition}
+        order by e.version`,
+    )
+
+  return {
+    async counts() {
+      const [row] = await sql<{ added: number; updated: number; deleted: number }[]>`
+        select c.added, c.updated, d.deleted
+        from (
+          select count(*) filter (where not w.was_in_base)::float8 as added, count(*) filter (where w.was_in_base)::float8 as updated
+          from (select ${wasInBase} as was_in_base from ${changedUsers} where ${sinceBase}) w
+        ) c,
+        (select count(*)::float8 as deleted from ${endedStays} where ${sinceBase} and ${isGone}) d`
+      return row ?? { added: 0, updated: 0, deleted: 0 }
+    },
+    deletedIds: () =>
+      fetched(sql<{ text: string }[]>`select t.user_id as text from ${endedStays} where ${sinceBase} and ${isGone}`),
+    addedLines: () => lines(sql`not ${wasInBase}`),
+    updatedLines: () => lines(wasInBase),
+  }
+}
+
+/** The rows of a query through a cursor, so that only one fetch of them is in memory. */
+async function* fetched(query: PendingQuery<{ text: string }[]>): AsyncGenerator<string[], void, void> {
+  for await (const rows of query.cursor(ROWS_A_FETCH)) {
+    if (rows.length > 0) yield rows.map(({ text }) => text)
+  }
+}

@@ -1,0 +1,55 @@
+import type { Answer } from './answer.ts'
+
+/** What the JSON form tells besides the answer. */
+export interface JsonContext {
+  /** The filter as the client named it. */
+  filters: Record<string, unknown>
+  exportTimestamp: string
+}
+
+/** JSON: one object; `users` for a full answer, `added`, `updated`, `deleted` for the others (api.md). */
+export async function* writeJson(
+  answer: Answer,
+  { filters, exportTimestamp }: JsonContext,
+): AsyncGenerator<string, void, void> {
+  const { kind, reason, base, state, totalCount, counts, content } = answer
+  const head = {
+    kind,
+    reason,
+    base,
+    state,
+    total_count: totalCount,
+    counts,
+    filters,
+    export_timestamp: exportTimestamp,
+    source_system: 'usersync',
+  }
+  yield JSON.stringify(head).slice(0, -1)
+  if (content.kind === 'full') {
+    yield* jsonArray('users', content.pages(','))
+  } else if (content.kind === 'delta') {
+    yield* jsonArray('added', joined(content.delta.addedLines()))
+    yield* jsonArray('updated', joined(content.delta.updatedLines()))
+    yield* jsonArray(
+      'deleted',
+      joined(content.delta.deletedIds(), (id) => `"${id}"`),
+    )
+  } else {
+    yield ',"added":[],"updated":[],"deleted":[]'
+  }
+  yield '}\n'
+}
+
+async function* joined(parts: AsyncGenerator<string[], void, void>, write = (text: string) => text) {
+  for await (const part of parts) yield part.map(write).join(',')
+}
+
+async function* jsonArray(member: string, parts: AsyncGenerator<string, void, void>) {
+  let separator = ''
+  yield `,"${member}":[`
+  for await (const part of parts) {
+    yield separator + part
+    separator = ','
+  }
+  yield ']'
+}

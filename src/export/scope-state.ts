@@ -1,0 +1,55 @@
+import type { Sql } from 'postgres'
+import { ANY_BATCH } from '../database/tables.ts'
+import { Problem } from '../errors.ts'
+import { type Filter, isScope } from '../users/filter.ts'
+import { EMPTY_STATE, type State } from './state.ts'
+
+/** What a scope holds at one moment. */
+export interface ScopeState {
+  state: State
+  userCount: number
+  /** Of the last commit that touched the scope; 0: none has. Text, since it may pass 2^53. */
+  version: string
+}
+
+interface ScopeRow {
+  pool_id: number
+  state: State | null
+  user_count: number
+  version: string
+}
+
+/** The pool's id and the present state of its filter, in one look-up that reads no user. Throws `pool_not_found`. */
+export async function lookUpScope(
+  sql: Sql,
+  pool: string,
+  filter: Omit<Filter, 'poolId'>,
+): Promise<ScopeState & { poolId: number }> {
+  const [row] = await sql<ScopeRow[]>`
+    select p.id as pool_id, coalesce(s.user_count, 0)::float8 as user_count, coalesce(s.version, 0) as version,
+      state_name(s.word_0, s.word_1, s.word_2, s.word_3) as state
+    from pools p
+    left join scopes s on s.pool_id = p.id and s.batch_id = ${filter.batchId ?? ANY_BATCH}
+      and s.test_users_only = ${filter.testUsersOnly} and s.bulk_users_only = ${filter.bulkUsersOnly}
+    where p.name = ${pool}`
+  if (!row) throw new Problem('pool_not_found', `There is no pool ${pool}. POST /v1/pools makes one.`)
+  return { poolId: row.pool_id, state: row.state ?? EMPTY_STATE, userCount: row.user_count, version: row.version }
+}
+
+/**
+ * The version at which the scope last had this state, undefined where it never had. A state may recur, and means the same
+ * each time; from the latest version the way to the present is the shortest. Version 0 is before the first commit.
+ */
+export async function findBaseVersion(sql: Sql, filter: Filter, base: State): Promise<string | undefined> {
+  const [row] = await sql<{ version: string | null }[]>`
+    select max(e.version) as version from states e where ${isScope(sql, filter, 'e')} and e.state = ${base}`
+  return row?.version ?? (base === EMPTY_STATE ? '0' : undefined)
+}
+
+/** When the oldest state that the scope can still give a delta from was recorded; null where there is none. */
+export async function oldestBaseAt(sql: Sql, filter: Filter): Promise<string | null> {
+  const [row] = await sql<{ at: string }[]>`
+    select to_char(e.recorded_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as at
+    from states e where ${isScope(sql, filter, 'e')} order by e.version limit 1`
+  return row?.at ?? null
+}

@@ -1,0 +1,14 @@
+/** Names the exact content of what a filter selects (api.md, "States and differential export"). */
+export type State = string
+
+const FORM = /^u1-[0-9a-f]{64}$/
+
+/** The state of no users at all. */
+export const EMPTY_STATE: State = `u1-${'0'.repeat(64)}`
+
+export const isState = (text: string): text is State => FORM.test(text)
+
+/** The states that an `If-None-Match` lists (RFC 9110 section 13.1.2); what is not of a state's form is passed over. */
+export function statesIn(ifNoneMatch: string | undefined): State[] {
+  return [...(ifNoneMatch ?? '').matchAll(/(?:W\/)?"([^"]*)"/g)].map(([, tag = '']) => tag).filter(isState)
+}

@@ -1,0 +1,127 @@
+import { STATUS_CODES } from 'node:http'
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import plugin from 'fastify-plugin'
+import { isDatabaseUnavailable, sqlState } from '../database/connection.ts'
+import { ERRORS, type ErrorCode, type MemberFault, Problem } from '../errors.ts'
+
+/** Turns whatever a route throws into an answer of the catalogue (RFC 9457). What is not known there is a 500, and logged. */
+export const errorAnswers = plugin(
+  (app: FastifyInstance, _options, done) => {
+    app.setErrorHandler((error: FastifyError, request, reply) => {
+      const problem = problemOf(error)
+      const { status } = ERRORS[problem.code]
+      if (status >= 500) request.log.error({ err: error, code: problem.code }, 'request failed')
+      return answer(problem, request, reply)
+    })
+    app.setNotFoundHandler((request, reply) => {
+      const detail = 'See /openapi.json or /docs for what there is.'
+      return answer(new Problem('route_not_found', detail), request, reply)
+    })
+    done()
+  },
+  { name: 'error-answers' },
+)
+
+function answer(problem: Problem, request: FastifyRequest, reply: FastifyReply) {
+  const { status, title } = ERRORS[problem.code]
+  return reply
+    .code(status)
+    .headers(problem.headers)
+    .removeHeader('etag')
+    .header('cache-control', 'no-store')
+    .type('application/problem+json')
+    .serializer(JSON.stringify)
+    .send({
+      type: `urn:usersync:problem:${problem.code}`,
+      title,
+      status,
+      detail: problem.message,
+      instance: request.id,
+      code: problem.code,
+      ...(problem.errors && { errors: problem.errors }),
+    })
+}
+
+function problemOf(error: FastifyError): Problem {
+  if (error instanceof Problem) return error
+  if (error.validation) {
+    const errors = error.validation.map((fault) => memberFault(fault, error.validationContext ?? 'request'))
+    return new Problem('invalid_request', errors.map(({ path, message }) => `${path} ${message}`).join('; '), {
+      errors,
+    })
+  }
+  return fastifyProblem(error) ?? databaseProblem(error) ?? internalProblem(error)
+}
+
+type ValidationFault = NonNullable<FastifyError['validation']>[number]
+
+/** Ajv's fault as the client should read it: the path as in the request, and unknown members by their name. */
+function memberFault({ keyword, instancePath, params, message }: ValidationFault, context: string): MemberFault {
+  const member = params['additionalProperty'] ?? params['missingProperty']
+  const path = instancePath.slice(1).replaceAll('/', '.')
+  const place = [context, path, member].filter((part) => part !== undefined && part !== '').join('.')
+  if (keyword === 'additionalProperties') return { path: place, code: 'unknown_member', message: 'is not known here' }
+  if (keyword === 'required') return { path: place, code: 'missing_member', message: 'is missing' }
+  const allowed = Array.isArray(params['allowedValues']) ? `: ${params['allowedValues'].join(', ')}` : ''
+  return { path: place, code: keyword, message: `${message ?? 'is wrong'}${allowed}` }
+}
+
+const FASTIFY_CODES: Record<string, [ErrorCode, string]> = {
+  FST_ERR_CTP_INVALID_JSON_BODY: ['invalid_json', 'The body could not be read as JSON.'],
+  FST_ERR_CTP_EMPTY_JSON_BODY: ['invalid_json', 'The body is empty; send a JSON object.'],
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: ['invalid_request', 'The body has another length than its Content-Length.'],
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: ['media_type_unsupported', 'Send the body as application/json.'],
+  FST_CP_ERR_INVALID_CONTENT_ENCODING: ['media_type_unsupported', 'Content-Encoding may be gzip, br, zstd or deflate.'],
+  FST_CP_ERR_INVALID_CONTENT: ['invalid_request', 'The body could not be decoded as its Content-Encoding says.'],
+  FST_ERR_CTP_BODY_TOO_LARGE: ['body_too_large', 'The body is larger than this address takes.'],
+  FST_ERR_BAD_URL: ['invalid_request', 'The path has a malformed percent-encoding.'],
+  FST_ERR_MAX_PARAM_LENGTH: ['route_not_found', 'A part of the path is longer than any name here.'],
+}
+
+function fastifyProblem(error: FastifyError): Problem | undefined {
+  const known = FASTIFY_CODES[error.code]
+  if (known) return new Problem(known[0], known[1], { cause: error })
+  if (error instanceof SyntaxError && error.statusCode === 400) {
+    return new Problem('invalid_json', 'The body could not be read as JSON.', { cause: error })
+  }
+  return undefined
+}
+
+/** What a client's values can meet in the database that no schema sees. */
+const REFUSED_VALUES: Record<string, string> = {
+  '22021': 'A text holds U+0000, which cannot be stored.',
+  '22P05': 'A text holds U+0000 or half of a surrogate pair, which cannot be stored.',
+  '22P02': 'A text holds half of a surrogate pair, which cannot be stored.',
+  '22003': 'A number is larger than can be stored.',
+  '23514': 'A value is longer or otherwise outside of what a user may have.',
+}
+
+function databaseProblem(error: Error): Problem | undefined {
+  const refusal = REFUSED_VALUES[sqlState(error) ?? '']
+  if (refusal) return new Problem('invalid_request', refusal, { cause: error })
+  if (!isDatabaseUnavailable(error)) return undefined
+  const headers = { 'retry-after': '2' }
+  return new Problem('database_unavailable', 'Try again in a moment.', { headers, cause: error })
+}
+
+const internalProblem = (error: Error) =>
+  new Problem('internal_error', 'The fault is in the log under this instance.', { cause: error })
+
+/** The answer to what Node's parser refuses before there is a request; written to the socket as it stands. */
+export function clientErrorAnswer(errorCode: string | undefined): string {
+  const codes: Record<string, ErrorCode> = {
+    ERR_HTTP_REQUEST_TIMEOUT: 'request_timeout',
+    HPE_HEADER_OVERFLOW: 'headers_too_large',
+  }
+  const code = codes[errorCode ?? ''] ?? 'invalid_request'
+  const { status, title } = ERRORS[code]
+  const body = JSON.stringify({ type: `urn:usersync:problem:${code}`, title, status, detail: title, code })
+  return [
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
+    'content-type: application/problem+json',
+    `content-length: ${Buffer.byteLength(body)}`,
+    'connection: close',
+    '',
+    body,
+  ].join('\r\n')
+}

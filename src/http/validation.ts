@@ -1,0 +1,25 @@
+import { Ajv } from 'ajv'
+import type { FastifyInstance } from 'fastify'
+import plugin from 'fastify-plugin'
+
+/**
+ * Strict input: a body is JSON or, where a route says so, what the route reads itself; unknown members are refused, not removed, and a body's values are taken as they are (`"5"` is no number).
+ * Query and path values come as text, so there, and only there, they are read as the type that the schema wants.
+ */
+export const validation = plugin(
+  (app: FastifyInstance, _options, done) => {
+    const options = {
+      allErrors: false,
+      removeAdditional: false,
+      useDefaults: true,
+      strict: false,
+      validateFormats: false,
+    } as const
+    const bodies = new Ajv({ ...options, coerceTypes: false })
+    const texts = new Ajv({ ...options, coerceTypes: true })
+    app.removeContentTypeParser('text/plain')
+    app.setValidatorCompiler(({ schema, httpPart }) => (httpPart === 'body' ? bodies : texts).compile(schema as object))
+    done()
+  },
+  { name: 'validation' },
+)

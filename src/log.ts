@@ -1,0 +1,19 @@
+import { type Logger, pino, stdSerializers, stdTimeFunctions } from 'pino'
+import { sqlState } from './database/connection.ts'
+
+/** A log of one JSON object a line on standard output. */
+export function createLog(level: string): Logger {
+  return pino({ level, base: null, timestamp: stdTimeFunctions.isoTime, serializers: { err: loggableError } })
+}
+
+/**
+ * An error as it may be logged. PostgreSQL's messages, and drizzle's of failed queries, carry values of users and whole
+ * statements; of those only the SQLSTATE and the places in the code are kept.
+ */
+export function loggableError(error: unknown): object {
+  if (!(error instanceof Error)) return { type: typeof error }
+  const state = sqlState(error)
+  if (state === undefined) return stdSerializers.err(error)
+  const places = (error.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line))
+  return { type: 'PostgresError', sqlstate: state, stack: places.join('\n') }
+}

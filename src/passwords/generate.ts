@@ -1,0 +1,17 @@
+import { randomInt } from 'node:crypto'
+
+const CLASSES = ['ABCDEFGHJKLMNPQRSTUVWXYZ', 'abcdefghijkmnpqrstuvwxyz', '23456789', '!#%+-=?@_']
+const LENGTH = 20
+
+const pick = (text: string) => text.charAt(randomInt(text.length))
+
+/** A random password of 20 characters, with at least one of each class that password rules ask for; 117 bits and more. */
+export function generatePassword(): string {
+  const characters = CLASSES.map(pick)
+  while (characters.length < LENGTH) characters.push(pick(CLASSES.join('')))
+  for (let i = characters.length - 1; i > 0; i--) {
+    const j = randomInt(i + 1)
+    ;[characters[i], characters[j]] = [characters[j] ?? '', characters[i] ?? '']
+  }
+  return characters.join('')
+}

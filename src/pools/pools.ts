@@ -1,0 +1,78 @@
+import { and, eq, sql as fragment, inArray } from 'drizzle-orm'
+import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js'
+import type { Sql } from 'postgres'
+import { sqlState } from '../database/connection.ts'
+import { batches, chunks, credentials, failures, pools, scopes, states, tombstones, users } from '../database/tables.ts'
+import { Problem } from '../errors.ts'
+
+/** One system under test, apart from the others in names, states and rights. */
+export interface Pool {
+  name: string
+  created_at: string
+}
+
+const UNIQUE_VIOLATION = '23505'
+
+const columns = {
+  name: pools.name,
+  created_at: fragment<string>`to_char(${pools.createdAt} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`,
+}
+
+const notFound = (name: string) => new Problem('pool_not_found', `There is no pool ${name}. POST /v1/pools makes one.`)
+
+/** The id of a pool. Throws `pool_not_found`. */
+export async function findPoolId(sql: Sql, name: string): Promise<number> {
+  const [row] = await sql<{ id: number }[]>`select id from pools where name = ${name}`
+  if (!row) throw notFound(name)
+  return row.id
+}
+
+/** The pool of this name. Throws `pool_not_found`. */
+export async function getPool(orm: PostgresJsDatabase, name: string): Promise<Pool> {
+  const [pool] = await orm.select(columns).from(pools).where(eq(pools.name, name))
+  if (!pool) throw notFound(name)
+  return pool
+}
+
+/** One page of pools by name, those after `after`. */
+export function listPools(orm: PostgresJsDatabase, after: string, limit: number): Promise<Pool[]> {
+  return orm.select(columns).from(pools).where(fragment`${pools.name} > ${after}`).orderBy(pools.name).limit(limit)
+}
+
+/** Makes an empty pool. Throws `pool_exists`. */
+export async function createPool(orm: PostgresJsDatabase, name: string): Promise<Pool> {
+  try {
+    const [pool] = await orm.insert(pools).values({ name }).returning(columns)
+    return pool as Pool
+  } catch (error) {
+    if (sqlState(error) !== UNIQUE_VIOLATION) throw error
+    throw new Problem('pool_exists', `There is a pool ${name} already.`, { cause: error })
+  }
+}
+
+/**
+ * Removes a pool with all its users, batches and history. Throws `pool_in_use` where it is the default pool, holds a
+ * non-test user or an unfinished batch, and `pool_not_found`. The pool's row is locked first, which holds back writers.
+ */
+export async function deletePool(orm: PostgresJsDatabase, name: string): Promise<void> {
+  await orm.transaction(async (transaction) => {
+    const [pool] = await transaction.select({ id: pools.id }).from(pools).where(eq(pools.name, name)).for('update')
+    if (!pool) throw notFound(name)
+    if (pool.id === 1) throw new Problem('pool_in_use', 'The default pool stays.')
+    const isProtected = and(eq(users.poolId, pool.id), eq(users.isTestUser, false))
+    const unfinished = and(eq(batches.poolId, pool.id), inArray(batches.status, ['queued', 'running']))
+    if ((await transaction.select({ id: users.id }).from(users).where(isProtected).limit(1)).length > 0) {
+      throw new Problem('pool_in_use', 'The pool holds users that are not test users; they are never deleted here.')
+    }
+    if ((await transaction.select({ id: batches.id }).from(batches).where(unfinished).limit(1)).length > 0) {
+      throw new Problem('pool_in_use', 'The pool has unfinished batches. Wait for them, or delete them first.')
+    }
+    await transaction.delete(users).where(eq(users.poolId, pool.id))
+    // The users' removal is recorded at commit; done now, so that the record goes with the pool.
+    await transaction.execute(fragment`set constraints all immediate`)
+    for (const table of [tombstones, states, scopes, failures, chunks, credentials, batches]) {
+      await transaction.delete(table).where(eq(table.poolId, pool.id))
+    }
+    await transaction.delete(pools).where(eq(pools.id, pool.id))
+  })
+}

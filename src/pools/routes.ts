@@ -1,0 +1,80 @@
+import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
+import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js'
+import { Type } from 'typebox'
+import { decodeCursor, encodeCursor, nextLink, pageMembers } from '../http/page.ts'
+import { PoolName } from './pool-parameter.ts'
+import { createPool, deletePool, getPool, listPools } from './pools.ts'
+
+const PoolAnswer = Type.Object({ name: Type.String(), created_at: Type.String({ format: 'date-time' }) })
+const PoolPath = Type.Object({ name: PoolName })
+
+/** Systems under test: made, listed and removed by an administrator. */
+export const poolRoutes: FastifyPluginCallbackTypebox<{ orm: PostgresJsDatabase }> = (app, { orm }, done) => {
+  const config = { scope: 'admin' } as const
+  const tags = ['pools']
+
+  app.post(
+    '/v1/pools',
+    {
+      config,
+      schema: {
+        tags,
+        summary: 'Make a pool',
+        body: Type.Object({ name: PoolName }, { additionalProperties: false }),
+        response: { 201: PoolAnswer },
+      },
+    },
+    async (request, reply) => {
+      const pool = await createPool(orm, request.body.name)
+      return reply.code(201).header('location', `/v1/pools/${pool.name}`).send(pool)
+    },
+  )
+
+  app.get(
+    '/v1/pools',
+    {
+      config,
+      schema: {
+        tags,
+        summary: 'List the pools by name',
+        querystring: Type.Object(pageMembers, { additionalProperties: false }),
+        response: {
+          200: Type.Object({ items: Type.Array(PoolAnswer), next_cursor: Type.Union([Type.String(), Type.Null()]) }),
+        },
+      },
+    },
+    async (request, reply) => {
+      const { limit = 100, cursor } = request.query
+      const items = await listPools(orm, decodeCursor('pools', cursor, /^/) ?? '', limit + 1)
+      const last = items.length > limit ? items[limit - 1] : undefined
+      const nextCursor = last ? encodeCursor('pools', last.name) : null
+      if (nextCursor) reply.header('link', nextLink(request.url, nextCursor))
+      return { items: items.slice(0, limit), next_cursor: nextCursor }
+    },
+  )
+
+  app.get(
+    '/v1/pools/:name',
+    { config, schema: { tags, summary: 'Read a pool', params: PoolPath, response: { 200: PoolAnswer } } },
+    (request) => getPool(orm, request.params.name),
+  )
+
+  app.delete(
+    '/v1/pools/:name',
+    {
+      config,
+      schema: {
+        tags,
+        summary: 'Remove a pool and all its test users',
+        params: PoolPath,
+        response: { 204: Type.Null() },
+      },
+    },
+    async (request, reply) => {
+      await deletePool(orm, request.params.name)
+      return reply.code(204).send(null)
+    },
+  )
+
+  done()
+}

@@ -1,0 +1,27 @@
+import type { FastifyRequest } from 'fastify'
+import { type Static, Type } from 'typebox'
+import { requireScope } from '../http/authentication.ts'
+import { Uuid } from '../http/uuid.ts'
+import { poolMember } from '../pools/pool-parameter.ts'
+import type { Filter } from './filter.ts'
+
+/** The query members that select users, the same on every route that reads many. */
+export const filterMembers = {
+  ...poolMember,
+  batch_id: Type.Optional(Uuid),
+  test_users_only: Type.Optional(Type.Boolean({ default: true, description: '`false` needs the scope `admin`' })),
+  bulk_users_only: Type.Optional(Type.Boolean({ default: false })),
+}
+
+const FilterQuery = Type.Object(filterMembers)
+
+/** The filter that a query names, all but its pool. Throws `forbidden` where non-test users are asked for without `admin`. */
+export function filterOf(request: FastifyRequest, query: Static<typeof FilterQuery>): Omit<Filter, 'poolId'> {
+  const testUsersOnly = query.test_users_only ?? true
+  if (!testUsersOnly) requireScope(request, 'admin', 'test_users_only=false')
+  return {
+    batchId: query.batch_id?.toLowerCase(),
+    testUsersOnly,
+    bulkUsersOnly: query.bulk_users_only ?? false,
+  }
+}

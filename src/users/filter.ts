@@ -1,0 +1,32 @@
+import type { Fragment, Sql } from 'postgres'
+import { ANY_BATCH } from '../database/tables.ts'
+
+/** Which users of which pool; each filter is one scope, with versions and states of its own. */
+export interface Filter {
+  poolId: number
+  batchId: string | undefined
+  testUsersOnly: boolean
+  bulkUsersOnly: boolean
+}
+
+/** The filter as a condition on rows that have the members of a part: `users`, or ended stays in `tombstones`. */
+export function selects(sql: Sql, filter: Filter, alias: 'u' | 't'): Fragment {
+  const rows = sql(alias)
+  return sql`${rows}.pool_id = ${filter.poolId}
+    ${filter.batchId === undefined ? sql`` : sql`and ${rows}.batch_id = ${filter.batchId}`}
+    ${filter.testUsersOnly ? sql`and ${rows}.is_test_user` : sql``}
+    ${filter.bulkUsersOnly ? sql`and ${rows}.created_by_bulk` : sql``}`
+}
+
+/** The filter as the key of its scope, a condition on rows of `scopes` or `states`. */
+export function isScope(sql: Sql, filter: Filter, alias: 's' | 'e'): Fragment {
+  const rows = sql(alias)
+  return sql`${rows}.pool_id = ${filter.poolId} and ${rows}.batch_id = ${filter.batchId ?? ANY_BATCH}
+    and ${rows}.test_users_only = ${filter.testUsersOnly} and ${rows}.bulk_users_only = ${filter.bulkUsersOnly}`
+}
+
+/** The user line of the row `u`: the text that is exported, and hashed into the state. */
+export function userLine(sql: Sql): Fragment {
+  return sql`user_line(u.id, u.username, u.email, u.role, u.is_test_user, u.batch_id, u.created_by_bulk,
+    u.custom_attributes, u.created_at, u.updated_at)`
+}

@@ -1,0 +1,108 @@
+import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyReply } from 'fastify'
+import type { Sql } from 'postgres'
+import { Type } from 'typebox'
+import { Problem } from '../errors.ts'
+import { decodeCursor, encodeCursor, nextLink, pageMembers } from '../http/page.ts'
+import { Uuid } from '../http/uuid.ts'
+import { poolMember, poolName } from '../pools/pool-parameter.ts'
+import { findPoolId } from '../pools/pools.ts'
+import { filterMembers, filterOf } from './filter-parameters.ts'
+import { User, UserChangeBody } from './user-schema.ts'
+import { deleteUser, listUserLines, readUserLine, updateUser } from './users.ts'
+
+const UserPath = Type.Object({ id: Uuid })
+const PoolQuery = Type.Object(poolMember, { additionalProperties: false })
+const ID = /^[0-9a-f-]{36}$/
+
+/** Single users, and the listing by key. Users are answered as their lines, the very text that states are made of. */
+export const userRoutes: FastifyPluginCallbackTypebox<{ sql: Sql }> = (app, { sql }, done) => {
+  const read = { scope: 'users:read' } as const
+  const write = { scope: 'users:write' } as const
+  const tags = ['users']
+
+  app.get(
+    '/v1/users',
+    {
+      config: read,
+      schema: {
+        tags,
+        summary: 'List users by id',
+        querystring: Type.Object({ ...filterMembers, ...pageMembers }, { additionalProperties: false }),
+        response: {
+          200: Type.Object({ items: Type.Array(User), next_cursor: Type.Union([Type.String(), Type.Null()]) }),
+        },
+      },
+    },
+    async (request, reply) => {
+      const { limit = 100, cursor } = request.query
+      const filter = { poolId: await findPoolId(sql, poolName(request.query)), ...filterOf(request, request.query) }
+      const listing = `users ${JSON.stringify(filter)}`
+      const rows = await listUserLines(sql, filter, decodeCursor(listing, cursor, ID), limit + 1)
+      const last = rows.length > limit ? rows[limit - 1] : undefined
+      const nextCursor = last ? encodeCursor(listing, last.id) : null
+      if (nextCursor) reply.header('link', nextLink(request.url, nextCursor))
+      const items = rows.slice(0, limit).map(({ line }) => line)
+      return sendJson(reply, `{"items":[${items.join(',')}],"next_cursor":${JSON.stringify(nextCursor)}}`)
+    },
+  )
+
+  app.get(
+    '/v1/users/:id',
+    {
+      config: read,
+      schema: { tags, summary: 'Read a user', params: UserPath, querystring: PoolQuery, response: { 200: User } },
+    },
+    async (request, reply) => {
+      const poolId = await findPoolId(sql, poolName(request.query))
+      const testUsersOnly = !request.scopes.has('admin')
+      return sendJson(reply, await readUserLine(sql, poolId, request.params.id, testUsersOnly))
+    },
+  )
+
+  app.patch(
+    '/v1/users/:id',
+    {
+      config: write,
+      schema: {
+        tags,
+        summary: 'Change a test user',
+        params: UserPath,
+        querystring: PoolQuery,
+        body: UserChangeBody,
+        response: { 200: User },
+      },
+    },
+    async (request, reply) => {
+      const { pool: _, ...change } = request.body
+      if (Object.keys(change).length === 0) throw new Problem('invalid_request', 'Name at least one member to change.')
+      const poolId = await findPoolId(sql, poolName(request.query, request.body))
+      return sendJson(reply, await updateUser(sql, poolId, request.params.id, change))
+    },
+  )
+
+  app.delete(
+    '/v1/users/:id',
+    {
+      config: write,
+      schema: {
+        tags,
+        summary: 'Delete a test user',
+        params: UserPath,
+        querystring: PoolQuery,
+        response: { 204: Type.Null() },
+      },
+    },
+    async (request, reply) => {
+      await deleteUser(sql, await findPoolId(sql, poolName(request.query)), request.params.id)
+      return reply.code(204).send(null)
+    },
+  )
+
+  done()
+}
+
+/** Sends JSON text as it stands: PostgreSQL made it, and to read and write it again would only change its numbers. */
+function sendJson(reply: { type(contentType: string): unknown }, text: string): never {
+  return (reply.type('application/json; charset=utf-8') as FastifyReply).send(text) as never
+}

@@ -1,0 +1,69 @@
+import type { Sql } from 'postgres'
+import { sqlState } from '../database/connection.ts'
+import { Problem } from '../errors.ts'
+import { type Filter, selects, userLine } from './filter.ts'
+
+/** What a request may change of a user; a member left out stays. */
+export interface UserChange {
+  username?: string
+  email?: string
+  role?: string
+  custom_attributes?: Record<string, unknown>
+}
+
+const UNIQUE_VIOLATION = '23505'
+
+const notFound = () => new Problem('user_not_found', 'It may have been deleted, or be in another pool.')
+
+/** The lines of one page of users in id order, those after the id `after`. `limit` at the most. */
+export async function listUserLines(sql: Sql, filter: Filter, after: string | undefined, limit: number) {
+  const rows = await sql<{ id: string; line: string }[]>`
+    select u.id, ${userLine(sql)} as line from users u
+    where ${selects(sql, filter, 'u')} ${after === undefined ? sql`` : sql`and u.id > ${after}`}
+    order by u.id limit ${limit}`
+  return [...rows]
+}
+
+/** The line of one user. Throws `user_not_found`, also for a non-test user where only test users may be seen. */
+export async function readUserLine(sql: Sql, poolId: number, id: string, testUsersOnly: boolean): Promise<string> {
+  const [row] = await sql<{ line: string }[]>`
+    select ${userLine(sql)} as line from users u
+    where u.pool_id = ${poolId} and u.id = ${id} ${testUsersOnly ? sql`and u.is_test_user` : sql``}`
+  if (!row) throw notFound()
+  return row.line
+}
+
+/**
+ * Changes a test user and gives its line. That it is one is part of the statement, so no other user is ever changed.
+ * Throws `user_exists` where the new name or address is taken, `user_protected`, `user_not_found`.
+ */
+export async function updateUser(sql: Sql, poolId: number, id: string, change: UserChange): Promise<string> {
+  const { custom_attributes, ...texts } = change
+  const columns: Record<string, string> = {
+    ...texts,
+    ...(custom_attributes && { custom_attributes: JSON.stringify(custom_attributes) }),
+  }
+  try {
+    const [row] = await sql<{ line: string }[]>`
+      update users u set ${sql(columns)}
+      where u.pool_id = ${poolId} and u.id = ${id} and u.is_test_user
+      returning ${userLine(sql)} as line`
+    return row?.line ?? (await refuse(sql, poolId, id))
+  } catch (error) {
+    if (sqlState(error) !== UNIQUE_VIOLATION) throw error
+    throw new Problem('user_exists', 'Choose another username or email.', { cause: error })
+  }
+}
+
+/** Deletes a test user. Throws `user_protected`, `user_not_found`. */
+export async function deleteUser(sql: Sql, poolId: number, id: string): Promise<void> {
+  const { count } = await sql`delete from users u where u.pool_id = ${poolId} and u.id = ${id} and u.is_test_user`
+  if (count === 0) await refuse(sql, poolId, id)
+}
+
+/** Tells why a write found no test user of this id. */
+async function refuse(sql: Sql, poolId: number, id: string): Promise<never> {
+  const [row] = await sql`select from users u where u.pool_id = ${poolId} and u.id = ${id}`
+  if (!row) throw notFound()
+  throw new Problem('user_protected', 'Only test users are changed or deleted here.')
+}
