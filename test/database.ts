@@ -1,0 +1,52 @@
+import { randomBytes } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type postgres from 'postgres'
+import { sqlState } from '../src/database/connection.ts'
+import { databaseUrl, onServer, readCluster } from './cluster.ts'
+
+interface Test {
+  teardown(fn: () => Promise<void>): void
+}
+
+const OBJECT_IN_USE = '55006'
+
+/**
+ * Gives the URL of a database of the caller's own, migrated in the schema `usersync`; it is dropped at the end of `t`.
+ */
+export async function testDatabase(t: Test): Promise<string> {
+  const { url, template } = await runningCluster()
+  return await createDatabase(t, url, template, template)
+}
+
+/** The same, without any schema of ours. */
+export async function emptyDatabase(t: Test): Promise<string> {
+  const { url, template } = await runningCluster()
+  return await createDatabase(t, url, template, 'template0')
+}
+
+async function runningCluster(): Promise<{ url: string; template: string }> {
+  const { url, template } = (await readCluster()) ?? {}
+  if (!url || !template) throw new Error('No PostgreSQL for the tests here: run them through `npm test`')
+  return { url, template }
+}
+
+async function createDatabase(t: Test, url: string, prefix: string, template: string): Promise<string> {
+  const name = `${prefix}_${randomBytes(6).toString('hex')}`
+  await onServer(url, (sql) => cloneWhenFree(sql, name, template))
+  t.teardown(() => onServer(url, (sql) => sql`drop database if exists ${sql(name)} with (force)`))
+  return databaseUrl(url, name)
+}
+
+/** PostgreSQL clones no database that anyone is connected to; we wait for that to end, at most 10 s. */
+async function cloneWhenFree(sql: postgres.Sql, name: string, template: string): Promise<void> {
+  const deadline = Date.now() + 10_000
+  for (;;) {
+    try {
+      await sql`create database ${sql(name)} template ${sql(template)}`
+      return
+    } catch (error) {
+      if (sqlState(error) !== OBJECT_IN_USE || Date.now() > deadline) throw error
+      await sleep(50)
+    }
+  }
+}

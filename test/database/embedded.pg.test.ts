@@ -1,0 +1,260 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { createInterface } from 'node:readline'
+import type { Readable } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
+import postgres from 'postgres'
+import t, { type Test } from 'tap'
+import { type EmbeddedDatabase, EmbeddedDatabaseError, startEmbeddedDatabase } from '../../src/database/embedded.ts'
+import { findPostmaster } from '../../src/database/embedded-postmaster.ts'
+
+const FAST = { fsync: 'off', shared_buffers: '16MB' }
+const EMBEDDED = new URL('../../src/database/embedded.ts', import.meta.url).href
+
+/** A service in a process of its own: tells what it started, and leaves when it is told to end. */
+const SERVICE = `
+  const { startEmbeddedDatabase } = await import('${EMBEDDED}')
+  const database = await startEmbeddedDatabase({ dataDir: process.argv[1], settings: ${JSON.stringify(FAST)} })
+  console.log(JSON.stringify(database))
+  process.once('SIGTERM', () => database.stop().then(() => process.exit()))
+  setInterval(() => {}, 1000)`
+
+t.setTimeout(90_000)
+
+t.test('makes a database at the first start, and starts it again', async (t) => {
+  const dataDir = await temporaryFolder(t)
+  const settings = { ...FAST, log_line_prefix: `it's "%p" $HOME: ` }
+  const first = await startEmbeddedDatabase({ dataDir, settings })
+  t.equal(first.adopted, false)
+  t.equal(first.directory, join(dataDir, 'postgresql'))
+  t.equal((await stat(join(first.directory, 'cluster/password'))).mode & 0o777, 0o600)
+  t.match(first.url, /^postgres:\/\/usersync:[\w-]{43}@127\.0\.0\.1:\d+\/usersync$/)
+  const [row] = await query(
+    first.url,
+    `select concat_ws(' ', datlocprovider, datlocale, pg_encoding_to_char(encoding)) as locale, lower('É') as lower,
+       current_setting('listen_addresses') || current_setting('unix_socket_directories') as listen,
+       current_setting('log_line_prefix') as prefix, current_setting('jit') as jit
+     from pg_database where datname = current_database()`,
+  )
+  t.strictSame(row, {
+    locale: 'b C.UTF-8 UTF8',
+    lower: 'é',
+    listen: '127.0.0.1',
+    prefix: settings.log_line_prefix,
+    jit: 'off',
+  })
+  await t.rejects(query(first.url.replace(/:[\w-]{43}@/, ':wrong@'), 'select 1'), { code: '28P01' })
+  await query(first.url, 'create table kept as select 1 as n')
+
+  await Promise.all([first.stop(), first.stop()])
+  t.notOk(await serverOf(first))
+  const second = await startEmbeddedDatabase({ dataDir, settings })
+  t.equal(second.adopted, false)
+  t.strictSame(await query(second.url, 'select n from kept'), [{ n: 1 }])
+  await second.stop()
+})
+
+t.test('adopts the server of a service that was killed', async (t) => {
+  const dataDir = await temporaryFolder(t)
+  const killed = await startService(t, dataDir)
+  const pid = (await serverOf(killed.database))?.pid
+  await query(killed.database.url, 'create table kept as select 1 as n')
+  await kill(killed.process)
+
+  const next = await startEmbeddedDatabase({ dataDir })
+  t.equal(next.adopted, true)
+  t.equal(next.url, killed.database.url)
+  t.equal((await serverOf(next))?.pid, pid)
+  t.strictSame(await query(next.url, 'select n from kept'), [{ n: 1 }])
+  await next.stop()
+  t.notOk(await serverOf(next), 'and stops it as the last to leave')
+})
+
+t.test('recovers a server that was killed, while one of its backends still works', async (t) => {
+  const dataDir = await temporaryFolder(t)
+  const service = await startService(t, dataDir)
+  const server = await serverOf(service.database)
+  await query(service.database.url, 'create table kept as select 1 as n')
+  const busy = query(service.database.url, 'select count(*) from generate_series(1, 10_000_000)').catch(() => {})
+  await sleep(300)
+  process.kill(server?.pid ?? Number.NaN, 'SIGKILL')
+  await kill(service.process)
+
+  const next = await startEmbeddedDatabase({ dataDir, settings: FAST })
+  t.equal(next.adopted, false)
+  t.strictSame(await query(next.url, 'select n from kept'), [{ n: 1 }])
+  await next.stop()
+  await busy
+})
+
+t.test('serves two services that start at once; the last to leave stops it', async (t) => {
+  const dataDir = await temporaryFolder(t)
+  const [one, other] = await Promise.all([startService(t, dataDir), startService(t, dataDir)])
+  t.equal(one.database.url, other.database.url)
+  t.strictSame([one.database.adopted, other.database.adopted].sort(), [false, true])
+
+  one.process.kill('SIGTERM')
+  t.strictSame(await once(one.process, 'exit'), [0, null])
+  t.strictSame(await query(other.database.url, 'select 1 as n'), [{ n: 1 }])
+  other.process.kill('SIGTERM')
+  t.strictSame(await once(other.process, 'exit'), [0, null])
+  t.notOk(await serverOf(other.database))
+})
+
+t.test('starts anew after a first start that was killed in initdb', async (t) => {
+  const dataDir = await temporaryFolder(t)
+  const directory = join(dataDir, 'postgresql')
+  const service = spawnService(t, dataDir)
+  await until(async () => {
+    const [unfinished] = (await entries(directory)).filter((name) => name.startsWith('unfinished-'))
+    return unfinished !== undefined && existsSync(join(directory, unfinished, 'data/global'))
+  })
+  await kill(service)
+  t.notOk(existsSync(join(directory, 'cluster')))
+
+  const next = await startEmbeddedDatabase({ dataDir, settings: FAST })
+  t.strictSame(await query(next.url, 'select 1 as n'), [{ n: 1 }])
+  t.strictSame((await entries(directory)).sort(), ['cluster', 'turn.lock', 'use.lock'])
+  await next.stop()
+})
+
+t.test('replaces a lock file that is not of a living server', async (t) => {
+  const dataDir = await temporaryFolder(t)
+  const first = await startEmbeddedDatabase({ dataDir, settings: FAST })
+  await first.stop()
+  const data = join(first.directory, 'cluster/data')
+  const { uid, gid } = await stat(data) // PostgreSQL only minds processes of its own user
+  const stranger = spawn('sleep', ['60'], { uid, gid })
+  t.teardown(() => kill(stranger))
+
+  for (const text of [`${stranger.pid}\n${data}\n1\n5432\n\n127.0.0.1\n\nready\n`, '\0\0\0\0']) {
+    await writeFile(join(data, 'postmaster.pid'), text)
+    const next = await startEmbeddedDatabase({ dataDir, settings: FAST })
+    t.equal(next.adopted, false)
+    await next.stop()
+  }
+  t.equal(stranger.exitCode ?? stranger.signalCode, null, 'the other process lives')
+})
+
+t.test('tells why the server does not start, without the password', async (t) => {
+  const dataDir = await temporaryFolder(t)
+  const failure = await startEmbeddedDatabase({ dataDir, settings: { wal_compression: 'best' } }).catch(
+    (error) => error,
+  )
+  t.type(failure, EmbeddedDatabaseError)
+  t.match(failure.message, 'invalid value for parameter "wal_compression"')
+  t.notMatch(failure.message, await readFile(join(dataDir, 'postgresql/cluster/password'), 'utf8'))
+  const next = await startEmbeddedDatabase({ dataDir, settings: FAST })
+  await next.stop()
+})
+
+t.test('asks for DATABASE_URL where there is no PostgreSQL for the platform', async (t) => {
+  t.intercept(process, 'arch', { value: 'pdp11' })
+  await t.rejects(startEmbeddedDatabase({ dataDir: '/nowhere' }), {
+    name: 'EmbeddedDatabaseError',
+    message: /DATABASE_URL/,
+  })
+})
+
+if (process.getuid?.() === 0) {
+  t.test('keeps the data of a private folder where the user postgres reaches them', async (t) => {
+    const home = await temporaryFolder(t)
+    await chmod(home, 0o700)
+    const dataDir = join(home, 'data')
+    const first = await startEmbeddedDatabase({ dataDir, settings: FAST })
+    t.teardown(() => removeServer(first.directory))
+    t.match(first.directory, /^\/var\/lib\/usersync\/[0-9a-f]{16}\/postgresql$/)
+    await query(first.url, 'create table kept as select 1 as n')
+    await first.stop()
+
+    await chmod(home, 0o755)
+    const second = await startEmbeddedDatabase({ dataDir, settings: FAST })
+    t.equal(second.directory, first.directory, 'also when that folder comes into reach')
+    t.strictSame(await query(second.url, 'select n from kept'), [{ n: 1 }])
+    await second.stop()
+  })
+
+  t.test('leaves the data of another user to that user', async (t) => {
+    const dataDir = await temporaryFolder(t)
+    const first = await startEmbeddedDatabase({ dataDir, settings: FAST })
+    await first.stop()
+    const nobody = 65534
+    const chown = spawn('chown', ['-R', `${nobody}:${nobody}`, dataDir])
+    t.strictSame(await once(chown, 'exit'), [0, null])
+
+    const second = await startEmbeddedDatabase({ dataDir, settings: FAST })
+    t.equal((await stat(join(first.directory, 'cluster/data/postmaster.pid'))).uid, nobody)
+    t.equal((await stat(first.directory)).uid, nobody)
+    await second.stop()
+  })
+
+  t.test('refuses to start an empty database in place of one that went out of reach', async (t) => {
+    const home = await temporaryFolder(t)
+    await mkdir(join(home, 'postgresql/cluster'), { recursive: true })
+    await chmod(home, 0o700)
+    await t.rejects(startEmbeddedDatabase({ dataDir: home }), { message: /can no longer reach it/ })
+  })
+}
+
+/** A folder that every user may enter; at the end of `t` a server with its data there is stopped, and all removed. */
+async function temporaryFolder(t: Test): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'usersync-embedded-'))
+  t.teardown(() => removeServer(join(folder, 'postgresql')))
+  await chmod(folder, 0o755)
+  return folder
+}
+
+async function removeServer(directory: string): Promise<void> {
+  const find = () => findPostmaster({ data: join(directory, 'cluster/data') })
+  const server = await find()
+  if (server) process.kill(server.pid, 'SIGQUIT')
+  await until(async () => !(await find()))
+  await rm(dirname(directory), { recursive: true, force: true })
+}
+
+/** Starts a service and waits until it has its database. */
+async function startService(t: Test, dataDir: string): Promise<{ process: ChildProcess; database: EmbeddedDatabase }> {
+  const service = spawnService(t, dataDir)
+  const [line] = await once(createInterface(service.stdout as Readable), 'line', {
+    signal: AbortSignal.timeout(10_000),
+  })
+  return { process: service, database: JSON.parse(line) as EmbeddedDatabase }
+}
+
+function spawnService(t: Test, dataDir: string): ChildProcess {
+  const args = ['--input-type=module', '-e', SERVICE, dataDir]
+  const service = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+  t.teardown(() => kill(service))
+  return service
+}
+
+async function kill(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  child.kill('SIGKILL')
+  await once(child, 'exit')
+}
+
+const serverOf = ({ directory }: EmbeddedDatabase) => findPostmaster({ data: join(directory, 'cluster/data') })
+
+async function query(url: string, statement: string): Promise<unknown[]> {
+  const sql = postgres(url, { max: 1, connect_timeout: 5, onnotice: () => {} })
+  try {
+    return [...(await sql.unsafe(statement))]
+  } finally {
+    await sql.end({ timeout: 1 })
+  }
+}
+
+const entries = (folder: string) => readdir(folder).catch(() => [] as string[])
+
+async function until(condition: () => Promise<boolean>): Promise<void> {
+  const deadline = Date.now() + 10_000
+  while (!(await condition())) {
+    if (Date.now() > deadline) throw new Error('waited 10 s in vain')
+    await sleep(5)
+  }
+}
