@@ -3,12 +3,13 @@ import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js'
 import Fastify, { type FastifyBaseLogger, LogController } from 'fastify'
 import type { Sql } from 'postgres'
 import type { Dispatcher } from './batches/dispatcher.ts'
+import { batchProgressRoutes } from './batches/progress-routes.ts'
 import { batchRoutes } from './batches/routes.ts'
 import type { Config } from './config.ts'
 import { exportRoutes } from './export/routes.ts'
 import { authentication } from './http/authentication.ts'
 import { compression } from './http/compression.ts'
-import { clientErrorAnswer, errorAnswers } from './http/error-answers.ts'
+import { answerError, clientErrorAnswer, errorAnswers } from './http/error-answers.ts'
 import { healthRoutes } from './http/health.ts'
 import { methodAnswers } from './http/method-answers.ts'
 import { openapi } from './http/openapi.ts'
@@ -40,6 +41,7 @@ export async function buildApp(config: Config, services: Services) {
     routerOptions: { maxParamLength: 200 },
     genReqId: () => crypto.randomUUID(),
     return503OnClosing: false,
+    frameworkErrors: answerError,
     clientErrorHandler(error, socket) {
       if (socket.writable) socket.end(clientErrorAnswer((error as NodeJS.ErrnoException).code))
       else socket.destroy()
@@ -57,6 +59,7 @@ export async function buildApp(config: Config, services: Services) {
   await app.register(healthRoutes, { sql, reasonsToRefuse })
   await app.register(poolRoutes, { orm })
   await app.register(batchRoutes, { config, sql, dispatcher, encryptionKey })
+  await app.register(batchProgressRoutes, { sql, dispatcher })
   await app.register(userRoutes, { sql })
   await app.register(exportRoutes, { config, sql })
 

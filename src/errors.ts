@@ -23,6 +23,7 @@ export const ERRORS = {
   user_exists: { status: 409, title: 'Another user of the pool has this username or email' },
   body_too_large: { status: 413, title: 'The body is too large' },
   media_type_unsupported: { status: 415, title: 'The body is of a media type that is not taken here' },
+  idempotency_key_reused: { status: 422, title: 'The idempotency key came with another body before' },
   domain_not_reserved: { status: 422, title: 'Test users may only have addresses of reserved domains' },
   headers_too_large: { status: 431, title: 'The headers are too large' },
   internal_error: { status: 500, title: 'The service met a fault of its own' },

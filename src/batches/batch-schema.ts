@@ -5,11 +5,20 @@ const orNull = <Schema extends Parameters<typeof Type.Union>[0][number]>(schema:
   Type.Union([schema, Type.Null()])
 const time = Type.String({ description: 'RFC 3339, UTC' })
 
+export const BatchStatus = Type.Enum([
+  'queued',
+  'running',
+  'completed',
+  'completed_with_failures',
+  'cancelled',
+  'failed',
+])
+
 /** A batch as it is answered everywhere. */
 export const BatchAnswer = Type.Object({
   id: Type.String(),
   label: orNull(Type.String()),
-  status: Type.Enum(['queued', 'running', 'completed', 'completed_with_failures', 'cancelled', 'failed']),
+  status: BatchStatus,
   total_requested: Type.Integer(),
   created_count: Type.Integer(),
   failed_count: Type.Integer(),

@@ -2,7 +2,7 @@ import { EventEmitter, once } from 'node:events'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Sql } from 'postgres'
 import type { WorkerPool } from '../worker-pool/worker-pool.ts'
-import { WAKE_CHANNEL } from './batches.ts'
+import { WAKE_CHANNEL } from './create-batch.ts'
 import { markCompleted, markFailed, markRunning, type UnfinishedBatch, unfinishedBatches } from './unfinished.ts'
 
 /**
@@ -39,9 +39,7 @@ export async function startDispatcher(sql: Sql, workers: WorkerPool, log: Fastif
 
   function wake(): void {
     wanted = true
-    round ??= rounds().finally(() => {
-      round = undefined
-    })
+    round ??= rounds()
   }
 
   async function rounds(): Promise<void> {
@@ -53,6 +51,7 @@ export async function startDispatcher(sql: Sql, workers: WorkerPool, log: Fastif
         log.warn({ err: error }, 'the dispatcher could not read the batches and tries again')
       }
     }
+    round = undefined // in the same turn as the last look at `wanted`, or a wake between would be lost
   }
 
   async function dispatch(batches: UnfinishedBatch[]): Promise<void> {

@@ -1,4 +1,5 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyRequest } from 'fastify'
 import type { Sql } from 'postgres'
 import { Type } from 'typebox'
 import type { Config } from '../config.ts'
@@ -8,9 +9,11 @@ import { generatePassword } from '../passwords/generate.ts'
 import { poolMember, poolName } from '../pools/pool-parameter.ts'
 import { findPoolId } from '../pools/pools.ts'
 import { batchConfigBody, completeConfig } from './batch-config.ts'
-import { BatchAnswer } from './batch-schema.ts'
-import { createBatch, deleteBatch, listBatches, readBatch } from './batches.ts'
+import { BatchAnswer, BatchStatus } from './batch-schema.ts'
+import { listBatches, readBatch } from './batches.ts'
+import { createBatch } from './create-batch.ts'
 import type { Dispatcher } from './dispatcher.ts'
+import { cancelBatch, deleteBatch } from './end-batch.ts'
 import { preferredWait } from './prefer.ts'
 
 interface BatchRoutesOptions {
@@ -41,11 +44,13 @@ export const batchRoutes: FastifyPluginCallbackTypebox<BatchRoutesOptions> = (ap
         summary: 'Make users in bulk',
         description: 'Answers 202 at once, or 201 where `Prefer: wait=N` (seconds, at most 60) sees the batch end.',
         querystring: PoolQuery,
+        headers: Type.Object({ 'idempotency-key': Type.Optional(Type.String({ minLength: 1, maxLength: 255 })) }),
         body: Type.Object(
           {
             ...poolMember,
             count: Type.Integer({ minimum: 1, maximum: maxBatchUsers }),
             label: Type.Optional(Type.String({ maxLength: 200 })),
+            expires_in: Type.Optional(Type.Integer({ minimum: 1, maximum: 315_360_000, description: 'Seconds' })),
             config: Type.Optional(batchConfigBody(config)),
           },
           { additionalProperties: false },
@@ -54,32 +59,31 @@ export const batchRoutes: FastifyPluginCallbackTypebox<BatchRoutesOptions> = (ap
       },
     },
     async (request, reply) => {
-      const { count, label = null, config: given = {} } = request.body
-      const poolId = await findPoolId(sql, poolName(request.query, request.body))
+      const { count, label = null, expires_in: expiresIn = null, config: given = {} } = request.body
+      const pool = poolName(request.query, request.body)
+      const poolId = await findPoolId(sql, pool)
       const { settings, password = generatePassword() } = completeConfig(given, count, config)
+      const key = request.headers['idempotency-key']
+      const idempotency = key === undefined ? undefined : { key, body: { ...request.body, pool } }
       const id = await createBatch(
         sql,
-        { poolId, count, label, settings, password },
+        { poolId, count, label, expiresIn, settings, password, idempotency },
         { reservedDomains, encryptionKey },
       )
       dispatcher.wake()
 
-      const deadline = Date.now() + preferredWait(request.headers.prefer) * 1000
+      const wait = preferredWait(request.headers.prefer)
+      const deadline = Date.now() + wait * 1000
       let batch = await readBatch(sql, poolId, id)
-      while (
-        batch.finished_at === null &&
-        Date.now() < deadline &&
-        !request.socket.destroyed &&
-        !dispatcher.draining()
-      ) {
+      while (batch.finished_at === null && Date.now() < deadline && !isFutile(request)) {
         // The dispatcher of another replica may do the work unheard, so at least four looks a second.
         await dispatcher.nextProgress(Math.min(250, deadline - Date.now()))
         batch = await readBatch(sql, poolId, id)
       }
-      const ended = batch.finished_at !== null && preferredWait(request.headers.prefer) > 0
+      if (wait > 0) reply.header('preference-applied', `wait=${wait}`)
       return reply
-        .code(ended ? 201 : 202)
-        .header('location', `/v1/batches/${id}`)
+        .code(wait > 0 && batch.finished_at !== null ? 201 : 202)
+        .header('location', `/v1/batches/${id}${pool === 'default' ? '' : `?pool=${pool}`}`)
         .send(batch)
     },
   )
@@ -91,17 +95,21 @@ export const batchRoutes: FastifyPluginCallbackTypebox<BatchRoutesOptions> = (ap
       schema: {
         tags,
         summary: 'List batches, the newest first',
-        querystring: Type.Object({ ...poolMember, ...pageMembers }, { additionalProperties: false }),
+        querystring: Type.Object(
+          { ...poolMember, ...pageMembers, status: Type.Optional(BatchStatus) },
+          { additionalProperties: false },
+        ),
         response: {
           200: Type.Object({ items: Type.Array(BatchAnswer), next_cursor: Type.Union([Type.String(), Type.Null()]) }),
         },
       },
     },
     async (request, reply) => {
-      const { limit = 100, cursor } = request.query
+      const { limit = 100, cursor, status } = request.query
       const poolId = await findPoolId(sql, poolName(request.query))
-      const listing = `batches ${poolId}`
-      const items = await listBatches(sql, poolId, decodeCursor(listing, cursor, ID), limit + 1)
+      const listing = `batches ${poolId} ${status}`
+      const before = decodeCursor(listing, cursor, ID)
+      const items = await listBatches(sql, poolId, { before, status }, limit + 1)
       const last = items.length > limit ? items[limit - 1] : undefined
       const nextCursor = last ? encodeCursor(listing, last.id) : null
       if (nextCursor) reply.header('link', nextLink(request.url, nextCursor))
@@ -124,6 +132,26 @@ export const batchRoutes: FastifyPluginCallbackTypebox<BatchRoutesOptions> = (ap
     async (request) => readBatch(sql, await findPoolId(sql, poolName(request.query)), request.params.id),
   )
 
+  app.post(
+    '/v1/batches/:id/cancel',
+    {
+      config: write,
+      schema: {
+        tags,
+        summary: 'Cancel a batch',
+        description: 'Begins no further chunk, waits for those in work, and keeps the users that are made.',
+        params: BatchPath,
+        querystring: PoolQuery,
+        response: { 200: BatchAnswer },
+      },
+    },
+    async (request) => {
+      const poolId = await findPoolId(sql, poolName(request.query))
+      await cancelBatch(sql, poolId, request.params.id)
+      return readBatch(sql, poolId, request.params.id)
+    },
+  )
+
   app.delete(
     '/v1/batches/:id',
     {
@@ -144,6 +172,11 @@ export const batchRoutes: FastifyPluginCallbackTypebox<BatchRoutesOptions> = (ap
       return { id: request.params.id, deleted_count: counts.deleted, protected_count: counts.protected }
     },
   )
+
+  /** Whether nobody will read the answer, or nothing will happen that could change it. */
+  function isFutile(request: FastifyRequest): boolean {
+    return request.socket.destroyed || dispatcher.draining()
+  }
 
   done()
 }

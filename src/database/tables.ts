@@ -159,9 +159,15 @@ export const batches = pgTable(
     createdAt: time('created_at').notNull().defaultNow(),
     startedAt: time('started_at'),
     finishedAt: time('finished_at'),
+    /** From when on the batch may be removed; null: never. */
+    expiresAt: time('expires_at'),
+    idempotencyKey: bytewiseText('idempotency_key'),
+    /** SHA-256 of the request that came with the key. */
+    idempotencyDigest: bytes('idempotency_digest'),
   },
   (t) => [
     primaryKey({ columns: [t.poolId, t.id] }),
+    uniqueIndex('batches_idempotency_key').on(t.poolId, t.idempotencyKey).where(sql`idempotency_key is not null`),
     index('batches_unfinished').on(t.poolId, t.id).where(sql`status in ('queued', 'running')`), // what dispatchers look for
     check(
       'batches_status',

@@ -7,12 +7,7 @@ import { ERRORS, type ErrorCode, type MemberFault, Problem } from '../errors.ts'
 /** Turns whatever a route throws into an answer of the catalogue (RFC 9457). What is not known there is a 500, and logged. */
 export const errorAnswers = plugin(
   (app: FastifyInstance, _options, done) => {
-    app.setErrorHandler((error: FastifyError, request, reply) => {
-      const problem = problemOf(error)
-      const { status } = ERRORS[problem.code]
-      if (status >= 500) request.log.error({ err: error, code: problem.code }, 'request failed')
-      return answer(problem, request, reply)
-    })
+    app.setErrorHandler(answerError)
     app.setNotFoundHandler((request, reply) => {
       const detail = 'See /openapi.json or /docs for what there is.'
       return answer(new Problem('route_not_found', detail), request, reply)
@@ -21,6 +16,13 @@ export const errorAnswers = plugin(
   },
   { name: 'error-answers' },
 )
+
+/** The answer to an error; also for those that Fastify meets before there is a route (`frameworkErrors`). */
+export function answerError(error: FastifyError, request: FastifyRequest, reply: FastifyReply) {
+  const problem = problemOf(error)
+  if (ERRORS[problem.code].status >= 500) request.log.error({ err: error, code: problem.code }, 'request failed')
+  return answer(problem, request, reply)
+}
 
 function answer(problem: Problem, request: FastifyRequest, reply: FastifyReply) {
   const { status, title } = ERRORS[problem.code]

@@ -1,0 +1,106 @@
+import { createHash } from 'node:crypto'
+import type { Sql, TransactionSql } from 'postgres'
+import { sqlState } from '../database/connection.ts'
+import { Problem } from '../errors.ts'
+import { encrypt } from '../passwords/encryption.ts'
+import type { BatchConfig } from './batch-config.ts'
+import { makeIds, planNames } from './plan.ts'
+
+export interface NewBatch {
+  poolId: number
+  count: number
+  label: string | null
+  /** Seconds after which the batch may be removed; null: never. */
+  expiresIn: number | null
+  settings: BatchConfig
+  password: string
+  /** The client's key, and the body that came with it. */
+  idempotency: { key: string; body: unknown } | undefined
+}
+
+interface Surroundings {
+  reservedDomains: string[]
+  encryptionKey: Buffer
+}
+
+/** On this channel dispatchers hear that there is work; who misses it finds the work by polling. */
+export const WAKE_CHANNEL = 'usersync_batches'
+
+const UNIQUE_VIOLATION = '23505'
+
+/**
+ * Writes a batch, its range of `{id}` numbers and its chunks in one transaction, and wakes the dispatchers of every
+ * replica. Gives the batch's id: that of the earlier batch where the pool has one of the same idempotency key and body.
+ * Throws what `planNames` throws, before anything is written; `idempotency_key_reused` where the body was another.
+ */
+export async function createBatch(sql: Sql, batch: NewBatch, surroundings: Surroundings): Promise<string> {
+  const { poolId, idempotency } = batch
+  const digest = idempotency && createHash('sha256').update(canonical(idempotency.body)).digest()
+  try {
+    const earlier = idempotency && (await findByKey(sql, poolId, idempotency.key, digest))
+    return earlier ?? (await sql.begin((tx) => insertBatch(tx, batch, digest, surroundings)))
+  } catch (error) {
+    // Another request of the same key was quicker, here or at another replica.
+    if (!idempotency || sqlState(error) !== UNIQUE_VIOLATION) throw error
+    const winner = await findByKey(sql, poolId, idempotency.key, digest)
+    if (winner === undefined) throw error
+    return winner
+  }
+}
+
+/** JSON with members in one order, so that the same request is the same text however a client writes it. */
+function canonical(value: unknown): string {
+  return JSON.stringify(value, (_key, member) =>
+    member !== null && typeof member === 'object' && !Array.isArray(member)
+      ? Object.fromEntries(Object.entries(member).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : member,
+  )
+}
+
+async function findByKey(
+  sql: Sql,
+  poolId: number,
+  key: string,
+  digest: Buffer | undefined,
+): Promise<string | undefined> {
+  const [row] = await sql<{ id: string; idempotency_digest: Buffer }[]>`
+    select id, idempotency_digest from batches where pool_id = ${poolId} and idempotency_key = ${key}`
+  if (row && digest && !row.idempotency_digest.equals(digest)) {
+    throw new Problem('idempotency_key_reused', 'This Idempotency-Key came with another body before. Choose a new one.')
+  }
+  return row?.id
+}
+
+async function insertBatch(
+  tx: TransactionSql,
+  { poolId, count, label, expiresIn, settings, password, idempotency }: NewBatch,
+  digest: Buffer | undefined,
+  { reservedDomains, encryptionKey }: Surroundings,
+): Promise<string> {
+  const { batchId, shortId } = makeIds()
+  const hashCount = settings.password_hash.algorithm === 'none' ? 0 : settings.password_hash.distinct
+  const [range] = await tx<{ first_number: string; first_credential: string }[]>`
+    update pools set next_user_number = next_user_number + ${count}, next_credential_id = next_credential_id + ${hashCount}
+    where id = ${poolId}
+    returning next_user_number - ${count} as first_number, next_credential_id - ${hashCount} as first_credential`
+  if (!range) throw new Problem('pool_not_found', 'The pool was removed.')
+  const { usernamePattern, emailSuffix } = planNames(
+    { pattern: settings.username_pattern, emailDomain: settings.email_domain, count },
+    { shortId, firstNumber: Number(range.first_number) },
+    reservedDomains,
+  )
+  await tx`
+    insert into batches (pool_id, id, label, total_requested, first_user_number, first_credential_id, username_pattern,
+      email_suffix, config, password_ciphertext, expires_at, idempotency_key, idempotency_digest)
+    values (${poolId}, ${batchId}, ${label}, ${count}, ${range.first_number}, ${range.first_credential},
+      ${usernamePattern}, ${emailSuffix}, ${JSON.stringify(settings)}, ${encrypt(encryptionKey, password, batchId)},
+      now() + ${expiresIn}::int * interval '1 second', ${idempotency?.key ?? null}, ${digest ?? null})`
+  await tx`
+    insert into chunks (pool_id, batch_id, kind, first_n, last_n)
+    select ${poolId}::int, ${batchId}::uuid, 'users', n, least(n + ${settings.chunk_size}::int - 1, ${count}::int)
+    from generate_series(1, ${count}::int, ${settings.chunk_size}::int) n
+    union all
+    select ${poolId}::int, ${batchId}::uuid, 'credentials', n, n from generate_series(1, ${hashCount}::int) n`
+  await tx`select pg_notify(${WAKE_CHANNEL}, '')`
+  return batchId
+}

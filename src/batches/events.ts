@@ -1,0 +1,50 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Batch } from './batches.ts'
+
+const LOOK_MS = 250
+
+/** A silent stream is taken for dead by proxies after 30 to 60 s. */
+const HEARTBEAT_MS = 15_000
+
+/** A stream ends after this long, and the client comes back by itself with `Last-Event-ID`. */
+const LONGEST_MS = 600_000
+
+interface Watching {
+  read: () => Promise<Batch>
+  /** Whether the server has stopped to wait for anything. */
+  draining: () => boolean
+}
+
+/**
+ * A batch's progress as server-sent events (HTML, section 9.2): `progress` whenever its counts change, then one `end`;
+ * the data is the batch. An event's id is how many users are done, so a client that comes back with `Last-Event-ID` gets
+ * what is new to it, and in any case the end.
+ */
+export async function* batchEvents(
+  { read, draining }: Watching,
+  lastEventId: number,
+): AsyncGenerator<string, void, void> {
+  const done = (batch: Batch) => batch.created_count + batch.failed_count
+  const write = (event: string, batch: Batch) =>
+    `event: ${event}\nid: ${done(batch)}\ndata: ${JSON.stringify(batch)}\n\n`
+  const deadline = Date.now() + LONGEST_MS
+  let told = lastEventId
+  let toldAt = Date.now()
+  yield 'retry: 1000\n\n'
+  while (Date.now() < deadline && !draining()) {
+    const batch = await read()
+    if (batch.finished_at !== null) {
+      yield write('end', batch)
+      return
+    }
+    if (done(batch) !== told) {
+      yield write('progress', batch)
+      told = done(batch)
+      toldAt = Date.now()
+    } else if (Date.now() - toldAt > HEARTBEAT_MS) {
+      yield ':\n\n'
+      toldAt = Date.now()
+    }
+    await sleep(LOOK_MS)
+  }
+}

@@ -1,0 +1,78 @@
+import { Readable } from 'node:stream'
+import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
+import type { Sql } from 'postgres'
+import { Type } from 'typebox'
+import { decodeCursor, encodeCursor, nextLink, pageMembers } from '../http/page.ts'
+import { Uuid } from '../http/uuid.ts'
+import { poolMember, poolName } from '../pools/pool-parameter.ts'
+import { findPoolId } from '../pools/pools.ts'
+import { readBatch } from './batches.ts'
+import type { Dispatcher } from './dispatcher.ts'
+import { batchEvents } from './events.ts'
+import { Failure, listFailures } from './failures.ts'
+
+const BatchPath = Type.Object({ id: Uuid })
+
+/** What is told of a batch besides itself: its progress as it happens, and the users that could not be made. */
+export const batchProgressRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; dispatcher: Dispatcher }> = (
+  app,
+  { sql, dispatcher },
+  done,
+) => {
+  const config = { scope: 'users:read' } as const
+  const tags = ['batches']
+
+  app.get(
+    '/v1/batches/:id/events',
+    {
+      config,
+      schema: {
+        tags,
+        summary: 'Follow a batch',
+        description: 'Server-sent events: `progress` while it runs, then `end`; resumable by `Last-Event-ID`.',
+        params: BatchPath,
+        querystring: Type.Object(poolMember, { additionalProperties: false }),
+        headers: Type.Object({ 'last-event-id': Type.Optional(Type.String({ pattern: '^\\d{1,10}$' })) }),
+      },
+    },
+    async (request, reply) => {
+      const poolId = await findPoolId(sql, poolName(request.query))
+      const read = () => readBatch(sql, poolId, request.params.id)
+      await read() // an unknown batch is a 404, not a stream that breaks
+      const lastEventId = Number(request.headers['last-event-id'] ?? -1)
+      const events = batchEvents({ read, draining: dispatcher.draining }, lastEventId)
+      reply.type('text/event-stream').header('cache-control', 'no-store').header('x-accel-buffering', 'no')
+      return reply.send(Readable.from(events, { objectMode: false }))
+    },
+  )
+
+  app.get(
+    '/v1/batches/:id/failures',
+    {
+      config,
+      schema: {
+        tags,
+        summary: 'List the users of a batch that could not be made',
+        params: BatchPath,
+        querystring: Type.Object({ ...poolMember, ...pageMembers }, { additionalProperties: false }),
+        response: {
+          200: Type.Object({ items: Type.Array(Failure), next_cursor: Type.Union([Type.String(), Type.Null()]) }),
+        },
+      },
+    },
+    async (request, reply) => {
+      const { limit = 100, cursor } = request.query
+      const { id } = request.params
+      const poolId = await findPoolId(sql, poolName(request.query))
+      const listing = `failures ${poolId} ${id}`
+      const after = Number(decodeCursor(listing, cursor, /^\d{1,9}$/) ?? 0)
+      const items = await listFailures(sql, poolId, id, after, limit + 1)
+      const last = items.length > limit ? items[limit - 1] : undefined
+      const nextCursor = last ? encodeCursor(listing, String(last.n)) : null
+      if (nextCursor) reply.header('link', nextLink(request.url, nextCursor))
+      return { items: items.slice(0, limit), next_cursor: nextCursor }
+    },
+  )
+
+  done()
+}

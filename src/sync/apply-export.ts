@@ -1,0 +1,49 @@
+import { stateOf } from './state-digest.ts'
+
+/** What a client holds: the user lines by id, and the state that they add up to. */
+export interface Held {
+  state: string | undefined
+  lines: Map<string, string>
+}
+
+/** The head line of an NDJSON export. */
+export interface ExportHead {
+  kind: 'full' | 'delta' | 'unchanged'
+  reason?: string
+  base: string | null
+  state: string
+  total_count: number
+  counts: { added: number; updated: number; deleted: number }
+}
+
+/** Thrown where an export is cut, is for another base, or does not add up to its state. What was held is untouched. */
+export class ExportError extends Error {
+  override name = 'ExportError'
+}
+
+/** Applies an NDJSON export, full or delta, to what is held, and checks the result by its state. Throws ExportError. */
+export function applyExport(held: Held, body: string): { head: ExportHead; held: Held } {
+  const rows = body.split('\n')
+  if (rows.pop() !== '' || rows.length < 2) throw new ExportError('the body was cut')
+  const head: ExportHead = JSON.parse(rows[0] ?? '')
+  const end: { end?: string; lines?: number } = JSON.parse(rows.at(-1) ?? '')
+  if (end.end !== head.state) throw new ExportError('the body was cut')
+  if (head.kind !== 'full' && head.base !== held.state) throw new ExportError('the delta is for another base')
+
+  const lines = new Map(head.kind === 'full' ? [] : held.lines)
+  let count = 0
+  for (const row of rows.slice(1, -1)) {
+    const user: { id?: string; deleted?: string } = JSON.parse(row)
+    if (user.id === undefined) {
+      lines.delete(user.deleted ?? '')
+    } else {
+      lines.set(user.id, row)
+      count++
+    }
+  }
+  if (count !== end.lines) throw new ExportError('the body has another number of user lines than it says')
+  if (lines.size !== head.total_count || stateOf(lines.values()) !== head.state) {
+    throw new ExportError('the users do not add up to the stated state')
+  }
+  return { head, held: { state: head.state, lines } }
+}
