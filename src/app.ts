@@ -15,6 +15,8 @@ import { methodAnswers } from './http/method-answers.ts'
 import { openapi } from './http/openapi.ts'
 import { requestLog } from './http/request-log.ts'
 import { validation } from './http/validation.ts'
+import { workAdmission } from './http/work-admission.ts'
+import type { MemoryGuard } from './memory-guard.ts'
 import { poolRoutes } from './pools/routes.ts'
 import { userRoutes } from './users/routes.ts'
 
@@ -25,13 +27,14 @@ export interface Services {
   dispatcher: Dispatcher
   encryptionKey: Buffer
   log: FastifyBaseLogger
+  memory: MemoryGuard
   /** Why the process takes no work at the moment; empty when it does. */
   reasonsToRefuse: () => string[]
 }
 
 /** The service's HTTP side, every plugin and feature in the order in which requests pass them. It does not listen. */
 export async function buildApp(config: Config, services: Services) {
-  const { sql, orm, dispatcher, encryptionKey, log, reasonsToRefuse } = services
+  const { sql, orm, dispatcher, encryptionKey, log, memory, reasonsToRefuse } = services
   const app = Fastify({
     loggerInstance: log,
     logController: new LogController({ disableRequestLogging: true }),
@@ -52,6 +55,7 @@ export async function buildApp(config: Config, services: Services) {
   await app.register(errorAnswers)
   await app.register(validation)
   await app.register(authentication, { apiKeys: config.apiKeys })
+  await app.register(workAdmission, { memory })
   await app.register(compression, { threshold: config.compressionThreshold })
   await app.register(openapi)
   await app.register(methodAnswers)

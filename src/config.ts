@@ -142,6 +142,14 @@ const SETTINGS = {
     description: 'Users made in one transaction, unless the batch says otherwise.',
     parse: integer(1, 50_000),
   }),
+  memoryLimitMb: setting({
+    variable: 'MEMORY_LIMIT_MB',
+    fallback: '1536',
+    unit: 'MiB',
+    description:
+      'Above this resident memory new work is refused with 503 until it falls; work that was accepted goes on.',
+    parse: integer(128, 1_048_576),
+  }),
   reservedDomains: setting({
     variable: 'RESERVED_DOMAINS',
     fallback: 'test,example,invalid,localhost,example.com,example.net,example.org',

@@ -1,6 +1,7 @@
 import { EventEmitter, once } from 'node:events'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Sql } from 'postgres'
+import type { MemoryGuard } from '../memory-guard.ts'
 import type { WorkerPool } from '../worker-pool/worker-pool.ts'
 import { WAKE_CHANNEL } from './create-batch.ts'
 import { markCompleted, markFailed, markRunning, type UnfinishedBatch, unfinishedBatches } from './unfinished.ts'
@@ -11,7 +12,7 @@ import { markCompleted, markFailed, markRunning, type UnfinishedBatch, unfinishe
  *
  * A round: read the unfinished batches; complete those without an open chunk; give free threads to the batch with the
  * fewest of them, so that a small batch never waits for a big one. A batch whose chunks all turn out to be in other hands,
- * or whose chunk has to be tried again, rests until the next poll. Rounds follow one another, never overlap, and begin at a
+ * or whose chunk has to be tried again, rests until the next poll. While memory is above its limit no chunk is begun. Rounds follow one another, never overlap, and begin at a
  * notification, at the end of a task, and once a second.
  */
 export interface Dispatcher {
@@ -28,7 +29,12 @@ export interface Dispatcher {
 const POLL_MS = 1_000
 const BATCHES_A_ROUND = 100
 
-export async function startDispatcher(sql: Sql, workers: WorkerPool, log: FastifyBaseLogger): Promise<Dispatcher> {
+export async function startDispatcher(
+  sql: Sql,
+  workers: WorkerPool,
+  memory: MemoryGuard,
+  log: FastifyBaseLogger,
+): Promise<Dispatcher> {
   const progress = new EventEmitter().setMaxListeners(0)
   const inWork = new Map<string, number>()
   const resting = new Set<string>()
@@ -62,7 +68,7 @@ export async function startDispatcher(sql: Sql, workers: WorkerPool, log: Fastif
       progress.emit('progress')
     }
     const open = batches.filter(({ has_open_chunks }) => has_open_chunks)
-    while (!draining && workers.inWork() < workers.threads) {
+    while (!draining && !memory.isOver() && workers.inWork() < workers.threads) {
       const batch = neediest(open)
       if (!batch) return
       if (batch.status === 'queued') {

@@ -38,7 +38,7 @@ export const batchRoutes: FastifyPluginCallbackTypebox<BatchRoutesOptions> = (ap
   app.post(
     '/v1/batches',
     {
-      config: write,
+      config: { ...write, work: true },
       schema: {
         tags,
         summary: 'Make users in bulk',

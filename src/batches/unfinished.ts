@@ -27,15 +27,23 @@ export async function markRunning(sql: Sql, { pool_id, id }: UnfinishedBatch): P
     where pool_id = ${pool_id} and id = ${id} and status = 'queued'`
 }
 
-/** Ends the batch if all its chunks are finished. It may be called by every replica, at any time. */
+/** A batch of this many changes what the planner should expect of the table. */
+const MANY_USERS = 10_000
+
+/**
+ * Ends the batch if all its chunks are finished. It may be called by every replica, at any time. After a large one the
+ * table's statistics are taken anew (0.2 s): autovacuum comes by once a minute, and until then plans are for an empty table.
+ */
 export async function markCompleted(sql: Sql, { pool_id, id }: UnfinishedBatch): Promise<void> {
-  await sql`
+  const [ended] = await sql<{ total_requested: number }[]>`
     update batches b set finished_at = now(), status = case
       when exists (select from chunks c where c.pool_id = b.pool_id and c.batch_id = b.id and c.failed_count > 0)
       then 'completed_with_failures' else 'completed' end
     where b.pool_id = ${pool_id} and b.id = ${id} and b.status = 'running'
       and not exists (
-        select from chunks c where c.pool_id = b.pool_id and c.batch_id = b.id and c.finished_at is null)`
+        select from chunks c where c.pool_id = b.pool_id and c.batch_id = b.id and c.finished_at is null)
+    returning b.total_requested`
+  if (ended && ended.total_requested >= MANY_USERS) await sql`analyze users`
 }
 
 /** Ends a batch that meets a fault which another attempt would meet again. What it has made stays. */

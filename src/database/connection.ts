@@ -1,5 +1,6 @@
 import { connect as connectSocket, type Socket } from 'node:net'
-import postgres, { type Sql } from 'postgres'
+import type { Sql } from 'postgres'
+import { postgres } from './driver.ts'
 
 interface ConnectOptions {
   url: string

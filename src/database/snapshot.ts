@@ -7,6 +7,13 @@ export interface Snapshot {
 }
 
 /**
+ * Every query of an export has an index that gives its rows in its order. Where statistics are missing or stale (a pool
+ * filled a moment ago) the planner expects a hundred rows, and sorts all that is left of the pool for each page of it: 110 ms
+ * a page of 2,000 among 100,000 users, against 10 ms.
+ */
+const UNWANTED_PLANS = ['enable_sort', 'enable_bitmapscan', 'enable_seqscan']
+
+/**
  * Opens a REPEATABLE READ READ ONLY transaction: all that is read through it is of one moment. Plans are made for the
  * values at hand: with a generic plan, one that fits no base, a delta of a hundred rows may scan the whole table.
  */
@@ -27,6 +34,7 @@ export async function openSnapshot(sql: Sql): Promise<Snapshot> {
   try {
     await connection`begin isolation level repeatable read read only`
     await connection`set local plan_cache_mode = force_custom_plan`
+    await connection`select set_config(name, 'off', true) from unnest(${UNWANTED_PLANS}::text[]) name`
     return { sql: connection, close }
   } catch (error) {
     await close()

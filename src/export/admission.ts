@@ -6,14 +6,18 @@ export interface Admission {
   enter(): Promise<() => void>
   /** How many are in. */
   inside(): number
+  /** Resolves when nobody is in. */
+  empty(): Promise<void>
 }
 
 /** `places` at once; four times as many may wait, `waitMs` at the most. */
 export function createAdmission(places: number, waitMs: number): Admission {
   const waiting: (() => void)[] = []
   let inside = 0
+  let emptied = Promise.withResolvers<void>()
   const leave = () => {
     inside--
+    if (inside === 0) emptied.resolve()
     waiting.shift()?.()
   }
   const take = () => {
@@ -28,6 +32,10 @@ export function createAdmission(places: number, waitMs: number): Admission {
     new Problem('overloaded', 'All exports are taken. Try again.', { headers: { 'retry-after': '2' } })
   return {
     inside: () => inside,
+    async empty() {
+      emptied = Promise.withResolvers()
+      if (inside > 0) await emptied.promise
+    },
     enter() {
       if (inside < places) return Promise.resolve(take())
       if (waiting.length >= 4 * places) return Promise.reject(refuse())

@@ -1,0 +1,47 @@
+import { drizzle } from 'drizzle-orm/postgres-js'
+import type { FastifyBaseLogger } from 'fastify'
+import type { Sql } from 'postgres'
+import { buildApp } from './app.ts'
+import { startDispatcher } from './batches/dispatcher.ts'
+import type { Config } from './config.ts'
+import { connect } from './database/connection.ts'
+import { checkConnectionBudget } from './database/connection-budget.ts'
+import { drain } from './drain.ts'
+import { type MemoryGuard, startMemoryGuard } from './memory-guard.ts'
+import { loadEncryptionKey } from './passwords/encryption.ts'
+import { startWorkerPool, type WorkerPool } from './worker-pool/worker-pool.ts'
+
+/** The whole service on a migrated database, ready to listen. */
+export interface Service {
+  app: Awaited<ReturnType<typeof buildApp>>
+  sql: Sql
+  workers: WorkerPool
+  memory: MemoryGuard
+  /** Takes no new work, waits for that in progress as long as the settings allow, and lets go of everything. */
+  stop(): Promise<void>
+}
+
+/** Starts the parts of the service in the order in which they depend on one another. Throws where one cannot. */
+export async function startService(config: Config, databaseUrl: string, log: FastifyBaseLogger): Promise<Service> {
+  const { schema, databaseConnections: connections, maxWorkers } = config
+  const encryptionKey = await loadEncryptionKey(config.encryptionKey, config.dataDir)
+  const sql = connect({ url: databaseUrl, schema, connections, name: 'usersync' })
+  await checkConnectionBudget(sql, connections + maxWorkers + 1)
+  const memory = startMemoryGuard(config.memoryLimitMb * 1_048_576, log)
+  const workers = startWorkerPool(maxWorkers, { databaseUrl, schema, encryptionKey })
+  const dispatcher = await startDispatcher(sql, workers, memory, log)
+  const reasonsToRefuse = () => [...(dispatcher.draining() ? ['draining'] : []), ...(memory.isOver() ? ['memory'] : [])]
+  const orm = drizzle(sql)
+  const app = await buildApp(config, { sql, orm, dispatcher, encryptionKey, log, memory, reasonsToRefuse })
+
+  const stop = async () => {
+    const milliseconds = config.drainSeconds * 1000
+    await drain(log, [
+      { step: 'requests and chunks in work', milliseconds, run: () => Promise.all([dispatcher.drain(), app.close()]) },
+      { step: 'worker threads', milliseconds: 2_000, run: () => workers.close() },
+      { step: 'database connections', milliseconds: 6_000, run: () => sql.end({ timeout: 5 }) },
+    ])
+    memory.stop()
+  }
+  return { app, sql, workers, memory, stop }
+}

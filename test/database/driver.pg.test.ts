@@ -1,0 +1,48 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Sql } from 'postgres'
+import t from 'tap'
+import { connect } from '../../src/database/connection.ts'
+import { testDatabase } from '../database.ts'
+
+/*
+ * What src/database/driver.ts mends: with the published postgres.js 3.4.9 each of these ends the process by a TypeError that
+ * nobody can catch, or leaves the pool without the connection.
+ */
+
+t.test('a connection lost in the middle of its use is an error, and the pool goes on', async (t) => {
+  const url = await testDatabase(t)
+  const sql = connect({ url, schema: 'usersync', connections: 2, name: 'test' })
+  const killer = connect({ url, schema: 'usersync', connections: 1, name: 'killer' })
+  t.teardown(() => Promise.all([sql.end(), killer.end()]))
+  const lost = { code: 'CONNECTION_CLOSED' }
+  const pidOf = async (on: Pick<Sql, 'unsafe'>) =>
+    (await on.unsafe('select pg_backend_pid() as pid'))[0]?.['pid'] as number
+  const kill = async (pid: number) => {
+    await killer`select pg_terminate_backend(${pid})`
+    await sleep(30)
+  }
+
+  for (let round = 0; round < 3; round++) {
+    const inFlight = sql.begin(async (tx) => {
+      const [row] = await tx`select pg_backend_pid() as pid`
+      setTimeout(() => void kill(row?.['pid']), 20)
+      await tx`select pg_sleep(5)`
+    })
+    await t.rejects(inFlight, lost, 'in a statement of a transaction')
+    const idle = sql.begin(async (tx) => {
+      await kill(await pidOf(tx))
+      await tx`insert into pools (name) values ('of a transaction that is dead')`
+    })
+    await t.rejects(idle, lost, 'between two statements of a transaction')
+
+    const reserved = await sql.reserve()
+    await kill(await pidOf(reserved))
+    await t.rejects(reserved`select 1`, lost, 'reserved')
+    await t.rejects(reserved`rollback`, lost, 'and asked again')
+    reserved.release()
+
+    const all = Promise.all([1, 2, 3, 4].map((n) => sql`select ${n}::int as n`))
+    t.equal((await Promise.race([all, sleep(5_000, [])])).length, 4, 'both connections of the pool serve')
+  }
+  t.same(await sql`select name from pools`, [{ name: 'default' }], 'nothing of a dead transaction ran elsewhere')
+})
