@@ -1,0 +1,83 @@
+import { once } from 'node:events'
+import { type IncomingHttpHeaders, type IncomingMessage, request } from 'node:http'
+import { brotliDecompressSync, gunzipSync, inflateSync, zstdDecompressSync } from 'node:zlib'
+import { applyExport, type ExportHead, type Held } from '../src/sync/apply-export.ts'
+
+/** How a body is decoded, by its content coding. */
+const DECODERS = {
+  identity: (body: Buffer) => body,
+  zstd: (body: Buffer) => zstdDecompressSync(body),
+  br: (body: Buffer) => brotliDecompressSync(body),
+  gzip: (body: Buffer) => gunzipSync(body),
+  deflate: (body: Buffer) => inflateSync(body),
+}
+
+export type Coding = keyof typeof DECODERS
+export const CODINGS = Object.keys(DECODERS) as Coding[]
+
+/** An answer as it came, its body still encoded. */
+export interface Answer {
+  headers: IncomingHttpHeaders
+  body: Buffer
+  /** All that came over the connection: head, framing and body. */
+  wireBytes: number
+  /** From the first byte sent to the last one received. */
+  milliseconds: number
+}
+
+interface Request {
+  method?: 'GET' | 'POST' | 'PATCH' | 'DELETE'
+  headers?: Record<string, string>
+  json?: unknown
+  /** The status that the answer must have. */
+  expected: number
+  signal: AbortSignal
+}
+
+/** Sends one request over a connection of its own. Throws where it fails, or the answer has another status. */
+export async function send(
+  url: URL,
+  { method = 'GET', headers = {}, json, expected, signal }: Request,
+): Promise<Answer> {
+  const start = performance.now()
+  const contentType = json === undefined ? {} : { 'content-type': 'application/json' }
+  const outgoing = request(url, { method, headers: { ...headers, ...contentType }, agent: false, signal })
+  outgoing.on('error', () => {}) // `once` and the reading below see it too, but not at every moment
+  outgoing.end(json === undefined ? undefined : JSON.stringify(json))
+  const [incoming]: IncomingMessage[] = await once(outgoing, 'response')
+  if (!incoming) throw new Error(`${method} ${url.pathname} was not answered`)
+  const body = Buffer.concat(await incoming.toArray())
+  const milliseconds = performance.now() - start
+  if (incoming.statusCode !== expected) {
+    const text = body.toString('utf8', 0, 300)
+    throw new Error(`${method} ${url.pathname}: expected status ${expected}, got ${incoming.statusCode} ${text}`)
+  }
+  return { headers: incoming.headers, body, wireBytes: outgoing.socket?.bytesRead ?? 0, milliseconds }
+}
+
+/** An export that was fetched, applied to what was held, and found to add up to its state. */
+export interface Export extends Answer {
+  head: ExportHead
+  held: Held
+}
+
+/**
+ * Fetches the NDJSON export in `coding`, as one who holds `held` (undefined: nothing) asks for it, and applies it. Throws
+ * where the coding is another, or the users do not add up to the state that the body and the headers name.
+ */
+export async function fetchExport(
+  address: string,
+  { coding, held, signal }: { coding: Coding; held: Held | undefined; signal: AbortSignal },
+): Promise<Export> {
+  const url = new URL('/v1/users/export', address)
+  if (held?.state) url.searchParams.set('base', held.state)
+  const headers = { accept: 'application/x-ndjson', 'accept-encoding': coding }
+  const answer = await send(url, { headers, expected: 200, signal })
+  const given = answer.headers['content-encoding'] ?? 'identity'
+  if (given !== coding) throw new Error(`asked for the coding ${coding}, got ${given}`)
+  const text = DECODERS[coding](answer.body).toString('utf8')
+  const { head, held: result } = applyExport(held ?? { state: undefined, lines: new Map() }, text)
+  if (answer.headers.etag !== `W/"${head.state}"`)
+    throw new Error(`the ETag ${answer.headers.etag} is not the body's state`)
+  return { ...answer, head, held: result }
+}

@@ -1,0 +1,90 @@
+import { spawn } from 'node:child_process'
+import { chmodSync, mkdtempSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { startEmbeddedDatabase } from '../src/database/embedded.ts'
+import { within } from './demo-deadline.ts'
+
+const SERVER = fileURLToPath(new URL('../src/server.ts', import.meta.url))
+const WARNING = 40
+
+/** The service as a process of its own, with a data folder of its own. */
+export interface Service {
+  dataDir: string
+  /** Resolves with its address, `http://127.0.0.1:<port>`, as soon as it takes requests. */
+  listening: Promise<string>
+  /** Resolves with the exit code or signal by which the process has ended. */
+  ended: Promise<number | string>
+  /** What it has logged as a warning or worse, or written to standard error. */
+  complaints: string[]
+  /**
+   * Stops the service and its database, and removes their folder; may be called at any time, once. Resolves with the exit
+   * code or signal: `SIGKILL` is sent only after 40 s. Throws where a process still runs after 65 s.
+   */
+  stop(): Promise<number | string>
+}
+
+/** Starts `src/server.ts` on a free port, on the embedded PostgreSQL. Of our own environment it gets nothing but the path. */
+export function startService(): Service {
+  const dataDir = mkdtempSync(join(tmpdir(), 'usersync-demo-'))
+  chmodSync(dataDir, 0o755) // root runs PostgreSQL as another user
+  const child = spawn(process.execPath, [SERVER], {
+    env: { PATH: process.env.PATH, HOST: '127.0.0.1', PORT: '0', DATA_DIR: dataDir, LOG_LEVEL: 'info' },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true, // a Ctrl-C is for the demo, which then stops the service in order
+  })
+  const complaints: string[] = []
+  const { promise: listening, resolve: listens } = Promise.withResolvers<string>()
+  const { promise: ended, resolve: ends } = Promise.withResolvers<number | string>()
+  let databaseDirectory: string | undefined
+  child.once('error', (error) => complaints.push(error.message))
+  child.once('close', (code, signal) => ends(code ?? signal ?? 'unknown'))
+  createInterface(child.stderr).on('line', (line) => complaints.push(line))
+  createInterface(child.stdout).on('line', (line) => {
+    const { level, msg } = readLogLine(line)
+    if (level >= WARNING) complaints.push(line)
+    const [, address, directory] =
+      /^usersync listens on (\S+), embedded PostgreSQL in (.+), \d+ workers/.exec(msg) ?? []
+    if (address === undefined) return
+    databaseDirectory = directory
+    listens(address)
+  })
+
+  const stop = async () => {
+    try {
+      child.kill('SIGTERM')
+      await within(40, 'stop of the service', () => ended).catch(() => child.kill('SIGKILL'))
+      const exit = await within(5, 'kill of the service', () => ended)
+      if (exit !== 0 || databaseDirectory === undefined) databaseDirectory = await stopDatabase(dataDir)
+      return exit
+    } finally {
+      // Where PostgreSQL's user cannot reach the temporary folder, the data are in one apart.
+      for (const folder of [databaseDirectory && dirname(databaseDirectory), dataDir]) {
+        if (folder) await rm(folder, { recursive: true, force: true, maxRetries: 5 })
+      }
+    }
+  }
+  return { dataDir, listening, ended, complaints, stop }
+}
+
+/** Stops the server that a service left behind, by joining it and being the last to leave. Gives its directory. */
+async function stopDatabase(dataDir: string): Promise<string> {
+  return await within(15, 'stop of the database', async () => {
+    const database = await startEmbeddedDatabase({ dataDir })
+    await database.stop()
+    return database.directory
+  })
+}
+
+/** A line that is not of the log's form counts as a warning. */
+function readLogLine(line: string): { level: number; msg: string } {
+  try {
+    const { level = WARNING, msg = '' }: { level?: number; msg?: string } = JSON.parse(line)
+    return { level, msg }
+  } catch {
+    return { level: WARNING, msg: line }
+  }
+}
