@@ -65,7 +65,7 @@ export async function buildApp(config: Config, services: Services) {
   await app.register(batchRoutes, { config, sql, dispatcher, encryptionKey })
   await app.register(batchProgressRoutes, { sql, dispatcher })
   await app.register(userRoutes, { sql })
-  await app.register(exportRoutes, { config, sql })
+  await app.register(exportRoutes, { config, sql, encryptionKey })
 
   app.refuseOtherMethods()
   return app

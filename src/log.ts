@@ -6,6 +6,8 @@ export function createLog(level: string): Logger {
   return pino({ level, base: null, timestamp: stdTimeFunctions.isoTime, serializers: { err: loggableError } })
 }
 
+const isPlace = (line: string) => /^\s+at /.test(line)
+
 /**
  * An error as it may be logged. PostgreSQL's messages, and drizzle's of failed queries, carry values of users and whole
  * statements; of those only the SQLSTATE and the places in the code are kept.
@@ -14,6 +16,14 @@ export function loggableError(error: unknown): object {
   if (!(error instanceof Error)) return { type: typeof error }
   const state = sqlState(error)
   if (state === undefined) return stdSerializers.err(error)
-  const places = (error.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line))
+  const stack = error.stack ?? ''
+  const message = stack.indexOf(error.message) // it may have lines of its own that look like places
+  const places =
+    message < 0
+      ? []
+      : stack
+          .slice(message + error.message.length)
+          .split('\n')
+          .filter(isPlace)
   return { type: 'PostgresError', sqlstate: state, stack: places.join('\n') }
 }

@@ -1,12 +1,14 @@
 import { type Static, Type } from 'typebox'
 import type { Config } from '../config.ts'
 import { Problem } from '../errors.ts'
+import { MOST_BCRYPT_BYTES } from '../passwords/bcrypt.ts'
+import { ALGORITHMS } from '../passwords/hash-password.ts'
 
-/** Algorithms of the hashes that are made for the batch's passwords. */
-const Algorithm = Type.Enum(['argon2id', 'none'])
+const PasswordMode = Type.Enum(['shared', 'per_user'])
+const HashAlgorithm = Type.Enum([...ALGORITHMS])
 
 /** A chunk is one transaction and one row of bookkeeping; a batch has at most this many. */
-const MOST_CHUNKS = 100_000
+export const MOST_CHUNKS = 100_000
 
 /** The settings of a batch that a request may give; the rest comes from the defaults. */
 export const batchConfigBody = (config: Config) =>
@@ -27,10 +29,10 @@ export const batchConfigBody = (config: Config) =>
       password: Type.Optional(
         Type.String({ minLength: 1, maxLength: 256, description: 'Generated where it is not given' }),
       ),
-      password_mode: Type.Optional(Type.Enum(['shared'])),
+      password_mode: Type.Optional(PasswordMode),
       password_hash: Type.Optional(
         Type.Object(
-          { algorithm: Type.Optional(Algorithm), distinct: Type.Optional(Type.Integer({ minimum: 1, maximum: 1 })) },
+          { algorithm: Type.Optional(HashAlgorithm), distinct: Type.Optional(Type.Integer({ minimum: 1 })) },
           { additionalProperties: false },
         ),
       ),
@@ -46,8 +48,8 @@ export const BatchConfig = Type.Object({
   email_domain: Type.String(),
   role: Type.String(),
   custom_attributes: Type.Record(Type.String(), Type.Unknown()),
-  password_mode: Type.Enum(['shared']),
-  password_hash: Type.Object({ algorithm: Algorithm, distinct: Type.Integer() }),
+  password_mode: PasswordMode,
+  password_hash: Type.Object({ algorithm: HashAlgorithm, distinct: Type.Integer() }),
   chunk_size: Type.Integer(),
   max_workers: Type.Integer(),
 })
@@ -57,7 +59,7 @@ export type BatchConfigBody = Static<ReturnType<typeof batchConfigBody>>
 
 /**
  * The given settings, completed with the defaults; the password apart, undefined where none was given. Throws
- * `invalid_request` where the batch would have more chunks than one may.
+ * `invalid_request` where the settings contradict each other or the count.
  */
 export function completeConfig(
   given: BatchConfigBody,
@@ -65,22 +67,38 @@ export function completeConfig(
   config: Config,
 ): { settings: BatchConfig; password: string | undefined } {
   const { password, ...rest } = given
+  const password_mode = given.password_mode ?? 'shared'
   const settings: BatchConfig = {
     username_pattern: 'testuser_{id}@example.com',
     email_domain: 'example.com',
     role: 'user',
     custom_attributes: {},
-    password_mode: 'shared',
     chunk_size: config.chunkSize,
     max_workers: config.maxWorkers,
     ...rest,
-    password_hash: { algorithm: 'argon2id', distinct: 1, ...given.password_hash },
+    password_mode,
+    password_hash: {
+      algorithm: 'argon2id',
+      distinct: password_mode === 'shared' ? 1 : count,
+      ...given.password_hash,
+    },
   }
-  const least = Math.ceil(count / MOST_CHUNKS)
-  if (settings.chunk_size < least) {
-    const message = `must be at least ${least} for ${count} users`
-    const errors = [{ path: 'body.config.chunk_size', code: 'minimum', message }]
-    throw new Problem('invalid_request', `body.config.chunk_size ${message}`, { errors })
+  const { algorithm, distinct } = settings.password_hash
+  const leastChunk = Math.ceil(count / MOST_CHUNKS)
+  if (settings.chunk_size < leastChunk) throw wrong('chunk_size', 'minimum', `must be at least ${leastChunk} here`)
+  if (distinct > count) throw wrong('password_hash.distinct', 'maximum', `must be at most the count, ${count}`)
+  if (password !== undefined && password_mode === 'per_user') {
+    throw wrong('password', 'contradiction', 'cannot be given where each user gets a password of its own')
+  }
+  if (password !== undefined && algorithm === 'bcrypt' && !isForBcrypt(password)) {
+    throw wrong('password', 'maximum', `must be at most ${MOST_BCRYPT_BYTES} bytes and hold no NUL, for bcrypt`)
   }
   return { settings, password }
+}
+
+const isForBcrypt = (password: string) => Buffer.byteLength(password) <= MOST_BCRYPT_BYTES && !password.includes('\0')
+
+function wrong(member: string, code: string, message: string): Problem {
+  const path = `body.config.${member}`
+  return new Problem('invalid_request', `${path} ${message}`, { errors: [{ path, code, message }] })
 }

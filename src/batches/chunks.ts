@@ -1,7 +1,8 @@
 import type { Sql, TransactionSql } from 'postgres'
 import { isDatabaseUnavailable, sqlState } from '../database/connection.ts'
-import { hashArgon2id } from '../passwords/argon2id.ts'
 import { decrypt } from '../passwords/encryption.ts'
+import { type Algorithm, hashPassword } from '../passwords/hash-password.ts'
+import { passwordOf } from '../passwords/password-of.ts'
 
 /** `done`: a chunk's work is committed. `none`: no chunk was free. `retry`: it may work later. `failed`: it never will. */
 export type ChunkOutcome = { outcome: 'done' | 'none' } | { outcome: 'retry' | 'failed'; reason: string }
@@ -16,7 +17,9 @@ interface Chunk {
   email_suffix: string
   role: string
   custom_attributes: string
-  hash_count: number
+  password_mode: 'shared' | 'per_user'
+  algorithm: Algorithm
+  distinct: number
   password_ciphertext: Buffer
 }
 
@@ -38,8 +41,8 @@ export async function workChunk(
       const chunk = await takeChunk(tx, poolId, batchId)
       if (!chunk) return { outcome: 'none' }
       if (chunk.kind === 'credentials') {
-        const password = decrypt(encryptionKey, chunk.password_ciphertext, batchId)
-        await insertCredentials(tx, poolId, batchId, chunk, password)
+        const secret = decrypt(encryptionKey, chunk.password_ciphertext, batchId)
+        await insertCredentials(tx, poolId, batchId, chunk, secret)
         await finishChunk(tx, poolId, batchId, chunk, 0)
       } else {
         const created = await insertUsers(tx, poolId, batchId, chunk)
@@ -63,8 +66,8 @@ async function takeChunk(tx: TransactionSql, poolId: number, batchId: string): P
   const [chunk] = await tx<Chunk[]>`
     select c.kind, c.first_n, c.last_n, b.first_user_number, b.first_credential_id, b.username_pattern, b.email_suffix,
       b.config->>'role' as role, b.config->>'custom_attributes' as custom_attributes, b.password_ciphertext,
-      case when b.config->'password_hash'->>'algorithm' = 'none' then 0
-        else (b.config->'password_hash'->>'distinct')::int end as hash_count
+      b.config->>'password_mode' as password_mode, b.config->'password_hash'->>'algorithm' as algorithm,
+      (b.config->'password_hash'->>'distinct')::int as distinct
     from chunks c join batches b on b.pool_id = c.pool_id and b.id = c.batch_id
     where c.pool_id = ${poolId} and c.batch_id = ${batchId} and c.finished_at is null and b.status in ('queued', 'running')
     order by c.kind, c.first_n limit 1
@@ -92,7 +95,7 @@ async function insertUsers(tx: TransactionSql, poolId: number, batchId: string, 
       insert into users
         (pool_id, id, username, email, role, is_test_user, batch_id, created_by_bulk, custom_attributes, credential_id)
       select ${poolId}, id, username, email, ${chunk.role}, true, ${batchId}, true, ${chunk.custom_attributes}::jsonb,
-        ${chunk.first_credential_id}::bigint + (n - 1) % nullif(${chunk.hash_count}::int, 0)
+        ${chunk.first_credential_id}::bigint + (n - 1) % ${chunk.distinct}::int
       from ${planned(tx, batchId, chunk)}
       on conflict do nothing
       returning 1
@@ -115,14 +118,22 @@ async function recordFailures(tx: TransactionSql, poolId: number, batchId: strin
     where not exists (select from users u where u.pool_id = ${poolId} and u.id = planned.id)`
 }
 
-/** Hashes the password once for each credential of the chunk; one chunk holds few, so that the transaction stays short. */
-async function insertCredentials(tx: TransactionSql, poolId: number, batchId: string, chunk: Chunk, password: string) {
+/**
+ * Makes the chunk's credentials: the shared password, or one derived for each, hashed with a salt of its own. User n of the
+ * batch has the credential (n - 1) modulo `distinct`. One chunk is a second's work, so that the transaction stays short.
+ */
+async function insertCredentials(tx: TransactionSql, poolId: number, batchId: string, chunk: Chunk, secret: string) {
+  const ids: string[] = []
+  const hashes: (string | null)[] = []
   for (let n = chunk.first_n; n <= chunk.last_n; n++) {
     const id = String(BigInt(chunk.first_credential_id) + BigInt(n - 1))
-    await tx`
-      insert into credentials (pool_id, id, batch_id, password_hash)
-      values (${poolId}, ${id}, ${batchId}, ${hashArgon2id(password)})`
+    const password = passwordOf(chunk.password_mode, secret, id)
+    ids.push(id)
+    hashes.push(chunk.algorithm === 'none' ? null : hashPassword(chunk.algorithm, password))
   }
+  await tx`
+    insert into credentials (pool_id, id, batch_id, password_hash)
+    select ${poolId}, c.id, ${batchId}, c.hash from unnest(${ids}::bigint[], ${hashes}::text[]) c (id, hash)`
 }
 
 async function finishChunk(

@@ -3,7 +3,8 @@ import type { Sql, TransactionSql } from 'postgres'
 import { sqlState } from '../database/connection.ts'
 import { Problem } from '../errors.ts'
 import { encrypt } from '../passwords/encryption.ts'
-import type { BatchConfig } from './batch-config.ts'
+import type { Algorithm } from '../passwords/hash-password.ts'
+import { type BatchConfig, MOST_CHUNKS } from './batch-config.ts'
 import { makeIds, planNames } from './plan.ts'
 
 export interface NewBatch {
@@ -21,6 +22,15 @@ export interface NewBatch {
 interface Surroundings {
   reservedDomains: string[]
   encryptionKey: Buffer
+}
+
+/** About a second's work, in which the transaction stays open. */
+const CREDENTIALS_A_CHUNK: Record<Algorithm, number> = {
+  argon2id: 20,
+  scrypt: 10,
+  bcrypt: 8,
+  pbkdf2_sha256: 2,
+  none: 10_000,
 }
 
 /** On this channel dispatchers hear that there is work; who misses it finds the work by polling. */
@@ -78,11 +88,12 @@ async function insertBatch(
   { reservedDomains, encryptionKey }: Surroundings,
 ): Promise<string> {
   const { batchId, shortId } = makeIds()
-  const hashCount = settings.password_hash.algorithm === 'none' ? 0 : settings.password_hash.distinct
+  const { algorithm, distinct } = settings.password_hash
+  const credentialsAChunk = Math.max(CREDENTIALS_A_CHUNK[algorithm], Math.ceil(distinct / MOST_CHUNKS))
   const [range] = await tx<{ first_number: string; first_credential: string }[]>`
-    update pools set next_user_number = next_user_number + ${count}, next_credential_id = next_credential_id + ${hashCount}
+    update pools set next_user_number = next_user_number + ${count}, next_credential_id = next_credential_id + ${distinct}
     where id = ${poolId}
-    returning next_user_number - ${count} as first_number, next_credential_id - ${hashCount} as first_credential`
+    returning next_user_number - ${count} as first_number, next_credential_id - ${distinct} as first_credential`
   if (!range) throw new Problem('pool_not_found', 'The pool was removed.')
   const { usernamePattern, emailSuffix } = planNames(
     { pattern: settings.username_pattern, emailDomain: settings.email_domain, count },
@@ -100,7 +111,8 @@ async function insertBatch(
     select ${poolId}::int, ${batchId}::uuid, 'users', n, least(n + ${settings.chunk_size}::int - 1, ${count}::int)
     from generate_series(1, ${count}::int, ${settings.chunk_size}::int) n
     union all
-    select ${poolId}::int, ${batchId}::uuid, 'credentials', n, n from generate_series(1, ${hashCount}::int) n`
+    select ${poolId}::int, ${batchId}::uuid, 'credentials', n, least(n + ${credentialsAChunk}::int - 1, ${distinct}::int)
+    from generate_series(1, ${distinct}::int, ${credentialsAChunk}::int) n`
   await tx`select pg_notify(${WAKE_CHANNEL}, '')`
   return batchId
 }

@@ -11,6 +11,8 @@ export interface NamePlan {
 
 const PLACEHOLDERS = ['id', 'n', 'batch']
 const ADDRESS = /^[^\s@]+@[a-z0-9-]+(\.[a-z0-9-]+)*$/i
+/** 1 beside 21 reads like 12 beside 1, so that two batches of one pattern could meet. */
+const SIDE_BY_SIDE = /\{id\}(\d|\{batch\})*\{n\}|\{n\}(\d|\{batch\})*\{id\}/
 const LONGEST_NAME = 254
 
 const invalidPattern = (message: string) =>
@@ -38,6 +40,9 @@ export function planNames(
   }
   if (count > 1 && !pattern.includes('{id}') && !pattern.includes('{n}')) {
     throw invalidPattern('needs {id} or {n}, or all users would have one name')
+  }
+  if (SIDE_BY_SIDE.test(pattern)) {
+    throw invalidPattern('needs more than digits between {id} and {n}, or two users’ numbers could read the same')
   }
   const usernamePattern = pattern.replaceAll('{batch}', batch.shortId)
   const longest = fillPattern(usernamePattern, batch.firstNumber + count - 1, count)

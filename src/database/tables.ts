@@ -217,7 +217,8 @@ export const credentials = pgTable(
     poolId: integer('pool_id').notNull(),
     id: bigNumber('id').notNull(),
     batchId: uuid('batch_id').notNull(),
-    passwordHash: text('password_hash').notNull(),
+    /** Null where the batch asked for none. */
+    passwordHash: text('password_hash'),
   },
   (t) => [primaryKey({ columns: [t.poolId, t.id] })],
 )

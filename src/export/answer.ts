@@ -1,7 +1,9 @@
 import type { Sql } from 'postgres'
 import type { Filter } from '../users/filter.ts'
 import { type Delta, readDelta } from './delta.ts'
+import { fullLines } from './full-lines.ts'
 import { fullPages } from './full-pages.ts'
+import { type LineForm, plainLine } from './line-form.ts'
 import { findBaseVersion, type ScopeState } from './scope-state.ts'
 import type { State } from './state.ts'
 
@@ -32,10 +34,10 @@ export async function decideAnswer(
   sql: Sql,
   filter: Filter,
   present: ScopeState,
-  request: { base: State | undefined; differential: boolean },
+  request: { base: State | undefined; differential: boolean; form: LineForm },
 ): Promise<Answer> {
   const { state, userCount: totalCount } = present
-  const { base, differential } = request
+  const { base, differential, form } = request
   const full = (reason: 'none' | 'unknown' | 'requested'): Answer => ({
     kind: 'full',
     reason,
@@ -43,7 +45,7 @@ export async function decideAnswer(
     state,
     totalCount,
     counts: { added: totalCount, updated: 0, deleted: 0 },
-    content: { kind: 'full', pages: (separator) => fullPages(sql, filter, separator) },
+    content: { kind: 'full', pages: (separator) => allLines(sql, filter, form, separator) },
   })
   if (!differential) return full('requested')
   if (base === undefined) return full('none')
@@ -53,7 +55,7 @@ export async function decideAnswer(
   }
   const baseVersion = await findBaseVersion(sql, filter, base)
   if (baseVersion === undefined) return full('unknown')
-  const delta = readDelta(sql, filter, baseVersion)
+  const delta = readDelta(sql, filter, baseVersion, form)
   return {
     kind: 'delta',
     reason: null,
@@ -64,3 +66,6 @@ export async function decideAnswer(
     content: { kind: 'delta', delta },
   }
 }
+
+const allLines = (sql: Sql, filter: Filter, form: LineForm, separator: string) =>
+  form === plainLine ? fullPages(sql, filter, separator) : fullLines(sql, filter, form, separator)

@@ -1,5 +1,6 @@
 import type { Fragment, PendingQuery, Sql } from 'postgres'
-import { type Filter, isScope, selects, userLine } from '../users/filter.ts'
+import { type Filter, isScope, selects } from '../users/filter.ts'
+import type { LineForm, LineRow } from './line-form.ts'
 
 /** Rows that the cursor of a delta fetches at once. */
 const ROWS_A_FETCH = 2_000
@@ -26,7 +27,7 @@ export interface Delta {
  * So a user was in the base if a stay that began before the base lasts still, or ended after it. Only what the later
  * commits touched is read, commit by commit through the indexes by commit id: the cost is what changed, not what exists.
  */
-export function readDelta(sql: Sql, filter: Filter, baseVersion: string): Delta {
+export function readDelta(sql: Sql, filter: Filter, baseVersion: string, form: LineForm): Delta {
   const isLater = (commitId: Fragment) => sql`exists (
     select from states e where ${isScope(sql, filter, 'e')} and e.commit_id = ${commitId} and e.version > ${baseVersion})`
 
@@ -54,8 +55,10 @@ export function readDelta(sql: Sql, filter: Filter, baseVersion: string): Delta 
 
   const lines = (condition: Fragment) =>
     fetched(
-      sql<{ text: string }[]>`select ${userLine(sql)} as text from ${changedUsers} where ${sinceBase} and ${condition}
+      sql<LineRow[]>`
+        select ${form.columns(sql)} from ${changedUsers} ${form.joins(sql)} where ${sinceBase} and ${condition}
         order by e.version`,
+      form.text,
     )
 
   return {
@@ -70,15 +73,21 @@ export function readDelta(sql: Sql, filter: Filter, baseVersion: string): Delta 
       return row ?? { added: 0, updated: 0, deleted: 0 }
     },
     deletedIds: () =>
-      fetched(sql<{ text: string }[]>`select t.user_id as text from ${endedStays} where ${sinceBase} and ${isGone}`),
+      fetched(
+        sql<{ user_id: string }[]>`select t.user_id from ${endedStays} where ${sinceBase} and ${isGone}`,
+        ({ user_id }) => user_id,
+      ),
     addedLines: () => lines(sql`not ${wasInBase}`),
     updatedLines: () => lines(wasInBase),
   }
 }
 
 /** The rows of a query through a cursor, so that only one fetch of them is in memory. */
-async function* fetched(query: PendingQuery<{ text: string }[]>): AsyncGenerator<string[], void, void> {
+async function* fetched<Row extends object>(
+  query: PendingQuery<Row[]>,
+  text: (row: Row) => string,
+): AsyncGenerator<string[], void, void> {
   for await (const rows of query.cursor(ROWS_A_FETCH)) {
-    if (rows.length > 0) yield rows.map(({ text }) => text)
+    if (rows.length > 0) yield (rows as Row[]).map(text)
   }
 }

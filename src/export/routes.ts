@@ -7,11 +7,13 @@ import { Type } from 'typebox'
 import type { Config } from '../config.ts'
 import { openSnapshot } from '../database/snapshot.ts'
 import { Problem } from '../errors.ts'
+import { requireScope } from '../http/authentication.ts'
 import { poolName } from '../pools/pool-parameter.ts'
 import { filterMembers, filterOf } from '../users/filter-parameters.ts'
 import { createAdmission } from './admission.ts'
 import { type Answer, decideAnswer } from './answer.ts'
 import { writeJson } from './json.ts'
+import { type Credential, lineWithCredentials, plainLine } from './line-form.ts'
 import { writeNdjson } from './ndjson.ts'
 import { lookUpScope, oldestBaseAt } from './scope-state.ts'
 import { isState, type State, statesIn } from './state.ts'
@@ -28,13 +30,22 @@ const ExportQuery = Type.Object(
     base: Type.Optional(Type.String({ description: 'The state that the client holds' })),
     differential: Type.Optional(Type.Boolean({ default: true, description: '`false`: always the full export' })),
     format: Type.Optional(Type.Enum(['json', 'ndjson'])),
+    include: Type.Optional(
+      Type.Enum(['password', 'password_hash', 'password,password_hash', 'password_hash,password'], {
+        description: 'Credentials after each user line, never part of it; needs the scope `credentials:read`',
+      }),
+    ),
   },
   { additionalProperties: false },
 )
 
 /** States, and the export by the state that the client holds: unchanged, a delta, or full. */
-export const exportRoutes: FastifyPluginCallbackTypebox<{ config: Config; sql: Sql }> = (app, options, done) => {
-  const { sql } = options
+export const exportRoutes: FastifyPluginCallbackTypebox<{ config: Config; sql: Sql; encryptionKey: Buffer }> = (
+  app,
+  options,
+  done,
+) => {
+  const { sql, encryptionKey } = options
   const admission = createAdmission(options.config.exportConcurrency, ADMISSION_WAIT_MS)
   const config = { scope: 'users:read' } as const
   const tags = ['export']
@@ -79,13 +90,15 @@ export const exportRoutes: FastifyPluginCallbackTypebox<{ config: Config; sql: S
       },
     },
     async (request, reply) => {
-      const { base: baseParameter, differential = true, format: formatParameter } = request.query
+      const { base: baseParameter, differential = true, format: formatParameter, include } = request.query
       if (baseParameter !== undefined && !isState(baseParameter)) {
         throw new Problem('base_invalid', 'A state is u1- and 64 lower-case hexadecimal digits.')
       }
       const format = formatParameter ?? acceptedFormat(request)
       const pool = poolName(request.query)
       const filter = filterOf(request, request.query)
+      if (include) requireScope(request, 'credentials:read', 'include')
+      const form = include ? lineWithCredentials(include.split(',') as Credential[], encryptionKey) : plainLine
       const held = statesIn(request.headers['if-none-match'])
       reply.header('vary', 'accept, accept-encoding, authorization').header('cache-control', 'private, no-cache')
 
@@ -110,6 +123,7 @@ export const exportRoutes: FastifyPluginCallbackTypebox<{ config: Config; sql: S
         const answer = await decideAnswer(snapshot.sql, { poolId, ...filter }, present, {
           base: baseParameter ?? held[0],
           differential,
+          form,
         })
         setHeaders(reply, answer.kind, answer.base, answer.state)
         reply.type(`${MEDIA_TYPES[format]}; charset=utf-8`)

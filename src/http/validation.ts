@@ -1,6 +1,7 @@
 import { Ajv } from 'ajv'
 import type { FastifyInstance } from 'fastify'
 import plugin from 'fastify-plugin'
+import { requireStorable } from './storable.ts'
 
 /**
  * Strict input: a body is JSON or, where a route says so, what the route reads itself; unknown members are refused, not removed, and a body's values are taken as they are (`"5"` is no number).
@@ -18,6 +19,10 @@ export const validation = plugin(
     const bodies = new Ajv({ ...options, coerceTypes: false })
     const texts = new Ajv({ ...options, coerceTypes: true })
     app.removeContentTypeParser('text/plain')
+    app.addHook('preValidation', (request, _reply, next) => {
+      requireStorable(request.body)
+      next()
+    })
     app.setValidatorCompiler(({ schema, httpPart }) => (httpPart === 'body' ? bodies : texts).compile(schema as object))
     done()
   },

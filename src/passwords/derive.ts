@@ -10,13 +10,13 @@ const FAIR_BYTES = 256 - (256 % ALPHABET.length)
 
 /**
  * The password of one user, from the secret of its batch: always the same, so that it can be told again and need not be
- * stored. 20 characters with at least one upper-case letter, lower-case letter, digit and special character; all passwords
- * of that kind are equally likely (120 bits). About 10 µs.
+ * stored. 20 characters with at least one upper-case letter, lower-case letter, digit and special character; all
+ * passwords of that kind are equally likely (120 bits). About 10 µs.
  *
  * Rests on HMAC-SHA-256 being a pseudorandom function, keyed with the secret and run in counter mode over the user's id
  * (NIST SP 800-108): who knows some users' passwords learns nothing of the others'. But one password is enough to test
- * guesses at the secret, so the secret must be random (`generatePassword`: 117 bits), not what a person chose.
- * Any change here changes every password told so far; derive.test.ts holds some of them fast.
+ * guesses at the secret, so the secret must be random (`generatePassword`: 117 bits), not what a person chose. Any
+ * change here changes every password told so far; derive.test.ts holds some of them fast.
  */
 export function derivePassword(secret: string, userId: string): string {
   let password = ''

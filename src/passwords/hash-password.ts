@@ -16,8 +16,9 @@ const HASHERS: Record<Exclude<Algorithm, 'none'>, (password: string) => string> 
 }
 
 /**
- * Hashes a password with a random salt, in the text form that systems under test keep and verify as it is (each algorithm's
- * file says which). Takes the thread for 35 to 440 ms, so it belongs in a worker thread. Throws as `hashBcrypt` does.
+ * Hashes a password with a random salt, in the text form that systems under test keep and verify as it is (each
+ * algorithm's file says which). Takes the thread for 35 to 440 ms, so it belongs in a worker thread. Throws as
+ * `hashBcrypt` does.
  */
 export function hashPassword(algorithm: Exclude<Algorithm, 'none'>, password: string): string {
   return HASHERS[algorithm](password)

@@ -7,6 +7,7 @@ import { createPool, deletePool, getPool, listPools } from './pools.ts'
 
 const PoolAnswer = Type.Object({ name: Type.String(), created_at: Type.String({ format: 'date-time' }) })
 const PoolPath = Type.Object({ name: PoolName })
+const NoQuery = Type.Object({}, { additionalProperties: false })
 
 /** Systems under test: made, listed and removed by an administrator. */
 export const poolRoutes: FastifyPluginCallbackTypebox<{ orm: PostgresJsDatabase }> = (app, { orm }, done) => {
@@ -20,6 +21,7 @@ export const poolRoutes: FastifyPluginCallbackTypebox<{ orm: PostgresJsDatabase 
       schema: {
         tags,
         summary: 'Make a pool',
+        querystring: NoQuery,
         body: Type.Object({ name: PoolName }, { additionalProperties: false }),
         response: { 201: PoolAnswer },
       },
@@ -55,7 +57,10 @@ export const poolRoutes: FastifyPluginCallbackTypebox<{ orm: PostgresJsDatabase 
 
   app.get(
     '/v1/pools/:name',
-    { config, schema: { tags, summary: 'Read a pool', params: PoolPath, response: { 200: PoolAnswer } } },
+    {
+      config,
+      schema: { tags, summary: 'Read a pool', params: PoolPath, querystring: NoQuery, response: { 200: PoolAnswer } },
+    },
     (request) => getPool(orm, request.params.name),
   )
 
@@ -67,6 +72,7 @@ export const poolRoutes: FastifyPluginCallbackTypebox<{ orm: PostgresJsDatabase 
         tags,
         summary: 'Remove a pool and all its test users',
         params: PoolPath,
+        querystring: NoQuery,
         response: { 204: Type.Null() },
       },
     },

@@ -25,15 +25,15 @@ export class ExportError extends Error {
 export function applyExport(held: Held, body: string): { head: ExportHead; held: Held } {
   const rows = body.split('\n')
   if (rows.pop() !== '' || rows.length < 2) throw new ExportError('the body was cut')
-  const head: ExportHead = JSON.parse(rows[0] ?? '')
-  const end: { end?: string; lines?: number } = JSON.parse(rows.at(-1) ?? '')
+  const head = readRow<ExportHead>(rows[0])
+  const end = readRow<{ end?: string; lines?: number }>(rows.at(-1))
   if (end.end !== head.state) throw new ExportError('the body was cut')
   if (head.kind !== 'full' && head.base !== held.state) throw new ExportError('the delta is for another base')
 
   const lines = new Map(head.kind === 'full' ? [] : held.lines)
   let count = 0
   for (const row of rows.slice(1, -1)) {
-    const user: { id?: string; deleted?: string } = JSON.parse(row)
+    const user = readRow<{ id?: string; deleted?: string }>(row)
     if (user.id === undefined) {
       lines.delete(user.deleted ?? '')
     } else {
@@ -46,4 +46,15 @@ export function applyExport(held: Held, body: string): { head: ExportHead; held:
     throw new ExportError('the users do not add up to the stated state')
   }
   return { head, held: { state: head.state, lines } }
+}
+
+/** The object that a line holds. Throws ExportError where it holds something else. */
+function readRow<Row extends object>(text = ''): Row {
+  try {
+    const row: unknown = JSON.parse(text)
+    if (row !== null && typeof row === 'object') return row as Row
+  } catch {
+    // told below, like everything else that is not a line of an export
+  }
+  throw new ExportError('the body is not an export')
 }

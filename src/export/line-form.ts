@@ -1,0 +1,64 @@
+import type { Fragment, Sql } from 'postgres'
+import { decrypt } from '../passwords/encryption.ts'
+import { passwordOf } from '../passwords/password-of.ts'
+import { userLine } from '../users/filter.ts'
+
+/** What of a user's credentials an export tells besides the user line. */
+export type Credential = 'password' | 'password_hash'
+
+/** How a row of `users u` becomes a line of an export. */
+export interface LineForm {
+  columns: (sql: Sql) => Fragment
+  joins: (sql: Sql) => Fragment
+  text: (row: LineRow) => string
+}
+
+export interface LineRow {
+  line: string
+  credential_id?: string | null
+  password_hash?: string | null
+  credential_batch_id?: string | null
+  password_mode?: 'shared' | 'per_user'
+  password_ciphertext?: Buffer
+}
+
+/** The user line as it is: the text that is hashed into the state. */
+export const plainLine: LineForm = {
+  columns: (sql) => sql`${userLine(sql)} as line`,
+  joins: (sql) => sql``,
+  text: ({ line }) => line,
+}
+
+/**
+ * The user line with the asked-for credentials put in as its last members, null where the user has none. Without them it is
+ * again the line that the state is made of. Secrets of batches are decrypted once an export, and are gone with it.
+ */
+export function lineWithCredentials(asked: Credential[], encryptionKey: Buffer): LineForm {
+  const secrets = new Map<string, string>()
+  const secretOf = (batchId: string, ciphertext: Buffer) => {
+    const secret = secrets.get(batchId) ?? decrypt(encryptionKey, ciphertext, batchId)
+    secrets.set(batchId, secret)
+    return secret
+  }
+  const password = (row: LineRow): string | null => {
+    const { credential_id, credential_batch_id, password_mode, password_ciphertext } = row
+    if (!credential_id || !credential_batch_id || !password_mode || !password_ciphertext) return null
+    return passwordOf(password_mode, secretOf(credential_batch_id, password_ciphertext), credential_id)
+  }
+  return {
+    columns: (sql) => sql`
+      ${userLine(sql)} as line, c.id as credential_id, c.password_hash, c.batch_id as credential_batch_id,
+      b.config->>'password_mode' as password_mode, b.password_ciphertext`,
+    joins: (sql) => sql`
+      left join credentials c on c.pool_id = u.pool_id and c.id = u.credential_id
+      left join batches b on b.pool_id = c.pool_id and b.id = c.batch_id`,
+    text: (row) => {
+      const values = {
+        password: asked.includes('password') ? password(row) : null,
+        password_hash: row.password_hash ?? null,
+      }
+      const members = asked.map((name) => `,"${name}":${JSON.stringify(values[name])}`)
+      return `${row.line.slice(0, -1)}${members.join('')}}`
+    },
+  }
+}

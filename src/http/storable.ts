@@ -1,0 +1,20 @@
+import { Problem } from '../errors.ts'
+
+/** PostgreSQL reads JSON recursively, and gives up at some thousands; nobody's attributes are this deep. */
+const DEEPEST = 100
+
+/**
+ * Makes sure that a body can be kept as it is: half of a surrogate pair would silently become U+FFFD, and what is nested too
+ * deeply cannot be read. Throws `invalid_request`.
+ */
+export function requireStorable(value: unknown, depth = 0): void {
+  if (depth > DEEPEST) throw new Problem('invalid_request', `The body is nested deeper than ${DEEPEST} levels.`)
+  if (typeof value === 'string' && !value.isWellFormed()) {
+    throw new Problem('invalid_request', 'A text holds half of a surrogate pair, which cannot be stored.')
+  }
+  if (typeof value !== 'object' || value === null) return
+  for (const [name, member] of Object.entries(value)) {
+    requireStorable(name, depth)
+    requireStorable(member, depth + 1)
+  }
+}

@@ -1,0 +1,148 @@
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import { text } from 'node:stream/consumers'
+import t from 'tap'
+import { SCOPES } from '../src/http/authentication.ts'
+import { startService } from './http/service.ts'
+
+/* What holds for every route alike: keys and scopes, methods, parameters, the form of errors, the log. */
+
+const secretOf = (name: string) => `${name.replace(':', '-')}-secret-of-32-characters-or-more`
+const API_KEYS = SCOPES.map((scope) => `${scope.replace(':', '-')}=${scope}=${secretOf(scope)}`).join(',')
+const { app, call, log, url } = await startService(t, { MAX_WORKERS: '1', API_KEYS })
+
+/** The scope that each route needs; null: open to everybody. A new route belongs in here. */
+const SCOPE_OF: Record<string, string | null> = {
+  'GET /v1/pools': 'admin',
+  'POST /v1/pools': 'admin',
+  'GET /v1/pools/{name}': 'admin',
+  'DELETE /v1/pools/{name}': 'admin',
+  'POST /v1/batches': 'users:write',
+  'GET /v1/batches': 'users:read',
+  'GET /v1/batches/{id}': 'users:read',
+  'DELETE /v1/batches/{id}': 'users:write',
+  'POST /v1/batches/{id}/cancel': 'users:write',
+  'GET /v1/batches/{id}/events': 'users:read',
+  'GET /v1/batches/{id}/failures': 'users:read',
+  'GET /v1/users': 'users:read',
+  'GET /v1/users/{id}': 'users:read',
+  'PATCH /v1/users/{id}': 'users:write',
+  'DELETE /v1/users/{id}': 'users:write',
+  'GET /v1/users/export': 'users:read',
+  'GET /v1/states/current': 'users:read',
+  'GET /livez': null,
+  'GET /readyz': null,
+  'GET /healthz': null,
+}
+
+const { paths } = app.swagger() as { paths: Record<string, Record<string, { requestBody?: object }>> }
+const routes = Object.entries(paths).flatMap(([path, methods]) =>
+  Object.entries(methods).map(([method, { requestBody }]) => ({
+    method: method.toUpperCase(),
+    path,
+    hasBody: !!requestBody,
+  })),
+)
+const asked = (path: string) =>
+  path.replace('{id}', '01890000-0000-7000-8000-000000000000').replace('{name}', 'nothing')
+const keyOf = (scope: string) => ({ authorization: `Bearer ${secretOf(scope)}` })
+
+t.test('each route against each scope', async (t) => {
+  t.strictSame(
+    routes
+      .map(({ method, path }) => `${method} ${path}`)
+      .filter((route) => !route.startsWith('HEAD'))
+      .toSorted(),
+    Object.keys(SCOPE_OF).toSorted(),
+  )
+  for (const { method, path, hasBody } of routes) {
+    const needed = SCOPE_OF[`${method.replace('HEAD', 'GET')} ${path}`]
+    const send = (headers: Record<string, string>) =>
+      call(method, asked(path), hasBody ? { headers, body: {} } : { headers })
+    const without = await send({})
+    t.equal(without.status === 401, needed !== null, `${method} ${path} without a key: ${without.status}`)
+    t.equal(without.headers['www-authenticate'] !== undefined, needed !== null)
+    for (const scope of SCOPES) {
+      const allowed = needed === null || scope === needed || scope === 'admin'
+      const { status } = await send(keyOf(scope))
+      t.equal(status !== 401 && status !== 403, allowed, `${method} ${path} with ${scope}: ${status}`)
+    }
+  }
+})
+
+t.test('an unknown parameter is refused on every route', async (t) => {
+  for (const { method, path, hasBody } of routes) {
+    if (!path.startsWith('/v1/')) continue
+    const body = { '/v1/pools': { name: 'made' }, '/v1/batches': { count: 1 } }[path] ?? { role: 'x' }
+    const answer = await call(method, `${asked(path)}?no_such=1`, { headers: keyOf('admin'), ...(hasBody && { body }) })
+    t.equal(answer.status, 400, `${method} ${path}`)
+    if (method !== 'HEAD') t.match(answer.json, { code: 'invalid_request', errors: [{ path: 'querystring.no_such' }] })
+  }
+})
+
+t.test('a method that a path has not is told those that it has', async (t) => {
+  for (const [path, methods] of Object.entries(paths)) {
+    const { status, headers, json } = await call('PUT', asked(path), { headers: keyOf('admin') })
+    t.match({ status, json }, { status: 405, json: { code: 'method_not_allowed' } }, path)
+    const allowed = String(headers.allow).split(', ')
+    for (const method of Object.keys(methods)) t.ok(allowed.includes(method.toUpperCase()), `${path}: ${headers.allow}`)
+    t.notOk(allowed.includes('PUT'))
+  }
+})
+
+t.test('every fault is a problem, whoever finds it', async (t) => {
+  const faults: [method: string, path: string, status: number, code: string][] = [
+    ['GET', '/', 404, 'route_not_found'],
+    ['GET', '/v1', 404, 'route_not_found'],
+    ['GET', '/v1/users/x/y', 404, 'route_not_found'],
+    ['GET', '/v2/users', 404, 'route_not_found'],
+    ['GET', '/%zz', 400, 'invalid_request'],
+    ['GET', `/v1/pools/${'x'.repeat(300)}`, 404, 'route_not_found'],
+    ['GET', '/v1/users/%00', 400, 'invalid_request'],
+    ['PROPFIND', '/v1/users', 404, 'route_not_found'],
+  ]
+  for (const [method, path, status, code] of faults) {
+    const answer = await call(method, path, { headers: keyOf('admin') })
+    t.match(
+      answer,
+      {
+        status,
+        json: { type: `urn:usersync:problem:${code}`, status, code, title: String, detail: String, instance: String },
+      },
+      path,
+    )
+    t.match(answer.headers['content-type'], /^application\/problem\+json/, path)
+  }
+})
+
+t.test('also what is no HTTP at all', async (t) => {
+  const bad: [text: string, status: number][] = [
+    ['what?\r\n\r\n', 400],
+    [`GET / HTTP/1.1\r\nHost: x\r\nX: ${'x'.repeat(70_000)}\r\n\r\n`, 431],
+  ]
+  for (const [sent, status] of bad) {
+    const socket = connect(Number(new URL(url).port), '127.0.0.1')
+    await once(socket, 'connect')
+    socket.write(sent)
+    const [head = '', body = ''] = (await text(socket)).split('\r\n\r\n')
+    t.match(head, new RegExp(`^HTTP/1\\.1 ${status} [^]*application/problem\\+json`), sent.slice(0, 20))
+    t.match(JSON.parse(body), { status, code: String, title: String })
+  }
+})
+
+t.test('a request is logged by its route and outcome, without its query or its key', async (t) => {
+  const before = log.length
+  await call('GET', '/v1/users?limit=7&cursor=hunter2', { headers: keyOf('admin') })
+  await call('GET', '/v1/pools/secret-pool', { headers: keyOf('admin') })
+  await call('GET', '/livez')
+  const lines = log
+    .slice(before)
+    .map((line) => JSON.parse(line))
+    .filter(({ msg }) => msg === 'request')
+  t.match(lines, [
+    { level: 30, method: 'GET', route: '/v1/users', status: 400, ms: Number, reqId: String },
+    { level: 30, method: 'GET', route: '/v1/pools/:name', status: 404 },
+    { level: 20, method: 'GET', route: '/livez', status: 200 },
+  ])
+  t.notOk(log.some((line) => /hunter2|secret-of-32/.test(line)))
+})

@@ -1,0 +1,27 @@
+import t from 'tap'
+import { preferredWait } from '../../src/batches/prefer.ts'
+
+t.test('reads the seconds of Prefer: wait', (t) => {
+  const table: [header: string | string[] | undefined, seconds: number][] = [
+    ['wait=10', 10],
+    ['WAIT=10', 10],
+    ['wait = 10', 10],
+    ['wait="10"', 10],
+    ['respond-async, wait=10', 10],
+    ['wait=10, respond-async', 10],
+    [['respond-async', 'wait=10'], 10],
+    ['wait=0', 0],
+    ['wait=60', 60],
+    ['wait=61', 60],
+    ['wait=99999999999999999999', 60],
+  ]
+  for (const [header, seconds] of table) t.equal(preferredWait(header), seconds, `${header}`)
+  t.end()
+})
+
+t.test('passes over what is no such preference', (t) => {
+  for (const header of [undefined, '', 'wait', 'wait=', 'wait=-5', 'wait=1.5', 'wait=ten', 'await=5', 'wait=5s']) {
+    t.equal(preferredWait(header), 0, `${header}`)
+  }
+  t.end()
+})

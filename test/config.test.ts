@@ -1,0 +1,151 @@
+import fc from 'fast-check'
+import t from 'tap'
+import { ConfigError, readConfig, settingsTable, shownSettings } from '../src/config.ts'
+
+const SECRET = 'correct-horse-battery-staple-2026'
+
+/** The faults that these settings are refused with, none where they are taken. */
+function faultsOf(environment: Record<string, string>): string[] {
+  try {
+    readConfig(environment)
+    return []
+  } catch (error) {
+    if (error instanceof ConfigError) return error.message.split('\n')
+    throw error
+  }
+}
+
+t.test('starts without any setting', (t) => {
+  t.match(readConfig({}), {
+    host: '127.0.0.1',
+    port: 3000,
+    apiKeys: [],
+    databaseUrl: '',
+    schema: 'usersync',
+    dataDir: '.data',
+    encryptionKey: '',
+    maxBatchUsers: 1_000_000,
+    compressionThreshold: 1024,
+    reservedDomains: ['test', 'example', 'invalid', 'localhost', 'example.com', 'example.net', 'example.org'],
+    logLevel: 'info',
+  })
+  t.end()
+})
+
+t.test('one setting leaves the others as they are, and an empty one is unset', (t) => {
+  t.strictSame(readConfig({ PORT: '8080' }), { ...readConfig({}), port: 8080 })
+  const names = Object.keys(shownSettings(readConfig({})))
+  t.strictSame(readConfig(Object.fromEntries(names.map((name) => [name, '']))), readConfig({}))
+  t.end()
+})
+
+t.test('refuses each wrong value by the name of its setting', (t) => {
+  const wrong: [string, string][] = [
+    ['HOST', 'a b'],
+    ['PORT', '65536'],
+    ['PORT', '-1'],
+    ['PORT', '80.5'],
+    ['PORT', '1e3'],
+    ['PORT', ' 80'],
+    ['API_KEYS', 'ci=users:read=short'],
+    ['DATABASE_URL', 'mysql://localhost/x'],
+    ['DB_SCHEMA', 'Users'],
+    ['DB_SCHEMA', 'a"; drop schema public'],
+    ['DB_SCHEMA', 'x'.repeat(51)],
+    ['DATABASE_CONNECTIONS', '3'],
+    ['ENCRYPTION_KEY', 'f'.repeat(63)],
+    ['MAX_BATCH_USERS', '0'],
+    ['MAX_WORKERS', '65'],
+    ['CHUNK_SIZE', 'many'],
+    ['RESERVED_DOMAINS', 'test,,example'],
+    ['RESERVED_DOMAINS', '*.example.com'],
+    ['COMPRESSION_THRESHOLD_BYTES', '1KB'],
+    ['EXPORT_CONCURRENCY', '0'],
+    ['DRAIN_SECONDS', '0'],
+    ['LOG_LEVEL', 'INFO'],
+  ]
+  for (const [variable, value] of wrong) {
+    const faults = faultsOf({ [variable]: value })
+    t.match(faults, [new RegExp(`^${variable} `)], `${variable}=${value}`)
+  }
+  t.end()
+})
+
+t.test('names every fault at once', (t) => {
+  const faults = faultsOf({ PORT: 'x', LOG_LEVEL: 'loud', MAX_WORKERS: '0', CHUNK_SIZ: '100' })
+  t.strictSame(faults.map((fault) => fault.split(' ')[0]).sort(), ['CHUNK_SIZ', 'LOG_LEVEL', 'MAX_WORKERS', 'PORT'])
+  t.end()
+})
+
+t.test('a misspelt setting is refused with the right name, and other variables are left alone', (t) => {
+  t.strictSame(faultsOf({ MAX_WORKER: '4' }), ['MAX_WORKER is not a setting; did you mean MAX_WORKERS?'])
+  t.match(faultsOf({ COMPRESSION_TRESHOLD_BYTES: '1' }), [/did you mean COMPRESSION_THRESHOLD_BYTES\?/])
+  t.match(faultsOf({ max_workers: '4' }), [/did you mean MAX_WORKERS\?/])
+  t.strictSame(
+    faultsOf({ PATH: '/bin', HOSTNAME: 'box', HOME: '/', PGHOST: 'db', npm_config_cache: 'x', SORT: '1' }),
+    [],
+  )
+  t.end()
+})
+
+t.test('can be reached from other machines only with a key', (t) => {
+  const API_KEYS = `ci=users:read=${SECRET}`
+  for (const HOST of ['0.0.0.0', '::', '10.0.0.7', 'usersync.internal', '127.0.0.1.example.com']) {
+    t.match(faultsOf({ HOST }), [/^HOST .*API_KEYS/], HOST)
+    t.strictSame(faultsOf({ HOST, API_KEYS }), [], HOST)
+  }
+  for (const HOST of ['127.0.0.1', '127.8.8.8', '::1', 'localhost']) t.strictSame(faultsOf({ HOST }), [], HOST)
+  t.end()
+})
+
+t.test('exports leave connections to other requests', (t) => {
+  t.match(faultsOf({ EXPORT_CONCURRENCY: '2', DATABASE_CONNECTIONS: '4' }), [/^EXPORT_CONCURRENCY .*DATABASE_CONN/])
+  t.strictSame(faultsOf({ EXPORT_CONCURRENCY: '1', DATABASE_CONNECTIONS: '4' }), [])
+  t.end()
+})
+
+t.test('the settings cannot be changed afterwards', (t) => {
+  t.ok(Object.isFrozen(readConfig({})))
+  t.end()
+})
+
+t.test('no secret is shown', (t) => {
+  const databaseUrl = 'postgres://usersync:db-secret@db/usersync'
+  const encryptionKey = 'ab'.repeat(32)
+  const config = readConfig({
+    API_KEYS: `ci=admin=${SECRET}`,
+    DATABASE_URL: databaseUrl,
+    ENCRYPTION_KEY: encryptionKey,
+    PORT: '8080',
+  })
+  const shown = shownSettings(config)
+  t.match(shown, { API_KEYS: 'set', DATABASE_URL: 'set', ENCRYPTION_KEY: 'set', PORT: 8080 })
+  t.match(shownSettings(readConfig({})), { API_KEYS: 'unset', DATABASE_URL: 'unset', ENCRYPTION_KEY: 'unset' })
+  for (const secret of [SECRET, 'db-secret', encryptionKey]) t.notOk(JSON.stringify(shown).includes(secret))
+  t.strictSame(
+    faultsOf({ API_KEYS: `ci=root=${SECRET}` }).filter((fault) => fault.includes(SECRET)),
+    [],
+  )
+  t.end()
+})
+
+t.test('whatever stands in a variable, it is a value or a named fault', (t) => {
+  const names = Object.keys(shownSettings(readConfig({})))
+  const variable = fc.constantFrom(...names)
+  fc.assert(
+    fc.property(variable, fc.oneof(fc.string(), fc.nat().map(String)), (name, value) => {
+      const faults = faultsOf({ [name]: value })
+      return faults.every((fault) => fault.includes(name))
+    }),
+  )
+  t.end()
+})
+
+t.test('the README’s table has a row for each setting', (t) => {
+  const rows = settingsTable().split('\n').slice(2)
+  t.strictSame(
+    rows.map((row) => row.split('`')[1]),
+    Object.keys(shownSettings(readConfig({}))),
+  )
+  t.end()
+})

@@ -1,0 +1,72 @@
+import t from 'tap'
+import { connect } from '../../src/database/connection.ts'
+import { migrate } from '../../src/database/migrate.ts'
+import { emptyDatabase } from '../database.ts'
+
+const url = await emptyDatabase(t)
+
+/** A connection to one schema, closed with `t`. */
+function connectTo(schema: string) {
+  const sql = connect({ url, schema, connections: 2, name: 'test' })
+  t.teardown(() => sql.end())
+  return sql
+}
+
+/** What stands in a schema: relations, columns, functions, triggers, and which migrations were applied. */
+async function describe(schema: string) {
+  const sql = connectTo(schema)
+  return await sql`
+    select 'relation' as kind, relname || ' ' || relkind::text || relpersistence::text as what from pg_class
+      where relnamespace = ${schema}::regnamespace
+    union all
+    select 'column', table_name || '.' || column_name || ' ' || data_type || ' ' || is_nullable || ' ' ||
+        coalesce(replace(column_default, ${`${schema}.`}, ''), '')
+      from information_schema.columns where table_schema = ${schema}
+    union all
+    select 'function', proname || ' ' || pg_get_function_identity_arguments(oid) from pg_proc where pronamespace = ${schema}::regnamespace
+    union all
+    select 'trigger', t.tgname || ' ' || t.tgenabled::text from pg_trigger t join pg_class c on c.oid = t.tgrelid
+      where c.relnamespace = ${schema}::regnamespace and not t.tgisinternal
+    union all
+    select 'migration', hash from "__drizzle_migrations"
+    order by 1, 2`
+}
+
+t.test('makes everything in an empty database, and a second time nothing', async (t) => {
+  await migrate(url, 'usersync')
+  const first = await describe('usersync')
+  t.ok(first.filter(({ kind }) => kind === 'migration').length >= 3)
+  const sql = connectTo('usersync')
+  await sql`insert into users (username, email) values ('kept', 'kept@example.com')`
+  await migrate(url, 'usersync')
+  t.strictSame([...(await describe('usersync'))], [...first])
+  t.same(await sql`select username from users`, [{ username: 'kept' }])
+})
+
+t.test('services that start at once wait for each other', async (t) => {
+  await Promise.all([1, 2, 3].map(() => migrate(url, 'at_once')))
+  const [mine, usual] = [await describe('at_once'), await describe('usersync')]
+  t.strictSame([...mine], [...usual])
+})
+
+t.test('two schemas of one database are two services', async (t) => {
+  await migrate(url, 'other_name')
+  const [one, other] = [connectTo('usersync'), connectTo('other_name')]
+  const states = (sql: typeof one) =>
+    sql`select version, user_count from scopes where not test_users_only and not bulk_users_only`
+  const before = await states(one)
+  await other`insert into users (username, email) values ('kept', 'kept@example.com'), ('more', 'more@example.com')`
+  t.same(await states(other), [{ version: '1', user_count: '2' }])
+  t.same(await states(one), before, 'nothing here has changed')
+  await other.begin(async (tx) => {
+    await tx`insert into usersync.users (username, email) values ('both', 'both@example.com')`
+    await tx`insert into other_name.users (username, email) values ('both', 'both@example.com')`
+  })
+  t.same(await states(other), [{ version: '2', user_count: '3' }], 'one transaction may write to both')
+  t.equal((await states(one))[0]?.['user_count'], String(Number(before[0]?.['user_count']) + 1))
+})
+
+t.test('says so where it cannot', async (t) => {
+  const nowhere = Object.assign(new URL(url), { pathname: '/no_such_database' }).href
+  await t.rejects(migrate(nowhere, 'usersync'), { code: '3D000' })
+})

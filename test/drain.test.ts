@@ -1,0 +1,63 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { pino } from 'pino'
+import t from 'tap'
+import { drain } from '../src/drain.ts'
+
+/** A log, and what was written to it. */
+function capturedLog() {
+  const lines: { step: string; msg: string }[] = []
+  const log = pino({ base: null }, { write: (line: string) => void lines.push(JSON.parse(line)) })
+  return { log, lines }
+}
+
+t.test('runs the steps one after the other', async (t) => {
+  const { log, lines } = capturedLog()
+  const done: string[] = []
+  const step = (name: string, ms: number) => ({
+    step: name,
+    milliseconds: 1_000,
+    run: async () => {
+      await sleep(ms)
+      done.push(name)
+    },
+  })
+  await drain(log, [step('a', 20), step('b', 1), step('c', 0)])
+  t.strictSame(done, ['a', 'b', 'c'])
+  t.strictSame(lines, [], 'what goes well is not logged')
+})
+
+t.test('leaves behind what fails or is late, and goes on', async (t) => {
+  const { log, lines } = capturedLog()
+  let reached = false
+  await drain(log, [
+    { step: 'late', milliseconds: 10, run: () => new Promise(() => {}) },
+    { step: 'failing', milliseconds: 1_000, run: () => Promise.reject(new Error('no')) },
+    {
+      step: 'throwing',
+      milliseconds: 1_000,
+      run: () => {
+        throw new Error('no')
+      },
+    },
+    {
+      step: 'last',
+      milliseconds: 1_000,
+      run: () => {
+        reached = true
+        return Promise.resolve()
+      },
+    },
+  ])
+  t.ok(reached)
+  t.match(lines, [
+    { step: 'late', msg: /left behind/ },
+    { step: 'failing', msg: /failed/ },
+    { step: 'throwing', msg: /failed/ },
+  ])
+})
+
+t.test('a step that ended holds the process no longer', async (t) => {
+  const { log } = capturedLog()
+  await drain(log, [{ step: 'quick', milliseconds: 3_600_000, run: () => Promise.resolve() }])
+  t.notOk(process.getActiveResourcesInfo().includes('Timeout'), 'its deadline is cancelled')
+})

@@ -1,0 +1,67 @@
+import type { Sql } from 'postgres'
+import { openSnapshot } from '../../src/database/snapshot.ts'
+import { decideAnswer } from '../../src/export/answer.ts'
+import { plainLine } from '../../src/export/line-form.ts'
+import { writeNdjson } from '../../src/export/ndjson.ts'
+import { lookUpScope } from '../../src/export/scope-state.ts'
+import { applyExport, type ExportHead, type Held } from '../../src/sync/apply-export.ts'
+import type { Filter } from '../../src/users/filter.ts'
+
+type PoollessFilter = Omit<Filter, 'poolId'>
+
+export const NOTHING: Held = { state: undefined, lines: new Map() }
+
+/** Makes a pool of its own, so that histories on one database do not meet. */
+export async function makePool(sql: Sql, name: string): Promise<number> {
+  const [row] = await sql<{ id: number }[]>`insert into pools (name) values (${name}) returning id`
+  return row?.id ?? 0
+}
+
+/** Exports as a client that holds `held` would, applies the answer, and checks it against its state. */
+export async function exportTo(
+  sql: Sql,
+  pool: string,
+  filter: PoollessFilter,
+  held: Held,
+): Promise<{ head: ExportHead; held: Held }> {
+  const snapshot = await openSnapshot(sql)
+  try {
+    const present = await lookUpScope(snapshot.sql, pool, filter)
+    const request = { base: held.state, differential: true, form: plainLine }
+    const answer = await decideAnswer(snapshot.sql, { poolId: present.poolId, ...filter }, present, request)
+    let body = ''
+    for await (const text of writeNdjson(answer)) body += text
+    return applyExport(held, body)
+  } finally {
+    await snapshot.close()
+  }
+}
+
+/** The state of a filter taken from the rows themselves, by the same SQL functions but none of what the triggers keep. */
+export async function stateFromScratch(sql: Sql, poolId: number, filter: PoollessFilter): Promise<string> {
+  const [row] = await sql<{ state: string }[]>`
+    select state_name(
+        wrap_word(coalesce(sum(substring(d from 1 for 64)::bigint), 0)), wrap_word(coalesce(sum(substring(d from 65 for 64)::bigint), 0)),
+        wrap_word(coalesce(sum(substring(d from 129 for 64)::bigint), 0)), wrap_word(coalesce(sum(substring(d from 193 for 64)::bigint), 0))
+      ) as state
+    from (
+      select line_digest(user_line(id, username, email, role, is_test_user, batch_id, created_by_bulk, custom_attributes,
+        created_at, updated_at)) as d
+      from users
+      where pool_id = ${poolId} and (${filter.batchId ?? null}::uuid is null or batch_id = ${filter.batchId ?? null}::uuid)
+        and (is_test_user or not ${filter.testUsersOnly}) and (created_by_bulk or not ${filter.bulkUsersOnly})
+    ) digests`
+  return row?.state ?? ''
+}
+
+/** How a delta from `base` to `present` must count: by who is in which, and whose line differs. */
+export function expectedCounts(base: Held, present: Held) {
+  const counts = { added: 0, updated: 0, deleted: 0 }
+  for (const [id, line] of present.lines) {
+    const before = base.lines.get(id)
+    if (before === undefined) counts.added++
+    else if (before !== line) counts.updated++
+  }
+  for (const id of base.lines.keys()) if (!present.lines.has(id)) counts.deleted++
+  return counts
+}

@@ -1,0 +1,49 @@
+import fc from 'fast-check'
+import t from 'tap'
+import { EMPTY_STATE, isState, statesIn } from '../../src/export/state.ts'
+
+const STATE = `u1-${'0123456789abcdef'.repeat(4)}`
+
+t.test('a state is u1- and 64 lower-case hexadecimal digits', (t) => {
+  t.ok(isState(STATE))
+  t.ok(isState(EMPTY_STATE))
+  for (const text of ['', 'u1-', STATE.slice(1), STATE.slice(0, -1), `${STATE}0`, `${STATE}\n`, ` ${STATE}`]) {
+    t.notOk(isState(text), JSON.stringify(text))
+  }
+  for (const text of [STATE.toUpperCase(), STATE.replace('u1', 'u2'), STATE.replace('f', 'g'), `W/"${STATE}"`]) {
+    t.notOk(isState(text), text)
+  }
+  t.end()
+})
+
+t.test('reads the states of an If-None-Match and passes over the rest', (t) => {
+  const table: [header: string | undefined, states: string[]][] = [
+    [undefined, []],
+    ['', []],
+    ['*', []],
+    [`W/"${STATE}"`, [STATE]],
+    [`"${STATE}"`, [STATE]],
+    [`W/"${STATE}", "${EMPTY_STATE}"`, [STATE, EMPTY_STATE]],
+    [`"xyzzy",W/"${STATE}" , W/"r2d2"`, [STATE]],
+    [`"a, b", "${STATE}"`, [STATE]],
+    [STATE, []],
+    [`"${STATE}`, []],
+    [`W/"u1-${'0'.repeat(63)}"`, []],
+    [`W/"${STATE} "`, []],
+  ]
+  for (const [header, states] of table) t.strictSame(statesIn(header), states, `${header}`)
+  t.end()
+})
+
+t.test('finds every state among any other tags', (t) => {
+  const state = fc.stringMatching(/^u1-[0-9a-f]{64}$/)
+  const tag = fc.stringMatching(/^[!#-~]{0,10}$/)
+  fc.assert(
+    fc.property(fc.array(fc.oneof(state, tag), { maxLength: 5 }), fc.boolean(), (tags, weak) => {
+      const header = tags.map((each) => `${weak ? 'W/' : ''}"${each}"`).join(', ')
+      t.strictSame(statesIn(header), tags.filter(isState))
+    }),
+    { numRuns: 50 },
+  )
+  t.end()
+})

@@ -1,0 +1,159 @@
+import { DrizzleQueryError } from 'drizzle-orm/errors'
+import Fastify from 'fastify'
+import t from 'tap'
+import { Type } from 'typebox'
+import { postgres } from '../../src/database/driver.ts'
+import { ERRORS, type ErrorCode, Problem } from '../../src/errors.ts'
+import { clientErrorAnswer, errorAnswers } from '../../src/http/error-answers.ts'
+import { validation } from '../../src/http/validation.ts'
+
+/** As the driver makes it from what PostgreSQL says. */
+function postgresError(code: string): Error {
+  const PostgresError = postgres.PostgresError as unknown as new (said: object) => Error
+  return new PostgresError({
+    code,
+    message: 'duplicate key value violates unique constraint "users_email"',
+    detail: 'Key (pool_id, email)=(1, alice@example.com) already exists.',
+    table_name: 'users',
+    constraint_name: 'users_email',
+  })
+}
+
+let thrown: Error
+const failing = Fastify()
+await failing.register(errorAnswers)
+failing.get('/', () => Promise.reject(thrown))
+
+/** The answer to a request whose route throws `error`. */
+function answerTo(error: Error) {
+  thrown = error
+  return failing.inject('/')
+}
+
+t.test('every entry of the catalogue is answered as a problem', async (t) => {
+  for (const [code, { status, title }] of Object.entries(ERRORS)) {
+    const errors = [{ path: 'body.x', code: 'minimum', message: 'is too small' }]
+    const problem = new Problem(code as ErrorCode, 'What to do.', { errors, headers: { 'retry-after': '3' } })
+    const response = await answerTo(problem)
+    t.equal(response.statusCode, status, code)
+    t.match(response.headers, { 'content-type': /^application\/problem\+json/, 'retry-after': '3' }, code)
+    t.equal(response.headers['cache-control'], 'no-store', code)
+    const { instance, ...rest } = response.json()
+    t.type(instance, 'string')
+    t.strictSame(
+      rest,
+      { type: `urn:usersync:problem:${code}`, title, status, detail: 'What to do.', code, errors },
+      code,
+    )
+  }
+})
+
+t.test('an unknown error is a 500 that tells nothing of it', async (t) => {
+  const response = await answerTo(new Error('password hunter2 in /etc/secret'))
+  t.match(response.json(), { status: 500, code: 'internal_error' })
+  t.notMatch(response.body, /hunter2|secret|\bat /)
+})
+
+t.test('nothing of what PostgreSQL said reaches the client', async (t) => {
+  const answers: [sqlState: string, status: number, code: string][] = [
+    ['23505', 500, 'internal_error'],
+    ['42P01', 500, 'internal_error'],
+    ['22021', 400, 'invalid_request'],
+    ['22P05', 400, 'invalid_request'],
+    ['22003', 400, 'invalid_request'],
+    ['23514', 400, 'invalid_request'],
+    ['08006', 503, 'database_unavailable'],
+    ['53300', 503, 'database_unavailable'],
+    ['57P01', 503, 'database_unavailable'],
+  ]
+  for (const [sqlState, status, code] of answers) {
+    const cause = postgresError(sqlState)
+    const query = new DrizzleQueryError('insert into users values ($1)', ['alice@example.com'], cause)
+    for (const error of [cause, query, new Error('while saving', { cause })]) {
+      const response = await answerTo(error)
+      t.match(response.json(), { status, code }, `${sqlState} in ${error.name}`)
+      t.equal(response.headers['retry-after'] !== undefined, status === 503, 'Retry-After where waiting helps')
+      t.notMatch(response.body, /alice|users_email|pool_id|insert|duplicate|saving/, `${sqlState} in ${error.name}`)
+    }
+  }
+})
+
+t.test('a database that cannot be reached is a 503', async (t) => {
+  for (const code of ['ECONNREFUSED', 'CONNECT_TIMEOUT', 'CONNECTION_CLOSED', 'ENOTFOUND', 'ECONNRESET']) {
+    const response = await answerTo(Object.assign(new Error('write to db:5432'), { code }))
+    t.match(response.json(), { status: 503, code: 'database_unavailable' }, code)
+    t.notMatch(response.body, /5432/)
+  }
+})
+
+t.test('faults of the input are named by their place', async (t) => {
+  const app = Fastify()
+  await app.register(errorAnswers)
+  await app.register(validation)
+  const body = Type.Object(
+    {
+      count: Type.Integer({ minimum: 1 }),
+      config: Type.Optional(
+        Type.Object({ roles: Type.Array(Type.Enum(['user', 'guest'])) }, { additionalProperties: false }),
+      ),
+    },
+    { additionalProperties: false },
+  )
+  const querystring = Type.Object(
+    { limit: Type.Optional(Type.Integer({ maximum: 10 })) },
+    { additionalProperties: false },
+  )
+  app.post('/', { schema: { body, querystring } }, () => 'taken')
+  const send = (payload: object, url = '/') => app.inject({ method: 'POST', url, payload })
+
+  const table: [payload: object, url: string, path: string, code: string][] = [
+    [{}, '/', 'body.count', 'missing_member'],
+    [{ count: '5' }, '/', 'body.count', 'type'],
+    [{ count: true }, '/', 'body.count', 'type'],
+    [{ count: 0 }, '/', 'body.count', 'minimum'],
+    [{ count: 1, cuont: 2 }, '/', 'body.cuont', 'unknown_member'],
+    [{ count: 1, config: { roles: ['user', 'root'] } }, '/', 'body.config.roles.1', 'enum'],
+    [{ count: 1, config: { roles: [], x: 1 } }, '/', 'body.config.x', 'unknown_member'],
+    [{ count: 1 }, '/?limit=11', 'querystring.limit', 'maximum'],
+    [{ count: 1 }, '/?limti=1', 'querystring.limti', 'unknown_member'],
+  ]
+  for (const [payload, url, path, code] of table) {
+    const problem = (await send(payload, url)).json()
+    t.match(problem, { status: 400, code: 'invalid_request', errors: [{ path, code }] }, JSON.stringify(payload))
+    t.ok(problem.detail.includes(path), problem.detail)
+  }
+  t.equal((await send({ count: 1 }, '/?limit=10')).body, 'taken', 'texts of the query are read as numbers')
+})
+
+t.test('a body that cannot be read is told apart', async (t) => {
+  const app = Fastify({ bodyLimit: 100 })
+  await app.register(errorAnswers)
+  await app.register(validation)
+  app.post('/', () => 'taken')
+  const send = (payload: string, type: string) =>
+    app.inject({ method: 'POST', url: '/', payload, headers: { 'content-type': type } })
+  for (const text of ['{', '{"a":1,}', 'nul', '{"__proto__": 1}', '']) {
+    t.match((await send(text, 'application/json')).json(), { status: 400, code: 'invalid_json' }, text)
+  }
+  for (const type of ['text/plain', 'application/xml', 'x']) {
+    t.match((await send('{}', type)).json(), { status: 415, code: 'media_type_unsupported' }, type)
+  }
+  t.match((await send(`"${'x'.repeat(100)}"`, 'application/json')).json(), { status: 413, code: 'body_too_large' })
+  t.match((await app.inject('/nothing')).json(), { status: 404, code: 'route_not_found' })
+})
+
+t.test('what the parser refuses is answered in the same form', (t) => {
+  const expected: [string | undefined, number][] = [
+    ['HPE_HEADER_OVERFLOW', 431],
+    ['ERR_HTTP_REQUEST_TIMEOUT', 408],
+    ['HPE_INVALID_METHOD', 400],
+    [undefined, 400],
+  ]
+  for (const [errorCode, status] of expected) {
+    const [head = '', body = ''] = clientErrorAnswer(errorCode).split('\r\n\r\n')
+    t.match(head, new RegExp(`^HTTP/1.1 ${status} \\w`))
+    t.match(head, `content-length: ${Buffer.byteLength(body)}`)
+    t.match(JSON.parse(body), { status, type: /^urn:usersync:problem:/, code: String, title: String, detail: String })
+  }
+  t.end()
+})

@@ -1,0 +1,142 @@
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import { testDatabase } from '../database.ts'
+import { startService } from './service.ts'
+
+/* What is asked of the service besides its work: its description, and how it is. */
+
+const { call } = await startService(t, { MAX_WORKERS: '1' })
+
+interface Operation {
+  summary?: string
+  tags?: string[]
+  responses?: Record<string, unknown>
+}
+
+t.test('the description is OpenAPI 3.1 and names every route', async (t) => {
+  const { status, headers, json } = await call<{ openapi: string; paths: Record<string, Record<string, Operation>> }>(
+    'GET',
+    '/openapi.json',
+  )
+  t.match({ status, type: headers['content-type'] }, { status: 200, type: /^application\/json/ })
+  t.match(json, {
+    openapi: /^3\.1\./,
+    info: { title: 'usersync', version: String },
+    components: { securitySchemes: { key: { type: 'http', scheme: 'bearer' } } },
+  })
+  const routes: Record<string, string[]> = {
+    '/v1/pools': ['get', 'post'],
+    '/v1/pools/{name}': ['delete', 'get'],
+    '/v1/batches': ['get', 'post'],
+    '/v1/batches/{id}': ['delete', 'get'],
+    '/v1/batches/{id}/cancel': ['post'],
+    '/v1/batches/{id}/events': ['get'],
+    '/v1/batches/{id}/failures': ['get'],
+    '/v1/users': ['get'],
+    '/v1/users/{id}': ['delete', 'get', 'patch'],
+    '/v1/users/export': ['get'],
+    '/v1/states/current': ['get'],
+    '/livez': ['get'],
+    '/readyz': ['get'],
+    '/healthz': ['get'],
+  }
+  for (const [path, methods] of Object.entries(routes)) {
+    t.strictSame(
+      Object.keys(json.paths[path] ?? {})
+        .filter((method) => method !== 'head')
+        .toSorted(),
+      methods,
+      path,
+    )
+  }
+  for (const [path, operations] of Object.entries(json.paths)) {
+    for (const [method, { summary, tags }] of Object.entries(operations)) {
+      t.ok(summary && tags?.length, `${method} ${path} says what it does`)
+      const { status } = await call(method.toUpperCase(), path.replace(/\{\w+\}/g, 'x'))
+      t.ok(![404, 405, 500].includes(status) || path === '/v1/pools/{name}', `${method} ${path} is there: ${status}`)
+    }
+  }
+})
+
+t.test('a page shows it', async (t) => {
+  const { status, headers } = await call('GET', '/docs')
+  const page =
+    status === 302
+      ? await call('GET', new URL(headers.location ?? '', 'http://x/docs').pathname)
+      : await call('GET', '/docs/')
+  t.match(page, { status: 200, headers: { 'content-type': /^text\/html/ } })
+})
+
+t.test('health, with everything there', async (t) => {
+  t.match(await call('GET', '/livez'), { status: 200, json: { status: 'live' } })
+  for (const path of ['/readyz', '/healthz']) {
+    t.match(await call('GET', path), { status: 200, json: { status: 'ready', reasons: [] } }, path)
+  }
+})
+
+/** Stands between a service and its database, and can be cut. */
+async function startProxy(t: Test, port: number) {
+  const sockets = new Set<Socket>()
+  const server = createServer((client) => {
+    const database = connect(port, '127.0.0.1')
+    for (const socket of [client, database]) {
+      sockets.add(socket)
+      socket
+        .on('error', () => {})
+        .on('close', () => {
+          sockets.delete(socket)
+          client.destroy()
+          database.destroy()
+        })
+    }
+    client.pipe(database).pipe(client)
+  })
+  const listen = (port: number) => new Promise<void>((resolve) => void server.listen(port, '127.0.0.1', resolve))
+  await listen(0)
+  const proxyPort = (server.address() as AddressInfo).port
+  const cut = () => {
+    const closed = new Promise((resolve) => void server.close(resolve))
+    for (const socket of sockets) socket.destroy()
+    return closed
+  }
+  t.teardown(async () => {
+    if (server.listening) await cut()
+  })
+  return { port: proxyPort, cut, mend: () => listen(proxyPort) }
+}
+
+t.test('without its database the service lives, is not ready, and comes back by itself', async (t) => {
+  const url = new URL(await testDatabase(t))
+  const proxy = await startProxy(t, Number(url.port))
+  url.port = String(proxy.port)
+  const service = await startService(t, { MAX_WORKERS: '1', DATABASE_URL: url.href })
+  t.equal((await service.call('GET', '/readyz')).status, 200)
+
+  await proxy.cut()
+  t.equal((await service.call('GET', '/livez')).status, 200)
+  for (const path of ['/readyz', '/healthz']) {
+    const { status, json, headers } = await service.call('GET', path)
+    t.match({ status, json }, { status: 503, json: { status: 'not_ready', reasons: ['database'] } }, path)
+    t.match(headers['retry-after'], /^\d+$/)
+  }
+  for (const path of ['/v1/users', '/v1/users/export', '/v1/batches', '/v1/pools', '/v1/states/current']) {
+    const { status, json, headers } = await service.call('GET', path)
+    t.match({ status, json }, { status: 503, json: { code: 'database_unavailable' } }, path)
+    t.match(headers['retry-after'], /^\d+$/, path)
+  }
+  await proxy.mend()
+  let status = 0
+  for (let i = 0; i < 100 && status !== 200; i++) {
+    await sleep(50)
+    status = (await service.call('GET', '/readyz')).status
+  }
+  t.equal(status, 200)
+  const made = await service.call('POST', '/v1/batches', { body: { count: 3 }, headers: { prefer: 'wait=20' } })
+  t.match(made, { status: 201, json: { status: 'completed', created_count: 3 } }, 'and works')
+  const secret = decodeURIComponent(url.password)
+  t.notOk(
+    service.log.some((line) => line.includes(secret)),
+    'the password of the database is not logged',
+  )
+})

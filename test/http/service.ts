@@ -1,0 +1,97 @@
+import { Agent, type IncomingHttpHeaders, request } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { pino } from 'pino'
+import { readConfig } from '../../src/config.ts'
+import { loggableError } from '../../src/log.ts'
+import { type Service as RealService, startService as startRealService } from '../../src/service.ts'
+import { testDatabase } from '../database.ts'
+
+interface Test {
+  teardown(fn: () => Promise<void>): void
+}
+
+/** An answer as it came over the wire: `raw` is as it was coded. */
+export interface Answer<Json = unknown> {
+  status: number
+  headers: IncomingHttpHeaders
+  raw: Buffer
+  /** Of a JSON answer that is not compressed; else undefined. */
+  json: Json
+}
+
+export interface Request {
+  /** An object goes as JSON, a text as it stands. */
+  body?: object | string
+  headers?: Record<string, string>
+}
+
+export interface Service extends Omit<RealService, 'stop'> {
+  url: string
+  /** What the service has logged so far, a JSON object each. */
+  log: string[]
+  call<Json = unknown>(method: string, path: string, request?: Request): Promise<Answer<Json>>
+}
+
+/**
+ * Starts the whole service in this process: real worker threads, a database of its own, a port on loopback. `settings` are
+ * environment variables. All of it ends with `t`.
+ */
+export async function startService(t: Test, settings: Record<string, string> = {}): Promise<Service> {
+  const databaseUrl = settings['DATABASE_URL'] ?? (await testDatabase(t))
+  const config = readConfig({ MAX_WORKERS: '2', ENCRYPTION_KEY: 'e1'.repeat(32), ...settings })
+  const lines: string[] = []
+  const log = pino(
+    { level: 'debug', base: null, serializers: { err: loggableError } },
+    { write: (line: string) => void lines.push(line) },
+  )
+  const { app, sql, workers, memory, stop } = await startRealService(config, databaseUrl, log)
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  const url = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`
+  const agent = new Agent({ keepAlive: true })
+  t.teardown(async () => {
+    agent.destroy()
+    await stop()
+  })
+  return {
+    url,
+    app,
+    sql,
+    workers,
+    memory,
+    log: lines,
+    call: (method, path, request) => call(agent, method, url + path, request),
+  }
+}
+
+/** Sends a request without any header of a client's own, so that each test says what it asks for. */
+function call<Json>(agent: Agent, method: string, url: string, { body, headers = {} }: Request = {}) {
+  const { promise, resolve, reject } = Promise.withResolvers<Answer<Json>>()
+  const json = typeof body === 'object'
+  const sent = request(url, {
+    method,
+    agent,
+    headers: { ...(json && { 'content-type': 'application/json' }), ...headers },
+  })
+  sent.on('error', reject)
+  sent.on('response', (response) => {
+    const chunks: Buffer[] = []
+    response.on('data', (chunk: Buffer) => void chunks.push(chunk))
+    response.on('error', reject)
+    response.on('end', () => {
+      const raw = Buffer.concat(chunks)
+      resolve({
+        status: response.statusCode ?? 0,
+        headers: response.headers,
+        raw,
+        json: jsonOf(response.headers, raw) as Json,
+      })
+    })
+  })
+  sent.end(json ? JSON.stringify(body) : body)
+  return promise
+}
+
+function jsonOf(headers: IncomingHttpHeaders, raw: Buffer): unknown {
+  const isJson = /^application\/(problem\+)?json/.test(headers['content-type'] ?? '')
+  return isJson && !headers['content-encoding'] && raw.length > 0 ? JSON.parse(raw.toString()) : undefined
+}

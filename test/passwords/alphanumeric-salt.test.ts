@@ -1,0 +1,9 @@
+import t from 'tap'
+import { alphanumericSalt } from '../../src/passwords/alphanumeric-salt.ts'
+
+t.test('a salt has its length in letters and digits, all of them and nothing else', (t) => {
+  const salt = alphanumericSalt(10_000)
+  t.match(salt, /^[A-Za-z0-9]{10000}$/)
+  t.equal(new Set(salt).size, 62)
+  t.end()
+})

@@ -1,0 +1,48 @@
+import { bcryptVerify } from 'hash-wasm'
+import t from 'tap'
+import { hashBcrypt, MOST_BCRYPT_BYTES } from '../../src/passwords/bcrypt.ts'
+
+/** The least cost there is, so that a test takes 2 ms. */
+const SALT = '$2b$04$cVWp4XaNU8a4v1uMRum2SO'
+
+const DIGITS_AND_LETTERS = '0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789'
+
+/** Those of crypt_blowfish (Openwall, wrapper.c), of pyca/bcrypt (tests/test_bcrypt.py) and, for UTF-8, of passlib. */
+const VECTORS = [
+  ['U*U', '$2a$05$CCCCCCCCCCCCCCCCCCCCC.', 'E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW'],
+  ['U*U*', '$2a$05$CCCCCCCCCCCCCCCCCCCCC.', 'VGOzA784oUp/Z0DY336zx7pLYAy0lwK'],
+  ['U*U*U', '$2a$05$XXXXXXXXXXXXXXXXXXXXXO', 'AcXxm9kjPGEMsLznoKqmqw7tc8WCx4a'],
+  [DIGITS_AND_LETTERS, '$2a$05$abcdefghijklmnopqrstuu', '5s2v8.iXieOjg/.AySBTTZIIVFJeBui'],
+  ['Kk4DQuMMfZL9o', '$2b$04$cVWp4XaNU8a4v1uMRum2SO', '026BWLIoQMD/TXg5uZV.0P.uO8m3YEm'],
+  ['tEPtJZXur16Vg', '$2b$04$2moPs/x/wnCfeQ5pCheMcu', 'SJQ/KYjOZG780UjA/SiR.KsYWNrC7SG'],
+  ['t\u00e1\u0411\u2113\u0259', '$2b$05$Z17AXnnlpzddNUvnC6cZNO', 'SwMA/8oNiKnHTHTwLlBijfucQQlHjaG'],
+] as const
+
+t.test('makes the hashes of the reference vectors', (t) => {
+  for (const [password, salt, hash] of VECTORS) t.equal(hashBcrypt(password, salt), salt + hash, password)
+  t.end()
+})
+
+t.test('a login with another implementation takes the password, and no other', async (t) => {
+  const password = 'pässwörd ☃ 😀'
+  const hash = hashBcrypt(password)
+  t.match(hash, /^\$2b\$10\$[./A-Za-z0-9]{53}$/)
+  t.ok(await bcryptVerify({ password, hash }))
+  t.notOk(await bcryptVerify({ password: `${password} `, hash }))
+  t.not(hashBcrypt(password), hash, 'salted at random')
+})
+
+t.test('takes 72 bytes, every one of which counts, and refuses more', async (t) => {
+  for (const longest of ['a'.repeat(72), 'é'.repeat(36), '😀'.repeat(18)]) {
+    t.equal(Buffer.byteLength(longest), MOST_BCRYPT_BYTES)
+    const hash = hashBcrypt(longest, SALT)
+    t.ok(await bcryptVerify({ password: longest, hash }))
+    t.notOk(await bcryptVerify({ password: longest.slice(0, -1), hash }))
+    t.throws(() => hashBcrypt(`${longest}a`, SALT), { name: 'RangeError', message: /at most 72 bytes/ })
+  }
+})
+
+t.test('refuses a NUL, after which crypt(3) would read nothing', (t) => {
+  t.throws(() => hashBcrypt('abc\0def', SALT), { name: 'RangeError', message: /NUL/ })
+  t.end()
+})

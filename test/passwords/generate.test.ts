@@ -1,0 +1,23 @@
+import t from 'tap'
+import { generatePassword } from '../../src/passwords/generate.ts'
+
+t.test('a password has 20 characters of every class that rules ask for, none that is easily misread', (t) => {
+  const passwords = Array.from({ length: 200 }, generatePassword)
+  for (const each of [/^.{20}$/, /[A-Z]/, /[a-z]/, /[0-9]/, /[^A-Za-z0-9]/]) {
+    t.ok(
+      passwords.every((password) => each.test(password)),
+      `${each}`,
+    )
+  }
+  t.notOk(passwords.some((password) => /[IOl01\s'"\\`]/.test(password)))
+  t.equal(new Set(passwords).size, 200, 'no two are alike')
+  t.end()
+})
+
+t.test('every character may stand at every place', (t) => {
+  const passwords = Array.from({ length: 2_000 }, generatePassword)
+  for (let place = 0; place < 20; place++) {
+    t.ok(new Set(passwords.map((password) => password[place])).size > 60, `place ${place}`)
+  }
+  t.end()
+})

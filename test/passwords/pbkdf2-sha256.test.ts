@@ -1,0 +1,54 @@
+import { createSHA256, pbkdf2 } from 'hash-wasm'
+import t from 'tap'
+import { hashPbkdf2Sha256 } from '../../src/passwords/pbkdf2-sha256.ts'
+
+const DJANGO = /^pbkdf2_sha256\$(\d+)\$([^$]+)\$([A-Za-z0-9+/]{43}=)$/
+
+/** As Django's `PBKDF2PasswordHasher.verify` does it, with an implementation that is not Node's. */
+async function verify(text: string, password: string): Promise<boolean> {
+  const [, iterations, salt = '', hash = ''] = DJANGO.exec(text) ?? []
+  const expected = await pbkdf2({
+    password,
+    salt,
+    iterations: Number(iterations),
+    hashLength: 32,
+    hashFunction: createSHA256(),
+    outputType: 'binary',
+  })
+  return Buffer.from(expected).toString('base64') === hash
+}
+
+t.test('makes the hashes of Django’s own tests (tests/auth_tests/test_hashers.py of 1.10 and 4.1)', (t) => {
+  for (const text of [
+    'pbkdf2_sha256$30000$seasalt$VrX+V8drCGo68wlvy6rfu8i1d1pfkdeXA4LJkRGJodY=',
+    'pbkdf2_sha256$30000$seasalt2$a75qzbogeVhNFeMqhdgyyoqGKpIzYUo651sq57RERew=',
+    'pbkdf2_sha256$390000$seasalt$8xBlGd3jVgvJ+92hWPxi5ww0uuAuAnKgC45eudxro7c=',
+  ]) {
+    const [, iterations, salt = ''] = DJANGO.exec(text) ?? []
+    t.equal(hashPbkdf2Sha256('lètmein', salt, Number(iterations)), text)
+  }
+  t.end()
+})
+
+t.test('makes the first 32 bytes of RFC 7914 section 11', (t) => {
+  const hash = (password: string, salt: string, iterations: number) =>
+    Buffer.from(hashPbkdf2Sha256(password, salt, iterations).split('$')[3] ?? '', 'base64').toString('hex')
+  t.equal(hash('passwd', 'salt', 1), '55ac046e56e3089fec1691c22544b605f94185216dde0465e68b9d57c20dacbc')
+  t.equal(hash('Password', 'NaCl', 80_000), '4ddcd8f60b98be21830cee5ef22701f9641a4418d04c0414aeff08876b34ab56')
+  t.end()
+})
+
+t.test('a login with another implementation takes the password, and no other', async (t) => {
+  const password = 'pässwörd ☃ 😀'
+  const text = hashPbkdf2Sha256(password, undefined, 1_000) // 1,500,000 take that implementation 8 s
+  t.ok(await verify(text, password))
+  t.notOk(await verify(text, `${password} `))
+  t.not(hashPbkdf2Sha256(password, undefined, 1_000), text, 'salted at random')
+})
+
+t.test('is what Django 6.1 leaves as it is at a login: its iterations, its kind of salt', (t) => {
+  const [, iterations, salt = ''] = DJANGO.exec(hashPbkdf2Sha256('x')) ?? []
+  t.equal(iterations, '1500000')
+  t.match(salt, /^[A-Za-z0-9]{22}$/, 'passlib refuses other characters')
+  t.end()
+})

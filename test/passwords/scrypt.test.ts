@@ -1,0 +1,45 @@
+import { scrypt } from 'hash-wasm'
+import t from 'tap'
+import { hashScrypt } from '../../src/passwords/scrypt.ts'
+
+const WERKZEUG = /^scrypt:(\d+):(\d+):(\d+)\$([^$]+)\$([0-9a-f]{128})$/
+
+/** As Werkzeug's `check_password_hash` does it, with an implementation that is not Node's. */
+async function verify(text: string, password: string): Promise<boolean> {
+  const [, cost, blockSize, lanes, salt = '', hash = ''] = WERKZEUG.exec(text) ?? []
+  const expected = await scrypt({
+    password,
+    salt,
+    costFactor: Number(cost),
+    blockSize: Number(blockSize),
+    parallelism: Number(lanes),
+    hashLength: hash.length / 2,
+  })
+  return expected === hash
+}
+
+t.test('makes the hash of RFC 7914 section 12 (N = 16384, r = 8, p = 1)', (t) => {
+  const hash =
+    '7023bdcb3afd7348461c06cd81fd38ebfda8fbba904f8e3ea9b543f6545da1f2' +
+    'd5432955613f0fcf62d49705242a9af9e61e85dc0d651e40dfcf017b45575887'
+  t.equal(hashScrypt('pleaseletmein', 'SodiumChloride', 16_384), `scrypt:16384:8:1$SodiumChloride$${hash}`)
+  t.end()
+})
+
+t.test('makes the hash that Werkzeug made (the example of its command line, PyPI WerkzeugSecurityCLI 1.1.0)', (t) => {
+  const hash =
+    '6d49052bdf9cffb2288d7cb198d7bed5566f284932dad0c74b3948866b146822' +
+    '0afd93e9aa17069c4a2403d33747e5e71981c3c552d751a0e249642b6641bac5'
+  t.equal(hashScrypt('my-test-password-123', 'pyMfKdIqwYxw0GOT'), `scrypt:32768:8:1$pyMfKdIqwYxw0GOT$${hash}`)
+  t.end()
+})
+
+t.test('a login with another implementation takes the password, and no other', async (t) => {
+  const password = 'pässwörd ☃ 😀'
+  const text = hashScrypt(password)
+  t.match(text, /^scrypt:32768:8:1\$[A-Za-z0-9]{16}\$/)
+  t.equal(text.length, 162, 'as long as Werkzeug’s own')
+  t.ok(await verify(text, password))
+  t.notOk(await verify(text, `${password} `))
+  t.not(hashScrypt(password), text, 'salted at random')
+})

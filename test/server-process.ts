@@ -1,0 +1,45 @@
+import { spawn } from 'node:child_process'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import type { Test as TapTest } from 'tap'
+
+const SERVER = fileURLToPath(new URL('../src/server.ts', import.meta.url))
+
+/** A replica of the service as a process of its own. */
+export interface ServerProcess {
+  url: string
+  pid: number
+  /** Sends the signal and gives the exit code, or the signal that ended it. */
+  end(signal: 'SIGTERM' | 'SIGKILL'): Promise<number | string>
+}
+
+/** Starts `src/server.ts` on a free port with these settings; it is killed, if it still lives, when the test ends. */
+export async function startServerProcess(t: TapTest, settings: Record<string, string>): Promise<ServerProcess> {
+  const child = spawn(process.execPath, [SERVER], {
+    env: { PATH: process.env.PATH, PORT: '0', ...settings },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  const ended = new Promise<number | string>((resolve) => {
+    child.once('exit', (code, signal) => resolve(code ?? signal ?? 'unknown'))
+  })
+  t.teardown(() => {
+    child.kill('SIGKILL')
+    return ended
+  })
+  const listening = new Promise<string>((resolve) => {
+    createInterface(child.stdout).on('line', (line) => {
+      const [, url] = /usersync listens on (http:[^,]+)/.exec(line) ?? []
+      if (url) resolve(url)
+    })
+  })
+  const first = await Promise.race([listening, ended])
+  if (typeof first === 'number' || !first.startsWith('http')) throw new Error(`the service ended at once: ${first}`)
+  return {
+    url: first,
+    pid: child.pid ?? 0,
+    end(signal) {
+      child.kill(signal)
+      return ended
+    },
+  }
+}

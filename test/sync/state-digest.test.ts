@@ -1,0 +1,56 @@
+import { createHash } from 'node:crypto'
+import fc from 'fast-check'
+import t from 'tap'
+import { StateDigest, stateOf } from '../../src/sync/state-digest.ts'
+
+/** The definition of api.md, word by word in arbitrary precision. */
+function stateByDefinition(lines: string[]): string {
+  const words = [0, 1, 2, 3].map((word) =>
+    lines
+      .map((line) => createHash('sha256').update(Buffer.from(line, 'utf8')).digest('hex'))
+      .map((hex) => BigInt(`0x${hex.slice(word * 16, word * 16 + 16)}`))
+      .reduce((sum, value) => (sum + value) % 2n ** 64n, 0n),
+  )
+  return `u1-${words.map((word) => word.toString(16).padStart(16, '0')).join('')}`
+}
+
+const lines = fc.array(fc.string({ unit: 'grapheme' }), { maxLength: 30 })
+
+t.test('is what its definition says', (t) => {
+  fc.assert(fc.property(lines, (lines) => stateOf(lines) === stateByDefinition(lines)))
+  t.end()
+})
+
+t.test('does not depend on the order, nor on how it was put together', (t) => {
+  fc.assert(
+    fc.property(lines, fc.func(fc.integer()), (lines, key) => {
+      const shuffled = [...lines].sort((a, b) => key(a) - key(b))
+      const digest = new StateDigest()
+      for (const line of shuffled) digest.add(line)
+      return digest.name() === stateOf(lines)
+    }),
+  )
+  t.end()
+})
+
+t.test('one line more, less or other is another state', (t) => {
+  fc.assert(
+    fc.property(lines, fc.string(), fc.string(), (lines, line, other) => {
+      fc.pre(line !== other)
+      const states = [
+        stateOf(lines),
+        stateOf([...lines, line]),
+        stateOf([...lines, other]),
+        stateOf([...lines, line, line]),
+      ]
+      return new Set(states).size === states.length
+    }),
+  )
+  t.end()
+})
+
+t.test('no users and one user', (t) => {
+  t.equal(stateOf([]), `u1-${'0'.repeat(64)}`)
+  t.equal(stateOf(['']), 'u1-e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855', 'SHA-256 of nothing')
+  t.end()
+})

@@ -1,0 +1,256 @@
+import fc from 'fast-check'
+import t, { type Test } from 'tap'
+import { type Answer, startService } from '../http/service.ts'
+
+const { sql, call } = await startService(t, { MAX_WORKERS: '1' })
+
+interface User {
+  id: string
+  username: string
+  email: string
+  updated_at: string
+}
+
+interface Page {
+  items: User[]
+  next_cursor: string | null
+}
+
+const BATCH = '01890000-0000-7000-8000-000000000000'
+const USERS = 1_200
+await sql`
+  insert into users (username, email, batch_id, created_by_bulk, role)
+  select 'listed' || n, 'listed' || n || '@example.com', case when n <= 40 then ${BATCH}::uuid end, n <= 60, 'row "' || n || '"'
+  from generate_series(1, ${USERS}::int) n`
+
+let made = 0
+/** Makes a user by plain SQL and gives its id. */
+async function makeUser(isTestUser = true, pool = 1): Promise<string> {
+  const name = `made${++made}`
+  const [row] = await sql<{ id: string }[]>`
+    insert into users (pool_id, username, email, is_test_user, custom_attributes)
+    values (${pool}, ${name}, ${`${name}@example.com`}, ${isTestUser}, '{"n": 1.50, "big": 12345678901234567890}')
+    returning id`
+  return row?.id ?? ''
+}
+
+const patch = <Json = User>(id: string, body: object | string) =>
+  call<Json>('PATCH', `/v1/users/${id}`, { body, headers: { 'content-type': 'application/json' } })
+
+t.test('a user is answered as its line', async (t) => {
+  const id = await makeUser()
+  const answer = await call<User>('GET', `/v1/users/${id}`)
+  t.match(answer, {
+    status: 200,
+    headers: { 'content-type': /^application\/json/ },
+    json: {
+      id,
+      role: 'user',
+      is_test_user: true,
+      batch_id: null,
+      created_by_bulk: false,
+      created_at: /^\d{4}-.*\.\d{6}Z$/,
+    },
+  })
+  t.strictSame(Object.keys(answer.json), [
+    'id',
+    'username',
+    'email',
+    'role',
+    'is_test_user',
+    'batch_id',
+    'created_by_bulk',
+    'custom_attributes',
+    'created_at',
+    'updated_at',
+  ])
+  t.match(answer.raw.toString(), '"n": 1.50', 'numbers stay as they were written')
+  t.match(answer.raw.toString(), '12345678901234567890')
+  const exported = await call('GET', '/v1/users/export?format=ndjson')
+  t.ok(exported.raw.toString().split('\n').includes(answer.raw.toString()), 'the very text of the export')
+  t.strictSame((await call('GET', `/v1/users/${id.toUpperCase()}`)).raw, answer.raw)
+})
+
+t.test('a change keeps what it does not name', async (t) => {
+  const id = await makeUser()
+  const before = (await call<User>('GET', `/v1/users/${id}`)).json
+  const changes: Partial<User & { custom_attributes: object; role: string }>[] = [
+    { username: 'renamed ünïcode ☃' },
+    { email: 'renamed@example.com' },
+    { role: 'buyer' },
+    { custom_attributes: {} },
+    { username: 'both', custom_attributes: { deep: [{ a: null }, 'é', 1e21] } },
+  ]
+  let expected: User = before
+  for (const change of changes) {
+    const { status, json } = await patch(id, change)
+    t.equal(status, 200)
+    t.ok(json.updated_at > expected.updated_at, 'updated_at moves on')
+    expected = { ...expected, ...change, updated_at: json.updated_at }
+    t.strictSame(json, expected, JSON.stringify(change))
+    t.strictSame((await call('GET', `/v1/users/${id}`)).json, expected)
+  }
+  t.equal((await patch(id, { username: 'both' })).status, 200, 'the same again is no fault')
+})
+
+t.test('a change that must not be is refused, and changes nothing', async (t) => {
+  const id = await makeUser()
+  const before = (await call('GET', `/v1/users/${id}`)).raw
+  const invalid = { status: 400, code: 'invalid_request' }
+  const table: [body: object | string, expected: object][] = [
+    [{}, invalid],
+    [{ pool: 'default' }, invalid],
+    [[], invalid],
+    ['', { status: 400, code: 'invalid_json' }],
+    [{ usrname: 'x' }, { ...invalid, errors: [{ path: 'body.usrname', code: 'unknown_member' }] }],
+    [{ id: BATCH }, { ...invalid, errors: [{ path: 'body.id' }] }],
+    [{ is_test_user: false }, { ...invalid, errors: [{ path: 'body.is_test_user' }] }],
+    [{ batch_id: BATCH }, { ...invalid, errors: [{ path: 'body.batch_id' }] }],
+    [{ username: '' }, { ...invalid, errors: [{ path: 'body.username' }] }],
+    [{ username: 'x'.repeat(255) }, { ...invalid, errors: [{ path: 'body.username' }] }],
+    [{ username: 5 }, { ...invalid, errors: [{ path: 'body.username' }] }],
+    [{ email: 'nobody' }, { ...invalid, errors: [{ path: 'body.email' }] }],
+    [{ email: 'a b@example.com' }, { ...invalid, errors: [{ path: 'body.email' }] }],
+    [{ role: null }, { ...invalid, errors: [{ path: 'body.role' }] }],
+    [{ custom_attributes: [1] }, { ...invalid, errors: [{ path: 'body.custom_attributes' }] }],
+    [{ username: 'listed7' }, { status: 409, code: 'user_exists' }],
+    [{ email: 'listed7@example.com' }, { status: 409, code: 'user_exists' }],
+    [{ username: 'nul\u0000' }, invalid],
+    [{ role: '\u0000' }, invalid],
+    [{ custom_attributes: { a: '\u0000' } }, invalid],
+    [{ username: '\ud800' }, invalid],
+    [{ custom_attributes: { a: '\ud800' } }, invalid],
+    [{ custom_attributes: { '\udc00': 1 } }, invalid],
+    [{ role: 'buyer', custom_attributes: { a: 'x\ud83d' } }, invalid],
+  ]
+  for (const [body, expected] of table) {
+    const { status, json } = await patch<{ status: number }>(id, body)
+    t.match(json, expected, JSON.stringify(body))
+    t.equal(status, json.status)
+  }
+  t.strictSame((await call('GET', `/v1/users/${id}`)).raw, before)
+})
+
+t.test('any text that PostgreSQL can hold comes back as it went in', async () => {
+  const id = await makeUser()
+  const text = fc.string({ unit: 'binary', minLength: 1, maxLength: 60 }).filter((text) => !text.includes('\u0000'))
+  await fc.assert(
+    fc.asyncProperty(text, text, async (role, key) => {
+      const { status, json } = await patch<{ role: string; custom_attributes: object }>(id, {
+        role,
+        custom_attributes: { [key]: role },
+      })
+      return (
+        status === 200 &&
+        json.role === role &&
+        Object.entries(json.custom_attributes).flat().join() === `${key},${role}`
+      )
+    }),
+    { numRuns: 40 },
+  )
+})
+
+t.test('only test users are changed or deleted', async (t) => {
+  const id = await makeUser(false)
+  const before = (await call('GET', `/v1/users/${id}`)).raw
+  const protectedUser = { status: 403, json: { code: 'user_protected' } }
+  t.match(await patch(id, { role: 'x' }), protectedUser)
+  t.match(await call('DELETE', `/v1/users/${id}`), protectedUser)
+  t.strictSame((await call('GET', `/v1/users/${id}`)).raw, before)
+})
+
+t.test('deleting', async (t) => {
+  const id = await makeUser()
+  const { status, raw } = await call('DELETE', `/v1/users/${id}`)
+  t.match({ status, length: raw.length }, { status: 204, length: 0 })
+  const gone = { status: 404, json: { code: 'user_not_found' } }
+  t.match(await call('DELETE', `/v1/users/${id}`), gone)
+  t.match(await call('GET', `/v1/users/${id}`), gone)
+  t.match(await patch(id, { role: 'x' }), gone)
+  t.match(await call('GET', '/v1/users/1'), { status: 400, json: { errors: [{ path: 'params.id' }] } })
+})
+
+/** All items of a listing, page by page along the links. */
+async function listAll(t: Test, query: string): Promise<User[]> {
+  const items: User[] = []
+  let path: string | undefined = `/v1/users?${query}`
+  while (path) {
+    const page: Answer<Page> = await call<Page>('GET', path)
+    items.push(...page.json.items)
+    const link: string | undefined = /^<(.*)>; rel="next"$/.exec(String(page.headers['link'] ?? ''))?.[1]
+    if ((link === undefined) !== (page.json.next_cursor === null)) t.fail('Link and next_cursor differ')
+    path = link
+  }
+  return items
+}
+
+t.test('pages of any size show every user once, in id order', async (t) => {
+  const rows = await sql<{ id: string }[]>`select id from users where is_test_user order by id`
+  const expected = rows.map(({ id }) => id)
+  for (const limit of [97, 600, 1000]) {
+    t.strictSame(
+      (await listAll(t, `limit=${limit}`)).map(({ id }) => id),
+      expected,
+      `pages of ${limit}`,
+    )
+  }
+  t.equal((await call<Page>('GET', '/v1/users')).json.items.length, 100, '100 to a page')
+  const batch = await listAll(t, `limit=1&batch_id=${BATCH}`)
+  t.strictSame(
+    new Set(batch.map(({ username }) => username)),
+    new Set(Array.from({ length: 40 }, (_, n) => `listed${n + 1}`)),
+  )
+})
+
+t.test('filters', async (t) => {
+  await makeUser(false)
+  const count = async (query: string) => (await listAll(t, `limit=1000&${query}`)).length
+  const [row] = await sql`select count(*)::int as all, count(*) filter (where is_test_user)::int as test from users`
+  t.equal(await count('test_users_only=false'), row?.['all'])
+  t.equal(await count('test_users_only=true'), row?.['test'])
+  t.equal(await count('bulk_users_only=true'), 60)
+  t.equal(await count(`batch_id=${BATCH}`), 40)
+  t.equal(await count(`batch_id=${BATCH.toUpperCase()}&bulk_users_only=true`), 40)
+  t.equal(await count('batch_id=01890000-0000-7000-8000-00000000ffff'), 0)
+})
+
+t.test('a cursor belongs to its listing', async (t) => {
+  const { json } = await call<Page>('GET', '/v1/users?limit=5')
+  const refused = { status: 400, json: { code: 'cursor_invalid' } }
+  await sql`insert into pools (name) values ('other') on conflict do nothing`
+  for (const query of ['test_users_only=false', 'bulk_users_only=true', `batch_id=${BATCH}`, 'pool=other']) {
+    t.match(await call('GET', `/v1/users?${query}&cursor=${json.next_cursor}`), refused, query)
+  }
+  for (const cursor of ['', 'x', `${json.next_cursor}A`, String(json.next_cursor).slice(0, -4), '%00', "'"]) {
+    t.match(await call('GET', `/v1/users?cursor=${cursor}`), refused, cursor)
+  }
+  t.equal((await call('GET', `/v1/users?limit=9&cursor=${json.next_cursor}`)).status, 200, 'the limit may change')
+  for (const query of [
+    'limit=0',
+    'limit=1001',
+    'limit=1.5',
+    'limit=',
+    'lmit=5',
+    'batch_id=5',
+    'test_users_only=maybe',
+  ]) {
+    t.match(await call('GET', `/v1/users?${query}`), { status: 400, json: { code: 'invalid_request' } }, query)
+  }
+})
+
+t.test('the same names may stand in two pools', async (t) => {
+  const [pool] = await sql<{ id: number }[]>`
+    insert into pools (name) values ('twin') on conflict (name) do update set name = excluded.name returning id`
+  const id = await makeUser()
+  await sql`
+    insert into users (pool_id, username, email) select ${pool?.id ?? 0}, username, email from users where id = ${id}`
+  const twins = (await call<Page>('GET', '/v1/users?pool=twin')).json.items
+  t.equal(twins.length, 1)
+  t.not(twins[0]?.id, id)
+  const notHere = { status: 404, json: { code: 'user_not_found' } }
+  t.match(await call('GET', `/v1/users/${id}?pool=twin`), notHere)
+  t.match(await call('PATCH', `/v1/users/${id}`, { body: { pool: 'twin', role: 'x' } }), notHere)
+  t.match(await call('DELETE', `/v1/users/${id}?pool=twin`), notHere)
+  t.equal((await call('PATCH', `/v1/users/${twins[0]?.id}`, { body: { pool: 'twin', role: 'x' } })).status, 200)
+  t.match((await call('GET', `/v1/users/${id}`)).json, { role: 'user' })
+})
