@@ -3,6 +3,8 @@ import { connect } from '../../src/database/connection.ts'
 import { migrate } from '../../src/database/migrate.ts'
 import { emptyDatabase } from '../database.ts'
 
+t.setTimeout(120_000)
+
 const url = await emptyDatabase(t)
 
 /** A connection to one schema, closed with `t`. */
@@ -63,6 +65,9 @@ t.test('two schemas of one database are two services', async (t) => {
     await tx`insert into other_name.users (username, email) values ('both', 'both@example.com')`
   })
   t.same(await states(other), [{ version: '2', user_count: '3' }], 'one transaction may write to both')
+  const history =
+    await other`select version from states where not test_users_only and not bulk_users_only order by version`
+  t.same(history, [{ version: '1' }, { version: '2' }], 'and is one commit in each')
   t.equal((await states(one))[0]?.['user_count'], String(Number(before[0]?.['user_count']) + 1))
 })
 
