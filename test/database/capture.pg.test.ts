@@ -11,8 +11,6 @@ import { exportTo, makePool, NOTHING, stateFromScratch } from '../export/observe
  * pool of its own, with a writer's connection of its own, whose settings nobody else sees.
  */
 
-t.setTimeout(120_000)
-
 const url = await testDatabase(t)
 const sql = connect({ url, schema: 'usersync', connections: 4, name: 'test' })
 t.teardown(() => sql.end())

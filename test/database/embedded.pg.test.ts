@@ -220,7 +220,7 @@ async function removeServer(directory: string): Promise<void> {
 async function startService(t: Test, dataDir: string): Promise<{ process: ChildProcess; database: EmbeddedDatabase }> {
   const service = spawnService(t, dataDir)
   const [line] = await once(createInterface(service.stdout as Readable), 'line', {
-    signal: AbortSignal.timeout(10_000),
+    signal: AbortSignal.timeout(40_000),
   })
   return { process: service, database: JSON.parse(line) as EmbeddedDatabase }
 }
@@ -252,7 +252,7 @@ async function query(url: string, statement: string): Promise<unknown[]> {
 const entries = (folder: string) => readdir(folder).catch(() => [] as string[])
 
 async function until(condition: () => Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 10_000
+  const deadline = Date.now() + 40_000
   while (!(await condition())) {
     if (Date.now() > deadline) throw new Error('waited 10 s in vain')
     await sleep(5)

@@ -3,8 +3,6 @@ import { connect } from '../../src/database/connection.ts'
 import { migrate } from '../../src/database/migrate.ts'
 import { emptyDatabase } from '../database.ts'
 
-t.setTimeout(120_000)
-
 const url = await emptyDatabase(t)
 
 /** A connection to one schema, closed with `t`. */

@@ -6,11 +6,7 @@ import { loggableError } from '../../src/log.ts'
 import { type Service as RealService, startService as startRealService } from '../../src/service.ts'
 import { testDatabase } from '../database.ts'
 
-/** A file of these tests takes 2 to 8 s; on a machine that is busy with other things, ten times as long. */
-const FILE_TIMEOUT_MS = 120_000
-
 interface Test {
-  setTimeout(milliseconds: number): void
   teardown(fn: () => Promise<void>): void
 }
 
@@ -41,7 +37,6 @@ export interface Service extends Omit<RealService, 'stop'> {
  * environment variables. All of it ends with `t`.
  */
 export async function startService(t: Test, settings: Record<string, string> = {}): Promise<Service> {
-  t.setTimeout(FILE_TIMEOUT_MS)
   const databaseUrl = settings['DATABASE_URL'] ?? (await testDatabase(t))
   const config = readConfig({ MAX_WORKERS: '2', ENCRYPTION_KEY: 'e1'.repeat(32), ...settings })
   const lines: string[] = []

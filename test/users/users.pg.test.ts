@@ -134,8 +134,9 @@ t.test('a change that must not be is refused, and changes nothing', async (t) =>
 t.test('any text that PostgreSQL can hold comes back as it went in', async () => {
   const id = await makeUser()
   const text = fc.string({ unit: 'binary', minLength: 1, maxLength: 60 }).filter((text) => !text.includes('\u0000'))
+  const name = text.filter((text) => text !== '__proto__') // Fastify refuses it, for the sake of careless programs
   await fc.assert(
-    fc.asyncProperty(text, text, async (role, key) => {
+    fc.asyncProperty(text, name, async (role, key) => {
       const { status, json } = await patch<{ role: string; custom_attributes: object }>(id, {
         role,
         custom_attributes: { [key]: role },
