@@ -2,7 +2,7 @@ import { Readable } from 'node:stream'
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
 import type { Sql } from 'postgres'
 import { Type } from 'typebox'
-import { decodeCursor, encodeCursor, nextLink, pageMembers } from '../http/page.ts'
+import { decodeCursor, makePage, pageMembers } from '../http/page.ts'
 import { Uuid } from '../http/uuid.ts'
 import { poolMember, poolName } from '../pools/pool-parameter.ts'
 import { findPoolId } from '../pools/pools.ts'
@@ -67,10 +67,7 @@ export const batchProgressRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; dispa
       const listing = `failures ${poolId} ${id}`
       const after = Number(decodeCursor(listing, cursor, /^\d{1,9}$/) ?? 0)
       const items = await listFailures(sql, poolId, id, after, limit + 1)
-      const last = items.length > limit ? items[limit - 1] : undefined
-      const nextCursor = last ? encodeCursor(listing, String(last.n)) : null
-      if (nextCursor) reply.header('link', nextLink(request.url, nextCursor))
-      return { items: items.slice(0, limit), next_cursor: nextCursor }
+      return makePage({ request, reply, listing }, items, limit, ({ n }) => String(n))
     },
   )
 

@@ -3,7 +3,7 @@ import type { FastifyRequest } from 'fastify'
 import type { Sql } from 'postgres'
 import { Type } from 'typebox'
 import type { Config } from '../config.ts'
-import { decodeCursor, encodeCursor, nextLink, pageMembers } from '../http/page.ts'
+import { decodeCursor, makePage, pageMembers } from '../http/page.ts'
 import { Uuid } from '../http/uuid.ts'
 import { generatePassword } from '../passwords/generate.ts'
 import { poolMember, poolName } from '../pools/pool-parameter.ts'
@@ -110,10 +110,7 @@ export const batchRoutes: FastifyPluginCallbackTypebox<BatchRoutesOptions> = (ap
       const listing = `batches ${poolId} ${status}`
       const before = decodeCursor(listing, cursor, ID)
       const items = await listBatches(sql, poolId, { before, status }, limit + 1)
-      const last = items.length > limit ? items[limit - 1] : undefined
-      const nextCursor = last ? encodeCursor(listing, last.id) : null
-      if (nextCursor) reply.header('link', nextLink(request.url, nextCursor))
-      return { items: items.slice(0, limit), next_cursor: nextCursor }
+      return makePage({ request, reply, listing }, items, limit, (batch) => batch.id)
     },
   )
 

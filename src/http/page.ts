@@ -1,3 +1,4 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { Problem } from '../errors.ts'
 
@@ -33,9 +34,21 @@ export function decodeCursor(listing: string, cursor: string | undefined, keyPat
   return last
 }
 
-/** The `Link` header (RFC 8288) to the page after this one. */
-export function nextLink(url: string, cursor: string): string {
-  const next = new URL(url, 'http://localhost')
+/**
+ * The page of a listing, from what was read of it: one more than `limit`, which only tells that there is more. Sets the
+ * `Link` header (RFC 8288) to the next page; null is the cursor of the last.
+ */
+export function makePage<Item>(
+  { request, reply, listing }: { request: FastifyRequest; reply: FastifyReply; listing: string },
+  rows: Item[],
+  limit: number,
+  keyOf: (item: Item) => string,
+): { items: Item[]; next_cursor: string | null } {
+  const last = rows.length > limit ? rows[limit - 1] : undefined
+  if (last === undefined) return { items: rows, next_cursor: null }
+  const cursor = encodeCursor(listing, keyOf(last))
+  const next = new URL(request.url, 'http://localhost')
   next.searchParams.set('cursor', cursor)
-  return `<${next.pathname}${next.search}>; rel="next"`
+  reply.header('link', `<${next.pathname}${next.search}>; rel="next"`)
+  return { items: rows.slice(0, limit), next_cursor: cursor }
 }

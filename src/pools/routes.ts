@@ -1,7 +1,7 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
 import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js'
 import { Type } from 'typebox'
-import { decodeCursor, encodeCursor, nextLink, pageMembers } from '../http/page.ts'
+import { decodeCursor, makePage, pageMembers } from '../http/page.ts'
 import { PoolName } from './pool-parameter.ts'
 import { createPool, deletePool, getPool, listPools } from './pools.ts'
 
@@ -48,10 +48,7 @@ export const poolRoutes: FastifyPluginCallbackTypebox<{ orm: PostgresJsDatabase 
     async (request, reply) => {
       const { limit = 100, cursor } = request.query
       const items = await listPools(orm, decodeCursor('pools', cursor, /^/) ?? '', limit + 1)
-      const last = items.length > limit ? items[limit - 1] : undefined
-      const nextCursor = last ? encodeCursor('pools', last.name) : null
-      if (nextCursor) reply.header('link', nextLink(request.url, nextCursor))
-      return { items: items.slice(0, limit), next_cursor: nextCursor }
+      return makePage({ request, reply, listing: 'pools' }, items, limit, ({ name }) => name)
     },
   )
 

@@ -3,7 +3,7 @@ import type { FastifyReply } from 'fastify'
 import type { Sql } from 'postgres'
 import { Type } from 'typebox'
 import { Problem } from '../errors.ts'
-import { decodeCursor, encodeCursor, nextLink, pageMembers } from '../http/page.ts'
+import { decodeCursor, makePage, pageMembers } from '../http/page.ts'
 import { Uuid } from '../http/uuid.ts'
 import { poolMember, poolName } from '../pools/pool-parameter.ts'
 import { findPoolId } from '../pools/pools.ts'
@@ -39,11 +39,9 @@ export const userRoutes: FastifyPluginCallbackTypebox<{ sql: Sql }> = (app, { sq
       const filter = { poolId: await findPoolId(sql, poolName(request.query)), ...filterOf(request, request.query) }
       const listing = `users ${JSON.stringify(filter)}`
       const rows = await listUserLines(sql, filter, decodeCursor(listing, cursor, ID), limit + 1)
-      const last = rows.length > limit ? rows[limit - 1] : undefined
-      const nextCursor = last ? encodeCursor(listing, last.id) : null
-      if (nextCursor) reply.header('link', nextLink(request.url, nextCursor))
-      const items = rows.slice(0, limit).map(({ line }) => line)
-      return sendJson(reply, `{"items":[${items.join(',')}],"next_cursor":${JSON.stringify(nextCursor)}}`)
+      const { items, next_cursor } = makePage({ request, reply, listing }, rows, limit, ({ id }) => id)
+      const lines = items.map(({ line }) => line)
+      return sendJson(reply, `{"items":[${lines.join(',')}],"next_cursor":${JSON.stringify(next_cursor)}}`)
     },
   )
 

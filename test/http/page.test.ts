@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { Problem } from '../../src/errors.ts'
-import { decodeCursor, encodeCursor, nextLink } from '../../src/http/page.ts'
+import { decodeCursor, encodeCursor, makePage } from '../../src/http/page.ts'
 
 const ANY = /^/
 const ID = /^[0-9a-f-]{36}$/
@@ -70,9 +70,20 @@ t.test('a key that the listing could not have given is refused', (t) => {
   t.end()
 })
 
-t.test('the link to the next page keeps the query and takes the new cursor', (t) => {
-  t.equal(nextLink('/v1/users?limit=5&pool=a', 'abc'), '</v1/users?limit=5&pool=a&cursor=abc>; rel="next"')
-  t.equal(nextLink('/v1/users?cursor=old&limit=5', 'new'), '</v1/users?cursor=new&limit=5>; rel="next"')
-  t.equal(nextLink('//evil.example/v1/users', 'abc').includes('evil.example'), false)
+t.test('a page is what was asked for, and tells the way to the next', (t) => {
+  const page = (url: string, rows: string[]) => {
+    let link: string | undefined
+    const reply = { header: (_name: string, value: string) => (link = value) } as never
+    const { items, next_cursor } = makePage({ request: { url } as never, reply, listing: 'a' }, rows, 2, (row) => row)
+    return { items, next: next_cursor && decodeCursor('a', next_cursor, /^/), link }
+  }
+  t.strictSame(page('/v1/users', ['x', 'y']), { items: ['x', 'y'], next: null, link: undefined }, 'the last page')
+  t.match(page('/v1/users?limit=2&pool=a', ['x', 'y', 'z']), {
+    items: ['x', 'y'],
+    next: 'y',
+    link: /^<\/v1\/users\?limit=2&pool=a&cursor=[\w-]+>; rel="next"$/,
+  })
+  t.match(page('/v1/users?cursor=old', ['x', 'y', 'z']).link, /^<\/v1\/users\?cursor=(?!old)[\w-]+>; rel="next"$/)
+  t.notMatch(page('//evil.example/v1/users', ['x', 'y', 'z']).link, /evil/)
   t.end()
 })
