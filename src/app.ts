@@ -18,6 +18,8 @@ import { validation } from './http/validation.ts'
 import { workAdmission } from './http/work-admission.ts'
 import type { MemoryGuard } from './memory-guard.ts'
 import { poolRoutes } from './pools/routes.ts'
+import { templateExchangeRoutes } from './templates/exchange-routes.ts'
+import { templateRoutes } from './templates/routes.ts'
 import { userRoutes } from './users/routes.ts'
 
 /** What the routes work with; made and closed by who calls. */
@@ -62,6 +64,8 @@ export async function buildApp(config: Config, services: Services) {
 
   await app.register(healthRoutes, { sql, reasonsToRefuse })
   await app.register(poolRoutes, { orm })
+  await app.register(templateRoutes, { config, sql })
+  await app.register(templateExchangeRoutes, { config, sql })
   await app.register(batchRoutes, { config, sql, dispatcher, encryptionKey })
   await app.register(batchProgressRoutes, { sql, dispatcher })
   await app.register(userRoutes, { sql })

@@ -54,6 +54,14 @@ export const BatchConfig = Type.Object({
   max_workers: Type.Integer(),
 })
 
+/** What the users are where neither the request nor its template says otherwise; the template `default` shows it. */
+export const DEFAULT_USERS = {
+  username_pattern: 'testuser_{id}@example.com',
+  email_domain: 'example.com',
+  role: 'user',
+  custom_attributes: {},
+}
+
 export type BatchConfig = Static<typeof BatchConfig>
 export type BatchConfigBody = Static<ReturnType<typeof batchConfigBody>>
 
@@ -69,10 +77,7 @@ export function completeConfig(
   const { password, ...rest } = given
   const password_mode = given.password_mode ?? 'shared'
   const settings: BatchConfig = {
-    username_pattern: 'testuser_{id}@example.com',
-    email_domain: 'example.com',
-    role: 'user',
-    custom_attributes: {},
+    ...DEFAULT_USERS,
     chunk_size: config.chunkSize,
     max_workers: config.maxWorkers,
     ...rest,

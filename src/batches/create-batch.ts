@@ -7,14 +7,19 @@ import type { Algorithm } from '../passwords/hash-password.ts'
 import { type BatchConfig, MOST_CHUNKS } from './batch-config.ts'
 import { makeIds, planNames } from './plan.ts'
 
+interface Settled {
+  settings: BatchConfig
+  password: string
+}
+
 export interface NewBatch {
   poolId: number
   count: number
   label: string | null
   /** Seconds after which the batch may be removed; null: never. */
   expiresIn: number | null
-  settings: BatchConfig
-  password: string
+  /** Called where there is no earlier batch of the key: the template that it was made from may be gone by now. */
+  settle: () => Promise<Settled>
   /** The client's key, and the body that came with it. */
   idempotency: { key: string; body: unknown } | undefined
 }
@@ -41,14 +46,16 @@ const UNIQUE_VIOLATION = '23505'
 /**
  * Writes a batch, its range of `{id}` numbers and its chunks in one transaction, and wakes the dispatchers of every
  * replica. Gives the batch's id: that of the earlier batch where the pool has one of the same idempotency key and body.
- * Throws what `planNames` throws, before anything is written; `idempotency_key_reused` where the body was another.
+ * Throws what `settle` and `planNames` throw, before anything is written; `idempotency_key_reused` where the body was another.
  */
 export async function createBatch(sql: Sql, batch: NewBatch, surroundings: Surroundings): Promise<string> {
   const { poolId, idempotency } = batch
   const digest = idempotency && createHash('sha256').update(canonical(idempotency.body)).digest()
   try {
     const earlier = idempotency && (await findByKey(sql, poolId, idempotency.key, digest))
-    return earlier ?? (await sql.begin((tx) => insertBatch(tx, batch, digest, surroundings)))
+    if (earlier !== undefined) return earlier
+    const settled = await batch.settle()
+    return await sql.begin((tx) => insertBatch(tx, { ...batch, ...settled }, digest, surroundings))
   } catch (error) {
     // Another request of the same key was quicker, here or at another replica.
     if (!idempotency || sqlState(error) !== UNIQUE_VIOLATION) throw error
@@ -83,7 +90,7 @@ async function findByKey(
 
 async function insertBatch(
   tx: TransactionSql,
-  { poolId, count, label, expiresIn, settings, password, idempotency }: NewBatch,
+  { poolId, count, label, expiresIn, idempotency, settings, password }: NewBatch & Settled,
   digest: Buffer | undefined,
   { reservedDomains, encryptionKey }: Surroundings,
 ): Promise<string> {

@@ -54,10 +54,9 @@ export function planNames(
   if (!ADDRESS.test(email)) throw invalidPattern('makes usernames that cannot stand before an @')
   const domain = email.slice(email.lastIndexOf('@') + 1).toLowerCase()
   if (!reservedDomains.some((reserved) => domain === reserved || domain.endsWith(`.${reserved}`))) {
-    throw new Problem(
-      'domain_not_reserved',
-      `${domain} could belong to somebody. Use one of ${reservedDomains.join(', ')}, or a domain below them.`,
-    )
+    const message = `${domain} could belong to somebody. Use one of ${reservedDomains.join(', ')}, or a domain below them.`
+    const path = `body.config.${emailSuffix === '' ? 'username_pattern' : 'email_domain'}`
+    throw new Problem('domain_not_reserved', message, { errors: [{ path, code: 'domain_not_reserved', message }] })
   }
   return { usernamePattern, emailSuffix }
 }

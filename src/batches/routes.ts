@@ -8,6 +8,8 @@ import { Uuid } from '../http/uuid.ts'
 import { generatePassword } from '../passwords/generate.ts'
 import { poolMember, poolName } from '../pools/pool-parameter.ts'
 import { findPoolId } from '../pools/pools.ts'
+import { templateReader } from '../templates/template-reader.ts'
+import { TemplateName } from '../templates/template-schema.ts'
 import { batchConfigBody, completeConfig } from './batch-config.ts'
 import { BatchAnswer, BatchStatus } from './batch-schema.ts'
 import { listBatches, readBatch } from './batches.ts'
@@ -31,6 +33,7 @@ const ID = /^[0-9a-f-]{36}$/
 export const batchRoutes: FastifyPluginCallbackTypebox<BatchRoutesOptions> = (app, options, done) => {
   const { config, sql, dispatcher, encryptionKey } = options
   const { reservedDomains, maxBatchUsers } = config
+  const withTemplate = templateReader(sql, config)
   const read = { scope: 'users:read' } as const
   const write = { scope: 'users:write' } as const
   const tags = ['batches']
@@ -51,6 +54,7 @@ export const batchRoutes: FastifyPluginCallbackTypebox<BatchRoutesOptions> = (ap
             count: Type.Integer({ minimum: 1, maximum: maxBatchUsers }),
             label: Type.Optional(Type.String({ maxLength: 200 })),
             expires_in: Type.Optional(Type.Integer({ minimum: 1, maximum: 315_360_000, description: 'Seconds' })),
+            template: Type.Optional(TemplateName),
             config: Type.Optional(batchConfigBody(config)),
           },
           { additionalProperties: false },
@@ -59,15 +63,20 @@ export const batchRoutes: FastifyPluginCallbackTypebox<BatchRoutesOptions> = (ap
       },
     },
     async (request, reply) => {
-      const { count, label = null, expires_in: expiresIn = null, config: given = {} } = request.body
+      const { count, label = null, expires_in: expiresIn = null } = request.body
+      const { template = 'default', config: given = {} } = request.body
       const pool = poolName(request.query, request.body)
       const poolId = await findPoolId(sql, pool)
-      const { settings, password = generatePassword() } = completeConfig(given, count, config)
+      const settle = async () => {
+        const asked = await withTemplate(poolId, template, given)
+        const { settings, password = generatePassword() } = completeConfig(asked, count, config)
+        return { settings, password }
+      }
       const key = request.headers['idempotency-key']
       const idempotency = key === undefined ? undefined : { key, body: { ...request.body, pool } }
       const id = await createBatch(
         sql,
-        { poolId, count, label, expiresIn, settings, password, idempotency },
+        { poolId, count, label, expiresIn, settle, idempotency },
         { reservedDomains, encryptionKey },
       )
       dispatcher.wake()

@@ -16,6 +16,7 @@ import {
   uuid,
 } from 'drizzle-orm/pg-core'
 import type { BatchConfig } from '../batches/batch-config.ts'
+import type { TemplateSettings } from '../templates/template-schema.ts'
 
 /**
  * The tables that queries know. What drizzle-kit cannot write, or writes with the schema `public` in it, stands in the
@@ -221,4 +222,19 @@ export const credentials = pgTable(
     passwordHash: text('password_hash'),
   },
   (t) => [primaryKey({ columns: [t.poolId, t.id] })],
+)
+
+/** Creation settings by name; the built-in ones stand in the code. */
+export const templates = pgTable(
+  'templates',
+  {
+    poolId: integer('pool_id').notNull(),
+    name: bytewiseText('name').notNull(),
+    description: text('description').notNull().default(''),
+    /** What the template was given, and no default: those it leaves out are the service's, whatever they are by then. */
+    settings: jsonb('settings').$type<TemplateSettings>().notNull(),
+    createdAt: time('created_at').notNull().defaultNow(),
+    updatedAt: time('updated_at').notNull().defaultNow(),
+  },
+  (t) => [primaryKey({ columns: [t.poolId, t.name] })],
 )

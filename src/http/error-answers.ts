@@ -58,7 +58,7 @@ function problemOf(error: FastifyError): Problem {
 type ValidationFault = NonNullable<FastifyError['validation']>[number]
 
 /** Ajv's fault as the client should read it: the path as in the request, and unknown members by their name. */
-function memberFault({ keyword, instancePath, params, message }: ValidationFault, context: string): MemberFault {
+export function memberFault({ keyword, instancePath, params, message }: ValidationFault, context: string): MemberFault {
   const member = params['additionalProperty'] ?? params['missingProperty']
   const path = instancePath.slice(1).replaceAll('/', '.')
   const place = [context, path, member].filter((part) => part !== undefined && part !== '').join('.')

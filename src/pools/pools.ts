@@ -2,7 +2,18 @@ import { and, eq, sql as fragment, inArray } from 'drizzle-orm'
 import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js'
 import type { Sql } from 'postgres'
 import { sqlState } from '../database/connection.ts'
-import { batches, chunks, credentials, failures, pools, scopes, states, tombstones, users } from '../database/tables.ts'
+import {
+  batches,
+  chunks,
+  credentials,
+  failures,
+  pools,
+  scopes,
+  states,
+  templates,
+  tombstones,
+  users,
+} from '../database/tables.ts'
 import { Problem } from '../errors.ts'
 
 /** One system under test, apart from the others in names, states and rights. */
@@ -70,7 +81,7 @@ export async function deletePool(orm: PostgresJsDatabase, name: string): Promise
     await transaction.delete(users).where(eq(users.poolId, pool.id))
     // The users' removal is recorded at commit; done now, so that the record goes with the pool.
     await transaction.execute(fragment`set constraints all immediate`)
-    for (const table of [tombstones, states, scopes, failures, chunks, credentials, batches]) {
+    for (const table of [tombstones, states, scopes, failures, chunks, credentials, batches, templates]) {
       await transaction.delete(table).where(eq(table.poolId, pool.id))
     }
     await transaction.delete(pools).where(eq(pools.id, pool.id))

@@ -80,6 +80,7 @@ t.test('a user who is no test user holds the pool, and so does a batch in work',
   t.equal((await call('DELETE', '/v1/pools/held')).status, 204)
   for (const table of [
     'users',
+    'templates',
     'batches',
     'chunks',
     'failures',
@@ -147,12 +148,19 @@ t.test('an unknown pool is 404 on every route', async (t) => {
   const { paths } = app.swagger() as {
     paths: Record<string, Record<string, { parameters?: { name: string }[]; requestBody?: object }>>
   }
+  const bodyOf: Record<string, object> = {
+    '/v1/batches': { count: 1 },
+    '/v1/templates': { name: 'nothing', config: {} },
+    '/v1/templates/{name}': { config: {} },
+    '/v1/templates/validate': { config: {} },
+    '/v1/templates/import': { templates: [] },
+  }
   let routes = 0
   for (const [path, methods] of Object.entries(paths)) {
     for (const [method, { parameters = [], requestBody }] of Object.entries(methods)) {
       if (!parameters.some(({ name }) => name === 'pool')) continue
-      const url = path.replace('{id}', '01890000-0000-7000-8000-000000000000')
-      const body = requestBody && (path === '/v1/batches' ? { count: 1 } : { role: 'x' })
+      const url = path.replace('{id}', '01890000-0000-7000-8000-000000000000').replace('{name}', 'nothing')
+      const body = requestBody && (bodyOf[path] ?? { role: 'x' })
       const answer = await call(method.toUpperCase(), `${url}?pool=nowhere`, body && { body })
       t.match(answer, { status: 404, json: { code: 'pool_not_found' } }, `${method} ${path}`)
       t.match(

@@ -1,0 +1,135 @@
+import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
+import type { Sql } from 'postgres'
+import { Type } from 'typebox'
+import type { Config } from '../config.ts'
+import { decodeCursor, makePage, pageMembers } from '../http/page.ts'
+import { poolMember, poolName } from '../pools/pool-parameter.ts'
+import { findPoolId } from '../pools/pools.ts'
+import { settingsCheck } from './check-settings.ts'
+import { TemplateName, templateAnswer, templateMembers } from './template-schema.ts'
+import { listTemplates, readTemplate } from './templates.ts'
+import { createTemplate, deleteTemplate, putTemplate } from './write-templates.ts'
+
+const TemplatePath = Type.Object({ name: TemplateName })
+const PoolQuery = Type.Object(poolMember, { additionalProperties: false })
+
+const locationOf = (name: string, pool: string) => `/v1/templates/${name}${pool === 'default' ? '' : `?pool=${pool}`}`
+
+/** Creation settings by name: the built-in ones, and those that a pool has of its own. */
+export const templateRoutes: FastifyPluginCallbackTypebox<{ config: Config; sql: Sql }> = (app, options, done) => {
+  const { config, sql } = options
+  const check = settingsCheck(config)
+  const read = { scope: 'users:read' } as const
+  const write = { scope: 'users:write' } as const
+  const tags = ['templates']
+  const members = templateMembers(config)
+  const TemplateAnswer = templateAnswer(config)
+
+  app.get(
+    '/v1/templates',
+    {
+      config: read,
+      schema: {
+        tags,
+        summary: 'List the templates by name, built-in and own together',
+        querystring: Type.Object({ ...poolMember, ...pageMembers }, { additionalProperties: false }),
+        response: {
+          200: Type.Object({
+            items: Type.Array(TemplateAnswer),
+            next_cursor: Type.Union([Type.String(), Type.Null()]),
+          }),
+        },
+      },
+    },
+    async (request, reply) => {
+      const { limit = 100, cursor } = request.query
+      const poolId = await findPoolId(sql, poolName(request.query))
+      const listing = `templates ${poolId}`
+      const items = await listTemplates(sql, poolId, decodeCursor(listing, cursor, /^/) ?? '', limit + 1)
+      return makePage({ request, reply, listing }, items, limit, ({ name }) => name)
+    },
+  )
+
+  app.post(
+    '/v1/templates',
+    {
+      config: write,
+      schema: {
+        tags,
+        summary: 'Make a template',
+        querystring: PoolQuery,
+        body: Type.Object({ ...poolMember, name: TemplateName, ...members }, { additionalProperties: false }),
+        response: { 201: TemplateAnswer },
+      },
+    },
+    async (request, reply) => {
+      const { name, description = '' } = request.body
+      const settings = check(request.body.config)
+      const pool = poolName(request.query, request.body)
+      const poolId = await findPoolId(sql, pool)
+      const template = await createTemplate(sql, poolId, { name, description, config: settings })
+      return reply.code(201).header('location', locationOf(name, pool)).send(template)
+    },
+  )
+
+  app.get(
+    '/v1/templates/:name',
+    {
+      config: read,
+      schema: {
+        tags,
+        summary: 'Read a template',
+        params: TemplatePath,
+        querystring: PoolQuery,
+        response: { 200: TemplateAnswer },
+      },
+    },
+    async (request) => readTemplate(sql, await findPoolId(sql, poolName(request.query)), request.params.name),
+  )
+
+  app.put(
+    '/v1/templates/:name',
+    {
+      config: write,
+      schema: {
+        tags,
+        summary: 'Make or replace a template',
+        description: 'Answers 201 where it is new, else 200. Batches made from the former one stay as they are.',
+        params: TemplatePath,
+        querystring: PoolQuery,
+        body: Type.Object({ ...poolMember, ...members }, { additionalProperties: false }),
+        response: { 200: TemplateAnswer, 201: TemplateAnswer },
+      },
+    },
+    async (request, reply) => {
+      const { name } = request.params
+      const { description = '' } = request.body
+      const settings = check(request.body.config)
+      const pool = poolName(request.query, request.body)
+      const poolId = await findPoolId(sql, pool)
+      const { template, isNew } = await putTemplate(sql, poolId, { name, description, config: settings })
+      if (isNew) reply.code(201).header('location', locationOf(name, pool))
+      return reply.send(template)
+    },
+  )
+
+  app.delete(
+    '/v1/templates/:name',
+    {
+      config: write,
+      schema: {
+        tags,
+        summary: 'Remove a template',
+        params: TemplatePath,
+        querystring: PoolQuery,
+        response: { 204: Type.Null() },
+      },
+    },
+    async (request, reply) => {
+      await deleteTemplate(sql, await findPoolId(sql, poolName(request.query)), request.params.name)
+      return reply.code(204).send(null)
+    },
+  )
+
+  done()
+}

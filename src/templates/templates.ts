@@ -1,0 +1,65 @@
+import type { Fragment, ISql, Sql } from 'postgres'
+import { Problem } from '../errors.ts'
+import { BUILT_IN } from './built-in-templates.ts'
+import type { TemplateSettings } from './template-schema.ts'
+
+/** Creation settings by name, as they are answered; a built-in template has no times. */
+export interface Template {
+  name: string
+  description: string
+  built_in: boolean
+  config: TemplateSettings
+  created_at: string | null
+  updated_at: string | null
+}
+
+/** The most templates that a pool may have beside the built-in ones. */
+export const MOST_TEMPLATES = 100
+
+const builtIns: Template[] = BUILT_IN.map((template) => ({
+  ...template,
+  built_in: true,
+  created_at: null,
+  updated_at: null,
+}))
+
+/** For every look-up of a template that finds none. */
+export const templateNotFound = () => new Problem('template_not_found', 'GET /v1/templates lists those that there are.')
+
+/** The template of this name, built in or the pool's own. Throws `template_not_found`. */
+export async function readTemplate(sql: Sql, poolId: number, name: string): Promise<Template> {
+  const found = builtIns.find((template) => template.name === name) ?? (await selectOne(sql, poolId, name))
+  if (!found) throw templateNotFound()
+  return found
+}
+
+/** One page of templates by name, built in and the pool's own together: those after `after`. */
+export async function listTemplates(sql: Sql, poolId: number, after: string, limit: number): Promise<Template[]> {
+  const own = await selectPage(sql, poolId, after, limit)
+  const all = [...own, ...builtIns.filter(({ name }) => name > after)]
+  return all.sort((a, b) => (a.name < b.name ? -1 : 1)).slice(0, limit)
+}
+
+/** The pool's own templates by name, without the built-in ones. */
+export function listOwnTemplates(sql: Sql, poolId: number): Promise<Template[]> {
+  return selectPage(sql, poolId, '', MOST_TEMPLATES)
+}
+
+async function selectOne(sql: Sql, poolId: number, name: string): Promise<Template | undefined> {
+  const [row] = await sql<Template[]>`
+    select ${templateColumns(sql)} from templates t where t.pool_id = ${poolId} and t.name = ${name}`
+  return row
+}
+
+async function selectPage(sql: Sql, poolId: number, after: string, limit: number): Promise<Template[]> {
+  return await sql<Template[]>`
+    select ${templateColumns(sql)} from templates t where t.pool_id = ${poolId} and t.name > ${after}
+    order by t.name limit ${limit}`
+}
+
+/** A template as it is answered, of the row `t`. */
+export function templateColumns(sql: ISql): Fragment {
+  const time = (column: string) => sql`to_char(${sql(column)} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
+  return sql`t.name, t.description, false as built_in, t.settings as config,
+    ${time('t.created_at')} as created_at, ${time('t.updated_at')} as updated_at`
+}

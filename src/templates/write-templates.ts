@@ -1,0 +1,86 @@
+import type { Sql, TransactionSql } from 'postgres'
+import { Problem } from '../errors.ts'
+import { isBuiltIn } from './built-in-templates.ts'
+import { MOST_TEMPLATES, type Template, templateColumns, templateNotFound } from './templates.ts'
+
+export type NewTemplate = Pick<Template, 'name' | 'description' | 'config'>
+
+interface Written {
+  template: Template
+  isNew: boolean
+}
+
+/** Makes a template. Throws `template_exists`, also for the name of a built-in one, and `template_limit`. */
+export async function createTemplate(sql: Sql, poolId: number, template: NewTemplate): Promise<Template> {
+  const exists = () => new Problem('template_exists', 'PUT replaces a template that is not built in.')
+  if (isBuiltIn(template.name)) throw exists()
+  const [written] = await writeTemplates(sql, poolId, [template], { overwrite: false })
+  if (!written) throw exists()
+  return written.template
+}
+
+/** Makes or replaces a template, and says which. Throws `template_built_in` and `template_limit`. */
+export async function putTemplate(sql: Sql, poolId: number, template: NewTemplate): Promise<Written> {
+  refuseBuiltIn(template.name)
+  const [written] = await writeTemplates(sql, poolId, [template], { overwrite: true })
+  return written as Written
+}
+
+/** Removes a template; batches made from it stay as they are. Throws `template_built_in` and `template_not_found`. */
+export async function deleteTemplate(sql: Sql, poolId: number, name: string): Promise<void> {
+  refuseBuiltIn(name)
+  const { count } = await sql`delete from templates where pool_id = ${poolId} and name = ${name}`
+  if (count === 0) throw templateNotFound()
+}
+
+/** Refuses what would change a built-in template. Throws `template_built_in`. */
+function refuseBuiltIn(name: string): void {
+  if (isBuiltIn(name)) throw new Problem('template_built_in', 'Make one of another name.')
+}
+
+/**
+ * Writes templates, each of another name, all or none; those that are there stay unless they are to be overwritten. Gives
+ * those written. The pool's row is locked first: two writers could otherwise pass the limit together. Throws
+ * `template_limit`.
+ */
+export function writeTemplates(
+  sql: Sql,
+  poolId: number,
+  templates: NewTemplate[],
+  { overwrite }: { overwrite: boolean },
+): Promise<Written[]> {
+  return sql.begin(async (tx) => {
+    await lockPool(tx, poolId)
+    const names = templates.map(({ name }) => name)
+    if ((await countOthers(tx, poolId, names)) + names.length > MOST_TEMPLATES) {
+      throw new Problem('template_limit', `A pool has at most ${MOST_TEMPLATES} templates. Delete those not needed.`)
+    }
+    const rows = await upsert(tx, poolId, templates, overwrite)
+    return rows.map(({ is_new: isNew, ...template }) => ({ template, isNew }))
+  })
+}
+
+async function lockPool(tx: TransactionSql, poolId: number): Promise<void> {
+  const [pool] = await tx`select from pools where id = ${poolId} for no key update`
+  if (!pool) throw new Problem('pool_not_found', 'The pool was removed.')
+}
+
+async function countOthers(tx: TransactionSql, poolId: number, names: string[]): Promise<number> {
+  const [row] = await tx<{ count: number }[]>`
+    select count(*)::int as count from templates where pool_id = ${poolId} and name <> all (${names}::text[])`
+  return row?.count ?? 0
+}
+
+async function upsert(tx: TransactionSql, poolId: number, templates: NewTemplate[], overwrite: boolean) {
+  const descriptions = templates.map(({ description }) => description)
+  const settings = templates.map(({ config }) => JSON.stringify(config))
+  return await tx<(Template & { is_new: boolean })[]>`
+    insert into templates as t (pool_id, name, description, settings)
+    select ${poolId}::int, name, description, settings::jsonb
+    from unnest(${templates.map(({ name }) => name)}::text[], ${descriptions}::text[], ${settings}::text[])
+      as given (name, description, settings)
+    on conflict (pool_id, name) do update
+      set description = excluded.description, settings = excluded.settings, updated_at = now()
+      where ${overwrite}
+    returning ${templateColumns(tx)}, xmax = 0 as is_new`
+}

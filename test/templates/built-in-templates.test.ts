@@ -1,0 +1,32 @@
+import t from 'tap'
+import { readConfig } from '../../src/config.ts'
+import { BUILT_IN, isBuiltIn } from '../../src/templates/built-in-templates.ts'
+import { settingsCheck } from '../../src/templates/check-settings.ts'
+import { settingsValidator } from '../../src/templates/validate-settings.ts'
+
+const config = readConfig({})
+
+t.test('they are these', (t) => {
+  const names = BUILT_IN.map(({ name }) => name)
+  t.strictSame(names, ['admin', 'default', 'load_test', 'performance_test', 'security_test'])
+  for (const name of names) t.ok(isBuiltIn(name))
+  t.notOk(isBuiltIn('load'))
+  t.notOk(isBuiltIn('constructor'))
+  t.end()
+})
+
+t.test('each passes what a pool’s own must pass, without a warning', (t) => {
+  for (const { name, config: settings, description } of BUILT_IN) {
+    t.equal(settingsCheck(config)(settings), settings, name)
+    t.match(settingsValidator(config)(settings), { is_valid: true, errors: [], warnings: [] }, name)
+    t.ok(description)
+  }
+  t.end()
+})
+
+t.test('nobody can change them', (t) => {
+  const deep = (value: unknown): boolean =>
+    typeof value !== 'object' || value === null || (Object.isFrozen(value) && Object.values(value).every(deep))
+  t.ok(deep(BUILT_IN))
+  t.end()
+})

@@ -1,0 +1,44 @@
+import t from 'tap'
+import { overlay } from '../../src/templates/overlay.ts'
+
+const template = {
+  username_pattern: 'shop_{id}@shop.test',
+  role: 'buyer',
+  custom_attributes: { plan: 'gold', tags: ['a'] },
+  password_hash: { algorithm: 'none', distinct: 1 },
+  chunk_size: 100,
+} as const
+
+t.test('a request that gives nothing gets the template', (t) => {
+  t.strictSame(overlay(template, {}), template)
+  t.strictSame(overlay({}, {}), { password_hash: {} })
+  t.end()
+})
+
+t.test('what the request gives stands, member by member', (t) => {
+  t.strictSame(overlay(template, { role: 'seller', max_workers: 1, password: 'TestPass123!' }), {
+    ...template,
+    role: 'seller',
+    max_workers: 1,
+    password: 'TestPass123!',
+  })
+  t.end()
+})
+
+t.test('also inside of password_hash, while custom attributes are replaced as one', (t) => {
+  const given = { password_hash: { algorithm: 'argon2id' }, custom_attributes: { region: 'eu' } } as const
+  t.strictSame(overlay(template, given), {
+    ...template,
+    custom_attributes: { region: 'eu' },
+    password_hash: { algorithm: 'argon2id', distinct: 1 },
+  })
+  t.end()
+})
+
+t.test('neither side is changed', (t) => {
+  const given = Object.freeze({ role: 'seller', password_hash: Object.freeze({ distinct: 1 }) })
+  const before = structuredClone(template)
+  overlay(template, given)
+  t.strictSame(template, before)
+  t.end()
+})
