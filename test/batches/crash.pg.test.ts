@@ -11,9 +11,10 @@ import { type ServerProcess, startServerProcess } from '../server-process.ts'
  * the chunk as finished in a transaction of its own, before or after the insert.
  */
 
-t.setTimeout(120_000)
-
-const USERS = 8_000
+/** Few, to be quick; `USERS=60000 KILLS=20 npm test -- test/batches/crash.pg.test.ts` after a change of batches. */
+const KILLS = Number(process.env['KILLS'] ?? 2)
+const USERS = Number(process.env['USERS'] ?? 8_000)
+t.setTimeout(120_000 + KILLS * 10_000)
 const settings = (url: string) => ({
   DATABASE_URL: url,
   ENCRYPTION_KEY: '5e'.repeat(32),
@@ -72,15 +73,19 @@ t.test('kill -9 in the middle of a batch, then SIGTERM in the middle of the rest
   await checkUsers(t, url, await untilEnded(third, batch.id))
 })
 
-t.test('two replicas share a batch, and either dies', async (t) => {
+t.test('two replicas share a batch, and one or the other dies again and again', async (t) => {
   const url = await testDatabase(t)
-  const servers = [await startServerProcess(t, settings(url)), await startServerProcess(t, settings(url))] as const
-  const { batch } = await call(servers[0], '/v1/batches', { count: USERS, config: { chunk_size: 100 } })
-  await untilMoving(servers[1], batch.id)
-  await servers[0].end('SIGKILL')
-  await untilMoving(servers[1], batch.id)
-  const third = await startServerProcess(t, settings(url))
-  await servers[1].end('SIGKILL')
-  await checkUsers(t, url, await untilEnded(third, batch.id))
-  t.equal(await third.end('SIGTERM'), 0)
+  const start = () => startServerProcess(t, settings(url))
+  const replicas = [await start(), await start()] as [ServerProcess, ServerProcess]
+  const { batch } = await call(replicas[0], '/v1/batches', { count: USERS, config: { chunk_size: 100 } })
+  for (let kill = 0; kill < KILLS; kill++) {
+    const victim = (kill % 2) as 0 | 1
+    const other = (1 - victim) as 0 | 1
+    await untilMoving(replicas[other], batch.id)
+    await sleep(Math.random() * 100)
+    await replicas[victim].end('SIGKILL')
+    replicas[victim] = await start()
+  }
+  await checkUsers(t, url, await untilEnded(replicas[0], batch.id))
+  for (const replica of replicas) t.equal(await replica.end('SIGTERM'), 0)
 })

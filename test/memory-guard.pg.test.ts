@@ -1,0 +1,47 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import t from 'tap'
+import { startMemoryGuard } from '../src/memory-guard.ts'
+import { testDatabase } from './database.ts'
+import { startService } from './http/service.ts'
+
+const until = async (condition: () => boolean) => {
+  for (let i = 0; i < 100 && !condition(); i++) await sleep(100)
+}
+
+t.test('passing the limit is an alert, and falling below it ends it', async (t) => {
+  const lines: string[] = []
+  const log = {
+    warn: (_: object, text: string) => lines.push(text),
+    info: (_: object, text: string) => lines.push(text),
+  }
+  const headroom = 200 * 1_048_576
+  const guard = startMemoryGuard(process.memoryUsage.rss() + headroom, log as never)
+  t.teardown(guard.stop)
+  t.notOk(guard.isOver())
+  let ballast: Buffer[] = Array.from({ length: 20 }, () => Buffer.alloc(20 * 1_048_576, 1))
+  await until(guard.isOver)
+  t.ok(guard.isOver(), `over with ${ballast.length} buffers`)
+  t.equal(guard.alerts(), 1)
+  ballast = []
+  await until(() => !guard.isOver())
+  t.notOk(guard.isOver(), 'it recovers by itself, also where nobody else makes garbage')
+  t.match(lines, [/above its limit/, /below its limit/])
+})
+
+t.test('above the limit new work is refused, and what was accepted is not lost', async (t) => {
+  const DATABASE_URL = await testDatabase(t)
+  const full = await startService(t, { DATABASE_URL, MEMORY_LIMIT_MB: '128' })
+  await until(full.memory.isOver)
+  const refusal = { status: 503, headers: { 'retry-after': '5' }, json: { code: 'overloaded' } }
+  t.match(await full.call('POST', '/v1/batches', { body: { count: 10 } }), refusal)
+  t.match(await full.call('GET', '/v1/users/export'), refusal)
+  t.match(await full.call('GET', '/readyz'), { status: 503, json: { reasons: ['memory'] } })
+  t.equal((await full.call('GET', '/livez')).status, 200)
+  t.equal((await full.call('GET', '/v1/users')).status, 200, 'what is cheap goes on')
+
+  const roomy = await startService(t, { DATABASE_URL, MEMORY_LIMIT_MB: '100000' })
+  const headers = { prefer: 'wait=20' }
+  const made = await roomy.call('POST', '/v1/batches', { body: { count: 10 }, headers })
+  t.match(made, { status: 201, json: { created_count: 10 } })
+  t.equal((await full.call('GET', '/v1/states/current')).status, 200)
+})
