@@ -35,8 +35,8 @@ alter table scopes set (fillfactor = 50);
 --> statement-breakpoint
 
 -- Draws the transaction's commit id; currval is the stamp from then on. That it was drawn is kept in a setting local to
--- the transaction: a roll-back to a savepoint takes it back, and the transaction's own id as its value keeps a client's
--- setting of that name from being believed. The name carries the schema: one transaction may write two services' tables.
+-- the transaction: a roll-back to a savepoint takes it back, and a value that is not the transaction's own id (of an earlier
+-- one, or a client's) is not believed. The name carries the schema: one transaction may write two services' tables.
 create function begin_commit() returns trigger language plpgsql security definer set search_path from current as $$
 declare
   setting text := current_schema() || '.capturing_transaction';

@@ -68,7 +68,7 @@ export async function buildApp(config: Config, services: Services) {
   await app.register(templateExchangeRoutes, { config, sql })
   await app.register(batchRoutes, { config, sql, dispatcher, encryptionKey })
   await app.register(batchProgressRoutes, { sql, dispatcher })
-  await app.register(userRoutes, { sql })
+  await app.register(userRoutes, { sql, reservedDomains: config.reservedDomains })
   await app.register(exportRoutes, { config, sql, encryptionKey })
 
   app.refuseOtherMethods()

@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type postgres from 'postgres'
-import { sqlState } from '../src/database/connection.ts'
 import { databaseUrl, onServer, readCluster } from './cluster.ts'
 
 interface Test {
@@ -45,7 +44,7 @@ async function cloneWhenFree(sql: postgres.Sql, name: string, template: string):
       await sql`create database ${sql(name)} template ${sql(template)}`
       return
     } catch (error) {
-      if (sqlState(error) !== OBJECT_IN_USE || Date.now() > deadline) throw error
+      if ((error as { code?: string }).code !== OBJECT_IN_USE || Date.now() > deadline) throw error
       await sleep(50)
     }
   }

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { Problem } from '../errors.ts'
+import { requireReservedDomain } from '../users/reserved-domain.ts'
 
 /** How the users of a batch are named; settled when the batch is made, so that any worker makes the same. */
 export interface NamePlan {
@@ -52,12 +53,8 @@ export function planNames(
     throw invalidPattern(`makes an address of ${[...email].length} characters; the longest is ${LONGEST_NAME}`)
   }
   if (!ADDRESS.test(email)) throw invalidPattern('makes usernames that cannot stand before an @')
-  const domain = email.slice(email.lastIndexOf('@') + 1).toLowerCase()
-  if (!reservedDomains.some((reserved) => domain === reserved || domain.endsWith(`.${reserved}`))) {
-    const message = `${domain} could belong to somebody. Use one of ${reservedDomains.join(', ')}, or a domain below them.`
-    const path = `body.config.${emailSuffix === '' ? 'username_pattern' : 'email_domain'}`
-    throw new Problem('domain_not_reserved', message, { errors: [{ path, code: 'domain_not_reserved', message }] })
-  }
+  const path = `body.config.${emailSuffix === '' ? 'username_pattern' : 'email_domain'}`
+  requireReservedDomain(email, reservedDomains, path)
   return { usernamePattern, emailSuffix }
 }
 

@@ -175,7 +175,7 @@ export const batchRoutes: FastifyPluginCallbackTypebox<BatchRoutesOptions> = (ap
     async (request) => {
       const poolId = await findPoolId(sql, poolName(request.query))
       const counts = await deleteBatch(sql, poolId, request.params.id)
-      return { id: request.params.id, deleted_count: counts.deleted, protected_count: counts.protected }
+      return { id: request.params.id.toLowerCase(), deleted_count: counts.deleted, protected_count: counts.protected }
     },
   )
 

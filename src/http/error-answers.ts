@@ -86,6 +86,9 @@ function fastifyProblem(error: FastifyError): Problem | undefined {
   if (error instanceof SyntaxError && error.statusCode === 400) {
     return new Problem('invalid_json', 'The body could not be read as JSON.', { cause: error })
   }
+  if (error.code?.startsWith('FST_') && error.statusCode !== undefined && error.statusCode < 500) {
+    return new Problem('invalid_request', 'The request is not of a form that is taken here.', { cause: error })
+  }
   return undefined
 }
 

@@ -1,3 +1,4 @@
+import { METHODS } from 'node:http'
 import type { FastifyInstance, HTTPMethods } from 'fastify'
 import plugin from 'fastify-plugin'
 import { Problem } from '../errors.ts'
@@ -9,11 +10,10 @@ declare module 'fastify' {
   }
 }
 
-const METHODS: HTTPMethods[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE']
-
 /** Fastify answers 404 where the path is right and the method wrong; RFC 9110 section 15.5.6 wants 405. */
 export const methodAnswers = plugin(
   (app: FastifyInstance, _options, done) => {
+    for (const method of METHODS) if (!app.supportedMethods.includes(method)) app.addHttpMethod(method)
     const methodsOfPath = new Map<string, Set<HTTPMethods>>()
     app.addHook('onRoute', ({ url, method }) => {
       const methods = methodsOfPath.get(url) ?? new Set()
@@ -25,7 +25,7 @@ export const methodAnswers = plugin(
         const allow = [...methods].sort().join(', ')
         app.route({
           url,
-          method: METHODS.filter((method) => !methods.has(method)),
+          method: (app.supportedMethods as HTTPMethods[]).filter((method) => !methods.has(method)),
           schema: { hide: true },
           handler: () => {
             throw new Problem('method_not_allowed', `Use ${allow}.`, { headers: { allow } })

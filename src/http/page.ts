@@ -28,8 +28,8 @@ export function decodeCursor(listing: string, cursor: string | undefined, keyPat
     throw invalid()
   }
   if (!Array.isArray(pair) || pair.length !== 2) throw invalid()
-  const [named, last] = pair
-  if (named !== listing || typeof last !== 'string' || !keyPattern.test(last)) throw invalid()
+  const last: unknown = pair[1]
+  if (typeof last !== 'string' || !keyPattern.test(last)) throw invalid()
   if (encodeCursor(listing, last) !== cursor) throw invalid()
   return last
 }

@@ -4,13 +4,16 @@ import { Problem } from '../errors.ts'
 const DEEPEST = 100
 
 /**
- * Makes sure that a body can be kept as it is: half of a surrogate pair would silently become U+FFFD, and what is nested too
- * deeply cannot be read. Throws `invalid_request`.
+ * Makes sure that a body can be kept as it is: half of a surrogate pair would silently become U+FFFD, a number that no
+ * double holds null, and what is nested too deeply cannot be read. Throws `invalid_request`.
  */
 export function requireStorable(value: unknown, depth = 0): void {
   if (depth > DEEPEST) throw new Problem('invalid_request', `The body is nested deeper than ${DEEPEST} levels.`)
   if (typeof value === 'string' && !value.isWellFormed()) {
     throw new Problem('invalid_request', 'A text holds half of a surrogate pair, which cannot be stored.')
+  }
+  if (typeof value === 'number' && !Number.isFinite(value)) {
+    throw new Problem('invalid_request', 'A number is larger than a double holds: send it as text.')
   }
   if (typeof value !== 'object' || value === null) return
   for (const [name, member] of Object.entries(value)) {

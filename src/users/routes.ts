@@ -8,6 +8,7 @@ import { Uuid } from '../http/uuid.ts'
 import { poolMember, poolName } from '../pools/pool-parameter.ts'
 import { findPoolId } from '../pools/pools.ts'
 import { filterMembers, filterOf } from './filter-parameters.ts'
+import { requireReservedDomain } from './reserved-domain.ts'
 import { User, UserChangeBody } from './user-schema.ts'
 import { deleteUser, listUserLines, readUserLine, updateUser } from './users.ts'
 
@@ -16,7 +17,11 @@ const PoolQuery = Type.Object(poolMember, { additionalProperties: false })
 const ID = /^[0-9a-f-]{36}$/
 
 /** Single users, and the listing by key. Users are answered as their lines, the very text that states are made of. */
-export const userRoutes: FastifyPluginCallbackTypebox<{ sql: Sql }> = (app, { sql }, done) => {
+export const userRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; reservedDomains: string[] }> = (
+  app,
+  { sql, reservedDomains },
+  done,
+) => {
   const read = { scope: 'users:read' } as const
   const write = { scope: 'users:write' } as const
   const tags = ['users']
@@ -74,6 +79,7 @@ export const userRoutes: FastifyPluginCallbackTypebox<{ sql: Sql }> = (app, { sq
     async (request, reply) => {
       const { pool: _, ...change } = request.body
       if (Object.keys(change).length === 0) throw new Problem('invalid_request', 'Name at least one member to change.')
+      if (change.email !== undefined) requireReservedDomain(change.email, reservedDomains, 'body.email')
       const poolId = await findPoolId(sql, poolName(request.query, request.body))
       return sendJson(reply, await updateUser(sql, poolId, request.params.id, change))
     },
