@@ -1,0 +1,71 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { openClient } from './bench-client.ts'
+import { percentile } from './bench-rounds.ts'
+import type { Surroundings } from './bench-surroundings.ts'
+import { milliseconds, type Row } from './report-table.ts'
+
+const EVERY_MS = 20
+const TARGET_P99_MS = 50
+
+/** Asks until `stop`, which gives the milliseconds of all answers. To be disposed of where the measurement fails. */
+export interface LivenessWatch extends Disposable {
+  stop(): Promise<number[]>
+}
+
+/**
+ * Asks `/livez` every 20 ms over one connection of its own. A request that has to wait for the one before counts from
+ * when it was due, so that one long stall shows in all the samples that it held up.
+ */
+export function watchLiveness({ address }: Surroundings): LivenessWatch {
+  const client = openClient(address)
+  const halt = new AbortController()
+  const asked: Promise<void>[] = []
+  const samples: number[] = []
+  const ask = async () => {
+    const due = performance.now()
+    await client.send('/livez', { signal: AbortSignal.any([halt.signal, AbortSignal.timeout(10_000)]) })
+    samples.push(performance.now() - due)
+  }
+  const timer = setInterval(() => {
+    const answer = ask()
+    answer.catch(() => {}) // `stop` meets it again
+    asked.push(answer)
+  }, EVERY_MS)
+  const end = () => {
+    clearInterval(timer)
+    halt.abort()
+    client[Symbol.dispose]()
+  }
+  return {
+    async stop() {
+      clearInterval(timer)
+      await Promise.all(asked)
+      end()
+      return samples
+    },
+    [Symbol.dispose]: end,
+  }
+}
+
+/** The milliseconds of `/livez` while the service has nothing to do, for two seconds. */
+export async function livenessAtRest(surroundings: Surroundings): Promise<number[]> {
+  surroundings.progress('/livez at rest')
+  using watch = watchLiveness(surroundings)
+  await surroundings.within(10, 'rest', (signal) => sleep(2_000, undefined, { signal }))
+  return await watch.stop()
+}
+
+/** The row that compares `/livez` during the creation of `load` with `/livez` at rest. */
+export function livenessRow(load: string, busy: number[], atRest: number[]): Row {
+  const p99 = percentile(busy, 99)
+  const shown = (samples: number[]) =>
+    `p50 ${milliseconds(percentile(samples, 50))}, p99 ${milliseconds(percentile(samples, 99))}, max ${milliseconds(Math.max(...samples))}`
+  return {
+    what: `/livez during the creation of ${load}, every ${EVERY_MS} ms`,
+    ratio: p99 / percentile(atRest, 99),
+    target: `p99 < ${TARGET_P99_MS} ms`,
+    measured: shown(busy),
+    yardstick: `at rest: ${shown(atRest)}`,
+    met: p99 < TARGET_P99_MS,
+  }
+}

@@ -1,0 +1,43 @@
+import { parseArgs } from 'node:util'
+
+/** What the command line asks for. */
+export interface BenchOptions {
+  /** Users of the big batch. */
+  users: number
+  /** How often each candidate has its turn; the median counts. */
+  rounds: number
+  /** Names of the sections to run; empty: all. */
+  only: string[]
+}
+
+export const USAGE = `node bench/bench.ts [--users N | --full] [--rounds N] [--only SECTION]...
+  --users N   users of the big batch (default 300,000)
+  --full      the same as --users 1000000
+  --rounds N  turns of each candidate (default 3)
+  --only S    run this section alone; may be repeated`
+
+/** Reads the arguments after the program's name. Throws an Error whose message says what is wrong. */
+export function readOptions(args: string[], sections: string[]): BenchOptions {
+  const { values } = parseArgs({
+    args,
+    options: {
+      users: { type: 'string', default: '300000' },
+      full: { type: 'boolean', default: false },
+      rounds: { type: 'string', default: '3' },
+      only: { type: 'string', multiple: true, default: [] },
+    },
+  })
+  const unknown = values.only.find((name) => !sections.includes(name))
+  if (unknown !== undefined) throw new Error(`--only ${unknown}: the sections are ${sections.join(', ')}`)
+  return {
+    users: values.full ? 1_000_000 : wholeNumber('--users', values.users, 1_000, 100_000_000),
+    rounds: wholeNumber('--rounds', values.rounds, 1, 100),
+    only: values.only,
+  }
+}
+
+function wholeNumber(option: string, text: string, least: number, most: number): number {
+  const value = Number(text)
+  if (/^\d+$/.test(text) && value >= least && value <= most) return value
+  throw new Error(`${option} expects a whole number from ${least} to ${most}`)
+}

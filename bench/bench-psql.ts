@@ -1,0 +1,36 @@
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
+import type { Surroundings } from './bench-surroundings.ts'
+
+const run = promisify(execFile)
+
+/** The version of this machine's psql; undefined where there is none (the npm package of PostgreSQL carries none). */
+export async function findPsql(): Promise<string | undefined> {
+  try {
+    return (await run('psql', ['--version'], { timeout: 10_000 })).stdout.trim()
+  } catch {
+    return undefined
+  }
+}
+
+/**
+ * Runs one command of psql, for at most `seconds`, and gives the milliseconds that psql counts for it, which are without
+ * its start and the connecting.
+ */
+export async function psql({ databaseUrl, within }: Surroundings, command: string, seconds: number): Promise<number> {
+  const { hostname, port, username, password, pathname } = new URL(databaseUrl)
+  const env = {
+    PATH: process.env.PATH,
+    LC_ALL: 'C', // a point in the decimals
+    PGHOST: hostname,
+    PGPORT: port,
+    PGUSER: username,
+    PGPASSWORD: decodeURIComponent(password),
+    PGDATABASE: pathname.slice(1),
+  }
+  const args = ['-X', '-q', '-v', 'ON_ERROR_STOP=1', '-c', '\\timing on', '-c', command]
+  const { stdout } = await within(seconds, 'psql', (signal) => run('psql', args, { env, signal }))
+  const [, milliseconds] = /^Time: ([\d.]+) ms/m.exec(stdout) ?? []
+  if (milliseconds === undefined) throw new Error(`psql told no time: ${stdout}`)
+  return Number(milliseconds)
+}

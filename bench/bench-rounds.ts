@@ -1,0 +1,54 @@
+import type { Surroundings } from './bench-surroundings.ts'
+
+/** Measures once and gives the figure: users a second, or milliseconds. */
+export type Candidate = () => Promise<number>
+
+/** The figures of each candidate, round by round. */
+export type Rounds<Name extends string = string> = Record<Name, number[]>
+
+interface Turns {
+  title: string
+  rounds: number
+  /** Makes the same conditions for every measurement. */
+  prepare?: () => Promise<void>
+}
+
+/**
+ * Measures the candidates in turns, A B C, A B C, …: what slows the machine down for a while then slows all of them, and
+ * not one alone. A candidate that is undefined cannot be measured on this machine, and has no figures.
+ */
+export async function inTurns<Name extends string>(
+  { progress }: Surroundings,
+  { title, rounds, prepare }: Turns,
+  candidates: Record<Name, Candidate | undefined>,
+): Promise<Rounds<Name>> {
+  const names = Object.keys(candidates) as Name[]
+  const figures = Object.fromEntries(names.map((name) => [name, []])) as unknown as Rounds<Name>
+  for (let round = 1; round <= rounds; round++) {
+    for (const name of names) {
+      const measure = candidates[name]
+      if (!measure) continue
+      progress(`${title}, round ${round} of ${rounds}: ${name}`)
+      await prepare?.()
+      figures[name].push(await measure())
+    }
+  }
+  return figures
+}
+
+/**
+ * The median of the ratios of each round: both sides of a ratio come from the same few seconds. Undefined where the
+ * yardstick was not measured.
+ */
+export function ratioOf(measured: number[], yardstick: number[]): number | undefined {
+  if (yardstick.length === 0) return undefined
+  return median(measured.map((figure, round) => figure / (yardstick[round] ?? Number.NaN)))
+}
+
+export const median = (figures: number[]) => percentile(figures, 50)
+
+/** The least figure that `percent` of the figures do not pass; of an even number the lower median. NaN of none. */
+export function percentile(figures: number[], percent: number): number {
+  const sorted = figures.toSorted((a, b) => a - b)
+  return sorted[Math.ceil((percent / 100) * sorted.length) - 1] ?? Number.NaN
+}

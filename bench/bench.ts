@@ -1,0 +1,105 @@
+// `npm run bench`: how fast the service is, each figure beside a yardstick that was measured in turns with it on the same
+// machine. Prints a table in Markdown, and writes all figures to bench/results. Ends with exit code 1 where a measurement
+// failed; a target that was missed is shown, and no failure.
+
+import { describeMachine, type Machine } from './bench-machine.ts'
+import { type BenchOptions, readOptions, USAGE } from './bench-options.ts'
+import { showProgress } from './bench-progress.ts'
+import { startSurroundings } from './bench-surroundings.ts'
+import { bulkCreation } from './create-bulk.ts'
+import { batchCounts } from './create-counts.ts'
+import { batchSettings } from './create-settings.ts'
+import { writeReport } from './report-file.ts'
+import type { Section, SectionResult } from './report-section.ts'
+import { tableOf } from './report-table.ts'
+
+const SECTIONS: Section[] = [bulkCreation, batchSettings, batchCounts]
+
+interface Report {
+  startedAt: Date
+  options: BenchOptions
+  machine?: Machine
+  sections: Record<string, SectionResult>
+  /** Warnings and errors of the service. */
+  complaints: string[]
+  /** Why a measurement failed. */
+  faults: string[]
+}
+
+const halt = new AbortController()
+for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.on(name, () => halt.abort(new Error(`${name} received`)))
+}
+process.on('uncaughtException', (error) => halt.abort(error)) // or PostgreSQL and the service would be left running
+process.stdout.on('error', (error) => halt.abort(error)) // who read the output has gone
+
+const options = optionsOrExit()
+const progress = showProgress(process.stderr)
+const report: Report = { startedAt: new Date(), options, sections: {}, complaints: [], faults: [] }
+try {
+  await measure(report)
+} catch (error) {
+  report.faults.push(messageOf(error))
+}
+progress('')
+if (Object.keys(report.sections).length > 0) {
+  process.stdout.write(`${textOf(report)}\n\nAll figures: ${await writeReport(report)}\n`)
+}
+for (const line of report.complaints) process.stderr.write(`the service said: ${line}\n`)
+for (const fault of report.faults) {
+  process.stderr.write(`bench failed: ${fault}\n`)
+  process.exitCode = 1
+}
+setTimeout(() => process.exit(), 5_000).unref() // for what a measurement past its deadline has left open
+
+/** Fills the report, section after section; one that fails leaves the others their turn. Nothing stays behind. */
+async function measure(report: Report): Promise<void> {
+  await using cleanup = new AsyncDisposableStack()
+  const surroundings = await startSurroundings(options, progress, cleanup, halt)
+  report.complaints = surroundings.complaints
+  report.machine = await describeMachine(surroundings.sql)
+  const sections = SECTIONS.filter(({ name }) => options.only.length === 0 || options.only.includes(name))
+  for (const section of sections) {
+    try {
+      report.sections[section.name] = await section.measure(surroundings)
+    } catch (error) {
+      report.faults.push(`${section.name}: ${messageOf(error)}`)
+      if (halt.signal.aborted) break
+    }
+  }
+  progress('stopping the service and PostgreSQL')
+}
+
+/** The table, and what one has to know to read it. */
+function textOf({ machine, options, sections }: Report): string {
+  const rows = Object.values(sections).flatMap((section) => section.rows)
+  const lines = [
+    `Medians of ${options.rounds} rounds, measured and yardstick in turns, every time into empty tables and after a checkpoint;`,
+    "the ratio is the median of the rounds' ratios.",
+    '',
+    tableOf(rows),
+  ]
+  if (machine) {
+    const { node, postgresql, cores, processor, memoryMiB } = machine
+    lines.unshift(`Node ${node}, PostgreSQL ${postgresql}, ${cores} cores (${processor}), ${memoryMiB} MiB of memory.`)
+  }
+  return lines.join('\n')
+}
+
+function optionsOrExit(): BenchOptions {
+  try {
+    return readOptions(
+      process.argv.slice(2),
+      SECTIONS.map(({ name }) => name),
+    )
+  } catch (error) {
+    process.stderr.write(`${messageOf(error)}\n\n${USAGE}\n`)
+    process.exit(2)
+  }
+}
+
+function messageOf(error: unknown): string {
+  // the first is of the cleaning up, the second is why that was begun
+  if (error instanceof SuppressedError) return `${messageOf(error.suppressed)}; then ${messageOf(error.error)}`
+  return error instanceof Error ? error.message : String(error)
+}

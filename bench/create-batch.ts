@@ -1,0 +1,46 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { BatchConfigBody } from '../src/batches/batch-config.ts'
+import type { Batch } from '../src/batches/batches.ts'
+import { readConfig } from '../src/config.ts'
+import type { Surroundings } from './bench-surroundings.ts'
+
+/** Far below any speed worth measuring; who is slower hangs. */
+const LEAST_USERS_PER_SECOND = 500
+
+/** What the service takes by itself on this machine; here it has more, to compare them. */
+export const WORKERS = readConfig({}).maxWorkers
+
+/** The seconds within which `users` must be made, by whatever way. */
+export const deadlineFor = (users: number) => 30 + users / LEAST_USERS_PER_SECOND
+
+/**
+ * Makes a batch by `POST /v1/batches` as a client does who waits for its end, and gives the milliseconds from the request
+ * sent to the answer that says `completed`. What `config` leaves out is as the service has it by default. Throws where the
+ * batch ends in any other way.
+ */
+export async function makeBatch(
+  { client, within }: Surroundings,
+  count: number,
+  config: BatchConfigBody = {},
+): Promise<number> {
+  return await within(deadlineFor(count), `batch of ${count} users`, async (signal) => {
+    const start = performance.now()
+    const json = { count, config: { max_workers: WORKERS, ...config } }
+    const headers = { prefer: 'wait=60' }
+    let batch = (await client.send('/v1/batches', {
+      method: 'POST',
+      headers,
+      json,
+      signal,
+    })) as Batch
+    while (batch.finished_at === null) {
+      await sleep(50, undefined, { signal })
+      batch = (await client.send(`/v1/batches/${batch.id}`, { signal })) as Batch
+    }
+    const milliseconds = performance.now() - start
+    if (batch.status !== 'completed' || batch.created_count !== count) {
+      throw new Error(`it ended as ${batch.status} with ${batch.created_count} users`)
+    }
+    return milliseconds
+  })
+}

@@ -1,0 +1,63 @@
+import { livenessAtRest, livenessRow, watchLiveness } from './bench-liveness.ts'
+import { memoryRow, watchMemory } from './bench-memory.ts'
+import { inTurns } from './bench-rounds.ts'
+import { makeBatch, WORKERS } from './create-batch.ts'
+import { copyCandidate } from './create-copy.ts'
+import { emptyTables } from './create-empty.ts'
+import { insertByDrizzle, insertOneByOne } from './create-inserts.ts'
+import { speed, speedRow } from './create-speed.ts'
+import type { Section } from './report-section.ts'
+import { count } from './report-table.ts'
+
+/** The slow ways are measured on fewer users, and compared by users a second. */
+const ONE_BY_ONE = 5_000
+const BY_DRIZZLE = 20_000
+
+/**
+ * A batch of `--users`, against other ways to get the same users into the same table with the same triggers; and how the
+ * service is meanwhile.
+ */
+export const bulkCreation: Section = {
+  name: 'bulk',
+  async measure(surroundings) {
+    const { users, rounds } = surroundings.options
+    const title = `${count(users)} users`
+    const idle = await livenessAtRest(surroundings)
+    using memoryWatch = watchMemory(surroundings)
+    const copy = await copyCandidate(surroundings, users)
+    const liveness: number[][] = []
+    const figures = await inTurns(
+      surroundings,
+      { title, rounds, prepare: () => emptyTables(surroundings) },
+      {
+        batch: speed(surroundings, users, async () => {
+          using watch = watchLiveness(surroundings)
+          const milliseconds = await makeBatch(surroundings, users)
+          liveness.push(await watch.stop())
+          return milliseconds
+        }),
+        copy,
+        oneByOne: speed(surroundings, ONE_BY_ONE, () => insertOneByOne(surroundings, ONE_BY_ONE)),
+        drizzle: speed(surroundings, BY_DRIZZLE, () => insertByDrizzle(surroundings, BY_DRIZZLE)),
+      },
+    )
+    const memory = await memoryWatch.stop()
+
+    const what = `${title} by POST /v1/batches, ${WORKERS} workers, argon2id`
+    const { batch, oneByOne, drizzle } = figures
+    return {
+      rows: [
+        speedRow(what, batch, { name: 'psql \\copy', figures: figures.copy, target: 0.8 }),
+        speedRow(what, batch, {
+          name: `an INSERT a row, 100 a commit (${count(ONE_BY_ONE)})`,
+          figures: oneByOne,
+          target: 20,
+        }),
+        speedRow(what, batch, { name: `drizzle, 1,000 rows an INSERT (${count(BY_DRIZZLE)})`, figures: drizzle }),
+        livenessRow(title, liveness.flat(), idle),
+        memoryRow(title, memory),
+      ],
+      raw: { unit: 'users/s', workers: WORKERS, users, figures, liveness: { idle, liveness }, memory },
+    }
+  },
+}

@@ -1,0 +1,31 @@
+import { join } from 'node:path'
+import { findPsql, psql } from './bench-psql.ts'
+import type { Candidate } from './bench-rounds.ts'
+import type { Surroundings } from './bench-surroundings.ts'
+import { deadlineFor, makeBatch } from './create-batch.ts'
+import { emptyTables } from './create-empty.ts'
+import { speed } from './create-speed.ts'
+import { count } from './report-table.ts'
+
+/** All that a batch writes; the two stamps are the triggers' part. */
+const COLUMNS = [
+  ...['pool_id', 'id', 'username', 'email', 'role', 'is_test_user', 'batch_id', 'created_by_bulk'],
+  ...['custom_attributes', 'created_at', 'updated_at', 'credential_id'],
+].join(', ')
+
+/**
+ * A candidate that makes the very users of a batch of `users` by one `\copy` of psql over one connection; the batch is made
+ * now, and its users are written to a file. Undefined where there is no psql.
+ */
+export async function copyCandidate(surroundings: Surroundings, users: number): Promise<Candidate | undefined> {
+  if ((await findPsql()) === undefined) return undefined
+  surroundings.progress(`${count(users)} users: making the rows for psql`)
+  await emptyTables(surroundings)
+  await makeBatch(surroundings, users)
+  const file = join(surroundings.folder, `${users}.copy`)
+  const query = `select ${COLUMNS} from usersync.users order by id`
+  await psql(surroundings, `\\copy (${query}) to '${file}'`, deadlineFor(users))
+
+  const command = `\\copy usersync.users (${COLUMNS}) from '${file}'`
+  return speed(surroundings, users, () => psql(surroundings, command, deadlineFor(users)))
+}

@@ -1,0 +1,87 @@
+import { getTableColumns } from 'drizzle-orm'
+import { drizzle } from 'drizzle-orm/postgres-js'
+import type { Sql } from 'postgres'
+import { makeIds } from '../src/batches/plan.ts'
+import { users } from '../src/database/tables.ts'
+import type { Surroundings } from './bench-surroundings.ts'
+import { deadlineFor } from './create-batch.ts'
+
+type NewUser = typeof users.$inferInsert
+
+/** Users as a batch makes them; those of each call have names and ids of their own. */
+export function sampleUsers(count: number): NewUser[] {
+  const { batchId, userIdPrefix, shortId } = makeIds()
+  return Array.from({ length: count }, (_, i) => ({
+    poolId: 1,
+    id: userIdPrefix + (i + 1).toString(16).padStart(8, '0'),
+    username: `testuser_${shortId}_${i + 1}@example.com`,
+    email: `testuser_${shortId}_${i + 1}@example.com`,
+    role: 'user',
+    isTestUser: true,
+    batchId,
+    createdByBulk: true,
+  }))
+}
+
+/** The seed's way: an INSERT for each user, a commit after each 100. Gives its milliseconds, without the connecting. */
+export function insertOneByOne(surroundings: Surroundings, count: number): Promise<number> {
+  const rows = sampleUsers(count).map(byColumn)
+  return timed(surroundings, 'single inserts', count, async (sql, signal) => {
+    for (const hundred of slices(rows, 100)) {
+      signal.throwIfAborted()
+      await sql.begin(async (tx) => {
+        for (const row of hundred) await tx`insert into users ${tx(row)}`
+      })
+    }
+  })
+}
+
+/** drizzle's own way: 1,000 users to an INSERT, each a commit. Gives its milliseconds, without the connecting. */
+export function insertByDrizzle(surroundings: Surroundings, count: number): Promise<number> {
+  const rows = sampleUsers(count)
+  return timed(surroundings, 'drizzle inserts', count, async (sql, signal) => {
+    const orm = drizzle(sql)
+    for (const thousand of slices(rows, 1_000)) {
+      signal.throwIfAborted()
+      await orm.insert(users).values(thousand)
+    }
+  })
+}
+
+/** A bare INSERT of `count` users in one statement. Gives its milliseconds. */
+export async function insertAtOnce({ within }: Surroundings, sql: Sql, count: number): Promise<number> {
+  const rows = sampleUsers(count).map(byColumn)
+  const start = performance.now()
+  await within(10, 'bare insert', () => sql`insert into users ${sql(rows)}`)
+  return performance.now() - start
+}
+
+/** Times `task` on a connection of its own. */
+async function timed(
+  { openConnection, within }: Surroundings,
+  what: string,
+  users: number,
+  task: (sql: Sql, signal: AbortSignal) => Promise<void>,
+): Promise<number> {
+  const sql = openConnection()
+  try {
+    return await within(deadlineFor(users), what, async (signal) => {
+      await sql`select 1`
+      const start = performance.now()
+      await task(sql, signal)
+      return performance.now() - start
+    })
+  } finally {
+    await sql.end({ timeout: 5 })
+  }
+}
+
+/** The row under the names of its columns, as postgres.js takes it. */
+function byColumn(user: NewUser): Record<string, string | number | boolean> {
+  const columns: Record<string, { name: string }> = getTableColumns(users)
+  return Object.fromEntries(Object.entries(user).map(([key, value]) => [columns[key]?.name ?? key, value])) as never
+}
+
+function slices<Item>(items: Item[], length: number): Item[][] {
+  return Array.from({ length: Math.ceil(items.length / length) }, (_, i) => items.slice(i * length, (i + 1) * length))
+}
