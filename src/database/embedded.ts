@@ -1,3 +1,4 @@
+import { connect } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import postgres from 'postgres'
@@ -107,7 +108,7 @@ async function ensureServer(
   let adopted = true
   while (Date.now() < deadline) {
     const postmaster = await findPostmaster(cluster)
-    if (postmaster?.ready) return { port: postmaster.port, adopted }
+    if (postmaster?.ready && (await accepts(postmaster.port))) return { port: postmaster.port, adopted }
     if (postmaster) {
       await sleep(100)
     } else {
@@ -118,6 +119,20 @@ async function ensureServer(
   throw new EmbeddedDatabaseError(
     `PostgreSQL in ${cluster.data} was not ready after ${START_SECONDS} s; see ${cluster.log} and start again`,
   )
+}
+
+/** Whether anyone listens there. A postmaster that is being killed is still a process, and its lock file says ready. */
+function accepts(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host: '127.0.0.1', port, timeout: 5_000 })
+    const answer = (accepted: boolean) => {
+      socket.destroy()
+      resolve(accepted)
+    }
+    socket.once('connect', () => answer(true))
+    socket.once('error', () => answer(false))
+    socket.once('timeout', () => answer(false))
+  })
 }
 
 /** Proves that the server on `port` is the one of `cluster`, and makes the database where it is missing. */
