@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { createHmac } from 'node:crypto'
 import type { Sql, TransactionSql } from 'postgres'
 import { sqlState } from '../database/connection.ts'
 import { Problem } from '../errors.ts'
@@ -50,7 +50,7 @@ const UNIQUE_VIOLATION = '23505'
  */
 export async function createBatch(sql: Sql, batch: NewBatch, surroundings: Surroundings): Promise<string> {
   const { poolId, idempotency } = batch
-  const digest = idempotency && createHash('sha256').update(canonical(idempotency.body)).digest()
+  const digest = idempotency && digestOf(idempotency.body, surroundings.encryptionKey)
   try {
     const earlier = idempotency && (await findByKey(sql, poolId, idempotency.key, digest))
     if (earlier !== undefined) return earlier
@@ -64,6 +64,9 @@ export async function createBatch(sql: Sql, batch: NewBatch, surroundings: Surro
     return winner
   }
 }
+
+/** Keyed: all of the body but its password stands beside it, and a bare hash would tell a guessed password from others. */
+const digestOf = (body: unknown, key: Buffer) => createHmac('sha256', key).update(canonical(body)).digest()
 
 /** JSON with members in one order, so that the same request is the same text however a client writes it. */
 function canonical(value: unknown): string {

@@ -10,10 +10,11 @@ import { markCompleted, markFailed, markRunning, type UnfinishedBatch, unfinishe
  * Keeps the worker threads busy with the chunks of unfinished batches, whoever made them. It holds nothing that the
  * database does not: N replicas each run one, and share the work by the locks that their workers take on chunks.
  *
- * A round: read the unfinished batches; complete those without an open chunk; give free threads to the batch with the
- * fewest of them, so that a small batch never waits for a big one. A batch whose chunks all turn out to be in other hands,
- * or whose chunk has to be tried again, rests until the next poll. While memory is above its limit no chunk is begun. Rounds follow one another, never overlap, and begin at a
- * notification, at the end of a task, and once a second.
+ * A round: read the hundred oldest unfinished batches; complete those without an open chunk; give free threads to the one
+ * of them with the fewest, so that among a hundred a small batch does not wait for a big one. A batch whose chunks all turn
+ * out to be in other hands, or whose chunk has to be tried again, rests until the next poll. While memory is above its limit
+ * no chunk is begun. Rounds follow one another, never overlap, and begin at a notification, at the end of a task, and once a
+ * second.
  */
 export interface Dispatcher {
   /** Begins a round now, or another one right after the one in progress. */

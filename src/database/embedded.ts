@@ -1,7 +1,7 @@
-import { connect } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import postgres from 'postgres'
+import { isDatabaseUnavailable } from './connection.ts'
 import { type Cluster, openCluster, reason } from './embedded-cluster.ts'
 import { EmbeddedDatabaseError } from './embedded-error.ts'
 import { acquireLock, tryLock } from './embedded-lock.ts'
@@ -71,7 +71,9 @@ async function start({ dataDir, settings = {} }: Options): Promise<EmbeddedDatab
 
   using _turn = await takeTurn()
   const cluster = await openCluster(place, { durable: settings.fsync !== 'off' })
-  const { port, adopted } = await ensureServer(cluster, { ...SETTINGS, ...settings })
+  const deadline = Date.now() + START_SECONDS * 1000
+  const findServer = () => ensureServer(cluster, { ...SETTINGS, ...settings }, deadline)
+  let server = await findServer()
   let use: Disposable | undefined
   const stopIfUnused = async () => {
     use?.[Symbol.dispose]()
@@ -80,7 +82,7 @@ async function start({ dataDir, settings = {} }: Options): Promise<EmbeddedDatab
   }
   try {
     use = tryLock(useFile, 'shared')
-    await ensureDatabase(cluster, port)
+    while (!(await ensureDatabase(cluster, server.port))) server = await findServer()
   } catch (error) {
     await stopIfUnused()
     throw error
@@ -92,23 +94,23 @@ async function start({ dataDir, settings = {} }: Options): Promise<EmbeddedDatab
     await stopIfUnused()
   }
   return {
-    url: `postgres://usersync:${cluster.password}@127.0.0.1:${port}/usersync`,
+    url: `postgres://usersync:${cluster.password}@127.0.0.1:${server.port}/usersync`,
     directory: place.directory,
-    adopted,
+    adopted: server.adopted,
     stop: () => (stopped ??= stop()),
   }
 }
 
-/** Finds the server or starts it, and waits for it to take connections. */
+/** Finds the server or starts it, and waits until its lock file says that it is ready, at most until `deadline`. */
 async function ensureServer(
   cluster: Cluster,
   settings: Record<string, string>,
+  deadline: number,
 ): Promise<{ port: number; adopted: boolean }> {
-  const deadline = Date.now() + START_SECONDS * 1000
   let adopted = true
   while (Date.now() < deadline) {
     const postmaster = await findPostmaster(cluster)
-    if (postmaster?.ready && (await accepts(postmaster.port))) return { port: postmaster.port, adopted }
+    if (postmaster?.ready) return { port: postmaster.port, adopted }
     if (postmaster) {
       await sleep(100)
     } else {
@@ -121,22 +123,12 @@ async function ensureServer(
   )
 }
 
-/** Whether anyone listens there. A postmaster that is being killed is still a process, and its lock file says ready. */
-function accepts(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect({ host: '127.0.0.1', port, timeout: 5_000 })
-    const answer = (accepted: boolean) => {
-      socket.destroy()
-      resolve(accepted)
-    }
-    socket.once('connect', () => answer(true))
-    socket.once('error', () => answer(false))
-    socket.once('timeout', () => answer(false))
-  })
-}
-
-/** Proves that the server on `port` is the one of `cluster`, and makes the database where it is missing. */
-async function ensureDatabase({ data, password }: Cluster, port: number): Promise<void> {
+/**
+ * Proves that the server on `port` is the one of `cluster`, and makes the database where it is missing. False, after a
+ * moment, where the server is gone: one that is being killed still looks ready, and may even take the connection. Throws
+ * EmbeddedDatabaseError where it can be reached and not be used.
+ */
+async function ensureDatabase({ data, password }: Cluster, port: number): Promise<boolean> {
   const login = { host: '127.0.0.1', port, user: 'usersync', password, database: 'postgres' }
   const sql = postgres({
     ...login,
@@ -151,7 +143,12 @@ async function ensureDatabase({ data, password }: Cluster, port: number): Promis
         exists (select from pg_database where datname = 'usersync') as made`
     if (server?.data !== data) throw new Error(`it serves ${server?.data}, not ${data}`)
     if (!server?.made) await sql`create database usersync`
+    return true
   } catch (cause) {
+    if (isDatabaseUnavailable(cause)) {
+      await sleep(100)
+      return false
+    }
     throw new EmbeddedDatabaseError(`The PostgreSQL on port ${port} cannot be used: ${reason(cause)}`, {
       cause,
     })

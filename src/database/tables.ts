@@ -163,7 +163,7 @@ export const batches = pgTable(
     /** From when on the batch may be removed; null: never. */
     expiresAt: time('expires_at'),
     idempotencyKey: bytewiseText('idempotency_key'),
-    /** SHA-256 of the request that came with the key. */
+    /** HMAC-SHA-256 of the request that came with the key. */
     idempotencyDigest: bytes('idempotency_digest'),
   },
   (t) => [

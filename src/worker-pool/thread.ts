@@ -14,7 +14,6 @@ export interface Tasks {
   chunk(input: { poolId: number; batchId: string }): Promise<ChunkOutcome>
 }
 
-// piscina wraps what it was given as workerData in a pair with its own.
 const { databaseUrl, schema, encryptionKey } = workerData as ThreadOptions
 const sql = connect({ url: databaseUrl, schema, connections: 1, name: 'usersync worker' })
 

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -89,6 +90,29 @@ t.test('recovers a server that was killed, while one of its backends still works
   t.strictSame(await query(next.url, 'select n from kept'), [{ n: 1 }])
   await next.stop()
   await busy
+})
+
+t.test('starts anew where the server it found is gone before it could be used', async (t) => {
+  const dataDir = await temporaryFolder(t)
+  const first = await startEmbeddedDatabase({ dataDir, settings: FAST })
+  await query(first.url, 'create table kept as select 1 as n')
+  await first.stop()
+
+  // What is left of a postmaster in the middle of its end: a process of its name, a lock file that says ready, and a port
+  // that still takes connections and then serves none.
+  const data = join(first.directory, 'cluster/data')
+  const dying = spawn('sleep', ['1'], { argv0: `/postgres -D ${data} ` })
+  const port = createServer((socket) => socket.destroy()).listen(0, '127.0.0.1')
+  await once(port, 'listening')
+  const { port: number } = port.address() as AddressInfo
+  const lockFile = [dying.pid, data, 0, number, '', '127.0.0.1', '', 'ready   ', '']
+  await writeFile(join(data, 'postmaster.pid'), lockFile.join('\n'))
+  dying.once('exit', () => port.close())
+
+  const next = await startEmbeddedDatabase({ dataDir, settings: FAST })
+  t.equal(next.adopted, false)
+  t.strictSame(await query(next.url, 'select n from kept'), [{ n: 1 }])
+  await next.stop()
 })
 
 t.test('serves two services that start at once; the last to leave stops it', async (t) => {
