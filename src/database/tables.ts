@@ -68,6 +68,7 @@ export const users = pgTable(
     uniqueIndex('users_email').on(t.poolId, t.email),
     index('users_commit').on(t.poolId, t.commitId), // delta: the rows of the commits since the base
     index('users_batch').on(t.poolId, t.batchId, t.id), // export, listing and deletion of one batch
+    index('users_created').on(t.poolId, t.createdAt, t.username.desc().nullsFirst()), // listing by time, both ways
     check('users_username_length', sql`char_length(username) between 1 and 254`),
     check('users_email_length', sql`char_length(email) between 1 and 254`),
     check('users_role_length', sql`char_length(role) between 1 and 64`),
@@ -110,12 +111,15 @@ export const states = pgTable(
     version: bigNumber('version').notNull(),
     commitId: bigNumber('commit_id').notNull(),
     state: bytewiseText('state').notNull(),
-    recordedAt: time('recorded_at').notNull().defaultNow(),
+    recordedAt: time('recorded_at').notNull().default(sql`clock_timestamp()`),
+    /** Since when the commit's tombstones are gone: no delta leads across it. Null: they are there. */
+    prunedAt: time('pruned_at'),
   },
   (t) => [
     primaryKey({ columns: [t.poolId, t.batchId, t.testUsersOnly, t.bulkUsersOnly, t.version] }), // commits since a base
-    unique('states_commit').on(t.poolId, t.batchId, t.testUsersOnly, t.bulkUsersOnly, t.commitId),
+    unique('states_commit').on(t.poolId, t.commitId, t.batchId, t.testUsersOnly, t.bulkUsersOnly), // and what a commit made
     index('states_state').on(t.poolId, t.batchId, t.testUsersOnly, t.bulkUsersOnly, t.state, t.version), // base look-up
+    index('states_pruned').on(t.poolId, t.prunedAt).where(sql`pruned_at is not null`), // what to forget altogether
   ],
 )
 
@@ -142,6 +146,8 @@ export const batches = pgTable(
   {
     poolId: integer('pool_id').notNull(),
     id: uuid('id').notNull(),
+    /** Users made from a pattern, or taken from a file. */
+    kind: text('kind').notNull().default('creation'),
     label: text('label'),
     status: text('status').notNull().default('queued'),
     totalRequested: integer('total_requested').notNull(),
@@ -170,6 +176,7 @@ export const batches = pgTable(
     primaryKey({ columns: [t.poolId, t.id] }),
     uniqueIndex('batches_idempotency_key').on(t.poolId, t.idempotencyKey).where(sql`idempotency_key is not null`),
     index('batches_unfinished').on(t.poolId, t.id).where(sql`status in ('queued', 'running')`), // what dispatchers look for
+    check('batches_kind', sql`kind in ('creation', 'import')`),
     check(
       'batches_status',
       sql`status in ('queued', 'running', 'completed', 'completed_with_failures', 'cancelled', 'failed')`,
@@ -222,6 +229,16 @@ export const credentials = pgTable(
     passwordHash: text('password_hash'),
   },
   (t) => [primaryKey({ columns: [t.poolId, t.id] })],
+)
+
+/** One row: a text that only the service's encryption key opens, so that a replica with another key is told at its start. */
+export const encryptionKeyCheck = pgTable(
+  'encryption_key_check',
+  {
+    only: boolean('only').primaryKey().default(true),
+    ciphertext: bytes('ciphertext').notNull(),
+  },
+  () => [check('encryption_key_check_only', sql`only`)],
 )
 
 /** Creation settings by name; the built-in ones stand in the code. */
