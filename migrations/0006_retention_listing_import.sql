@@ -1,7 +1,7 @@
 CREATE TABLE "encryption_key_check" (
-	"only" boolean PRIMARY KEY DEFAULT true NOT NULL,
+	"id" boolean PRIMARY KEY DEFAULT true NOT NULL,
 	"ciphertext" "bytea" NOT NULL,
-	CONSTRAINT "encryption_key_check_only" CHECK (only)
+	CONSTRAINT "encryption_key_check_one_row" CHECK (id)
 );
 --> statement-breakpoint
 ALTER TABLE "states" DROP CONSTRAINT "states_commit";--> statement-breakpoint

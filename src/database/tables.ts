@@ -235,10 +235,10 @@ export const credentials = pgTable(
 export const encryptionKeyCheck = pgTable(
   'encryption_key_check',
   {
-    only: boolean('only').primaryKey().default(true),
+    id: boolean('id').primaryKey().default(true),
     ciphertext: bytes('ciphertext').notNull(),
   },
-  () => [check('encryption_key_check_only', sql`only`)],
+  () => [check('encryption_key_check_one_row', sql`id`)],
 )
 
 /** Creation settings by name; the built-in ones stand in the code. */
