@@ -9,6 +9,7 @@ import { checkConnectionBudget } from './database/connection-budget.ts'
 import { drain } from './drain.ts'
 import { type MemoryGuard, startMemoryGuard } from './memory-guard.ts'
 import { loadEncryptionKey } from './passwords/encryption.ts'
+import { checkEncryptionKey } from './passwords/encryption-key-check.ts'
 import { startWorkerPool, type WorkerPool } from './worker-pool/worker-pool.ts'
 
 /** The whole service on a migrated database, ready to listen. */
@@ -27,6 +28,7 @@ export async function startService(config: Config, databaseUrl: string, log: Fas
   const encryptionKey = await loadEncryptionKey(config.encryptionKey, config.dataDir)
   const sql = connect({ url: databaseUrl, schema, connections, name: 'usersync' })
   await checkConnectionBudget(sql, connections + maxWorkers + 1)
+  await checkEncryptionKey(sql, encryptionKey)
   const memory = startMemoryGuard(config.memoryLimitMb * 1_048_576, log)
   const workers = startWorkerPool(maxWorkers, { databaseUrl, schema, encryptionKey })
   const dispatcher = await startDispatcher(sql, workers, memory, log)

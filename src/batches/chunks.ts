@@ -26,6 +26,8 @@ interface Chunk {
 /** Serialisation failure, deadlock, lock or statement time-out: the same work may well succeed the next time. */
 const PASSING = /^(40001|40P01|55P03|57014|25P03)$/
 
+const UNIQUE_VIOLATION = '23505'
+
 /**
  * Takes one free chunk of the batch and does it, all in one transaction: so its effect happens exactly once, and a crash at
  * any moment gives the chunk back. Runs in a worker thread.
@@ -88,20 +90,32 @@ function planned(tx: TransactionSql, batchId: string, chunk: Chunk) {
   ) planned`
 }
 
-/** Inserts the chunk's users, all in one statement, but those whose name or address is taken. Gives how many it made. */
+/**
+ * Inserts the chunk's users, but those whose name or address is taken. Gives how many it made. To look for conflicts row by
+ * row costs a quarter of the database's time, and there hardly ever is one; so the first attempt is without, behind a
+ * savepoint. A chunk that does meet one is inserted twice (4.4 s instead of 3.6 s for 100,000 users that all conflict).
+ */
 async function insertUsers(tx: TransactionSql, poolId: number, batchId: string, chunk: Chunk): Promise<number> {
-  const [row] = await tx<{ count: number }[]>`
-    with inserted as (
-      insert into users
-        (pool_id, id, username, email, role, is_test_user, batch_id, created_by_bulk, custom_attributes, credential_id)
-      select ${poolId}, id, username, email, ${chunk.role}, true, ${batchId}, true, ${chunk.custom_attributes}::jsonb,
-        ${chunk.first_credential_id}::bigint + (n - 1) % ${chunk.distinct}::int
-      from ${planned(tx, batchId, chunk)}
-      on conflict do nothing
-      returning 1
-    )
-    select count(*)::int as count from inserted`
-  return row?.count ?? 0
+  try {
+    await tx.savepoint((savepoint) => insertPlanned(savepoint, poolId, batchId, chunk))
+    return chunk.last_n - chunk.first_n + 1
+  } catch (error) {
+    if (sqlState(error) !== UNIQUE_VIOLATION) throw error
+    const [row] = await tx<{ count: number }[]>`
+      with inserted as (${insertPlanned(tx, poolId, batchId, chunk)} on conflict do nothing returning 1)
+      select count(*)::int as count from inserted`
+    return row?.count ?? 0
+  }
+}
+
+/** The statement that inserts all of the chunk's users. */
+function insertPlanned(tx: TransactionSql, poolId: number, batchId: string, chunk: Chunk) {
+  return tx`
+    insert into users
+      (pool_id, id, username, email, role, is_test_user, batch_id, created_by_bulk, custom_attributes, credential_id)
+    select ${poolId}, id, username, email, ${chunk.role}, true, ${batchId}, true, ${chunk.custom_attributes}::jsonb,
+      ${chunk.first_credential_id}::bigint + (n - 1) % ${chunk.distinct}::int
+    from ${planned(tx, batchId, chunk)}`
 }
 
 /** Records which users of the chunk are not there, and what of theirs is taken. */

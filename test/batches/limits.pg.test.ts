@@ -1,0 +1,70 @@
+import t, { type Test } from 'tap'
+import type { Batch } from '../../src/batches/batches.ts'
+import { stateFromScratch } from '../export/observe.ts'
+import { startService } from '../http/service.ts'
+
+/* Batches at the edge of what is allowed, and one beyond. */
+
+const MOST_USERS = 2_000
+const { sql, call } = await startService(t, { MAX_BATCH_USERS: String(MOST_USERS) })
+
+async function make(body: object): Promise<Batch> {
+  const { json, status } = await call<Batch>('POST', '/v1/batches', { body, headers: { prefer: 'wait=60' } })
+  if (status !== 201) throw new Error(`${status} ${JSON.stringify(json)}`)
+  return json
+}
+
+/** That exactly the users of the batch are there, in the state that it tells. */
+async function checkMade(t: Test, batch: Batch, count: number) {
+  t.match(batch, { status: 'completed', created_count: count, failed_count: 0 })
+  const rows = await sql`
+    select count(*)::int as count, count(distinct username)::int as names from users where batch_id = ${batch.id}`
+  t.same(rows, [{ count, names: count }])
+  t.equal(batch.state, await stateFromScratch(sql, 1, { batchId: batch.id, testUsersOnly: true, bulkUsersOnly: false }))
+}
+
+t.test('as many users as a batch may have, and one more', async (t) => {
+  await checkMade(t, await make({ count: MOST_USERS }), MOST_USERS)
+  t.match(await call('POST', '/v1/batches', { body: { count: MOST_USERS + 1 } }), {
+    status: 400,
+    json: { code: 'invalid_request', errors: [{ path: 'body.count', code: 'maximum', message: /2000/ }] },
+  })
+})
+
+t.test('a chunk for every user', async (t) => {
+  const batch = await make({ count: 100, config: { chunk_size: 1 } })
+  await checkMade(t, batch, 100)
+  t.equal(batch.profile.chunks, 100)
+})
+
+t.test('the longest names there may be', async (t) => {
+  const domain = '@example.com'
+  const longest = `{batch}_{n}_${'x'.repeat(254 - domain.length - 10 - 2 - 2)}${domain}` // {batch} makes 10, {n} 1 or 2
+  await checkMade(t, await make({ count: 99, config: { username_pattern: longest } }), 99)
+  const [row] = await sql`select max(char_length(username))::int as longest from users`
+  t.same(row, { longest: 254 })
+  t.match(await call('POST', '/v1/batches', { body: { count: 100, config: { username_pattern: longest } } }), {
+    status: 400,
+    json: { code: 'pattern_invalid', detail: /255/ },
+  })
+})
+
+t.test('attributes of 10 KB, and names and a label of every plane of Unicode', async (t) => {
+  // Planes 15 and 16 are for private use, 4 to 13 have no character yet: their code points are valid text all the same.
+  const planes = Array.from({ length: 17 }, (_, plane) => String.fromCodePoint(plane * 0x1_0000 + 0x1234)).join('')
+  const custom_attributes = { text: 'ä"\\\n'.repeat(2_000), [planes]: planes }
+  const label = `checkout ${planes}`
+  const username_pattern = `${planes}_{id}`
+  const batch = await make({ count: 50, label, config: { custom_attributes, username_pattern, role: planes } })
+  t.equal(batch.label, label)
+  await checkMade(t, batch, 50)
+  const { json } = await call<{ users: { username: string; custom_attributes: object; role: string }[] }>(
+    'GET',
+    `/v1/users/export?batch_id=${batch.id}`,
+  )
+  t.equal(json.users.length, 50)
+  for (const user of json.users) {
+    t.strictSame([user.custom_attributes, user.role], [custom_attributes, planes])
+    t.ok(user.username.startsWith(`${planes}_`))
+  }
+})

@@ -1,0 +1,97 @@
+import t from 'tap'
+import type { Batch } from '../../src/batches/batches.ts'
+import { ALGORITHMS } from '../../src/passwords/hash-password.ts'
+import { stateOf } from '../../src/sync/state-digest.ts'
+import { startService } from '../http/service.ts'
+import { verifyLogin } from '../passwords/verify-login.ts'
+
+/* What a load generator logs in with, as an export tells it. */
+
+const READER = 'reader-secret-of-32-characters-or-more'
+const LOGINS = 'logins-secret-of-32-characters-or-more'
+const MAKER = 'maker-secret-of-32-characters-or-more!'
+const API_KEYS = `reader=users:read=${READER},logins=users:read+credentials:read=${LOGINS},maker=users:write=${MAKER}`
+const { call, log, sql } = await startService(t, { API_KEYS })
+
+const BOTH = 'include=password,password_hash'
+const bearer = (secret: string) => ({ authorization: `Bearer ${secret}` })
+const get = (query: string, secret = LOGINS) => call('GET', `/v1/users/export?${query}`, { headers: bearer(secret) })
+
+async function make(config: object, count = 3): Promise<Batch> {
+  const headers = { ...bearer(MAKER), prefer: 'wait=60' }
+  const { status, json } = await call<Batch>('POST', '/v1/batches', { body: { count, config }, headers })
+  if (status !== 201) throw new Error(`${status} ${JSON.stringify(json)}`)
+  return json
+}
+
+interface Login {
+  id: string
+  password: string | null
+  password_hash: string | null
+}
+
+async function logins({ id }: Batch): Promise<Login[]> {
+  const { raw } = await get(`format=ndjson&${BOTH}&batch_id=${id}`)
+  return raw
+    .toString()
+    .trim()
+    .split('\n')
+    .slice(1, -1)
+    .map((line) => JSON.parse(line) as Login)
+}
+
+for (const algorithm of ALGORITHMS.filter((name) => name !== 'none')) {
+  t.test(`${algorithm}: an exported password opens the exported hash, and no other does`, async (t) => {
+    const perUser = await logins(await make({ password_mode: 'per_user', password_hash: { algorithm } }, 2))
+    const [one, other] = perUser as [Login, Login]
+    t.not(one.password, other.password)
+    t.ok(await verifyLogin(one.password_hash ?? '', one.password ?? ''))
+    t.ok(await verifyLogin(other.password_hash ?? '', other.password ?? ''))
+    t.notOk(await verifyLogin(one.password_hash ?? '', other.password ?? ''))
+
+    const password = 'pässwörd ☃ 😀'
+    const [shared, same] = (await logins(await make({ password, password_hash: { algorithm } }, 2))) as [Login, Login]
+    t.match([shared, same], [{ password }, { password }])
+    t.equal(shared.password_hash, same.password_hash, 'one distinct hash')
+    t.ok(await verifyLogin(shared.password_hash ?? '', password))
+  })
+}
+
+t.test('the credentials stand after the line, which without them is the line of the state', async (t) => {
+  const batch = await make({ password_hash: { algorithm: 'none' } })
+  const plain = (await get(`format=ndjson&batch_id=${batch.id}`)).raw.toString().trim().split('\n').slice(1, -1)
+  const { raw, headers } = await get(`format=ndjson&${BOTH}&batch_id=${batch.id}`)
+  const lines = raw.toString().trim().split('\n').slice(1, -1)
+  t.strictSame(
+    lines.map((line) => line.replace(/,"password":"[^"]*","password_hash":null\}$/, '}')),
+    plain,
+  )
+  t.equal(stateOf(plain), batch.state)
+  t.equal(headers['usersync-state'], batch.state)
+  const json = await get(`${BOTH}&batch_id=${batch.id}`)
+  t.strictSame(
+    (json.json as { users: Login[] }).users,
+    lines.map((line) => JSON.parse(line)),
+  )
+})
+
+t.test('in a delta as well; a user of plain SQL has none', async (t) => {
+  const before = (await make({ password_hash: { algorithm: 'none' } })).id
+  const { headers } = await get('')
+  await sql`insert into users (username, email) values ('by-hand', 'by-hand@example.com')`
+  await sql`update users set role = 'changed' where batch_id = ${before} and username like '%1%'`
+  const delta = await get(`${BOTH}&base=${headers['usersync-state']}`)
+  const { kind, added, updated } = delta.json as { kind: string; added: Login[]; updated: Login[] }
+  t.equal(kind, 'delta')
+  t.match(added, [{ password: null, password_hash: null }])
+  t.ok(updated.every(({ password }) => typeof password === 'string'))
+})
+
+t.test('needs the scope, and is in no log', async (t) => {
+  t.match(await get(BOTH, READER), { status: 403, json: { code: 'forbidden', detail: /credentials:read/ } })
+  t.match(await get('include=secrets'), { status: 400, json: { code: 'invalid_request' } })
+  const secret = 'Planted-Passw0rd-To-Look-For'
+  const batch = await make({ password: secret }, 1)
+  t.match(await logins(batch), [{ password: secret }])
+  t.notOk(log.some((line) => line.includes(secret)))
+})

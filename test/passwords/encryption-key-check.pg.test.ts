@@ -1,0 +1,25 @@
+import { randomBytes } from 'node:crypto'
+import t from 'tap'
+import { connect } from '../../src/database/connection.ts'
+import { checkEncryptionKey } from '../../src/passwords/encryption-key-check.ts'
+import { testDatabase } from '../database.ts'
+import { startServerProcess } from '../server-process.ts'
+
+t.test('the first key settles it, also of several at once; another one is refused', async (t) => {
+  const sql = connect({ url: await testDatabase(t), schema: 'usersync', connections: 4, name: 'test' })
+  const keys = [randomBytes(32), randomBytes(32), randomBytes(32)] as const
+  const starters = await Promise.allSettled(keys.map((key) => checkEncryptionKey(sql, key)))
+  t.equal(starters.filter(({ status }) => status === 'fulfilled').length, 1)
+  for (const [i, key] of keys.entries()) {
+    const again = checkEncryptionKey(sql, key)
+    if (starters[i]?.status === 'fulfilled') await again
+    else await t.rejects(again, { message: /encrypted with another key/ })
+  }
+  await sql.end()
+})
+
+t.test('a replica with a key of its own does not start', async (t) => {
+  const DATABASE_URL = await testDatabase(t)
+  await startServerProcess(t, { DATABASE_URL, ENCRYPTION_KEY: 'a1'.repeat(32) })
+  await t.rejects(startServerProcess(t, { DATABASE_URL, ENCRYPTION_KEY: 'b2'.repeat(32) }), { message: /at once: 1/ })
+})
