@@ -21,6 +21,10 @@ const GROUPS: Record<string, BatchConfigBody>[] = [
   {
     'no password hash': { password_hash: { algorithm: 'none' } },
     'argon2id, one hash': { password_hash: { algorithm: 'argon2id' } },
+    'argon2id, per user of 100 passwords': {
+      password_mode: 'per_user',
+      password_hash: { algorithm: 'argon2id', distinct: 100 },
+    },
   },
 ]
 

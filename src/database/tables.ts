@@ -119,7 +119,9 @@ export const states = pgTable(
     primaryKey({ columns: [t.poolId, t.batchId, t.testUsersOnly, t.bulkUsersOnly, t.version] }), // commits since a base
     unique('states_commit').on(t.poolId, t.commitId, t.batchId, t.testUsersOnly, t.bulkUsersOnly), // and what a commit made
     index('states_state').on(t.poolId, t.batchId, t.testUsersOnly, t.bulkUsersOnly, t.state, t.version), // base look-up
-    index('states_pruned').on(t.poolId, t.prunedAt).where(sql`pruned_at is not null`), // what to forget altogether
+    index('states_pruned') // how far a scope is pruned
+      .on(t.poolId, t.batchId, t.testUsersOnly, t.bulkUsersOnly, t.version)
+      .where(sql`pruned_at is not null`),
   ],
 )
 
