@@ -32,6 +32,15 @@ const oneOf =
     return value
   }
 
+const SECONDS = { s: 1, m: 60, h: 3_600, d: 86_400 }
+
+/** Seconds. */
+const duration = (text: string) => {
+  const [, amount = '', unit = ''] = /^([1-9]\d{0,5})([smhd])$/.exec(text) ?? []
+  if (amount === '') throw new Error('expects a whole number and s, m, h or d, such as 90s or 30d')
+  return Number(amount) * SECONDS[unit as keyof typeof SECONDS]
+}
+
 const matching = (pattern: RegExp, expectation: string) => (text: string) => {
   if (!pattern.test(text)) throw new Error(`expects ${expectation}`)
   return text
@@ -163,6 +172,14 @@ const SETTINGS = {
     unit: 'bytes',
     description: 'Answers below this size go out as they are.',
     parse: integer(0, 1_048_576),
+  }),
+  baseRetention: setting({
+    variable: 'BASE_RETENTION',
+    fallback: '30d',
+    unit: 'duration',
+    description:
+      'How long a delta can lead on from a state that is no more the present one, such as `90s`, `12h`, `30d`; after that the answer is full, `expired`.',
+    parse: duration,
   }),
   exportConcurrency: setting({
     variable: 'EXPORT_CONCURRENCY',

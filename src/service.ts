@@ -7,6 +7,7 @@ import type { Config } from './config.ts'
 import { connect } from './database/connection.ts'
 import { checkConnectionBudget } from './database/connection-budget.ts'
 import { drain } from './drain.ts'
+import { startRetention } from './export/retention.ts'
 import { type MemoryGuard, startMemoryGuard } from './memory-guard.ts'
 import { loadEncryptionKey } from './passwords/encryption.ts'
 import { checkEncryptionKey } from './passwords/encryption-key-check.ts'
@@ -33,13 +34,18 @@ export async function startService(config: Config, databaseUrl: string, log: Fas
   const workers = startWorkerPool(maxWorkers, { databaseUrl, schema, encryptionKey })
   const dispatcher = await startDispatcher(sql, workers, memory, log)
   const reasonsToRefuse = () => [...(dispatcher.draining() ? ['draining'] : []), ...(memory.isOver() ? ['memory'] : [])]
+  const retention = startRetention(sql, config.baseRetention, log)
   const orm = drizzle(sql)
   const app = await buildApp(config, { sql, orm, dispatcher, encryptionKey, log, memory, reasonsToRefuse })
 
   const stop = async () => {
     const milliseconds = config.drainSeconds * 1000
     await drain(log, [
-      { step: 'requests and chunks in work', milliseconds, run: () => Promise.all([dispatcher.drain(), app.close()]) },
+      {
+        step: 'requests and chunks in work',
+        milliseconds,
+        run: () => Promise.all([dispatcher.drain(), retention.stop(), app.close()]),
+      },
       { step: 'worker threads', milliseconds: 2_000, run: () => workers.close() },
       { step: 'database connections', milliseconds: 6_000, run: () => sql.end({ timeout: 5 }) },
     ])

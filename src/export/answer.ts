@@ -1,10 +1,11 @@
 import type { Sql } from 'postgres'
 import type { Filter } from '../users/filter.ts'
+import { type Base, findBase } from './base.ts'
 import { type Delta, readDelta } from './delta.ts'
 import { fullLines } from './full-lines.ts'
 import { fullPages } from './full-pages.ts'
-import { type LineForm, plainLine } from './line-form.ts'
-import { findBaseVersion, type ScopeState } from './scope-state.ts'
+import type { ScopeState } from './scope-state.ts'
+import { isTold, type Selection } from './selection.ts'
 import type { State } from './state.ts'
 
 export interface Counts {
@@ -13,15 +14,23 @@ export interface Counts {
   deleted: number
 }
 
+/** Which of the three answers it is, before any user is read. */
+export type Plan =
+  | { kind: 'full'; reason: 'none' | 'unknown' | 'expired' | 'requested'; base: null }
+  | { kind: 'delta'; reason: null; base: Base }
+  | { kind: 'unchanged'; reason: null; base: Base }
+
 /** What an export says; the formats write it down. `state` and all that follows from it are of one snapshot. */
 export interface Answer {
-  kind: 'full' | 'delta' | 'unchanged'
+  kind: Plan['kind']
   /** Why the answer is full; null for the others. */
-  reason: 'none' | 'unknown' | 'requested' | null
+  reason: Plan['reason']
   /** The state that the answer leads on from; null for a full one, which leads on from nothing. */
   base: State | null
   state: State
+  /** Users that the filter selects, in all shards. */
   totalCount: number
+  /** What this answer tells, of its shard. */
   counts: Counts
   content:
     | { kind: 'full'; pages: (separator: string) => AsyncGenerator<string, void, void> }
@@ -29,43 +38,42 @@ export interface Answer {
     | { kind: 'unchanged' }
 }
 
-/** Decides between unchanged, delta and full, and reads what the head of the answer needs. */
-export async function decideAnswer(
+/** Decides between unchanged, delta and full, for a client who holds these states, if any, or wants all. */
+export async function planAnswer(
   sql: Sql,
   filter: Filter,
   present: ScopeState,
-  request: { base: State | undefined; differential: boolean; form: LineForm },
-): Promise<Answer> {
-  const { state, userCount: totalCount } = present
-  const { base, differential, form } = request
-  const full = (reason: 'none' | 'unknown' | 'requested'): Answer => ({
-    kind: 'full',
-    reason,
-    base: null,
-    state,
-    totalCount,
-    counts: { added: totalCount, updated: 0, deleted: 0 },
-    content: { kind: 'full', pages: (separator) => allLines(sql, filter, form, separator) },
-  })
-  if (!differential) return full('requested')
-  if (base === undefined) return full('none')
-  if (base === state) {
-    const counts = { added: 0, updated: 0, deleted: 0 }
-    return { kind: 'unchanged', reason: null, base, state, totalCount, counts, content: { kind: 'unchanged' } }
-  }
-  const baseVersion = await findBaseVersion(sql, filter, base)
-  if (baseVersion === undefined) return full('unknown')
-  const delta = readDelta(sql, filter, baseVersion, form)
-  return {
-    kind: 'delta',
-    reason: null,
-    base,
-    state,
-    totalCount,
-    counts: await delta.counts(),
-    content: { kind: 'delta', delta },
-  }
+  { held, differential }: { held: State[]; differential: boolean },
+): Promise<Plan> {
+  if (!differential) return { kind: 'full', reason: 'requested', base: null }
+  if (held.length === 0) return { kind: 'full', reason: 'none', base: null }
+  const { state, version } = present
+  if (held.includes(state)) return { kind: 'unchanged', reason: null, base: { state, version } }
+  const base = await findBase(sql, filter, present, held)
+  if (base === 'unknown' || base === 'expired') return { kind: 'full', reason: base, base: null }
+  return { kind: 'delta', reason: null, base }
 }
 
-const allLines = (sql: Sql, filter: Filter, form: LineForm, separator: string) =>
-  form === plainLine ? fullPages(sql, filter, separator) : fullLines(sql, filter, form, separator)
+/** Makes the planned answer, reading what its head needs. `sql` is the snapshot that `present` and `plan` are of. */
+export async function makeAnswer(sql: Sql, selection: Selection, present: ScopeState, plan: Plan): Promise<Answer> {
+  const { state, userCount: totalCount } = present
+  const { kind, reason } = plan
+  const answer = { kind, reason, base: plan.base?.state ?? null, state, totalCount }
+  if (plan.kind === 'unchanged') {
+    return { ...answer, counts: { added: 0, updated: 0, deleted: 0 }, content: { kind: 'unchanged' } }
+  }
+  if (plan.kind === 'delta') {
+    const delta = readDelta(sql, selection, plan.base.version)
+    return { ...answer, counts: await delta.counts(), content: { kind: 'delta', delta } }
+  }
+  const added = selection.shard ? await countUsers(sql, selection) : totalCount
+  const pages = (separator: string) => (selection.form.isPlain ? fullPages : fullLines)(sql, selection, separator)
+  return { ...answer, counts: { added, updated: 0, deleted: 0 }, content: { kind: 'full', pages } }
+}
+
+/** Users of the selection; of a shard no sum is kept. */
+async function countUsers(sql: Sql, selection: Selection): Promise<number> {
+  const [row] = await sql<{ count: number }[]>`
+    select count(*)::float8 as count from users u where ${isTold(sql, selection, 'u')}`
+  return row?.count ?? 0
+}

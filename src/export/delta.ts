@@ -1,11 +1,12 @@
 import type { Fragment, PendingQuery, Sql } from 'postgres'
-import { type Filter, isScope, selects } from '../users/filter.ts'
-import type { LineForm, LineRow } from './line-form.ts'
+import { isScope, selects } from '../users/filter.ts'
+import type { LineRow } from './line-form.ts'
+import { isTold, type Selection } from './selection.ts'
 
 /** Rows that the cursor of a delta fetches at once. */
 const ROWS_A_FETCH = 2_000
 
-/** What separates a base from the present, of one filter, each user at most once. Reads one snapshot. */
+/** What separates a base from the present, each user at most once. Reads one snapshot. */
 export interface Delta {
   counts(): Promise<{ added: number; updated: number; deleted: number }>
   /** Ids of users who were in the base and are not in the present state. */
@@ -17,7 +18,7 @@ export interface Delta {
 }
 
 /**
- * The delta of a filter from the version of a base on. Its SQL rests on three facts that the triggers of the state capture
+ * The delta from the version of a base on. Its SQL rests on three facts that the triggers of the state capture
  * keep (migrations/0002):
  *
  * - a user's row carries the commit that wrote it last, and the commit since which it has been in its part of the pool;
@@ -27,18 +28,19 @@ export interface Delta {
  * So a user was in the base if a stay that began before the base lasts still, or ended after it. Only what the later
  * commits touched is read, commit by commit through the indexes by commit id: the cost is what changed, not what exists.
  */
-export function readDelta(sql: Sql, filter: Filter, baseVersion: string, form: LineForm): Delta {
+export function readDelta(sql: Sql, selection: Selection, baseVersion: string): Delta {
+  const { filter, form } = selection
   const isLater = (commitId: Fragment) => sql`exists (
     select from states e where ${isScope(sql, filter, 'e')} and e.commit_id = ${commitId} and e.version > ${baseVersion})`
 
   // `lateral … offset 0` holds the planner to the index by commit, whatever it expects of the number of commits.
   const changedUsers = sql`
     states e cross join lateral (
-      select * from users u where ${selects(sql, filter, 'u')} and u.commit_id = e.commit_id offset 0
+      select * from users u where ${isTold(sql, selection, 'u')} and u.commit_id = e.commit_id offset 0
     ) u`
   const endedStays = sql`
     states e cross join lateral (
-      select * from tombstones t where ${selects(sql, filter, 't')} and t.left_commit_id = e.commit_id offset 0
+      select * from tombstones t where ${isTold(sql, selection, 't')} and t.left_commit_id = e.commit_id offset 0
     ) t`
   const sinceBase = sql`${isScope(sql, filter, 'e')} and e.version > ${baseVersion}`
 

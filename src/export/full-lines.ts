@@ -1,6 +1,6 @@
 import type { Sql } from 'postgres'
-import { type Filter, selects } from '../users/filter.ts'
-import type { LineForm, LineRow } from './line-form.ts'
+import type { LineRow } from './line-form.ts'
+import { isTold, type Selection } from './selection.ts'
 
 /** Rows that the cursor fetches at once. */
 const ROWS_A_FETCH = 2_000
@@ -11,12 +11,12 @@ const ROWS_A_FETCH = 2_000
  */
 export async function* fullLines(
   sql: Sql,
-  filter: Filter,
-  form: LineForm,
+  selection: Selection,
   separator: string,
 ): AsyncGenerator<string, void, void> {
+  const { form } = selection
   const query = sql<LineRow[]>`
-    select ${form.columns(sql)} from users u ${form.joins(sql)} where ${selects(sql, filter, 'u')} order by u.id`
+    select ${form.columns(sql)} from users u ${form.joins(sql)} where ${isTold(sql, selection, 'u')} order by u.id`
   for await (const rows of query.cursor(ROWS_A_FETCH)) {
     if (rows.length > 0) yield rows.map(form.text).join(separator)
   }

@@ -2,6 +2,7 @@ import type { Fragment, Sql } from 'postgres'
 import { decrypt } from '../passwords/encryption.ts'
 import { passwordOf } from '../passwords/password-of.ts'
 import { userLine } from '../users/filter.ts'
+import { credentialCells, csvLine } from './csv.ts'
 
 /** What of a user's credentials an export tells besides the user line. */
 export type Credential = 'password' | 'password_hash'
@@ -11,6 +12,8 @@ export interface LineForm {
   columns: (sql: Sql) => Fragment
   joins: (sql: Sql) => Fragment
   text: (row: LineRow) => string
+  /** Whether the column `line` is the whole text: then PostgreSQL can join the lines of a page by itself. */
+  isPlain: boolean
 }
 
 export interface LineRow {
@@ -22,18 +25,24 @@ export interface LineRow {
   password_ciphertext?: Buffer
 }
 
-/** The user line as it is: the text that is hashed into the state. */
-export const plainLine: LineForm = {
-  columns: (sql) => sql`${userLine(sql)} as line`,
+const plainForm = (line: (sql: Sql) => Fragment): LineForm => ({
+  columns: (sql) => sql`${line(sql)} as line`,
   joins: (sql) => sql``,
   text: ({ line }) => line,
-}
+  isPlain: true,
+})
+
+/** The user line as it is: the text that is hashed into the state. */
+export const plainLine = plainForm(userLine)
+
+/** The user as a line of CSV. */
+export const plainCsvLine = plainForm(csvLine)
 
 /**
- * The user line with the asked-for credentials put in as its last members, null where the user has none. Without them it is
- * again the line that the state is made of. Secrets of batches are decrypted once an export, and are gone with it.
+ * The line with the asked-for credentials put in as its last members or cells, null where the user has none. Secrets of
+ * batches are decrypted once an export, and are gone with it.
  */
-export function lineWithCredentials(asked: Credential[], encryptionKey: Buffer): LineForm {
+export function lineWithCredentials(plain: LineForm, asked: Credential[], encryptionKey: Buffer): LineForm {
   const secrets = new Map<string, string>()
   const secretOf = (batchId: string, ciphertext: Buffer) => {
     const secret = secrets.get(batchId) ?? decrypt(encryptionKey, ciphertext, batchId)
@@ -46,18 +55,17 @@ export function lineWithCredentials(asked: Credential[], encryptionKey: Buffer):
     return passwordOf(password_mode, secretOf(credential_batch_id, password_ciphertext), credential_id)
   }
   return {
+    isPlain: false,
     columns: (sql) => sql`
-      ${userLine(sql)} as line, c.id as credential_id, c.password_hash, c.batch_id as credential_batch_id,
+      ${plain.columns(sql)}, c.id as credential_id, c.password_hash, c.batch_id as credential_batch_id,
       b.config->>'password_mode' as password_mode, b.password_ciphertext`,
     joins: (sql) => sql`
       left join credentials c on c.pool_id = u.pool_id and c.id = u.credential_id
       left join batches b on b.pool_id = c.pool_id and b.id = c.batch_id`,
     text: (row) => {
-      const values = {
-        password: asked.includes('password') ? password(row) : null,
-        password_hash: row.password_hash ?? null,
-      }
-      const members = asked.map((name) => `,"${name}":${JSON.stringify(values[name])}`)
+      const values = asked.map((name) => (name === 'password' ? password(row) : (row.password_hash ?? null)))
+      if (plain === plainCsvLine) return row.line + credentialCells(values)
+      const members = asked.map((name, i) => `,"${name}":${JSON.stringify(values[i])}`)
       return `${row.line.slice(0, -1)}${members.join('')}}`
     },
   }

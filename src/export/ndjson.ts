@@ -13,6 +13,6 @@ export async function* writeNdjson(answer: Answer): AsyncGenerator<string, void,
     for await (const lines of content.delta.addedLines()) yield `${lines.join('\n')}\n`
     for await (const lines of content.delta.updatedLines()) yield `${lines.join('\n')}\n`
   }
-  const lines = content.kind === 'full' ? totalCount : counts.added + counts.updated
+  const lines = counts.added + counts.updated
   yield `${JSON.stringify({ end: state, lines })}\n`
 }

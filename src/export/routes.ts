@@ -1,43 +1,22 @@
 import { Readable } from 'node:stream'
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
-import type { FastifyReply, FastifyRequest } from 'fastify'
-import Negotiator from 'negotiator'
+import type { FastifyReply } from 'fastify'
 import type { Sql } from 'postgres'
 import { Type } from 'typebox'
 import type { Config } from '../config.ts'
-import { openSnapshot } from '../database/snapshot.ts'
-import { Problem } from '../errors.ts'
-import { requireScope } from '../http/authentication.ts'
 import { poolName } from '../pools/pool-parameter.ts'
 import { filterMembers, filterOf } from '../users/filter-parameters.ts'
 import { createAdmission } from './admission.ts'
-import { type Answer, decideAnswer } from './answer.ts'
-import { writeJson } from './json.ts'
-import { type Credential, lineWithCredentials, plainLine } from './line-form.ts'
-import { writeNdjson } from './ndjson.ts'
+import { planAnswer } from './answer.ts'
+import { setCachingHeaders, setStateHeaders } from './answer-headers.ts'
+import { ExportQuery, readExportRequest } from './export-request.ts'
+import { FORMATS, type Format } from './format.ts'
+import { openExport } from './open-export.ts'
 import { lookUpScope, oldestBaseAt } from './scope-state.ts'
-import { isState, type State, statesIn } from './state.ts'
-
-const MEDIA_TYPES = { json: 'application/json', ndjson: 'application/x-ndjson' } as const
-type Format = keyof typeof MEDIA_TYPES
+import type { State } from './state.ts'
 
 /** How long an export waits for a place before it is refused. */
 const ADMISSION_WAIT_MS = 5_000
-
-const ExportQuery = Type.Object(
-  {
-    ...filterMembers,
-    base: Type.Optional(Type.String({ description: 'The state that the client holds' })),
-    differential: Type.Optional(Type.Boolean({ default: true, description: '`false`: always the full export' })),
-    format: Type.Optional(Type.Enum(['json', 'ndjson'])),
-    include: Type.Optional(
-      Type.Enum(['password', 'password_hash', 'password,password_hash', 'password_hash,password'], {
-        description: 'Credentials after each user line, never part of it; needs the scope `credentials:read`',
-      }),
-    ),
-  },
-  { additionalProperties: false },
-)
 
 /** States, and the export by the state that the client holds: unchanged, a delta, or full. */
 export const exportRoutes: FastifyPluginCallbackTypebox<{ config: Config; sql: Sql; encryptionKey: Buffer }> = (
@@ -90,98 +69,35 @@ export const exportRoutes: FastifyPluginCallbackTypebox<{ config: Config; sql: S
       },
     },
     async (request, reply) => {
-      const { base: baseParameter, differential = true, format: formatParameter, include } = request.query
-      if (baseParameter !== undefined && !isState(baseParameter)) {
-        throw new Problem('base_invalid', 'A state is u1- and 64 lower-case hexadecimal digits.')
+      const asked = readExportRequest(request, request.query)
+      setCachingHeaders(reply)
+      const { state, ...present } = await lookUpScope(sql, asked.pool, asked.filter)
+      if (asked.isMatch(state)) return sendNotModified(reply, state)
+      if (request.method === 'HEAD') {
+        const filter = { poolId: present.poolId, ...asked.filter }
+        const plan = await planAnswer(sql, filter, { state, ...present }, asked)
+        setStateHeaders(reply, plan.kind, plan.base?.state, state)
+        return reply.type(contentType(asked.format)).send(null)
       }
-      const format = formatParameter ?? acceptedFormat(request)
-      const pool = poolName(request.query)
-      const filter = filterOf(request, request.query)
-      if (include) requireScope(request, 'credentials:read', 'include')
-      const form = include ? lineWithCredentials(include.split(',') as Credential[], encryptionKey) : plainLine
-      const held = statesIn(request.headers['if-none-match'])
-      reply.header('vary', 'accept, accept-encoding, authorization').header('cache-control', 'private, no-cache')
-
-      const { poolId, state } = await lookUpScope(sql, pool, filter)
-      if (differential && held.includes(state)) return sendNotModified(reply, state)
-
-      const leave = await admission.enter()
-      const snapshot = await openSnapshot(sql).catch((error) => {
-        leave()
-        throw error
-      })
-      const release = async () => {
-        await snapshot.close()
-        leave()
+      const opened = await openExport({ sql, admission, encryptionKey }, asked)
+      if (asked.isMatch(opened.state)) {
+        await opened.release()
+        return sendNotModified(reply, opened.state)
       }
-      try {
-        const present = await lookUpScope(snapshot.sql, pool, filter)
-        if (differential && held.includes(present.state)) {
-          await release()
-          return sendNotModified(reply, present.state)
-        }
-        const answer = await decideAnswer(snapshot.sql, { poolId, ...filter }, present, {
-          base: baseParameter ?? held[0],
-          differential,
-          form,
-        })
-        setHeaders(reply, answer.kind, answer.base, answer.state)
-        reply.type(`${MEDIA_TYPES[format]}; charset=utf-8`)
-        if (request.method === 'HEAD') {
-          await release()
-          return reply.send(null)
-        }
-        const filters = {
-          pool,
-          batch_id: filter.batchId ?? null,
-          test_users_only: filter.testUsersOnly,
-          bulk_users_only: filter.bulkUsersOnly,
-        }
-        const text =
-          format === 'json'
-            ? writeJson(answer, { filters, exportTimestamp: new Date().toISOString() })
-            : writeNdjson(answer)
-        return await send(reply, releasing(text, release), options.config.compressionThreshold)
-      } catch (error) {
-        await release()
-        throw error
-      }
+      setStateHeaders(reply, opened.plan.kind, opened.plan.base?.state, opened.state)
+      reply.type(contentType(asked.format))
+      return await send(reply, opened.text, options.config.compressionThreshold)
     },
   )
 
   done()
 }
 
-/** The form that `Accept` prefers; JSON where it does not care. Throws `not_acceptable`. */
-function acceptedFormat(request: FastifyRequest): Format {
-  const accepted = new Negotiator(request.raw).mediaType(Object.values(MEDIA_TYPES))
-  const format = (Object.keys(MEDIA_TYPES) as Format[]).find((name) => MEDIA_TYPES[name] === accepted)
-  if (format === undefined) {
-    throw new Problem('not_acceptable', `Accept must leave one of ${Object.values(MEDIA_TYPES).join(', ')}.`)
-  }
-  return format
-}
-
-function setHeaders(reply: FastifyReply, kind: Answer['kind'], base: State | null, state: State): void {
-  reply
-    .header('etag', `W/"${state}"`)
-    .header('usersync-kind', kind)
-    .header('usersync-base', base ?? 'none')
-    .header('usersync-state', state)
-}
+const contentType = (format: Format) => `${FORMATS[format].mediaType}; charset=utf-8`
 
 function sendNotModified(reply: FastifyReply, state: State) {
-  setHeaders(reply, 'unchanged', state, state)
+  setStateHeaders(reply, 'unchanged', state, state)
   return reply.code(304).send()
-}
-
-/** The text, with `release` called when it has been read, given up or has failed. */
-async function* releasing(text: AsyncGenerator<string, void, void>, release: () => Promise<void>) {
-  try {
-    yield* text
-  } finally {
-    await release()
-  }
 }
 
 /**

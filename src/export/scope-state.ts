@@ -37,19 +37,18 @@ export async function lookUpScope(
 }
 
 /**
- * The version at which the scope last had this state, undefined where it never had. A state may recur, and means the same
- * each time; from the latest version the way to the present is the shortest. Version 0 is before the first commit.
+ * When the oldest state that the scope can still give a delta from was recorded, null where there is none: that of the last
+ * commit whose tombstones are pruned, else of the first.
  */
-export async function findBaseVersion(sql: Sql, filter: Filter, base: State): Promise<string | undefined> {
-  const [row] = await sql<{ version: string | null }[]>`
-    select max(e.version) as version from states e where ${isScope(sql, filter, 'e')} and e.state = ${base}`
-  return row?.version ?? (base === EMPTY_STATE ? '0' : undefined)
-}
-
-/** When the oldest state that the scope can still give a delta from was recorded; null where there is none. */
 export async function oldestBaseAt(sql: Sql, filter: Filter): Promise<string | null> {
-  const [row] = await sql<{ at: string }[]>`
-    select to_char(e.recorded_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as at
-    from states e where ${isScope(sql, filter, 'e')} order by e.version limit 1`
+  const recordedAt = sql`to_char(e.recorded_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
+  const [row] = await sql<{ at: string | null }[]>`
+    select coalesce(
+      (
+        select ${recordedAt} from states e where ${isScope(sql, filter, 'e')} and e.pruned_at is not null
+        order by e.version desc limit 1
+      ),
+      (select ${recordedAt} from states e where ${isScope(sql, filter, 'e')} order by e.version limit 1)
+    ) as at`
   return row?.at ?? null
 }

@@ -8,7 +8,11 @@ export const EMPTY_STATE: State = `u1-${'0'.repeat(64)}`
 
 export const isState = (text: string): text is State => FORM.test(text)
 
-/** The states that an `If-None-Match` lists (RFC 9110 section 13.1.2); what is not of a state's form is passed over. */
-export function statesIn(ifNoneMatch: string | undefined): State[] {
+/**
+ * The states that an `If-None-Match` lists (RFC 9110 section 13.1.2), by the weak comparison; `any` for its `*`. What is not
+ * of a state's form is passed over.
+ */
+export function statesIn(ifNoneMatch: string | undefined): State[] | 'any' {
+  if (ifNoneMatch?.trim() === '*') return 'any'
   return [...(ifNoneMatch ?? '').matchAll(/(?:W\/)?"([^"]*)"/g)].map(([, tag = '']) => tag).filter(isState)
 }

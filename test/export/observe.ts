@@ -1,6 +1,6 @@
 import type { Sql } from 'postgres'
 import { openSnapshot } from '../../src/database/snapshot.ts'
-import { decideAnswer } from '../../src/export/answer.ts'
+import { makeAnswer, planAnswer } from '../../src/export/answer.ts'
 import { plainLine } from '../../src/export/line-form.ts'
 import { writeNdjson } from '../../src/export/ndjson.ts'
 import { lookUpScope } from '../../src/export/scope-state.ts'
@@ -27,8 +27,10 @@ export async function exportTo(
   const snapshot = await openSnapshot(sql)
   try {
     const present = await lookUpScope(snapshot.sql, pool, filter)
-    const request = { base: held.state, differential: true, form: plainLine }
-    const answer = await decideAnswer(snapshot.sql, { poolId: present.poolId, ...filter }, present, request)
+    const selection = { filter: { poolId: present.poolId, ...filter }, shard: undefined, form: plainLine }
+    const request = { held: held.state === undefined ? [] : [held.state], differential: true }
+    const plan = await planAnswer(snapshot.sql, selection.filter, present, request)
+    const answer = await makeAnswer(snapshot.sql, selection, present, plan)
     let body = ''
     for await (const text of writeNdjson(answer)) body += text
     return applyExport(held, body)

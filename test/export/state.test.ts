@@ -17,10 +17,12 @@ t.test('a state is u1- and 64 lower-case hexadecimal digits', (t) => {
 })
 
 t.test('reads the states of an If-None-Match and passes over the rest', (t) => {
-  const table: [header: string | undefined, states: string[]][] = [
+  const table: [header: string | undefined, states: string[] | 'any'][] = [
     [undefined, []],
     ['', []],
-    ['*', []],
+    ['*', 'any'],
+    [' * ', 'any'],
+    ['"*"', []],
     [`W/"${STATE}"`, [STATE]],
     [`"${STATE}"`, [STATE]],
     [`W/"${STATE}", "${EMPTY_STATE}"`, [STATE, EMPTY_STATE]],

@@ -1,0 +1,36 @@
+import type { Sql } from 'postgres'
+import { type Filter, isScope } from '../users/filter.ts'
+import type { ScopeState } from './scope-state.ts'
+import { EMPTY_STATE, type State } from './state.ts'
+
+/** A base that a delta can lead on from, and the version at which the scope last had that state. */
+export interface Base {
+  state: State
+  version: string
+}
+
+/**
+ * Of the states that a client holds the one that is nearest to the present. `expired`: the scope had one of them, but
+ * tombstones of what came after it are pruned, so that a delta could miss deletions. `unknown`: it never had any of them, or
+ * that is forgotten too. A state may recur and means the same each time; from its latest version the way is the shortest.
+ * Version 0 is before the first commit.
+ */
+export async function findBase(
+  sql: Sql,
+  filter: Filter,
+  present: ScopeState,
+  held: State[],
+): Promise<Base | 'expired' | 'unknown'> {
+  const [row] = await sql<(Base & { usable: boolean })[]>`
+    select b.state, b.version, b.version = ${present.version} or exists (
+        select from states e where ${isScope(sql, filter, 'e')} and e.version = b.version + 1 and e.pruned_at is null
+      ) as usable
+    from (
+      select e.state, e.version from states e where ${isScope(sql, filter, 'e')} and e.state = any(${held}::text[])
+      union all
+      select ${EMPTY_STATE}, 0 where ${held.includes(EMPTY_STATE)}
+    ) b
+    order by b.version desc limit 1`
+  if (!row) return 'unknown'
+  return row.usable ? { state: row.state, version: row.version } : 'expired'
+}

@@ -1,0 +1,56 @@
+import type { Fragment, Sql } from 'postgres'
+import type { Answer } from './answer.ts'
+import type { Credential } from './line-form.ts'
+
+const COLUMNS = [
+  'id',
+  'username',
+  'email',
+  'role',
+  'is_test_user',
+  'batch_id',
+  'created_by_bulk',
+  'custom_attributes',
+  'created_at',
+  'updated_at',
+]
+
+/** What makes RFC 4180 ask for quotes, and what a spreadsheet would run as a formula. */
+const NEEDS_QUOTES = /[",\r\n]|^[=+\-@\t]/
+
+/** A cell; null is nothing at all, which PostgreSQL's COPY reads as null again. */
+const cell = (text: string | null) =>
+  text !== null && NEEDS_QUOTES.test(text) ? `"${text.replaceAll('"', '""')}"` : (text ?? '')
+
+/** The cells of credentials, to follow those of the user. */
+export const credentialCells = (values: (string | null)[]) => values.map((value) => `,${cell(value)}`).join('')
+
+/** The row `u` of users as a line of CSV, written in SQL: quoted where `cell` would quote. */
+export function csvLine(sql: Sql): Fragment {
+  const textCell = (column: string) => {
+    const text = sql`u.${sql(column)}::text`
+    return sql`case when ${text} ~ '[",\r\n]|^[-=+@\t]' then '"' || replace(${text}, '"', '""') || '"' else ${text} end`
+  }
+  const timeCell = (column: string) =>
+    sql`to_char(u.${sql(column)} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
+  return sql`concat_ws(',', u.id, ${textCell('username')}, ${textCell('email')}, ${textCell('role')}, u.is_test_user::text,
+    coalesce(u.batch_id::text, ''), u.created_by_bulk::text, ${textCell('custom_attributes')},
+    ${timeCell('created_at')}, ${timeCell('updated_at')})`
+}
+
+/** CSV (RFC 4180 with LF, UTF-8): a header row, then users; in a delta and where nothing changed `op` stands in front. */
+export async function* writeCsv(answer: Answer, credentials: Credential[]): AsyncGenerator<string, void, void> {
+  const { kind, content } = answer
+  const columns = [...(kind === 'full' ? [] : ['op']), ...COLUMNS, ...credentials]
+  yield `${columns.join(',')}\n`
+  if (content.kind === 'full') {
+    for await (const page of content.pages('\n')) yield `${page}\n`
+  }
+  if (content.kind === 'delta') {
+    const { delta } = content
+    const empty = ','.repeat(columns.length - 2)
+    for await (const ids of delta.deletedIds()) yield ids.map((id) => `deleted,${id}${empty}\n`).join('')
+    for await (const lines of delta.addedLines()) yield lines.map((line) => `added,${line}\n`).join('')
+    for await (const lines of delta.updatedLines()) yield lines.map((line) => `updated,${line}\n`).join('')
+  }
+}

@@ -1,0 +1,64 @@
+import type { FastifyRequest } from 'fastify'
+import { type Static, Type } from 'typebox'
+import { Problem } from '../errors.ts'
+import { requireScope } from '../http/authentication.ts'
+import { poolName } from '../pools/pool-parameter.ts'
+import type { Filter } from '../users/filter.ts'
+import { filterMembers, filterOf } from '../users/filter-parameters.ts'
+import { acceptedFormat, FORMAT_NAMES, type Format } from './format.ts'
+import type { Credential } from './line-form.ts'
+import { parseShard, type Shard, ShardText } from './shard.ts'
+import { isState, type State, statesIn } from './state.ts'
+
+export const ExportQuery = Type.Object(
+  {
+    ...filterMembers,
+    base: Type.Optional(Type.String({ description: 'The state that the client holds' })),
+    differential: Type.Optional(Type.Boolean({ default: true, description: '`false`: always the full export' })),
+    format: Type.Optional(Type.Enum(FORMAT_NAMES)),
+    shard: Type.Optional(ShardText),
+    include: Type.Optional(
+      Type.Enum(['password', 'password_hash', 'password,password_hash', 'password_hash,password'], {
+        description: 'Credentials after each user line, never part of it; needs the scope `credentials:read`',
+      }),
+    ),
+  },
+  { additionalProperties: false },
+)
+
+/** What a client asks of an export, checked. */
+export interface ExportRequest {
+  pool: string
+  filter: Omit<Filter, 'poolId'>
+  format: Format
+  shard: Shard | undefined
+  credentials: Credential[]
+  differential: boolean
+  /** The states that a delta may lead on from: `base`, else those of `If-None-Match`. */
+  held: State[]
+  /** Whether `If-None-Match` names this state, so that there is nothing to send. */
+  isMatch: (state: State) => boolean
+}
+
+/** Reads an export's query and headers. Throws `base_invalid`, `invalid_request`, `not_acceptable`, `forbidden`. */
+export function readExportRequest(request: FastifyRequest, query: Static<typeof ExportQuery>): ExportRequest {
+  const { base, differential = true, include, shard } = query
+  if (base !== undefined && !isState(base)) {
+    throw new Problem('base_invalid', 'A state is u1- and 64 lower-case hexadecimal digits.')
+  }
+  const format = query.format ?? acceptedFormat(request)
+  const filter = filterOf(request, query)
+  if (include) requireScope(request, 'credentials:read', 'include')
+  const matching = statesIn(request.headers['if-none-match'])
+  const held = base ? [base] : matching === 'any' ? [] : matching
+  return {
+    pool: poolName(query),
+    filter,
+    format,
+    shard: shard === undefined ? undefined : parseShard(shard),
+    credentials: (['password', 'password_hash'] as const).filter((name) => include?.split(',').includes(name)),
+    differential,
+    held,
+    isMatch: (state) => differential && (matching === 'any' || matching.includes(state)),
+  }
+}

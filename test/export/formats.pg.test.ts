@@ -1,0 +1,221 @@
+import { execFile } from 'node:child_process'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import t from 'tap'
+import { startService } from '../http/service.ts'
+
+/* The forms as their readers read them: csv of Python, COPY of PostgreSQL, a splitter that knows no quotes; and shards. */
+
+const run = promisify(execFile)
+const { sql, call } = await startService(t, { MAX_WORKERS: '1' })
+const folder = await mkdtemp(join(tmpdir(), 'usersync-formats-'))
+t.teardown(() => rm(folder, { recursive: true, force: true }))
+
+const COLUMNS = 'id,username,email,role,is_test_user,batch_id,created_by_bulk,custom_attributes,created_at,updated_at'
+const BATCH = '01890000-0000-7000-8000-000000000000'
+
+/** What CSV readers stumble over, as names: quotes, separators, line ends, formulas, and text of every plane. */
+const AWKWARD = [
+  'plain',
+  'comma, and more',
+  'quote " inside',
+  '"quoted"',
+  'two\nlines',
+  'carriage\r\nreturn',
+  '=1+1',
+  '+49',
+  '-5',
+  '@sum',
+  '\ttab',
+  ' blank ',
+  '\\.',
+  '\\N',
+  "apostrophe'",
+  'semi;colon',
+  'ünï ☃ 😀 \u{10fffd}',
+]
+for (const [n, name] of AWKWARD.entries()) {
+  const attributes = n % 2 === 0 ? {} : { note: name, list: [1, 'x,y'] }
+  await sql`
+    insert into users (username, email, role, batch_id, custom_attributes)
+    values (${name}, ${`awkward${n}@example.com`}, 'user', ${n % 3 === 0 ? null : BATCH}, ${JSON.stringify(attributes)})`
+}
+await sql`insert into pools (name) values ('large')`
+await sql`
+  insert into users (pool_id, username, email)
+  select p.id, 'u' || n, 'u' || n || '@example.com' from pools p, generate_series(1, 30000) n where p.name = 'large'`
+
+interface User {
+  [member: string]: unknown
+  id: string
+}
+
+const text = async (query: string) => (await call('GET', `/v1/users/export?${query}`)).raw.toString()
+const users = async () => (JSON.parse(await text('')) as { users: User[] }).users
+
+/** A user as the cells of a CSV row should say it. */
+const cells = (user: User) =>
+  COLUMNS.split(',').map((column) => {
+    const value = user[column]
+    return value === null ? '' : typeof value === 'object' ? JSON.stringify(value) : String(value)
+  })
+
+/** JSON without the blanks that PostgreSQL puts in, as `JSON.stringify` writes it. */
+const compact = (row: string[]) => row.map((cell, i) => (i === 7 ? JSON.stringify(JSON.parse(cell)) : cell))
+
+async function python(program: string, ...args: string[]): Promise<unknown> {
+  return JSON.parse((await run('python3', ['-c', program, ...args])).stdout)
+}
+
+const withoutPython = (await run('python3', ['--version']).then(
+  () => false,
+  () => 'there is no python3 here',
+)) as false | string
+
+const READ_CSV = `
+import csv, json, sys
+print(json.dumps(list(csv.reader(open(sys.argv[1], newline='', encoding='utf-8'), strict=True))))`
+
+t.test('CSV is read by Python’s csv as it was meant', { skip: withoutPython }, async (t) => {
+  const file = join(folder, 'full.csv')
+  const body = await text('format=csv')
+  await writeFile(file, body)
+  const [head, ...rows] = (await python(READ_CSV, file)) as string[][]
+  t.equal(head?.join(','), COLUMNS)
+  t.strictSame(rows.map(compact), (await users()).map(cells))
+  t.ok(body.endsWith('\n') && !body.replaceAll('carriage\r\nreturn', '').includes('\r'), 'lines end with LF alone')
+  for (const formula of ['=1+1', '+49', '-5', '@sum', '\ttab'])
+    t.ok(body.includes(`,"${formula}",`), `${formula} is quoted`)
+  t.ok(body.includes(',plain,awkward0@example.com,user,true,,false,{},'), 'what needs no quotes has none')
+})
+
+t.test('CSV is read by PostgreSQL’s COPY, and gives the same rows', async (t) => {
+  const connection = await sql.reserve()
+  await connection.unsafe('create temp table copied (like usersync.users including defaults excluding constraints)')
+  await connection.unsafe('alter table copied alter commit_id drop not null, alter commit_id drop default')
+  await connection.unsafe(
+    'alter table copied alter entered_commit_id drop not null, alter entered_commit_id drop default',
+  )
+  const copy = await connection.unsafe(`copy copied (${COLUMNS}) from stdin with (format csv, header match)`).writable()
+  await new Promise<void>((resolve, reject) => {
+    copy.on('error', reject).on('finish', resolve)
+    text('format=csv').then((body) => copy.end(body), reject)
+  })
+  const differences = await connection.unsafe(`
+    (select ${COLUMNS} from copied except select ${COLUMNS} from usersync.users where pool_id = 1)
+    union all (select ${COLUMNS} from usersync.users where pool_id = 1 except select ${COLUMNS} from copied)`)
+  t.same(differences, [])
+  t.same(await connection.unsafe('select count(*)::int as count from copied'), [{ count: AWKWARD.length }])
+  connection.release()
+})
+
+t.test('a delta in CSV says in front what to do', { skip: withoutPython }, async (t) => {
+  const [first, second, third] = (await users()) as [User, User, User]
+  const { headers } = await call('HEAD', '/v1/users/export')
+  const base = headers['usersync-state']
+  t.equal(await text(`format=csv&base=${base}`), `op,${COLUMNS}\n`, 'unchanged: a delta of nothing')
+  await sql`delete from users where id = ${first.id}`
+  await sql`update users set role = 'a, b' where id = ${second.id}`
+  await sql`insert into users (username, email) values ('new', 'new@example.com')`
+  const file = join(folder, 'delta.csv')
+  const answer = await call('GET', `/v1/users/export?base=${base}`, { headers: { accept: 'text/csv' } })
+  t.match(answer.headers, {
+    'content-type': 'text/csv; charset=utf-8',
+    'usersync-kind': 'delta',
+    'usersync-base': base,
+  })
+  await writeFile(file, answer.raw)
+  const [head, ...rows] = (await python(READ_CSV, file)) as string[][]
+  t.equal(head?.join(','), `op,${COLUMNS}`)
+  t.ok(rows.every((row) => row.length === 11))
+  t.strictSame(
+    rows.map(([op, id, name, , role]) => [op, id === first.id ? 'first' : name, role]),
+    [
+      ['deleted', 'first', ''],
+      ['added', 'new', 'user'],
+      ['updated', second['username'], 'a, b'],
+    ],
+  )
+  t.notOk(rows.some(([, id]) => id === third.id))
+})
+
+t.test('credentials are the last cells', { skip: withoutPython }, async (t) => {
+  const config = { password: 'a"b,c', password_hash: { algorithm: 'argon2id' } }
+  const headers = { prefer: 'wait=30' }
+  const { json } = await call<{ id: string }>('POST', '/v1/batches', { body: { count: 2, config }, headers })
+  const file = join(folder, 'logins.csv')
+  await writeFile(file, await text(`format=csv&include=password_hash,password&batch_id=${json.id}`))
+  const [head, ...rows] = (await python(READ_CSV, file)) as string[][]
+  t.equal(head?.join(','), `${COLUMNS},password,password_hash`)
+  t.equal(rows.length, 2)
+  for (const row of rows) t.match(row.slice(-2), ['a"b,c', /^\$argon2id\$v=19\$m=19456,t=2,p=1\$/])
+  const line = await text(`format=csv&include=password&batch_id=${BATCH}`)
+  t.match(line.split('\n')[1], /Z,$/, 'nothing for a user who has none')
+})
+
+t.test('NDJSON and JSON are read by Python’s json, line by line and whole', { skip: withoutPython }, async (t) => {
+  const file = join(folder, 'users')
+  await writeFile(`${file}.ndjson`, await text('format=ndjson'))
+  await writeFile(`${file}.json`, await text(''))
+  const program = `
+import json, sys
+lines = [json.loads(line) for line in open(sys.argv[1], encoding='utf-8')]
+print(json.dumps(lines[1:-1] == json.load(open(sys.argv[2], encoding='utf-8'))['users'] and len(lines) - 2))`
+  t.equal(await python(program, `${file}.ndjson`, `${file}.json`), (await users()).length)
+})
+
+t.test('the shards together are the pool, none twice, about even, and the same again', async (t) => {
+  const idsOf = (body: string) => (body.match(/"id":"[^"]+"/g) ?? []) as string[]
+  const whole = await text('pool=large&format=ndjson')
+  const parts = await Promise.all([0, 1, 2].map((i) => text(`pool=large&format=ndjson&shard=${i}/3`)))
+  t.strictSame(parts.flatMap(idsOf).toSorted(), idsOf(whole).toSorted())
+  const stateIn = (body: string) => (JSON.parse(body.slice(0, body.indexOf('\n'))) as { state: string }).state
+  for (const [i, part] of parts.entries()) {
+    const share = idsOf(part).length / 30_000
+    t.ok(Math.abs(share - 1 / 3) < 0.05 / 3, `${share}`)
+    t.equal(stateIn(part), stateIn(whole), 'the state is that of the whole')
+    t.match(JSON.parse(part.slice(0, part.indexOf('\n'))), {
+      total_count: 30_000,
+      counts: { added: idsOf(part).length },
+    })
+    t.match(part.trimEnd().split('\n').at(-1), new RegExp(`"lines":${idsOf(part).length}}$`))
+    t.equal(await text(`pool=large&format=ndjson&shard=${i}/3`), part)
+  }
+  t.equal(await text('pool=large&format=ndjson&shard=0/1'), whole)
+})
+
+t.test('a delta by shards is the delta', async (t) => {
+  const { headers } = await call('HEAD', '/v1/users/export?pool=large')
+  const base = headers['usersync-state']
+  const [pool] = await sql<{ id: number }[]>`select id from pools where name = 'large'`
+  const inPool = sql`pool_id = ${pool?.id ?? 0}`
+  await sql`update users set role = 'changed' where ${inPool} and username like 'u1__'`
+  await sql`delete from users where ${inPool} and username like 'u2__'`
+  interface Delta {
+    counts: { added: number; updated: number; deleted: number }
+    updated: User[]
+    deleted: string[]
+  }
+  const read = async (query: string) => JSON.parse(await text(`pool=large&base=${base}${query}`)) as Delta
+  const whole = await read('')
+  const parts = await Promise.all([0, 1, 2, 3].map((i) => read(`&shard=${i}/4`)))
+  t.strictSame(whole.counts, { added: 0, updated: 100, deleted: 100 })
+  t.strictSame(parts.flatMap(({ deleted }) => deleted).toSorted(), whole.deleted.toSorted())
+  t.strictSame(
+    parts.flatMap(({ updated }) => updated.map(({ id }) => id)).toSorted(),
+    whole.updated.map(({ id }) => id).toSorted(),
+  )
+  for (const { counts, updated, deleted } of parts) {
+    t.strictSame([counts.updated, counts.deleted], [updated.length, deleted.length])
+    t.ok(updated.length > 5 && updated.length < 60)
+  }
+})
+
+t.test('a shard that there is not is refused', async (t) => {
+  for (const shard of ['3/3', '4/3', '0/0', '1', '-1/3', '0/3/1', '1.0/3', 'a/b', '', '0/99999']) {
+    const answer = await call('GET', `/v1/users/export?shard=${encodeURIComponent(shard)}`)
+    t.match(answer, { status: 400, json: { code: 'invalid_request', errors: [{ path: 'querystring.shard' }] } }, shard)
+  }
+})

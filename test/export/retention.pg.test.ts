@@ -1,0 +1,166 @@
+import assert from 'node:assert/strict'
+import fc from 'fast-check'
+import t from 'tap'
+import { connect } from '../../src/database/connection.ts'
+import { forgetStep, pruneStep } from '../../src/export/prune.ts'
+import type { Held } from '../../src/sync/apply-export.ts'
+import { testDatabase } from '../database.ts'
+import { startService } from '../http/service.ts'
+import { FILTERS, runStep, transaction } from './history.ts'
+import { exportTo, makePool, NOTHING } from './observe.ts'
+
+/*
+ * Pruning between the commits of a history. Tried, and failing here: take a base for usable by its own mark, not by that of
+ * the state after it; mark the states of the scope of all users alone; take the first unpruned commit from the latest one
+ * on; forget the state that the first unpruned commit follows.
+ */
+
+const url = await testDatabase(t)
+const sql = connect({ url, schema: 'usersync', connections: 4, name: 'test' })
+t.teardown(() => sql.end())
+
+const RUNS = Number(process.env['HISTORIES'] ?? 10)
+t.setTimeout(Math.max(60, RUNS * 2) * 1000)
+
+const ALL = { batchId: undefined, testUsersOnly: true, bulkUsersOnly: false }
+let pools = 0
+
+/** Prunes all that is older than `seconds`, and gives the number of tombstones that it deleted. */
+async function prune(poolId: number, seconds = 0): Promise<number> {
+  let tombstones = 0
+  for (;;) {
+    const step = await pruneStep(sql, poolId, seconds)
+    if (step.commits === 0) return tombstones
+    tombstones += step.tombstones
+  }
+}
+
+async function run(
+  poolId: number,
+  { steps, commit }: { steps: { step: Parameters<typeof runStep>[2] }[]; commit: boolean },
+) {
+  const connection = await sql.reserve()
+  await connection`begin`
+  for (const { step } of steps) await runStep(connection, poolId, step)
+  await connection.unsafe(commit ? 'commit' : 'rollback')
+  connection.release()
+}
+
+t.test('a base gives the exact delta, or is told to be expired; what came after the pruning never is', async (t) => {
+  const event = fc.oneof(
+    { weight: 4, arbitrary: transaction },
+    { weight: 1, arbitrary: fc.constant('prune' as const) },
+    { weight: 1, arbitrary: fc.constant('prune and forget' as const) },
+  )
+  const histories = fc.assert(
+    fc.asyncProperty(fc.array(event, { minLength: 3, maxLength: 12 }), async (history) => {
+      const pool = `retention-${++pools}`
+      const poolId = await makePool(sql, pool)
+      const seen = new Map(FILTERS.map((filter) => [filter, [] as { held: Held; prunedSince: boolean }[]]))
+      for (const each of history) {
+        if (typeof each === 'string') {
+          await prune(poolId)
+          if (each === 'prune and forget') await forgetStep(sql, poolId, 0)
+          // the present state stays usable: nothing came after it that could have been pruned
+          for (const bases of seen.values()) for (const base of bases.slice(0, -1)) base.prunedSince = true
+        } else {
+          await run(poolId, each)
+          for (const [filter, bases] of seen) {
+            bases.push({ held: (await exportTo(sql, pool, filter, NOTHING)).held, prunedSince: false })
+          }
+        }
+      }
+      for (const [filter, bases] of seen) {
+        const present = (await exportTo(sql, pool, filter, NOTHING)).held
+        for (const { held: base, prunedSince } of bases) {
+          const { head, held } = await exportTo(sql, pool, filter, base) // checks the result by its state
+          assert.deepEqual(new Map([...held.lines].sort()), new Map([...present.lines].sort()))
+          if (head.kind === 'full') {
+            assert.ok(prunedSince, 'only a pruned base may get everything')
+            assert.match(head.reason ?? '', /^(expired|unknown)$/)
+          }
+        }
+      }
+    }),
+    { numRuns: RUNS },
+  )
+  await t.resolves(histories)
+})
+
+t.test('deletions that are pruned are not missed: their bases are expired, then forgotten', async (t) => {
+  const poolId = await makePool(sql, 'deletions')
+  const insert = (name: string) =>
+    sql`insert into users (pool_id, username, email) values (${poolId}, ${name}, ${`${name}@example.com`})`
+  const hold = async (held: Held) => await exportTo(sql, 'deletions', ALL, held)
+  await insert('anna')
+  await insert('berta')
+  const before = (await hold(NOTHING)).held
+  await sql`delete from users where pool_id = ${poolId} and username = 'anna'`
+  const after = (await hold(NOTHING)).held
+  t.match((await hold(before)).head, { kind: 'delta', counts: { added: 0, updated: 0, deleted: 1 } })
+  t.equal(await prune(poolId, 3_600), 0, 'nothing is an hour old')
+  t.match((await hold(before)).head, { kind: 'delta' })
+
+  t.equal(await prune(poolId), 1)
+  t.match((await hold(before)).head, { kind: 'full', reason: 'expired', total_count: 1 })
+  t.match((await hold(after)).head, { kind: 'unchanged' })
+  await insert('carla')
+  t.match((await hold(after)).head, { kind: 'delta', counts: { added: 1, updated: 0, deleted: 0 } })
+  t.match((await hold({ state: `u1-${'0'.repeat(64)}`, lines: new Map() })).head, { kind: 'full', reason: 'expired' })
+
+  t.equal(await forgetStep(sql, poolId, 3_600), 0, 'it is known as expired for as long again')
+  t.ok((await forgetStep(sql, poolId, 0)) > 0)
+  t.match((await hold(before)).head, { kind: 'full', reason: 'unknown' })
+  t.match((await hold(after)).head, { kind: 'delta', counts: { added: 1 } }, 'the one before the first that is kept')
+})
+
+t.test('an old state that is the present one is no old base', async (t) => {
+  const poolId = await makePool(sql, 'quiet')
+  await sql`insert into users (pool_id, username, email) values (${poolId}, 'anna', 'anna@example.com')`
+  const { held } = await exportTo(sql, 'quiet', ALL, NOTHING)
+  await prune(poolId)
+  await sql`delete from users where pool_id = ${poolId}`
+  const { head } = await exportTo(sql, 'quiet', ALL, held)
+  t.match(head, { kind: 'delta', counts: { added: 0, updated: 0, deleted: 1 } })
+})
+
+t.test('pruning takes small steps, oldest first, one process at a time', async (t) => {
+  const poolId = await makePool(sql, 'steps')
+  for (let n = 0; n < 120; n++) {
+    await sql`insert into users (pool_id, username, email) values (${poolId}, ${`s${n}`}, ${`s${n}@example.com`})`
+  }
+  await sql`
+    insert into users (pool_id, username, email)
+    select ${poolId}::int, 'm' || n, 'm' || n || '@example.com' from generate_series(1, 12000) n`
+  await sql`delete from users where pool_id = ${poolId} and username like 'm%'`
+  await sql`delete from users where pool_id = ${poolId}`
+  t.same(await pruneStep(sql, poolId, 0), { commits: 100, tombstones: 0 })
+  const [one, other] = await Promise.all([pruneStep(sql, poolId, 0), pruneStep(sql, poolId, 0)])
+  const [at, away] = one.commits > 0 ? [one, other] : [other, one]
+  t.same(at, { commits: 22, tombstones: 12_000 }, 'and no further commit after so many tombstones')
+  t.match(away.commits === 0 || away.commits === 1, true, 'the other found the lock taken, or came after it')
+  t.equal((await prune(poolId)) + away.tombstones, 120)
+  t.same(await sql`select count(*)::int as count from tombstones where pool_id = ${poolId}`, [{ count: 0 }])
+})
+
+t.test('the service prunes by itself, and tells how far back it can lead', async (t) => {
+  const databaseUrl = await testDatabase(t)
+  const writer = connect({ url: databaseUrl, schema: 'usersync', connections: 1, name: 'test' })
+  await writer`insert into users (username, email) values ('anna', 'anna@example.com')`
+  await writer`update states set recorded_at = now() - interval '2 days'`
+  await writer`insert into users (username, email) values ('berta', 'berta@example.com')`
+  await writer`delete from users where username = 'anna'`
+  await writer`update states set recorded_at = now() - interval '1 day' where version = 2`
+  const [second] = await writer`
+    select to_char(recorded_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as at from states where version = 2 limit 1`
+  await writer.end()
+
+  const { call, sql } = await startService(t, { DATABASE_URL: databaseUrl, BASE_RETENTION: '12h' })
+  for (let i = 0; i < 100; i++) {
+    const [row] = await sql<{ count: number }[]>`select count(*)::int as count from states where pruned_at is not null`
+    if (row?.count) break
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+  t.match((await call('GET', '/v1/states/current')).json, { oldest_base_at: second?.['at'] })
+  t.same(await sql`select count(*)::int as count from tombstones`, [{ count: 1 }], 'the deletion is of today')
+})
