@@ -1,19 +1,14 @@
 import type { IncomingMessage } from 'node:http'
-import { constants } from 'node:zlib'
 import compress from '@fastify/compress'
 import type { FastifyInstance } from 'fastify'
 import plugin from 'fastify-plugin'
 import Negotiator from 'negotiator'
 import { Problem } from '../errors.ts'
-
-/** In the order in which the service prefers them where the client does not care. */
-const CODINGS = ['zstd', 'br', 'gzip', 'deflate', 'identity'] as const
+import { BROTLI_OPTIONS, CODINGS, ZLIB_OPTIONS } from './codings.ts'
 
 /**
  * Content coding negotiated for each request, by @fastify/compress with what it lacks (9.2.0): q-values and refusals by
  * RFC 9110 section 12.5.3 (it never refuses identity), `Vary` on answers that go out as they are, and NDJSON.
- *
- * The levels keep one core ahead of PostgreSQL's lines: gzip 6, zstd 3, brotli 4 (its default elsewhere is 11).
  */
 export const compression = plugin<{ threshold: number }>(
   async (app: FastifyInstance, { threshold }) => {
@@ -30,9 +25,8 @@ export const compression = plugin<{ threshold: number }>(
       threshold,
       encodings: [...CODINGS],
       customTypes: /^application\/(x-ndjson|(problem\+)?json)|^text\/(?!event-stream)/,
-      brotliOptions: { params: { [constants.BROTLI_PARAM_QUALITY]: 4 } },
-      // One object serves gzip and deflate (`level`) and zstd (`params`).
-      zlibOptions: { level: 6, params: { [constants.ZSTD_c_compressionLevel]: 3 } } as object,
+      brotliOptions: BROTLI_OPTIONS,
+      zlibOptions: ZLIB_OPTIONS,
     })
   },
   { name: 'compression' },
