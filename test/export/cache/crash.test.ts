@@ -1,0 +1,36 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { stat, utimes } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import { filesIn, makeCache, makeFolder, text, textOf } from './harness.ts'
+
+const CHILD = fileURLToPath(new URL('growing-child.ts', import.meta.url))
+
+t.test('a process killed in mid-export costs nothing but a file that is removed later', async (t) => {
+  const folder = await makeFolder(t)
+  const child = spawn(process.execPath, [CHILD, folder], { stdio: ['ignore', 'pipe', 'inherit'] })
+  t.teardown(() => child.kill('SIGKILL'))
+  const ended = once(child, 'exit')
+  await once(child.stdout, 'data')
+  const alive = await makeCache(t, folder)
+  t.match(await filesIn(folder), [/\.partial$/], 'what a living process writes is left alone')
+  child.kill('SIGKILL')
+  await ended
+  const [partial = ''] = await filesIn(folder)
+  t.ok((await stat(join(folder, partial))).size > 0)
+
+  const cache = await makeCache(t, folder)
+  const { stream } = await cache.open('key', 'identity', text('whole'))
+  t.equal(await textOf(stream), 'whole')
+  await cache.close()
+  t.strictSame(await filesIn(folder), [partial.slice(0, 64), partial].sort())
+  const again = await alive.open('key', 'identity', text('not asked'))
+  t.equal(await textOf(again.stream), 'whole')
+
+  const longAgo = new Date(Date.now() - 16 * 60_000)
+  await utimes(join(folder, partial), longAgo, longAgo)
+  await makeCache(t, folder)
+  t.strictSame(await filesIn(folder), [partial.slice(0, 64)])
+})

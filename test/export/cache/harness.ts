@@ -1,0 +1,117 @@
+import { mkdtemp, readdir, readlink, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Readable } from 'node:stream'
+import { buffer } from 'node:stream/consumers'
+import { brotliDecompressSync, gunzipSync, inflateSync, zstdDecompressSync } from 'node:zlib'
+import { pino } from 'pino'
+import type { Test as TapTest } from 'tap'
+import { createExportCache } from '../../../src/export/cache/export-cache.ts'
+import type { Coding } from '../../../src/http/codings.ts'
+
+const DECODERS: Record<Coding, (body: Buffer) => Buffer> = {
+  zstd: (body) => zstdDecompressSync(body),
+  br: (body) => brotliDecompressSync(body),
+  gzip: (body) => gunzipSync(body),
+  deflate: (body) => inflateSync(body),
+  identity: (body) => body,
+}
+
+export const decoded = (coding: Coding, body: Buffer) => DECODERS[coding](body).toString()
+
+/** The text of a whole stream. */
+export const textOf = async (stream: Readable, coding: Coding = 'identity') => decoded(coding, await buffer(stream))
+
+/** A folder of its own, removed when the test ends. */
+export async function makeFolder(t: TapTest): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'export-cache-'))
+  t.teardown(() => rm(folder, { recursive: true }))
+  return folder
+}
+
+/** A cache on the folder, and the warnings that it logged; it is closed when the test ends. */
+export async function makeCache(t: TapTest, folder: string, limitBytes = 1_000_000_000) {
+  const warnings: { msg: string; err: { message: string } }[] = []
+  const log = pino({ base: null }, { write: (line: string) => void warnings.push(JSON.parse(line)) })
+  const cache = await createExportCache({ folder, limitBytes, log })
+  t.teardown(() => cache.close())
+  return Object.assign(cache, { warnings })
+}
+
+/** A text given page by page, as the test says, and what became of it. */
+export function heldText() {
+  const pages: string[] = []
+  let more = Promise.withResolvers<void>()
+  let last = false
+  let failure: Error | undefined
+  let made = 0
+  let read = 0
+  let freed = 0
+  const wake = () => {
+    more.resolve()
+    more = Promise.withResolvers()
+  }
+  async function* make(): AsyncGenerator<string, void, void> {
+    made++
+    try {
+      for (;;) {
+        const page = pages.shift()
+        if (page !== undefined) {
+          read++
+          yield page
+        } else if (failure) throw failure
+        else if (last) return
+        else await more.promise
+      }
+    } finally {
+      await Promise.resolve() // giving a snapshot back takes a while
+      freed++
+    }
+  }
+  return {
+    make,
+    /** How often it was asked for, how many pages were read, and how often it has ended. */
+    counts: () => ({ made, read, freed }),
+    give(...next: string[]) {
+      pages.push(...next)
+      wake()
+    },
+    end() {
+      last = true
+      wake()
+    },
+    fail(error: Error) {
+      failure = error
+      wake()
+    },
+  }
+}
+
+/** A text that is there at once. */
+export const text = (...pages: string[]) =>
+  async function* (): AsyncGenerator<string, void, void> {
+    for (const page of pages) {
+      await Promise.resolve()
+      yield page
+    }
+  }
+
+/** Names of the files in the folder, sorted. */
+export const filesIn = async (folder: string) => (await readdir(folder)).sort()
+
+/** How many files of the folder this process has open, deleted ones included. Linux alone can tell; elsewhere 0. */
+export async function openFilesIn(folder: string): Promise<number> {
+  if (process.platform !== 'linux') return 0
+  const handles = await readdir('/proc/self/fd')
+  const paths = await Promise.all(handles.map((handle) => readlink(`/proc/self/fd/${handle}`).catch(() => '')))
+  return paths.filter((path) => path.startsWith(`${folder}/`)).length
+}
+
+/** Waits until it is so, at most 10 s; for what happens after the last answer. */
+export async function until(isSo: () => boolean | Promise<boolean>): Promise<void> {
+  const deadline = Date.now() + 10_000
+  while (!(await isSo())) {
+    if (Date.now() > deadline) throw new Error(`still not so: ${isSo}`)
+    await new Promise((resolve) => setTimeout(resolve, 2))
+  }
+}
