@@ -26,10 +26,11 @@ export function answerError(error: FastifyError, request: FastifyRequest, reply:
 
 function answer(problem: Problem, request: FastifyRequest, reply: FastifyReply) {
   const { status, title } = ERRORS[problem.code]
+  // They may be set already, for a body of which nothing has gone out.
+  for (const name of ['etag', 'content-encoding', 'content-length']) reply.removeHeader(name)
   return reply
     .code(status)
     .headers(problem.headers)
-    .removeHeader('etag')
     .header('cache-control', 'no-store')
     .type('application/problem+json')
     .serializer(JSON.stringify)

@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream'
 import { DrizzleQueryError } from 'drizzle-orm/errors'
 import Fastify from 'fastify'
 import t from 'tap'
@@ -52,6 +53,20 @@ t.test('an unknown error is a 500 that tells nothing of it', async (t) => {
   const response = await answerTo(new Error('password hunter2 in /etc/secret'))
   t.match(response.json(), { status: 500, code: 'internal_error' })
   t.notMatch(response.body, /hunter2|secret|\bat /)
+})
+
+t.test('what was said of a body that failed before its first byte is taken back', async (t) => {
+  const app = Fastify()
+  await app.register(errorAnswers)
+  app.get('/', (_request, reply) => {
+    const failing = new Readable({ read: () => failing.destroy(new Problem('overloaded', 'Try again.')) })
+    return reply.headers({ 'content-encoding': 'br', 'content-length': 7, etag: 'W/"state"' }).send(failing)
+  })
+  const { statusCode, headers, body } = await app.inject('/')
+  t.equal(statusCode, 503)
+  t.match(JSON.parse(body), { code: 'overloaded' })
+  t.equal(headers['content-length'], String(body.length))
+  t.notOk('content-encoding' in headers || 'etag' in headers)
 })
 
 t.test('nothing of what PostgreSQL said reaches the client', async (t) => {
