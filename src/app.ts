@@ -6,6 +6,7 @@ import type { Dispatcher } from './batches/dispatcher.ts'
 import { batchProgressRoutes } from './batches/progress-routes.ts'
 import { batchRoutes } from './batches/routes.ts'
 import type { Config } from './config.ts'
+import type { ExportCache } from './export/cache/export-cache.ts'
 import { exportRoutes } from './export/routes.ts'
 import { authentication } from './http/authentication.ts'
 import { compression } from './http/compression.ts'
@@ -28,6 +29,8 @@ export interface Services {
   orm: PostgresJsDatabase
   dispatcher: Dispatcher
   encryptionKey: Buffer
+  /** Undefined where it is switched off. */
+  exportCache: ExportCache | undefined
   log: FastifyBaseLogger
   memory: MemoryGuard
   /** Why the process takes no work at the moment; empty when it does. */
@@ -36,7 +39,7 @@ export interface Services {
 
 /** The service's HTTP side, every plugin and feature in the order in which requests pass them. It does not listen. */
 export async function buildApp(config: Config, services: Services) {
-  const { sql, orm, dispatcher, encryptionKey, log, memory, reasonsToRefuse } = services
+  const { sql, orm, dispatcher, encryptionKey, exportCache, log, memory, reasonsToRefuse } = services
   const app = Fastify({
     loggerInstance: log,
     logController: new LogController({ disableRequestLogging: true }),
@@ -69,7 +72,7 @@ export async function buildApp(config: Config, services: Services) {
   await app.register(batchRoutes, { config, sql, dispatcher, encryptionKey })
   await app.register(batchProgressRoutes, { sql, dispatcher })
   await app.register(userRoutes, { sql, reservedDomains: config.reservedDomains })
-  await app.register(exportRoutes, { config, sql, encryptionKey })
+  await app.register(exportRoutes, { config, sql, encryptionKey, exportCache })
 
   app.refuseOtherMethods()
   return app

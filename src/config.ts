@@ -119,7 +119,7 @@ const SETTINGS = {
     variable: 'DATA_DIR',
     fallback: '.data',
     unit: 'path',
-    description: 'Folder of the embedded database and of the made encryption key.',
+    description: 'Folder of the embedded database, the made encryption key and the export cache.',
     parse: matching(/./, 'a path'),
   }),
   encryptionKey: setting({
@@ -187,6 +187,14 @@ const SETTINGS = {
     unit: 'exports',
     description: 'Exports that read the database at once; the next wait up to 5 s, then 503.',
     parse: integer(1, 100),
+  }),
+  exportCacheMb: setting({
+    variable: 'EXPORT_CACHE_MB',
+    fallback: '512',
+    unit: 'MiB',
+    description:
+      'Encoded exports kept in `DATA_DIR/exports`, so that all who ask for the same state cost one; 0 switches it off.',
+    parse: integer(0, 1_048_576),
   }),
   drainSeconds: setting({
     variable: 'DRAIN_SECONDS',

@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { drizzle } from 'drizzle-orm/postgres-js'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Sql } from 'postgres'
@@ -7,6 +8,7 @@ import type { Config } from './config.ts'
 import { connect } from './database/connection.ts'
 import { checkConnectionBudget } from './database/connection-budget.ts'
 import { drain } from './drain.ts'
+import { createExportCache } from './export/cache/export-cache.ts'
 import { startRetention } from './export/retention.ts'
 import { type MemoryGuard, startMemoryGuard } from './memory-guard.ts'
 import { loadEncryptionKey } from './passwords/encryption.ts'
@@ -36,7 +38,9 @@ export async function startService(config: Config, databaseUrl: string, log: Fas
   const reasonsToRefuse = () => [...(dispatcher.draining() ? ['draining'] : []), ...(memory.isOver() ? ['memory'] : [])]
   const retention = startRetention(sql, config.baseRetention, log)
   const orm = drizzle(sql)
-  const app = await buildApp(config, { sql, orm, dispatcher, encryptionKey, log, memory, reasonsToRefuse })
+  const exportCache = await openExportCache(config, log)
+  const services = { sql, orm, dispatcher, encryptionKey, exportCache, log, memory, reasonsToRefuse }
+  const app = await buildApp(config, services)
 
   const stop = async () => {
     const milliseconds = config.drainSeconds * 1000
@@ -46,10 +50,16 @@ export async function startService(config: Config, databaseUrl: string, log: Fas
         milliseconds,
         run: () => Promise.all([dispatcher.drain(), retention.stop(), app.close()]),
       },
+      { step: 'export cache', milliseconds: 2_000, run: async () => exportCache?.close() },
       { step: 'worker threads', milliseconds: 2_000, run: () => workers.close() },
       { step: 'database connections', milliseconds: 6_000, run: () => sql.end({ timeout: 5 }) },
     ])
     memory.stop()
   }
   return { app, sql, workers, memory, stop }
+}
+
+async function openExportCache({ dataDir, exportCacheMb }: Config, log: FastifyBaseLogger) {
+  if (exportCacheMb === 0) return undefined
+  return await createExportCache({ folder: join(dataDir, 'exports'), limitBytes: exportCacheMb * 1_048_576, log })
 }

@@ -1,4 +1,7 @@
 import { spawn } from 'node:child_process'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import type { Test as TapTest } from 'tap'
@@ -15,16 +18,18 @@ export interface ServerProcess {
 
 /** Starts `src/server.ts` on a free port with these settings; it is killed, if it still lives, when the test ends. */
 export async function startServerProcess(t: TapTest, settings: Record<string, string>): Promise<ServerProcess> {
+  const dataDir = await mkdtemp(join(tmpdir(), 'usersync-data-'))
   const child = spawn(process.execPath, [SERVER], {
-    env: { PATH: process.env.PATH, PORT: '0', ...settings },
+    env: { PATH: process.env.PATH, PORT: '0', DATA_DIR: dataDir, ...settings },
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   const ended = new Promise<number | string>((resolve) => {
     child.once('exit', (code, signal) => resolve(code ?? signal ?? 'unknown'))
   })
-  t.teardown(() => {
+  t.teardown(async () => {
     child.kill('SIGKILL')
-    return ended
+    await ended
+    await rm(dataDir, { recursive: true, force: true })
   })
   const listening = new Promise<string>((resolve) => {
     createInterface(child.stdout).on('line', (line) => {

@@ -12,8 +12,8 @@ export interface Base {
 /**
  * Of the states that a client holds the one that is nearest to the present. `expired`: the scope had one of them, but
  * tombstones of what came after it are pruned, so that a delta could miss deletions. `unknown`: it never had any of them, or
- * that is forgotten too. A state may recur and means the same each time; from its latest version the way is the shortest.
- * Version 0 is before the first commit.
+ * that is forgotten too. What is pruned is the beginning of the history, so the next state tells. A state may recur and
+ * means the same each time; from its latest version the way is the shortest. Version 0 is before the first commit.
  */
 export async function findBase(
   sql: Sql,
@@ -22,8 +22,9 @@ export async function findBase(
   held: State[],
 ): Promise<Base | 'expired' | 'unknown'> {
   const [row] = await sql<(Base & { usable: boolean })[]>`
-    select b.state, b.version, b.version = ${present.version} or exists (
-        select from states e where ${isScope(sql, filter, 'e')} and e.version = b.version + 1 and e.pruned_at is null
+    select b.state, b.version, b.version = ${present.version} or (
+        select e.pruned_at is null from states e where ${isScope(sql, filter, 'e')} and e.version > b.version
+        order by e.version limit 1
       ) as usable
     from (
       select e.state, e.version from states e where ${isScope(sql, filter, 'e')} and e.state = any(${held}::text[])

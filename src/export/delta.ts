@@ -30,8 +30,10 @@ export interface Delta {
  */
 export function readDelta(sql: Sql, selection: Selection, baseVersion: string): Delta {
   const { filter, form } = selection
-  const isLater = (commitId: Fragment) => sql`exists (
-    select from states e where ${isScope(sql, filter, 'e')} and e.commit_id = ${commitId} and e.version > ${baseVersion})`
+  // A commit made at most one version of the scope. Asked for by the commit alone, it is one probe of the index by commit;
+  // with the version as a condition the planner may, without statistics, walk all later versions for each row.
+  const isLater = (commitId: Fragment) => sql`coalesce(
+    (select e.version from states e where ${isScope(sql, filter, 'e')} and e.commit_id = ${commitId}) > ${baseVersion}, false)`
 
   // `lateral … offset 0` holds the planner to the index by commit, whatever it expects of the number of commits.
   const changedUsers = sql`

@@ -84,7 +84,7 @@ export async function forgetStep(sql: Sql, poolId: number, seconds: number): Pro
     where s.pool_id = ${poolId} and s.commit_id = old.commit_id and exists (
       select from states n
       where n.pool_id = s.pool_id and n.batch_id = s.batch_id and n.test_users_only = s.test_users_only
-        and n.bulk_users_only = s.bulk_users_only and n.version = s.version + 1 and n.pruned_at < ${before(sql, seconds)}
+        and n.bulk_users_only = s.bulk_users_only and n.version > s.version and n.pruned_at < ${before(sql, seconds)}
     )`
   return count
 }

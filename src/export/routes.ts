@@ -4,28 +4,35 @@ import type { FastifyReply } from 'fastify'
 import type { Sql } from 'postgres'
 import { Type } from 'typebox'
 import type { Config } from '../config.ts'
+import type { Coding } from '../http/codings.ts'
 import { poolName } from '../pools/pool-parameter.ts'
 import { filterMembers, filterOf } from '../users/filter-parameters.ts'
 import { createAdmission } from './admission.ts'
 import { planAnswer } from './answer.ts'
 import { setCachingHeaders, setStateHeaders } from './answer-headers.ts'
+import type { ExportCache } from './cache/export-cache.ts'
 import { ExportQuery, readExportRequest } from './export-request.ts'
-import { FORMATS, type Format } from './format.ts'
-import { openExport } from './open-export.ts'
-import { lookUpScope, oldestBaseAt } from './scope-state.ts'
+import { createExports, type Export } from './exports.ts'
+import { FORMATS } from './format.ts'
+import { oldestBaseAt } from './scope-state.ts'
 import type { State } from './state.ts'
 
 /** How long an export waits for a place before it is refused. */
 const ADMISSION_WAIT_MS = 5_000
 
+interface ExportRoutesOptions {
+  config: Config
+  sql: Sql
+  encryptionKey: Buffer
+  /** Undefined where it is switched off. */
+  exportCache: ExportCache | undefined
+}
+
 /** States, and the export by the state that the client holds: unchanged, a delta, or full. */
-export const exportRoutes: FastifyPluginCallbackTypebox<{ config: Config; sql: Sql; encryptionKey: Buffer }> = (
-  app,
-  options,
-  done,
-) => {
+export const exportRoutes: FastifyPluginCallbackTypebox<ExportRoutesOptions> = (app, options, done) => {
   const { sql, encryptionKey } = options
   const admission = createAdmission(options.config.exportConcurrency, ADMISSION_WAIT_MS)
+  const exports = createExports({ sql, admission, encryptionKey }, options.exportCache)
   const config = { scope: 'users:read' } as const
   const tags = ['export']
 
@@ -51,7 +58,7 @@ export const exportRoutes: FastifyPluginCallbackTypebox<{ config: Config; sql: S
     },
     async (request) => {
       const filter = filterOf(request, request.query)
-      const { poolId, state, userCount } = await lookUpScope(sql, poolName(request.query), filter)
+      const { poolId, state, userCount } = await exports.currentScope({ pool: poolName(request.query), filter })
       return { state, total_count: userCount, oldest_base_at: await oldestBaseAt(sql, { poolId, ...filter }) }
     },
   )
@@ -71,52 +78,45 @@ export const exportRoutes: FastifyPluginCallbackTypebox<{ config: Config; sql: S
     async (request, reply) => {
       const asked = readExportRequest(request, request.query)
       setCachingHeaders(reply)
-      const { state, ...present } = await lookUpScope(sql, asked.pool, asked.filter)
+      const { state, ...present } = await exports.currentScope(asked)
       if (asked.isMatch(state)) return sendNotModified(reply, state)
+      reply.type(`${FORMATS[asked.format].mediaType}; charset=utf-8`)
       if (request.method === 'HEAD') {
         const filter = { poolId: present.poolId, ...asked.filter }
         const plan = await planAnswer(sql, filter, { state, ...present }, asked)
         setStateHeaders(reply, plan.kind, plan.base?.state, state)
-        return reply.type(contentType(asked.format)).send(null)
+        return reply.send(Readable.from([])) // a stream, or Fastify would tell the length of nothing
       }
-      const opened = await openExport({ sql, admission, encryptionKey }, asked)
-      if (asked.isMatch(opened.state)) {
-        await opened.release()
-        return sendNotModified(reply, opened.state)
+      // The compression plugin has settled the coding, and leaves alone what is encoded.
+      const exported = await exports.open(asked, request.headers['accept-encoding'] as Coding)
+      if (asked.isMatch(exported.state)) {
+        discardBody(exported)
+        return sendNotModified(reply, exported.state)
       }
-      setStateHeaders(reply, opened.plan.kind, opened.plan.base?.state, opened.state)
-      reply.type(contentType(asked.format))
-      return await send(reply, opened.text, options.config.compressionThreshold)
+      setStateHeaders(reply, exported.plan.kind, exported.plan.base?.state, exported.state)
+      return sendBody(reply, exported)
     },
   )
 
   done()
 }
 
-const contentType = (format: Format) => `${FORMATS[format].mediaType}; charset=utf-8`
-
 function sendNotModified(reply: FastifyReply, state: State) {
   setStateHeaders(reply, 'unchanged', state, state)
-  return reply.code(304).send()
+  return reply.removeHeader('content-type').code(304).send()
 }
 
-/**
- * Sends a small answer whole, with its length, and a larger one as a stream. What is smaller than the compression
- * threshold must be known to be so before the first byte goes out, since a stream is always compressed.
- */
-async function send(reply: FastifyReply, text: AsyncGenerator<string, void, void>, threshold: number) {
-  let start = ''
-  while (Buffer.byteLength(start) < threshold || start === '') {
-    const { value, done } = await text.next()
-    if (done) return reply.send(start)
-    start += value
-  }
-  async function* whole() {
-    yield start
-    yield* text
-  }
-  const stream = Readable.from(whole(), { objectMode: false, highWaterMark: 65_536 })
-  // A client may be gone before the first read; then nothing else would end `text` and give its snapshot back.
-  stream.once('close', () => void text.return())
-  return reply.send(stream)
+/** A text of this size is compressed on the main thread in about a millisecond; a longer one is better streamed. */
+const SMALL_TEXT = 32_768
+
+function sendBody(reply: FastifyReply, { body }: Export) {
+  if ('text' in body)
+    return reply.send(body.text.length < SMALL_TEXT ? body.text : Readable.from([body.text], { objectMode: false }))
+  if (body.encoded !== undefined && body.encoded !== 'identity') reply.header('content-encoding', body.encoded)
+  if (body.bytes !== undefined) reply.header('content-length', body.bytes)
+  return reply.send(body.stream)
+}
+
+function discardBody({ body }: Export) {
+  if ('stream' in body) body.stream.destroy()
 }

@@ -1,26 +1,33 @@
+import { readdir, readlink } from 'node:fs/promises'
 import { type IncomingMessage, request } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { startService } from '../http/service.ts'
 
-/* Readers who leave in the middle, and more readers than places. */
+/* Readers who are slow, who leave in the middle, and who are more than there are places. */
 
 const PLACES = 2
-const { sql, call, url } = await startService(t, { MAX_WORKERS: '1', EXPORT_CONCURRENCY: String(PLACES) })
-
-const EXPORT = '/v1/users/export?format=ndjson'
 const USERS = 3_000
-// 12 MB that hardly compress: more than the kernel takes for a client that does not read.
-await sql`
-  insert into users (username, email, custom_attributes)
-  select 'user' || n, 'user' || n || '@example.com', jsonb_build_object('text', text)
-  from generate_series(1, ${USERS}::int) n
-  cross join lateral (select string_agg(md5((n * 1000 + part)::text), '') as text from generate_series(1, 125) part) texts`
+const EXPORT = '/v1/users/export?format=ndjson'
+const UNCACHED = `${EXPORT}&include=password`
 
-/** Begins an export and reads no more than its head; the snapshot behind it stays open. */
-function beginExport(headers: Record<string, string> = {}): Promise<IncomingMessage> {
+/** A service with 12 MB of users that hardly compress: more than the kernel takes for a client that does not read. */
+async function startFilled(settings: Record<string, string> = {}) {
+  const service = await startService(t, { MAX_WORKERS: '1', EXPORT_CONCURRENCY: String(PLACES), ...settings })
+  await service.sql`
+    insert into users (username, email, custom_attributes)
+    select 'user' || n, 'user' || n || '@example.com', jsonb_build_object('text', text)
+    from generate_series(1, ${USERS}::int) n
+    cross join lateral (select string_agg(md5((n * 1000 + part)::text), '') as text from generate_series(1, 125) part) texts`
+  return service
+}
+
+const { sql, call, url, dataDir } = await startFilled()
+
+/** Begins an export and reads no more than its head. */
+function beginExport(path: string, headers: Record<string, string> = {}): Promise<IncomingMessage> {
   const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>()
-  request(url + EXPORT, { headers, agent: false }, resolve)
+  request(url + path, { headers, agent: false }, resolve)
     .on('error', reject)
     .end()
   return promise
@@ -34,45 +41,64 @@ async function openSnapshots(): Promise<number> {
   return row?.count ?? 0
 }
 
+/** Files of the cache that this process has open, as Linux tells. */
+async function openFiles(): Promise<number> {
+  const handles = await readdir('/proc/self/fd').catch(() => [])
+  const targets = await Promise.all(handles.map((handle) => readlink(`/proc/self/fd/${handle}`).catch(() => '')))
+  return targets.filter((target) => target.startsWith(dataDir)).length
+}
+
 async function until(condition: () => Promise<boolean>): Promise<boolean> {
-  for (let i = 0; i < 200; i++) {
+  for (let i = 0; i < 300; i++) {
     if (await condition()) return true
     await sleep(10)
   }
   return false
 }
 
-t.test('a reader who leaves gives the snapshot and the place back', async (t) => {
-  for (const headers of [{}, { 'accept-encoding': 'gzip' }, { 'accept-encoding': 'zstd' }]) {
-    const readers = [await beginExport(headers), await beginExport(headers)]
-    t.ok(await until(async () => (await openSnapshots()) === PLACES), 'both are in work')
-    for (const reader of readers) reader.destroy()
-    t.ok(await until(async () => (await openSnapshots()) === 0), `given back: ${JSON.stringify(headers)}`)
-  }
-  for (const delay of [0, 1, 3, 10]) {
-    const early = request(url + EXPORT, { agent: false }).on('error', () => {})
-    early.end()
-    await sleep(delay)
-    early.destroy()
-  }
-  t.ok(await until(async () => (await openSnapshots()) === 0), 'also of those who left before the first byte')
-  const whole = await Promise.all(Array.from({ length: PLACES + 1 }, () => call('HEAD', EXPORT)))
-  t.strictSame(
-    whole.map(({ status }) => status),
-    [200, 200, 200],
+const nothingIsOpen = () => until(async () => (await openSnapshots()) === 0 && (await openFiles()) === 0)
+
+t.test('no snapshot waits for a slow reader; a hundred of them cost one export', async (t) => {
+  const readers = await Promise.all(
+    Array.from({ length: 100 }, () => beginExport(EXPORT, { 'accept-encoding': 'gzip' })),
   )
+  t.ok(readers.every(({ statusCode }) => statusCode === 200))
+  t.ok(await until(async () => (await openSnapshots()) === 0), 'though none of them has read more than the head')
+  t.ok((await openFiles()) <= 1)
+  const whole = await call('GET', EXPORT, { headers: { 'accept-encoding': 'gzip' } })
+  t.equal(
+    whole.headers['content-length'],
+    String(whole.raw.length),
+    'others are served meanwhile, from the finished file',
+  )
+  for (const reader of readers) reader.destroy()
+  t.ok(await nothingIsOpen())
 })
 
-t.test('an export that ends leaves nothing open', async (t) => {
-  t.equal((await call('GET', EXPORT)).status, 200)
-  t.equal((await call('GET', `${EXPORT}&batch_id=01890000-0000-7000-8000-000000000000`)).status, 200)
-  t.ok(await until(async () => (await openSnapshots()) === 0))
+t.test('a reader who leaves gives the snapshot, the place and the file back', async (t) => {
+  for (const path of [UNCACHED, `${EXPORT}&shard=0/1`]) {
+    for (const headers of [{}, { 'accept-encoding': 'br' }, { 'accept-encoding': 'zstd' }]) {
+      const readers = [await beginExport(path, headers), await beginExport(path, headers)]
+      for (const reader of readers) reader.destroy()
+      t.ok(await nothingIsOpen(), `given back: ${path} ${JSON.stringify(headers)}`)
+    }
+    for (const delay of [0, 1, 3, 10]) {
+      const early = request(url + path, { agent: false }).on('error', () => {})
+      early.end()
+      await sleep(delay)
+      early.destroy()
+    }
+    t.ok(await nothingIsOpen(), 'also of those who left before the first byte')
+  }
+  t.equal((await call('GET', UNCACHED)).status, 200)
+  t.ok(await nothingIsOpen(), 'and of one that was read to its end')
 })
 
-t.test('the next ones wait for a place, and go on when there is one', async (t) => {
-  const readers = [await beginExport(), await beginExport()]
+t.test('past the cache the next ones wait for a place, and go on when there is one', async (t) => {
+  const readers = [await beginExport(UNCACHED), await beginExport(UNCACHED)]
+  t.equal(await openSnapshots(), PLACES)
   let answered = false
-  const waiting = call('GET', EXPORT, { headers: { 'accept-encoding': 'zstd' } }).finally(() => {
+  const waiting = call('GET', UNCACHED, { headers: { 'accept-encoding': 'zstd' } }).finally(() => {
     answered = true
   })
   const { headers } = await call('GET', '/v1/states/current')
@@ -82,15 +108,39 @@ t.test('the next ones wait for a place, and go on when there is one', async (t) 
   readers[0]?.destroy()
   t.equal((await waiting).status, 200)
   readers[1]?.destroy()
+  t.ok(await nothingIsOpen())
 })
 
 t.test('where too many wait, one is told when to come again; unchanged needs no place', async (t) => {
-  const readers = [await beginExport(), await beginExport()]
-  const waiting = Array.from({ length: 4 * PLACES + 1 }, () => call('HEAD', EXPORT))
+  const readers = [await beginExport(UNCACHED), await beginExport(UNCACHED)]
+  const waiting = Array.from({ length: 4 * PLACES + 1 }, () => call('GET', UNCACHED))
   t.match(await Promise.race(waiting), { status: 503, headers: { 'retry-after': /^\d+$/ } }, 'at once')
   const { state } = (await call<{ state: string }>('GET', '/v1/states/current')).json
   t.equal((await call('GET', EXPORT, { headers: { 'if-none-match': `W/"${state}"` } })).status, 304)
   for (const reader of readers) reader.destroy()
   const statuses = (await Promise.all(waiting)).map(({ status }) => status)
   t.strictSame(statuses.toSorted(), [...Array.from({ length: 4 * PLACES }, () => 200), 503])
+})
+
+t.test('the kept export is of its state alone: a change of one user shows in the next', async (t) => {
+  const read = async (query = '') => (await call('GET', `${EXPORT}${query}`)).raw.toString()
+  const before = await read()
+  await sql`update users set role = 'changed' where username = 'user1'`
+  const after = await read()
+  t.not(after, before)
+  t.ok(after.includes('"role":"changed"'))
+  await sql`update users set role = 'all' where username <> 'user1'`
+  const base = (JSON.parse(after.slice(0, after.indexOf('\n'))) as { state: string }).state
+  const [delta, again] = [await read(`&base=${base}`), await read(`&base=${base}`)]
+  t.match(JSON.parse(delta.slice(0, delta.indexOf('\n'))), { kind: 'delta', counts: { updated: USERS - 1 } })
+  t.equal(again, delta, 'a large delta is kept as well')
+  t.ok((await readdir(`${dataDir}/exports`)).length >= 3)
+})
+
+t.test('without a cache the exports are the same', async (t) => {
+  const uncached = await startFilled({ EXPORT_CACHE_MB: '0' })
+  const { raw, headers } = await uncached.call('GET', EXPORT, { headers: { 'accept-encoding': 'gzip' } })
+  t.equal(headers['content-encoding'], 'gzip')
+  t.ok(raw.length > 1_000_000)
+  await t.rejects(readdir(`${uncached.dataDir}/exports`), { code: 'ENOENT' })
 })

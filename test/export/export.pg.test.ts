@@ -123,7 +123,13 @@ t.test('a small answer goes out whole, as it is, with its length', async (t) => 
 
 t.test('who holds the state is told so without a body', async (t) => {
   const state = await currentState()
-  for (const tags of [`W/"${state}"`, `"${state}"`, `"old", W/"${state}"`, `W/"u1-${'0'.repeat(64)}", W/"${state}"`]) {
+  for (const tags of [
+    `W/"${state}"`,
+    `"${state}"`,
+    `"old", W/"${state}"`,
+    `W/"u1-${'0'.repeat(64)}", W/"${state}"`,
+    '*',
+  ]) {
     const answer = await get('/v1/users/export', { 'if-none-match': tags, 'accept-encoding': 'gzip' })
     t.match({ status: answer.status, length: answer.raw.length }, { status: 304, length: 0 }, tags)
     checkHeaders(t, answer, { kind: 'unchanged', base: state, state })
@@ -151,7 +157,6 @@ t.test('a full answer says why it is full', async (t) => {
   const unknown = `u1-${'ab'.repeat(32)}`
   const table: [query: string, headers: Record<string, string>, reason: string][] = [
     ['', {}, 'none'],
-    ['', { 'if-none-match': '*' }, 'none'],
     ['', { 'if-none-match': '"abc"' }, 'none'],
     ['', { 'if-none-match': `W/"${state.toUpperCase()}"` }, 'none'],
     ['', { 'if-none-match': `W/"${unknown}"` }, 'unknown'],
@@ -233,25 +238,39 @@ t.test('HEAD says the same without the body', async (t) => {
   t.match({ status: full.status, length: full.raw.length }, { status: 200, length: 0 })
   t.match(full.headers['content-type'], /^application\/x-ndjson/)
   checkHeaders(t, full, { kind: 'full', base: 'none', state })
+  t.equal(full.headers['content-length'], undefined, 'it is not known before the export is made')
   t.equal((await head('/v1/users/export', { 'if-none-match': `W/"${state}"` })).status, 304)
   t.equal((await head('/v1/users/export?base=x')).status, 400)
+  const [stale, unknown] = [`u1-${'0'.repeat(64)}`, `u1-${'ab'.repeat(32)}`]
+  checkHeaders(t, await head(`/v1/users/export?base=${stale}`), { kind: 'delta', base: stale, state })
+  checkHeaders(t, await head(`/v1/users/export?base=${state}`), { kind: 'unchanged', base: state, state })
+  const list = { 'if-none-match': `W/"${unknown}", W/"${stale}"` }
+  checkHeaders(t, await head('/v1/users/export', list), { kind: 'delta', base: stale, state })
 })
 
 t.test('Accept decides the form where format does not', async (t) => {
-  const table: [accept: string | undefined, query: string, form: 'json' | 'x-ndjson' | 406][] = [
-    [undefined, '', 'json'],
-    ['*/*', '', 'json'],
-    ['application/*', '', 'json'],
-    ['application/json', '', 'json'],
-    ['application/x-ndjson', '', 'x-ndjson'],
-    ['application/json;q=0.5, application/x-ndjson', '', 'x-ndjson'],
-    ['application/json, application/x-ndjson;q=0.5', '', 'json'],
-    ['text/html, application/x-ndjson;q=0.1', '', 'x-ndjson'],
-    ['text/html, */*;q=0.1', '', 'json'],
-    ['application/json', 'format=ndjson', 'x-ndjson'],
-    ['text/html', 'format=json', 'json'],
+  const table: [
+    accept: string | undefined,
+    query: string,
+    form: 'application/json' | 'application/x-ndjson' | 'text/csv' | 406,
+  ][] = [
+    [undefined, '', 'application/json'],
+    ['*/*', '', 'application/json'],
+    ['application/*', '', 'application/json'],
+    ['application/json', '', 'application/json'],
+    ['application/x-ndjson', '', 'application/x-ndjson'],
+    ['application/json;q=0.5, application/x-ndjson', '', 'application/x-ndjson'],
+    ['application/json, application/x-ndjson;q=0.5', '', 'application/json'],
+    ['text/html, application/x-ndjson;q=0.1', '', 'application/x-ndjson'],
+    ['text/html, */*;q=0.1', '', 'application/json'],
+    ['application/json', 'format=ndjson', 'application/x-ndjson'],
+    ['text/html', 'format=json', 'application/json'],
+    ['text/csv', '', 'text/csv'],
+    ['text/csv;q=0.5, application/json;q=0.4', '', 'text/csv'],
+    ['text/*', '', 'text/csv'],
+    ['application/json', 'format=csv', 'text/csv'],
     ['text/html', '', 406],
-    ['application/json;q=0, application/x-ndjson;q=0', '', 406],
+    ['application/json;q=0, application/x-ndjson;q=0, text/csv;q=0', '', 406],
   ]
   for (const [accept, query, form] of table) {
     const { status, headers, json } = await get(
@@ -259,7 +278,7 @@ t.test('Accept decides the form where format does not', async (t) => {
       accept === undefined ? {} : { accept },
     )
     if (form === 406) t.match({ status, json }, { status: 406, json: { code: 'not_acceptable' } }, `${accept}`)
-    else t.match(headers['content-type'], new RegExp(`^application/${form}`), `${accept} ${query}`)
+    else t.match(headers['content-type'], new RegExp(`^${form}`), `${accept} ${query}`)
   }
   t.match(await get('/v1/users/export', { 'accept-encoding': 'identity;q=0' }), { status: 406 })
 })

@@ -123,6 +123,28 @@ export async function runStep(sql: Sql | TransactionSql, poolId: number, step: S
   }
 }
 
+/** Runs a transaction of plain SQL; a roll-back is part of some. */
+export async function runTransaction(
+  sql: Sql,
+  poolId: number,
+  { steps, constraintsImmediate, commit }: Transaction,
+): Promise<void> {
+  const connection = await sql.reserve()
+  try {
+    await connection`begin`
+    if (constraintsImmediate) await connection`set constraints all immediate`
+    for (const { step, undone } of steps) {
+      if (undone) await connection`savepoint before_step`
+      await runStep(connection, poolId, step)
+      if (undone) await connection`rollback to savepoint before_step`
+    }
+    if (commit) await connection`commit`
+  } finally {
+    await connection`rollback` // does nothing after the commit
+    connection.release()
+  }
+}
+
 /** A filter of each kind: the whole pool with each pair of flags, and one batch. */
 export const FILTERS = [
   { batchId: undefined, testUsersOnly: true, bulkUsersOnly: false },

@@ -6,7 +6,7 @@ import { forgetStep, pruneStep } from '../../src/export/prune.ts'
 import type { Held } from '../../src/sync/apply-export.ts'
 import { testDatabase } from '../database.ts'
 import { startService } from '../http/service.ts'
-import { FILTERS, runStep, transaction } from './history.ts'
+import { FILTERS, runTransaction, transaction } from './history.ts'
 import { exportTo, makePool, NOTHING } from './observe.ts'
 
 /*
@@ -35,17 +35,6 @@ async function prune(poolId: number, seconds = 0): Promise<number> {
   }
 }
 
-async function run(
-  poolId: number,
-  { steps, commit }: { steps: { step: Parameters<typeof runStep>[2] }[]; commit: boolean },
-) {
-  const connection = await sql.reserve()
-  await connection`begin`
-  for (const { step } of steps) await runStep(connection, poolId, step)
-  await connection.unsafe(commit ? 'commit' : 'rollback')
-  connection.release()
-}
-
 t.test('a base gives the exact delta, or is told to be expired; what came after the pruning never is', async (t) => {
   const event = fc.oneof(
     { weight: 4, arbitrary: transaction },
@@ -64,7 +53,7 @@ t.test('a base gives the exact delta, or is told to be expired; what came after 
           // the present state stays usable: nothing came after it that could have been pruned
           for (const bases of seen.values()) for (const base of bases.slice(0, -1)) base.prunedSince = true
         } else {
-          await run(poolId, each)
+          await runTransaction(sql, poolId, each)
           for (const [filter, bases] of seen) {
             bases.push({ held: (await exportTo(sql, pool, filter, NOTHING)).held, prunedSince: false })
           }

@@ -4,7 +4,7 @@ import t from 'tap'
 import { connect } from '../../src/database/connection.ts'
 import type { Held } from '../../src/sync/apply-export.ts'
 import { testDatabase } from '../database.ts'
-import { FILTERS, runStep, type Transaction, transaction } from './history.ts'
+import { FILTERS, runStep, runTransaction, transaction } from './history.ts'
 import { expectedCounts, exportTo, makePool, NOTHING, stateFromScratch } from './observe.ts'
 
 /*
@@ -26,24 +26,6 @@ t.setTimeout(Math.max(60, RUNS * 2) * 1000)
 let pools = 0
 const nextPool = () => `history-${++pools}`
 
-/** Runs a transaction of plain SQL; a roll-back is part of some. */
-async function run(poolId: number, { steps, constraintsImmediate, commit }: Transaction): Promise<void> {
-  const connection = await sql.reserve()
-  try {
-    await connection`begin`
-    if (constraintsImmediate) await connection`set constraints all immediate`
-    for (const { step, undone } of steps) {
-      if (undone) await connection`savepoint before_step`
-      await runStep(connection, poolId, step)
-      if (undone) await connection`rollback to savepoint before_step`
-    }
-    if (commit) await connection`commit`
-  } finally {
-    await connection`rollback` // does nothing after the commit
-    connection.release()
-  }
-}
-
 t.test('every base’s delta leads exactly to the present, and kept states are those of the rows', async (t) => {
   const histories = fc.assert(
     fc.asyncProperty(fc.array(transaction, { minLength: 2, maxLength: 9 }), async (history) => {
@@ -51,7 +33,7 @@ t.test('every base’s delta leads exactly to the present, and kept states are t
       const poolId = await makePool(sql, pool)
       const bases = new Map(FILTERS.map((filter) => [filter, [] as Held[]]))
       for (const each of history) {
-        await run(poolId, each)
+        await runTransaction(sql, poolId, each)
         for (const [filter, seen] of bases) {
           const { head, held } = await exportTo(sql, pool, filter, NOTHING)
           assert.equal(head.state, await stateFromScratch(sql, poolId, filter), 'kept state')

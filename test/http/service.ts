@@ -1,5 +1,8 @@
+import { mkdtemp, rm } from 'node:fs/promises'
 import { Agent, type IncomingHttpHeaders, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { pino } from 'pino'
 import { readConfig } from '../../src/config.ts'
 import { loggableError } from '../../src/log.ts'
@@ -27,6 +30,8 @@ export interface Request {
 
 export interface Service extends Omit<RealService, 'stop'> {
   url: string
+  /** The service's DATA_DIR, removed at the end. */
+  dataDir: string
   /** What the service has logged so far, a JSON object each. */
   log: string[]
   call<Json = unknown>(method: string, path: string, request?: Request): Promise<Answer<Json>>
@@ -38,7 +43,9 @@ export interface Service extends Omit<RealService, 'stop'> {
  */
 export async function startService(t: Test, settings: Record<string, string> = {}): Promise<Service> {
   const databaseUrl = settings['DATABASE_URL'] ?? (await testDatabase(t))
-  const config = readConfig({ MAX_WORKERS: '2', ENCRYPTION_KEY: 'e1'.repeat(32), ...settings })
+  const dataDir = await mkdtemp(join(tmpdir(), 'usersync-data-'))
+  t.teardown(() => rm(dataDir, { recursive: true, force: true }))
+  const config = readConfig({ MAX_WORKERS: '2', ENCRYPTION_KEY: 'e1'.repeat(32), DATA_DIR: dataDir, ...settings })
   const lines: string[] = []
   const log = pino(
     { level: 'debug', base: null, serializers: { err: loggableError } },
@@ -54,6 +61,7 @@ export async function startService(t: Test, settings: Record<string, string> = {
   })
   return {
     url,
+    dataDir,
     app,
     sql,
     workers,

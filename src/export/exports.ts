@@ -1,0 +1,130 @@
+import { Readable } from 'node:stream'
+import type { Coding } from '../http/codings.ts'
+import { type Plan, planAnswer } from './answer.ts'
+import type { ExportCache } from './cache/export-cache.ts'
+import type { ExportRequest } from './export-request.ts'
+import { type ExportSource, type OpenExport, openExport } from './open-export.ts'
+import { lookUpScope, type ScopeState } from './scope-state.ts'
+import { createSharedLookUp } from './shared-look-up.ts'
+import type { State } from './state.ts'
+
+/** An export that is ready to be sent: no snapshot waits for its client. */
+export interface Export {
+  plan: Plan
+  state: State
+  /** Text, or a stream of bytes: encoded already where `encoded` says so, of a length that is known where it is given. */
+  body: { text: string } | { stream: Readable; encoded: Coding | undefined; bytes: number | undefined }
+}
+
+export interface Exports {
+  /** The present state of a filter; requests that wait share one look-up that began after they came. Throws `pool_not_found`. */
+  currentScope(asked: Pick<ExportRequest, 'pool' | 'filter'>): Promise<ScopeState & { poolId: number }>
+  /** Throws `overloaded`, `pool_not_found`, `shutting_down`. */
+  open(asked: ExportRequest, coding: Coding): Promise<Export>
+}
+
+/** Up to so many users an export is read into memory at once (about 0.7 MB), and its snapshot given back. */
+const FEW_USERS = 2_000
+
+/** A user as JSON, in bytes, by which it is guessed whether an export fits the cache. */
+const BYTES_A_USER = 400
+
+/** How long a client may take to read an export that holds a snapshot. */
+const LONGEST_MS = 300_000
+
+/** How often an export is begun anew because the pool changed between the look-up and the snapshot. */
+const ATTEMPTS = 3
+
+/** Thrown where the snapshot of a cached export turns out to be of another state than that which it is kept under. */
+class StateChanged extends Error {}
+
+/**
+ * Makes each export once for all who wait for the same: a small one in memory, a large one through the cache, named by the
+ * state that it is of. Past the cache (credentials, a cache that is off or full) a large one is read at its client's speed.
+ */
+export function createExports(source: ExportSource, cache: ExportCache | undefined): Exports {
+  const shareScope = createSharedLookUp<ScopeState & { poolId: number }>()
+  const shareSmall = createSharedLookUp<Small>()
+  const currentScope: Exports['currentScope'] = ({ pool, filter }) =>
+    shareScope(JSON.stringify([pool, filter]), () => lookUpScope(source.sql, pool, filter))
+
+  /** Of a present full export the size is known without a look at it; else it shows as it is begun. */
+  async function planned(asked: ExportRequest): Promise<Small> {
+    const present = await currentScope(asked)
+    const filter = { poolId: present.poolId, ...asked.filter }
+    const plan = await planAnswer(source.sql, filter, present, asked)
+    const users = present.userCount / (asked.shard?.count ?? 1)
+    if (plan.kind === 'full' && users > FEW_USERS) return { plan, state: present.state, users, text: undefined }
+    return await shareSmall(JSON.stringify(asked), () => readSmall(source, asked))
+  }
+
+  return {
+    currentScope,
+    async open(asked, coding) {
+      for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+        const { plan, state, users, text } = await planned(asked)
+        if (text !== undefined) return { plan, state, body: { text } }
+        const bytes = (users * BYTES_A_USER) / (coding === 'identity' ? 1 : 20)
+        if (asked.credentials.length > 0 || !cache?.fits(bytes)) break
+        try {
+          const key = keyOf(asked, plan, state)
+          const opened = await cache.open(key, coding, () => textOf(source, asked, state))
+          return { plan, state, body: { ...opened, encoded: coding } }
+        } catch (error) {
+          if (error instanceof StateChanged) continue
+          if (cache.fits(bytes)) throw error
+          break // the disk failed: past the cache then
+        }
+      }
+      const opened = await openExport(source, asked)
+      const { plan, state } = opened
+      return { plan, state, body: { stream: streamOf(opened), encoded: undefined, bytes: undefined } }
+    },
+  }
+}
+
+/** The text as a stream that gives the snapshot back, whatever becomes of it. */
+function streamOf({ text, release }: OpenExport): Readable {
+  const stream = Readable.from(text, { objectMode: false, highWaterMark: 65_536 })
+  const deadline = setTimeout(() => stream.destroy(new Error('An export took too long to be read.')), LONGEST_MS)
+  stream.once('close', () => {
+    clearTimeout(deadline)
+    // A client may be gone before the first read; a text that was never begun would give nothing back by its end.
+    void text.return().then(release)
+  })
+  return stream
+}
+
+/** An export and, where it is small, its text. */
+interface Small {
+  plan: Plan
+  state: State
+  users: number
+  text: string | undefined
+}
+
+async function readSmall(source: ExportSource, asked: ExportRequest): Promise<Small> {
+  const { plan, state, changes, text, release } = await openExport(source, asked)
+  const small: Small = { plan, state, users: changes, text: undefined }
+  if (changes > FEW_USERS) {
+    await release()
+    return small
+  }
+  let whole = ''
+  for await (const part of text) whole += part
+  return { ...small, text: whole }
+}
+
+/** The text of the export as it is of this state. Throws StateChanged before its first page where it is of another. */
+async function* textOf(source: ExportSource, asked: ExportRequest, state: State): AsyncGenerator<string, void, void> {
+  const opened = await openExport(source, asked)
+  if (opened.state !== state) {
+    await opened.release()
+    throw new StateChanged()
+  }
+  yield* opened.text
+}
+
+/** All that the text of an export follows from: the content by its state, and how it is told. */
+const keyOf = ({ pool, filter, format, shard }: ExportRequest, { kind, reason, base }: Plan, state: State) =>
+  JSON.stringify([pool, filter, format, shard, kind, reason, base?.state, state])
