@@ -2,6 +2,7 @@ import { Readable } from 'node:stream'
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
 import type { Sql } from 'postgres'
 import { Type } from 'typebox'
+import { Problem } from '../errors.ts'
 import { decodeCursor, makePage, pageMembers } from '../http/page.ts'
 import { Uuid } from '../http/uuid.ts'
 import { poolMember, poolName } from '../pools/pool-parameter.ts'
@@ -13,6 +14,9 @@ import { Failure, listFailures } from './failures.ts'
 
 const BatchPath = Type.Object({ id: Uuid })
 
+/** Event streams that are open at once; each looks at the database four times a second. */
+const MOST_STREAMS = 100
+
 /** What is told of a batch besides itself: its progress as it happens, and the users that could not be made. */
 export const batchProgressRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; dispatcher: Dispatcher }> = (
   app,
@@ -21,6 +25,7 @@ export const batchProgressRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; dispa
 ) => {
   const config = { scope: 'users:read' } as const
   const tags = ['batches']
+  let streams = 0
 
   app.get(
     '/v1/batches/:id/events',
@@ -40,9 +45,17 @@ export const batchProgressRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; dispa
       const read = () => readBatch(sql, poolId, request.params.id)
       await read() // an unknown batch is a 404, not a stream that breaks
       const lastEventId = Number(request.headers['last-event-id'] ?? -1)
+      if (streams >= MOST_STREAMS) {
+        const headers = { 'retry-after': '5' }
+        throw new Problem('overloaded', 'All event streams are taken. Read the batch itself, or try again.', {
+          headers,
+        })
+      }
+      streams++
       const events = batchEvents({ read, draining: dispatcher.draining }, lastEventId)
+      const stream = Readable.from(events, { objectMode: false }).once('close', () => streams--)
       reply.type('text/event-stream').header('cache-control', 'no-store').header('x-accel-buffering', 'no')
-      return reply.send(Readable.from(events, { objectMode: false }))
+      return reply.send(stream)
     },
   )
 

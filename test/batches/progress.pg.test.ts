@@ -6,7 +6,7 @@ import { startService } from '../http/service.ts'
 
 /* What becomes of a batch after it was asked for: followed, cancelled, asked for again, with users that failed. */
 
-const { sql, call } = await startService(t, { MAX_WORKERS: '2' })
+const { sql, call, url } = await startService(t, { MAX_WORKERS: '2' })
 
 const NO_HASH = { password_hash: { algorithm: 'none' } }
 const make = (body: object, headers: Record<string, string> = { prefer: 'wait=30' }) =>
@@ -87,6 +87,25 @@ t.test('events tell the progress, then the end', async (t) => {
   )
   const wrong = await call('GET', `/v1/batches/${json.id}/events`, { headers: { 'last-event-id': 'x' } })
   t.match(wrong, { status: 400, json: { code: 'invalid_request' } })
+  await call('DELETE', `/v1/batches/${json.id}`)
+})
+
+t.test('so many event streams at once, and as many again when they are gone', async (t) => {
+  const { json } = await make({ count: 1_000_000, config: NO_HASH }, {}) // does not end by itself before the test does
+  const path = `/v1/batches/${json.id}/events`
+  for (let time = 0; time < 2; time++) {
+    const leaving = new AbortController()
+    const streams = await Promise.all(Array.from({ length: 100 }, () => fetch(url + path, { signal: leaving.signal })))
+    t.ok(streams.every(({ status }) => status === 200))
+    t.match(await call('GET', path), {
+      status: 503,
+      headers: { 'retry-after': /\d/ },
+      json: { code: 'overloaded' },
+    })
+    leaving.abort()
+    await sleep(500)
+  }
+  await call('POST', `/v1/batches/${json.id}/cancel`)
   await call('DELETE', `/v1/batches/${json.id}`)
 })
 
