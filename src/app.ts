@@ -10,6 +10,7 @@ import type { ExportCache } from './export/cache/export-cache.ts'
 import { exportRoutes } from './export/routes.ts'
 import { authentication } from './http/authentication.ts'
 import { compression } from './http/compression.ts'
+import { createCursors } from './http/cursor.ts'
 import { answerError, clientErrorAnswer, errorAnswers } from './http/error-answers.ts'
 import { healthRoutes } from './http/health.ts'
 import { methodAnswers } from './http/method-answers.ts'
@@ -40,6 +41,7 @@ export interface Services {
 /** The service's HTTP side, every plugin and feature in the order in which requests pass them. It does not listen. */
 export async function buildApp(config: Config, services: Services) {
   const { sql, orm, dispatcher, encryptionKey, exportCache, log, memory, reasonsToRefuse } = services
+  const cursors = createCursors(encryptionKey)
   const app = Fastify({
     loggerInstance: log,
     logController: new LogController({ disableRequestLogging: true }),
@@ -66,12 +68,12 @@ export async function buildApp(config: Config, services: Services) {
   await app.register(methodAnswers)
 
   await app.register(healthRoutes, { sql, reasonsToRefuse })
-  await app.register(poolRoutes, { orm })
-  await app.register(templateRoutes, { config, sql })
+  await app.register(poolRoutes, { orm, cursors })
+  await app.register(templateRoutes, { config, sql, cursors })
   await app.register(templateExchangeRoutes, { config, sql })
-  await app.register(batchRoutes, { config, sql, dispatcher, encryptionKey })
-  await app.register(batchProgressRoutes, { sql, dispatcher })
-  await app.register(userRoutes, { sql, reservedDomains: config.reservedDomains })
+  await app.register(batchRoutes, { config, sql, dispatcher, cursors, encryptionKey })
+  await app.register(batchProgressRoutes, { sql, dispatcher, cursors })
+  await app.register(userRoutes, { sql, cursors, reservedDomains: config.reservedDomains })
   await app.register(exportRoutes, { config, sql, encryptionKey, exportCache })
 
   app.refuseOtherMethods()

@@ -3,7 +3,8 @@ import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebo
 import type { Sql } from 'postgres'
 import { Type } from 'typebox'
 import { Problem } from '../errors.ts'
-import { decodeCursor, makePage, pageMembers } from '../http/page.ts'
+import type { Cursors } from '../http/cursor.ts'
+import { makePage, pageMembers } from '../http/page.ts'
 import { Uuid } from '../http/uuid.ts'
 import { poolMember, poolName } from '../pools/pool-parameter.ts'
 import { findPoolId } from '../pools/pools.ts'
@@ -18,11 +19,11 @@ const BatchPath = Type.Object({ id: Uuid })
 const MOST_STREAMS = 100
 
 /** What is told of a batch besides itself: its progress as it happens, and the users that could not be made. */
-export const batchProgressRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; dispatcher: Dispatcher }> = (
-  app,
-  { sql, dispatcher },
-  done,
-) => {
+export const batchProgressRoutes: FastifyPluginCallbackTypebox<{
+  sql: Sql
+  dispatcher: Dispatcher
+  cursors: Cursors
+}> = (app, { sql, dispatcher, cursors }, done) => {
   const config = { scope: 'users:read' } as const
   const tags = ['batches']
   let streams = 0
@@ -78,9 +79,9 @@ export const batchProgressRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; dispa
       const { id } = request.params
       const poolId = await findPoolId(sql, poolName(request.query))
       const listing = `failures ${poolId} ${id}`
-      const after = Number(decodeCursor(listing, cursor, /^\d{1,9}$/) ?? 0)
+      const after = Number(cursors.decode(listing, cursor) ?? 0)
       const items = await listFailures(sql, poolId, id, after, limit + 1)
-      return makePage({ request, reply, listing }, items, limit, ({ n }) => String(n))
+      return makePage({ request, reply, cursors, listing }, items, limit, ({ n }) => String(n))
     },
   )
 

@@ -3,7 +3,8 @@ import type { FastifyRequest } from 'fastify'
 import type { Sql } from 'postgres'
 import { Type } from 'typebox'
 import type { Config } from '../config.ts'
-import { decodeCursor, makePage, pageMembers } from '../http/page.ts'
+import type { Cursors } from '../http/cursor.ts'
+import { makePage, pageMembers } from '../http/page.ts'
 import { Uuid } from '../http/uuid.ts'
 import { generatePassword } from '../passwords/generate.ts'
 import { poolMember, poolName } from '../pools/pool-parameter.ts'
@@ -22,16 +23,16 @@ interface BatchRoutesOptions {
   config: Config
   sql: Sql
   dispatcher: Dispatcher
+  cursors: Cursors
   encryptionKey: Buffer
 }
 
 const BatchPath = Type.Object({ id: Uuid })
 const PoolQuery = Type.Object(poolMember, { additionalProperties: false })
-const ID = /^[0-9a-f-]{36}$/
 
 /** Bulk creation: accepted as a batch, made chunk by chunk by the worker threads, read and deleted as a whole. */
 export const batchRoutes: FastifyPluginCallbackTypebox<BatchRoutesOptions> = (app, options, done) => {
-  const { config, sql, dispatcher, encryptionKey } = options
+  const { config, sql, dispatcher, cursors, encryptionKey } = options
   const { reservedDomains, maxBatchUsers } = config
   const withTemplate = templateReader(sql, config)
   const read = { scope: 'users:read' } as const
@@ -117,9 +118,9 @@ export const batchRoutes: FastifyPluginCallbackTypebox<BatchRoutesOptions> = (ap
       const { limit = 100, cursor, status } = request.query
       const poolId = await findPoolId(sql, poolName(request.query))
       const listing = `batches ${poolId} ${status}`
-      const before = decodeCursor(listing, cursor, ID)
+      const before = cursors.decode(listing, cursor)
       const items = await listBatches(sql, poolId, { before, status }, limit + 1)
-      return makePage({ request, reply, listing }, items, limit, (batch) => batch.id)
+      return makePage({ request, reply, cursors, listing }, items, limit, (batch) => batch.id)
     },
   )
 

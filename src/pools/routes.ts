@@ -1,7 +1,8 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
 import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js'
 import { Type } from 'typebox'
-import { decodeCursor, makePage, pageMembers } from '../http/page.ts'
+import type { Cursors } from '../http/cursor.ts'
+import { makePage, pageMembers } from '../http/page.ts'
 import { PoolName } from './pool-parameter.ts'
 import { createPool, deletePool, getPool, listPools } from './pools.ts'
 
@@ -10,7 +11,11 @@ const PoolPath = Type.Object({ name: PoolName })
 const NoQuery = Type.Object({}, { additionalProperties: false })
 
 /** Systems under test: made, listed and removed by an administrator. */
-export const poolRoutes: FastifyPluginCallbackTypebox<{ orm: PostgresJsDatabase }> = (app, { orm }, done) => {
+export const poolRoutes: FastifyPluginCallbackTypebox<{ orm: PostgresJsDatabase; cursors: Cursors }> = (
+  app,
+  { orm, cursors },
+  done,
+) => {
   const config = { scope: 'admin' } as const
   const tags = ['pools']
 
@@ -47,8 +52,8 @@ export const poolRoutes: FastifyPluginCallbackTypebox<{ orm: PostgresJsDatabase 
     },
     async (request, reply) => {
       const { limit = 100, cursor } = request.query
-      const items = await listPools(orm, decodeCursor('pools', cursor, /^/) ?? '', limit + 1)
-      return makePage({ request, reply, listing: 'pools' }, items, limit, ({ name }) => name)
+      const items = await listPools(orm, cursors.decode('pools', cursor) ?? '', limit + 1)
+      return makePage({ request, reply, cursors, listing: 'pools' }, items, limit, ({ name }) => name)
     },
   )
 

@@ -2,7 +2,8 @@ import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebo
 import type { Sql } from 'postgres'
 import { Type } from 'typebox'
 import type { Config } from '../config.ts'
-import { decodeCursor, makePage, pageMembers } from '../http/page.ts'
+import type { Cursors } from '../http/cursor.ts'
+import { makePage, pageMembers } from '../http/page.ts'
 import { poolMember, poolName } from '../pools/pool-parameter.ts'
 import { findPoolId } from '../pools/pools.ts'
 import { settingsCheck } from './check-settings.ts'
@@ -10,14 +11,20 @@ import { TemplateName, templateAnswer, templateMembers } from './template-schema
 import { listTemplates, readTemplate } from './templates.ts'
 import { createTemplate, deleteTemplate, putTemplate } from './write-templates.ts'
 
+interface TemplateRoutesOptions {
+  config: Config
+  sql: Sql
+  cursors: Cursors
+}
+
 const TemplatePath = Type.Object({ name: TemplateName })
 const PoolQuery = Type.Object(poolMember, { additionalProperties: false })
 
 const locationOf = (name: string, pool: string) => `/v1/templates/${name}${pool === 'default' ? '' : `?pool=${pool}`}`
 
 /** Creation settings by name: the built-in ones, and those that a pool has of its own. */
-export const templateRoutes: FastifyPluginCallbackTypebox<{ config: Config; sql: Sql }> = (app, options, done) => {
-  const { config, sql } = options
+export const templateRoutes: FastifyPluginCallbackTypebox<TemplateRoutesOptions> = (app, options, done) => {
+  const { config, sql, cursors } = options
   const check = settingsCheck(config)
   const read = { scope: 'users:read' } as const
   const write = { scope: 'users:write' } as const
@@ -45,8 +52,8 @@ export const templateRoutes: FastifyPluginCallbackTypebox<{ config: Config; sql:
       const { limit = 100, cursor } = request.query
       const poolId = await findPoolId(sql, poolName(request.query))
       const listing = `templates ${poolId}`
-      const items = await listTemplates(sql, poolId, decodeCursor(listing, cursor, /^/) ?? '', limit + 1)
-      return makePage({ request, reply, listing }, items, limit, ({ name }) => name)
+      const items = await listTemplates(sql, poolId, cursors.decode(listing, cursor) ?? '', limit + 1)
+      return makePage({ request, reply, cursors, listing }, items, limit, ({ name }) => name)
     },
   )
 

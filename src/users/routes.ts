@@ -3,7 +3,8 @@ import type { FastifyReply } from 'fastify'
 import type { Sql } from 'postgres'
 import { Type } from 'typebox'
 import { Problem } from '../errors.ts'
-import { decodeCursor, makePage, pageMembers } from '../http/page.ts'
+import type { Cursors } from '../http/cursor.ts'
+import { makePage, pageMembers } from '../http/page.ts'
 import { Uuid } from '../http/uuid.ts'
 import { poolMember, poolName } from '../pools/pool-parameter.ts'
 import { findPoolId } from '../pools/pools.ts'
@@ -14,12 +15,11 @@ import { deleteUser, listUserLines, readUserLine, updateUser } from './users.ts'
 
 const UserPath = Type.Object({ id: Uuid })
 const PoolQuery = Type.Object(poolMember, { additionalProperties: false })
-const ID = /^[0-9a-f-]{36}$/
 
 /** Single users, and the listing by key. Users are answered as their lines, the very text that states are made of. */
-export const userRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; reservedDomains: string[] }> = (
+export const userRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: Cursors; reservedDomains: string[] }> = (
   app,
-  { sql, reservedDomains },
+  { sql, cursors, reservedDomains },
   done,
 ) => {
   const read = { scope: 'users:read' } as const
@@ -43,8 +43,8 @@ export const userRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; reservedDomain
       const { limit = 100, cursor } = request.query
       const filter = { poolId: await findPoolId(sql, poolName(request.query)), ...filterOf(request, request.query) }
       const listing = `users ${JSON.stringify(filter)}`
-      const rows = await listUserLines(sql, filter, decodeCursor(listing, cursor, ID), limit + 1)
-      const { items, next_cursor } = makePage({ request, reply, listing }, rows, limit, ({ id }) => id)
+      const rows = await listUserLines(sql, filter, cursors.decode(listing, cursor), limit + 1)
+      const { items, next_cursor } = makePage({ request, reply, cursors, listing }, rows, limit, ({ id }) => id)
       const lines = items.map(({ line }) => line)
       return sendJson(reply, `{"items":[${lines.join(',')}],"next_cursor":${JSON.stringify(next_cursor)}}`)
     },
