@@ -9,9 +9,12 @@ import { Uuid } from '../http/uuid.ts'
 import { poolMember, poolName } from '../pools/pool-parameter.ts'
 import { findPoolId } from '../pools/pools.ts'
 import { filterMembers, filterOf } from './filter-parameters.ts'
+import { listUserLines } from './list-users.ts'
+import { markOf, readMark } from './mark.ts'
 import { requireReservedDomain } from './reserved-domain.ts'
+import { readSort, sortMember } from './sort.ts'
 import { User, UserChangeBody } from './user-schema.ts'
-import { deleteUser, listUserLines, readUserLine, updateUser } from './users.ts'
+import { deleteUser, readUserLine, updateUser } from './users.ts'
 
 const UserPath = Type.Object({ id: Uuid })
 const PoolQuery = Type.Object(poolMember, { additionalProperties: false })
@@ -32,8 +35,8 @@ export const userRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: Curso
       config: read,
       schema: {
         tags,
-        summary: 'List users by id',
-        querystring: Type.Object({ ...filterMembers, ...pageMembers }, { additionalProperties: false }),
+        summary: 'List users by key',
+        querystring: Type.Object({ ...filterMembers, ...sortMember, ...pageMembers }, { additionalProperties: false }),
         response: {
           200: Type.Object({ items: Type.Array(User), next_cursor: Type.Union([Type.String(), Type.Null()]) }),
         },
@@ -41,12 +44,14 @@ export const userRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: Curso
     },
     async (request, reply) => {
       const { limit = 100, cursor } = request.query
+      const sort = readSort(request.query.sort ?? 'id')
       const filter = { poolId: await findPoolId(sql, poolName(request.query)), ...filterOf(request, request.query) }
-      const listing = `users ${JSON.stringify(filter)}`
-      const rows = await listUserLines(sql, filter, cursors.decode(listing, cursor), limit + 1)
-      const { items, next_cursor } = makePage({ request, reply, cursors, listing }, rows, limit, ({ id }) => id)
-      const lines = items.map(({ line }) => line)
-      return sendJson(reply, `{"items":[${lines.join(',')}],"next_cursor":${JSON.stringify(next_cursor)}}`)
+      const listing = `users ${JSON.stringify(filter)} ${sort.name}`
+      const after = readMark(cursors.decode(listing, cursor))
+      const lines = await listUserLines(sql, { filter, sort, after, limit: limit + 1 })
+      const page = { request, reply, cursors, listing }
+      const { items, next_cursor } = makePage(page, lines, limit, (line) => markOf(sort, line))
+      return sendJson(reply, `{"items":[${items.join(',')}],"next_cursor":${JSON.stringify(next_cursor)}}`)
     },
   )
 

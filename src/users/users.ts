@@ -1,7 +1,7 @@
 import type { Sql } from 'postgres'
 import { sqlState } from '../database/connection.ts'
 import { Problem } from '../errors.ts'
-import { type Filter, selects, userLine } from './filter.ts'
+import { userLine } from './filter.ts'
 
 /** What a request may change of a user; a member left out stays. */
 export interface UserChange {
@@ -14,15 +14,6 @@ export interface UserChange {
 const UNIQUE_VIOLATION = '23505'
 
 const notFound = () => new Problem('user_not_found', 'It may have been deleted, or be in another pool.')
-
-/** The lines of one page of users in id order, those after the id `after`. `limit` at the most. */
-export async function listUserLines(sql: Sql, filter: Filter, after: string | undefined, limit: number) {
-  const rows = await sql<{ id: string; line: string }[]>`
-    select u.id, ${userLine(sql)} as line from users u
-    where ${selects(sql, filter, 'u')} ${after === undefined ? sql`` : sql`and u.id > ${after}`}
-    order by u.id limit ${limit}`
-  return [...rows]
-}
 
 /** The line of one user. Throws `user_not_found`, also for a non-test user where only test users may be seen. */
 export async function readUserLine(sql: Sql, poolId: number, id: string, testUsersOnly: boolean): Promise<string> {

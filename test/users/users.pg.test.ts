@@ -1,20 +1,9 @@
 import fc from 'fast-check'
-import t, { type Test } from 'tap'
-import { type Answer, startService } from '../http/service.ts'
+import t from 'tap'
+import { startService } from '../http/service.ts'
+import { listAll, type Page, type ListedUser as User } from './all-pages.ts'
 
 const { sql, call } = await startService(t, { MAX_WORKERS: '1' })
-
-interface User {
-  id: string
-  username: string
-  email: string
-  updated_at: string
-}
-
-interface Page {
-  items: User[]
-  next_cursor: string | null
-}
 
 const BATCH = '01890000-0000-7000-8000-000000000000'
 const USERS = 1_200
@@ -171,32 +160,18 @@ t.test('deleting', async (t) => {
   t.match(await call('GET', '/v1/users/1'), { status: 400, json: { errors: [{ path: 'params.id' }] } })
 })
 
-/** All items of a listing, page by page along the links. */
-async function listAll(t: Test, query: string): Promise<User[]> {
-  const items: User[] = []
-  let path: string | undefined = `/v1/users?${query}`
-  while (path) {
-    const page: Answer<Page> = await call<Page>('GET', path)
-    items.push(...page.json.items)
-    const link: string | undefined = /^<(.*)>; rel="next"$/.exec(String(page.headers['link'] ?? ''))?.[1]
-    if ((link === undefined) !== (page.json.next_cursor === null)) t.fail('Link and next_cursor differ')
-    path = link
-  }
-  return items
-}
-
 t.test('pages of any size show every user once, in id order', async (t) => {
   const rows = await sql<{ id: string }[]>`select id from users where is_test_user order by id`
   const expected = rows.map(({ id }) => id)
   for (const limit of [97, 600, 1000]) {
     t.strictSame(
-      (await listAll(t, `limit=${limit}`)).map(({ id }) => id),
+      (await listAll(call, `limit=${limit}`)).map(({ id }) => id),
       expected,
       `pages of ${limit}`,
     )
   }
   t.equal((await call<Page>('GET', '/v1/users')).json.items.length, 100, '100 to a page')
-  const batch = await listAll(t, `limit=1&batch_id=${BATCH}`)
+  const batch = await listAll(call, `limit=1&batch_id=${BATCH}`)
   t.strictSame(
     new Set(batch.map(({ username }) => username)),
     new Set(Array.from({ length: 40 }, (_, n) => `listed${n + 1}`)),
@@ -205,7 +180,7 @@ t.test('pages of any size show every user once, in id order', async (t) => {
 
 t.test('filters', async (t) => {
   await makeUser(false)
-  const count = async (query: string) => (await listAll(t, `limit=1000&${query}`)).length
+  const count = async (query: string) => (await listAll(call, `limit=1000&${query}`)).length
   const [row] = await sql`select count(*)::int as all, count(*) filter (where is_test_user)::int as test from users`
   t.equal(await count('test_users_only=false'), row?.['all'])
   t.equal(await count('test_users_only=true'), row?.['test'])
