@@ -1,0 +1,191 @@
+import type { Row } from 'postgres'
+import t, { type Test } from 'tap'
+import { connect } from '../../src/database/connection.ts'
+import { readInIndexOrder } from '../../src/database/index-order.ts'
+import { type Filter, selects, userLine } from '../../src/users/filter.ts'
+import { choosePageQuery, listUserLines } from '../../src/users/list-users.ts'
+import { markOf, readMark } from '../../src/users/mark.ts'
+import type { UserPage } from '../../src/users/page-queries.ts'
+import { readSort, type Sort } from '../../src/users/sort.ts'
+import { testDatabase } from '../database.ts'
+
+/* What PostgreSQL does for a page, at the start, in the middle and at the end of a pool: the very statements, explained. */
+
+const USERS = 200_000
+const LIMIT = 101
+const LAST = 50
+
+const databaseUrl = await testDatabase(t)
+const sql = connect({ url: databaseUrl, schema: 'usersync', connections: 1, name: 'test' })
+t.teardown(() => sql.end({ timeout: 5 }))
+
+const LARGE = '01890000-0000-7000-8000-00000000000a'
+const SMALL = '01890000-0000-7000-8000-00000000000b'
+
+// Statistics of the time before the pool was filled. They are not renewed by themselves.
+await sql`alter table users set (autovacuum_enabled = off)`
+await sql`insert into users (username, email) select n, n || '@example.com' from generate_series(1, 100) n`
+await sql`analyze users`
+await sql`insert into pools (id, name) values (2, 'large')`
+// Filled without capture, and its indexes made anew after it: a quarter of the time.
+await sql`alter table users disable trigger user`
+await sql`select nextval('commit_ids')`
+const indexes = await sql<{ name: string; definition: string }[]>`
+  select indexname as name, indexdef as definition from pg_indexes
+  where schemaname = 'usersync' and tablename = 'users' and indexname <> 'users_pool_id_id_pk'`
+for (const { name } of indexes) await sql`drop index ${sql(name)}`
+await sql`
+  insert into users (pool_id, username, email, batch_id, created_at)
+  select 2, md5(n::text), md5(-n || '') || '@example.com',
+    case when n <= 150000 then ${LARGE}::uuid when n > 199000 then ${SMALL}::uuid end,
+    timestamptz '2030-01-01' + n / 5000 * interval '1 second 1 microsecond'
+  from generate_series(1, ${USERS}::int) n`
+for (const { definition } of indexes) await sql.unsafe(definition)
+await sql`
+  insert into scopes (pool_id, batch_id, test_users_only, bulk_users_only, version, user_count, word_0, word_1, word_2, word_3)
+  values (2, ${LARGE}, false, false, 1, 150000, 0, 0, 0, 0), (2, ${SMALL}, false, false, 1, 1000, 0, 0, 0, 0)`
+
+interface Node {
+  'Node Type': string
+  'Relation Name'?: string
+  'Index Name'?: string
+  'Actual Rows': number
+  'Actual Loops': number
+  'Rows Removed by Filter'?: number
+  'Shared Hit Blocks': number
+  'Shared Read Blocks': number
+  Plans?: Node[]
+}
+
+/** Runs the page as the service does, and gives the plan's nodes, from the root on, with what they did. */
+async function explain(page: UserPage): Promise<[Node, ...Node[]]> {
+  const query = await choosePageQuery(sql, page)
+  const [row] = await readInIndexOrder<Row>(
+    sql,
+    (sql) => sql`explain (analyze, buffers, timing off, format json) ${query(sql)}`,
+  )
+  const withParts = (node: Node): Node[] => [node, ...(node.Plans ?? []).flatMap(withParts)]
+  return withParts(row?.['QUERY PLAN'][0].Plan) as [Node, ...Node[]]
+}
+
+const rowsOf = (node: Node) => (node['Actual Rows'] + (node['Rows Removed by Filter'] ?? 0)) * node['Actual Loops']
+
+/** The line of a user who is somewhere in the middle, whatever users are sorted by. */
+async function lineInTheMiddle(filter: Filter): Promise<string> {
+  const lines = await sql<{ line: string }[]>`
+    select ${userLine(sql)} as line from users u
+    where ${selects(sql, filter, 'u')} and u.username like '8%' and u.email like '8%' order by u.id`
+  return lines[lines.length >> 1]?.line ?? ''
+}
+
+/** The line of the user after whom only 50 come. */
+async function lineNearTheEnd(filter: Filter, sort: Sort): Promise<string> {
+  const backwards = sort.keys.map(({ column, descending }) => `u.${column} ${descending ? 'asc' : 'desc'}`).join()
+  const [row] = await readInIndexOrder(
+    sql,
+    (sql) => sql<{ line: string }[]>`
+      select ${userLine(sql)} as line from users u
+      where ${selects(sql, filter, 'u')} order by ${sql.unsafe(backwards)} offset ${LAST} limit 1`,
+  )
+  return row?.line ?? ''
+}
+
+interface Expected {
+  index: string
+  /** The rows of the page. */
+  length: number
+  /** The most rows that may be read or sorted, and blocks be looked at. */
+  rows: number
+  blocks: number
+}
+
+type Case = [title: string, page: UserPage, expected: Expected]
+
+interface Listing {
+  filter: Filter
+  /** The line of a user in the middle. */
+  middle: string
+  rows?: number
+  blocks?: number
+}
+
+/** The first, a middle and the last page of a listing; by default each as cheap as can be. */
+async function casesOf(name: string, index: string, listing: Listing): Promise<Case[]> {
+  const { filter, middle, rows = LIMIT, blocks = 2 * LIMIT } = listing
+  const sort = readSort(name)
+  const title = `${name}, ${filter.batchId ?? 'pool'}`
+  const page = { filter, sort, limit: LIMIT }
+  const after = (line: string) => ({ ...page, after: readMark(markOf(sort, line)) })
+  const expected = { index, length: LIMIT, rows, blocks }
+  return [
+    [`${title}, start`, { ...page, after: undefined }, expected],
+    [`${title}, middle`, after(middle), expected],
+    [`${title}, end`, after(await lineNearTheEnd(filter, sort)), { ...expected, length: LAST }],
+  ]
+}
+
+async function check(t: Test, [title, page, expected]: Case) {
+  const nodes = await explain(page)
+  const scans = nodes.filter((node) => 'Relation Name' in node)
+  for (const scan of scans)
+    t.equal(`${scan['Node Type']} of ${scan['Index Name']}`, `Index Scan of ${expected.index}`, title)
+  const sorted = nodes.filter((node) => node['Node Type'].endsWith('Sort')).flatMap((node) => node.Plans ?? [])
+  for (const node of [...scans, ...sorted]) t.ok(rowsOf(node) <= expected.rows, `${title}: ${rowsOf(node)} rows`)
+  const blocks = nodes[0]['Shared Hit Blocks'] + nodes[0]['Shared Read Blocks']
+  t.ok(blocks <= expected.blocks, `${title}: ${blocks} blocks`)
+  t.equal(nodes[0]['Actual Rows'], expected.length, `${title}: the page is full`)
+}
+
+async function listingOf(batchId: string | undefined): Promise<Listing> {
+  const filter = { poolId: 2, batchId, testUsersOnly: true, bulkUsersOnly: false }
+  return { filter, middle: await lineInTheMiddle(filter) }
+}
+
+const whole = await listingOf(undefined)
+const large = await listingOf(LARGE)
+const small = await listingOf(SMALL)
+// A small batch is read as a whole. On the way through a large one a quarter of the pool is passed by: spread by name, in a
+// row by time.
+const readWhole = { ...small, rows: 1_000, blocks: 1_100 }
+const passedBy = 50_000
+const cases = [
+  ...(await casesOf('id', 'users_pool_id_id_pk', whole)),
+  ...(await casesOf('-id', 'users_pool_id_id_pk', whole)),
+  ...(await casesOf('username', 'users_username', whole)),
+  ...(await casesOf('-username', 'users_username', whole)),
+  ...(await casesOf('email', 'users_email', whole)),
+  ...(await casesOf('-email', 'users_email', whole)),
+  ...(await casesOf('created_at', 'users_created', whole)),
+  ...(await casesOf('-created_at', 'users_created', whole)),
+  ...(await casesOf('id', 'users_batch', large)),
+  ...(await casesOf('-id', 'users_batch', large)),
+  ...(await casesOf('username', 'users_username', { ...large, rows: 3 * LIMIT, blocks: 4 * LIMIT })),
+  ...(await casesOf('created_at', 'users_created', { ...large, rows: passedBy + LIMIT, blocks: 2 * passedBy })),
+  ...(await casesOf('id', 'users_batch', small)),
+  ...(await casesOf('-id', 'users_batch', small)),
+  ...(await casesOf('username', 'users_batch', readWhole)),
+  ...(await casesOf('-email', 'users_batch', readWhole)),
+  ...(await casesOf('created_at', 'users_batch', readWhole)),
+  ...(await casesOf('-created_at', 'users_batch', readWhole)),
+]
+
+t.test('with stale statistics each page is read along its index from where it begins', async (t) => {
+  for (const each of cases) await check(t, each)
+})
+
+t.test('the same with fresh statistics', async (t) => {
+  await sql`analyze users`
+  for (const each of cases) await check(t, each)
+})
+
+t.test('plans are made for the values at hand, even where the server keeps plans for any', async (t) => {
+  const other = connect({ url: databaseUrl, schema: 'usersync', connections: 1, name: 'test' })
+  t.teardown(() => other.end({ timeout: 5 }))
+  await other`set plan_cache_mode = force_generic_plan`
+  const [, [, page]] = cases.filter(([title]) => title.startsWith('created_at, pool')) as [Case, Case]
+  for (let i = 0; i < 10; i++) t.equal((await listUserLines(other, page)).length, LIMIT)
+  const kept = await other`
+    select generic_plans::int as generic, custom_plans::int as custom
+    from pg_prepared_statements where statement like ${'%user_line%'}`
+  t.strictSame([...kept], [{ generic: 0, custom: 10 }])
+})
