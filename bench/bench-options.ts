@@ -4,6 +4,8 @@ import { parseArgs } from 'node:util'
 export interface BenchOptions {
   /** Users of the big batch. */
   users: number
+  /** Users of the pool that is listed page by page. */
+  listed: number
   /** How often each candidate has its turn; the median counts. */
   rounds: number
   /** Names of the sections to run; empty: all. */
@@ -11,7 +13,7 @@ export interface BenchOptions {
 }
 
 export const USAGE = `node bench/bench.ts [--users N | --full] [--rounds N] [--only SECTION]...
-  --users N   users of the big batch (default 300,000)
+  --users N   users of the big batch (default 300,000), and of the pool that is listed (default 1,000,000)
   --full      the same as --users 1000000
   --rounds N  turns of each candidate (default 3)
   --only S    run this section alone; may be repeated`
@@ -21,7 +23,7 @@ export function readOptions(args: string[], sections: string[]): BenchOptions {
   const { values } = parseArgs({
     args,
     options: {
-      users: { type: 'string', default: '300000' },
+      users: { type: 'string' },
       full: { type: 'boolean', default: false },
       rounds: { type: 'string', default: '3' },
       only: { type: 'string', multiple: true, default: [] },
@@ -29,8 +31,11 @@ export function readOptions(args: string[], sections: string[]): BenchOptions {
   })
   const unknown = values.only.find((name) => !sections.includes(name))
   if (unknown !== undefined) throw new Error(`--only ${unknown}: the sections are ${sections.join(', ')}`)
+  const asked = values.full ? '1000000' : values.users
+  const users = asked === undefined ? undefined : wholeNumber('--users', asked, 1_000, 100_000_000)
   return {
-    users: values.full ? 1_000_000 : wholeNumber('--users', values.users, 1_000, 100_000_000),
+    users: users ?? 300_000,
+    listed: users ?? 1_000_000,
     rounds: wholeNumber('--rounds', values.rounds, 1, 100),
     only: values.only,
   }

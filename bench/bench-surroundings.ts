@@ -64,7 +64,7 @@ export async function startSurroundings(
     DB_SCHEMA: SCHEMA,
     DATA_DIR: folder,
     MAX_WORKERS: String(MOST_WORKERS),
-    MAX_BATCH_USERS: String(Math.max(options.users, 1_000_000)),
+    MAX_BATCH_USERS: String(Math.max(options.users, options.listed)),
   })
   cleanup.defer(() => service.stop())
   void service.ended.then((reason) => halt.abort(new Error(reason)))

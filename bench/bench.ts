@@ -9,11 +9,12 @@ import { startSurroundings } from './bench-surroundings.ts'
 import { bulkCreation } from './create-bulk.ts'
 import { batchCounts } from './create-counts.ts'
 import { batchSettings } from './create-settings.ts'
+import { userListing } from './list-pages.ts'
 import { writeReport } from './report-file.ts'
 import type { Section, SectionResult } from './report-section.ts'
 import { tableOf } from './report-table.ts'
 
-const SECTIONS: Section[] = [bulkCreation, batchSettings, batchCounts]
+const SECTIONS: Section[] = [bulkCreation, batchSettings, batchCounts, userListing]
 
 interface Report {
   startedAt: Date
@@ -74,8 +75,8 @@ async function measure(report: Report): Promise<void> {
 function textOf({ machine, options, sections }: Report): string {
   const rows = Object.values(sections).flatMap((section) => section.rows)
   const lines = [
-    `Medians of ${options.rounds} rounds, measured and yardstick in turns, every time into empty tables and after a checkpoint;`,
-    "the ratio is the median of the rounds' ratios.",
+    `Medians of ${options.rounds} rounds or more, measured and yardstick in turns; users are made in empty tables each time,`,
+    "after a checkpoint. The ratio is the median of the rounds' ratios.",
     '',
     tableOf(rows),
   ]

@@ -1,0 +1,61 @@
+import type { Sql } from 'postgres'
+import { readInIndexOrder } from '../src/database/index-order.ts'
+import { type Filter, selects, userLine } from '../src/users/filter.ts'
+import { markOf, readMark } from '../src/users/mark.ts'
+import { walkPool } from '../src/users/page-queries.ts'
+import { readSort } from '../src/users/sort.ts'
+import { inTurns, type Rounds } from './bench-rounds.ts'
+import type { Surroundings } from './bench-surroundings.ts'
+
+const FILTER: Filter = { poolId: 1, batchId: undefined, testUsersOnly: true, bulkUsersOnly: false }
+const SORT = readSort('created_at,-username')
+const ORDER = 'u.created_at, u.username desc'
+
+/**
+ * The last page of all users by `created_at,-username`, read by the service's statement and by the usual ones: the condition
+ * of its start with OR, and OFFSET. On one connection of our own; gives milliseconds.
+ */
+export async function plainLastPages(
+  surroundings: Surroundings,
+  limit: number,
+  rounds: number,
+): Promise<Rounds<'ours' | 'or' | 'offset'>> {
+  const sql = surroundings.openConnection()
+  try {
+    const skipped = surroundings.options.listed - limit
+    const after = await markAt(sql, skipped)
+    const lines = sql`select ${userLine(sql)} as line from users u where ${selects(sql, FILTER, 'u')}`
+    const order = sql`order by ${sql.unsafe(ORDER)}`
+    const condition = sql`(u.created_at > ${after.created_at}
+      or (u.created_at = ${after.created_at} and u.username < ${after.username}))`
+    const timed = (read: () => Promise<{ length: number }>) => async () => {
+      const start = performance.now()
+      const { length } = await surroundings.within(120, 'last page', read)
+      if (length !== limit) throw new Error(`the last page has ${length} users`)
+      return performance.now() - start
+    }
+    return await inTurns(
+      surroundings,
+      { title: 'last page in plain SQL', rounds },
+      {
+        ours: timed(() => readInIndexOrder(sql, (sql) => walkPool(sql, { filter: FILTER, sort: SORT, after, limit }))),
+        or: timed(() => sql<object[]>`${lines} and ${condition} ${order} limit ${limit}`),
+        offset: timed(() => sql<object[]>`${lines} ${order} offset ${skipped} limit ${limit}`),
+      },
+    )
+  } finally {
+    await sql.end({ timeout: 5 })
+  }
+}
+
+/** The mark of the user after whom the last page begins. */
+async function markAt(sql: Sql, skipped: number) {
+  const [row] = await sql<{ line: string }[]>`
+    select ${userLine(sql)} as line from users u where u.pool_id = ${FILTER.poolId} and u.id = (
+      select u.id from users u where ${selects(sql, FILTER, 'u')}
+      order by ${sql.unsafe(ORDER)} offset ${skipped - 1} limit 1
+    )`
+  const mark = readMark(row && markOf(SORT, row.line))
+  if (!mark) throw new Error(`there are no ${skipped} users`)
+  return mark
+}
