@@ -126,7 +126,8 @@ const SETTINGS = {
     variable: 'ENCRYPTION_KEY',
     fallback: '',
     unit: '64 hex digits',
-    description: 'Encrypts stored passwords. Unset: made once in `DATA_DIR`. Replicas on one database need the same.',
+    description:
+      'Encrypts stored passwords, signs cursors. Unset: made once in `DATA_DIR`. Replicas on one database need the same.',
     parse: encryptionKey,
     secret: true,
   }),
