@@ -11,6 +11,7 @@ import type { ISql, PendingQuery, Row, Sql } from 'postgres'
 const PLANNING = {
   plan_cache_mode: 'force_custom_plan',
   enable_sort: 'off',
+  enable_incremental_sort: 'off',
   enable_bitmapscan: 'off',
   enable_seqscan: 'off',
   jit: 'off',

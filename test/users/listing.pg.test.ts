@@ -160,7 +160,7 @@ t.test('what others change between two pages neither hides nor doubles anybody e
 t.test('a sort that no index carries is refused by name', async (t) => {
   for (const sort of ['', 'role', 'created_at,username', 'id,id', '%00', 'a'.repeat(5_000)]) {
     const answer = await call<{ errors: { message: string }[] }>('GET', `/v1/users?sort=${sort}`)
-    const errors = [{ path: 'query.sort' }]
+    const errors = [{ path: 'querystring.sort' }]
     t.match(answer, { status: 400, json: { code: 'invalid_request', errors } }, sort.slice(0, 30))
   }
   t.match(await call('GET', '/v1/users?sort=username&sort=id'), { status: 400, json: { code: 'invalid_request' } })
