@@ -1,6 +1,6 @@
 import type { Sql } from 'postgres'
 import { openSnapshot } from '../database/snapshot.ts'
-import type { Admission } from './admission.ts'
+import type { Admission } from '../http/admission.ts'
 import { makeAnswer, type Plan, planAnswer } from './answer.ts'
 import type { ExportRequest } from './export-request.ts'
 import { FORMATS } from './format.ts'

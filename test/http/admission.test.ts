@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import fc from 'fast-check'
 import t from 'tap'
-import { createAdmission } from '../../src/export/admission.ts'
+import { createAdmission } from '../../src/http/admission.ts'
 
 const LONG = 60_000
 

@@ -29,7 +29,9 @@ export function createAdmission(places: number, waitMs: number): Admission {
     }
   }
   const refuse = () =>
-    new Problem('overloaded', 'All exports are taken. Try again.', { headers: { 'retry-after': '2' } })
+    new Problem('overloaded', 'All places for this kind of work are taken. Try again.', {
+      headers: { 'retry-after': '2' },
+    })
   return {
     inside: () => inside,
     async empty() {
