@@ -9,6 +9,7 @@ import type { Config } from './config.ts'
 import type { ExportCache } from './export/cache/export-cache.ts'
 import { exportRoutes } from './export/routes.ts'
 import { authentication } from './http/authentication.ts'
+import { bodyDeadline } from './http/body-deadline.ts'
 import { compression } from './http/compression.ts'
 import { createCursors } from './http/cursor.ts'
 import { answerError, clientErrorAnswer, errorAnswers } from './http/error-answers.ts'
@@ -18,6 +19,7 @@ import { openapi } from './http/openapi.ts'
 import { requestLog } from './http/request-log.ts'
 import { validation } from './http/validation.ts'
 import { workAdmission } from './http/work-admission.ts'
+import { importRoutes, LONGEST_IMPORT_MS } from './import/routes.ts'
 import type { MemoryGuard } from './memory-guard.ts'
 import { poolRoutes } from './pools/routes.ts'
 import { templateExchangeRoutes } from './templates/exchange-routes.ts'
@@ -46,7 +48,7 @@ export async function buildApp(config: Config, services: Services) {
     loggerInstance: log,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: 1_048_576,
-    requestTimeout: 60_000,
+    requestTimeout: LONGEST_IMPORT_MS + 60_000, // see bodyDeadline
     keepAliveTimeout: 72_000,
     routerOptions: { maxParamLength: 200 },
     genReqId: () => crypto.randomUUID(),
@@ -60,6 +62,7 @@ export async function buildApp(config: Config, services: Services) {
 
   await app.register(requestLog)
   await app.register(errorAnswers)
+  await app.register(bodyDeadline, { milliseconds: 60_000 })
   await app.register(validation)
   await app.register(authentication, { apiKeys: config.apiKeys })
   await app.register(workAdmission, { memory })
@@ -75,6 +78,7 @@ export async function buildApp(config: Config, services: Services) {
   await app.register(batchProgressRoutes, { sql, dispatcher, cursors })
   await app.register(userRoutes, { sql, cursors, reservedDomains: config.reservedDomains })
   await app.register(exportRoutes, { config, sql, encryptionKey, exportCache })
+  await app.register(importRoutes, { config, sql })
 
   app.refuseOtherMethods()
   return app

@@ -197,6 +197,13 @@ const SETTINGS = {
       'Encoded exports kept in `DATA_DIR/exports`, so that all who ask for the same state cost one; 0 switches it off.',
     parse: integer(0, 1_048_576),
   }),
+  importLimitMb: setting({
+    variable: 'IMPORT_LIMIT_MB',
+    fallback: '1024',
+    unit: 'MiB',
+    description: 'The largest body that an import takes, as it is when it is decoded.',
+    parse: integer(1, 1_048_576),
+  }),
   drainSeconds: setting({
     variable: 'DRAIN_SECONDS',
     fallback: '20',

@@ -1,5 +1,6 @@
 import { Type } from 'typebox'
 import { BatchConfig } from './batch-config.ts'
+import { ImportConfig } from './import-config.ts'
 
 const orNull = <Schema extends Parameters<typeof Type.Union>[0][number]>(schema: Schema) =>
   Type.Union([schema, Type.Null()])
@@ -17,6 +18,7 @@ export const BatchStatus = Type.Enum([
 /** A batch as it is answered everywhere. */
 export const BatchAnswer = Type.Object({
   id: Type.String(),
+  kind: Type.Enum(['creation', 'import']),
   label: orNull(Type.String()),
   status: BatchStatus,
   total_requested: Type.Integer(),
@@ -29,7 +31,7 @@ export const BatchAnswer = Type.Object({
   started_at: orNull(time),
   finished_at: orNull(time),
   expires_at: orNull(time),
-  config: BatchConfig,
+  config: Type.Union([BatchConfig, ImportConfig]),
   profile: Type.Object({
     duration_ms: orNull(Type.Number()),
     peak_memory_bytes: orNull(Type.Number()),

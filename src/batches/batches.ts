@@ -2,10 +2,12 @@ import type { Fragment, Sql } from 'postgres'
 import { ANY_BATCH } from '../database/tables.ts'
 import { Problem } from '../errors.ts'
 import type { BatchConfig } from './batch-config.ts'
+import type { ImportConfig } from './import-config.ts'
 
 /** A batch as it is answered; times are RFC 3339 in UTC. */
 export interface Batch {
   id: string
+  kind: 'creation' | 'import'
   label: string | null
   status: 'queued' | 'running' | 'completed' | 'completed_with_failures' | 'cancelled' | 'failed'
   total_requested: number
@@ -18,7 +20,7 @@ export interface Batch {
   started_at: string | null
   finished_at: string | null
   expires_at: string | null
-  config: BatchConfig
+  config: BatchConfig | ImportConfig
   profile: { duration_ms: number | null; peak_memory_bytes: number | null; chunks: number; workers: number }
   state: string
 }
@@ -54,7 +56,7 @@ export function listBatches(
 async function selectBatches(sql: Sql, poolId: number, condition: Fragment, limit: number): Promise<Batch[]> {
   const time = (column: string) => sql`to_char(${sql(column)} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
   const rows = await sql<BatchRow[]>`
-    select b.id, b.label, b.status, b.total_requested, c.created_count, c.failed_count, b.config,
+    select b.id, b.kind, b.label, b.status, b.total_requested, c.created_count, c.failed_count, b.config,
       ${time('b.created_at')} as created_at, ${time('b.started_at')} as started_at, ${time('b.finished_at')} as finished_at,
       ${time('b.expires_at')} as expires_at, c.chunk_count, c.peak_memory_bytes,
       (extract(epoch from coalesce(b.finished_at, now()) - b.started_at) * 1000)::float8 as elapsed_ms,
@@ -79,14 +81,14 @@ function withProgress({ elapsed_ms, peak_memory_bytes, chunk_count, ...row }: Ba
   const running = row.finished_at === null
   return {
     ...row,
-    progress: Math.round((done / row.total_requested) * 10_000) / 10_000,
+    progress: row.total_requested === 0 ? 1 : Math.round((done / row.total_requested) * 10_000) / 10_000,
     throughput_per_second: perSecond && Math.round(perSecond),
     eta_seconds: running && perSecond ? Math.ceil((row.total_requested - done) / perSecond) : null,
     profile: {
       duration_ms: elapsed_ms && Math.round(elapsed_ms),
       peak_memory_bytes,
       chunks: chunk_count,
-      workers: row.config.max_workers,
+      workers: 'max_workers' in row.config ? row.config.max_workers : 1,
     },
   }
 }

@@ -1,13 +1,23 @@
-import type { Sql } from 'postgres'
+import type { Sql, TransactionSql } from 'postgres'
 import { Type } from 'typebox'
 import { batchNotFound } from './batches.ts'
 
-/** A user of a batch's range that could not be made. */
+/** A user of a batch's range that could not be made, or a row of an import that could not be taken. */
 export const Failure = Type.Object({
-  n: Type.Integer({ description: 'Which user of the batch, from 1' }),
+  n: Type.Integer({ description: 'Which user of the batch, or row of the import, from 1' }),
   username: Type.String(),
   email: Type.String(),
-  code: Type.Enum(['username_taken', 'email_taken', 'conflict']),
+  code: Type.Enum([
+    'username_taken',
+    'email_taken',
+    'conflict',
+    'id_taken',
+    'user_protected',
+    'invalid_row',
+    'unknown_member',
+    'not_test_user',
+    'domain_not_reserved',
+  ]),
 })
 export type Failure = Type.Static<typeof Failure>
 
@@ -24,4 +34,13 @@ export async function listFailures(
   return await sql<Failure[]>`
     select n, username, email, code from failures
     where pool_id = ${poolId} and batch_id = ${id} and n > ${after} order by n limit ${limit}`
+}
+
+/** Records failures that are known by now. */
+export async function recordFailures(tx: TransactionSql, poolId: number, id: string, all: Failure[]): Promise<void> {
+  await tx`
+    insert into failures (pool_id, batch_id, n, username, email, code)
+    select ${poolId}, ${id}, f.n, f.username, f.email, f.code
+    from unnest(${all.map(({ n }) => n)}::int[], ${all.map(({ username }) => username)}::text[],
+      ${all.map(({ email }) => email)}::text[], ${all.map(({ code }) => code)}::text[]) f (n, username, email, code)`
 }

@@ -1,4 +1,5 @@
 import type { Sql } from 'postgres'
+import { refreshStatistics } from './refresh-statistics.ts'
 
 /** A batch that a dispatcher may have to do something for. */
 export interface UnfinishedBatch {
@@ -27,12 +28,8 @@ export async function markRunning(sql: Sql, { pool_id, id }: UnfinishedBatch): P
     where pool_id = ${pool_id} and id = ${id} and status = 'queued'`
 }
 
-/** A batch of this many changes what the planner should expect of the table. */
-const MANY_USERS = 10_000
-
 /**
- * Ends the batch if all its chunks are finished. It may be called by every replica, at any time. After a large one the
- * table's statistics are taken anew (0.2 s): autovacuum comes by once a minute, and until then plans are for an empty table.
+ * Ends the batch if all its chunks are finished. It may be called by every replica, at any time.
  */
 export async function markCompleted(sql: Sql, { pool_id, id }: UnfinishedBatch): Promise<void> {
   const [ended] = await sql<{ total_requested: number }[]>`
@@ -43,7 +40,7 @@ export async function markCompleted(sql: Sql, { pool_id, id }: UnfinishedBatch):
       and not exists (
         select from chunks c where c.pool_id = b.pool_id and c.batch_id = b.id and c.finished_at is null)
     returning b.total_requested`
-  if (ended && ended.total_requested >= MANY_USERS) await sql`analyze users`
+  if (ended) await refreshStatistics(sql, ended.total_requested)
 }
 
 /** Ends a batch that meets a fault which another attempt would meet again. What it has made stays. */

@@ -16,6 +16,7 @@ import {
   uuid,
 } from 'drizzle-orm/pg-core'
 import type { BatchConfig } from '../batches/batch-config.ts'
+import type { ImportConfig } from '../batches/import-config.ts'
 import type { TemplateSettings } from '../templates/template-schema.ts'
 
 /**
@@ -162,7 +163,7 @@ export const batches = pgTable(
     /** What follows the username in the email: nothing, or `@domain`. */
     emailSuffix: text('email_suffix').notNull(),
     /** What the batch was asked for, without the password. */
-    config: jsonb('config').$type<BatchConfig>().notNull(),
+    config: jsonb('config').$type<BatchConfig | ImportConfig>().notNull(),
     /** The shared password, encrypted. */
     passwordCiphertext: bytes('password_ciphertext'),
     createdAt: time('created_at').notNull().defaultNow(),

@@ -1,4 +1,7 @@
 import { Type } from 'typebox'
 
-/** An id as clients write it. PostgreSQL and JSON Schema's own `uuid` take more forms than we give out. */
-export const Uuid = Type.String({ pattern: '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$' })
+/** The form of an id as clients write it. PostgreSQL and JSON Schema's own `uuid` take more forms than we give out. */
+export const UUID_FORM = /^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$/
+
+/** An id as a request gives it. */
+export const Uuid = Type.String({ pattern: UUID_FORM.source })

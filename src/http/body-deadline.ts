@@ -1,0 +1,33 @@
+import type { FastifyInstance } from 'fastify'
+import plugin from 'fastify-plugin'
+import { bodyIsComing } from './body-is-coming.ts'
+import { clientErrorAnswer } from './error-answers.ts'
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** The route reads its body by itself, piece by piece, and cuts a slow sender off by itself. */
+    readsBody?: true
+  }
+}
+
+/**
+ * Cuts off a request whose body is not there `milliseconds` after its head (408 `request_timeout`). Node's own limit, the
+ * server's `requestTimeout`, is one for all routes, and would end a large import over a slow line in the middle.
+ */
+export const bodyDeadline = plugin<{ milliseconds: number }>(
+  (app: FastifyInstance, { milliseconds }, done) => {
+    app.addHook('onRequest', (request, reply, next) => {
+      if (request.routeOptions.config.readsBody || !bodyIsComing(request.raw)) return next()
+      const timer = setTimeout(() => {
+        if (!bodyIsComing(request.raw)) return
+        const { socket } = request.raw
+        if (socket.writable && !reply.raw.headersSent) socket.end(clientErrorAnswer('ERR_HTTP_REQUEST_TIMEOUT'))
+        else socket.destroy()
+      }, milliseconds)
+      reply.raw.once('close', () => clearTimeout(timer))
+      next()
+    })
+    done()
+  },
+  { name: 'body-deadline' },
+)

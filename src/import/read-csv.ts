@@ -1,0 +1,79 @@
+import { pipeline, Readable } from 'node:stream'
+import { type CsvError, parse } from 'csv-parse'
+import { Problem } from '../errors.ts'
+import { notFull } from './elements.ts'
+import { type GivenRow, givenRow } from './given-row.ts'
+import { credentialsRefused, isCredential, isMember, MEMBERS } from './members.ts'
+import { LONGEST_ROW, rowTooLong } from './row-limit.ts'
+
+/**
+ * The rows of a CSV body (RFC 4180; LF or CRLF) whose first one names the columns, any of a user's in any order. An empty
+ * cell is a member that is not given, but for `batch_id`: no batch. Throws `invalid_csv`, `import_not_full`,
+ * `import_credentials`, `body_too_large`, and `invalid_request` for columns that are unknown or missing.
+ */
+export async function* readCsv(texts: AsyncIterable<string>): AsyncGenerator<GivenRow[], void, void> {
+  let columns: string[] | undefined
+  for await (const cells of records(texts)) {
+    if (columns) yield [csvRow(columns, cells)]
+    else columns = checkedColumns(cells)
+  }
+  if (!columns) throw new Problem('invalid_csv', 'The body has no first row that names the columns.')
+}
+
+async function* records(texts: AsyncIterable<string>): AsyncGenerator<string[], void, void> {
+  const parser = parse({
+    record_delimiter: ['\r\n', '\n'],
+    max_record_size: LONGEST_ROW,
+    relax_column_count: true,
+    skip_empty_lines: true,
+  })
+  pipeline(Readable.from(texts, { objectMode: false }), parser, () => {}) // what fails is met by the reader below
+  try {
+    yield* parser as AsyncIterable<string[]>
+  } catch (error) {
+    const { code, lines } = error as CsvError & { lines?: number }
+    if (code === 'CSV_MAX_RECORD_SIZE') throw rowTooLong()
+    if (!code?.startsWith('CSV_')) throw error
+    throw new Problem('invalid_csv', `Line ${lines ?? 1} is not CSV: look at its quotes.`, { cause: error })
+  }
+}
+
+function checkedColumns(columns: string[]): string[] {
+  if (columns.includes('op')) throw notFull()
+  if (columns.some(isCredential)) throw credentialsRefused()
+  const unknown = columns.filter((column) => !isMember(column))
+  const twice = columns.filter((column, i) => columns.indexOf(column) < i)
+  const errors = [
+    ...unknown.map((column) => ({
+      path: `columns.${column.slice(0, 64)}`,
+      code: 'unknown_member',
+      message: 'is not known here',
+    })),
+    ...twice.map((column) => ({
+      path: `columns.${column.slice(0, 64)}`,
+      code: 'duplicate',
+      message: 'is there twice',
+    })),
+  ].slice(0, 100)
+  if (!columns.includes('username'))
+    errors.push({ path: 'columns.username', code: 'missing_member', message: 'is missing' })
+  if (errors.length === 0) return columns
+  const detail = `${errors.map(({ path, message }) => `${path} ${message}`).join('; ')}. Known: ${Object.keys(MEMBERS).join(', ')}.`
+  throw new Problem('invalid_request', detail, { errors })
+}
+
+/** The cells as JSON. Those of attributes are JSON already, and stay the text that they are. */
+function csvRow(columns: string[], cells: string[]): GivenRow {
+  if (cells.length !== columns.length) return { text: '', value: undefined }
+  const members = columns.flatMap((column, i) => {
+    const value = cellJson(column, cells[i] ?? '')
+    return value === undefined ? [] : [`${JSON.stringify(column)}:${value}`]
+  })
+  return givenRow(`{${members.join(',')}}`)
+}
+
+function cellJson(column: string, cell: string): string | undefined {
+  if (cell === '') return column === 'batch_id' ? 'null' : undefined
+  const isJson = column === 'custom_attributes' ? givenRow(cell).value !== undefined : /^(true|false)$/.test(cell)
+  return MEMBERS[column]?.isText === false && isJson ? cell : JSON.stringify(cell)
+}

@@ -1,0 +1,60 @@
+import { Problem } from '../errors.ts'
+import { notFull } from './elements.ts'
+import { type GivenRow, givenRow } from './given-row.ts'
+import { LineCutter } from './lines.ts'
+
+const cut = (detail: string) => new Problem('import_cut', detail)
+
+/**
+ * The rows of an NDJSON body: user lines, or a full export with its head and its end. Who sends the head must send the end
+ * that belongs to it. Throws `import_cut`, `import_not_full` for a delta, and `body_too_large`.
+ */
+export async function* readNdjson(texts: AsyncIterable<string>): AsyncGenerator<GivenRow[], void, void> {
+  const cutter = new LineCutter()
+  const frame = new ExportFrame()
+  for await (const text of texts) yield userRows(cutter.push(text), frame)
+  yield userRows([cutter.end()], frame)
+  frame.end()
+}
+
+const userRows = (lines: string[], frame: ExportFrame) =>
+  lines
+    .filter((line) => line.trim() !== '')
+    .map(givenRow)
+    .filter(({ value }) => frame.isUser(value))
+
+/** Keeps account of an export's first and last line. */
+class ExportFrame {
+  #head: Record<string, unknown> | undefined
+  #ended = false
+  #rows = 0
+  #isFirst = true
+
+  /** Whether a line is a user's, and not the frame's. */
+  isUser(line: unknown): boolean {
+    const isFirst = this.#isFirst
+    this.#isFirst = false
+    if (this.#ended) throw cut('There are lines after the last line of the export.')
+    if (isFirst && has(line, 'kind')) {
+      if (line.kind !== 'full') throw notFull()
+      this.#head = line
+      return false
+    }
+    if (!has(line, 'end')) {
+      this.#rows++
+      return true
+    }
+    if (!this.#head) throw cut('There is the last line of an export, but not its first.')
+    const { end, lines } = line as { end: unknown; lines?: unknown }
+    if (end !== this.#head['state'] || lines !== this.#rows) throw cut('The last line belongs to another export.')
+    this.#ended = true
+    return false
+  }
+
+  end(): void {
+    if (this.#head && !this.#ended) throw cut('The first line is that of an export, but its last line is missing.')
+  }
+}
+
+const has = <Name extends string>(line: unknown, name: Name): line is Record<Name, unknown> =>
+  typeof line === 'object' && line !== null && Object.hasOwn(line, name)

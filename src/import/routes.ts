@@ -1,0 +1,112 @@
+import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyRequest } from 'fastify'
+import type { Sql } from 'postgres'
+import { Type } from 'typebox'
+import { BatchAnswer } from '../batches/batch-schema.ts'
+import { readBatch } from '../batches/batches.ts'
+import { ImportFormat, OnConflict } from '../batches/import-config.ts'
+import type { Config } from '../config.ts'
+import { Problem } from '../errors.ts'
+import { createAdmission } from '../http/admission.ts'
+import { answerFirst } from '../http/answer-first.ts'
+import { poolMember, poolName } from '../pools/pool-parameter.ts'
+import { findPoolId } from '../pools/pools.ts'
+import { type Patience, readBody } from './body.ts'
+import { codingOf, decodeBody } from './decode.ts'
+import { importUsers } from './import-users.ts'
+import { readCsv } from './read-csv.ts'
+import { readJson } from './read-json.ts'
+import { readNdjson } from './read-ndjson.ts'
+
+/** The longest that an import may take to arrive; the server must not cut it off before. */
+export const LONGEST_IMPORT_MS = 900_000
+
+const READERS = { json: readJson, ndjson: readNdjson, csv: readCsv }
+
+const FORMATS: Record<string, ImportFormat> = {
+  'application/json': 'json',
+  'application/x-ndjson': 'ndjson',
+  'text/csv': 'csv',
+}
+
+/** Each holds a connection and the memory of a few pages. */
+const PLACES = 2
+
+/** How long an import waits for a place before it is refused. */
+const ADMISSION_WAIT_MS = 5_000
+
+interface ImportOptions {
+  config: Config
+  sql: Sql
+  patience?: Patience
+}
+
+/** Users taken from a file: read as it arrives, written page by page, kept as a whole or not at all. */
+export const importRoutes: FastifyPluginCallbackTypebox<ImportOptions> = (app, options, done) => {
+  const { config, sql, patience = { silenceMs: 30_000, totalMs: LONGEST_IMPORT_MS } } = options
+  const admission = createAdmission(PLACES, ADMISSION_WAIT_MS)
+
+  // Bodies stay in the request until they are read, of any type: `format` may say what they are.
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('*', (_request, _payload, parsed) => parsed(null))
+  app.addHook('onSend', answerFirst)
+  app.addHook('onClose', () => admission.empty())
+
+  app.post(
+    '/v1/users/import',
+    {
+      config: { scope: 'users:write', work: true, readsBody: true },
+      compress: false,
+      decompress: false,
+      schema: {
+        tags: ['users'],
+        summary: 'Import users',
+        description:
+          'A JSON array, NDJSON or CSV with a head row; or a full export as it is. All of it is kept, in one transaction, or nothing.',
+        querystring: Type.Object(
+          {
+            ...poolMember,
+            on_conflict: Type.Optional(OnConflict),
+            format: Type.Optional(ImportFormat),
+            label: Type.Optional(Type.String({ maxLength: 200 })),
+          },
+          { additionalProperties: false },
+        ),
+        body: { content: Object.fromEntries(Object.keys(FORMATS).map((type) => [type, { schema: {} }])) },
+        response: { 201: BatchAnswer },
+      },
+    },
+    async (request, reply) => {
+      const { on_conflict = 'fail', format = formatOf(request), label = null } = request.query
+      const coding = codingOf(request.headers['content-encoding'])
+      const pool = poolName(request.query)
+      const poolId = await findPoolId(sql, pool)
+
+      const leave = await admission.enter()
+      const stop = new AbortController()
+      try {
+        const texts = decodeBody(readBody(request.raw, patience, stop.signal), coding, config.importLimitMb)
+        const { reservedDomains } = config
+        const rows = READERS[format](texts)
+        const id = await importUsers(sql, { poolId, label, config: { on_conflict, format }, reservedDomains, rows })
+        return await reply
+          .code(201)
+          .header('location', `/v1/batches/${id}${pool === 'default' ? '' : `?pool=${pool}`}`)
+          .send(await readBatch(sql, poolId, id))
+      } finally {
+        stop.abort()
+        leave()
+      }
+    },
+  )
+
+  done()
+}
+
+/** The form that Content-Type names. Throws `media_type_unsupported`. */
+function formatOf(request: FastifyRequest): ImportFormat {
+  const [mediaType = ''] = (request.headers['content-type'] ?? '').split(';')
+  const format = FORMATS[mediaType.trim().toLowerCase()]
+  if (format !== undefined) return format
+  throw new Problem('media_type_unsupported', `Send ${Object.keys(FORMATS).join(', ')}, or name the format by format=.`)
+}
