@@ -53,9 +53,18 @@ export async function* decodeBody(
 
 async function* decompress(body: AsyncIterable<Buffer>, coding: Exclude<Coding, 'identity'>) {
   const decoder = DECODERS[coding]()
-  pipeline(Readable.from(body, { objectMode: false }), decoder, () => {}) // what fails is met by the reader below
+  let received = 0
+  async function* counted() {
+    for await (const bytes of body) {
+      received += bytes.length
+      yield bytes
+    }
+  }
+  pipeline(Readable.from(counted(), { objectMode: false }), decoder, () => {}) // what fails is met by the reader below
   try {
     yield* decoder as AsyncIterable<Buffer>
+    // Node's decoders end where the first frame does, and say nothing of what follows: users would be lost in silence.
+    if (decoder.bytesWritten < received) throw new Error('there is more after the end')
   } catch (error) {
     if (error instanceof Problem) throw error
     throw new Problem('invalid_request', 'The body could not be decoded as its Content-Encoding says.', {

@@ -1,5 +1,5 @@
 /** Such a number may be in the text; in most texts none is, and they need no closer look. */
-const UNUSUAL = /\d[eE][+-]?\d{3}|\d{1000}/
+const UNUSUAL = /\d[eE][+-]?\d{3}|(?<!\d)\d{1000}/
 
 const LONGEST_DIGITS = 1_000
 const LARGEST_EXPONENT = 308

@@ -4,7 +4,7 @@ import { Problem } from '../errors.ts'
 import { notFull } from './elements.ts'
 import { type GivenRow, givenRow } from './given-row.ts'
 import { credentialsRefused, isCredential, isMember, MEMBERS } from './members.ts'
-import { LONGEST_ROW, rowTooLong } from './row-limit.ts'
+import { meterRows } from './row-meter.ts'
 
 /**
  * The rows of a CSV body (RFC 4180; LF or CRLF) whose first one names the columns, any of a user's in any order. An empty
@@ -23,16 +23,14 @@ export async function* readCsv(texts: AsyncIterable<string>): AsyncGenerator<Giv
 async function* records(texts: AsyncIterable<string>): AsyncGenerator<string[], void, void> {
   const parser = parse({
     record_delimiter: ['\r\n', '\n'],
-    max_record_size: LONGEST_ROW,
     relax_column_count: true,
     skip_empty_lines: true,
   })
-  pipeline(Readable.from(texts, { objectMode: false }), parser, () => {}) // what fails is met by the reader below
+  pipeline(Readable.from(meterRows(texts), { objectMode: false }), parser, () => {}) // what fails is met by the reader below
   try {
     yield* parser as AsyncIterable<string[]>
   } catch (error) {
     const { code, lines } = error as CsvError & { lines?: number }
-    if (code === 'CSV_MAX_RECORD_SIZE') throw rowTooLong()
     if (!code?.startsWith('CSV_')) throw error
     throw new Problem('invalid_csv', `Line ${lines ?? 1} is not CSV: look at its quotes.`, { cause: error })
   }

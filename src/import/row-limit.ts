@@ -5,8 +5,5 @@ export const LONGEST_ROW = 1_048_576
 
 /** Throws `body_too_large` where a row, or what is read of it so far, is longer than a row may be. */
 export function requireRowLength(length: number): void {
-  if (length > LONGEST_ROW) throw rowTooLong()
+  if (length > LONGEST_ROW) throw new Problem('body_too_large', 'A row is longer than 1 MiB.')
 }
-
-/** For a row that is longer than a row may be. */
-export const rowTooLong = () => new Problem('body_too_large', 'A row is longer than 1 MiB.')

@@ -1,4 +1,5 @@
-const TIME = /^(\d{4}-\d\d-\d\d)T([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,6})?(Z|[+-](0\d|1[0-4]):[0-5]\d)$/
+const TIME =
+  /^(\d{4})-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,6})?(Z|[+-](0\d|1[0-4]):[0-5]\d)$/
 const FIRST = Date.parse('0001-01-01T00:00:00Z')
 const LAST = Date.parse('9999-12-31T23:59:59.999Z')
 
@@ -7,10 +8,16 @@ const LAST = Date.parse('9999-12-31T23:59:59.999Z')
  * digits of a second that PostgreSQL has, since the others would be rounded away.
  */
 export function isTime(value: unknown): boolean {
-  const [, date] = typeof value === 'string' ? (TIME.exec(value) ?? []) : []
-  if (date === undefined) return false
-  const midnight = Date.parse(`${date}T00:00:00Z`)
-  if (Number.isNaN(midnight) || !new Date(midnight).toISOString().startsWith(date)) return false // 30 February
-  const time = Date.parse(value as string)
+  const parts = typeof value === 'string' ? TIME.exec(value) : null
+  if (!parts) return false
+  const [year = 0, month = 0, day = 0] = parts.slice(1, 4).map(Number)
+  if (year === 0 || day > daysOf(year, month)) return false
+  if (year > 1 && year < 9999) return true
+  const time = Date.parse(parts[0]) // by its offset it may lie in the year before or after
   return time >= FIRST && time <= LAST
+}
+
+function daysOf(year: number, month: number): number {
+  if (month !== 2) return [4, 6, 9, 11].includes(month) ? 30 : 31
+  return (year % 4 === 0 && year % 100 !== 0) || year % 400 === 0 ? 29 : 28
 }

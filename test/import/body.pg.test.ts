@@ -1,0 +1,179 @@
+import { once } from 'node:events'
+import { request } from 'node:http'
+import { connect } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { gzipSync } from 'node:zlib'
+import t from 'tap'
+import { startService } from '../http/service.ts'
+
+/* The body as it comes over the wire: media types, codings, bounds, senders who are slow or go away. */
+
+const { sql, call, url, app } = await startService(t, { MAX_WORKERS: '1', IMPORT_LIMIT_MB: '40' })
+const PATH = '/v1/users/import'
+
+/** Nothing of an import is left: no row, and no transaction that waits for more. */
+async function nothingLeft(): Promise<boolean> {
+  for (let i = 0; i < 200; i++) {
+    const [row] = await sql<{ kept: number; open: number }[]>`
+      select (select count(*)::int from users) + (select count(*)::int from batches) as kept,
+        (select count(*)::int from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()
+          and state like 'idle in transaction%') as open`
+    if (row?.kept !== 0) return false
+    if (row.open === 0) return true
+    await sleep(10)
+  }
+  return false
+}
+
+interface Sent {
+  status: number
+  json: { code?: string; detail?: string; status?: string; created_count?: number }
+  connection: string | undefined
+}
+
+/** Sends a body piece by piece, as long as the service takes it, and reads the answer whenever it comes. */
+async function sendPieces(pieces: Iterable<Buffer>, headers: Record<string, string>, query = ''): Promise<Sent> {
+  const sent = request(url + PATH + query, { method: 'POST', headers, agent: false })
+  const answered = once(sent, 'response')
+  let stop = false
+  answered.then(
+    () => (stop = true),
+    () => (stop = true),
+  )
+  sent.on('error', () => (stop = true)) // the service may close before the last piece
+  for (const piece of pieces) {
+    if (stop) break
+    if (!sent.write(piece)) await Promise.race([once(sent, 'drain'), answered]).catch(() => {})
+  }
+  sent.end()
+  const [response] = await answered
+  let text = ''
+  for await (const chunk of response) text += chunk
+  return { status: response.statusCode, json: JSON.parse(text), connection: response.headers.connection }
+}
+
+function* repeat(piece: string, times: number) {
+  const bytes = Buffer.from(piece)
+  for (let i = 0; i < times; i++) yield bytes
+}
+
+const NDJSON = { 'content-type': 'application/x-ndjson' }
+const CSV = { 'content-type': 'text/csv' }
+
+t.test('what is too large is refused while it comes, the answer arrives, and memory stays', async (t) => {
+  const bomb = gzipSync(Buffer.alloc(500_000_000))
+  const lines = gzipSync(Buffer.from('{"username":"x"}\n'.repeat(3_000_000)))
+  const user = (i: number) =>
+    `{"username":"u${i}@example.com","custom_attributes":{"filler":"${'x'.repeat(60_000)}"}}\n`
+  function* users() {
+    for (let i = 0; i < 1000; i++) yield Buffer.from(user(i))
+  }
+  const before = process.memoryUsage.rss()
+  const table: [what: string, sent: Promise<Sent> | (() => Promise<Sent>), detail: RegExp][] = [
+    ['a bomb', () => sendPieces([bomb], { ...NDJSON, 'content-encoding': 'gzip' }), /A row/],
+    ['a line without an end', () => sendPieces(repeat('x'.repeat(65_536), 1600), NDJSON), /A row/],
+    [
+      'an element without an end',
+      () => sendPieces(repeat('["xxxxxxx', 5_000_000), { 'content-type': 'application/json' }),
+      /A row/,
+    ],
+    ['a CSV row of commas', () => sendPieces(repeat(`username${','.repeat(65_536)}`, 1600), CSV), /A row/],
+    [
+      'many lines in a small body',
+      () => sendPieces([lines], { ...NDJSON, 'content-encoding': 'gzip' }, '?on_conflict=skip'),
+      /40 MiB/,
+    ],
+    ['many users', () => sendPieces(users(), NDJSON), /40 MiB/],
+  ]
+  for (const [what, send, detail] of table) {
+    const answer = await (typeof send === 'function' ? send() : send)
+    t.match(answer, { status: 413, json: { code: 'body_too_large', detail } }, what)
+    t.ok(await nothingLeft(), `${what}: nothing is left`)
+  }
+  const grown = (process.memoryUsage.rss() - before) / 1_048_576
+  t.ok(grown < 300, `memory grew by ${Math.round(grown)} MiB`)
+})
+
+t.test('an early answer is read before the connection is closed', async (t) => {
+  const refusals: [headers: Record<string, string>, status: number, code: string, query?: string][] = [
+    [CSV, 400, 'invalid_request'],
+    [{ 'content-type': 'application/json' }, 400, 'invalid_json'],
+    [{ 'content-type': 'application/xml' }, 415, 'media_type_unsupported'],
+    [{}, 415, 'media_type_unsupported'],
+    [{ ...NDJSON, 'content-encoding': 'snappy' }, 415, 'media_type_unsupported'],
+    [{ ...NDJSON, 'content-encoding': 'gzip' }, 400, 'invalid_request'],
+    [NDJSON, 404, 'pool_not_found', '?pool=nowhere'],
+    [NDJSON, 400, 'invalid_request', '?poool=a'],
+    [{ ...NDJSON, 'accept-encoding': 'identity;q=0' }, 406, 'not_acceptable'],
+    [NDJSON, 422, 'import_invalid'],
+  ]
+  for (const [headers, status, code, query] of refusals) {
+    const answer = await sendPieces(repeat('wrong,header\n', 3_000_000), headers, query)
+    t.match(answer, { status, json: { code }, connection: 'close' }, code)
+  }
+  t.ok(await nothingLeft())
+})
+
+t.test('a sender who never looks up is cut off', async (t) => {
+  const socket = connect(Number(new URL(url).port), '127.0.0.1')
+  socket.on('error', () => {})
+  socket.write(`POST ${PATH} HTTP/1.1\r\nhost: x\r\ncontent-type: text/xml\r\ncontent-length: 9000000000\r\n\r\n`)
+  const piece = Buffer.alloc(1_048_576, 'x')
+  const feed = setInterval(() => socket.write(piece), 2)
+  await new Promise((resolve) => void socket.once('close', resolve))
+  clearInterval(feed)
+  t.ok(socket.bytesWritten < 1_000_000_000, `${socket.bytesWritten} bytes were taken`)
+})
+
+t.test('who goes away leaves nothing', async (t) => {
+  const many = Array.from({ length: 5000 }, (_, i) => `{"username":"u${i}@example.com"}\n`).join('')
+  for (const start of ['', '{"username":"a@example.com"}\n', many]) {
+    for (const end of ['destroy', 'end'] as const) {
+      const socket = connect(Number(new URL(url).port), '127.0.0.1')
+      socket.on('error', () => {})
+      socket.write(`POST ${PATH}?format=ndjson HTTP/1.1\r\nhost: x\r\ncontent-length: 9000000\r\n\r\n${start}`)
+      await sleep(start === many ? 300 : 50)
+      socket[end]()
+      t.ok(await nothingLeft(), `${start.length} characters, ${end}`)
+    }
+  }
+})
+
+t.test('a body may come in pieces of any size, chunked, coded, and of any type if format names it', async (t) => {
+  const text = Buffer.from('\ufeff{"username":"ünï-🐉@example.com"}\r\n{"username":"b@example.com"}')
+  const coded = gzipSync(text)
+  const bytes = (from: Buffer) => Array.from(from, (byte) => Buffer.from([byte]))
+  const table: [pieces: Buffer[], headers: Record<string, string>, query: string][] = [
+    [bytes(text), NDJSON, ''],
+    [bytes(coded), { ...NDJSON, 'content-encoding': 'gzip' }, ''],
+    [[text], { 'content-type': 'application/x-www-form-urlencoded' }, '?format=ndjson'],
+    [[text], { 'content-type': 'Application/X-NDJSON; charset=utf-8', 'content-encoding': 'identity' }, ''],
+    [[text], {}, '?format=ndjson'],
+  ]
+  for (const [pieces, headers, query] of table) {
+    t.match(
+      await sendPieces(pieces, headers, query),
+      { status: 201, json: { created_count: 2 } },
+      JSON.stringify(headers),
+    )
+    await sql`delete from users`
+    await sql`delete from batches`
+  }
+})
+
+t.test('two are in work, the next ones wait, and are refused when too many do', async (t) => {
+  const begin = () => {
+    const sent = request(url + PATH, { method: 'POST', headers: NDJSON, agent: false }).on('error', () => {})
+    sent.write('{"username":"slow@example.com"}\n')
+    return sent
+  }
+  const senders = [begin(), begin()]
+  await sleep(200)
+  const late = call('POST', PATH, { body: '{"username":"late@example.com"}', headers: NDJSON })
+  t.equal((await call('GET', '/v1/users')).status, 200, 'other requests are answered')
+  t.match(await late, { status: 503, json: { code: 'overloaded' }, headers: { 'retry-after': /^\d+$/ } })
+  for (const sender of senders) sender.destroy()
+  t.ok(await nothingLeft())
+  t.match(await call('POST', PATH, { body: '{"username":"late@example.com"}', headers: NDJSON }), { status: 201 })
+  t.equal(app.server.requestTimeout > 900_000, true, 'the server waits longer than the import does')
+})

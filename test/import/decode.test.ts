@@ -1,0 +1,67 @@
+import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib'
+import t from 'tap'
+import { type Coding, codingOf, decodeBody } from '../../src/import/decode.ts'
+
+const TEXT = `${'ünï 🐉 '.repeat(20_000)}end`
+const CODERS = { gzip: gzipSync, br: brotliCompressSync, zstd: zstdCompressSync, deflate: deflateSync }
+
+async function decode(bytes: Buffer, coding: Coding, { size = 1000, limitMb = 1 } = {}): Promise<string> {
+  // biome-ignore lint/suspicious/useAwait: bodies arrive by and by
+  async function* pieces() {
+    for (let i = 0; i < bytes.length; i += size) yield bytes.subarray(i, i + size)
+  }
+  let text = ''
+  for await (const piece of decodeBody(pieces(), coding, limitMb)) text += piece
+  return text
+}
+
+t.test('each coding gives the text, and is refused where it is cut, goes on, or is another', async (t) => {
+  for (const [coding, encode] of Object.entries(CODERS) as [keyof typeof CODERS, (text: Buffer) => Buffer][]) {
+    const coded = encode(Buffer.from(TEXT))
+    for (const size of [1, 7, 100_000]) t.equal(await decode(coded, coding, { size }), TEXT, `${coding} ${size}`)
+    const invalid = { code: 'invalid_request' }
+    for (const bytes of [
+      coded.subarray(0, -1),
+      coded.subarray(0, coded.length / 2),
+      Buffer.from('plain text'),
+      Buffer.alloc(0),
+    ]) {
+      await t.rejects(decode(bytes, coding), invalid, `${coding} of ${bytes.length} bytes`)
+    }
+    await t.rejects(decode(Buffer.concat([coded, Buffer.from('and more')]), coding), invalid, `${coding}: more`)
+    const bomb = encode(Buffer.alloc(30_000_000))
+    await t.rejects(
+      decode(bomb, coding),
+      { code: 'body_too_large', message: /1 MiB \(IMPORT_LIMIT_MB\)/ },
+      `${coding} bomb`,
+    )
+  }
+})
+
+t.test('a second zstd frame is not lost in silence', async (t) => {
+  const frame = zstdCompressSync(Buffer.from(TEXT))
+  for (const size of [1, 7, 100_000]) {
+    const decoded = await decode(Buffer.concat([frame, frame]), 'zstd', { size }).catch(({ code }) => code)
+    t.ok(decoded === TEXT + TEXT || decoded === 'invalid_request', decoded.slice(-20))
+  }
+})
+
+t.test('text is UTF-8, with or without a byte order mark', async (t) => {
+  t.equal(await decode(Buffer.from(`\ufeff${TEXT}`), 'identity', { size: 1 }), TEXT)
+  for (const bytes of [[0xff], [0x61, 0xc3], [0xed, 0xa0, 0x80], [0xc0, 0x80]]) {
+    await t.rejects(decode(Buffer.from(bytes), 'identity'), { code: 'invalid_request', message: /UTF-8/ })
+  }
+  t.equal((await decode(Buffer.alloc(1_048_576, 'x'), 'identity')).length, 1_048_576)
+  await t.rejects(decode(Buffer.alloc(1_048_577, 'x'), 'identity'), { code: 'body_too_large' })
+})
+
+t.test('codings by their names', (t) => {
+  t.strictSame(
+    [codingOf(), codingOf('identity'), codingOf(' GZip '), codingOf('zstd')],
+    ['identity', 'identity', 'gzip', 'zstd'],
+  )
+  for (const name of ['', 'snappy', 'gzip, br', 'constructor']) {
+    t.throws(() => codingOf(name), { code: 'media_type_unsupported' }, name)
+  }
+  t.end()
+})

@@ -1,0 +1,115 @@
+import fc from 'fast-check'
+import t from 'tap'
+import { ElementCutter } from '../../src/import/elements.ts'
+import { LineCutter } from '../../src/import/lines.ts'
+import { LONGEST_ROW } from '../../src/import/row-limit.ts'
+
+/** Cuts `text`, sent in pieces that end at the given places. */
+function cut(cutter: { push(piece: string): string[]; end(): unknown }, text: string, places: number[] = []): string[] {
+  const borders = [...new Set(places.map((place) => place % (text.length + 1)))].sort((a, b) => a - b)
+  const pieces = [...borders, text.length].map((end, i) => text.slice(borders[i - 1] ?? 0, end))
+  const cuts = pieces.flatMap((piece) => cutter.push(piece))
+  const last = cutter.end()
+  return typeof last === 'string' ? [...cuts, last] : cuts
+}
+const elements = (text: string, places?: number[]) => cut(new ElementCutter(), text, places)
+
+const places = fc.array(fc.nat(10_000), { maxLength: 20 })
+const spaces = fc.constantFrom('', ' ', '\n', '\t\r\n')
+
+t.test('whatever the elements, and wherever the pieces end, the same elements come out', (t) => {
+  fc.assert(
+    fc.property(fc.array(fc.jsonValue()), places, spaces, (values, places, space) => {
+      const texts = values.map((value) => JSON.stringify(value))
+      const text = `${space}[${space}${texts.join(`${space},${space}`)}${space}]${space}`
+      t.strictSame(
+        elements(text, places).map((element) => element.trim()),
+        texts,
+      )
+    }),
+  )
+  t.end()
+})
+
+t.test('of a full export it takes the users, wherever they stand', (t) => {
+  const members = fc.shuffledSubarray(['kind', 'users', 'counts', 'state', 'filters'], { minLength: 5 })
+  fc.assert(
+    fc.property(
+      fc.array(fc.object()),
+      members,
+      places,
+      spaces,
+      fc.jsonValue(),
+      (users, names, places, space, other) => {
+        const memberOf = (name: string) => (name === 'kind' ? 'full' : name === 'users' ? users : other)
+        const text = `{${names.map((name) => `${space}${JSON.stringify(name)}${space}:${space}${JSON.stringify(memberOf(name))}${space}`).join(',')}}${space}`
+        t.strictSame(
+          elements(text, places).map((element) => JSON.parse(element)),
+          JSON.parse(JSON.stringify(users)),
+        )
+      },
+    ),
+  )
+  t.end()
+})
+
+t.test('numbers keep every digit', (t) => {
+  t.strictSame(elements('[1.10, 12345678901234567890123]'), ['1.10', ' 12345678901234567890123'])
+  t.end()
+})
+
+t.test('what is neither an array nor a full export is refused', (t) => {
+  const bad: [text: string, code: string][] = [
+    ['', 'invalid_json'],
+    ['  ', 'invalid_json'],
+    ['nul', 'invalid_json'],
+    ['"users"', 'invalid_json'],
+    ['[', 'invalid_json'],
+    ['[{"a":1}', 'invalid_json'],
+    ['[{"a":"]', 'invalid_json'],
+    ['[]]', 'invalid_json'],
+    ['[] []', 'invalid_json'],
+    ['[}', 'invalid_json'],
+    ['{"kind":"full","users":[]', 'invalid_json'],
+    ['{"kind":"full"}', 'invalid_json'],
+    ['{"kind":"full","users":{}}', 'invalid_json'],
+    ['{"kind":"full","users":[],}', 'invalid_json'],
+    ['{"kind":"full" "users":[]}', 'invalid_json'],
+    ['{"users":[]}', 'import_not_full'],
+    ['{"kind":"delta","users":[]}', 'import_not_full'],
+    ['{"kind":"delta","added":[', 'import_not_full'],
+    ['{"kind":"unchanged","counts":{"deleted":0},"deleted":[', 'import_not_full'],
+    ['{"kind":"full","users":[],"users":[]}', 'invalid_request'],
+    ['{"username":"a@example.com"}', 'invalid_request'],
+  ]
+  for (const [text, code] of bad) t.throws(() => elements(text, [3, 7]), { code }, text)
+  t.strictSame(elements('[1,]'), ['1', ''], 'an element that is no JSON is for who parses it')
+  t.end()
+})
+
+t.test('lines come out the same wherever the pieces end', (t) => {
+  const line = fc.string({ unit: 'binary' }).map((text) => text.replaceAll('\n', ''))
+  fc.assert(
+    fc.property(fc.array(line, { minLength: 1 }), places, (lines, places) => {
+      t.strictSame(cut(new LineCutter(), lines.join('\n'), places), lines)
+    }),
+  )
+  t.end()
+})
+
+t.test('what has no end is given up at 1 MiB', (t) => {
+  const piece = 'x'.repeat(65_536)
+  const fill = (cutter: { push(piece: string): unknown }, start: string) => {
+    cutter.push(start)
+    for (let i = 0; i <= LONGEST_ROW; i += piece.length) cutter.push(piece)
+  }
+  const tooLarge = { code: 'body_too_large' }
+  t.throws(() => fill(new LineCutter(), ''), tooLarge)
+  for (const start of ['["', '[', '{"kind":"', '{"']) t.throws(() => fill(new ElementCutter(), start), tooLarge, start)
+  const longest = `"${'x'.repeat(LONGEST_ROW - 2)}"`
+  t.strictSame(elements(`[${longest}]`), [longest])
+  t.throws(() => elements(`[${longest} ]`), tooLarge)
+  t.strictSame(cut(new LineCutter(), `${longest}\n`), [longest, ''])
+  t.throws(() => cut(new LineCutter(), `${longest} \n`), tooLarge)
+  t.end()
+})

@@ -1,0 +1,275 @@
+import t from 'tap'
+import type { Batch } from '../../src/batches/batches.ts'
+import { makePool } from '../export/observe.ts'
+import { type Answer, startService } from '../http/service.ts'
+
+/* What becomes of rows that meet users who are there, each other, or the rules. */
+
+const { sql, call } = await startService(t, { MAX_WORKERS: '1' })
+
+const id = (n: number) => `01890000-0000-7000-8000-${String(n).padStart(12, '0')}`
+const send = (pool: string, onConflict: string, rows: object[]) =>
+  call<Batch>('POST', `/v1/users/import?pool=${pool}&on_conflict=${onConflict}&format=json`, {
+    body: JSON.stringify(rows),
+  })
+const failuresOf = async (pool: string, { json }: Answer<Batch>) => {
+  const { json: page } = await call<{ items: { n: number; code: string }[] }>(
+    'GET',
+    `/v1/batches/${json.id}/failures?pool=${pool}`,
+  )
+  return page.items.map(({ n, code }) => [n, code])
+}
+const written = async (pool: string) => [
+  ...(await sql`select u.*, u.custom_attributes::text as attributes from users u join pools p on p.id = u.pool_id where p.name = ${pool} order by u.id`),
+  ...(await sql`select b.id from batches b join pools p on p.id = b.pool_id where p.name = ${pool}`),
+]
+
+/** A pool with a user 1 `there@example.com`, and a user 2 `real` who is not a test user. */
+async function poolWith(name: string): Promise<string> {
+  const poolId = await makePool(sql, name)
+  await sql`
+    insert into users (pool_id, id, username, email, custom_attributes, is_test_user) values
+      (${poolId}, ${id(1)}, 'there@example.com', 'there@example.com', '{"n": 1.1}', true),
+      (${poolId}, ${id(2)}, 'real', 'real@example.com', '{}', false)`
+  return name
+}
+
+t.test('fail: the first row in the way of another refuses the import, and nothing is kept', async (t) => {
+  const pool = await poolWith('fail')
+  const before = await written(pool)
+  const filler = Array.from({ length: 4500 }, (_, i) => ({ username: `filler_${i}@example.com` }))
+  const table: [row: object, code: string, path: string][] = [
+    [{ id: id(1), username: 'new@example.com' }, 'id_taken', 'id'],
+    [{ username: 'there@example.com', email: 'new@example.com' }, 'username_taken', 'username'],
+    [{ username: 'new', email: 'there@example.com' }, 'email_taken', 'email'],
+    [{ username: 'filler_0@example.com', email: 'new@example.com' }, 'username_taken', 'username'],
+    [{ username: 'filler_4499@example.com' }, 'username_taken', 'username'],
+    [{ id: id(2), username: 'new@example.com' }, 'id_taken', 'id'],
+  ]
+  for (const [row, code, member] of table) {
+    const answer = await send(pool, 'fail', [...filler, row, row])
+    t.match(
+      answer,
+      { status: 409, json: { code: 'import_conflict', errors: [{ path: `rows.4501.${member}`, code }] } },
+      code,
+    )
+    t.notMatch(answer.raw.toString(), /there@|filler_/, 'no names in errors')
+    t.strictSame(await written(pool), before)
+  }
+})
+
+t.test('fail: rows that cannot be taken refuse the import, and up to 100 of them are told', async (t) => {
+  const pool = await poolWith('invalid')
+  const before = await written(pool)
+  const good = Array.from({ length: 2500 }, (_, i) => ({ username: `good_${i}@example.com` }))
+  const rows = [
+    ...good,
+    { username: 'a@gmail.com' },
+    ...good,
+    { nick: 1 },
+    { username: 'b@x.test', is_test_user: false },
+  ]
+  t.match(await send(pool, 'fail', rows), {
+    status: 422,
+    json: {
+      code: 'import_invalid',
+      errors: [
+        { path: 'rows.2501.email', code: 'domain_not_reserved' },
+        { path: 'rows.5002.nick', code: 'unknown_member' },
+        { path: 'rows.5003.is_test_user', code: 'not_test_user' },
+      ],
+    },
+  })
+  const many = await call<{ errors: object[] }>('POST', '/v1/users/import?format=ndjson&pool=invalid', {
+    body: '{}\n'.repeat(5000),
+  })
+  t.match(many, { status: 422, json: { detail: /100/ } })
+  t.equal(many.json.errors.length, 100)
+  t.strictSame(await written(pool), before)
+})
+
+t.test('a password in any row refuses the import, whatever the mode', async (t) => {
+  const pool = await poolWith('passwords')
+  const before = await written(pool)
+  for (const mode of ['fail', 'skip', 'update']) {
+    const rows = [{ username: 'a@example.com' }, { username: 'b@example.com', password: 'x' }]
+    t.match(await send(pool, mode, rows), { status: 400, json: { code: 'import_credentials' } }, mode)
+  }
+  t.strictSame(await written(pool), before)
+})
+
+t.test('skip: what is in the way or wrong is told by row, the rest is in', async (t) => {
+  const pool = await poolWith('skip')
+  const answer = await send(pool, 'skip', [
+    { username: 'a@example.com', id: id(10) },
+    { username: 'there@example.com' },
+    { username: 'a@example.com', id: id(10) },
+    { username: 'b@example.com', id: id(1) },
+    { username: 'c', email: 'there@example.com' },
+    { username: 'nobody' },
+    { username: 'd@shop.de' },
+    { username: 'e@example.com', nick: 1 },
+    { username: 'f@example.com', is_test_user: false },
+    { username: 'g@example.com', custom_attributes: { a: '\u0000' } },
+    { username: 'a2', email: 'a@example.com' },
+    { username: 'h@example.com' },
+  ])
+  t.match(answer, {
+    status: 201,
+    json: { status: 'completed_with_failures', total_requested: 12, created_count: 2, failed_count: 10 },
+  })
+  t.strictSame(await failuresOf(pool, answer), [
+    [2, 'username_taken'],
+    [3, 'id_taken'],
+    [4, 'id_taken'],
+    [5, 'email_taken'],
+    [6, 'invalid_row'],
+    [7, 'domain_not_reserved'],
+    [8, 'unknown_member'],
+    [9, 'not_test_user'],
+    [10, 'invalid_row'],
+    [11, 'email_taken'],
+  ])
+  const names = await sql`
+    select username, role, is_test_user, created_by_bulk, batch_id = ${answer.json.id} as mine, created_at = updated_at as fresh
+    from users where username in ('a@example.com', 'h@example.com') order by username`
+  const made = { role: 'user', is_test_user: true, created_by_bulk: false, mine: true, fresh: true }
+  t.same(names, [
+    { username: 'a@example.com', ...made },
+    { username: 'h@example.com', ...made },
+  ])
+})
+
+t.test('users without an id are in the order of their rows', async (t) => {
+  const pool = await poolWith('order')
+  const names = Array.from({ length: 300 }, (_, i) => `o_${(i * 7) % 300}@example.com`)
+  const { json } = await send(
+    pool,
+    'fail',
+    names.map((username) => ({ username })),
+  )
+  const rows = await sql`select username from users where batch_id = ${json.id} order by id`
+  t.strictSame(
+    rows.map(({ username }) => username),
+    names,
+  )
+})
+
+t.test('update: the members that are given change, the others stay', async (t) => {
+  const pool = await poolWith('update')
+  const answer = await send(pool, 'update', [
+    { username: 'there@example.com', role: 'admin' },
+    { username: 'new@example.com', role: 'guest' },
+    { id: id(1), username: 'renamed', created_by_bulk: true },
+  ])
+  t.match(answer, { status: 201, json: { status: 'completed', created_count: 3, failed_count: 0 } })
+  t.match((await written(pool)).slice(0, 3), [
+    {
+      id: id(1),
+      username: 'renamed',
+      email: 'there@example.com',
+      role: 'admin',
+      attributes: '{"n": 1.1}',
+      batch_id: null,
+      created_by_bulk: true,
+    },
+    { id: id(2), username: 'real' },
+    { username: 'new@example.com', role: 'guest', batch_id: answer.json.id },
+  ])
+})
+
+t.test('update: a user who is as the row says is not touched; a number written otherwise is a change', async (t) => {
+  const pool = await poolWith('same')
+  const before = await written(pool)
+  const post = (attributes: string) =>
+    call('POST', `/v1/users/import?pool=${pool}&on_conflict=update&format=ndjson`, {
+      body: `{"username":"there@example.com","email":"there@example.com","custom_attributes":${attributes}}`,
+    })
+  const exported = async (base = '') =>
+    (await call('GET', `/v1/users/export?pool=${pool}&format=ndjson&base=${base}`)).raw.toString().split('\n')
+  const { state } = (await call<{ state: string }>('GET', `/v1/states/current?pool=${pool}`)).json
+  t.match(await post('{"n":1.1}'), { status: 201, json: { created_count: 1 } })
+  t.strictSame((await written(pool)).slice(0, 2), before)
+  t.match(await post('{"n":1.10}'), { status: 201, json: { created_count: 1 } })
+  t.match((await exported(state)).slice(0, 2), [/"kind":"delta".*"updated":1/, /\{"n": 1\.10\}/], 'a delta has it')
+})
+
+t.test('update: who is not a test user stays as it is', async (t) => {
+  const pool = await poolWith('protected')
+  const [, before] = await written(pool)
+  const answer = await send(pool, 'update', [
+    { id: id(2), username: 'taken-over', email: 'x@example.com' },
+    { username: 'real', email: 'x@example.com', role: 'admin' },
+    { username: 'x', email: 'real@example.com' },
+    { username: 'there@example.com', email: 'real@example.com' },
+  ])
+  t.match(answer, { status: 201, json: { status: 'completed_with_failures', created_count: 0, failed_count: 4 } })
+  t.strictSame(await failuresOf(pool, answer), [
+    [1, 'user_protected'],
+    [2, 'user_protected'],
+    [3, 'email_taken'],
+    [4, 'email_taken'],
+  ])
+  t.strictSame((await written(pool))[1], before)
+})
+
+t.test(
+  'update: a user named again and again is as the last row says, and no row is a fault of the service',
+  async (t) => {
+    const pool = await poolWith('again')
+    const answer = await send(pool, 'update', [
+      { username: 'there@example.com', role: 'first' },
+      { username: 'there@example.com', role: 'second' },
+      { username: 'new@example.com', role: 'first' },
+      { username: 'new@example.com', role: 'second' },
+      { id: id(3), username: 'three@example.com' },
+      { id: id(3), username: 'drei@example.com', role: 'last' },
+      { id: id(4), username: 'drei@example.com' },
+      { id: id(1), username: 'moved@example.com' },
+      { username: 'there@example.com', email: 'y@example.com' },
+    ])
+    t.match(answer, { status: 201, json: { total_requested: 9, created_count: 7, failed_count: 2 } })
+    t.strictSame(await failuresOf(pool, answer), [
+      [7, 'username_taken'],
+      [9, 'conflict'],
+    ])
+    const rows = await sql`
+    select username, role from users u join pools p on p.id = u.pool_id where p.name = ${pool} and is_test_user order by username`
+    t.same(rows, [
+      { username: 'drei@example.com', role: 'last' },
+      { username: 'moved@example.com', role: 'second' },
+      { username: 'new@example.com', role: 'second' },
+    ])
+  },
+)
+
+t.test('update: names that change hands within a page are told, not mixed up', async (t) => {
+  const pool = await poolWith('swap')
+  await send(pool, 'fail', [
+    { id: id(5), username: 'a@example.com' },
+    { id: id(6), username: 'b@example.com' },
+  ])
+  const answer = await send(pool, 'update', [
+    { id: id(5), username: 'b@example.com', email: 'a@example.com' },
+    { id: id(6), username: 'a@example.com', email: 'b@example.com' },
+  ])
+  t.equal(answer.status, 201)
+  t.equal(answer.json.created_count + answer.json.failed_count, 2)
+  t.ok((await failuresOf(pool, answer)).every(([, code]) => code === 'username_taken'))
+})
+
+t.test('a pool that is not there, and parameters that are not known', async (t) => {
+  t.match(await send('nowhere', 'fail', []), { status: 404, json: { code: 'pool_not_found' } })
+  t.match(await send('default', 'replace', []), {
+    status: 400,
+    json: { errors: [{ path: 'querystring.on_conflict' }] },
+  })
+  t.match(await call('POST', '/v1/users/import?format=xml', { body: '' }), {
+    status: 400,
+    json: { code: 'invalid_request' },
+  })
+  t.match(await call('POST', '/v1/users/import?mode=skip', { body: '' }), {
+    status: 400,
+    json: { code: 'invalid_request' },
+  })
+})

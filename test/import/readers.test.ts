@@ -1,0 +1,134 @@
+import fc from 'fast-check'
+import t from 'tap'
+import type { GivenRow } from '../../src/import/given-row.ts'
+import { readCsv } from '../../src/import/read-csv.ts'
+import { readJson } from '../../src/import/read-json.ts'
+import { readNdjson } from '../../src/import/read-ndjson.ts'
+import { csvOf } from './csv.ts'
+
+type Reader = (texts: AsyncIterable<string>) => AsyncIterable<GivenRow[]>
+
+/** What a reader makes of a text that comes in pieces of `size` characters; no decoder parts a surrogate pair. */
+async function values(reader: Reader, text: string, size = 7): Promise<unknown[]> {
+  // biome-ignore lint/suspicious/useAwait: readers take what arrives by and by
+  async function* pieces() {
+    const characters = [...text]
+    for (let i = 0; i < characters.length; i += size) yield characters.slice(i, i + size).join('')
+  }
+  const rows: GivenRow[] = []
+  for await (const some of reader(pieces())) rows.push(...some)
+  return rows.map(({ value }) => value)
+}
+
+const USERS = [
+  { username: 'a@example.com', custom_attributes: { 'plan, "x"': '=1+1\r\n', deep: [null, { ü: '🐉' }] } },
+  { username: 'b', email: 'b@example.com', is_test_user: true, created_by_bulk: false, batch_id: null },
+]
+const HEAD = '{"kind":"full","state":"u1-x","total_count":9}'
+const LINES = USERS.map((user) => JSON.stringify(user)).join('\n')
+
+t.test('the three forms say the same', async (t) => {
+  t.strictSame(await values(readJson, JSON.stringify(USERS)), USERS)
+  t.strictSame(await values(readJson, JSON.stringify({ kind: 'full', users: USERS, counts: {} })), USERS)
+  t.strictSame(await values(readNdjson, LINES), USERS)
+  t.strictSame(await values(readNdjson, `\r\n${LINES.replaceAll('\n', '\r\n')}\n\n`), USERS)
+  t.strictSame(await values(readNdjson, `${HEAD}\n${LINES}\n{"end":"u1-x","lines":2}\n`), USERS)
+  const columns = ['is_test_user', 'username', 'custom_attributes', 'batch_id', 'email', 'created_by_bulk']
+  for (const lineEnd of ['\n', '\r\n']) {
+    const text = csvOf(USERS, columns, lineEnd)
+    const rows = USERS.map((user) => ({ ...user, batch_id: null }))
+    for (const size of [1, 7, 10_000]) t.same(await values(readCsv, text, size), rows)
+  }
+})
+
+t.test('any cells come out of CSV as they went in', async (t) => {
+  const cell = fc.oneof(
+    fc.string({ unit: 'binary', minLength: 1 }),
+    fc.string({ unit: fc.constantFrom(',', '"', '\n', '\r', ';', 'a'), minLength: 1 }),
+  )
+  const row = fc.record({ username: cell, email: cell, role: cell })
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(row),
+      fc.constantFrom('\n', '\r\n'),
+      fc.integer({ min: 1, max: 50 }),
+      async (rows, lineEnd, size) => {
+        t.strictSame(
+          (await values(readCsv, csvOf(rows, ['username', 'email', 'role'], lineEnd), size)).map((value) =>
+            JSON.stringify(value),
+          ),
+          rows.map((row) => JSON.stringify({ username: row.username, email: row.email, role: row.role })),
+        )
+      },
+    ),
+  )
+})
+
+t.test('an NDJSON export without its end, or with the end of another, was cut', async (t) => {
+  const end = (members: object) => `${HEAD}\n${LINES}\n${JSON.stringify(members)}\n`
+  const cut = [
+    `${HEAD}\n${LINES}\n`,
+    HEAD,
+    end({ end: 'u1-y', lines: 2 }),
+    end({ end: 'u1-x', lines: 1 }),
+    end({ end: 'u1-x' }),
+    `${end({ end: 'u1-x', lines: 2 })}${LINES}`,
+    `${LINES}\n{"end":"u1-x","lines":2}`,
+  ]
+  for (const text of cut) await t.rejects(values(readNdjson, text), { code: 'import_cut' }, text.slice(-60))
+})
+
+t.test('a delta is no import', async (t) => {
+  for (const kind of ['delta', 'unchanged']) {
+    await t.rejects(values(readNdjson, `{"kind":"${kind}","state":"u1-x"}\n`), { code: 'import_not_full' })
+    await t.rejects(values(readJson, `{"kind":"${kind}","added":[]}`), { code: 'import_not_full' })
+  }
+  await t.rejects(values(readCsv, 'op,id,username\nadded,,a'), { code: 'import_not_full' })
+})
+
+t.test('columns that are wrong are named', async (t) => {
+  const table: [text: string, expected: { code: string; errors?: object[]; message?: RegExp }][] = [
+    ['username,nick\n', { code: 'invalid_request', errors: [{ path: 'columns.nick', code: 'unknown_member' }] }],
+    [
+      'username;email\n',
+      { code: 'invalid_request', errors: [{ path: 'columns.username;email' }, { path: 'columns.username' }] },
+    ],
+    [
+      'Username\n',
+      {
+        code: 'invalid_request',
+        errors: [{ path: 'columns.Username' }, { path: 'columns.username', code: 'missing_member' }],
+      },
+    ],
+    [
+      'username,email,username\n',
+      { code: 'invalid_request', errors: [{ path: 'columns.username', code: 'duplicate' }] },
+    ],
+    [
+      'email\na@example.com',
+      { code: 'invalid_request', errors: [{ path: 'columns.username', code: 'missing_member' }] },
+    ],
+    ['username,password\n', { code: 'import_credentials' }],
+    ['username,password_hash\n', { code: 'import_credentials' }],
+    ['', { code: 'invalid_csv' }],
+    ['username\n"a', { code: 'invalid_csv' }],
+    ['username\n"a"b\n', { code: 'invalid_csv', message: /Line 2/ }],
+    [`username\n${'x'.repeat(1_048_577)}`, { code: 'body_too_large' }],
+    [`username\n"${'x'.repeat(1_048_577)}`, { code: 'body_too_large' }],
+    [`username\n${','.repeat(1_048_577)}`, { code: 'body_too_large' }],
+  ]
+  for (const [text, expected] of table) await t.rejects(values(readCsv, text, 1000), expected, text.slice(0, 30))
+})
+
+t.test('a row that cannot be read is a row all the same', async (t) => {
+  t.strictSame(await values(readNdjson, '{"username":\n[1]\n'), [undefined, [1]])
+  t.strictSame(await values(readCsv, 'username,email\na\na,b,c\na,b\n'), [
+    undefined,
+    undefined,
+    { username: 'a', email: 'b' },
+  ])
+  t.strictSame(await values(readCsv, 'username,custom_attributes\na,{x}\n'), [
+    { username: 'a', custom_attributes: '{x}' },
+  ])
+  await t.rejects(values(readJson, '[{"username":"a"},{"username":}]'), { code: 'invalid_json', message: /Row 2/ })
+})

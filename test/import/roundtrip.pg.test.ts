@@ -1,0 +1,121 @@
+import t from 'tap'
+import { makePool, stateFromScratch } from '../export/observe.ts'
+import { startService } from '../http/service.ts'
+import { csvOf } from './csv.ts'
+
+const { sql, call } = await startService(t, { MAX_WORKERS: '1' })
+
+const COLUMNS =
+  'id,username,email,role,is_test_user,batch_id,created_by_bulk,custom_attributes,created_at,updated_at'.split(',')
+const BATCH = '01890000-0000-7000-8000-000000000000'
+
+/** As JSON text: what JavaScript's numbers would lose, texts of all planes, and things nested. */
+const ATTRIBUTES = [
+  '{}',
+  '{"plan": "gold"}',
+  '{"n": [12345678901234567890123, 1.10, 1.1, -0.0, 9007199254740993, 1e-7, 123e20, 0.1000000000000000055511151231257827]}',
+  `{"": "\\u0001 \\u2028 é 漢 🐉 \\udbff\\udfff", "'\\"\\\\,;": "=cmd|' /C calc'!A0\\r\\n", "b": {"a": {"c": [[], {}, null, true]}}}`,
+  `{"deep": ${'['.repeat(90)}${']'.repeat(90)}}`,
+]
+
+await sql`
+  insert into users (username, email, role, batch_id, created_by_bulk, custom_attributes, created_at, updated_at)
+  select 'user_' || n || '@example.com', 'user_' || n || '@example.com', 'user', case when n % 3 = 0 then ${BATCH}::uuid end,
+    n % 2 = 0, (${ATTRIBUTES}::text[])[1 + n % ${ATTRIBUTES.length}::int]::jsonb,
+    '2020-02-29 00:00:00.000001+00'::timestamptz + n * interval '1.000001 s', '2024-01-01 12:00:00.120000+05'::timestamptz
+  from generate_series(1, 5000) n`
+await sql`
+  insert into users (username, email, role, custom_attributes, created_at, updated_at) values
+    (' "quoted", 🐉 ', ${'𝒳'.repeat(200)} || '@sub.example.com', E'ro\nle', '{}', '0001-01-01', '9999-12-31 23:59:59.999999+00'),
+    ('=1+1', 'a@localhost', '-', '{}', now(), now()), (E'\t', 'tab@x.test', E'\r\n', '{}', now(), now())`
+
+const stateOf = async (pool: string, filter = '') =>
+  (await call<{ state: string }>('GET', `/v1/states/current?pool=${pool}${filter}`)).json.state
+
+const ndjson = (await call('GET', '/v1/users/export?format=ndjson')).raw.toString()
+
+/** As CSV; JavaScript must not read the attributes on their way, so they are cut out of the line as they stand in it. */
+const csv = ndjson
+  .split('\n')
+  .slice(1, -2)
+  .map((line) => {
+    const [, attributes = ''] = /"custom_attributes":(.*),"created_at"/.exec(line) ?? []
+    const row = csvOf([{ ...JSON.parse(line), custom_attributes: attributes }], COLUMNS)
+    return row.slice(row.indexOf('\n') + 1)
+  })
+
+/** A full export in each form. */
+const BODIES = {
+  ndjson,
+  json: (await call('GET', '/v1/users/export?format=json')).raw.toString(),
+  csv: `${COLUMNS.join(',')}\n${csv.join('')}`,
+}
+
+t.test('a full export put into an empty pool gives the same state, in every form and mode', async (t) => {
+  const state = await stateOf('default')
+  for (const [format, body] of Object.entries(BODIES)) {
+    for (const onConflict of ['fail', 'skip', 'update']) {
+      const pool = `${format}-${onConflict}`
+      const poolId = await makePool(sql, pool)
+      const post = () =>
+        call('POST', `/v1/users/import?pool=${pool}&format=${format}&on_conflict=${onConflict}`, { body })
+      t.match(await post(), { status: 201, json: { status: 'completed', created_count: 5003, failed_count: 0 } }, pool)
+      t.equal(await stateOf(pool), state, pool)
+      for (const filter of [`&batch_id=${BATCH}`, '&bulk_users_only=true']) {
+        t.equal(await stateOf(pool, filter), await stateOf('default', filter), `${pool} ${filter}`)
+      }
+      const filter = { batchId: undefined, testUsersOnly: true, bulkUsersOnly: false }
+      t.equal(await stateFromScratch(sql, poolId, filter), state, 'and it is the state of what is there')
+      if (onConflict === 'fail') continue
+      const [before] = await sql`select max(version)::int as version from scopes where pool_id = ${poolId}`
+      const again =
+        onConflict === 'update' ? { created_count: 5003, failed_count: 0 } : { created_count: 0, failed_count: 5003 }
+      t.match(await post(), { status: 201, json: again }, `${pool} again`)
+      t.equal(await stateOf(pool), state)
+      const [after] = await sql`select max(version)::int as version from scopes where pool_id = ${poolId}`
+      t.same(after, before, 'nothing was touched')
+    }
+  }
+})
+
+t.test('it is a batch: read, listed, told by events, cancelled and deleted like any other', async (t) => {
+  await makePool(sql, 'as-batch')
+  const body = '{"username":"mine@example.com"}\n{"username":"other@example.com","batch_id":null}\n{"username":"x"}\n'
+  const headers = { 'content-type': 'application/x-ndjson; charset=utf-8' }
+  const query = 'pool=as-batch&on_conflict=skip&label=from+a+file'
+  const made = await call<{ id: string }>('POST', `/v1/users/import?${query}`, { body, headers })
+  const path = `/v1/batches/${made.json.id}`
+  t.match(made, {
+    status: 201,
+    headers: { location: `${path}?pool=as-batch` },
+    json: {
+      kind: 'import',
+      label: 'from a file',
+      status: 'completed_with_failures',
+      total_requested: 3,
+      created_count: 2,
+      failed_count: 1,
+      progress: 1,
+      eta_seconds: null,
+      finished_at: String,
+      config: { on_conflict: 'skip', format: 'ndjson' },
+      profile: { duration_ms: Number, peak_memory_bytes: Number, chunks: 1, workers: 1 },
+    },
+  })
+  const get = (path: string) => call<{ items: unknown[] }>('GET', `${path}?pool=as-batch`)
+  t.strictSame((await get(path)).json, made.json)
+  t.strictSame((await get('/v1/batches')).json.items, [made.json])
+  t.strictSame((await get(`${path}/failures`)).json.items, [{ n: 3, username: 'x', email: '', code: 'invalid_row' }])
+  t.match((await get(`${path}/events`)).raw.toString(), /event: end/)
+  t.strictSame((await call('POST', `${path}/cancel?pool=as-batch`)).json, made.json)
+  t.match(await call('DELETE', `${path}?pool=as-batch`), { json: { deleted_count: 1, protected_count: 0 } })
+  const left = await sql`select username from users u join pools p on p.id = u.pool_id where p.name = 'as-batch'`
+  t.same(left, [{ username: 'other@example.com' }])
+})
+
+t.test('an empty body is an import of nobody', async (t) => {
+  for (const [format, body] of Object.entries({ ndjson: '', json: '[]', csv: 'username\n' })) {
+    const answer = await call('POST', `/v1/users/import?format=${format}`, { body })
+    t.match(answer, { status: 201, json: { status: 'completed', total_requested: 0, progress: 1 } }, format)
+  }
+})
