@@ -33,6 +33,7 @@ const SCOPE_OF: Record<string, string | null> = {
   'GET /v1/batches/{id}/events': 'users:read',
   'GET /v1/batches/{id}/failures': 'users:read',
   'GET /v1/users': 'users:read',
+  'POST /v1/users/import': 'users:write',
   'GET /v1/users/{id}': 'users:read',
   'PATCH /v1/users/{id}': 'users:write',
   'DELETE /v1/users/{id}': 'users:write',

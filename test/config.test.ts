@@ -61,6 +61,7 @@ t.test('refuses each wrong value by the name of its setting', (t) => {
     ['RESERVED_DOMAINS', '*.example.com'],
     ['COMPRESSION_THRESHOLD_BYTES', '1KB'],
     ['EXPORT_CONCURRENCY', '0'],
+    ['IMPORT_LIMIT_MB', '0'],
     ['DRAIN_SECONDS', '0'],
     ['LOG_LEVEL', 'INFO'],
   ]

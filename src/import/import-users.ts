@@ -10,7 +10,7 @@ import { importConflict, importInvalid, MOST_FAULTS } from './faults.ts'
 import type { GivenRow } from './given-row.ts'
 import { finishImportBatch, insertImportBatch } from './import-batch.ts'
 import { insertPage, tellConflicts } from './insert-page.ts'
-import { Page } from './page.ts'
+import { MOST_ROWS, Page } from './page.ts'
 import type { Target } from './page-rows.ts'
 import { updatePage } from './update-page.ts'
 
@@ -98,7 +98,7 @@ async function writeRows(
     // Two changes of one user are two statements, or PostgreSQL would take either of them.
     if (!isFault(row) && onConflict === 'update' && page.hasNameOf(row)) await flush()
     if (!isFault(row)) page.add(row)
-    if (page.isFull() || faults.length >= MOST_FAULTS) await flush()
+    if (page.isFull() || faults.length >= MOST_ROWS) await flush()
   }
   if (onConflict === 'fail' && faults.length > 0) throw importInvalid(faults)
   await flush()

@@ -1,7 +1,7 @@
 import type { Row } from './check-row.ts'
 
 /** So large that PostgreSQL sets the pace, so small that two pages are little memory. */
-const MOST_ROWS = 2_000
+export const MOST_ROWS = 2_000
 const MOST_CHARACTERS = 1_048_576
 
 /** Rows that are written by one statement. */

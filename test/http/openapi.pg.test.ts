@@ -39,6 +39,7 @@ t.test('the description is OpenAPI 3.1 and names every route', async (t) => {
     '/v1/batches/{id}/events': ['get'],
     '/v1/batches/{id}/failures': ['get'],
     '/v1/users': ['get'],
+    '/v1/users/import': ['post'],
     '/v1/users/{id}': ['delete', 'get', 'patch'],
     '/v1/users/export': ['get'],
     '/v1/states/current': ['get'],

@@ -1,0 +1,39 @@
+import { once } from 'node:events'
+import { type AddressInfo, connect } from 'node:net'
+import { text } from 'node:stream/consumers'
+import { setTimeout as sleep } from 'node:timers/promises'
+import Fastify from 'fastify'
+import t from 'tap'
+import { bodyDeadline } from '../../src/http/body-deadline.ts'
+
+const app = Fastify()
+await app.register(bodyDeadline, { milliseconds: 200 })
+app.post('/', (request) => request.body)
+app.post('/slow', async () => await sleep(600, { slept: true }))
+app.post('/own', { config: { readsBody: true } }, (request) => request.body)
+await app.listen({ port: 0, host: '127.0.0.1' })
+t.teardown(() => app.close())
+
+/** Sends the head of a request and its body in two halves; gives the answer. */
+async function send(path: string, pauseMs: number): Promise<string> {
+  const socket = connect((app.server.address() as AddressInfo).port, '127.0.0.1')
+  socket.on('error', () => {})
+  await once(socket, 'connect')
+  const answer = text(socket)
+  socket.write(
+    `POST ${path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: 7\r\n\r\n{"a"`,
+  )
+  await sleep(pauseMs)
+  if (socket.writable) socket.write(':1}')
+  return answer
+}
+
+t.test('a body that does not come in time is answered with 408', async (t) => {
+  t.match(await send('/', 500), /^HTTP\/1\.1 408 .*"code":"request_timeout"/s)
+  t.match(await send('/', 20), /^HTTP\/1\.1 200 .*\{"a":1\}/s)
+})
+
+t.test('an answer may take its time, and a route may see to its body by itself', async (t) => {
+  t.match(await send('/slow', 20), /^HTTP\/1\.1 200 .*\{"slept":true\}/s)
+  t.match(await send('/own', 500), /^HTTP\/1\.1 200 .*\{"a":1\}/s)
+})

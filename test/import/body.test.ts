@@ -1,0 +1,84 @@
+import { createServer, type IncomingMessage, request } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import t from 'tap'
+import { type Patience, readBody } from '../../src/import/body.ts'
+
+const PATIENT = { silenceMs: 10_000, totalMs: 10_000 }
+
+/** What `readBody` makes of a request whose pieces come after pauses; `send` may end it early. */
+async function read(
+  send: (sender: ReturnType<typeof request>) => Promise<void>,
+  patience: Patience = PATIENT,
+  each: () => Promise<unknown> = () => Promise.resolve(),
+): Promise<string> {
+  const arrived = Promise.withResolvers<IncomingMessage>()
+  const server = createServer((incoming) => arrived.resolve(incoming))
+  await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve))
+  const sender = request({ port: (server.address() as AddressInfo).port, method: 'POST', host: '127.0.0.1' })
+  sender.on('error', () => {}).flushHeaders()
+  const sending = send(sender)
+  try {
+    let text = ''
+    for await (const piece of readBody(await arrived.promise, patience, new AbortController().signal)) {
+      text += piece
+      await each()
+    }
+    return text
+  } finally {
+    const { listenerCount } = await arrived.promise
+    t.equal(listenerCount.call(await arrived.promise, 'readable'), 0, 'nobody listens any more')
+    sender.destroy()
+    server.closeAllConnections()
+    server.close()
+    await sending
+  }
+}
+
+const slowly = (pieces: number, pauseMs: number) => async (sender: ReturnType<typeof request>) => {
+  for (let i = 0; i < pieces && !sender.destroyed; i++) {
+    sender.write(`${i},`)
+    await sleep(pauseMs)
+  }
+  sender.end()
+}
+
+t.test('the pieces come as they are sent', async (t) => {
+  t.equal(await read(slowly(5, 20)), '0,1,2,3,4,')
+  t.equal(await read(slowly(0, 0)), '')
+})
+
+t.test('silence, and slowness on the whole, are cut off', async (t) => {
+  const code = 'request_timeout'
+  await t.rejects(read(slowly(2, 500), { ...PATIENT, silenceMs: 100 }), { code, message: /0\.1 s without a byte/ })
+  await t.rejects(read(slowly(50, 20), { ...PATIENT, totalMs: 200 }), { code, message: /0\.2 s to arrive/ })
+})
+
+t.test('time that the reader takes is no silence of the sender', async (t) => {
+  t.equal(await read(slowly(3, 1), { ...PATIENT, silenceMs: 100 }, () => sleep(250)), '0,1,2,')
+})
+
+t.test('a sender who is gone is told from one who is done', async (t) => {
+  const gone = async (sender: ReturnType<typeof request>) => {
+    sender.write('half')
+    await sleep(50)
+    sender.destroy()
+  }
+  await t.rejects(read(gone), { code: 'import_cut' })
+})
+
+t.test('who stops while it waits leaves the request open', async (t) => {
+  const arrived = Promise.withResolvers<IncomingMessage>()
+  const server = createServer((incoming) => arrived.resolve(incoming)).listen(0, '127.0.0.1')
+  await new Promise((resolve) => void server.once('listening', resolve))
+  const sender = request({ port: (server.address() as AddressInfo).port, method: 'POST', host: '127.0.0.1' })
+  sender.on('error', () => {}).flushHeaders()
+  const stop = new AbortController()
+  const raw = await arrived.promise
+  const waiting = readBody(raw, PATIENT, stop.signal).next()
+  stop.abort()
+  t.match(await waiting, { done: true })
+  t.notOk(raw.destroyed)
+  sender.destroy()
+  server.close()
+})

@@ -1,0 +1,34 @@
+import { once } from 'node:events'
+import { type AddressInfo, connect } from 'node:net'
+import { text } from 'node:stream/consumers'
+import Fastify from 'fastify'
+import t from 'tap'
+import { readConfig } from '../../src/config.ts'
+import { errorAnswers } from '../../src/http/error-answers.ts'
+import { importRoutes } from '../../src/import/routes.ts'
+import { startService } from '../http/service.ts'
+
+t.test('a silent sender gets 408, and its transaction and place are given back', async (t) => {
+  const { sql } = await startService(t, { MAX_WORKERS: '1' })
+  const app = Fastify()
+  await app.register(errorAnswers)
+  await app.register(importRoutes, { config: readConfig({}), sql, patience: { silenceMs: 200, totalMs: 60_000 } })
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  t.teardown(() => app.close())
+
+  const users = Array.from({ length: 3000 }, (_, i) => `{"username":"u${i}@example.com"}\n`).join('')
+  const send = async () => {
+    const socket = connect((app.server.address() as AddressInfo).port, '127.0.0.1')
+    socket.on('error', () => {})
+    await once(socket, 'connect')
+    socket.write(`POST /v1/users/import?format=ndjson HTTP/1.1\r\nhost: x\r\ncontent-length: 9000000\r\n\r\n${users}`)
+    return text(socket)
+  }
+  for (const answer of await Promise.all([send(), send(), send(), send()])) {
+    t.match(answer, /^HTTP\/1\.1 408 .*connection: close.*"code":"request_timeout"/s)
+  }
+  const [row] = await sql`
+    select (select count(*)::int from users) as users, (select count(*)::int from batches) as batches,
+      (select count(*)::int from pg_stat_activity where datname = current_database() and state like 'idle in transaction%') as open`
+  t.same(row, { users: 0, batches: 0, open: 0 })
+})
