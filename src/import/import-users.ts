@@ -109,17 +109,19 @@ async function writeRows(
 async function writePage(tx: TransactionSql, target: Target, onConflict: OnConflict, rows: Row[]): Promise<Failure[]> {
   if (rows.length === 0) return []
   const there = onConflict === 'update' ? await updatePage(tx, target, rows) : []
-  const found = new Set(there.map(({ n }) => n))
-  const failures = there.filter((row): row is Failure => row.code !== null)
-  const missing = rows.filter(({ n }) => !found.has(n))
-  if (missing.length === 0) return failures
-  const left = new Set(await insertPage(tx, target, missing))
-  if (left.size === 0) return failures
-  const conflicts = await tellConflicts(
-    tx,
-    target,
-    missing.filter(({ n }) => left.has(n)),
-  )
+  const outcomes = new Map(there.map((row) => [row.n, row.code]))
+  const failures = there.filter((row): row is Failure => row.code !== null && row.code !== 'again')
+  const missing = rows.filter(({ n }) => !outcomes.has(n))
+  if (missing.length > 0) failures.push(...(await insertMissing(tx, target, onConflict, missing)))
+  const again = rows.filter(({ n }) => outcomes.get(n) === 'again')
+  return [...failures, ...(await writePage(tx, target, onConflict, again))]
+}
+
+async function insertMissing(tx: TransactionSql, target: Target, onConflict: OnConflict, rows: Row[]) {
+  const left = new Set(await insertPage(tx, target, rows))
+  if (left.size === 0) return []
+  const inTheWay = rows.filter(({ n }) => left.has(n))
+  const conflicts = await tellConflicts(tx, target, inTheWay)
   if (onConflict === 'fail' && conflicts[0]) throw importConflict(conflicts[0])
-  return [...failures, ...conflicts]
+  return conflicts
 }

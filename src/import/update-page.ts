@@ -3,8 +3,11 @@ import type { Failure } from '../batches/failures.ts'
 import type { Row } from './check-row.ts'
 import { pageRows, type Target } from './page-rows.ts'
 
-/** What became of a row whose user is there: null, it is as the row says now. */
-type Judged = Omit<Failure, 'code'> & { code: Failure['code'] | null }
+/**
+ * What became of a row whose user is there: null, it is as the row says now; `again`, an earlier row of the page has changed
+ * the same user, named in the other way, and this one has to follow.
+ */
+type Judged = Omit<Failure, 'code'> & { code: Failure['code'] | 'again' | null }
 
 /**
  * Updates the test users whom rows name, by id or, without one, by username, with the members that are given. A user who
@@ -28,7 +31,7 @@ export async function updatePage(tx: TransactionSql, { poolId, ...target }: Targ
     ), judged as materialized (
       select f.*, case
         when not f.is_test_user then 'user_protected'
-        when f.claim > 1 then 'conflict' -- two rows name one user, one by id and one by username
+        when f.claim > 1 then 'again' -- two rows name one user, one by id and one by username
         when exists (select from users o where o.pool_id = ${poolId} and o.username = f.username and o.id <> f.id)
           then 'username_taken'
         when f.given ? 'email'
