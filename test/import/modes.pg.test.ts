@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import type { Batch } from '../../src/batches/batches.ts'
 import { makePool } from '../export/observe.ts'
@@ -213,6 +214,21 @@ t.test('update: who is not a test user stays as it is', async (t) => {
   t.strictSame((await written(pool))[1], before)
 })
 
+t.test('update: who ceases to be a test user at the last moment stays as it is', async (t) => {
+  const pool = await poolWith('race')
+  let answer: Promise<Answer<Batch>> | undefined
+  await sql.begin(async (tx) => {
+    await tx`update users u set is_test_user = false from pools p where p.id = u.pool_id and p.name = ${pool}`
+    answer = send(pool, 'update', [{ username: 'there@example.com', role: 'admin' }])
+    const waits = async () =>
+      (await sql`select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`).length >
+      0
+    while (!(await waits())) await sleep(10)
+  })
+  t.equal((await answer)?.status, 201)
+  t.match((await written(pool))[0], { username: 'there@example.com', role: 'user', is_test_user: false })
+})
+
 t.test(
   'update: a user named again and again is as the last row says, and no row is a fault of the service',
   async (t) => {
@@ -236,6 +252,7 @@ t.test(
       { username: 'drei@example.com', role: 'last' },
       { username: 'moved@example.com', role: 'second' },
       { username: 'new@example.com', role: 'second' },
+      { username: 'there@example.com', role: 'user' }, // by then the name was free
     ])
   },
 )
