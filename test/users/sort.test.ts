@@ -53,7 +53,11 @@ t.test('any other order is refused with the names of those that there are', (t) 
       readSort(text)
       t.fail(text)
     } catch (error) {
-      t.match(error, { code: 'invalid_request', errors: [{ path: 'querystring.sort', code: 'unsupported_sort' }] }, text)
+      t.match(
+        error,
+        { code: 'invalid_request', errors: [{ path: 'querystring.sort', code: 'unsupported_sort' }] },
+        text,
+      )
       const { message } = (error as Problem).errors?.[0] ?? { message: '' }
       for (const name of SUPPORTED_SORTS) t.ok(message.split(/[ ;]/).includes(name), name)
     }
