@@ -5,15 +5,12 @@ const DEEPEST = 100
 
 /**
  * Makes sure that a body can be kept as it is: half of a surrogate pair would silently become U+FFFD, a number that no
- * double holds null, PostgreSQL has no U+0000, and what is nested too deeply cannot be read. Throws `invalid_request`.
+ * double holds null, and what is nested too deeply cannot be read. Throws `invalid_request`.
  */
 export function requireStorable(value: unknown, depth = 0): void {
   if (depth > DEEPEST) throw new Problem('invalid_request', `The body is nested deeper than ${DEEPEST} levels.`)
   if (typeof value === 'string' && !value.isWellFormed()) {
     throw new Problem('invalid_request', 'A text holds half of a surrogate pair, which cannot be stored.')
-  }
-  if (typeof value === 'string' && value.includes('\0')) {
-    throw new Problem('invalid_request', 'A text holds U+0000, which cannot be stored.')
   }
   if (typeof value === 'number' && !Number.isFinite(value)) {
     throw new Problem('invalid_request', 'A number is larger than a double holds: send it as text.')

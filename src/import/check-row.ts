@@ -1,3 +1,4 @@
+import { holdsNul } from '../http/holds-nul.ts'
 import { requireStorable } from '../http/storable.ts'
 import { isReserved } from '../users/reserved-domain.ts'
 import type { GivenRow } from './given-row.ts'
@@ -77,7 +78,7 @@ function faultOf(members: Record<string, unknown>, text: string, reservedDomains
 function isStorable(value: unknown): boolean {
   try {
     requireStorable(value)
-    return true
+    return !holdsNul(value)
   } catch {
     return false
   }

@@ -1,3 +1,4 @@
+import { holdsNul } from '../http/holds-nul.ts'
 import { invalidSettings, PLACE } from './read-members.ts'
 
 /** The most bytes of settings, as JSON, so that all templates of a pool can be listed in one answer. */
@@ -11,9 +12,4 @@ export function checkStorable(value: unknown): void {
   if (Buffer.byteLength(JSON.stringify(value)) > MOST_BYTES) {
     throw invalidSettings([{ path: PLACE, code: 'too_large', message: `takes more than ${MOST_BYTES} bytes` }])
   }
-}
-
-function holdsNul(value: unknown): boolean {
-  if (typeof value === 'string') return value.includes('\0')
-  return typeof value === 'object' && value !== null && Object.entries(value).flat().some(holdsNul)
 }
