@@ -125,6 +125,14 @@ t.test('plain SQL is in the next delta', async (t) => {
   t.strictSame([namesIn(delta.added), namesIn(delta.updated), delta.deleted], [['emil'], ['anna', 'berta2'], [gone]])
 })
 
+t.test('a number that is only spelt in another way is another line, and in the delta', async (t) => {
+  const pool = await poolWith('numbers', 'anna')
+  await sql`update users set custom_attributes = '{"n": 1.1}' where pool_id = ${pool.poolId}`
+  const base = (await pool.hold(NOTHING)).held
+  await sql`update users set custom_attributes = '{"n": 1.10}' where pool_id = ${pool.poolId}`
+  t.strictSame((await checkDelta(t, pool, base)).counts, { added: 0, updated: 1, deleted: 0 })
+})
+
 t.test('who enters a filter is added to it, who leaves it is deleted from it', async (t) => {
   const pool = await poolWith('moves', 'anna', 'berta')
   const A = '01890000-0000-7000-8000-00000000000a'

@@ -13,6 +13,7 @@ export type Step =
   | { do: 'upsert'; user: number; role: string }
   | { do: 'change'; user: number; role: string }
   | { do: 'touch'; user: number }
+  | { do: 'respell'; user: number; number: '1.5' | '1.50' }
   | { do: 'move'; from: number | null; to: number | null }
   | { do: 'set test'; user: number; test: boolean }
   | { do: 'set bulk'; user: number; bulk: boolean }
@@ -41,6 +42,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   fc.record({ do: fc.constant('upsert' as const), user, role }),
   fc.record({ do: fc.constant('change' as const), user, role }),
   fc.record({ do: fc.constant('touch' as const), user }),
+  fc.record({ do: fc.constant('respell' as const), user, number: fc.constantFrom('1.5' as const, '1.50' as const) }),
   fc.record({ do: fc.constant('move' as const), from: batch, to: batch }),
   fc.record({ do: fc.constant('set test' as const), user, test: fc.boolean() }),
   fc.record({ do: fc.constant('set bulk' as const), user, bulk: fc.boolean() }),
@@ -86,6 +88,10 @@ export async function runStep(sql: Sql | TransactionSql, poolId: number, step: S
       break
     case 'touch':
       await sql`update users set role = role where pool_id = ${poolId} and id = ${id(step.user)}`
+      break
+    case 'respell': // equal numbers, and different lines
+      await sql`
+        update users set custom_attributes = ${`{"n": ${step.number}}`} where pool_id = ${poolId} and id = ${id(step.user)}`
       break
     case 'move':
       await sql`
