@@ -23,8 +23,9 @@ export interface Exports {
   open(asked: ExportRequest, coding: Coding): Promise<Export>
 }
 
-/** Up to so many users an export is read into memory at once (about 0.7 MB), and its snapshot given back. */
+/** Up to so many users, and characters, an export is read into memory at once, and its snapshot given back. */
 const FEW_USERS = 2_000
+const SHORT_TEXT = 4_194_304
 
 /** A user as JSON, in bytes, by which it is guessed whether an export fits the cache. */
 const BYTES_A_USER = 400
@@ -111,7 +112,10 @@ async function readSmall(source: ExportSource, asked: ExportRequest): Promise<Sm
     return small
   }
   let whole = ''
-  for await (const part of text) whole += part
+  for await (const part of text) {
+    whole += part
+    if (whole.length > SHORT_TEXT) return small
+  }
   return { ...small, text: whole }
 }
 

@@ -4,7 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
+import { applyExport } from '../../src/sync/apply-export.ts'
 import { startService } from '../http/service.ts'
+import { NOTHING } from './observe.ts'
 
 /* The forms as their readers read them: csv of Python, COPY of PostgreSQL, a splitter that knows no quotes; and shards. */
 
@@ -184,6 +186,19 @@ t.test('the shards together are the pool, none twice, about even, and the same a
     t.equal(await text(`pool=large&format=ndjson&shard=${i}/3`), part)
   }
   t.equal(await text('pool=large&format=ndjson&shard=0/1'), whole)
+})
+
+t.test('users of half a megabyte each', async (t) => {
+  await sql`insert into pools (name) values ('heavy')`
+  await sql`
+    insert into users (pool_id, username, email, custom_attributes)
+    select p.id, 'h' || n, 'h' || n || '@example.com',
+      case when n % 3 = 0 then '{}' else jsonb_build_object('text', repeat(md5(n::text), 16000)) end
+    from pools p, generate_series(1, 60) n where p.name = 'heavy'`
+  const body = await text('pool=heavy&format=ndjson')
+  t.ok(body.length > 20_000_000)
+  const { held } = applyExport(NOTHING, body)
+  t.equal(held.lines.size, 60)
 })
 
 t.test('a delta by shards is the delta', async (t) => {
