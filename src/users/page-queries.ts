@@ -24,28 +24,27 @@ export function walkPool(sql: ISql, page: UserPage): Lines {
 
 /** Reads all users of the batch along its index, and sorts them. */
 export function sortBatch(sql: ISql, page: UserPage, batchId: string): Lines {
-  const within = sql`u.batch_id >= ${batchId} and u.batch_id <= ${batchId}`
+  const others = selects(sql, { ...page.filter, batchId: undefined }, 'u')
   return sql`
     with batch as materialized (
-      select u.* from users u where ${selects(sql, { ...page.filter, batchId: undefined }, 'u')} and ${within}
+      select u.* from users u where ${others} and u.batch_id >= ${batchId} and u.batch_id <= ${batchId}
       order by u.batch_id, u.id
     )
     ${readRanges(sql, page, { rows: sql`batch u where true`, tied: sql`batch u where true` })}`
 }
 
 /**
- * Reads along the batch's index in the order of ids. The batch is a range here and stands in the order: were it a plain
- * `batch_id = …`, the primary key would give that order as well, and a page could walk the whole pool for a few users.
+ * Reads along the batch's index in the order of ids. Here as above the batch is a range, and part of the order: were it a
+ * plain `batch_id = …`, the primary key would give that order as well, and a page could walk the whole pool for a few users.
  */
 export function walkBatch(sql: ISql, { filter, sort, after, limit }: UserPage, batchId: string): Lines {
   const [beyond, upTo, way] = sort.keys[0].descending
     ? [sql`<`, sql`u.batch_id >= ${batchId}`, sql`desc`]
     : [sql`>`, sql`u.batch_id <= ${batchId}`, sql`asc`]
-  // One lower bound alone: beside another, an index scan may begin at the worse of the two.
-  const from =
-    after === undefined
-      ? sql`u.batch_id ${beyond}= ${batchId}`
-      : sql`(u.batch_id, u.id) ${beyond} (${batchId}, ${after.id})`
+  // No second bound at this end: an index scan may begin at the worse of two.
+  const from = after
+    ? sql`(u.batch_id, u.id) ${beyond} (${batchId}, ${after.id})`
+    : sql`u.batch_id ${beyond}= ${batchId}`
   return sql`
     select ${userLine(sql)} as line from users u
     where ${selects(sql, { ...filter, batchId: undefined }, 'u')} and ${from} and ${upTo}

@@ -22,6 +22,7 @@ export async function* pagesOf(call: Service['call'], query: string): AsyncGener
     yield page.json.items
     const link: string | undefined = /^<(.*)>; rel="next"$/.exec(String(page.headers['link'] ?? ''))?.[1]
     if ((link === undefined) !== (page.json.next_cursor === null)) throw new Error('Link and next_cursor differ')
+    if (link === path) throw new Error('The next page is the same')
     path = link
   }
 }
