@@ -135,7 +135,7 @@ const SETTINGS = {
     variable: 'MAX_BATCH_USERS',
     fallback: '1000000',
     unit: 'users',
-    description: 'The most users that one batch may ask for.',
+    description: 'The most users that one batch may ask for, and rows of one import.',
     parse: integer(1, 100_000_000),
   }),
   maxWorkers: setting({

@@ -19,6 +19,8 @@ export interface NewImport {
   label: string | null
   config: ImportConfig
   reservedDomains: string[]
+  /** The most rows that it may have. */
+  mostRows: number
   rows: AsyncIterable<GivenRow[]>
 }
 
@@ -27,12 +29,12 @@ const OF_ANOTHER_WRITER = /^(23505|40P01|40001)$/
 
 /**
  * Takes rows into a pool as one batch and one transaction: whatever ends it early, nothing of it stays. Rows are taken in
- * their order, as if one by one. Gives the id of the batch, which is finished. Throws what `rows` throws, `import_invalid`
- * and `import_conflict`.
+ * their order, as if one by one. Gives the id of the batch, which is finished. Throws what `rows` throws, `body_too_large`,
+ * `import_invalid` and `import_conflict`.
  */
 export async function importUsers(
   sql: Sql,
-  { poolId, label, config, reservedDomains, rows }: NewImport,
+  { poolId, label, config, reservedDomains, mostRows, rows }: NewImport,
 ): Promise<string> {
   const { batchId, userIdPrefix } = makeIds()
   const target = { poolId, batchId, userIdPrefix }
@@ -40,7 +42,7 @@ export async function importUsers(
     const read = await sql.begin(async (tx) => {
       await waitForSenders(tx)
       await insertImportBatch(tx, target, label, config)
-      const counts = await writeRows(tx, target, config.on_conflict, judged(rows, reservedDomains))
+      const counts = await writeRows(tx, target, config.on_conflict, judged(rows, reservedDomains, mostRows))
       await finishImportBatch(tx, target, counts)
       return counts.read
     })
@@ -62,9 +64,13 @@ async function waitForSenders(tx: TransactionSql): Promise<void> {
 async function* judged(
   rows: AsyncIterable<GivenRow[]>,
   reservedDomains: string[],
+  mostRows: number,
 ): AsyncGenerator<Row | RowFault, void, void> {
   let n = 0
   for await (const some of rows) {
+    if (n + some.length > mostRows) {
+      throw new Problem('body_too_large', `It has more than ${mostRows} rows (MAX_BATCH_USERS). Send it in parts.`)
+    }
     for (const row of some) yield checkRow(++n, row, reservedDomains)
   }
 }

@@ -86,9 +86,10 @@ export const importRoutes: FastifyPluginCallbackTypebox<ImportOptions> = (app, o
       const stop = new AbortController()
       try {
         const texts = decodeBody(readBody(request.raw, patience, stop.signal), coding, config.importLimitMb)
-        const { reservedDomains } = config
+        const { reservedDomains, maxBatchUsers: mostRows } = config
         const rows = READERS[format](texts)
-        const id = await importUsers(sql, { poolId, label, config: { on_conflict, format }, reservedDomains, rows })
+        const settings = { on_conflict, format }
+        const id = await importUsers(sql, { poolId, label, config: settings, reservedDomains, mostRows, rows })
         return await reply
           .code(201)
           .header('location', `/v1/batches/${id}${pool === 'default' ? '' : `?pool=${pool}`}`)

@@ -96,6 +96,15 @@ t.test('what is too large is refused while it comes, the answer arrives, and mem
   t.ok(grown < 300, `memory grew by ${Math.round(grown)} MiB`)
 })
 
+t.test('an import has at most as many rows as a batch has users', async (t) => {
+  const small = await startService(t, { MAX_WORKERS: '1', MAX_BATCH_USERS: '10' })
+  const rows = (count: number) => Array.from({ length: count }, (_, n) => `{"username":"r${n}@example.com"}\n`).join('')
+  const send = (body: string) => small.call('POST', `${PATH}?format=ndjson&on_conflict=skip`, { body })
+  t.match(await send(rows(11)), { status: 413, json: { code: 'body_too_large', detail: /10 rows/ } })
+  t.same(await small.sql`select count(*)::int as count from users`, [{ count: 0 }])
+  t.match(await send(rows(10)), { status: 201, json: { created_count: 10 } })
+})
+
 t.test('an early answer is read before the connection is closed', async (t) => {
   const refusals: [headers: Record<string, string>, status: number, code: string, query?: string][] = [
     [CSV, 400, 'invalid_request'],
