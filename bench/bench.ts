@@ -9,12 +9,13 @@ import { startSurroundings } from './bench-surroundings.ts'
 import { bulkCreation } from './create-bulk.ts'
 import { batchCounts } from './create-counts.ts'
 import { batchSettings } from './create-settings.ts'
+import { exportAnswers } from './export-section.ts'
 import { userListing } from './list-pages.ts'
 import { writeReport } from './report-file.ts'
 import type { Section, SectionResult } from './report-section.ts'
 import { tableOf } from './report-table.ts'
 
-const SECTIONS: Section[] = [bulkCreation, batchSettings, batchCounts, userListing]
+const SECTIONS: Section[] = [bulkCreation, batchSettings, batchCounts, exportAnswers, userListing]
 
 interface Report {
   startedAt: Date

@@ -15,17 +15,18 @@ export const deadlineFor = (users: number) => 30 + users / LEAST_USERS_PER_SECON
 
 /**
  * Makes a batch by `POST /v1/batches` as a client does who waits for its end, and gives the milliseconds from the request
- * sent to the answer that says `completed`. What `config` leaves out is as the service has it by default. Throws where the
- * batch ends in any other way.
+ * sent to the answer that says `completed`. What `config` leaves out is as the service has it by default, and so is the
+ * pool. Throws where the batch ends in any other way.
  */
 export async function makeBatch(
   { client, within }: Surroundings,
   count: number,
   config: BatchConfigBody = {},
+  pool = 'default',
 ): Promise<number> {
   return await within(deadlineFor(count), `batch of ${count} users`, async (signal) => {
     const start = performance.now()
-    const json = { count, config: { max_workers: WORKERS, ...config } }
+    const json = { pool, count, config: { max_workers: WORKERS, ...config } }
     const headers = { prefer: 'wait=60' }
     let batch = (await client.send('/v1/batches', {
       method: 'POST',
@@ -35,7 +36,7 @@ export async function makeBatch(
     })) as Batch
     while (batch.finished_at === null) {
       await sleep(50, undefined, { signal })
-      batch = (await client.send(`/v1/batches/${batch.id}`, { signal })) as Batch
+      batch = (await client.send(`/v1/batches/${batch.id}?pool=${pool}`, { signal })) as Batch
     }
     const milliseconds = performance.now() - start
     if (batch.status !== 'completed' || batch.created_count !== count) {

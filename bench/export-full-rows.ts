@@ -1,0 +1,54 @@
+import { median, type Rounds, ratioOf } from './bench-rounds.ts'
+import { CROWD } from './export-ways.ts'
+import { count, mebibytes, milliseconds, type Row } from './report-table.ts'
+
+type Figures = Rounds<'copy' | `${'identity' | 'zstd' | 'gzip'}${'' | 'Again'}` | `${'identity' | 'zstd'}Crowd`>
+
+const TARGET = { ratio: 1.5, growth: 64 * 1_048_576 }
+
+/** The rows of full exports of `users` users; `memory` is in bytes, watched during each export in identity. */
+export function fullRows(users: number, figures: Figures, memory: number[][]): Row[] {
+  const all = `full export of ${count(users)} users`
+  const psql = (what: string, measured: number[]) => comparison(what, measured, 'psql COPY of the lines', figures.copy)
+  const made = (what: string, measured: number[], yardstick: number[]) =>
+    comparison(what, measured, 'making it for one', yardstick)
+  const plain = psql(`${all}, NDJSON`, figures.identity)
+  const met = plain.ratio === undefined ? undefined : plain.ratio <= TARGET.ratio
+  return [
+    { ...plain, target: `≤ ${TARGET.ratio}`, met },
+    psql(`${all}, NDJSON, zstd`, figures.zstd),
+    psql(`${all}, NDJSON, gzip`, figures.gzip),
+    growthRow(all, memory),
+    made(`${all} again, from the cache`, figures.identityAgain, figures.identity),
+    made(`${all} again, from the cache, zstd`, figures.zstdAgain, figures.zstd),
+    made(`${all} again, from the cache, gzip`, figures.gzipAgain, figures.gzip),
+    made(`${all} for ${CROWD} at once`, figures.identityCrowd, figures.identity),
+    made(`${all} for ${CROWD} at once, zstd`, figures.zstdCrowd, figures.zstd),
+  ]
+}
+
+function comparison(what: string, measured: number[], name: string, yardstick: number[]): Row {
+  const ratio = ratioOf(measured, yardstick)
+  return {
+    what,
+    ratio,
+    measured: milliseconds(median(measured)),
+    yardstick: ratio === undefined ? `${name}: not run` : `${name}: ${milliseconds(median(yardstick))}`,
+  }
+}
+
+/** The most by which resident memory rose above where it was when an export began. */
+function growthRow(all: string, memory: number[][]): Row {
+  const what = `resident memory of the service during a ${all}`
+  const watches = memory.filter((samples) => samples.length > 0)
+  if (watches.length === 0) return { what, measured: 'not measured: there is no /proc here' }
+  const growth = Math.max(...watches.map((samples) => Math.max(...samples) - (samples[0] ?? 0)))
+  const before = median(watches.map(([first = 0]) => first))
+  return {
+    what,
+    target: `growth < ${mebibytes(TARGET.growth)}`,
+    measured: `growth at most ${mebibytes(growth)}`,
+    yardstick: `before: ${mebibytes(before)}`,
+    met: growth < TARGET.growth,
+  }
+}

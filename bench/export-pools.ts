@@ -1,0 +1,66 @@
+import type { Surroundings } from './bench-surroundings.ts'
+import { makeBatch } from './create-batch.ts'
+import { emptyTables } from './create-empty.ts'
+import { count } from './report-table.ts'
+
+/** A pool that is filled for the measurements. */
+export interface Pool {
+  name: string
+  id: number
+  users: number
+}
+
+/**
+ * Makes pools with so many users each, in one database that holds nothing else: all of them have their rows in the same
+ * tables. Left as after a while of peace: vacuumed, and with statistics.
+ */
+export async function fillPools(surroundings: Surroundings, users: number[]): Promise<Pool[]> {
+  const { client, sql, progress, within } = surroundings
+  await emptyTables(surroundings)
+  const pools: Pool[] = []
+  for (const [i, number] of users.entries()) {
+    progress(`filling a pool with ${count(number)} users`)
+    const name = `bench-${i + 1}`
+    await within(10, 'making of a pool', async (signal) => {
+      await client.send('/v1/pools', { method: 'POST', json: { name }, signal })
+    })
+    await makeBatch(surroundings, number, { password_hash: { algorithm: 'none' } }, name)
+    const [row] = await sql<{ id: number }[]>`select id from pools where name = ${name}`
+    pools.push({ name, id: row?.id ?? 0, users: number })
+  }
+  await within(120, 'vacuum', async () => {
+    await sql`vacuum (analyze)`
+    await sql`checkpoint`
+  })
+  return pools
+}
+
+/** The present state of the pool. */
+export async function presentState({ client, within }: Surroundings, { name }: Pool): Promise<string> {
+  const answer = await within(10, 'state', (signal) => client.send(`/v1/states/current?pool=${name}`, { signal }))
+  return (answer as { state: string }).state
+}
+
+/** Ids of `number` users, spread evenly over the pool. */
+export async function spreadIds({ sql, within }: Surroundings, pool: Pool, number: number): Promise<string[]> {
+  const step = Math.floor(pool.users / number)
+  const rows = await within(
+    60,
+    'choice of users',
+    () => sql<{ id: string }[]>`
+      select id from (select id, row_number() over (order by id) as place from users where pool_id = ${pool.id}) u
+      where place % ${step} = 0 limit ${number}`,
+  )
+  return rows.map(({ id }) => id)
+}
+
+/** Changes these users by one statement, so that the pool has a state which it never had before. */
+export async function changeUsers({ sql, within }: Surroundings, pool: Pool, ids: string[]): Promise<void> {
+  const role = `auditor_${performance.now()}`
+  const { count: changed } = await within(
+    30,
+    'change of users',
+    () => sql`update users set role = ${role} where pool_id = ${pool.id} and id = any(${ids}::uuid[])`,
+  )
+  if (changed !== ids.length) throw new Error(`${changed} of ${ids.length} users were changed`)
+}

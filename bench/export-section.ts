@@ -1,0 +1,24 @@
+import { measureDelta } from './export-delta.ts'
+import { measureFull } from './export-full.ts'
+import { fillPools } from './export-pools.ts'
+import { measureUnchanged } from './export-unchanged.ts'
+import type { Section } from './report-section.ts'
+
+/** Users of the pool that a big one is compared with. */
+const FEW = 10_000
+
+/** What exports cost: nothing changed, a little changed, everything; and for many who ask at once. */
+export const exportAnswers: Section = {
+  name: 'exports',
+  async measure(surroundings) {
+    const [small, big] = await fillPools(surroundings, [FEW, surroundings.options.users])
+    if (!small || !big) throw new Error('the pools are not there')
+    const unchanged = await measureUnchanged(surroundings, big)
+    const delta = await measureDelta(surroundings, big, small)
+    const full = await measureFull(surroundings, big)
+    return {
+      rows: [...unchanged.rows, ...delta.rows, ...full.rows],
+      raw: { unchanged: unchanged.raw, delta: delta.raw, full: full.raw },
+    }
+  },
+}

@@ -1,0 +1,37 @@
+import type { Coding } from '../src/http/codings.ts'
+import type { Surroundings } from './bench-surroundings.ts'
+import { type Download, download } from './export-download.ts'
+import { changeUsers, type Pool, spreadIds } from './export-pools.ts'
+
+/** How many ask for the same export at once. */
+export const CROWD = 20
+
+/** The ways to get the pool's full export in a coding; each gives its milliseconds. */
+export async function waysToExport(surroundings: Surroundings, pool: Pool) {
+  const oneUser = await spreadIds(surroundings, pool, 1)
+  const get = async (coding: Coding, clients: number): Promise<Download[]> =>
+    await surroundings.within(60 + pool.users / 2_000, `export in ${coding}`, (signal) =>
+      Promise.all(Array.from({ length: clients }, () => download(surroundings.address, { pool, coding, signal }))),
+    )
+  const makeFor = async (coding: Coding, clients: number) => {
+    await changeUsers(surroundings, pool, oneUser)
+    const start = performance.now()
+    const downloads = await get(coding, clients)
+    const milliseconds = performance.now() - start
+    if (downloads.some(({ wasFinished }) => wasFinished))
+      throw new Error('an export of a new state came from the cache')
+    if (new Set(downloads.map(({ state, bytes }) => `${state} ${bytes}`)).size > 1) {
+      throw new Error(`${clients} who asked for an export at once got different ones`)
+    }
+    return milliseconds
+  }
+  return {
+    made: (coding: Coding) => makeFor(coding, 1),
+    crowd: (coding: Coding) => makeFor(coding, CROWD),
+    async again(coding: Coding) {
+      const [same] = await get(coding, 1)
+      if (!same?.wasFinished) throw new Error('an export of the same state was made again')
+      return same.milliseconds
+    },
+  }
+}
