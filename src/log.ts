@@ -1,9 +1,11 @@
 import { type Logger, pino, stdSerializers, stdTimeFunctions } from 'pino'
 import { sqlState } from './database/connection.ts'
+import { createLogOutput } from './log-output.ts'
 
 /** A log of one JSON object a line on standard output. */
 export function createLog(level: string): Logger {
-  return pino({ level, base: null, timestamp: stdTimeFunctions.isoTime, serializers: { err: loggableError } })
+  const options = { level, base: null, timestamp: stdTimeFunctions.isoTime, serializers: { err: loggableError } }
+  return pino(options, createLogOutput())
 }
 
 const isPlace = (line: string) => /^\s+at /.test(line)
