@@ -1,6 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import Negotiator from 'negotiator'
 import { Problem } from '../errors.ts'
+import { remembered } from '../http/remembered.ts'
 import type { Answer } from './answer.ts'
 import { writeCsv } from './csv.ts'
 import { writeJson } from './json.ts'
@@ -33,11 +34,16 @@ export type Format = keyof typeof FORMATS
 
 export const FORMAT_NAMES = Object.keys(FORMATS) as Format[]
 
+const MEDIA_TYPES = FORMAT_NAMES.map((name) => FORMATS[name].mediaType)
+
+const formatOf = remembered((accept) => {
+  const accepted = new Negotiator({ headers: { accept } }).mediaType(MEDIA_TYPES)
+  return FORMAT_NAMES.find((name) => FORMATS[name].mediaType === accepted)
+})
+
 /** The form that `Accept` prefers. Throws `not_acceptable`. */
 export function acceptedFormat(request: FastifyRequest): Format {
-  const mediaTypes = FORMAT_NAMES.map((name) => FORMATS[name].mediaType)
-  const accepted = new Negotiator(request.raw).mediaType(mediaTypes)
-  const format = FORMAT_NAMES.find((name) => FORMATS[name].mediaType === accepted)
-  if (format === undefined) throw new Problem('not_acceptable', `Accept must leave one of ${mediaTypes.join(', ')}.`)
+  const format = formatOf(request.headers.accept ?? '*/*')
+  if (format === undefined) throw new Problem('not_acceptable', `Accept must leave one of ${MEDIA_TYPES.join(', ')}.`)
   return format
 }

@@ -1,10 +1,10 @@
-import type { IncomingMessage } from 'node:http'
 import compress from '@fastify/compress'
 import type { FastifyInstance } from 'fastify'
 import plugin from 'fastify-plugin'
 import Negotiator from 'negotiator'
 import { Problem } from '../errors.ts'
-import { BROTLI_OPTIONS, CODINGS, ZLIB_OPTIONS } from './codings.ts'
+import { BROTLI_OPTIONS, CODINGS, type Coding, ZLIB_OPTIONS } from './codings.ts'
+import { remembered } from './remembered.ts'
 
 /**
  * Content coding negotiated for each request, by @fastify/compress with what it lacks (9.2.0): q-values and refusals by
@@ -14,9 +14,10 @@ export const compression = plugin<{ threshold: number }>(
   async (app: FastifyInstance, { threshold }) => {
     app.addHook('onRequest', (request, reply, next) => {
       reply.header('vary', 'accept-encoding')
-      const coding = preferredCoding(request.raw)
+      const accepted = request.headers['accept-encoding']
       // A request without the header takes any coding, but a client that can decode says so: it gets the plain bytes.
-      request.headers['accept-encoding'] = request.headers['accept-encoding'] === undefined ? 'identity' : coding
+      const coding = accepted === undefined ? 'identity' : preferredCoding(String(accepted))
+      request.headers['accept-encoding'] = coding
       if (coding) return next()
       request.headers['accept-encoding'] = 'identity'
       next(new Problem('not_acceptable', `Accept-Encoding must leave one of ${CODINGS.join(', ')}.`))
@@ -33,10 +34,10 @@ export const compression = plugin<{ threshold: number }>(
 )
 
 /** The acceptable coding of the highest q-value, of several the one we prefer; undefined where none is acceptable. */
-function preferredCoding(request: IncomingMessage): string | undefined {
+const preferredCoding = remembered((acceptEncoding): Coding | undefined => {
   // The published types are of negotiator 0.6, which had no order of preference of the server's own.
-  const negotiator = new Negotiator(request) as unknown as {
-    encodings(available: readonly string[], options: { preferred: readonly string[] }): string[]
+  const negotiator = new Negotiator({ headers: { 'accept-encoding': acceptEncoding } }) as unknown as {
+    encodings(available: readonly Coding[], options: { preferred: readonly Coding[] }): Coding[]
   }
   return negotiator.encodings(CODINGS, { preferred: CODINGS })[0]
-}
+})
