@@ -33,6 +33,7 @@ export function startServiceProcess(settings: Record<string, string>): ServicePr
   child.once('close', (code, signal) => ends(['the service ended with', code ?? signal, ...complaints].join(' ')))
   createInterface(child.stderr).on('line', (line) => complaints.push(line))
   createInterface(child.stdout).on('line', (line) => {
+    if (line.endsWith('"msg":"request"}')) return // thousands a second: to read them would take from what is measured
     const { level = WARNING, msg = '' } = readLogLine(line)
     if (level >= WARNING) complaints.push(line)
     const [, address] = /^usersync listens on ([^\s,]+)/.exec(msg) ?? []
