@@ -51,7 +51,7 @@ export async function startService(config: Config, databaseUrl: string, log: Fas
         run: () => Promise.all([dispatcher.drain(), retention.stop(), app.close()]),
       },
       { step: 'export cache', milliseconds: 2_000, run: async () => exportCache?.close() },
-      { step: 'worker threads', milliseconds: 2_000, run: () => workers.close() },
+      { step: 'worker threads', milliseconds: 6_000, run: () => workers.close() },
       { step: 'database connections', milliseconds: 6_000, run: () => sql.end({ timeout: 5 }) },
     ])
     memory.stop()

@@ -1,4 +1,4 @@
-import { workerData } from 'node:worker_threads'
+import { parentPort, workerData } from 'node:worker_threads'
 import { type ChunkOutcome, workChunk } from '../batches/chunks.ts'
 import { connect } from '../database/connection.ts'
 
@@ -19,3 +19,5 @@ const sql = connect({ url: databaseUrl, schema, connections: 1, name: 'usersync 
 
 export const chunk: Tasks['chunk'] = ({ poolId, batchId }) =>
   workChunk(sql, poolId, batchId, Buffer.from(encryptionKey))
+
+parentPort?.postMessage('loaded')

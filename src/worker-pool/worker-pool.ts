@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Piscina } from 'piscina'
 import { Problem } from '../errors.ts'
 import type { Tasks, ThreadOptions } from './thread.ts'
@@ -16,6 +17,9 @@ export interface WorkerPool {
   close(): Promise<void>
 }
 
+/** How long a close waits for threads that load their code; half a second is usual. */
+const LONGEST_LOADING_MS = 5_000
+
 /** Starts `threads` worker threads; each opens its database connection with its first task. */
 export function startWorkerPool(threads: number, options: ThreadOptions): WorkerPool {
   const piscina = new Piscina({
@@ -25,10 +29,19 @@ export function startWorkerPool(threads: number, options: ThreadOptions): Worker
     workerData: options,
   })
   let inWork = 0
+  let loaded = 0
+  const allLoaded = Promise.withResolvers<void>()
+  piscina.on('message', () => {
+    if (++loaded === threads) allLoaded.resolve()
+  })
   return {
     threads,
     inWork: () => inWork,
-    close: () => piscina.destroy(),
+    async close() {
+      // A thread that is ended while it loads takes the process with it (SIGTRAP, one in 26 here; Node 24.21).
+      await Promise.race([allLoaded.promise, sleep(LONGEST_LOADING_MS, undefined, { ref: false })])
+      await piscina.destroy()
+    },
     async run(name, input) {
       if (inWork >= threads)
         throw new Problem('overloaded', 'All workers are busy.', { headers: { 'retry-after': '1' } })

@@ -1,0 +1,22 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import t from 'tap'
+import { startWorkerPool } from '../../src/worker-pool/worker-pool.ts'
+
+/** No thread connects before its first task. */
+const OPTIONS = {
+  databaseUrl: 'postgres://127.0.0.1:1/none',
+  schema: 'usersync',
+  encryptionKey: new Uint8Array(32),
+}
+
+t.test(
+  'is closed at any moment of its start: a thread that is ended while it loads takes the process with it',
+  async (t) => {
+    for (const delay of [0, 100, 200, 300, 400]) {
+      const workers = startWorkerPool(2, OPTIONS)
+      await sleep(delay)
+      await workers.close()
+      t.equal(workers.inWork(), 0)
+    }
+  },
+)
