@@ -1,11 +1,21 @@
-import { type Logger, pino, stdSerializers, stdTimeFunctions } from 'pino'
+import { type Logger, pino, stdSerializers } from 'pino'
 import { sqlState } from './database/connection.ts'
 import { createLogOutput } from './log-output.ts'
 
 /** A log of one JSON object a line on standard output. */
 export function createLog(level: string): Logger {
-  const options = { level, base: null, timestamp: stdTimeFunctions.isoTime, serializers: { err: loggableError } }
+  const options = { level, base: null, timestamp: isoTime(), serializers: { err: loggableError } }
   return pino(options, createLogOutput())
+}
+
+/** The time as pino's `isoTime` puts it, made once a millisecond: 3 % of the time of a 304 went into its text. */
+function isoTime(): () => string {
+  let [millisecond, text] = [0, '']
+  return () => {
+    const now = Date.now()
+    if (now !== millisecond) [millisecond, text] = [now, `,"time":"${new Date(now).toISOString()}"`]
+    return text
+  }
 }
 
 const isPlace = (line: string) => /^\s+at /.test(line)

@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url'
 import { drizzle } from 'drizzle-orm/postgres-js'
 import { migrate as applyMigrations } from 'drizzle-orm/postgres-js/migrator'
+import type { Sql } from 'postgres'
 import { connect } from './connection.ts'
 
 const MIGRATIONS = fileURLToPath(new URL('../../migrations', import.meta.url))
@@ -11,11 +12,12 @@ const MIGRATION_LOCK = 0x7573_7379
 /**
  * Brings `schema` (made if missing) of the database at `url` to the version of this program, in one transaction. Services
  * that start at once wait for each other on an advisory lock, at most two minutes; the later ones find nothing to do.
- * Throws the database's error where it cannot.
+ * Throws an Error where the database is not UTF-8, the database's own where it cannot do its part.
  */
 export async function migrate(url: string, schema: string): Promise<void> {
   const sql = connect({ url, schema, connections: 1, name: 'usersync migrate' })
   try {
+    await requireUtf8(sql)
     await sql`set lock_timeout = '2min'`
     await sql`select pg_advisory_lock(${MIGRATION_LOCK})`
     await sql`create schema if not exists ${sql(schema)}`
@@ -23,4 +25,13 @@ export async function migrate(url: string, schema: string): Promise<void> {
   } finally {
     await sql.end({ timeout: 5 })
   }
+}
+
+/** In any other encoding some names could not be kept: SQL_ASCII, what initdb makes without a locale, refuses `\u2028` in JSON. */
+async function requireUtf8(sql: Sql): Promise<void> {
+  const [row] = await sql<{ server_encoding: string }[]>`show server_encoding`
+  if (row?.server_encoding === 'UTF8') return
+  throw new Error(
+    `the database is encoded in ${row?.server_encoding}, and must be UTF8: create database … encoding 'UTF8' template template0`,
+  )
 }

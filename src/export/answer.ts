@@ -43,7 +43,7 @@ export async function planAnswer(
   sql: Sql,
   filter: Filter,
   present: ScopeState,
-  { held, differential }: { held: State[]; differential: boolean },
+  { held, differential }: { held: readonly State[]; differential: boolean },
 ): Promise<Plan> {
   if (!differential) return { kind: 'full', reason: 'requested', base: null }
   if (held.length === 0) return { kind: 'full', reason: 'none', base: null }

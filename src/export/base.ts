@@ -19,7 +19,7 @@ export async function findBase(
   sql: Sql,
   filter: Filter,
   present: ScopeState,
-  held: State[],
+  held: readonly State[],
 ): Promise<Base | 'expired' | 'unknown'> {
   const [row] = await sql<(Base & { usable: boolean })[]>`
     select b.state, b.version, b.version = ${present.version} or (

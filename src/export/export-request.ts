@@ -35,7 +35,7 @@ export interface ExportRequest {
   credentials: Credential[]
   differential: boolean
   /** The states that a delta may lead on from: `base`, else those of `If-None-Match`. */
-  held: State[]
+  held: readonly State[]
   /** Whether `If-None-Match` names this state, so that there is nothing to send. */
   isMatch: (state: State) => boolean
 }

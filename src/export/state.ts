@@ -1,3 +1,5 @@
+import { remembered } from '../http/remembered.ts'
+
 /** Names the exact content of what a filter selects (api.md, "States and differential export"). */
 export type State = string
 
@@ -12,7 +14,10 @@ export const isState = (text: string): text is State => FORM.test(text)
  * The states that an `If-None-Match` lists (RFC 9110 section 13.1.2), by the weak comparison; `any` for its `*`. What is not
  * of a state's form is passed over.
  */
-export function statesIn(ifNoneMatch: string | undefined): State[] | 'any' {
-  if (ifNoneMatch?.trim() === '*') return 'any'
-  return [...(ifNoneMatch ?? '').matchAll(/(?:W\/)?"([^"]*)"/g)].map(([, tag = '']) => tag).filter(isState)
-}
+export const statesIn = (ifNoneMatch: string | undefined): readonly State[] | 'any' =>
+  ifNoneMatch === undefined ? [] : listedStates(ifNoneMatch)
+
+const listedStates = remembered((ifNoneMatch): readonly State[] | 'any' => {
+  if (ifNoneMatch.trim() === '*') return 'any'
+  return [...ifNoneMatch.matchAll(/(?:W\/)?"([^"]*)"/g)].map(([, tag = '']) => tag).filter(isState)
+})

@@ -1,6 +1,7 @@
 import t from 'tap'
 import { connect } from '../../src/database/connection.ts'
 import { migrate } from '../../src/database/migrate.ts'
+import { databaseUrl, onServer } from '../cluster.ts'
 import { emptyDatabase } from '../database.ts'
 
 const url = await emptyDatabase(t)
@@ -47,6 +48,17 @@ t.test('services that start at once wait for each other', async (t) => {
   await Promise.all([1, 2, 3].map(() => migrate(url, 'at_once')))
   const [mine, usual] = [await describe('at_once'), await describe('usersync')]
   t.strictSame([...mine], [...usual])
+})
+
+t.test('a database in another encoding is refused before anything is made in it', async (t) => {
+  const name = `${new URL(url).pathname.slice(1)}_ascii`
+  await onServer(url, (sql) => sql`create database ${sql(name)} encoding 'SQL_ASCII' locale 'C' template template0`)
+  t.teardown(() => onServer(url, (sql) => sql`drop database ${sql(name)} with (force)`))
+  const ascii = databaseUrl(url, name)
+  await t.rejects(migrate(ascii, 'usersync'), { message: /is encoded in SQL_ASCII, and must be UTF8/ })
+  await onServer(ascii, async (sql) => {
+    t.strictSame([...(await sql`select nspname from pg_namespace where nspname = 'usersync'`)], [])
+  })
 })
 
 t.test('two schemas of one database are two services', async (t) => {
