@@ -1,3 +1,4 @@
+import { ExportError, type ExportHead } from './read-export.ts'
 import { stateOf } from './state-digest.ts'
 
 /** What a client holds: the user lines by id, and the state that they add up to. */
@@ -6,29 +7,15 @@ export interface Held {
   lines: Map<string, string>
 }
 
-/** The head line of an NDJSON export. */
-export interface ExportHead {
-  kind: 'full' | 'delta' | 'unchanged'
-  reason?: string
-  base: string | null
-  state: string
-  total_count: number
-  counts: { added: number; updated: number; deleted: number }
-}
-
-/** Thrown where an export is cut, is for another base, or does not add up to its state. What was held is untouched. */
-export class ExportError extends Error {
-  override name = 'ExportError'
-}
-
 /** Applies an NDJSON export, full or delta, to what is held, and checks the result by its state. Throws ExportError. */
 export function applyExport(held: Held, body: string): { head: ExportHead; held: Held } {
   const rows = body.split('\n')
-  if (rows.pop() !== '' || rows.length < 2) throw new ExportError('the body was cut')
+  if (rows.pop() !== '' || rows.length < 2) throw new ExportError('cut', 'the export was cut before its last line')
   const head = readRow<ExportHead>(rows[0])
   const end = readRow<{ end?: string; lines?: number }>(rows.at(-1))
-  if (end.end !== head.state) throw new ExportError('the body was cut')
-  if (head.kind !== 'full' && head.base !== held.state) throw new ExportError('the delta is for another base')
+  if (end.end !== head.state) throw new ExportError('cut', 'the export was cut before its last line')
+  if (head.kind !== 'full' && head.base !== held.state)
+    throw new ExportError('other_base', 'the delta is for another base')
 
   const lines = new Map(head.kind === 'full' ? [] : held.lines)
   let count = 0
@@ -41,9 +28,9 @@ export function applyExport(held: Held, body: string): { head: ExportHead; held:
       count++
     }
   }
-  if (count !== end.lines) throw new ExportError('the body has another number of user lines than it says')
+  if (count !== end.lines) throw new ExportError('cut', 'the export has another number of user lines than it says')
   if (lines.size !== head.total_count || stateOf(lines.values()) !== head.state) {
-    throw new ExportError('the users do not add up to the stated state')
+    throw new ExportError('wrong_sum', 'the users do not add up to the state that the export names')
   }
   return { head, held: { state: head.state, lines } }
 }
@@ -56,5 +43,5 @@ function readRow<Row extends object>(text = ''): Row {
   } catch {
     // told below, like everything else that is not a line of an export
   }
-  throw new ExportError('the body is not an export')
+  throw new ExportError('malformed', 'this is not an NDJSON export')
 }

@@ -4,7 +4,8 @@ import { makeAnswer, planAnswer } from '../../src/export/answer.ts'
 import { plainLine } from '../../src/export/line-form.ts'
 import { writeNdjson } from '../../src/export/ndjson.ts'
 import { lookUpScope } from '../../src/export/scope-state.ts'
-import { applyExport, type ExportHead, type Held } from '../../src/sync/apply-export.ts'
+import { applyExport, type Held } from '../../src/sync/apply-export.ts'
+import type { ExportHead } from '../../src/sync/read-export.ts'
 import type { Filter } from '../../src/users/filter.ts'
 
 type PoollessFilter = Omit<Filter, 'poolId'>

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { applyExport, ExportError, type Held } from '../../src/sync/apply-export.ts'
+import { applyExport, type Held } from '../../src/sync/apply-export.ts'
+import { ExportError } from '../../src/sync/read-export.ts'
 import { stateOf } from '../../src/sync/state-digest.ts'
 
 const lineOf = (id: number, role = 'user') => JSON.stringify({ id: `id-${id}`, role })

@@ -1,0 +1,85 @@
+import { Readable } from 'node:stream'
+import fc from 'fast-check'
+import t from 'tap'
+import { ExportError, type ExportRow, readExport } from '../../src/sync/read-export.ts'
+
+const STATE = `u1-${'0'.repeat(64)}`
+const user = (id: string, name = 'ünï "☃"\n') => JSON.stringify({ id, username: name })
+
+/** The lines of an export with these rows between head and end. */
+function linesOf(rows: string[], { kind = 'full', users = rows.length } = {}): string[] {
+  const counts = { added: users, updated: 0, deleted: 0 }
+  const head = { kind, base: kind === 'full' ? null : STATE, state: STATE, total_count: users, counts }
+  return [JSON.stringify(head), ...rows, JSON.stringify({ end: STATE, lines: users })]
+}
+
+const bodyOf = (lines: string[]) => lines.map((line) => `${line}\n`).join('')
+
+/** The text in pieces of these lengths, and the rest. */
+function inPieces(text: string, lengths: number[]): Readable {
+  const ends = lengths.map((_, i) => lengths.slice(0, i + 1).reduce((sum, length) => sum + length, 0))
+  return Readable.from([...ends, text.length].map((end, i) => text.slice(ends[i - 1] ?? 0, end)))
+}
+
+async function readAll(text: string, lengths: number[] = []) {
+  const { head, pages } = await readExport(inPieces(text, lengths))
+  const rows: ExportRow[] = []
+  for await (const page of pages) rows.push(...page)
+  return { head, rows }
+}
+
+async function faultOf(text: string): Promise<string | undefined> {
+  try {
+    await readAll(text)
+    return undefined
+  } catch (error) {
+    if (error instanceof ExportError) return error.fault
+    throw error
+  }
+}
+
+t.test('rows come in their order as they are, however the text arrives', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(
+        fc.oneof(
+          fc.uuid().map((id) => user(id)),
+          fc.uuid().map((id) => `{"deleted":"${id}"}`),
+        ),
+      ),
+      fc.array(fc.nat(40)),
+      async (rows, lengths) => {
+        const users = rows.filter((row) => row.startsWith('{"id"')).length
+        const { head, rows: read } = await readAll(bodyOf(linesOf(rows, { kind: 'delta', users })), lengths)
+        const told = read.map((row) => ('id' in row ? row.line : `{"deleted":"${row.deleted}"}`))
+        return head.kind === 'delta' && JSON.stringify(told) === JSON.stringify(rows)
+      },
+    ),
+  )
+})
+
+t.test('a body cut anywhere is refused', async (t) => {
+  const body = bodyOf(linesOf([user('a'), user('b')]))
+  for (let length = 0; length < body.length; length++) {
+    const fault = await faultOf(body.slice(0, length))
+    if (fault !== 'cut') t.fail(`${fault} after ${length} characters`)
+  }
+  t.equal(await faultOf(body), undefined)
+  t.equal(await faultOf(bodyOf(linesOf([user('a')], { users: 2 }))), 'cut', 'a line is missing in the middle')
+})
+
+t.test('what is no export is refused', async (t) => {
+  const [head = '', end = ''] = linesOf([])
+  const wrong = {
+    'a text': ['Not Found'],
+    'an object of another kind': ['{"kind":"weekly"}', end],
+    'JSON that is no object': ['1', end],
+    'a full export with a base': [head.replace('"base":null', `"base":"${STATE}"`), end],
+    'a delta without one': [head.replace('"full"', '"delta"'), end],
+    'a row that is no user': [head, '{"name":"x"}', end],
+    'a line after the end': [head, end, end],
+    'another state at the end': [head, end.replace('u1-0', 'u1-1')],
+    'an empty line': [head, '', end],
+  }
+  for (const [what, lines] of Object.entries(wrong)) t.equal(await faultOf(bodyOf(lines)), 'malformed', what)
+})
