@@ -1,0 +1,46 @@
+import t from 'tap'
+import { withAttempts } from '../../src/sync/attempts.ts'
+import { PeerError } from '../../src/sync/peer.ts'
+
+const never = new AbortController().signal
+
+t.test('what may pass is tried again, each pause at most twice as long, and no more often than asked', async (t) => {
+  const pauses: number[] = []
+  let attempts = 0
+  const task = () => Promise.reject(new PeerError('unreachable', `attempt ${++attempts}`))
+  const onPause = (_: unknown, pauseMs: number) => void pauses.push(pauseMs)
+  await t.rejects(withAttempts(task, { most: 3, signal: never, onPause }), { message: 'attempt 3' })
+  t.equal(attempts, 3)
+  t.ok(pauses.length === 2 && pauses.every((pause, i) => pause >= 0 && pause <= 500 * 2 ** i), pauses.join(' '))
+})
+
+t.test('what will not pass is not tried again', async (t) => {
+  for (const error of [
+    new PeerError('unauthorized', 'no'),
+    new PeerError('refused', 'no'),
+    new Error('a fault of ours'),
+  ]) {
+    let attempts = 0
+    const task = () => {
+      attempts++
+      return Promise.reject(error)
+    }
+    await t.rejects(withAttempts(task, { most: 5, signal: never }), error)
+    t.equal(attempts, 1)
+  }
+})
+
+t.test('a later attempt that ends well is the result, and Retry-After is waited for', async (t) => {
+  const begun = performance.now()
+  const task = (attempt: number) =>
+    attempt < 2 ? Promise.reject(new PeerError('busy', 'later', { retryAfterMs: 800 })) : Promise.resolve(attempt)
+  t.equal(await withAttempts(task, { most: 5, signal: never }), 2)
+  t.ok(performance.now() - begun >= 790)
+})
+
+t.test('the deadline of all attempts ends a pause', async (t) => {
+  const task = () => Promise.reject(new PeerError('busy', 'later', { retryAfterMs: 30_000 }))
+  const deadline = new AbortController()
+  setTimeout(() => deadline.abort(new Error('deadline')), 100)
+  await t.rejects(withAttempts(task, { most: 5, signal: deadline.signal }), { message: 'deadline' })
+})
