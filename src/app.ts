@@ -6,7 +6,7 @@ import type { Dispatcher } from './batches/dispatcher.ts'
 import { batchProgressRoutes } from './batches/progress-routes.ts'
 import { batchRoutes } from './batches/routes.ts'
 import type { Config } from './config.ts'
-import type { ExportCache } from './export/cache/export-cache.ts'
+import type { Exports } from './export/exports.ts'
 import { exportRoutes } from './export/routes.ts'
 import { authentication } from './http/authentication.ts'
 import { bodyDeadline } from './http/body-deadline.ts'
@@ -22,6 +22,9 @@ import { workAdmission } from './http/work-admission.ts'
 import { importRoutes, LONGEST_IMPORT_MS } from './import/routes.ts'
 import type { MemoryGuard } from './memory-guard.ts'
 import { poolRoutes } from './pools/routes.ts'
+import { syncRoutes } from './sync/routes.ts'
+import type { SyncScheduler } from './sync/sync-scheduler.ts'
+import { targetRoutes } from './targets/routes.ts'
 import { templateExchangeRoutes } from './templates/exchange-routes.ts'
 import { templateRoutes } from './templates/routes.ts'
 import { userRoutes } from './users/routes.ts'
@@ -32,8 +35,8 @@ export interface Services {
   orm: PostgresJsDatabase
   dispatcher: Dispatcher
   encryptionKey: Buffer
-  /** Undefined where it is switched off. */
-  exportCache: ExportCache | undefined
+  exports: Exports
+  syncScheduler: SyncScheduler
   log: FastifyBaseLogger
   memory: MemoryGuard
   /** Why the process takes no work at the moment; empty when it does. */
@@ -42,7 +45,7 @@ export interface Services {
 
 /** The service's HTTP side, every plugin and feature in the order in which requests pass them. It does not listen. */
 export async function buildApp(config: Config, services: Services) {
-  const { sql, orm, dispatcher, encryptionKey, exportCache, log, memory, reasonsToRefuse } = services
+  const { sql, orm, dispatcher, encryptionKey, exports, syncScheduler, log, memory, reasonsToRefuse } = services
   const cursors = createCursors(encryptionKey)
   const app = Fastify({
     loggerInstance: log,
@@ -77,8 +80,10 @@ export async function buildApp(config: Config, services: Services) {
   await app.register(batchRoutes, { config, sql, dispatcher, cursors, encryptionKey })
   await app.register(batchProgressRoutes, { sql, dispatcher, cursors })
   await app.register(userRoutes, { sql, cursors, reservedDomains: config.reservedDomains })
-  await app.register(exportRoutes, { config, sql, encryptionKey, exportCache })
+  await app.register(exportRoutes, { sql, exports })
   await app.register(importRoutes, { config, sql })
+  await app.register(targetRoutes, { sql, cursors, encryptionKey })
+  await app.register(syncRoutes, { sql, cursors, encryptionKey, exports, scheduler: syncScheduler })
 
   app.refuseOtherMethods()
   return app

@@ -9,10 +9,12 @@ import { connect } from './database/connection.ts'
 import { checkConnectionBudget } from './database/connection-budget.ts'
 import { drain } from './drain.ts'
 import { createExportCache } from './export/cache/export-cache.ts'
+import { createExports } from './export/exports.ts'
 import { startRetention } from './export/retention.ts'
 import { type MemoryGuard, startMemoryGuard } from './memory-guard.ts'
 import { loadEncryptionKey } from './passwords/encryption.ts'
 import { checkEncryptionKey } from './passwords/encryption-key-check.ts'
+import { startSyncScheduler } from './sync/sync-scheduler.ts'
 import { startWorkerPool, type WorkerPool } from './worker-pool/worker-pool.ts'
 
 /** The whole service on a migrated database, ready to listen. */
@@ -39,16 +41,18 @@ export async function startService(config: Config, databaseUrl: string, log: Fas
   const retention = startRetention(sql, config.baseRetention, log)
   const orm = drizzle(sql)
   const exportCache = await openExportCache(config, log)
-  const services = { sql, orm, dispatcher, encryptionKey, exportCache, log, memory, reasonsToRefuse }
+  const exports = createExports({ sql, encryptionKey, concurrency: config.exportConcurrency, cache: exportCache })
+  const syncScheduler = startSyncScheduler({ sql, exports, encryptionKey }, log)
+  const services = { sql, orm, dispatcher, encryptionKey, exports, syncScheduler, log, memory, reasonsToRefuse }
   const app = await buildApp(config, services)
 
   const stop = async () => {
     const milliseconds = config.drainSeconds * 1000
     await drain(log, [
       {
-        step: 'requests and chunks in work',
+        step: 'requests, chunks and pushes in work',
         milliseconds,
-        run: () => Promise.all([dispatcher.drain(), retention.stop(), app.close()]),
+        run: () => Promise.all([dispatcher.drain(), retention.stop(), syncScheduler.stop(), app.close()]),
       },
       { step: 'export cache', milliseconds: 2_000, run: async () => exportCache?.close() },
       { step: 'worker threads', milliseconds: 6_000, run: () => workers.close() },

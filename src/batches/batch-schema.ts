@@ -1,9 +1,8 @@
 import { Type } from 'typebox'
+import { orNull } from '../http/or-null.ts'
 import { BatchConfig } from './batch-config.ts'
 import { ImportConfig } from './import-config.ts'
 
-const orNull = <Schema extends Parameters<typeof Type.Union>[0][number]>(schema: Schema) =>
-  Type.Union([schema, Type.Null()])
 const time = Type.String({ description: 'RFC 3339, UTC' })
 
 export const BatchStatus = Type.Enum([

@@ -1,4 +1,6 @@
 import { Readable } from 'node:stream'
+import type { Sql } from 'postgres'
+import { createAdmission } from '../http/admission.ts'
 import type { Coding } from '../http/codings.ts'
 import { type Plan, planAnswer } from './answer.ts'
 import type { ExportCache } from './cache/export-cache.ts'
@@ -21,7 +23,23 @@ export interface Exports {
   currentScope(asked: Pick<ExportRequest, 'pool' | 'filter'>): Promise<ScopeState & { poolId: number }>
   /** Throws `overloaded`, `pool_not_found`, `shutting_down`. */
   open(asked: ExportRequest, coding: Coding): Promise<Export>
+  /** An export read from the database at its reader's pace, past all that is kept. Throws `overloaded`, `pool_not_found`. */
+  openDirect(asked: ExportRequest): Promise<OpenExport>
+  /** Resolves when no export reads the database. */
+  drain(): Promise<void>
 }
+
+interface ExportsOptions {
+  sql: Sql
+  encryptionKey: Buffer
+  /** Exports that read the database at once. */
+  concurrency: number
+  /** Undefined where it is switched off. */
+  cache: ExportCache | undefined
+}
+
+/** How long an export waits for a place before it is refused. */
+const ADMISSION_WAIT_MS = 5_000
 
 /** Up to so many users, and characters, an export is read into memory at once, and its snapshot given back. */
 const FEW_USERS = 2_000
@@ -43,7 +61,9 @@ class StateChanged extends Error {}
  * Makes each export once for all who wait for the same: a small one in memory, a large one through the cache, named by the
  * state that it is of. Past the cache (credentials, a cache that is off or full) a large one is read at its client's speed.
  */
-export function createExports(source: ExportSource, cache: ExportCache | undefined): Exports {
+export function createExports({ sql, encryptionKey, concurrency, cache }: ExportsOptions): Exports {
+  const admission = createAdmission(concurrency, ADMISSION_WAIT_MS)
+  const source = { sql, admission, encryptionKey }
   const shareScope = createSharedLookUp<ScopeState & { poolId: number }>()
   const shareSmall = createSharedLookUp<Small>()
   const currentScope: Exports['currentScope'] = ({ pool, filter }) =>
@@ -61,6 +81,8 @@ export function createExports(source: ExportSource, cache: ExportCache | undefin
 
   return {
     currentScope,
+    openDirect: (asked) => openExport(source, asked),
+    drain: () => admission.empty(),
     async open(asked, coding) {
       for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
         const { plan, state, users, text } = await planned(asked)

@@ -3,41 +3,30 @@ import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebo
 import type { FastifyReply } from 'fastify'
 import type { Sql } from 'postgres'
 import { Type } from 'typebox'
-import type { Config } from '../config.ts'
-import { createAdmission } from '../http/admission.ts'
 import type { Coding } from '../http/codings.ts'
 import { poolName } from '../pools/pool-parameter.ts'
 import { filterMembers, filterOf } from '../users/filter-parameters.ts'
 import { planAnswer } from './answer.ts'
 import { setCachingHeaders, setStateHeaders } from './answer-headers.ts'
-import type { ExportCache } from './cache/export-cache.ts'
 import { ExportQuery, readExportRequest } from './export-request.ts'
-import { createExports, type Export } from './exports.ts'
+import type { Export, Exports } from './exports.ts'
 import { FORMATS } from './format.ts'
 import { oldestBaseAt } from './scope-state.ts'
 import type { State } from './state.ts'
 
-/** How long an export waits for a place before it is refused. */
-const ADMISSION_WAIT_MS = 5_000
-
 interface ExportRoutesOptions {
-  config: Config
   sql: Sql
-  encryptionKey: Buffer
-  /** Undefined where it is switched off. */
-  exportCache: ExportCache | undefined
+  exports: Exports
 }
 
 /** States, and the export by the state that the client holds: unchanged, a delta, or full. */
 export const exportRoutes: FastifyPluginCallbackTypebox<ExportRoutesOptions> = (app, options, done) => {
-  const { sql, encryptionKey } = options
-  const admission = createAdmission(options.config.exportConcurrency, ADMISSION_WAIT_MS)
-  const exports = createExports({ sql, admission, encryptionKey }, options.exportCache)
+  const { sql, exports } = options
   const config = { scope: 'users:read' } as const
   const tags = ['export']
 
   // An export whose client has gone still reads its last page; the driver waits for none when its connections are closed.
-  app.addHook('onClose', () => admission.empty())
+  app.addHook('onClose', () => exports.drain())
 
   app.get(
     '/v1/states/current',

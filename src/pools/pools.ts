@@ -10,6 +10,8 @@ import {
   pools,
   scopes,
   states,
+  syncRuns,
+  targets,
   templates,
   tombstones,
   users,
@@ -81,7 +83,18 @@ export async function deletePool(orm: PostgresJsDatabase, name: string): Promise
     await transaction.delete(users).where(eq(users.poolId, pool.id))
     // The users' removal is recorded at commit; done now, so that the record goes with the pool.
     await transaction.execute(fragment`set constraints all immediate`)
-    for (const table of [tombstones, states, scopes, failures, chunks, credentials, batches, templates]) {
+    for (const table of [
+      tombstones,
+      states,
+      scopes,
+      failures,
+      chunks,
+      credentials,
+      batches,
+      templates,
+      syncRuns,
+      targets,
+    ]) {
       await transaction.delete(table).where(eq(table.poolId, pool.id))
     }
     await transaction.delete(pools).where(eq(pools.id, pool.id))

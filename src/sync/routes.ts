@@ -1,0 +1,164 @@
+import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
+import type { Sql } from 'postgres'
+import { Type } from 'typebox'
+import type { Exports } from '../export/exports.ts'
+import { createAdmission } from '../http/admission.ts'
+import type { Cursors } from '../http/cursor.ts'
+import { makePage, pageMembers } from '../http/page.ts'
+import { Uuid } from '../http/uuid.ts'
+import { poolMember, poolName } from '../pools/pool-parameter.ts'
+import { findPoolId } from '../pools/pools.ts'
+import { TargetName } from '../targets/target-schema.ts'
+import { listTargets, MOST_TARGETS, readTarget } from '../targets/targets.ts'
+import { lastRuns, listRuns, readRun, requestRun } from './sync-runs.ts'
+import type { SyncScheduler } from './sync-scheduler.ts'
+import { RunAnswer, StatusAnswer, VerifyAnswer } from './sync-schema.ts'
+import { targetStatus } from './sync-status.ts'
+import { verifyTarget } from './verify.ts'
+
+interface SyncRoutesOptions {
+  sql: Sql
+  cursors: Cursors
+  encryptionKey: Buffer
+  exports: Exports
+  scheduler: SyncScheduler
+}
+
+/** Each takes half of a core for as long as it reads. */
+const VERIFICATIONS = 1
+
+/** How long one waits for the one before it, until it is refused. */
+const ADMISSION_WAIT_MS = 10_000
+
+const PoolQuery = Type.Object(poolMember, { additionalProperties: false })
+
+/** Pushes to targets: asked for, followed, and compared. */
+export const syncRoutes: FastifyPluginCallbackTypebox<SyncRoutesOptions> = (app, options, done) => {
+  const { sql, cursors, encryptionKey, exports, scheduler } = options
+  const verifications = createAdmission(VERIFICATIONS, ADMISSION_WAIT_MS)
+  const read = { scope: 'users:read' } as const
+  const tags = ['sync']
+
+  app.post(
+    '/v1/sync',
+    {
+      config: { scope: 'users:write' },
+      schema: {
+        tags,
+        summary: 'Push to a target',
+        description:
+          'Queues a run: what the target lacks, or with `full` everything. One that waits already is the same run; one at a time is in work to a target.',
+        querystring: PoolQuery,
+        body: Type.Object(
+          { ...poolMember, target: TargetName, full: Type.Optional(Type.Boolean({ default: false })) },
+          { additionalProperties: false },
+        ),
+        response: { 202: RunAnswer },
+      },
+    },
+    async (request, reply) => {
+      const { target, full = false } = request.body
+      const pool = poolName(request.query, request.body)
+      const poolId = await findPoolId(sql, pool)
+      await readTarget(sql, encryptionKey, poolId, target)
+      const run = await requestRun(sql, poolId, target, full)
+      scheduler.wake()
+      const location = `/v1/sync/runs/${run.id}${pool === 'default' ? '' : `?pool=${pool}`}`
+      return reply.code(202).header('location', location).send(run)
+    },
+  )
+
+  app.get(
+    '/v1/sync/runs',
+    {
+      config: read,
+      schema: {
+        tags,
+        summary: 'List the runs, the newest first',
+        querystring: Type.Object(
+          { ...poolMember, ...pageMembers, target: Type.Optional(TargetName) },
+          { additionalProperties: false },
+        ),
+        response: {
+          200: Type.Object({ items: Type.Array(RunAnswer), next_cursor: Type.Union([Type.String(), Type.Null()]) }),
+        },
+      },
+    },
+    async (request, reply) => {
+      const { limit = 100, cursor, target } = request.query
+      const poolId = await findPoolId(sql, poolName(request.query))
+      const listing = `sync runs ${poolId} ${target ?? ''}`
+      const runs = await listRuns(sql, { poolId, target, before: cursors.decode(listing, cursor), limit: limit + 1 })
+      return makePage({ request, reply, cursors, listing }, runs, limit, ({ id }) => id)
+    },
+  )
+
+  app.get(
+    '/v1/sync/runs/:id',
+    {
+      config: read,
+      schema: {
+        tags,
+        summary: 'Read a run',
+        params: Type.Object({ id: Uuid }),
+        querystring: PoolQuery,
+        response: { 200: RunAnswer },
+      },
+    },
+    async (request) => readRun(sql, await findPoolId(sql, poolName(request.query)), request.params.id),
+  )
+
+  app.get(
+    '/v1/sync/status',
+    {
+      config: read,
+      schema: {
+        tags,
+        summary: 'Compare the states of all targets with ours',
+        description: 'Each target is asked now, all at once, for 5 s at the most; it costs a look-up on either side.',
+        querystring: PoolQuery,
+        response: { 200: Type.Object({ items: Type.Array(StatusAnswer) }) },
+      },
+    },
+    async (request) => {
+      const poolId = await findPoolId(sql, poolName(request.query))
+      const targets = await listTargets(sql, encryptionKey, { poolId, after: '', limit: MOST_TARGETS })
+      const [statuses, last] = await Promise.all([
+        Promise.all(targets.map((target) => targetStatus(exports, target))),
+        lastRuns(sql, poolId),
+      ])
+      return { items: statuses.map((status) => ({ ...status, last_run: last.get(status.target) ?? null })) }
+    },
+  )
+
+  app.post(
+    '/v1/sync/verify',
+    {
+      config: { scope: 'users:read', work: true },
+      schema: {
+        tags,
+        summary: 'Compare a target with ours, user by user',
+        description:
+          'Reads all users of either side, computes both states from scratch, and names who is missing at the target, extra there, or changed. What is written meanwhile shows as a difference. The target’s key needs `users:read`.',
+        querystring: PoolQuery,
+        body: Type.Object({ ...poolMember, target: TargetName }, { additionalProperties: false }),
+        response: { 200: VerifyAnswer },
+      },
+    },
+    async (request) => {
+      const poolId = await findPoolId(sql, poolName(request.query, request.body))
+      const target = await readTarget(sql, encryptionKey, poolId, request.body.target)
+      const leave = await verifications.enter()
+      try {
+        const compared = await verifyTarget(exports, target)
+        const { local, remote } = compared
+        const states = [local.state, local.recomputed_state, remote.state, remote.recomputed_state]
+        return { target: target.name, in_step: new Set(states).size === 1, ...compared }
+      } finally {
+        leave()
+      }
+    },
+  )
+
+  done()
+}

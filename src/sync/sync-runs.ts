@@ -1,0 +1,178 @@
+import type { Fragment, Sql } from 'postgres'
+import { Problem } from '../errors.ts'
+import type { PeerFault } from './peer.ts'
+
+/**
+ * Why a run did not bring its target in step: a fault of the peer, or `integrity` (what arrived does not add up to its
+ * state), `conflict` (others write there), `deadline` (all attempts together), `internal` (a fault of ours).
+ */
+export type RunFailure = PeerFault | 'integrity' | 'conflict' | 'deadline' | 'internal'
+
+/** A run as it is answered. */
+export interface SyncRun {
+  id: string
+  target: string
+  trigger: 'request' | 'interval'
+  full: boolean
+  status: 'queued' | 'running' | 'succeeded' | 'failed'
+  kind: 'unchanged' | 'delta' | 'full' | null
+  base: string | null
+  state: string | null
+  added_count: number
+  updated_count: number
+  deleted_count: number
+  sent_bytes: number
+  attempts: number
+  failure: RunFailure | null
+  detail: string | null
+  created_at: string
+  started_at: string | null
+  finished_at: string | null
+  duration_ms: number | null
+}
+
+/** What came of a run. */
+export type Outcome = Pick<SyncRun, 'kind' | 'base' | 'state' | 'sent_bytes' | 'attempts' | 'failure' | 'detail'> &
+  Pick<SyncRun, 'added_count' | 'updated_count' | 'deleted_count'>
+
+/** A run that this process has in work. */
+export interface ClaimedRun {
+  poolId: number
+  id: string
+  target: string
+  full: boolean
+}
+
+/** How long a holder may be silent before another process takes its run over, in seconds. */
+export const LEASE_SECONDS = 30
+
+/** The columns of a row `r` of sync_runs, as they are answered. */
+function runColumns(sql: Sql): Fragment {
+  const time = (column: string) => sql`to_char(${sql(column)} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
+  return sql`r.id, r.target, r.trigger, r."full", r.status, r.kind, r.base, r.state, r.added_count::float8,
+    r.updated_count::float8, r.deleted_count::float8, r.sent_bytes::float8, r.attempts, r.failure, r.detail,
+    ${time('r.created_at')} as created_at, ${time('r.started_at')} as started_at, ${time('r.finished_at')} as finished_at,
+    (extract(epoch from r.finished_at - r.started_at) * 1000)::float8 as duration_ms`
+}
+
+/** The run of this id. Throws `sync_run_not_found`. */
+export async function readRun(sql: Sql, poolId: number, id: string): Promise<SyncRun> {
+  const [run] = await sql<SyncRun[]>`
+    select ${runColumns(sql)} from sync_runs r where r.pool_id = ${poolId} and r.id = ${id}`
+  if (!run) throw new Problem('sync_run_not_found', 'GET /v1/sync/runs lists those that there are.')
+  return run
+}
+
+/** One page of runs, the newest first: those before `before`, of one target or all. */
+export async function listRuns(
+  sql: Sql,
+  {
+    poolId,
+    target,
+    before,
+    limit,
+  }: { poolId: number; target: string | undefined; before: string | undefined; limit: number },
+): Promise<SyncRun[]> {
+  return await sql<SyncRun[]>`
+    select ${runColumns(sql)} from sync_runs r
+    where r.pool_id = ${poolId} ${target === undefined ? sql`` : sql`and r.target = ${target}`}
+      ${before === undefined ? sql`` : sql`and r.id < ${before}`}
+    order by r.id desc limit ${limit}`
+}
+
+/** The newest run of each target of the pool, whatever its status. */
+export async function lastRuns(sql: Sql, poolId: number): Promise<Map<string, SyncRun>> {
+  const runs = await sql<SyncRun[]>`
+    select ${runColumns(sql)} from targets t
+    cross join lateral (
+      select * from sync_runs r where r.pool_id = t.pool_id and r.target = t.name order by r.id desc limit 1
+    ) r
+    where t.pool_id = ${poolId}`
+  return new Map(runs.map((run) => [run.target, run]))
+}
+
+/**
+ * Asks for a push, and gives its run. Where one waits already it is the same one, full if either asks for that; one that
+ * runs may have read the pool before this request came, and does not count.
+ */
+export async function requestRun(sql: Sql, poolId: number, target: string, full: boolean): Promise<SyncRun> {
+  const [row] = await sql<{ id: string }[]>`
+    insert into sync_runs as r (pool_id, target, trigger, "full") values (${poolId}, ${target}, 'request', ${full})
+    on conflict (pool_id, target) where status = 'queued'
+      do update set "full" = r."full" or excluded."full", trigger = 'request'
+    returning id`
+  return await readRun(sql, poolId, row?.id ?? '')
+}
+
+/** Queues a run for each target whose interval is over. Each is queued once, however many replicas look at the same time. */
+export async function queueDueRuns(sql: Sql): Promise<void> {
+  await sql`
+    with due as (
+      update targets set next_run_at = now() + interval_seconds * (0.95 + 0.1 * random()) * interval '1 second'
+      where next_run_at <= now() returning pool_id, name
+    )
+    insert into sync_runs (pool_id, target, trigger, "full") select pool_id, name, 'interval', false from due
+    on conflict do nothing`
+}
+
+/**
+ * Takes a run that waits, and whose target has none in work; or one whose holder has been silent for longer than its lease.
+ * Undefined where there is none. Gives it to one holder only: the row is locked, and an index allows one running to a target.
+ */
+export async function claimRun(sql: Sql, holder: string): Promise<ClaimedRun | undefined> {
+  const [row] = await sql<{ pool_id: number; id: string; target: string; full: boolean }[]>`
+    update sync_runs r set status = 'running', holder = ${holder}, started_at = coalesce(r.started_at, now()),
+      lease_until = now() + ${LEASE_SECONDS} * interval '1 second'
+    where (r.pool_id, r.id) = (
+      select w.pool_id, w.id from sync_runs w
+      where w.status = 'running' and w.lease_until < now()
+        or w.status = 'queued' and not exists (
+          select from sync_runs o where o.pool_id = w.pool_id and o.target = w.target and o.status = 'running')
+      order by w.created_at limit 1 for update skip locked
+    )
+    returning r.pool_id, r.id, r.target, r."full"`
+  return row && { poolId: row.pool_id, id: row.id, target: row.target, full: row.full }
+}
+
+/** Keeps the runs of a holder for another lease. Gives the ids of those that it still has. */
+export async function renewLeases(sql: Sql, holder: string): Promise<Set<string>> {
+  const rows = await sql<{ id: string }[]>`
+    update sync_runs set lease_until = now() + ${LEASE_SECONDS} * interval '1 second'
+    where status = 'running' and holder = ${holder} returning id`
+  return new Set(rows.map(({ id }) => id))
+}
+
+/** Lets go of a run that is not done, so that another process takes it up at once. */
+export async function releaseRun(sql: Sql, holder: string, { poolId, id }: ClaimedRun): Promise<void> {
+  await sql`
+    update sync_runs set lease_until = now()
+    where pool_id = ${poolId} and id = ${id} and status = 'running' and holder = ${holder}`
+}
+
+/** Records what came of a run, if the holder still has it, and forgets runs that tell nothing any more. */
+export async function finishRun(
+  sql: Sql,
+  holder: string,
+  { poolId, id, target }: ClaimedRun,
+  outcome: Outcome,
+): Promise<void> {
+  const status = outcome.failure === null ? 'succeeded' : 'failed'
+  await sql.begin(async (tx) => {
+    const { count } = await tx`
+      update sync_runs set ${tx({ ...outcome, status })}, finished_at = now()
+      where pool_id = ${poolId} and id = ${id} and status = 'running' and holder = ${holder}`
+    if (count === 0) return
+    // Of intervals that found the same one after the other the last is kept: one a second would leave 86,400 rows a day.
+    await tx`
+      with earlier as (
+        select r.id from sync_runs r
+        where r.pool_id = ${poolId} and r.target = ${target} and r.id < ${id} order by r.id desc limit 1
+      )
+      delete from sync_runs r using earlier e
+      where r.pool_id = ${poolId} and r.id = e.id and r.trigger = 'interval'
+        and (r.kind = 'unchanged' and ${outcome.kind === 'unchanged'} or r.failure = ${outcome.failure})`
+    await tx`
+      delete from sync_runs r
+      where r.pool_id = ${poolId} and r.target = ${target} and r.finished_at < now() - interval '30 days'`
+  })
+}

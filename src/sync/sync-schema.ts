@@ -1,0 +1,57 @@
+import { Type } from 'typebox'
+import { orNull } from '../http/or-null.ts'
+
+/** A run as it is answered everywhere. */
+export const RunAnswer = Type.Object({
+  id: Type.String(),
+  target: Type.String(),
+  trigger: Type.Enum(['request', 'interval']),
+  full: Type.Boolean(),
+  status: Type.Enum(['queued', 'running', 'succeeded', 'failed']),
+  kind: orNull(Type.Enum(['unchanged', 'delta', 'full'])),
+  base: orNull(Type.String()),
+  state: orNull(Type.String()),
+  added_count: Type.Integer({ description: 'Users, as the receiver counted them' }),
+  updated_count: Type.Integer(),
+  deleted_count: Type.Integer(),
+  sent_bytes: Type.Integer({ description: 'Over the wire, failed attempts included' }),
+  attempts: Type.Integer(),
+  failure: orNull(Type.String({ description: 'Why the target is not in step; null: it is' })),
+  detail: orNull(Type.String()),
+  created_at: Type.String(),
+  started_at: orNull(Type.String()),
+  finished_at: orNull(Type.String()),
+  duration_ms: orNull(Type.Number()),
+})
+
+/** How far a target is in step. */
+export const StatusAnswer = Type.Object({
+  target: Type.String(),
+  in_step: Type.Boolean(),
+  local_state: Type.String(),
+  remote_state: orNull(Type.String({ description: 'null: it could not be told' })),
+  remote_failure: orNull(Type.String()),
+  last_run: orNull(RunAnswer),
+})
+
+const Side = Type.Object({
+  state: Type.String({ description: 'As it is recorded' }),
+  recomputed_state: Type.String({ description: 'As its users add up' }),
+  total_count: Type.Integer(),
+})
+
+const Difference = Type.Object({
+  count: Type.Integer(),
+  ids: Type.Array(Type.String(), { description: 'The first 100' }),
+})
+
+/** Both sides of a target, compared user by user. */
+export const VerifyAnswer = Type.Object({
+  target: Type.String(),
+  in_step: Type.Boolean(),
+  local: Side,
+  remote: Side,
+  missing: Difference,
+  extra: Difference,
+  changed: Difference,
+})

@@ -1,0 +1,62 @@
+import { Readable } from 'node:stream'
+import fc from 'fast-check'
+import t from 'tap'
+import { compareExports } from '../../src/sync/compare-exports.ts'
+import { stateOf } from '../../src/sync/state-digest.ts'
+
+const lineOf = (id: string, role: string) => JSON.stringify({ id, role })
+
+/** A full export of these lines, in pieces of `size` characters. */
+function exportOf(lines: string[], { size = 50, state = stateOf(lines) } = {}): Readable {
+  const counts = { added: lines.length, updated: 0, deleted: 0 }
+  const head = JSON.stringify({ kind: 'full', base: null, state, total_count: lines.length, counts })
+  const text = [head, ...lines, JSON.stringify({ end: state, lines: lines.length })].map((line) => `${line}\n`).join('')
+  return Readable.from(
+    Array.from({ length: Math.ceil(text.length / size) }, (_, i) => text.slice(i * size, (i + 1) * size)),
+  )
+}
+
+const users = fc
+  .dictionary(fc.constantFrom(...'abcdefghijkl'), fc.constantFrom('user', 'ünï'), { maxKeys: 12 })
+  .map((roles) => Object.fromEntries(Object.entries(roles).sort()))
+const linesOf = (roles: Record<string, string>) => Object.entries(roles).map(([id, role]) => lineOf(id, role))
+
+t.test('whom only one side has, and who differs, are named', async () => {
+  await fc.assert(
+    fc.asyncProperty(users, users, fc.integer({ min: 1, max: 200 }), async (here, there, size) => {
+      const compared = await compareExports(exportOf(linesOf(here)), exportOf(linesOf(there), { size }))
+      const ids = (select: (id: string) => boolean) =>
+        [...new Set([...Object.keys(here), ...Object.keys(there)])].filter(select).sort()
+      const expected = {
+        missing: ids((id) => id in here && !(id in there)),
+        extra: ids((id) => !(id in here) && id in there),
+        changed: ids((id) => id in here && id in there && here[id] !== there[id]),
+      }
+      return (['missing', 'extra', 'changed'] as const).every(
+        (kind) => `${compared[kind].ids}` === `${expected[kind]}` && compared[kind].count === expected[kind].length,
+      )
+    }),
+  )
+})
+
+t.test('a state that its users do not add up to shows', async (t) => {
+  const lines = [lineOf('a', 'user')]
+  const wrong = stateOf([])
+  const { local, remote } = await compareExports(exportOf(lines), exportOf(lines, { state: wrong }))
+  t.strictSame(local, { state: stateOf(lines), recomputed_state: stateOf(lines), total_count: 1 })
+  t.match(remote, { state: wrong, recomputed_state: stateOf(lines) })
+})
+
+t.test('so many differences are counted, and the first hundred named', async (t) => {
+  const lines = Array.from({ length: 1_000 }, (_, i) => lineOf(String(i).padStart(4, '0'), 'user'))
+  const { missing } = await compareExports(exportOf(lines), exportOf([]))
+  t.equal(missing.count, 1_000)
+  t.strictSame(missing.ids.length, 100)
+})
+
+t.test('an export in another order, or that is no full one, is refused', async (t) => {
+  const ordered = () => exportOf([lineOf('a', 'user'), lineOf('b', 'user')])
+  const error = { name: 'ExportError', fault: 'malformed' }
+  await t.rejects(compareExports(ordered(), exportOf([lineOf('b', 'user'), lineOf('a', 'user')])), error)
+  await t.rejects(compareExports(ordered(), exportOf([lineOf('a', 'user'), lineOf('a', 'user')])), error)
+})

@@ -1,0 +1,240 @@
+import { randomBytes } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import type { SyncRun } from '../../src/sync/sync-runs.ts'
+import { startService } from '../http/service.ts'
+import { RECEIVER_KEY, type Receiver, startReceiver } from './receiver.ts'
+
+/* Pushes of a real service to receivers that hold their users in memory, by code of their own. */
+
+const { call, sql, log } = await startService(t, { MAX_WORKERS: '1' })
+
+interface Status {
+  target: string
+  in_step: boolean
+  local_state: string
+  remote_state: string | null
+  remote_failure: string | null
+  last_run: SyncRun | null
+}
+
+/** A pool of its own with a target, and what is done with them. */
+async function startTarget(t: Test, members: Record<string, unknown> = {}) {
+  const pool = `p${randomBytes(6).toString('hex')}`
+  await call('POST', '/v1/pools', { body: { name: pool } })
+  const receiver = await startReceiver(t)
+  const body = { name: 'tester', url: receiver.url, key: RECEIVER_KEY, ...members }
+  t.equal((await call('POST', `/v1/targets?pool=${pool}`, { body })).status, 201)
+  return {
+    pool,
+    receiver,
+    async make(count: number): Promise<string> {
+      const config = { password_hash: { algorithm: 'none' } }
+      const headers = { prefer: 'wait=30' }
+      return (await call<{ id: string }>('POST', `/v1/batches?pool=${pool}`, { body: { count, config }, headers })).json
+        .id
+    },
+    push: (asked: Record<string, unknown> = {}) => push(t, pool, asked),
+    async status(): Promise<Status | undefined> {
+      return (await call<{ items: Status[] }>('GET', `/v1/sync/status?pool=${pool}`)).json.items[0]
+    },
+  }
+}
+
+async function push(t: Test, pool: string, asked: Record<string, unknown> = {}): Promise<SyncRun> {
+  const { status, headers } = await call('POST', `/v1/sync?pool=${pool}`, {
+    body: { target: 'tester', ...asked },
+  })
+  t.equal(status, 202)
+  return await finished(String(headers.location))
+}
+
+async function finished(location: string): Promise<SyncRun> {
+  for (const deadline = Date.now() + 60_000; Date.now() < deadline; await sleep(20)) {
+    const { json } = await call<SyncRun>('GET', location)
+    if (json.finished_at !== null) return json
+  }
+  throw new Error('the run did not end within a minute')
+}
+
+const stateOf = async (pool: string, filter = '') =>
+  (await call<{ state: string }>('GET', `/v1/states/current?pool=${pool}${filter}`)).json.state
+
+t.test('a target is brought in step: by nothing, all, or what it lacks', async (t) => {
+  const { pool, receiver, make, push, status } = await startTarget(t)
+  t.match(await push(), { status: 'succeeded', kind: 'unchanged', attempts: 1, sent_bytes: 0 }, 'both are empty')
+
+  const batch = await make(5_000)
+  const first = await push()
+  t.match(first, { status: 'succeeded', added_count: 5_000, failure: null, attempts: 1, trigger: 'request' })
+  t.ok(first.sent_bytes > 1_000 && first.sent_bytes < 500_000 && (first.duration_ms ?? 0) > 0, 'it went compressed')
+  t.equal(receiver.held.state, await stateOf(pool))
+  t.equal(receiver.held.lines.size, 5_000)
+
+  await make(300)
+  const second = await push()
+  t.match(second, { kind: 'delta', base: first.state, added_count: 300, deleted_count: 0 })
+  await call('DELETE', `/v1/batches/${batch}?pool=${pool}`)
+  t.match(await push(), { kind: 'delta', base: second.state, deleted_count: 5_000 })
+  t.equal(receiver.held.lines.size, 300)
+  t.match(await push(), { kind: 'unchanged' })
+  t.match(await push({ full: true }), { kind: 'full', base: null, added_count: 300, full: true })
+  t.match(await status(), { in_step: true, remote_failure: null, last_run: { kind: 'full' } })
+  t.ok(receiver.seen.includes('delta zstd') && receiver.seen.includes('full zstd'), receiver.seen.join(', '))
+})
+
+t.test('a base that is not known here gets the full export', async (t) => {
+  const { receiver, make, push, status } = await startTarget(t)
+  await make(20)
+  await push()
+  receiver.held = { state: `u1-${'a'.repeat(64)}`, lines: new Map([['x', '{"id":"x"}']]) }
+  t.match(await status(), { in_step: false, remote_state: receiver.held.state })
+  t.match(await push(), { status: 'succeeded', kind: 'full', added_count: 20 })
+  t.match(await status(), { in_step: true, remote_state: receiver.held.state })
+})
+
+t.test('a receiver whose users are not those of its state is mended by the full export', async (t) => {
+  const { receiver, make, push } = await startTarget(t)
+  await make(20)
+  await push()
+  const [id = ''] = receiver.held.lines.keys()
+  receiver.held.lines.delete(id)
+  await make(1)
+  t.match(await push(), { status: 'succeeded', kind: 'full', added_count: 21 })
+  t.ok(receiver.seen.includes('wrong_sum'), 'the delta was tried first')
+})
+
+t.test('a filter is pushed as its own state', async (t) => {
+  const { pool, receiver, make, push } = await startTarget(t)
+  const batch = await make(7)
+  await make(5)
+  const filter = { batch_id: batch }
+  t.match(await call('PATCH', `/v1/targets/tester?pool=${pool}`, { body: { filter } }), { status: 200 })
+  t.match(await push(), { status: 'succeeded', added_count: 7 })
+  t.equal(receiver.held.state, await stateOf(pool, `&batch_id=${batch}`))
+})
+
+t.test('what a target does is told apart', async (t) => {
+  const answer = (status: number) => (receiver: Receiver) => {
+    receiver.misbehave = (_request, response) => {
+      response.writeHead(status).end()
+      return 'done'
+    }
+  }
+  const cases: Record<string, (receiver: Receiver) => void> = {
+    server_error: answer(500),
+    busy: answer(503),
+    refused: answer(404),
+    not_understood: (receiver) => {
+      receiver.misbehave = (_request, response) => {
+        response.end('{"status":"fine"}')
+        return 'done'
+      }
+    },
+    timeout: (receiver) => {
+      receiver.misbehave = () => 'done'
+    },
+    unreachable: (receiver) => {
+      receiver.misbehave = (request) => {
+        request.socket.destroy()
+        return 'done'
+      }
+    },
+  }
+  await Promise.all(
+    Object.entries(cases).map(async ([failure, misbehave]) => {
+      const { receiver, make, push, status } = await startTarget(t)
+      await make(1)
+      misbehave(receiver)
+      const run = await push()
+      const passing = !['refused', 'not_understood'].includes(failure)
+      t.match(run, { status: 'failed', failure, attempts: passing ? 4 : 1, detail: String }, failure)
+      t.match(await status(), { in_step: false, remote_failure: failure, last_run: { failure } })
+      receiver.misbehave = () => 'go on'
+      t.match(await push(), { status: 'succeeded', failure: null }, `${failure}, and then in step`)
+    }),
+  )
+  const { make, push } = await startTarget(t, { key: 'another-key' })
+  await make(1)
+  t.match(await push(), { status: 'failed', failure: 'unauthorized', attempts: 1 })
+  t.notMatch(log.join(''), /another-key|kkkkkkk/, 'no key is in the log')
+})
+
+t.test('an answer that is lost after the receiver took the export costs nothing but the attempt', async (t) => {
+  const { pool, receiver, make, push } = await startTarget(t)
+  await make(50)
+  let lost = false
+  receiver.misbehave = (request, response) => {
+    if (lost || Number(request.headers['content-length'] ?? 1_000) < 500) return 'go on'
+    lost = true
+    response.end = () => {
+      request.socket.destroy()
+      return response
+    }
+    return 'go on'
+  }
+  t.match(await push(), { status: 'succeeded', attempts: 2, kind: 'unchanged' })
+  t.ok(lost)
+  t.equal(receiver.held.state, await stateOf(pool))
+})
+
+t.test('a dead and a silent target hold nobody up, and one run at a time is in work to a target', async (t) => {
+  const one = await startTarget(t)
+  await one.make(10)
+  const dead = await startReceiver(t)
+  dead.misbehave = () => 'done'
+  for (let n = 0; n < 20; n++) {
+    const body = { name: `dead${n}`, url: dead.url, key: RECEIVER_KEY }
+    await call('POST', `/v1/targets?pool=${one.pool}`, { body })
+    await call('POST', `/v1/sync?pool=${one.pool}`, { body: { target: `dead${n}` } })
+  }
+  const begun = performance.now()
+  t.match(await one.push(), { status: 'succeeded' })
+  t.ok(performance.now() - begun < 4_000, 'long before the silent ones are given up')
+
+  let inside = 0
+  let most = 0
+  one.receiver.misbehave = (_request, response) => {
+    inside++
+    most = Math.max(most, inside)
+    response.once('close', () => inside--)
+    return 'go on'
+  }
+  await one.make(10)
+  const runs = await Promise.all(Array.from({ length: 10 }, () => one.push()))
+  t.equal(most, 1)
+  t.ok(new Set(runs.map(({ id }) => id)).size <= 3, 'requests that wait share a run')
+})
+
+t.test('a target with an interval keeps in step by itself', async (t) => {
+  const { pool, receiver, make } = await startTarget(t, { interval_seconds: 1 })
+  const inStep = async () => {
+    for (const deadline = Date.now() + 20_000; Date.now() < deadline; await sleep(50)) {
+      if (receiver.held.state === (await stateOf(pool))) return true
+    }
+    return false
+  }
+  await make(30)
+  t.ok(await inStep())
+  await make(30)
+  t.ok(await inStep())
+  await sleep(3_500)
+  const { json } = await call<{ items: SyncRun[] }>('GET', `/v1/sync/runs?pool=${pool}&target=tester`)
+  t.ok(json.items.every(({ trigger }) => trigger === 'interval'))
+  const quiet = json.items.filter(({ kind }) => kind === 'unchanged').length
+  t.ok(quiet >= 1 && quiet <= 2, `of quiet times the last run is kept: ${quiet}`)
+  await call('PATCH', `/v1/targets/tester?pool=${pool}`, { body: { interval_seconds: null } })
+})
+
+t.test('the run of a process that died is taken over', async (t) => {
+  const { pool, push, make, receiver } = await startTarget(t)
+  await make(3)
+  await sql`
+    insert into sync_runs (pool_id, target, trigger, "full", status, holder, started_at, lease_until)
+    select id, 'tester', 'request', false, 'running', gen_random_uuid(), now(), now() + interval '2 seconds'
+    from pools where name = ${pool}`
+  t.match(await push(), { status: 'succeeded', kind: 'unchanged' }, 'it waited for the other one')
+  const { json } = await call<{ items: SyncRun[] }>('GET', `/v1/sync/runs?pool=${pool}`)
+  t.match(json.items, [{ kind: 'unchanged' }, { status: 'succeeded', added_count: 3 }])
+  t.equal(receiver.held.lines.size, 3)
+})

@@ -1,0 +1,108 @@
+import t from 'tap'
+import { startService } from '../http/service.ts'
+
+const { call, sql } = await startService(t, { MAX_WORKERS: '1' })
+const KEY = 'the key of the receiver'.replaceAll(' ', '-')
+const create = (members: Record<string, unknown>, query = '') =>
+  call('POST', `/v1/targets${query}`, { body: { url: 'http://127.0.0.1:9', ...members } })
+
+t.test('made, read, listed, changed, removed', async (t) => {
+  const made = await create({
+    name: 'one',
+    url: 'http://127.0.0.1:9/base/',
+    key: KEY,
+    filter: { bulk_users_only: true },
+  })
+  t.match(made, {
+    status: 201,
+    headers: { location: '/v1/targets/one' },
+    json: {
+      name: 'one',
+      url: 'http://127.0.0.1:9/base',
+      has_key: true,
+      filter: { batch_id: null, test_users_only: true, bulk_users_only: true },
+      remote_pool: 'default',
+      interval_seconds: null,
+    },
+  })
+  t.strictSame((await call('GET', '/v1/targets/one')).json, made.json)
+  t.match(await call('PATCH', '/v1/targets/one', { body: { interval_seconds: 3_600, remote_pool: 'other' } }), {
+    status: 200,
+    json: { interval_seconds: 3_600, remote_pool: 'other', has_key: true, filter: { bulk_users_only: true } },
+  })
+  t.match(await call('PATCH', '/v1/targets/one', { body: { key: null, interval_seconds: null } }), {
+    json: { has_key: false, interval_seconds: null },
+  })
+  await create({ name: 'two' })
+  t.match((await call('GET', '/v1/targets')).json, { items: [{ name: 'one' }, { name: 'two' }], next_cursor: null })
+  t.match((await call('GET', '/v1/targets?limit=1')).json, { items: [{ name: 'one' }], next_cursor: String })
+  t.equal((await call('DELETE', '/v1/targets/one')).status, 204)
+  t.match(await call('GET', '/v1/targets/one'), { status: 404, json: { code: 'target_not_found' } })
+})
+
+t.test('the key is kept encrypted, and told to nobody', async (t) => {
+  const made = await create({ name: 'secret', key: KEY })
+  const answers = [made, await call('GET', '/v1/targets/secret'), await call('GET', '/v1/targets')]
+  t.notOk(answers.some(({ raw }) => raw.includes(KEY)))
+  const [row] = await sql<{ key_ciphertext: Buffer }[]>`select key_ciphertext from targets where name = 'secret'`
+  t.ok(row && row.key_ciphertext.length > KEY.length && !row.key_ciphertext.includes(KEY))
+})
+
+t.test('a key is not sent to a new address unless it is given anew', async (t) => {
+  await create({ name: 'moved', key: KEY })
+  const url = 'http://127.0.0.1:10'
+  t.match(await call('PATCH', '/v1/targets/moved', { body: { url } }), {
+    status: 400,
+    json: { code: 'invalid_request', errors: [{ path: 'body.key' }] },
+  })
+  t.match(
+    await call('PATCH', '/v1/targets/moved', { body: { url: 'http://127.0.0.1:9' } }),
+    { status: 200 },
+    'the same',
+  )
+  t.match(await call('PATCH', '/v1/targets/moved', { body: { url, key: KEY } }), { status: 200, json: { url } })
+})
+
+t.test('what is wrong is refused by name', async (t) => {
+  const wrong: Record<string, Record<string, unknown>> = {
+    'body.url': { url: 'ftp://127.0.0.1' },
+    'body.interval_seconds': { interval_seconds: 0 },
+    'body.filter.batch_id': { filter: { batch_id: 'x' } },
+    'body.filter.role': { filter: { role: 'x' } },
+    'body.secret': { secret: 'x' },
+    'body.name': { name: '../x' },
+  }
+  for (const [path, members] of Object.entries(wrong)) {
+    t.match(await create({ name: 'wrong', ...members }), { status: 400, json: { errors: [{ path }] } }, path)
+  }
+  for (const url of [
+    'tester:3000',
+    'http://user:secret@tester',
+    'http://tester/?pool=x',
+    'http://tester/#x',
+    '/path',
+  ]) {
+    t.equal((await create({ name: 'wrong', url })).status, 400, url)
+  }
+  t.match(await call('PATCH', '/v1/targets/none', { body: { key: null } }), { status: 404 })
+  t.match(await call('DELETE', '/v1/targets/none'), { status: 404, json: { code: 'target_not_found' } })
+  t.match(await call('POST', '/v1/sync', { body: { target: 'none' } }), {
+    status: 404,
+    json: { code: 'target_not_found' },
+  })
+  t.match(await call('POST', '/v1/sync/verify', { body: { target: 'none' } }), { status: 404 })
+  const run = '01890000-0000-7000-8000-000000000000'
+  t.match(await call('GET', `/v1/sync/runs/${run}`), { status: 404, json: { code: 'sync_run_not_found' } })
+})
+
+t.test('a name is taken once in a pool, and a pool has a hundred at the most', async (t) => {
+  await call('POST', '/v1/pools', { body: { name: 'full' } })
+  const made = await Promise.all(Array.from({ length: 105 }, (_, n) => create({ name: `t${n}` }, '?pool=full')))
+  t.strictSame(made.map(({ status }) => status).toSorted(), [...Array(100).fill(201), ...Array(5).fill(409)])
+  t.match(await create({ name: 'more' }, '?pool=full'), { status: 409, json: { code: 'target_limit' } })
+  await call('DELETE', '/v1/targets/t0?pool=full')
+  t.match(await create({ name: 't1' }, '?pool=full'), { status: 409, json: { code: 'target_exists' } })
+  t.equal((await create({ name: 't1' })).status, 201, 'another pool')
+  t.equal((await call('DELETE', '/v1/pools/full')).status, 204)
+  t.same(await sql`select from targets where name = 't5'`, [], 'they went with the pool')
+})
