@@ -14,6 +14,7 @@ import { compression } from './http/compression.ts'
 import { createCursors } from './http/cursor.ts'
 import { answerError, clientErrorAnswer, errorAnswers } from './http/error-answers.ts'
 import { healthRoutes } from './http/health.ts'
+import type { Keyring } from './http/keyring.ts'
 import { methodAnswers } from './http/method-answers.ts'
 import { openapi } from './http/openapi.ts'
 import { requestLog } from './http/request-log.ts'
@@ -31,6 +32,8 @@ import { userRoutes } from './users/routes.ts'
 
 /** What the routes work with; made and closed by who calls. */
 export interface Services {
+  /** Undefined: everything is open. */
+  keyring: Keyring | undefined
   sql: Sql
   orm: PostgresJsDatabase
   dispatcher: Dispatcher
@@ -45,7 +48,8 @@ export interface Services {
 
 /** The service's HTTP side, every plugin and feature in the order in which requests pass them. It does not listen. */
 export async function buildApp(config: Config, services: Services) {
-  const { sql, orm, dispatcher, encryptionKey, exports, syncScheduler, log, memory, reasonsToRefuse } = services
+  const { keyring, sql, orm, dispatcher, encryptionKey, exports, syncScheduler, log, memory, reasonsToRefuse } =
+    services
   const cursors = createCursors(encryptionKey)
   const app = Fastify({
     loggerInstance: log,
@@ -67,7 +71,7 @@ export async function buildApp(config: Config, services: Services) {
   await app.register(errorAnswers)
   await app.register(bodyDeadline, { milliseconds: 60_000 })
   await app.register(validation)
-  await app.register(authentication, { apiKeys: config.apiKeys })
+  await app.register(authentication, { keyring })
   await app.register(workAdmission, { memory })
   await app.register(compression, { threshold: config.compressionThreshold })
   await app.register(openapi)

@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os'
-import { type ApiKey, isLoopback, parseApiKeys } from './http/authentication.ts'
+import { type ApiKey, parseApiKeys } from './http/api-keys.ts'
+import { isLoopback } from './http/loopback.ts'
 
 /** What the service runs by: every setting read, checked and frozen. */
 export type Config = Readonly<{ [Key in keyof typeof SETTINGS]: ReturnType<(typeof SETTINGS)[Key]['parse']> }>
@@ -74,7 +75,7 @@ const SETTINGS = {
     variable: 'HOST',
     fallback: '127.0.0.1',
     unit: 'address',
-    description: 'Address to listen on. Anything but loopback needs `API_KEYS`.',
+    description: 'Address to listen on. Anything but loopback needs `API_KEYS` or `API_KEYS_FILE`.',
     parse: matching(/^[\w.:-]+$/, 'an address or a host name'),
   }),
   port: setting({
@@ -92,6 +93,14 @@ const SETTINGS = {
       'Keys with commas between; scopes `users:read`, `users:write`, `credentials:read`, `admin` (holds all); secrets of 32 characters or more.',
     parse: parseApiKeys,
     secret: true,
+  }),
+  apiKeysFile: setting({
+    variable: 'API_KEYS_FILE',
+    fallback: '',
+    unit: 'path',
+    description:
+      'File of further keys, one a line, `#` before a comment. It is read anew within 2 s of a change, without a restart.',
+    parse: matching(/^/, 'a path'),
   }),
   databaseUrl: setting({
     variable: 'DATABASE_URL',
@@ -249,10 +258,13 @@ export function readConfig(environment: Record<string, string | undefined>): Con
   return Object.freeze(config)
 }
 
+/** Whether requests need a key; else everything is open, to this machine alone. */
+export const asksForKeys = ({ apiKeys, apiKeysFile }: Config): boolean => apiKeys.length > 0 || apiKeysFile !== ''
+
 function contradictions(config: Config): string[] {
   const faults: string[] = []
-  if (config.apiKeys.length === 0 && !isLoopback(config.host)) {
-    faults.push(`HOST ${config.host} can be reached from outside, so API_KEYS must be set`)
+  if (!asksForKeys(config) && !isLoopback(config.host)) {
+    faults.push(`HOST ${config.host} can be reached from outside, so API_KEYS or API_KEYS_FILE must be set`)
   }
   if (config.exportConcurrency > config.databaseConnections - 3) {
     faults.push('EXPORT_CONCURRENCY must leave 3 of DATABASE_CONNECTIONS to other requests')

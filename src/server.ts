@@ -1,5 +1,5 @@
 import closeWithGrace from 'close-with-grace'
-import { ConfigError, readConfig, shownSettings } from './config.ts'
+import { asksForKeys, ConfigError, readConfig, shownSettings } from './config.ts'
 import { type EmbeddedDatabase, startEmbeddedDatabase } from './database/embedded.ts'
 import { migrate } from './database/migrate.ts'
 import { drain } from './drain.ts'
@@ -29,7 +29,7 @@ async function start() {
 
   const { host, pathname } = new URL(databaseUrl)
   const where = embedded ? `embedded PostgreSQL in ${embedded.directory}` : `PostgreSQL at ${host}${pathname}`
-  const open = config.apiKeys.length === 0 ? '; no key is set, so it can be used from this machine only' : ''
+  const open = asksForKeys(config) ? '' : '; no key is set, so it can be used from this machine only'
   await service.app.listen({
     host: config.host,
     port: config.port,

@@ -4,13 +4,14 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { Sql } from 'postgres'
 import { buildApp } from './app.ts'
 import { startDispatcher } from './batches/dispatcher.ts'
-import type { Config } from './config.ts'
+import { asksForKeys, type Config } from './config.ts'
 import { connect } from './database/connection.ts'
 import { checkConnectionBudget } from './database/connection-budget.ts'
 import { drain } from './drain.ts'
 import { createExportCache } from './export/cache/export-cache.ts'
 import { createExports } from './export/exports.ts'
 import { startRetention } from './export/retention.ts'
+import { openKeyring } from './http/keyring.ts'
 import { type MemoryGuard, startMemoryGuard } from './memory-guard.ts'
 import { loadEncryptionKey } from './passwords/encryption.ts'
 import { checkEncryptionKey } from './passwords/encryption-key-check.ts'
@@ -31,6 +32,9 @@ export interface Service {
 export async function startService(config: Config, databaseUrl: string, log: FastifyBaseLogger): Promise<Service> {
   const { schema, databaseConnections: connections, maxWorkers } = config
   const encryptionKey = await loadEncryptionKey(config.encryptionKey, config.dataDir)
+  const keyring = asksForKeys(config)
+    ? await openKeyring({ configured: config.apiKeys, file: config.apiKeysFile }, log)
+    : undefined
   const sql = connect({ url: databaseUrl, schema, connections, name: 'usersync' })
   await checkConnectionBudget(sql, connections + maxWorkers + 1)
   await checkEncryptionKey(sql, encryptionKey)
@@ -43,7 +47,18 @@ export async function startService(config: Config, databaseUrl: string, log: Fas
   const exportCache = await openExportCache(config, log)
   const exports = createExports({ sql, encryptionKey, concurrency: config.exportConcurrency, cache: exportCache })
   const syncScheduler = startSyncScheduler({ sql, exports, encryptionKey }, log)
-  const services = { sql, orm, dispatcher, encryptionKey, exports, syncScheduler, log, memory, reasonsToRefuse }
+  const services = {
+    keyring,
+    sql,
+    orm,
+    dispatcher,
+    encryptionKey,
+    exports,
+    syncScheduler,
+    log,
+    memory,
+    reasonsToRefuse,
+  }
   const app = await buildApp(config, services)
 
   const stop = async () => {
@@ -59,6 +74,7 @@ export async function startService(config: Config, databaseUrl: string, log: Fas
       { step: 'database connections', milliseconds: 6_000, run: () => sql.end({ timeout: 5 }) },
     ])
     memory.stop()
+    keyring?.stop()
   }
   return { app, sql, workers, memory, stop }
 }

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
 import t from 'tap'
-import { SCOPES } from '../src/http/authentication.ts'
+import { SCOPES } from '../src/http/api-keys.ts'
 import { startService } from './http/service.ts'
 
 /* What holds for every route alike: keys and scopes, methods, parameters, the form of errors, the log. */
@@ -39,6 +39,16 @@ const SCOPE_OF: Record<string, string | null> = {
   'DELETE /v1/users/{id}': 'users:write',
   'GET /v1/users/export': 'users:read',
   'GET /v1/states/current': 'users:read',
+  'GET /v1/targets': 'admin',
+  'POST /v1/targets': 'admin',
+  'GET /v1/targets/{name}': 'admin',
+  'PATCH /v1/targets/{name}': 'admin',
+  'DELETE /v1/targets/{name}': 'admin',
+  'POST /v1/sync': 'users:write',
+  'GET /v1/sync/runs': 'users:read',
+  'GET /v1/sync/runs/{id}': 'users:read',
+  'GET /v1/sync/status': 'users:read',
+  'POST /v1/sync/verify': 'users:read',
   'GET /livez': null,
   'GET /readyz': null,
   'GET /healthz': null,
@@ -52,6 +62,10 @@ const BODY_OF: Record<string, object> = {
   '/v1/templates/{name}': { config: {} },
   '/v1/templates/validate': { config: {} },
   '/v1/templates/import': { templates: [] },
+  '/v1/targets': { name: 'made', url: 'http://127.0.0.1:9' },
+  '/v1/targets/{name}': { interval_seconds: 60 },
+  '/v1/sync': { target: 'nothing' },
+  '/v1/sync/verify': { target: 'nothing' },
 }
 
 const { paths } = app.swagger() as { paths: Record<string, Record<string, { requestBody?: object }>> }
@@ -81,6 +95,8 @@ t.test('each route against each scope', async (t) => {
     const without = await send({})
     t.equal(without.status === 401, needed !== null, `${method} ${path} without a key: ${without.status}`)
     t.equal(without.headers['www-authenticate'] !== undefined, needed !== null)
+    const { status } = await send({ authorization: `Bearer ${secretOf('admin')}x` })
+    t.equal(status === 401, needed !== null, `${method} ${path} with a wrong key: ${status}`)
     for (const scope of SCOPES) {
       const allowed = needed === null || scope === needed || scope === 'admin'
       const { status } = await send(keyOf(scope))

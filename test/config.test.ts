@@ -20,6 +20,7 @@ t.test('starts without any setting', (t) => {
     host: '127.0.0.1',
     port: 3000,
     apiKeys: [],
+    apiKeysFile: '',
     databaseUrl: '',
     schema: 'usersync',
     dataDir: '.data',

@@ -1,7 +1,9 @@
-import { createHash, timingSafeEqual } from 'node:crypto'
+import { timingSafeEqual } from 'node:crypto'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import plugin from 'fastify-plugin'
 import { Problem } from '../errors.ts'
+import { type ApiKey, digestOf, SCOPES, type Scope } from './api-keys.ts'
+import type { Keyring } from './keyring.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -13,50 +15,18 @@ declare module 'fastify' {
   }
 }
 
-export const SCOPES = ['users:read', 'users:write', 'credentials:read', 'admin'] as const
-export type Scope = (typeof SCOPES)[number]
-
-/** The secret itself is not kept. */
-export interface ApiKey {
-  name: string
-  scopes: Scope[]
-  secretDigest: Buffer
-}
-
-const digestOf = (secret: string) => createHash('sha256').update(secret).digest()
-const isScope = (text: string): text is Scope => SCOPES.some((scope) => scope === text)
-
-/** Reads `name=scope+scope=secret`, commas between keys. Throws an Error that names the faulty key, never its secret. */
-export function parseApiKeys(text: string): ApiKey[] {
-  if (text === '') return []
-  const keys = text.split(',').map((entry): ApiKey => {
-    const [, name = '', scopeList = '', secret = ''] = /^([^=]*)=([^=]*)=(.*)$/s.exec(entry.trim()) ?? []
-    if (!/^[\w.-]{1,64}$/.test(name)) throw new Error('expects name=scope+scope=secret, with commas between keys')
-    const scopes = scopeList.split('+')
-    if (!scopes.every(isScope))
-      throw new Error(`has a key ${name} with a scope that is not one of ${SCOPES.join(', ')}`)
-    if (secret.length < 32) throw new Error(`has a key ${name} whose secret is shorter than 32 characters`)
-    return { name, scopes: scopes.includes('admin') ? [...SCOPES] : scopes, secretDigest: digestOf(secret) }
-  })
-  if (new Set(keys.map(({ name }) => name)).size < keys.length) throw new Error('names a key twice')
-  return keys
-}
-
-/** Whether an address to listen on can be reached from this machine alone. */
-export const isLoopback = (host: string) => host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
-
 /**
  * Lets a request pass to a route with a `scope` only by `Authorization: Bearer <key>` of that scope; sets
- * `request.scopes`. With no key configured (loopback only, as the config sees to) every request has every scope.
- * Secrets are compared by digest, each with each, in constant time.
+ * `request.scopes`. Without a keyring (loopback only, as the config sees to) every request has every scope. Secrets are
+ * compared by digest, each with each, in constant time.
  */
-export const authentication = plugin<{ apiKeys: ApiKey[] }>(
-  (app: FastifyInstance, { apiKeys }, done) => {
+export const authentication = plugin<{ keyring: Keyring | undefined }>(
+  (app: FastifyInstance, { keyring }, done) => {
     const all: ReadonlySet<Scope> = new Set(SCOPES)
     const none: ReadonlySet<Scope> = new Set()
     app.decorateRequest('scopes')
     app.addHook('onRequest', (request, _reply, next) => {
-      request.scopes = apiKeys.length === 0 ? all : (scopesOf(request, apiKeys) ?? none)
+      request.scopes = keyring ? (scopesOf(request, keyring.keys()) ?? none) : all
       const { scope } = request.routeOptions.config
       if (scope === undefined || request.scopes.has(scope)) return next()
       if (request.scopes.size === 0) {
@@ -70,7 +40,7 @@ export const authentication = plugin<{ apiKeys: ApiKey[] }>(
   { name: 'authentication' },
 )
 
-function scopesOf(request: FastifyRequest, apiKeys: ApiKey[]): ReadonlySet<Scope> | undefined {
+function scopesOf(request: FastifyRequest, apiKeys: readonly ApiKey[]): ReadonlySet<Scope> | undefined {
   const [, secret] = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '') ?? []
   if (secret === undefined) return undefined
   const digest = digestOf(secret)

@@ -1,7 +1,9 @@
 import Fastify from 'fastify'
 import t from 'tap'
-import { authentication, isLoopback, parseApiKeys, requireScope, SCOPES } from '../../src/http/authentication.ts'
+import { parseApiKeys, SCOPES } from '../../src/http/api-keys.ts'
+import { authentication, requireScope } from '../../src/http/authentication.ts'
 import { errorAnswers } from '../../src/http/error-answers.ts'
+import { isLoopback } from '../../src/http/loopback.ts'
 
 const secretOf = (name: string) => `${name}-secret-of-32-characters-or-more`
 const KEYS = [
@@ -18,7 +20,8 @@ const pathOf = (scope: string) => `/${scope.replace(':', '-')}`
 async function appWith(apiKeys: string) {
   const app = Fastify()
   await app.register(errorAnswers)
-  await app.register(authentication, { apiKeys: parseApiKeys(apiKeys) })
+  const keys = parseApiKeys(apiKeys)
+  await app.register(authentication, { keyring: keys.length > 0 ? { keys: () => keys, stop: () => {} } : undefined })
   for (const scope of SCOPES) app.get(pathOf(scope), { config: { scope } }, (request) => [...request.scopes].sort())
   app.get('/open', (request) => [...request.scopes].sort())
   app.get('/more', { config: { scope: 'users:read' } }, (request) => {

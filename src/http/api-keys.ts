@@ -1,0 +1,36 @@
+import { createHash } from 'node:crypto'
+
+export const SCOPES = ['users:read', 'users:write', 'credentials:read', 'admin'] as const
+export type Scope = (typeof SCOPES)[number]
+
+/** The secret itself is not kept. */
+export interface ApiKey {
+  name: string
+  scopes: Scope[]
+  secretDigest: Buffer
+}
+
+/** What is kept of a secret. Secrets are random and long, so that a plain hash is no help to a guesser. */
+export const digestOf = (secret: string) => createHash('sha256').update(secret).digest()
+const isScope = (text: string): text is Scope => SCOPES.some((scope) => scope === text)
+
+/** Reads `name=scope+scope=secret`, commas between keys. Throws an Error that names the faulty key, never its secret. */
+export const parseApiKeys = (text: string): ApiKey[] => (text === '' ? [] : readKeys(text.split(',')))
+
+/** Reads a file of keys: one a line, in the same form; empty lines and those that begin with # are passed over. */
+export const parseApiKeysFile = (text: string): ApiKey[] =>
+  readKeys(text.split(/\r?\n/).filter((line) => !/^\s*(#|$)/.test(line)))
+
+function readKeys(entries: string[]): ApiKey[] {
+  const keys = entries.map((entry): ApiKey => {
+    const [, name = '', scopeList = '', secret = ''] = /^([^=]*)=([^=]*)=(.*)$/s.exec(entry.trim()) ?? []
+    if (!/^[\w.-]{1,64}$/.test(name)) throw new Error('expects name=scope+scope=secret for each key')
+    const scopes = scopeList.split('+')
+    if (!scopes.every(isScope))
+      throw new Error(`has a key ${name} with a scope that is not one of ${SCOPES.join(', ')}`)
+    if (secret.length < 32) throw new Error(`has a key ${name} whose secret is shorter than 32 characters`)
+    return { name, scopes: scopes.includes('admin') ? [...SCOPES] : scopes, secretDigest: digestOf(secret) }
+  })
+  if (new Set(keys.map(({ name }) => name)).size < keys.length) throw new Error('names a key twice')
+  return keys
+}

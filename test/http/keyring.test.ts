@@ -1,0 +1,66 @@
+import { mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { pino } from 'pino'
+import t from 'tap'
+import { parseApiKeys } from '../../src/http/api-keys.ts'
+import { openKeyring } from '../../src/http/keyring.ts'
+
+const folder = await mkdtemp(join(tmpdir(), 'usersync-keys-'))
+t.teardown(() => rm(folder, { recursive: true }))
+const secretOf = (name: string) => `${name}-secret-of-32-characters-or-more`
+const line = (name: string) => `${name}=users:read=${secretOf(name)}`
+
+function logged() {
+  const lines: string[] = []
+  return { lines, log: pino({}, { write: (text: string) => void lines.push(text) }) }
+}
+
+t.test('a file of keys is followed, and a slip changes nothing', async (t) => {
+  const file = join(folder, 'followed')
+  await writeFile(file, `# load generators\n\n${line('one')}\r\n  ${line('two')}\n`)
+  const { lines, log } = logged()
+  const keyring = await openKeyring({ configured: parseApiKeys(line('root')), file }, log)
+  t.teardown(() => keyring.stop())
+  const names = () => keyring.keys().map(({ name }) => name)
+  t.strictSame(names(), ['root', 'one', 'two'])
+
+  const becomes = async (expected: string[]) => {
+    for (const deadline = Date.now() + 8_000; Date.now() < deadline && `${names()}` !== `${expected}`; ) await sleep(50)
+    t.strictSame(names(), expected)
+  }
+  await writeFile(file, line('three'))
+  await becomes(['root', 'three'])
+  // As Kubernetes puts a new secret in place: by a link.
+  await writeFile(join(folder, 'new'), line('four'))
+  await symlink(join(folder, 'new'), join(folder, 'link'))
+  await rename(join(folder, 'link'), file)
+  await becomes(['root', 'four'])
+
+  for (const slip of ['', `bad=users:fly=${secretOf('bad')}`, line('root')]) {
+    const before = lines.length
+    await writeFile(file, slip)
+    for (const deadline = Date.now() + 8_000; Date.now() < deadline && lines.length === before; ) await sleep(50)
+    t.strictSame(names(), ['root', 'four'], slip)
+    t.equal(lines.length, before + 1, 'it is told')
+  }
+  await rm(file)
+  await sleep(2_500)
+  t.strictSame(names(), ['root', 'four'])
+  t.equal(lines.filter((text) => text.includes('cannot be read')).length, 1, 'and told once')
+  t.notMatch(lines.join(''), /secret-of-32/)
+})
+
+t.test('at the start a file must be right', async (t) => {
+  const { log } = logged()
+  const open = async (text: string) => {
+    const file = join(folder, 'start')
+    await writeFile(file, text)
+    return await openKeyring({ configured: [], file }, log)
+  }
+  await t.rejects(open(''), { message: /holds no key/ })
+  await t.rejects(open('# none\n'), { message: /holds no key/ })
+  await t.rejects(open('x=users:read=short'), { message: /key x whose secret is shorter/ })
+  await t.rejects(openKeyring({ configured: [], file: join(folder, 'none') }, log), { message: /ENOENT/ })
+})
