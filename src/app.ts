@@ -23,6 +23,7 @@ import { workAdmission } from './http/work-admission.ts'
 import { importRoutes, LONGEST_IMPORT_MS } from './import/routes.ts'
 import type { MemoryGuard } from './memory-guard.ts'
 import { poolRoutes } from './pools/routes.ts'
+import { replicaRoutes } from './replica/routes.ts'
 import { syncRoutes } from './sync/routes.ts'
 import type { SyncScheduler } from './sync/sync-scheduler.ts'
 import { targetRoutes } from './targets/routes.ts'
@@ -78,7 +79,7 @@ export async function buildApp(config: Config, services: Services) {
   await app.register(methodAnswers)
 
   await app.register(healthRoutes, { sql, reasonsToRefuse })
-  await app.register(poolRoutes, { orm, cursors })
+  await app.register(poolRoutes, { sql, orm, cursors })
   await app.register(templateRoutes, { config, sql, cursors })
   await app.register(templateExchangeRoutes, { config, sql })
   await app.register(batchRoutes, { config, sql, dispatcher, cursors, encryptionKey })
@@ -88,6 +89,7 @@ export async function buildApp(config: Config, services: Services) {
   await app.register(importRoutes, { config, sql })
   await app.register(targetRoutes, { sql, cursors, encryptionKey })
   await app.register(syncRoutes, { sql, cursors, encryptionKey, exports, scheduler: syncScheduler })
+  await app.register(replicaRoutes, { config, sql })
 
   app.refuseOtherMethods()
   return app

@@ -8,6 +8,8 @@ export const ERRORS = {
   invalid_request: { status: 400, title: 'The request has members that are missing, unknown or wrong' },
   base_invalid: { status: 400, title: 'The base is not of the form of a state' },
   cursor_invalid: { status: 400, title: 'The cursor is not one that this listing gave' },
+  export_cut: { status: 400, title: 'The export is not whole' },
+  export_malformed: { status: 400, title: 'The body is not an NDJSON export' },
   import_credentials: { status: 400, title: 'Passwords and their hashes are not imported' },
   import_cut: { status: 400, title: 'The body to import is not whole' },
   import_not_full: { status: 400, title: 'Only a full export can be imported' },
@@ -26,16 +28,21 @@ export const ERRORS = {
   method_not_allowed: { status: 405, title: 'This address does not take this method' },
   not_acceptable: { status: 406, title: 'None of the accepted forms can be made' },
   request_timeout: { status: 408, title: 'The request took too long to arrive' },
+  base_mismatch: { status: 409, title: 'The export leads on from another state than the pool holds' },
   import_conflict: { status: 409, title: 'A user to import is in the way of another' },
   pool_exists: { status: 409, title: 'There is a pool of this name' },
   pool_in_use: { status: 409, title: 'The pool holds users that are protected, or unfinished batches' },
   target_exists: { status: 409, title: 'There is a target of this name' },
   target_limit: { status: 409, title: 'The pool has as many targets as it may' },
+  pool_is_replica: { status: 409, title: 'The pool is a replica and takes its users from exports alone' },
+  pool_not_replica: { status: 409, title: 'The pool is no replica' },
   template_exists: { status: 409, title: 'There is a template of this name' },
   template_limit: { status: 409, title: 'The pool has as many templates as it may' },
   user_exists: { status: 409, title: 'Another user of the pool has this username or email' },
   body_too_large: { status: 413, title: 'The body is too large' },
   media_type_unsupported: { status: 415, title: 'The body is of a media type that is not taken here' },
+  export_invalid: { status: 422, title: 'The export has lines that are not those of users' },
+  state_mismatch: { status: 422, title: 'The users do not add up to the state that the export names' },
   import_invalid: { status: 422, title: 'The import has rows that cannot be taken' },
   idempotency_key_reused: { status: 422, title: 'The idempotency key came with another body before' },
   domain_not_reserved: { status: 422, title: 'Test users may only have addresses of reserved domains' },
@@ -62,15 +69,23 @@ export class Problem extends Error {
   readonly code: ErrorCode
   readonly errors: MemberFault[] | undefined
   readonly headers: Record<string, string>
+  /** What the answer tells besides, under names of its own (RFC 9457 section 3.2). */
+  readonly members: Record<string, string>
 
   constructor(
     code: ErrorCode,
     detail: string,
-    options: { errors?: MemberFault[]; headers?: Record<string, string>; cause?: unknown } = {},
+    options: {
+      errors?: MemberFault[]
+      headers?: Record<string, string>
+      members?: Record<string, string>
+      cause?: unknown
+    } = {},
   ) {
     super(detail, { cause: options.cause })
     this.code = code
     this.errors = options.errors
     this.headers = options.headers ?? {}
+    this.members = options.members ?? {}
   }
 }

@@ -16,6 +16,7 @@ const SCOPE_OF: Record<string, string | null> = {
   'GET /v1/pools': 'admin',
   'POST /v1/pools': 'admin',
   'GET /v1/pools/{name}': 'admin',
+  'PATCH /v1/pools/{name}': 'admin',
   'DELETE /v1/pools/{name}': 'admin',
   'GET /v1/templates': 'users:read',
   'POST /v1/templates': 'users:write',
@@ -49,6 +50,7 @@ const SCOPE_OF: Record<string, string | null> = {
   'GET /v1/sync/runs/{id}': 'users:read',
   'GET /v1/sync/status': 'users:read',
   'POST /v1/sync/verify': 'users:read',
+  'PUT /v1/replica/users': 'users:write',
   'GET /livez': null,
   'GET /readyz': null,
   'GET /healthz': null,
@@ -57,6 +59,7 @@ const SCOPE_OF: Record<string, string | null> = {
 /** A body that each route takes, where it is not `{ role: 'x' }`. */
 const BODY_OF: Record<string, object> = {
   '/v1/pools': { name: 'made' },
+  '/v1/pools/{name}': { replica: true },
   '/v1/batches': { count: 1 },
   '/v1/templates': { name: 'made', config: {} },
   '/v1/templates/{name}': { config: {} },

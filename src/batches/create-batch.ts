@@ -4,6 +4,7 @@ import { sqlState } from '../database/connection.ts'
 import { Problem } from '../errors.ts'
 import { encrypt } from '../passwords/encryption.ts'
 import type { Algorithm } from '../passwords/hash-password.ts'
+import { poolIsReplica } from '../pools/writable-pool.ts'
 import { type BatchConfig, MOST_CHUNKS } from './batch-config.ts'
 import { makeIds, planNames } from './plan.ts'
 
@@ -46,7 +47,7 @@ const UNIQUE_VIOLATION = '23505'
 /**
  * Writes a batch, its range of `{id}` numbers and its chunks in one transaction, and wakes the dispatchers of every
  * replica. Gives the batch's id: that of the earlier batch where the pool has one of the same idempotency key and body.
- * Throws what `settle` and `planNames` throw, before anything is written; `idempotency_key_reused` where the body was another.
+ * Throws what `settle` and `planNames` throw, before anything is written; `idempotency_key_reused` where the body was another; `pool_is_replica`.
  */
 export async function createBatch(sql: Sql, batch: NewBatch, surroundings: Surroundings): Promise<string> {
   const { poolId, idempotency } = batch
@@ -100,11 +101,13 @@ async function insertBatch(
   const { batchId, shortId } = makeIds()
   const { algorithm, distinct } = settings.password_hash
   const credentialsAChunk = Math.max(CREDENTIALS_A_CHUNK[algorithm], Math.ceil(distinct / MOST_CHUNKS))
-  const [range] = await tx<{ first_number: string; first_credential: string }[]>`
+  const [range] = await tx<{ first_number: string; first_credential: string; is_replica: boolean }[]>`
     update pools set next_user_number = next_user_number + ${count}, next_credential_id = next_credential_id + ${distinct}
     where id = ${poolId}
-    returning next_user_number - ${count} as first_number, next_credential_id - ${distinct} as first_credential`
+    returning next_user_number - ${count} as first_number, next_credential_id - ${distinct} as first_credential,
+      replica_since is not null as is_replica`
   if (!range) throw new Problem('pool_not_found', 'The pool was removed.')
+  if (range.is_replica) throw poolIsReplica() // with the row locked: it cannot become one before this is committed
   const { usernamePattern, emailSuffix } = planNames(
     { pattern: settings.username_pattern, emailDomain: settings.email_domain, count },
     { shortId, firstNumber: Number(range.first_number) },

@@ -1,4 +1,5 @@
 import type { Sql, TransactionSql } from 'postgres'
+import { requireWritable } from '../pools/writable-pool.ts'
 import { batchNotFound } from './batches.ts'
 
 /**
@@ -11,10 +12,11 @@ export async function cancelBatch(sql: Sql, poolId: number, id: string): Promise
 
 /**
  * Deletes the batch's test users; an unfinished batch is cancelled first. Users who are not test users stay, and are
- * counted as protected. May be repeated. Throws `batch_not_found`.
+ * counted as protected. May be repeated. Throws `batch_not_found`, `pool_is_replica`.
  */
 export function deleteBatch(sql: Sql, poolId: number, id: string): Promise<{ deleted: number; protected: number }> {
   return sql.begin(async (tx) => {
+    await requireWritable(tx, poolId)
     await cancel(tx, poolId, id)
     const { count } = await tx`delete from users where pool_id = ${poolId} and batch_id = ${id} and is_test_user`
     const [kept] = await tx<{ count: number }[]>`

@@ -40,6 +40,8 @@ export const pools = pgTable('pools', {
   nextUserNumber: bigNumber('next_user_number').notNull().default(1),
   nextCredentialId: bigNumber('next_credential_id').notNull().default(1),
   createdAt: time('created_at').notNull().defaultNow(),
+  /** Since when the pool's users are those of exports that are put into it, and nothing else writes them. Null: it is no replica. */
+  replicaSince: time('replica_since'),
 })
 
 /** Plain SQL may write this table; what a writer leaves out fills itself, and the two stamps always do. */

@@ -1,4 +1,4 @@
-import type { Sql } from 'postgres'
+import type { ISql, Sql } from 'postgres'
 import { ANY_BATCH } from '../database/tables.ts'
 import { Problem } from '../errors.ts'
 import { type Filter, isScope } from '../users/filter.ts'
@@ -21,7 +21,7 @@ interface ScopeRow {
 
 /** The pool's id and the present state of its filter, in one look-up that reads no user. Throws `pool_not_found`. */
 export async function lookUpScope(
-  sql: Sql,
+  sql: ISql,
   pool: string,
   filter: Omit<Filter, 'poolId'>,
 ): Promise<ScopeState & { poolId: number }> {

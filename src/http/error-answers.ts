@@ -42,6 +42,7 @@ function answer(problem: Problem, request: FastifyRequest, reply: FastifyReply) 
       instance: request.id,
       code: problem.code,
       ...(problem.errors && { errors: problem.errors }),
+      ...problem.members,
     })
 }
 

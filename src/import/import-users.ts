@@ -5,6 +5,7 @@ import { makeIds } from '../batches/plan.ts'
 import { refreshStatistics } from '../batches/refresh-statistics.ts'
 import { sqlState } from '../database/connection.ts'
 import { Problem } from '../errors.ts'
+import { requireWritable } from '../pools/writable-pool.ts'
 import { checkRow, isFault, type Row, type RowFault } from './check-row.ts'
 import { importConflict, importInvalid, MOST_FAULTS } from './faults.ts'
 import type { GivenRow } from './given-row.ts'
@@ -13,6 +14,7 @@ import { insertPage, tellConflicts } from './insert-page.ts'
 import { MOST_ROWS, Page } from './page.ts'
 import type { Target } from './page-rows.ts'
 import { updatePage } from './update-page.ts'
+import { waitForSenders } from './wait-for-senders.ts'
 
 export interface NewImport {
   poolId: number
@@ -30,7 +32,7 @@ const OF_ANOTHER_WRITER = /^(23505|40P01|40001)$/
 /**
  * Takes rows into a pool as one batch and one transaction: whatever ends it early, nothing of it stays. Rows are taken in
  * their order, as if one by one. Gives the id of the batch, which is finished. Throws what `rows` throws, `body_too_large`,
- * `import_invalid` and `import_conflict`.
+ * `import_invalid`, `import_conflict` and `pool_is_replica`.
  */
 export async function importUsers(
   sql: Sql,
@@ -41,6 +43,7 @@ export async function importUsers(
   try {
     const read = await sql.begin(async (tx) => {
       await waitForSenders(tx)
+      await requireWritable(tx, poolId)
       await insertImportBatch(tx, target, label, config)
       const counts = await writeRows(tx, target, config.on_conflict, judged(rows, reservedDomains, mostRows))
       await finishImportBatch(tx, target, counts)
@@ -54,11 +57,6 @@ export async function importUsers(
       cause: error,
     })
   }
-}
-
-/** The body's own deadlines say how long a sender may take; a page of a slow one may be on its way for minutes. */
-async function waitForSenders(tx: TransactionSql): Promise<void> {
-  await tx`set local idle_in_transaction_session_timeout = 0`
 }
 
 async function* judged(

@@ -21,6 +21,8 @@ import { Problem } from '../errors.ts'
 /** One system under test, apart from the others in names, states and rights. */
 export interface Pool {
   name: string
+  /** Whether its users are those of exports that are put into it, and nothing else writes them. */
+  replica: boolean
   created_at: string
 }
 
@@ -28,22 +30,25 @@ const UNIQUE_VIOLATION = '23505'
 
 const columns = {
   name: pools.name,
+  replica: fragment<boolean>`${pools.replicaSince} is not null`,
   created_at: fragment<string>`to_char(${pools.createdAt} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`,
 }
 
-const notFound = (name: string) => new Problem('pool_not_found', `There is no pool ${name}. POST /v1/pools makes one.`)
+/** For a name that no pool has. */
+export const poolNotFound = (name: string) =>
+  new Problem('pool_not_found', `There is no pool ${name}. POST /v1/pools makes one.`)
 
 /** The id of a pool. Throws `pool_not_found`. */
 export async function findPoolId(sql: Sql, name: string): Promise<number> {
   const [row] = await sql<{ id: number }[]>`select id from pools where name = ${name}`
-  if (!row) throw notFound(name)
+  if (!row) throw poolNotFound(name)
   return row.id
 }
 
 /** The pool of this name. Throws `pool_not_found`. */
 export async function getPool(orm: PostgresJsDatabase, name: string): Promise<Pool> {
   const [pool] = await orm.select(columns).from(pools).where(eq(pools.name, name))
-  if (!pool) throw notFound(name)
+  if (!pool) throw poolNotFound(name)
   return pool
 }
 
@@ -70,7 +75,7 @@ export async function createPool(orm: PostgresJsDatabase, name: string): Promise
 export async function deletePool(orm: PostgresJsDatabase, name: string): Promise<void> {
   await orm.transaction(async (transaction) => {
     const [pool] = await transaction.select({ id: pools.id }).from(pools).where(eq(pools.name, name)).for('update')
-    if (!pool) throw notFound(name)
+    if (!pool) throw poolNotFound(name)
     if (pool.id === 1) throw new Problem('pool_in_use', 'The default pool stays.')
     const isProtected = and(eq(users.poolId, pool.id), eq(users.isTestUser, false))
     const unfinished = and(eq(batches.poolId, pool.id), inArray(batches.status, ['queued', 'running']))

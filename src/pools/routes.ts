@@ -1,21 +1,31 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
 import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js'
+import type { Sql } from 'postgres'
 import { Type } from 'typebox'
 import type { Cursors } from '../http/cursor.ts'
 import { makePage, pageMembers } from '../http/page.ts'
 import { PoolName } from './pool-parameter.ts'
 import { createPool, deletePool, getPool, listPools } from './pools.ts'
+import { setReplica } from './replica.ts'
 
-const PoolAnswer = Type.Object({ name: Type.String(), created_at: Type.String({ format: 'date-time' }) })
+const PoolAnswer = Type.Object({
+  name: Type.String(),
+  replica: Type.Boolean({
+    description: 'Its users are those of the exports that are put into it; no other write is taken',
+  }),
+  created_at: Type.String({ format: 'date-time' }),
+})
 const PoolPath = Type.Object({ name: PoolName })
 const NoQuery = Type.Object({}, { additionalProperties: false })
 
-/** Systems under test: made, listed and removed by an administrator. */
-export const poolRoutes: FastifyPluginCallbackTypebox<{ orm: PostgresJsDatabase; cursors: Cursors }> = (
-  app,
-  { orm, cursors },
-  done,
-) => {
+interface PoolRoutesOptions {
+  sql: Sql
+  orm: PostgresJsDatabase
+  cursors: Cursors
+}
+
+/** Systems under test: made, listed, declared replicas and removed by an administrator. */
+export const poolRoutes: FastifyPluginCallbackTypebox<PoolRoutesOptions> = (app, { sql, orm, cursors }, done) => {
   const config = { scope: 'admin' } as const
   const tags = ['pools']
 
@@ -64,6 +74,26 @@ export const poolRoutes: FastifyPluginCallbackTypebox<{ orm: PostgresJsDatabase;
       schema: { tags, summary: 'Read a pool', params: PoolPath, querystring: NoQuery, response: { 200: PoolAnswer } },
     },
     (request) => getPool(orm, request.params.name),
+  )
+
+  app.patch(
+    '/v1/pools/:name',
+    {
+      config,
+      schema: {
+        tags,
+        summary: 'Declare a pool a replica, or release it',
+        description: 'An export that is put into a replica replaces its users, whoever made them.',
+        params: PoolPath,
+        querystring: NoQuery,
+        body: Type.Object({ replica: Type.Boolean() }, { additionalProperties: false }),
+        response: { 200: PoolAnswer },
+      },
+    },
+    async (request) => {
+      await setReplica(sql, request.params.name, request.body.replica)
+      return getPool(orm, request.params.name)
+    },
   )
 
   app.delete(

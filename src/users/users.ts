@@ -1,6 +1,7 @@
 import type { Sql } from 'postgres'
 import { sqlState } from '../database/connection.ts'
 import { Problem } from '../errors.ts'
+import { requireWritable, writablePool } from '../pools/writable-pool.ts'
 import { userLine } from './filter.ts'
 
 /** What a request may change of a user; a member left out stays. */
@@ -26,7 +27,7 @@ export async function readUserLine(sql: Sql, poolId: number, id: string, testUse
 
 /**
  * Changes a test user and gives its line. That it is one is part of the statement, so no other user is ever changed.
- * Throws `user_exists` where the new name or address is taken, `user_protected`, `user_not_found`.
+ * Throws `user_exists` where the new name or address is taken, `user_protected`, `user_not_found`, `pool_is_replica`.
  */
 export async function updateUser(sql: Sql, poolId: number, id: string, change: UserChange): Promise<string> {
   const { custom_attributes, ...texts } = change
@@ -37,7 +38,7 @@ export async function updateUser(sql: Sql, poolId: number, id: string, change: U
   try {
     const [row] = await sql<{ line: string }[]>`
       update users u set ${sql(columns)}
-      where u.pool_id = ${poolId} and u.id = ${id} and u.is_test_user
+      where u.pool_id = ${writablePool(sql, poolId)} and u.id = ${id} and u.is_test_user
       returning ${userLine(sql)} as line`
     return row?.line ?? (await refuse(sql, poolId, id))
   } catch (error) {
@@ -46,14 +47,16 @@ export async function updateUser(sql: Sql, poolId: number, id: string, change: U
   }
 }
 
-/** Deletes a test user. Throws `user_protected`, `user_not_found`. */
+/** Deletes a test user. Throws `user_protected`, `user_not_found`, `pool_is_replica`. */
 export async function deleteUser(sql: Sql, poolId: number, id: string): Promise<void> {
-  const { count } = await sql`delete from users u where u.pool_id = ${poolId} and u.id = ${id} and u.is_test_user`
+  const { count } = await sql`
+    delete from users u where u.pool_id = ${writablePool(sql, poolId)} and u.id = ${id} and u.is_test_user`
   if (count === 0) await refuse(sql, poolId, id)
 }
 
 /** Tells why a write found no test user of this id. */
 async function refuse(sql: Sql, poolId: number, id: string): Promise<never> {
+  await requireWritable(sql, poolId)
   const [row] = await sql`select from users u where u.pool_id = ${poolId} and u.id = ${id}`
   if (!row) throw notFound()
   throw new Problem('user_protected', 'Only test users are changed or deleted here.')

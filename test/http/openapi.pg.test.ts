@@ -27,7 +27,7 @@ t.test('the description is OpenAPI 3.1 and names every route', async (t) => {
   })
   const routes: Record<string, string[]> = {
     '/v1/pools': ['get', 'post'],
-    '/v1/pools/{name}': ['delete', 'get'],
+    '/v1/pools/{name}': ['delete', 'get', 'patch'],
     '/v1/templates': ['get', 'post'],
     '/v1/templates/{name}': ['delete', 'get', 'put'],
     '/v1/templates/validate': ['post'],
@@ -50,6 +50,7 @@ t.test('the description is OpenAPI 3.1 and names every route', async (t) => {
     '/v1/sync/runs/{id}': ['get'],
     '/v1/sync/status': ['get'],
     '/v1/sync/verify': ['post'],
+    '/v1/replica/users': ['put'],
     '/livez': ['get'],
     '/readyz': ['get'],
     '/healthz': ['get'],

@@ -1,0 +1,1 @@
+ALTER TABLE "pools" ADD COLUMN "replica_since" timestamp with time zone;

@@ -1,0 +1,65 @@
+import type { Fragment, TransactionSql } from 'postgres'
+import type { ExportHead } from '../sync/read-export.ts'
+import { userLine } from '../users/filter.ts'
+
+/** Users of the pool, as the export really changed them. */
+export interface Counts {
+  added: number
+  updated: number
+  deleted: number
+}
+
+/**
+ * Brings the pool's users to what the staged tables say, and has the triggers record the states at once, not at the commit.
+ * A user who differs is deleted and made anew, all deletions first: an update would move `updated_at`, and two users who
+ * have exchanged their names would be in each other's way. Who is as the export says is not touched.
+ */
+export async function applyStaged(tx: TransactionSql, poolId: number, head: ExportHead): Promise<Counts> {
+  const removed = await deleteUsers(tx, poolId, head.kind === 'full' ? notInExport(tx, poolId) : inDelta(tx, poolId))
+  const inserted = await insertUsers(tx, poolId)
+  await tx`set constraints all immediate`
+  return { added: inserted - removed.again, updated: removed.again, deleted: removed.all - removed.again }
+}
+
+const stagedLine = (tx: TransactionSql) => tx`
+  user_line(s.id, s.username, s.email, s.role, s.is_test_user, s.batch_id, s.created_by_bulk, s.custom_attributes,
+    s.created_at, s.updated_at)`
+
+/** A full export: ids of users who are not in it, or not as they are. It reads the pool once. */
+const notInExport = (tx: TransactionSql, poolId: number): Fragment => tx`
+  select u.id from users u left join staged_users s on s.id = u.id
+  where u.pool_id = ${poolId} and (s.id is null or ${userLine(tx)} <> ${stagedLine(tx)})`
+
+/**
+ * A delta: ids of users whom it deletes, or who are not as it says. `lateral … offset 0` holds the planner to the key,
+ * whatever it expects of the tables: the cost is what the delta tells, not what the pool holds.
+ */
+const inDelta = (tx: TransactionSql, poolId: number): Fragment => tx`
+  select d.id from staged_deletions d
+  union
+  select s.id from staged_users s
+  cross join lateral (
+    select ${userLine(tx)} as line from users u where u.pool_id = ${poolId} and u.id = s.id offset 0
+  ) u
+  where u.line <> ${stagedLine(tx)}`
+
+/** Deletes the users of these ids; tells how many there were, and how many of them will be inserted again. */
+async function deleteUsers(tx: TransactionSql, poolId: number, ids: Fragment): Promise<{ all: number; again: number }> {
+  const [row] = await tx<{ all: number; again: number }[]>`
+    with removed as (
+      delete from users u where u.pool_id = ${poolId} and u.id = any(array(${ids})) returning u.id
+    )
+    select count(*)::float8 as "all", count(s.id)::float8 as again from removed r left join staged_users s on s.id = r.id`
+  return row ?? { all: 0, again: 0 }
+}
+
+/** Inserts the staged users who are not there. Each is looked for by its key, whatever the planner expects of the tables. */
+async function insertUsers(tx: TransactionSql, poolId: number): Promise<number> {
+  const { count } = await tx`
+    insert into users (pool_id, id, username, email, role, is_test_user, batch_id, created_by_bulk, custom_attributes,
+      created_at, updated_at)
+    select ${poolId}, s.* from staged_users s
+    where (select u.id from users u where u.pool_id = ${poolId} and u.id = s.id) is null
+    order by s.id`
+  return count
+}

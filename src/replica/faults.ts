@@ -1,0 +1,32 @@
+import { sqlState } from '../database/connection.ts'
+import { Problem } from '../errors.ts'
+import { poolIsBusy } from '../pools/lock-pool.ts'
+import { ExportError } from '../sync/read-export.ts'
+
+/** A lock that did not come in time, a deadlock with a writer by plain SQL, a serialisation failure. */
+const OF_ANOTHER_WRITER = /^(55P03|40P01|40001)$/
+
+/** Values that are none (22), or that the table refuses (23); JSON too deep or names too long for it (54). */
+const OF_A_VALUE = /^(22|23|54)/
+
+/** A line that is not, to the byte, the line of the user that it describes. */
+export const notAUserLine = (cause?: unknown) =>
+  new Problem(
+    'export_invalid',
+    'A line is not the line of a user, credentials stand in it, or two users have an id, username or email in common. ' +
+      'Nothing was changed.',
+    { cause },
+  )
+
+/** What went wrong while an export was taken, as the client is told it. What is none of its matter stays as it is. */
+export function asProblem(error: unknown): unknown {
+  if (error instanceof ExportError) {
+    return error.fault === 'cut'
+      ? new Problem('export_cut', 'The body ended early. Nothing was changed; send it again.', { cause: error })
+      : new Problem('export_malformed', 'Send an NDJSON export as it is. Nothing was changed.', { cause: error })
+  }
+  const state = sqlState(error) ?? ''
+  if (OF_ANOTHER_WRITER.test(state)) return poolIsBusy(error)
+  if (OF_A_VALUE.test(state)) return notAUserLine(error)
+  return error
+}

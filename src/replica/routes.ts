@@ -1,0 +1,92 @@
+import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyRequest } from 'fastify'
+import type { Sql } from 'postgres'
+import { Type } from 'typebox'
+import type { Config } from '../config.ts'
+import { Problem } from '../errors.ts'
+import { createAdmission } from '../http/admission.ts'
+import { answerFirst } from '../http/answer-first.ts'
+import { type Patience, readBody } from '../import/body.ts'
+import { codingOf, decodeBody } from '../import/decode.ts'
+import { LONGEST_IMPORT_MS } from '../import/routes.ts'
+import { poolMember, poolName } from '../pools/pool-parameter.ts'
+import { findPoolId } from '../pools/pools.ts'
+import { takeExport } from './take-export.ts'
+
+const NDJSON = 'application/x-ndjson'
+
+/** Each holds a connection and the memory of a few pages. */
+const PLACES = 2
+
+/** How long an export waits for a place before it is refused. */
+const ADMISSION_WAIT_MS = 5_000
+
+interface ReplicaRoutesOptions {
+  config: Config
+  sql: Sql
+  patience?: Patience
+}
+
+/** The receiving side of sync: a pool that is kept equal to another one by the exports that are put into it. */
+export const replicaRoutes: FastifyPluginCallbackTypebox<ReplicaRoutesOptions> = (app, options, done) => {
+  const { config, sql, patience = { silenceMs: 30_000, totalMs: LONGEST_IMPORT_MS } } = options
+  const admission = createAdmission(PLACES, ADMISSION_WAIT_MS)
+
+  // Bodies stay in the request until they are read.
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('*', (_request, _payload, parsed) => parsed(null))
+  app.addHook('onSend', answerFirst)
+  app.addHook('onClose', () => admission.empty())
+
+  app.put(
+    '/v1/replica/users',
+    {
+      config: { scope: 'users:write', work: true, readsBody: true },
+      compress: false,
+      decompress: false,
+      schema: {
+        tags: ['replica'],
+        summary: 'Put an export into a replica',
+        description:
+          'An NDJSON export as it is, full or delta: all of it is taken, in one transaction, or nothing. 409 `base_mismatch` tells in its member `state` what is held.',
+        querystring: Type.Object(poolMember, { additionalProperties: false }),
+        body: { content: { [NDJSON]: { schema: {} } } },
+        response: {
+          200: Type.Object({
+            kind: Type.Enum(['full', 'delta', 'unchanged']),
+            state: Type.String(),
+            total_count: Type.Integer(),
+            counts: Type.Object({ added: Type.Integer(), updated: Type.Integer(), deleted: Type.Integer() }),
+          }),
+        },
+      },
+    },
+    async (request) => {
+      const pool = poolName(request.query)
+      await findPoolId(sql, pool)
+      requireNdjson(request)
+      const coding = codingOf(request.headers['content-encoding'])
+
+      const leave = await admission.enter()
+      const stop = new AbortController()
+      const texts = decodeBody(readBody(request.raw, patience, stop.signal), coding, config.importLimitMb)
+      try {
+        return await takeExport(sql, pool, texts)
+      } finally {
+        stop.abort()
+        // An export that its head refuses was never read on; what has begun to read must let go of the request.
+        await texts.return().catch(() => {})
+        leave()
+      }
+    },
+  )
+
+  done()
+}
+
+/** Throws `media_type_unsupported`. */
+function requireNdjson({ headers }: FastifyRequest): void {
+  const [mediaType = ''] = (headers['content-type'] ?? '').split(';')
+  if (mediaType.trim().toLowerCase() === NDJSON) return
+  throw new Problem('media_type_unsupported', `Send ${NDJSON}.`)
+}

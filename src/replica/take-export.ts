@@ -1,0 +1,57 @@
+import type { Sql } from 'postgres'
+import { refreshStatistics } from '../batches/refresh-statistics.ts'
+import { Problem } from '../errors.ts'
+import { lookUpScope } from '../export/scope-state.ts'
+import { waitForSenders } from '../import/wait-for-senders.ts'
+import { lockPool } from '../pools/lock-pool.ts'
+import { declareReplica } from '../pools/replica.ts'
+import { type ExportHead, readExport } from '../sync/read-export.ts'
+import { applyStaged, type Counts } from './apply-staged.ts'
+import { asProblem } from './faults.ts'
+import { stageExport } from './stage-export.ts'
+import { requireTakeable, WHOLE_POOL } from './takeable.ts'
+
+/** What the pool holds now, and what it took for it. */
+export interface Taken {
+  kind: ExportHead['kind']
+  state: string
+  total_count: number
+  counts: Counts
+}
+
+/**
+ * Takes an export into a pool, all of it or nothing, and makes the pool a replica. It is laid aside as it arrives, and the
+ * pool is locked only then: a slow sender holds up nobody. What the pool holds afterwards is what the head says, to the
+ * byte: the sums are those that the triggers keep, of the rows that are there.
+ *
+ * Throws what `texts` throws, `export_cut`, `export_malformed`, `export_invalid`, `base_mismatch`, `pool_not_replica`,
+ * `pool_in_use`, `state_mismatch`, `pool_not_found`, and `overloaded` where another writer is in the way for too long.
+ */
+export async function takeExport(sql: Sql, pool: string, texts: AsyncIterable<string>): Promise<Taken> {
+  try {
+    const { head, pages } = await readExport(texts)
+    await requireTakeable(sql, pool, head) // who sends the wrong one need not send it to its end
+    const taken = await sql.begin(async (tx): Promise<Taken> => {
+      await waitForSenders(tx)
+      await stageExport(tx, head, pages)
+      const poolId = await lockPool(tx, pool)
+      const isReplica = await requireTakeable(tx, pool, head)
+      const counts = await applyStaged(tx, poolId, head)
+      const { state, userCount } = await lookUpScope(tx, pool, WHOLE_POOL)
+      if (state !== head.state || userCount !== head.total_count) throw stateMismatch()
+      if (!isReplica && head.kind !== 'unchanged') await declareReplica(tx, poolId)
+      return { kind: head.kind, state, total_count: userCount, counts }
+    })
+    const { added, updated, deleted } = taken.counts
+    await refreshStatistics(sql, added + updated + deleted)
+    return taken
+  } catch (error) {
+    throw asProblem(error)
+  }
+}
+
+const stateMismatch = () =>
+  new Problem(
+    'state_mismatch',
+    'The users of the export do not add up to its state, or not to its total_count. Nothing was changed; send a full export.',
+  )

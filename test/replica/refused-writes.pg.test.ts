@@ -1,0 +1,168 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import type { Batch } from '../../src/batches/batches.ts'
+import { makePool } from '../export/observe.ts'
+import { startService } from '../http/service.ts'
+import { exportOf, makeUsers, put, stateOf } from './pair.ts'
+
+/*
+ * Who else may write a replica, and which pools may become one. Tried, and failing here: each route without its check; the
+ * checks without their lock.
+ */
+
+const service = await startService(t, { MAX_WORKERS: '1' })
+const { sql, call, url } = service
+
+const setReplica = (pool: string, replica: boolean) => call('PATCH', `/v1/pools/${pool}`, { body: { replica } })
+
+/** A pool with a finished batch of two users, made before it became a replica. */
+async function poolWithBatch(name: string): Promise<{ batch: string; user: string }> {
+  await makePool(sql, name)
+  const body = { count: 2, pool: name, config: { password_hash: { algorithm: 'none' } } }
+  const { json } = await call<Batch>('POST', '/v1/batches', { body, headers: { prefer: 'wait=30' } })
+  const [row] = await sql<{ id: string }[]>`select id from users where batch_id = ${json.id} order by id limit 1`
+  return { batch: json.id, user: row?.id ?? '' }
+}
+
+/** Every route that writes users, in the order in which none is in the way of the next, and its status where it may. */
+const writesOf = (pool: string, { batch, user }: { batch: string; user: string }) =>
+  [
+    ['POST', `/v1/batches?pool=${pool}`, { count: 1 }, 202],
+    ['POST', `/v1/users/import?pool=${pool}&format=ndjson`, '{"username":"i@example.com"}\n', 201],
+    ['POST', `/v1/users/import?pool=${pool}&format=ndjson&on_conflict=update`, '{"username":"i@example.com"}\n', 201],
+    ['PATCH', `/v1/users/${user}?pool=${pool}`, { role: 'changed' }, 200],
+    ['DELETE', `/v1/users/${user}?pool=${pool}`, undefined, 204],
+    ['DELETE', `/v1/batches/${batch}?pool=${pool}`, undefined, 200],
+  ] as const
+
+const send = (method: string, path: string, body: object | string | undefined) =>
+  call(method, path, body === undefined ? {} : { body })
+
+t.test('a replica refuses every other write, and takes them again when it is released', async (t) => {
+  const made = await poolWithBatch('writes')
+  t.match(await setReplica('writes', true), { status: 200, json: { name: 'writes', replica: true } })
+  const state = await stateOf(service, 'writes')
+  for (const [method, path, body] of writesOf('writes', made)) {
+    const refused = { status: 409, json: { code: 'pool_is_replica' } }
+    t.match(await send(method, path, body), refused, `${method} ${path}`)
+  }
+  t.equal(await stateOf(service, 'writes'), state, 'nothing was changed')
+  t.match(
+    await sql`select count(*)::int as count from batches b join pools p on p.id = b.pool_id where p.name = 'writes'`,
+    [{ count: 1 }],
+  )
+  t.match(await call('POST', `/v1/batches/${made.batch}/cancel?pool=writes`), { status: 200 }, 'which writes no user')
+  t.match(await call('GET', '/v1/users?pool=writes'), { json: { items: { length: 2 } } }, 'it is read as ever')
+
+  t.match(await setReplica('writes', false), { status: 200, json: { replica: false } })
+  for (const [method, path, body, status] of writesOf('writes', made)) {
+    t.match(await send(method, path, body), { status }, `${method} ${path}`)
+  }
+})
+
+t.test('PATCH of a pool', async (t) => {
+  await makePool(sql, 'patched')
+  const since = async () =>
+    (await sql<{ at: string | null }[]>`select replica_since as at from pools where name = 'patched'`)[0]?.at
+  t.match(await setReplica('patched', false), { status: 200, json: { replica: false } }, 'no replica, released')
+  t.match(await setReplica('patched', true), { status: 200, json: { replica: true } })
+  const first = await since()
+  t.match(await setReplica('patched', true), { status: 200, json: { replica: true } }, 'declared again')
+  t.equal(await since(), first)
+  t.match(await call('GET', '/v1/pools?limit=1000'), {
+    json: { items: [{ replica: false }, { name: 'patched', replica: true }] },
+  })
+  t.match(await setReplica('nowhere', true), { status: 404, json: { code: 'pool_not_found' } })
+  for (const body of [{}, { replica: 'true' }, { replica: null }, { replica: true, name: 'x' }]) {
+    t.match(await call('PATCH', '/v1/pools/patched', { body }), { status: 400 }, JSON.stringify(body))
+  }
+  t.match(await call('DELETE', '/v1/pools/patched'), { status: 204 }, 'a replica may be deleted')
+  t.match(await setReplica('default', true), { status: 200, json: { replica: true } })
+  t.match(await setReplica('default', false), { status: 200, json: { replica: false } })
+})
+
+t.test('a pool with unfinished batches becomes no replica', async (t) => {
+  const poolId = await makePool(sql, 'busy')
+  // As a batch whose worker is gone: nobody takes it, since it has an unfinished chunk that another one holds.
+  const { id } = (
+    await call<Batch>('POST', '/v1/batches', { body: { count: 1, pool: 'busy' }, headers: { prefer: 'wait=30' } })
+  ).json
+  await sql`delete from users where pool_id = ${poolId}`
+  await sql`update batches set status = 'running', finished_at = null where id = ${id}`
+  const holder = await sql.reserve()
+  await holder`begin`
+  await holder`select from batches where id = ${id} for update`
+  const inUse = { status: 409, json: { code: 'pool_in_use' } }
+  t.match(await setReplica('busy', true), inUse)
+  await makePool(sql, 'empty')
+  t.match(await put(url, await exportOf(service, { pool: 'empty' }), { pool: 'busy' }), inUse, 'by an export neither')
+  await holder`rollback`
+  holder.release()
+})
+
+t.test('a full export is not let onto users who were not declared to be a replica’s', async (t) => {
+  const poolId = await makePool(sql, 'mine')
+  await makeUsers(sql, 20)
+  const body = await exportOf(service)
+  await sql`insert into users (pool_id, username, email) values (${poolId}, 'mine', 'mine@example.com')`
+  const state = await stateOf(service, 'mine')
+  t.match(await put(url, body, { pool: 'mine' }), { status: 409, json: { code: 'pool_not_replica', detail: /PATCH/ } })
+  t.equal(await stateOf(service, 'mine'), state)
+  t.match(await call('GET', '/v1/pools/mine'), { json: { replica: false } })
+
+  const unchanged = await exportOf(service, { pool: 'mine', base: state })
+  t.match(await put(url, unchanged, { pool: 'mine' }), { status: 200, json: { kind: 'unchanged', total_count: 1 } })
+  t.match(await call('GET', '/v1/pools/mine'), { json: { replica: false } }, 'what changes nothing makes no replica')
+
+  await setReplica('mine', true)
+  t.match(await put(url, body, { pool: 'mine' }), { status: 200, json: { counts: { added: 20, deleted: 1 } } })
+  await setReplica('mine', false)
+  const base = await stateOf(service)
+  await sql`delete from users where pool_id = 1 and username = 'user7'`
+  t.match(await put(url, await exportOf(service, { base }), { pool: 'mine' }), { status: 200, json: { kind: 'delta' } })
+  t.match(await call('GET', '/v1/pools/mine'), { json: { replica: true } }, 'a delta that fits makes it one again')
+})
+
+/** Begins a request while the pool is locked as a PUT locks it, lets the pool become a replica, and gives its answer. */
+async function whileBecoming(pool: string, request: () => Promise<unknown>): Promise<unknown> {
+  const locker = await sql.reserve()
+  await locker`begin`
+  await locker`select from pools where name = ${pool} for update`
+  const answer = request()
+  await sleep(300)
+  await locker`update pools set replica_since = now() where name = ${pool}`
+  await locker`commit`
+  locker.release()
+  return answer
+}
+
+t.test('a write that comes while the pool becomes a replica waits, and is refused', async (t: Test) => {
+  const made = await poolWithBatch('becoming')
+  for (const [method, path, body] of writesOf('becoming', made)) {
+    const answer = await whileBecoming('becoming', () => send(method, path, body))
+    t.match(answer, { status: 409, json: { code: 'pool_is_replica' } }, `${method} ${path}`)
+    await sql`update pools set replica_since = null where name = 'becoming'`
+  }
+  t.match(await sql`select count(*)::int as count from users where batch_id = ${made.batch}`, [{ count: 2 }])
+})
+
+t.test('an import in work holds off who declares its pool a replica, for some seconds', async (t) => {
+  const poolId = await makePool(sql, 'held')
+  const holder = await sql.reserve()
+  await holder`begin`
+  await holder`select from pools where id = ${poolId} for key share`
+  const answers = await Promise.all([
+    setReplica('held', true),
+    put(url, await exportOf(service), { pool: 'held' }).then(({ status, json, headers }) => ({
+      status,
+      json,
+      headers: { 'retry-after': headers.get('retry-after') },
+    })),
+  ])
+  for (const answer of answers) {
+    t.match(answer, { status: 503, json: { code: 'overloaded' }, headers: { 'retry-after': '5' } })
+  }
+  await holder`rollback`
+  holder.release()
+  t.match(await put(url, await exportOf(service), { pool: 'held' }), { status: 200 })
+})
