@@ -21,6 +21,7 @@ import { requestLog } from './http/request-log.ts'
 import { validation } from './http/validation.ts'
 import { workAdmission } from './http/work-admission.ts'
 import { importRoutes, LONGEST_IMPORT_MS } from './import/routes.ts'
+import { lifecycleRoutes } from './lifecycle/routes.ts'
 import type { MemoryGuard } from './memory-guard.ts'
 import { poolRoutes } from './pools/routes.ts'
 import { replicaRoutes } from './replica/routes.ts'
@@ -87,6 +88,7 @@ export async function buildApp(config: Config, services: Services) {
   await app.register(userRoutes, { sql, cursors, reservedDomains: config.reservedDomains })
   await app.register(exportRoutes, { sql, exports })
   await app.register(importRoutes, { config, sql })
+  await app.register(lifecycleRoutes, { sql, cursors })
   await app.register(targetRoutes, { sql, cursors, encryptionKey })
   await app.register(syncRoutes, { sql, cursors, encryptionKey, exports, scheduler: syncScheduler })
   await app.register(replicaRoutes, { config, sql })

@@ -12,6 +12,7 @@ import { createExportCache } from './export/cache/export-cache.ts'
 import { createExports } from './export/exports.ts'
 import { startRetention } from './export/retention.ts'
 import { openKeyring } from './http/keyring.ts'
+import { startExpiry } from './lifecycle/expiry.ts'
 import { type MemoryGuard, startMemoryGuard } from './memory-guard.ts'
 import { loadEncryptionKey } from './passwords/encryption.ts'
 import { checkEncryptionKey } from './passwords/encryption-key-check.ts'
@@ -35,7 +36,7 @@ export async function startService(config: Config, databaseUrl: string, log: Fas
   const keyring = asksForKeys(config)
     ? await openKeyring({ configured: config.apiKeys, file: config.apiKeysFile }, log)
     : undefined
-  const sql = connect({ url: databaseUrl, schema, connections, name: 'usersync' })
+  const sql = connect({ url: databaseUrl, schema, connections, name: 'usersync', isService: true })
   await checkConnectionBudget(sql, connections + maxWorkers + 1)
   await checkEncryptionKey(sql, encryptionKey)
   const memory = startMemoryGuard(config.memoryLimitMb * 1_048_576, log)
@@ -43,6 +44,7 @@ export async function startService(config: Config, databaseUrl: string, log: Fas
   const dispatcher = await startDispatcher(sql, workers, memory, log)
   const reasonsToRefuse = () => [...(dispatcher.draining() ? ['draining'] : []), ...(memory.isOver() ? ['memory'] : [])]
   const retention = startRetention(sql, config.baseRetention, log)
+  const expiry = startExpiry(sql, log)
   const orm = drizzle(sql)
   const exportCache = await openExportCache(config, log)
   const exports = createExports({ sql, encryptionKey, concurrency: config.exportConcurrency, cache: exportCache })
@@ -67,7 +69,8 @@ export async function startService(config: Config, databaseUrl: string, log: Fas
       {
         step: 'requests, chunks and pushes in work',
         milliseconds,
-        run: () => Promise.all([dispatcher.drain(), retention.stop(), syncScheduler.stop(), app.close()]),
+        run: () =>
+          Promise.all([dispatcher.drain(), retention.stop(), expiry.stop(), syncScheduler.stop(), app.close()]),
       },
       { step: 'export cache', milliseconds: 2_000, run: async () => exportCache?.close() },
       { step: 'worker threads', milliseconds: 6_000, run: () => workers.close() },

@@ -3,6 +3,7 @@ import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
 import t from 'tap'
 import { SCOPES } from '../src/http/api-keys.ts'
+import { ROUTE_BODIES } from './http/route-bodies.ts'
 import { startService } from './http/service.ts'
 
 /* What holds for every route alike: keys and scopes, methods, parameters, the form of errors, the log. */
@@ -40,6 +41,8 @@ const SCOPE_OF: Record<string, string | null> = {
   'DELETE /v1/users/{id}': 'users:write',
   'GET /v1/users/export': 'users:read',
   'GET /v1/states/current': 'users:read',
+  'GET /v1/lifecycle/candidates': 'users:read',
+  'POST /v1/lifecycle/expire': 'users:write',
   'GET /v1/targets': 'admin',
   'POST /v1/targets': 'admin',
   'GET /v1/targets/{name}': 'admin',
@@ -54,21 +57,6 @@ const SCOPE_OF: Record<string, string | null> = {
   'GET /livez': null,
   'GET /readyz': null,
   'GET /healthz': null,
-}
-
-/** A body that each route takes, where it is not `{ role: 'x' }`. */
-const BODY_OF: Record<string, object> = {
-  '/v1/pools': { name: 'made' },
-  '/v1/pools/{name}': { replica: true },
-  '/v1/batches': { count: 1 },
-  '/v1/templates': { name: 'made', config: {} },
-  '/v1/templates/{name}': { config: {} },
-  '/v1/templates/validate': { config: {} },
-  '/v1/templates/import': { templates: [] },
-  '/v1/targets': { name: 'made', url: 'http://127.0.0.1:9' },
-  '/v1/targets/{name}': { interval_seconds: 60 },
-  '/v1/sync': { target: 'nothing' },
-  '/v1/sync/verify': { target: 'nothing' },
 }
 
 const { paths } = app.swagger() as { paths: Record<string, Record<string, { requestBody?: object }>> }
@@ -111,7 +99,7 @@ t.test('each route against each scope', async (t) => {
 t.test('an unknown parameter is refused on every route', async (t) => {
   for (const { method, path, hasBody } of routes) {
     if (!path.startsWith('/v1/')) continue
-    const body = BODY_OF[path] ?? { role: 'x' }
+    const body = ROUTE_BODIES[path] ?? { role: 'x' }
     const answer = await call(method, `${asked(path)}?no_such=1`, { headers: keyOf('admin'), ...(hasBody && { body }) })
     t.equal(answer.status, 400, `${method} ${path}`)
     if (method !== 'HEAD') t.match(answer.json, { code: 'invalid_request', errors: [{ path: 'querystring.no_such' }] })

@@ -9,6 +9,8 @@ interface ConnectOptions {
   connections: number
   /** Told to PostgreSQL, so that `pg_stat_activity` shows who is who. */
   name: string
+  /** Whether statements are the service's: those never change who is not a test user (migrations/0010_protect_users.sql). */
+  isService?: boolean
 }
 
 const asItIs = (text: string) => text
@@ -29,7 +31,7 @@ const IDLE_TRANSACTION_TIMEOUT_MS = 120_000
  *   that it is given to the same; so a client is one and the same with it and without.)
  * - 64-bit numbers come as text, since a JavaScript number holds 53 bits.
  */
-export function connect({ url, schema, connections, name }: ConnectOptions): Sql {
+export function connect({ url, schema, connections, name, isService = false }: ConnectOptions): Sql {
   return postgres(url, {
     max: connections,
     connect_timeout: 10,
@@ -42,6 +44,7 @@ export function connect({ url, schema, connections, name }: ConnectOptions): Sql
     connection: {
       application_name: name,
       search_path: `"${schema}", pg_temp`,
+      ...(isService && { 'usersync.service': 'on' }),
       TimeZone: 'UTC',
       statement_timeout: STATEMENT_TIMEOUT_MS,
       idle_in_transaction_session_timeout: IDLE_TRANSACTION_TIMEOUT_MS,

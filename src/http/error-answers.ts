@@ -103,9 +103,15 @@ const REFUSED_VALUES: Record<string, string> = {
   '23514': 'A value is longer or otherwise outside of what a user may have.',
 }
 
+/** Of the trigger that has the last word: migrations/0010_protect_users.sql. */
+const PROTECTED_USER = 'US001'
+
 function databaseProblem(error: Error): Problem | undefined {
   const refusal = REFUSED_VALUES[sqlState(error) ?? '']
   if (refusal) return new Problem('invalid_request', refusal, { cause: error })
+  if (sqlState(error) === PROTECTED_USER) {
+    return new Problem('user_protected', 'Only test users are changed or deleted here.', { cause: error })
+  }
   if (!isDatabaseUnavailable(error)) return undefined
   const headers = { 'retry-after': '2' }
   return new Problem('database_unavailable', 'Try again in a moment.', { headers, cause: error })

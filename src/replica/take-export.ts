@@ -36,6 +36,8 @@ export async function takeExport(sql: Sql, pool: string, texts: AsyncIterable<st
       await stageExport(tx, head, pages)
       const poolId = await lockPool(tx, pool)
       const isReplica = await requireTakeable(tx, pool, head)
+      // A replica's users are its source's to protect: here all are written, whoever they are.
+      await tx`select set_config('usersync.service', 'off', true)`
       const counts = await applyStaged(tx, poolId, head)
       const { state, userCount } = await lookUpScope(tx, pool, WHOLE_POOL)
       if (state !== head.state || userCount !== head.total_count) throw stateMismatch()

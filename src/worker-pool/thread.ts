@@ -15,7 +15,7 @@ export interface Tasks {
 }
 
 const { databaseUrl, schema, encryptionKey } = workerData as ThreadOptions
-const sql = connect({ url: databaseUrl, schema, connections: 1, name: 'usersync worker' })
+const sql = connect({ url: databaseUrl, schema, connections: 1, name: 'usersync worker', isService: true })
 
 export const chunk: Tasks['chunk'] = ({ poolId, batchId }) =>
   workChunk(sql, poolId, batchId, Buffer.from(encryptionKey))

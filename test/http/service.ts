@@ -4,7 +4,9 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pino } from 'pino'
+import type { Sql } from 'postgres'
 import { readConfig } from '../../src/config.ts'
+import { connect } from '../../src/database/connection.ts'
 import { loggableError } from '../../src/log.ts'
 import { type Service as RealService, startService as startRealService } from '../../src/service.ts'
 import { testDatabase } from '../database.ts'
@@ -28,7 +30,9 @@ export interface Request {
   headers?: Record<string, string>
 }
 
-export interface Service extends Omit<RealService, 'stop'> {
+export interface Service extends Omit<RealService, 'stop' | 'sql'> {
+  /** Plain SQL from outside: connections of the test's own. */
+  sql: Sql
   url: string
   /** The service's DATA_DIR, removed at the end. */
   dataDir: string
@@ -51,13 +55,15 @@ export async function startService(t: Test, settings: Record<string, string> = {
     { level: 'debug', base: null, serializers: { err: loggableError } },
     { write: (line: string) => void lines.push(line) },
   )
-  const { app, sql, workers, memory, stop } = await startRealService(config, databaseUrl, log)
+  const { app, workers, memory, stop } = await startRealService(config, databaseUrl, log)
+  const sql = connect({ url: databaseUrl, schema: config.schema, connections: 4, name: 'test' })
   await app.listen({ host: '127.0.0.1', port: 0 })
   const url = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`
   const agent = new Agent({ keepAlive: true })
   t.teardown(async () => {
     agent.destroy()
     await stop()
+    await sql.end({ timeout: 5 })
   })
   return {
     url,

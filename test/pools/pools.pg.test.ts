@@ -1,5 +1,6 @@
 import t from 'tap'
 import type { Batch } from '../../src/batches/batches.ts'
+import { ROUTE_BODIES } from '../http/route-bodies.ts'
 import { startService } from '../http/service.ts'
 
 const { sql, call, app } = await startService(t)
@@ -148,19 +149,12 @@ t.test('an unknown pool is 404 on every route', async (t) => {
   const { paths } = app.swagger() as {
     paths: Record<string, Record<string, { parameters?: { name: string }[]; requestBody?: object }>>
   }
-  const bodyOf: Record<string, object> = {
-    '/v1/batches': { count: 1 },
-    '/v1/templates': { name: 'nothing', config: {} },
-    '/v1/templates/{name}': { config: {} },
-    '/v1/templates/validate': { config: {} },
-    '/v1/templates/import': { templates: [] },
-  }
   let routes = 0
   for (const [path, methods] of Object.entries(paths)) {
     for (const [method, { parameters = [], requestBody }] of Object.entries(methods)) {
       if (!parameters.some(({ name }) => name === 'pool')) continue
       const url = path.replace('{id}', '01890000-0000-7000-8000-000000000000').replace('{name}', 'nothing')
-      const body = requestBody && (bodyOf[path] ?? { role: 'x' })
+      const body = requestBody && (ROUTE_BODIES[path] ?? { role: 'x' })
       const answer = await call(method.toUpperCase(), `${url}?pool=nowhere`, body && { body })
       t.match(answer, { status: 404, json: { code: 'pool_not_found' } }, `${method} ${path}`)
       t.match(

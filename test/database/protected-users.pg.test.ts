@@ -1,0 +1,36 @@
+import t from 'tap'
+import { connect, sqlState } from '../../src/database/connection.ts'
+import { testDatabase } from '../database.ts'
+
+const url = await testDatabase(t)
+const service = connect({ url, schema: 'usersync', connections: 1, name: 'test', isService: true })
+const plain = connect({ url, schema: 'usersync', connections: 1, name: 'test' })
+t.teardown(() => Promise.all([service.end(), plain.end()]).then(() => {}))
+
+await plain`
+  insert into users (username, email, is_test_user)
+  values ('real', 'real@example.com', false), ('made', 'made@example.com', true), ('other', 'other@example.com', true)`
+const refused = async (statement: Promise<unknown>) => sqlState(await statement.catch((error) => error))
+const names = async () =>
+  (await plain<{ username: string }[]>`select username from users order by 1`).map((u) => u.username)
+
+t.test('whatever statement the service runs, it changes and deletes test users only', async (t) => {
+  for (const [what, statement] of Object.entries({
+    delete: () => service`delete from users`,
+    update: () => service`update users set role = 'x'`,
+    'made a test user first': () => service`update users set is_test_user = true where username = 'real'`,
+    'by a key': () => service`delete from users where username = 'real'`,
+    'through a conflict': () => service`
+      insert into users (username, email) values ('real', 'x@example.com')
+      on conflict (pool_id, username) do update set email = excluded.email`,
+  })) {
+    t.equal(await refused(statement()), 'US001', what)
+  }
+  t.strictSame(await names(), ['made', 'other', 'real'], 'also the test users of those statements are there')
+  t.equal((await service`delete from users where is_test_user and username = 'made'`).count, 1)
+})
+
+t.test('plain SQL from outside may', async (t) => {
+  t.equal((await plain`update users set role = 'x' where username = 'real'`).count, 1)
+  t.equal((await plain`delete from users where username = 'real'`).count, 1)
+})

@@ -1,0 +1,99 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import t from 'tap'
+import { startService } from '../http/service.ts'
+
+const { call, sql } = await startService(t, { MAX_WORKERS: '1' })
+
+interface Candidate {
+  batch_id: string
+  user_count: number
+  protected_count: number
+}
+interface Report {
+  batches: { batch_id: string; deleted_count: number; protected_count: number }[]
+  deleted_count: number
+  protected_count: number
+  more: boolean
+}
+
+async function make(pool: string, count: number, expiresIn?: number): Promise<string> {
+  const config = { password_hash: { algorithm: 'none' } }
+  const body = { count, config, pool, ...(expiresIn !== undefined && { expires_in: expiresIn }) }
+  const { json } = await call<{ id: string }>('POST', '/v1/batches', { body, headers: { prefer: 'wait=30' } })
+  return json.id
+}
+
+const makePool = (name: string) => call('POST', '/v1/pools', { body: { name } })
+const candidates = async (query: string) =>
+  (await call<{ items: Candidate[] }>('GET', `/v1/lifecycle/candidates?${query}`)).json.items
+const expire = async (pool: string, dryRun: boolean) =>
+  (await call<Report>('POST', `/v1/lifecycle/expire?pool=${pool}`, { body: { dry_run: dryRun } })).json
+/** Long enough that no test meets the service's own look, which removes what has expired. */
+const inPast = (id: string) => sql`update batches set expires_at = now() - interval '1 second' where id = ${id}`
+
+t.test('a batch is removed when its time is over, and not before', async (t) => {
+  await makePool('timed')
+  const [soon, later, never] = [await make('timed', 5, 1), await make('timed', 5, 3_600), await make('timed', 5)]
+  for (const deadline = Date.now() + 30_000; Date.now() < deadline; await sleep(100)) {
+    if ((await call<{ total_count: number }>('GET', '/v1/states/current?pool=timed')).json.total_count === 10) break
+  }
+  const left = await sql`select distinct batch_id from users where batch_id in (${soon}, ${later}, ${never}) order by 1`
+  t.strictSame(
+    left.map(({ batch_id }) => batch_id),
+    [later, never].toSorted(),
+  )
+})
+
+t.test('a dry run tells what would be removed, and removes nothing; the removal does just that', async (t) => {
+  await makePool('report')
+  const batch = await make('report', 7)
+  const [real] = await sql<{ id: string }[]>`
+    insert into users (pool_id, username, email, is_test_user, batch_id)
+    select id, 'real', 'real@example.com', false, ${batch} from pools where name = 'report' returning id`
+  t.strictSame(await candidates('pool=report'), [], 'it does not expire')
+  t.match(await candidates('pool=report&age_days=0'), [{ batch_id: batch, user_count: 7, protected_count: 1 }])
+  t.strictSame(await candidates('pool=report&age_days=1'), [])
+
+  await sql.begin(async (tx) => {
+    // The service's own look cannot come between: it waits for the batch's row.
+    await tx`update batches set expires_at = now() - interval '1 second' where id = ${batch}`
+  })
+  const told = {
+    batches: [{ batch_id: batch, deleted_count: 7, protected_count: 1 }],
+    deleted_count: 7,
+    protected_count: 1,
+    more: false,
+  }
+  const dry = await expire('report', true)
+  const done = await expire('report', false)
+  if (dry.batches.length > 0) t.match(dry, { dry_run: true, ...told })
+  if (done.batches.length > 0) t.match(done, { dry_run: false, ...told })
+  t.match(await sql`select id, username from users where batch_id = ${batch}`, [{ id: real?.id, username: 'real' }])
+  t.strictSame(await candidates('pool=report'), [], 'nothing is left to remove')
+})
+
+t.test('an expired batch that still runs is cancelled', async (t) => {
+  await makePool('running')
+  const body = { count: 200_000, pool: 'running', config: { password_hash: { algorithm: 'none' }, chunk_size: 500 } }
+  const { json } = await call<{ id: string }>('POST', '/v1/batches', { body })
+  await inPast(json.id)
+  for (const deadline = Date.now() + 30_000; Date.now() < deadline; await sleep(50)) {
+    await expire('running', false)
+    if ((await call<{ status: string }>('GET', `/v1/batches/${json.id}?pool=running`)).json.status === 'cancelled')
+      break
+  }
+  t.match((await call('GET', `/v1/batches/${json.id}?pool=running`)).json, { status: 'cancelled' })
+  t.match((await call('GET', '/v1/states/current?pool=running')).json, { total_count: 0 })
+})
+
+t.test('candidates come page by page', async (t) => {
+  await makePool('paged')
+  for (let n = 0; n < 3; n++) await make('paged', 1)
+  const first = await call<{ items: Candidate[]; next_cursor: string }>(
+    'GET',
+    '/v1/lifecycle/candidates?pool=paged&age_days=0&limit=2',
+  )
+  t.equal(first.json.items.length, 2)
+  const rest = await candidates(`pool=paged&age_days=0&limit=2&cursor=${encodeURIComponent(first.json.next_cursor)}`)
+  t.equal(new Set([...first.json.items, ...rest].map(({ batch_id }) => batch_id)).size, 3)
+})
