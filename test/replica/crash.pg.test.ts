@@ -1,0 +1,63 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import t from 'tap'
+import { connect } from '../../src/database/connection.ts'
+import { lookUpScope } from '../../src/export/scope-state.ts'
+import { WHOLE_POOL } from '../../src/replica/takeable.ts'
+import { testDatabase } from '../database.ts'
+import { stateFromScratch } from '../export/observe.ts'
+import { startService } from '../http/service.ts'
+import { startServerProcess } from '../server-process.ts'
+import { exportOf, makeUsers, put, stateOf } from './pair.ts'
+
+/* Invariant: whatever is killed at whatever moment, a replica holds the old state or the new one. */
+
+/** Few, to be quick; `KILLS=30 npm test -- test/replica/crash.pg.test.ts` after a change of what is written when. */
+const KILLS = Number(process.env['KILLS'] ?? 2)
+const USERS = 40_000
+t.setTimeout(120_000 + KILLS * 20_000)
+
+t.test('kill -9 in the middle of a PUT, again and again', async (t) => {
+  const source = await startService(t, { MAX_WORKERS: '1' })
+  await makeUsers(source.sql, USERS)
+  const url = await testDatabase(t)
+  const sql = connect({ url, schema: 'usersync', connections: 2, name: 'test' })
+  t.teardown(() => sql.end())
+  const start = () =>
+    startServerProcess(t, { DATABASE_URL: url, ENCRYPTION_KEY: '5e'.repeat(32), MAX_WORKERS: '1', LOG_LEVEL: 'info' })
+
+  /** Until it is taken: the one that was killed may hold the pool for a while. */
+  const putUntilTaken = async (server: string, body: string) => {
+    for (let attempt = 0; attempt < 20; attempt++) {
+      const { status, json } = await put(server, body)
+      if (status !== 503) return { status, json }
+      await sleep(500)
+    }
+    return { status: 503, json: {} }
+  }
+
+  let server = await start()
+  const began = performance.now()
+  const full = await exportOf(source)
+  t.equal((await putUntilTaken(server.url, full)).status, 200)
+  const longest = performance.now() - began
+  for (let kill = 0; kill < KILLS; kill++) {
+    const old = await stateOf(source)
+    await source.sql`update users set role = ${`role ${kill}`}`
+    const now = await stateOf(source)
+    const body = await exportOf(source, kill % 2 ? {} : { base: old })
+    const answer = put(server.url, body).catch(() => 'cut off')
+    const moment = Math.random() * longest * 1.5
+    await sleep(moment)
+    await server.end('SIGKILL')
+    await answer
+    server = await start()
+    const held = (await lookUpScope(sql, 'default', WHOLE_POOL)).state
+    t.ok(held === old || held === now, `after ${Math.round(moment)} ms: ${held === old ? 'old' : 'new'}`)
+    t.equal(await stateFromScratch(sql, 1, WHOLE_POOL), held, 'and that is what is there')
+    const again = await putUntilTaken(server.url, held === now ? full : body)
+    const { status } = held === now ? await putUntilTaken(server.url, await exportOf(source)) : again
+    t.equal(status, 200, `the repeat: ${JSON.stringify(again.json)}`)
+    t.equal((await lookUpScope(sql, 'default', WHOLE_POOL)).state, now)
+    t.equal(await stateFromScratch(sql, 1, WHOLE_POOL), now)
+  }
+})

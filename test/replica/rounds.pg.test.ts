@@ -1,0 +1,101 @@
+import fc from 'fast-check'
+import t from 'tap'
+import { WHOLE_POOL } from '../../src/replica/takeable.ts'
+import { runTransaction, transaction } from '../export/history.ts'
+import { makePool, stateFromScratch } from '../export/observe.ts'
+import { startService } from '../http/service.ts'
+import { exportOf, makeUsers, put, startPair, stateOf, userLines } from './pair.ts'
+
+/* Histories of plain SQL, pushed delta by delta; and exports that come at once. */
+
+t.test('whatever happens at the source, the deltas bring it over', async (t) => {
+  const { source, replica } = await startPair(t)
+  let pools = 0
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.array(transaction, { minLength: 1, maxLength: 3 }), { minLength: 1, maxLength: 4 }),
+      async (rounds) => {
+        const pool = `history-${pools++}`
+        const [there, here] = [await makePool(source.sql, pool), await makePool(replica.sql, pool)]
+        let base = ''
+        for (const transactions of rounds) {
+          for (const one of transactions) await runTransaction(source.sql, there, one).catch(ofThePlainWriter)
+          const now = await stateOf(source, pool)
+          const { status, json } = await put(replica.url, await exportOf(source, { pool, base }), { pool })
+          if (status !== 200) throw new Error(`${status} ${json.code} ${json.detail}`)
+          if (json.state !== now || (await stateFromScratch(replica.sql, here, WHOLE_POOL)) !== now)
+            throw new Error('state')
+          base = now
+        }
+        return (
+          userLines(await exportOf(source, { pool })).join() === userLines(await exportOf(replica, { pool })).join()
+        )
+      },
+    ),
+    { numRuns: Number(process.env['RUNS'] ?? 40) },
+  )
+})
+
+/** A history may try what the table refuses. */
+const ofThePlainWriter = (error: { code?: string }) => {
+  if (error.code !== '23505') throw error
+}
+
+t.test('of two exports at once one is taken after the other, or refused', async (t) => {
+  const { source, replica } = await startPair(t)
+  await makeUsers(source.sql, 3_000)
+  const base = await stateOf(source)
+  const [left, right] = [await startService(t, { MAX_WORKERS: '1' }), await startService(t, { MAX_WORKERS: '1' })]
+  const first = await exportOf(source)
+  for (const service of [left, right, replica]) t.equal((await put(service.url, first)).status, 200)
+  await left.sql`update users set role = 'left'`
+  await right.sql`update users set role = 'right' where username like 'user1%'`
+  await right.sql`delete from users where username like 'user2%'`
+  const states = [await stateOf(left), await stateOf(right)]
+  const deltas = [await exportOf(left, { base }), await exportOf(right, { base })]
+  const fulls = [await exportOf(left), await exportOf(right)]
+  for (let round = 0; round < 3; round++) {
+    const answers = await Promise.all(deltas.map((body) => put(replica.url, body)))
+    t.same(answers.map(({ status }) => status).toSorted(), [200, 409], 'two deltas')
+    const taken = answers.findIndex(({ status }) => status === 200)
+    t.match(answers[1 - taken]?.json, { code: 'base_mismatch', state: states[taken] })
+    t.equal(await stateFromScratch(replica.sql, 1, WHOLE_POOL), states[taken])
+
+    const both = await Promise.all(fulls.map((body) => put(replica.url, body)))
+    t.same(
+      both.map(({ status }) => status),
+      [200, 200],
+      'two full ones',
+    )
+    const held = await stateOf(replica)
+    t.ok(states.includes(held), 'never a mixture')
+    t.equal(await stateFromScratch(replica.sql, 1, WHOLE_POOL), held)
+    t.equal((await put(replica.url, first)).status, 200)
+  }
+})
+
+t.test('writers by plain SQL beside an export leave what was pushed, or a state that tells', async (t) => {
+  const { source, replica } = await startPair(t)
+  await makeUsers(source.sql, 2_000)
+  t.equal((await put(replica.url, await exportOf(source))).status, 200)
+  let stop = false
+  const writer = (async () => {
+    for (let n = 0; !stop; n++) {
+      await replica.sql`update users set role = ${`spoilt ${n}`} where username = ${`user${1 + (n % 50)}`}`.catch(
+        () => {},
+      )
+    }
+  })()
+  const seen = new Set<number>()
+  for (let n = 0; n < 4; n++) {
+    await source.sql`update users set role = ${`role ${n}`}`
+    const { status } = await put(replica.url, await exportOf(source))
+    seen.add(status)
+  }
+  stop = true
+  await writer
+  for (const status of seen) t.ok([200, 503].includes(status), `${status}`)
+  t.equal((await put(replica.url, await exportOf(source))).status, 200)
+  t.equal(await stateOf(replica), await stateOf(source))
+  t.equal(await stateFromScratch(replica.sql, 1, WHOLE_POOL), await stateOf(source))
+})
