@@ -1,0 +1,60 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { access, constants } from 'node:fs/promises'
+import { delimiter, join } from 'node:path'
+import { text } from 'node:stream/consumers'
+
+const SECONDS = 30
+
+export interface Ended {
+  code: number | null
+  output: string
+  errors: string
+}
+
+/**
+ * Runs a command to its end, which it is asked for when `enough` resolves. After 30 s, or where `signal` says so, it and all
+ * that it has started are killed.
+ */
+export async function run(
+  command: string,
+  args: string[],
+  {
+    cwd,
+    env,
+    signal,
+    enough,
+  }: { cwd: string; env?: Record<string, string>; signal: AbortSignal; enough?: Promise<void> },
+): Promise<Ended> {
+  signal.throwIfAborted()
+  const child = spawn(command, args, {
+    cwd,
+    env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true, // the leader of a group of its own, so that the group can be ended by its id
+  })
+  const over = AbortSignal.any([signal, AbortSignal.timeout(SECONDS * 1000)])
+  const kill = () => {
+    try {
+      if (child.pid) process.kill(-child.pid, 'SIGKILL')
+    } catch {
+      // It has just ended by itself.
+    }
+  }
+  over.addEventListener('abort', kill)
+  void enough?.then(() => child.kill())
+  try {
+    const [[code], output, errors] = await Promise.all([once(child, 'close'), text(child.stdout), text(child.stderr)])
+    signal.throwIfAborted()
+    if (over.aborted) throw new Error(`${command} has taken more than ${SECONDS} s\n${output}${errors}`)
+    return { code, output, errors }
+  } finally {
+    over.removeEventListener('abort', kill)
+  }
+}
+
+export async function isInstalled(command: string): Promise<boolean> {
+  const places = (process.env['PATH'] ?? '').split(delimiter).map((folder) => join(folder, command))
+  const found = await Promise.allSettled(places.map((place) => access(place, constants.X_OK)))
+  return found.some(({ status }) => status === 'fulfilled')
+}

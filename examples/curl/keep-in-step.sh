@@ -1,0 +1,59 @@
+#!/bin/sh
+# Keeps users.csv, in the current folder, in step with a usersync service:
+#
+#   sh keep-in-step.sh http://127.0.0.1:3000                        everybody
+#   sh keep-in-step.sh http://127.0.0.1:3000 'pool=shop&shard=0/3'  the first third of a pool
+#
+# Set USERSYNC_KEY where the service asks for a key. A folder is for one service and one filter, and one run at a time.
+# Whatever goes wrong, users.csv stays as it was. Needs curl 7.68 or later.
+set -eu
+
+url="$1/v1/users/export?format=csv${2:+&$2}"
+new=$(mktemp -d ./.users.XXXXXX) # beside users.csv, since mv replaces a file at once only on one file system
+trap 'rm -rf "$new"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# A state without its users is worth nothing.
+[ -s users.csv ] || rm -f users.etag
+
+# The state is saved apart, since curl empties that file on a failure. The key comes by a pipe: arguments can be seen by all.
+status=$(
+  printf '%s' "${USERSYNC_KEY:+Authorization: Bearer $USERSYNC_KEY}" |
+    curl --silent --show-error --fail --compressed --connect-timeout 10 --speed-time 60 --header @- \
+      --etag-compare users.etag --etag-save "$new/users.etag" --output "$new/answer" --write-out '%{http_code}' "$url"
+)
+case $status in
+  304) echo 'unchanged' && exit ;;
+  200) ;;
+  *) echo "$url answered $status" >&2 && exit 1 ;;
+esac
+
+if head -n 1 "$new/answer" | grep -q '^op,'; then
+  kind='delta'
+  LC_ALL=C awk '
+    function first_cell(row) { return substr(row, 1, index(row, ",") - 1) }
+    { row = quoted ? row "\n" $0 : $0; quoted = (quoted + gsub(/"/, "&")) % 2 }
+    quoted { next } # a line end inside quotes does not end the row
+    FNR == 1 && NR == 1 { next }
+    NR == FNR {
+      op = first_cell(row); row = substr(row, length(op) + 2); id = first_cell(row)
+      changed[id] = op == "deleted" ? "" : row; order[++count] = id
+      next
+    }
+    { id = first_cell(row) }
+    !(id in changed) { print row; next }
+    changed[id] != "" { print changed[id] }
+    { delete changed[id] }
+    END { for (i = 1; i <= count; i++) if (order[i] in changed && changed[order[i]] != "") print changed[order[i]] }
+  ' "$new/answer" users.csv >"$new/users.csv"
+else
+  kind='full'
+  mv "$new/answer" "$new/users.csv"
+fi
+
+# Ended between these, the next run takes everything anew: no state is ever told that is not that of the file.
+rm -f users.etag
+mv "$new/users.csv" users.csv
+mv "$new/users.etag" users.etag
+echo "$kind"
