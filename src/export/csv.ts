@@ -22,6 +22,9 @@ const NEEDS_QUOTES = /[",\r\n]|^[=+\-@\t]/
 const cell = (text: string | null) =>
   text !== null && NEEDS_QUOTES.test(text) ? `"${text.replaceAll('"', '""')}"` : (text ?? '')
 
+/** Cells as a line of CSV, without its line end: what `csvLine` makes in SQL. */
+export const lineOfCells = (values: (string | null)[]) => values.map(cell).join(',')
+
 /** The cells of credentials, to follow those of the user. */
 export const credentialCells = (values: (string | null)[]) => values.map((value) => `,${cell(value)}`).join('')
 

@@ -2,9 +2,8 @@ import type { Answer } from './answer.ts'
 
 /** NDJSON: a head line, deletions, user lines, and a last line without which the body counts as cut (api.md). */
 export async function* writeNdjson(answer: Answer): AsyncGenerator<string, void, void> {
-  const { kind, reason, base, state, totalCount, counts, content } = answer
-  const head = { kind, ...(reason && { reason }), base, state, total_count: totalCount, counts }
-  yield `${JSON.stringify(head)}\n`
+  const { content } = answer
+  yield headLine(answer)
   if (content.kind === 'full') {
     for await (const page of content.pages('\n')) yield `${page}\n`
   }
@@ -13,6 +12,16 @@ export async function* writeNdjson(answer: Answer): AsyncGenerator<string, void,
     for await (const lines of content.delta.addedLines()) yield `${lines.join('\n')}\n`
     for await (const lines of content.delta.updatedLines()) yield `${lines.join('\n')}\n`
   }
-  const lines = counts.added + counts.updated
-  yield `${JSON.stringify({ end: state, lines })}\n`
+  yield endLine(answer)
+}
+
+/** The first line, with its line end. */
+export function headLine({ kind, reason, base, state, totalCount, counts }: Answer): string {
+  const head = { kind, ...(reason && { reason }), base, state, total_count: totalCount, counts }
+  return `${JSON.stringify(head)}\n`
+}
+
+/** The last line, with its line end. */
+export function endLine({ state, counts }: Answer): string {
+  return `${JSON.stringify({ end: state, lines: counts.added + counts.updated })}\n`
 }

@@ -3,6 +3,7 @@ import { openSnapshot } from '../database/snapshot.ts'
 import type { Admission } from '../http/admission.ts'
 import { makeAnswer, type Plan, planAnswer } from './answer.ts'
 import type { ExportRequest } from './export-request.ts'
+import { filtersOf } from './filters-of.ts'
 import { FORMATS } from './format.ts'
 import { lineWithCredentials, plainCsvLine, plainLine } from './line-form.ts'
 import { lookUpScope } from './scope-state.ts'
@@ -59,15 +60,6 @@ function selectionOf(asked: ExportRequest, poolId: number, encryptionKey: Buffer
   const form = credentials.length === 0 ? plain : lineWithCredentials(plain, credentials, encryptionKey)
   return { filter: { poolId, ...filter }, shard, form }
 }
-
-/** The filter as JSON tells it. */
-const filtersOf = ({ pool, filter, shard }: ExportRequest) => ({
-  pool,
-  batch_id: filter.batchId ?? null,
-  test_users_only: filter.testUsersOnly,
-  bulk_users_only: filter.bulkUsersOnly,
-  ...(shard && { shard: `${shard.index}/${shard.count}` }),
-})
 
 /** The text, with `release` called when it has been read, given up or has failed. */
 async function* releasing(text: AsyncGenerator<string, void, void>, release: () => Promise<void>) {

@@ -1,7 +1,5 @@
 import { Type } from 'typebox'
-
-/** The form of an id as clients write it. PostgreSQL and JSON Schema's own `uuid` take more forms than we give out. */
-export const UUID_FORM = /^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$/
+import { UUID_FORM } from './uuid-form.ts'
 
 /** An id as a request gives it. */
 export const Uuid = Type.String({ pattern: UUID_FORM.source })

@@ -1,5 +1,5 @@
 import { Problem } from '../errors.ts'
-import { UUID_FORM } from '../http/uuid.ts'
+import { UUID_FORM } from '../http/uuid-form.ts'
 import { isTime } from './time.ts'
 
 interface Member {
