@@ -1,0 +1,42 @@
+// Keeps a file in step with the users of a service, on a load generator that has no database. `--help` tells the options.
+
+import { exitCodeOf } from './exit-code.ts'
+import { keepInStep } from './keep-in-step.ts'
+import { readKey } from './key.ts'
+import { lockOut, outFiles } from './out-files.ts'
+import { type PullOptions, readOptions, USAGE } from './pull-options.ts'
+import { createReport, progressText } from './report.ts'
+
+const SIGNALS = { SIGINT: 130, SIGTERM: 143 } as const
+
+const report = createReport(process.stderr)
+const stop = new AbortController()
+let stopCode = 0
+for (const [signal, code] of Object.entries(SIGNALS)) {
+  // Once: a second signal ends it there and then.
+  process.once(signal, () => {
+    stopCode = code
+    stop.abort(new Error(`ended by ${signal}`))
+  })
+}
+
+try {
+  const options = readOptions(process.argv.slice(2))
+  if (options) await pull(options)
+  else process.stdout.write(`${USAGE}\n`)
+} catch (error) {
+  report.line(error instanceof Error ? error.message : String(error))
+  process.exitCode = stop.signal.aborted ? stopCode : exitCodeOf(error)
+}
+
+async function pull({ asked, out, keyFile, everyMs }: PullOptions): Promise<void> {
+  const key = await readKey(keyFile)
+  const files = outFiles(out)
+  using _lock = await lockOut(files)
+  const onProgress = (...progress: Parameters<typeof progressText>) => report.progress(progressText(...progress))
+  try {
+    await keepInStep({ asked, files, key, onProgress }, everyMs, stop.signal, report)
+  } catch (error) {
+    if (everyMs === undefined || !stop.signal.aborted) throw error
+  }
+}

@@ -1,0 +1,48 @@
+import type { WriteStream } from 'node:tty'
+import type { Transferred } from './transfer.ts'
+
+/** A terminal is not rewritten more often than this. */
+const LEAST_MS_BETWEEN = 100
+
+export interface Report {
+  /** Rewrites the line at the bottom of a terminal; elsewhere it says nothing. */
+  progress(text: string): void
+  /** A line with the time before it, to stay. */
+  line(text: string): void
+}
+
+export function createReport(stream: WriteStream): Report {
+  let writtenAt = Number.NEGATIVE_INFINITY
+  const clear = stream.isTTY ? '\r\x1b[K' : ''
+  return {
+    progress(text) {
+      if (!stream.isTTY || performance.now() - writtenAt < LEAST_MS_BETWEEN) return
+      writtenAt = performance.now()
+      stream.write(clear + text.slice(0, (stream.columns || 80) - 1)) // a wider line would wrap, and stay
+    },
+    line(text) {
+      stream.write(`${clear}${new Date().toISOString().replace(/\.\d+/, '')} ${text}\n`)
+    },
+  }
+}
+
+/** What a round did, such as `delta +12 ~3 -1, 5,011 users, state u1-ab12…, 14 KB, 0.12 s`. */
+export function roundText({ kind, counts, held, bytes }: Transferred, milliseconds: number): string {
+  const { added, updated, deleted } = counts
+  const what = kind === 'delta' ? `delta +${added} ~${updated} -${deleted}` : kind
+  const state = `${held.state.slice(0, 7)}…`
+  return `${what}, ${count(held.users)} users, state ${state}, ${size(bytes)}, ${(milliseconds / 1000).toFixed(2)} s`
+}
+
+/** How far a transfer is, such as `full, 12,000 of 200,000 users (6 %), 14 KB`. */
+export function progressText(kind: string, users: number, total: number, bytes: number): string {
+  const share = total > 0 ? ` of ${count(total)} users (${Math.floor((100 * users) / total)} %)` : ' users'
+  return `${kind}, ${count(users)}${share}, ${size(bytes)}`
+}
+
+const count = (number: number) => number.toLocaleString('en-US')
+
+function size(bytes: number): string {
+  if (bytes < 1_000) return `${bytes} B`
+  return bytes < 1_000_000 ? `${Math.round(bytes / 1_000)} KB` : `${(bytes / 1_000_000).toFixed(1)} MB`
+}

@@ -1,0 +1,129 @@
+import type { Readable } from 'node:stream'
+import { Problem } from '../errors.ts'
+import { codingOf, decodeBody } from '../import/decode.ts'
+import { asPeerError, callPeer, type Peer, PeerError } from '../sync/peer.ts'
+import { ExportError, type ExportHead, type ExportRow, readExport } from '../sync/read-export.ts'
+import { type Asked, exportPath } from './asked.ts'
+import { readChanges } from './changes.ts'
+import type { Held } from './held.ts'
+import { merge, type UserRow, usersOf } from './merge.ts'
+import type { OutFiles } from './out-files.ts'
+import { type Content, writeState } from './write-state.ts'
+
+const SILENCE_MS = 60_000
+
+/** What to keep in step, and from where. */
+export interface Job {
+  asked: Asked
+  files: OutFiles
+  key: string | undefined
+  /** Told as users and bytes arrive: `total` is what the head says. */
+  onProgress: (kind: ExportHead['kind'], users: number, total: number, bytes: number) => void
+}
+
+export interface Transferred {
+  kind: ExportHead['kind']
+  counts: ExportHead['counts']
+  held: Held
+  /** As they came over the wire, without heads. */
+  bytes: number
+}
+
+/**
+ * Asks for what separates the files from the present state, and brings them there. `isAnew`: asks for everything, whatever
+ * is held. Throws PeerError, ExportError, DeltaTooLarge, the reason of `signal`, and as the disk does; the file is then as it was.
+ */
+export async function transfer(
+  job: Job,
+  held: Held | undefined,
+  isAnew: boolean,
+  signal: AbortSignal,
+): Promise<Transferred> {
+  try {
+    return await ask(job, isAnew ? undefined : held, isAnew, signal)
+  } catch (error) {
+    if (signal.aborted) throw signal.reason
+    if (!(error instanceof Problem)) throw error
+    // A body that cannot be decoded. Where its connection broke, that is the cause.
+    throw error.cause instanceof PeerError ? error.cause : new ExportError('malformed', error.message)
+  }
+}
+
+async function ask(job: Job, held: Held | undefined, isAnew: boolean, signal: AbortSignal): Promise<Transferred> {
+  const { asked, files, key } = job
+  const peer: Peer = { url: asked.url, key }
+  // An out that is not in step is made anew from the base, for which a 304 gives no occasion.
+  const matching = held?.isOutInStep ? held.state : undefined
+  const base = held?.isOutInStep === false ? held.state : undefined
+  const { status, headers, body } = await callPeer(peer, {
+    method: 'GET',
+    path: exportPath(asked, { base, isAnew }),
+    headers: {
+      'accept-encoding': 'zstd, gzip',
+      ...(matching !== undefined && { 'if-none-match': `W/"${matching}"` }),
+    },
+    silenceMs: SILENCE_MS,
+    signal,
+  })
+  body.on('error', () => {}) // a body that is given up half-way fails with nobody reading it
+  try {
+    if (status === 304) {
+      if (!held || !matching) throw new PeerError('not_understood', 'It answers 304, and nothing is held.')
+      return { kind: 'unchanged', counts: { added: 0, updated: 0, deleted: 0 }, held, bytes: 0 }
+    }
+    const meter = { bytes: 0 }
+    const coding = codingOf(headers['content-encoding']?.toString())
+    // Without a bound: what is kept of it is a row, and the head tells how many of them there may be.
+    const texts = decodeBody(metered(body, meter), coding, Number.POSITIVE_INFINITY)
+    const { head, pages } = await readExport(texts)
+    requireCounts(head)
+    const total = head.counts.added + head.counts.updated + head.counts.deleted
+    let users = 0
+    async function* shown() {
+      for await (const page of pages) {
+        users += page.length
+        job.onProgress(head.kind, users, total, meter.bytes)
+        yield page
+      }
+    }
+    const content = await contentOf(head, shown(), held)
+    return { kind: head.kind, counts: head.counts, held: await writeState(files, asked, content), bytes: meter.bytes }
+  } finally {
+    body.destroy()
+  }
+}
+
+/** The state that an export leads to from what is held. */
+async function contentOf(
+  head: ExportHead,
+  pages: AsyncGenerator<ExportRow[], void, void>,
+  held: Held | undefined,
+): Promise<Content> {
+  const { state, total_count: totalCount, counts } = head
+  if (head.kind === 'full') return { state, totalCount, users: counts.added, pages: fullPages(pages) }
+  if (!held || head.base !== held.state) throw new ExportError('other_base', 'the delta is for another base')
+  const changes = await readChanges(head, pages)
+  const users = held.users + counts.added - counts.deleted
+  return { state, totalCount, users, pages: merge(held.pages(), changes, counts) }
+}
+
+async function* fullPages(pages: AsyncIterable<ExportRow[]>): AsyncGenerator<UserRow[], void, void> {
+  for await (const page of pages) yield usersOf(page)
+}
+
+function requireCounts({ counts }: ExportHead): void {
+  const { added, updated, deleted } = counts ?? {}
+  if ([added, updated, deleted].every((count) => Number.isSafeInteger(count) && count >= 0)) return
+  throw new ExportError('malformed', 'the head of the export has no counts')
+}
+
+async function* metered(body: Readable, meter: { bytes: number }): AsyncGenerator<Buffer, void, void> {
+  try {
+    for await (const bytes of body) {
+      meter.bytes += bytes.length
+      yield bytes as Buffer
+    }
+  } catch (error) {
+    throw asPeerError(error)
+  }
+}

@@ -1,0 +1,110 @@
+import { open } from 'node:fs/promises'
+import type { Answer } from '../export/answer.ts'
+import { credentialCells, lineOfCells } from '../export/csv.ts'
+import { filtersOf } from '../export/filters-of.ts'
+import { FORMATS } from '../export/format.ts'
+import { takeApart } from '../export/line-parts.ts'
+import { endLine, headLine } from '../export/ndjson.ts'
+import { ExportError } from '../sync/read-export.ts'
+import { StateDigest } from '../sync/state-digest.ts'
+import type { Asked } from './asked.ts'
+import { writeLabel } from './base-label.ts'
+import { type Held, justWritten } from './held.ts'
+import type { UserRow } from './merge.ts'
+import type { OutFiles } from './out-files.ts'
+import { createPart } from './part-file.ts'
+
+/** A state and its users in id order, as they arrive. */
+export interface Content {
+  state: string
+  /** Users that the filter selects, in all shards. */
+  totalCount: number
+  /** Users that `pages` should give. */
+  users: number
+  pages: AsyncIterable<UserRow[]>
+}
+
+/**
+ * Writes base and out in one pass, checks that the users add up, and only then puts both in place, each at once. A crash
+ * between the two leaves an out of the state before, which the label of the base tells: the next round makes it anew.
+ * Throws ExportError where the users do not add up; both files are then as they were.
+ */
+export async function writeState(files: OutFiles, asked: Asked, content: Content): Promise<Held> {
+  const { state, totalCount, users } = content
+  const check = createCheck(asked, content)
+  const lineOf = asked.format === 'csv' ? csvLineOf(asked) : ({ line }: UserRow) => line
+  const counts = { added: users, updated: 0, deleted: 0 }
+  const head = { kind: 'full', reason: 'none', base: null, state, totalCount, counts } as const
+  const isSecret = asked.credentials.length > 0
+  await using base = await createPart(files.base, 0o600, writeLabel(asked))
+  await using out = await createPart(files.out, isSecret ? 0o600 : 0o666)
+
+  async function* pages(separator: string) {
+    for await (const page of content.pages) {
+      check.add(page)
+      await base.write(page.map(({ line }) => `${line}\n`).join(''))
+      yield page.map(lineOf).join(separator)
+    }
+  }
+  const answer: Answer = { ...head, content: { kind: 'full', pages } }
+  await base.write(headLine(answer))
+  const context = { filters: filtersOf(asked), credentials: asked.credentials }
+  for await (const text of FORMATS[asked.format].write(answer, context)) await out.write(text)
+  await base.write(endLine(answer))
+  check.end()
+
+  const label = writeLabel(asked, base.sum(), out.sum())
+  await base.writeReserved(label)
+  for (const part of [base, out]) await part.finish()
+  for (const part of [base, out]) await part.replace()
+  await syncFolder(files.folder)
+  return await justWritten(files, { bytes: Buffer.byteLength(label), sum: base.sum() }, { state, users })
+}
+
+/**
+ * Looks at order, number and state of the users. Of a shard the state cannot be computed: it is that of the whole filter.
+ */
+function createCheck(asked: Asked, { state, totalCount, users }: Content) {
+  const digest = asked.shard ? undefined : new StateDigest()
+  let lastId = ''
+  let count = 0
+  return {
+    add(page: UserRow[]) {
+      for (const { id, line } of page) {
+        if (id <= lastId) throw new ExportError('malformed', 'the users do not come in the order of their ids')
+        lastId = id
+        digest?.add(asked.credentials.length > 0 ? partsOf(line).bare : line)
+      }
+      count += page.length
+      if (count > users) throw wrongSum()
+    },
+    end() {
+      if (count !== users) throw wrongSum()
+      if (digest && (digest.name() !== state || count !== totalCount)) throw wrongSum()
+    },
+  }
+}
+
+const csvLineOf =
+  ({ credentials }: Asked) =>
+  ({ line }: UserRow) => {
+    const { cells, credentials: held } = partsOf(line)
+    return lineOfCells(cells) + credentialCells(credentials.map((name) => held.get(name) ?? null))
+  }
+
+function partsOf(line: string) {
+  const parts = takeApart(line)
+  if (!parts) throw new ExportError('malformed', 'a line is no user line')
+  return parts
+}
+
+const wrongSum = () => new ExportError('wrong_sum', 'the users do not add up to the state that the export names')
+
+async function syncFolder(path: string): Promise<void> {
+  const handle = await open(path)
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}

@@ -1,0 +1,116 @@
+import fc from 'fast-check'
+import t from 'tap'
+import { credentialCells, csvLine, lineOfCells } from '../../src/export/csv.ts'
+import { takeApart } from '../../src/export/line-parts.ts'
+import { userLine } from '../../src/users/filter.ts'
+import { startService } from '../http/service.ts'
+
+/* A user line taken apart, and written as CSV, is the line of CSV that PostgreSQL writes of the same user. */
+
+const { sql } = await startService(t, { MAX_WORKERS: '1' })
+
+/** Every character that PostgreSQL stores: no NUL, no half of a pair. */
+const text = fc
+  .oneof(
+    fc.string({ unit: 'binary', maxLength: 12 }),
+    fc.string({
+      unit: fc.constantFrom(
+        '"',
+        '\\',
+        ',',
+        '\n',
+        '\r',
+        '\t',
+        '=',
+        '+',
+        '-',
+        '@',
+        '{',
+        '}',
+        ':',
+        'u0041',
+        '☃',
+        '😀',
+        '"created_at":"',
+      ),
+      maxLength: 12,
+    }),
+  )
+  .map((value) => value.replaceAll('\u0000', ''))
+
+const number = fc
+  .tuple(
+    fc.constantFrom('', '-'),
+    fc.bigInt({ min: 0n, max: 10n ** 40n }),
+    fc.constantFrom('', '.50', '.000', 'e-7', 'e12'),
+  )
+  .map((parts) => parts.join(''))
+const attributes = fc
+  .dictionary(
+    text,
+    fc.oneof(
+      text.map((value) => JSON.stringify(value)),
+      number,
+      fc.constant('{"a": [null, true]}'),
+    ),
+  )
+  .map((members) => `{${Object.entries(members).map(([name, value]) => `${JSON.stringify(name)}: ${value}`)}}`)
+
+const user = fc.record({
+  username: text,
+  email: text,
+  role: text,
+  test: fc.boolean(),
+  batch: fc.option(fc.uuid()),
+  bulk: fc.boolean(),
+  attributes,
+  created: fc
+    .date({ min: new Date('0001-01-01'), max: new Date('9999-12-31'), noInvalidDate: true })
+    .map((date) => date.toISOString()),
+})
+
+t.test('the service’s line', async () => {
+  await fc.assert(
+    fc.asyncProperty(user, fc.uuid(), async ({ username, email, role, test, batch, bulk, attributes, created }, id) => {
+      const [row] = await sql<{ line: string; csv: string }[]>`
+        select ${userLine(sql)} as line, ${csvLine(sql)} as csv from (
+          select ${id}::uuid as id, ${username}::text as username, ${email}::text as email, ${role}::text as role,
+            ${test}::bool as is_test_user, ${batch}::uuid as batch_id, ${bulk}::bool as created_by_bulk,
+            ${attributes}::jsonb as custom_attributes, ${created}::timestamptz as created_at, now() as updated_at
+        ) u`
+      const { bare, cells, credentials } = takeApart(row?.line ?? '') ?? {}
+      return bare === row?.line && lineOfCells(cells ?? []) === row?.csv && credentials?.size === 0
+    }),
+    { numRuns: 300 },
+  )
+})
+
+t.test('credentials stand after it, and are no part of it', () => {
+  const line = `{"id":"a","username":"u","email":"e","role":"r","is_test_user":true,"batch_id":null,"created_by_bulk":false,"custom_attributes":{},"created_at":"c","updated_at":"d"}`
+  fc.assert(
+    fc.property(
+      fc.option(text),
+      fc.option(text),
+      fc.subarray(['password', 'password_hash']),
+      (password, hash, names) => {
+        const values = names.map((name) => (name === 'password' ? password : hash))
+        const members = names.map((name, i) => `,"${name}":${JSON.stringify(values[i])}`).join('')
+        const { bare, cells = [], credentials } = takeApart(`${line.slice(0, -1)}${members}}`) ?? {}
+        const told = names.map((name) => credentials?.get(name) ?? null)
+        return (
+          bare === line &&
+          lineOfCells(cells) + credentialCells(told) === `a,u,e,r,true,,false,{},c,d${credentialCells(values)}`
+        )
+      },
+    ),
+  )
+  return Promise.resolve()
+})
+
+t.test('what is no user line', (t) => {
+  const line = `{"id":"a","username":"u","email":"e","role":"r","is_test_user":true,"batch_id":null,"created_by_bulk":false,"custom_attributes":{},"created_at":"c","updated_at":"d"}`
+  t.ok(takeApart(line))
+  for (const wrong of ['', '{}', line.slice(1), line.slice(0, -1), `${line} `, ` ${line}`, line.replace('true', '1')])
+    t.equal(takeApart(wrong), undefined, wrong)
+  t.end()
+})

@@ -1,0 +1,167 @@
+import { once } from 'node:events'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { gzipSync } from 'node:zlib'
+import t from 'tap'
+import { fakeService, fullOf, lineOf } from './fake-service.ts'
+import { outFolder, pull, startPull } from './pull-process.ts'
+
+/* What a pull says, and how it ends, where it cannot do what it was asked for. */
+
+// Each pull is a process, which takes a second to start on a busy machine.
+t.setTimeout(300_000)
+
+const folder = await outFolder(t)
+const out = join(folder, 'users.csv')
+const body = fullOf([lineOf(1)])
+
+t.test('a call that is wrong: exit 2, and what to do', async (t) => {
+  const url = 'http://127.0.0.1:9'
+  const right = { url, out }
+  const wrong: [Record<string, string>, RegExp][] = [
+    [{}, /--url is missing/],
+    [{ url }, /--out is missing/],
+    [{ out, url: 'host:3000' }, /--url expects/],
+    [{ out, url: 'http://me:secret@host' }, /USERSYNC_KEY/],
+    [{ out, url: `${url}/?pool=x` }, /without \?/],
+    [{ ...right, key: 'secret' }, /--key/],
+    [{ ...right, format: 'xml' }, /csv, ndjson or json/],
+    [{ ...right, shard: '3/3' }, /I from 0 to N-1/],
+    [{ ...right, shard: '1' }, /I from 0 to N-1/],
+    [{ ...right, filter: 'role=user' }, /batch_id, test_users_only, bulk_users_only/],
+    [{ ...right, filter: 'batch_id=7' }, /an id/],
+    [{ ...right, filter: 'bulk_users_only=yes' }, /true or false/],
+    [{ ...right, filter: 'bulk_users_only=true,bulk_users_only=false' }, /twice/],
+    [{ ...right, include: 'passwords' }, /password, password_hash/],
+    [{ ...right, every: '0s' }, /from 1s to 24h/],
+    [{ ...right, every: '25h' }, /from 1s to 24h/],
+    [{ ...right, every: '30' }, /from 1s to 24h/],
+    [{ ...right, 'key-file': join(folder, 'none') }, /ENOENT/],
+    [{ ...right, 'key-file': '/dev/null' }, /holds no key/],
+    [{ ...right, out: join(folder, 'none', 'users.csv') }, /no folder/],
+    [{ ...right, out: folder }, /no ordinary file/],
+  ]
+  const done = await Promise.all(wrong.map(([options]) => pull(t, options)))
+  for (const [i, { code, told }] of done.entries()) {
+    t.equal(code, 2, JSON.stringify(wrong[i]?.[0]))
+    t.match(told, wrong[i]?.[1])
+  }
+  t.strictSame(await readdir(folder), [], 'nothing is left')
+})
+
+t.test('help', async (t) => {
+  const { child, ended, told } = startPull(t, { help: '' })
+  t.equal(await ended, 2, 'help takes no value')
+  t.match(told(), /--help tells/)
+  t.ok(child.exitCode)
+})
+
+t.test('each refusal has its exit code, and is not asked again', async (t) => {
+  for (const [status, code] of Object.entries({ 401: 4, 403: 4, 400: 5, 404: 5, 302: 5, 304: 5 })) {
+    let asked = 0
+    const url = await fakeService(t, (_, response) => {
+      asked++
+      response.writeHead(Number(status)).end()
+    })
+    const done = await pull(t, { url, out })
+    t.equal(done.code, code, `${status}: ${done.told}`)
+    t.equal(asked, 1)
+  }
+})
+
+t.test('what may pass is asked six times: exit 3', async (t) => {
+  let asked = 0
+  const busy = await fakeService(t, (_, response) => {
+    asked++
+    response.writeHead(503, { 'retry-after': '0' }).end()
+  })
+  const broken = await fakeService(t, (_, response) => {
+    response.writeHead(200, { 'content-encoding': 'gzip' })
+    response.write(gzipSync(body).subarray(0, 40), () => response.destroy())
+  })
+  const urls = [busy, broken, 'http://127.0.0.1:9']
+  const done = await Promise.all(urls.map((url, i) => pull(t, { url, out: join(folder, `${i}.csv`) })))
+  for (const { code, told } of done) {
+    t.equal(code, 3, told)
+    t.equal(told.match(/Again in \d+\.\d s/g)?.length, 5)
+  }
+  t.equal(asked, 6)
+})
+
+t.test('the key: of the environment or a file, and told nowhere', async (t) => {
+  const url = await fakeService(t, (request, response) => {
+    response.writeHead(request.headers.authorization === 'Bearer s3cret' ? 200 : 401).end(body)
+  })
+  const file = join(folder, 'key')
+  await writeFile(file, 's3cret\n')
+  const calls = [
+    [await pull(t, { url, out }, { USERSYNC_KEY: 's3cret' }), 0],
+    [await pull(t, { url, out, 'key-file': file }, { USERSYNC_KEY: 'other' }), 0],
+    [await pull(t, { url, out }, { USERSYNC_KEY: 's3cret2' }), 4],
+    [await pull(t, { url, out }, { USERSYNC_KEY: 's3cr\net' }), 2],
+  ] as const
+  for (const [{ code, told }, expected] of calls) {
+    t.equal(code, expected, told)
+    t.notMatch(told, /s3cr/)
+  }
+})
+
+t.test('two pulls for one file: the second is refused, until the first is gone however it ends', async (t) => {
+  let waiting = () => {}
+  const asked = new Promise<void>((resolve) => {
+    waiting = resolve
+  })
+  let isSilent = true
+  const url = await fakeService(t, (_, response) => {
+    waiting()
+    if (!isSilent) response.end(body)
+  })
+  const first = startPull(t, { url, out })
+  await asked
+  t.match(await pull(t, { url, out }), { code: 2, told: /another pull keeps .*users\.csv in step/ })
+  first.child.kill('SIGKILL')
+  t.equal(await first.ended, 'SIGKILL')
+  await writeFile(`${out}.part`, 'of a pull that was killed')
+  await writeFile(`${out}.base.part`, 'of a pull that was killed')
+  isSilent = false
+  t.match(await pull(t, { url, out }), { code: 0 })
+  t.notMatch((await readdir(folder)).join(), /part/)
+})
+
+t.test('--every goes on after a failed round; a signal ends it between rounds and within one', async (t) => {
+  let answer: 'well' | 'fail' | 'hang' = 'well'
+  const url = await fakeService(t, (_, response) => {
+    if (answer === 'fail') response.writeHead(400).end()
+    else if (answer === 'hang') response.writeHead(200).write(body.slice(0, -5))
+    else response.end(body)
+  })
+  const running = startPull(t, { url, out, every: '1s' })
+  const told = async (text: RegExp) => {
+    while (!text.test(running.told()))
+      await Promise.race([once(running.child.stderr ?? running.child, 'data'), running.ended])
+  }
+  await told(/full, 1 users/)
+  answer = 'fail'
+  await told(/failed: It answers 400/)
+  answer = 'well'
+  await told(/failed.*full, 1 users/s)
+  running.child.kill('SIGTERM')
+  t.equal(await running.ended, 0, 'between rounds')
+
+  const before = await readFile(out, 'utf8')
+  for (const [every, codes] of [
+    ['1s', [0, 0]],
+    [undefined, [130, 143]],
+  ] as const) {
+    for (const [i, signal] of (['SIGINT', 'SIGTERM'] as const).entries()) {
+      answer = 'hang'
+      const cut = startPull(t, { url, out, ...(every && { every }) })
+      while (!(await readdir(folder)).includes('users.csv.part')) await sleep(10)
+      cut.child.kill(signal)
+      t.equal(await cut.ended, codes[i], cut.told())
+      t.notMatch((await readdir(folder)).join(), /part/)
+      t.equal(await readFile(out, 'utf8'), before)
+    }
+  }
+})

@@ -1,0 +1,141 @@
+import { readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { gzipSync, zstdCompressSync } from 'node:zlib'
+import t, { type Test } from 'tap'
+import type { Asked } from '../../src/pull/asked.ts'
+import { exitCodeOf } from '../../src/pull/exit-code.ts'
+import { readHeld } from '../../src/pull/held.ts'
+import { outFiles } from '../../src/pull/out-files.ts'
+import { roundText } from '../../src/pull/report.ts'
+import { pullRound } from '../../src/pull/round.ts'
+import { stateOf } from '../../src/sync/state-digest.ts'
+import { exportOf, fakeService, fullOf, lineOf, type Told } from './fake-service.ts'
+import { outFolder } from './pull-process.ts'
+
+/* What does not add up is never put in place. */
+
+const never = new AbortController().signal
+const OLD = [lineOf(1), lineOf(3)]
+const NEW = [lineOf(1), lineOf(2), lineOf(3, 'admin')]
+const right: Told = {
+  base: stateOf(OLD),
+  rows: NEW.slice(1),
+  state: stateOf(NEW),
+  total: 3,
+  counts: { added: 1, updated: 1, deleted: 0 },
+}
+const full: Told = { rows: NEW, state: stateOf(NEW), total: 3 }
+
+/** A pull without a process: those cost a second each. */
+async function pull(url: string, out: string, { format = 'ndjson', shard }: Partial<Asked> = {}) {
+  const filter = { batchId: undefined, testUsersOnly: true, bulkUsersOnly: false }
+  const asked: Asked = { url, pool: 'default', filter, shard, credentials: [], format }
+  const files = outFiles(out)
+  const told: string[] = []
+  const events = { onPause: () => {}, onDistrust: (error: Error) => void told.push(`anew: ${error.message}`) }
+  const job = { asked, files, key: undefined, onProgress: () => {} }
+  try {
+    told.push(roundText(await pullRound(job, await readHeld(files, asked), never, events), 0))
+    return { code: 0, told: told.join() }
+  } catch (error) {
+    return { code: exitCodeOf(error), told: told.join() }
+  }
+}
+
+/** Pulls OLD, then what `bodies` answer in turn; `asked` are the URLs of the second pull. */
+async function pullOldThen(t: Test, bodies: string[], options: Partial<Asked> = {}) {
+  const asked: string[] = []
+  let answers = [fullOf(OLD)]
+  const url = await fakeService(t, (request, response) => {
+    asked.push(request.url ?? '')
+    response.end(answers[Math.min(asked.length, answers.length) - 1])
+  })
+  const folder = await outFolder(t)
+  const out = join(folder, 'users')
+  t.match(await pull(url, out, options), { code: 0, told: /full, 2 users/ })
+  const before = await Promise.all([out, `${out}.base`].map((path) => readFile(path, 'utf8')))
+  asked.length = 0
+  answers = bodies
+  const { code, told } = await pull(url, out, options)
+  const after = await Promise.all([out, `${out}.base`].map((path) => readFile(path, 'utf8')))
+  t.strictSame((await readdir(folder)).sort(), ['users', 'users.base'], 'nothing is left beside them')
+  return { code, told, asked, isUntouched: before.join() === after.join(), text: after[0] ?? '' }
+}
+
+const linesOf = (text: string) => text.trim().split('\n').slice(1, -1)
+
+const WRONG: Record<string, Told> = {
+  'a changed line': { ...full, rows: [lineOf(1), lineOf(2), lineOf(3, 'root')] },
+  'a missing line': { ...full, rows: NEW.slice(1) },
+  'a missing line, and its count': { ...full, rows: NEW.slice(1), total: 2 },
+  'a line twice': { ...full, rows: [lineOf(1), lineOf(1), lineOf(2), lineOf(3, 'admin')], total: 4 },
+  'a line too many': { ...full, rows: [...NEW, lineOf(4)] },
+  'another order': { ...full, rows: NEW.toReversed() },
+  'another total': { ...full, total: 4 },
+  'a deletion': { ...full, rows: [`{"deleted":"x"}`, ...NEW], counts: { added: 3, updated: 0, deleted: 1 } },
+  'wrong counts': { ...full, counts: { added: 2, updated: 0, deleted: 0 } },
+  'counts that are none': { ...full, counts: {} as never },
+  'a line of another form': { ...full, rows: ['{"id":"a","n":1}'], state: stateOf(['{"id":"a","n":1}']), total: 1 },
+}
+
+t.test('a wrong full export: asked once more, then the file stays, exit 6', async (t) => {
+  for (const [what, told] of Object.entries(WRONG)) {
+    const format = what === 'a line of another form' ? ('csv' as const) : ('ndjson' as const)
+    const done = await pullOldThen(t, [exportOf(told)], { format })
+    t.match(done, { code: 6, isUntouched: true }, `${what}: ${done.told}`)
+    t.match(done.asked, [/format=ndjson(?!.*differential)/, /differential=false/], what)
+    t.equal(done.asked.length, 2)
+  }
+  for (const [what, body] of Object.entries({ cut: fullOf(NEW).slice(0, -9), page: '<html>\n', empty: '' }))
+    t.match(await pullOldThen(t, [body]), { code: 6, isUntouched: true }, what)
+})
+
+t.test('a wrong delta: everything anew', async (t) => {
+  const good = await pullOldThen(t, [exportOf(right)])
+  t.match(good, { code: 0, told: /delta \+1 ~1 -0, 3 users/ })
+  t.strictSame(linesOf(good.text), NEW)
+  const wrong: Record<string, Told> = {
+    'a changed line': { ...right, rows: [lineOf(2), lineOf(3, 'root')] },
+    'another base': { ...right, base: stateOf(NEW) },
+    'a line missing': { ...right, rows: [lineOf(2)] },
+    'a line twice': { ...right, rows: [lineOf(2), lineOf(2)] },
+    'a deletion of nobody': { ...right, rows: ['{"deleted":"x"}', ...right.rows] },
+    'too large': { ...right, counts: { added: 200_001, updated: 0, deleted: 0 } },
+  }
+  for (const [what, told] of Object.entries(wrong)) {
+    const done = await pullOldThen(t, [exportOf(told), fullOf(NEW)])
+    t.match(done, { code: 0, told: /anew: .*full, 3 users/ }, what)
+    t.match(done.asked[1], /differential=false/)
+    t.strictSame(linesOf(done.text), NEW, what)
+  }
+})
+
+t.test('of a shard the state cannot be seen; its counts are', async (t) => {
+  const part = { ...right, state: stateOf([lineOf(9)]), total: 30 }
+  t.match(await pullOldThen(t, [exportOf(part)], { shard: { index: 0, count: 2 } }), {
+    code: 0,
+    told: /delta \+1 ~1 -0, 3 users/,
+  })
+  const wrong = exportOf({ ...part, counts: { added: 2, updated: 0, deleted: 0 } })
+  t.match(await pullOldThen(t, [wrong], { shard: { index: 0, count: 2 } }), { code: 6, isUntouched: true })
+})
+
+t.test('each coding, and what is none', async (t) => {
+  const body = fullOf(NEW)
+  const codings: Record<string, [Buffer, number]> = {
+    zstd: [zstdCompressSync(body), 0],
+    gzip: [gzipSync(body), 0],
+    identity: [Buffer.from(body), 0],
+    pack200: [Buffer.from(body), 6],
+    'cut gzip': [gzipSync(body).subarray(0, -20), 6],
+  }
+  for (const [coding, [bytes, code]] of Object.entries(codings)) {
+    const url = await fakeService(t, (request, response) => {
+      t.equal(request.headers['accept-encoding'], 'zstd, gzip')
+      response.writeHead(200, { 'content-encoding': coding.replace('cut ', '') }).end(bytes)
+    })
+    const out = join(await outFolder(t), 'users.csv')
+    t.match(await pull(url, out, { format: 'csv' }), { code }, coding)
+    if (code === 0) t.equal((await readFile(out, 'utf8')).split('\n').length, 5)
+  }
+})

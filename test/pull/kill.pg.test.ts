@@ -1,0 +1,84 @@
+import { readdir, readFile, rm, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import t from 'tap'
+import { lineOfCells } from '../../src/export/csv.ts'
+import { takeApart } from '../../src/export/line-parts.ts'
+import { stateOf } from '../../src/sync/state-digest.ts'
+import { startService } from '../http/service.ts'
+import { outFolder, pull, startPull } from './pull-process.ts'
+
+/* A pull is killed again and again while users change; its file is never a half, and the next pull goes on from it. */
+
+const KILLS = 20
+t.setTimeout(120_000 + KILLS * 10_000)
+const { url, call, sql } = await startService(t, { MAX_WORKERS: '1' })
+const folder = await outFolder(t)
+await sql`insert into users (username, email, custom_attributes)
+  select 'u' || n, 'u' || n || '@example.com', '{"note": "a, \\"b\\""}' from generate_series(1, 25000) n`
+
+const exported = async (format: string) => (await call('GET', `/v1/users/export?format=${format}`)).raw.toString()
+
+let changes = 0
+
+/** Changes, adds and deletes some hundreds of users. */
+async function change(): Promise<void> {
+  const n = ++changes
+  await sql`update users set role = ${`r${n}`} where hashtext(username) % 97 = ${n % 97}`
+  await sql`delete from users where hashtext(email) % 211 = ${n % 211}`
+  await sql`insert into users (username, email) select ${`v${n}-`} || n, ${`v${n}-`} || n || '@example.com' from generate_series(1, 100) n`
+}
+
+/** The user lines of an NDJSON export. Throws where they are not all there, or do not add up to the state that it names. */
+function linesOf(text: string): string[] {
+  const [first = '', ...rows] = text.trimEnd().split('\n')
+  const head = JSON.parse(first)
+  const last = rows.pop()
+  const isWhole = rows.length === head.total_count && stateOf(rows) === head.state
+  if (isWhole && last === JSON.stringify({ end: head.state, lines: rows.length })) return rows
+  throw new Error('a half')
+}
+
+const csvOf = (lines: string[]) => lines.map((line) => `${lineOfCells(takeApart(line)?.cells ?? [])}\n`).join('')
+
+/** That the base is whole; and out too, of the base's state or still of the one before. */
+async function isWhole(out: string, before: string): Promise<boolean> {
+  const base = await readFile(`${out}.base`, 'utf8')
+  const lines = linesOf(base.slice(base.indexOf('\n') + 1))
+  const text = await readFile(out, 'utf8')
+  if (out.endsWith('ndjson')) return linesOf(text).length > 0
+  return text === before || text.slice(text.indexOf('\n') + 1) === csvOf(lines)
+}
+
+t.test(`killed ${KILLS} times`, async (t) => {
+  const outs = ['ndjson', 'csv'].map((format) => join(folder, `users.${format}`))
+  const begun = performance.now()
+  for (const out of outs) t.match(await pull(t, { url, out }), { code: 0 })
+  const roundMs = (performance.now() - begun) / 2
+  let ended = 0
+  let cut = 0
+  for (let n = 0; n < KILLS; n++) {
+    const out = outs[n % 2] ?? ''
+    const before = await readFile(out, 'utf8')
+    if (n % 5 === 0) await rm(`${out}.base`, { force: true }) // a full export, once in a while
+    const pulling = startPull(t, { url, out, every: '1s' })
+    // Half of a round is the loading of the program; what comes after it matters.
+    const until = performance.now() + roundMs * (0.35 + 0.8 * Math.random())
+    while (performance.now() < until) {
+      await change()
+      await sleep(50)
+    }
+    pulling.child.kill('SIGKILL')
+    await pulling.ended
+    if (/users, state/.test(pulling.told())) ended++
+    if ((await readdir(folder)).some((name) => name.endsWith('.part'))) cut++
+    if (await stat(`${out}.base`).catch(() => undefined)) t.ok(await isWhole(out, before), `kill ${n}`)
+    else t.equal(await readFile(out, 'utf8'), before)
+  }
+  t.comment(`${ended} rounds had ended before the kill, ${cut} were cut while they wrote; ${changes} changes`)
+  for (const out of outs) {
+    t.match(await pull(t, { url, out }), { code: 0 })
+    t.equal(await readFile(out, 'utf8'), await exported(out.endsWith('csv') ? 'csv' : 'ndjson'))
+  }
+  t.notMatch((await readdir(folder)).join(), /part/)
+})

@@ -1,0 +1,126 @@
+import { readdir, readFile, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import t from 'tap'
+import { startService } from '../http/service.ts'
+import { outFolder, pull } from './pull-process.ts'
+
+/* The file that a pull keeps is the export, byte for byte, whatever happens to the users. */
+
+// Each pull is a process, which takes a second to start on a busy machine.
+t.setTimeout(300_000)
+
+const { url, call, sql } = await startService(t, { MAX_WORKERS: '1' })
+const folder = await outFolder(t)
+const FORMATS = ['csv', 'ndjson', 'json']
+const outs = FORMATS.map((format) => join(folder, `users.${format}`))
+
+/** What CSV, JSON and those who write them by hand stumble over. */
+const AWKWARD = [
+  'plain',
+  'comma, and "quote"',
+  '"',
+  'two\nlines\r\n',
+  '=1+1',
+  '+49',
+  '-5',
+  '@sum',
+  '\ttab',
+  '\\',
+  '\\"',
+  '","created_at":"x","updated_at":"y"}',
+  'nul-less \u0001\u001f\u007f\u2028',
+  'ünï ☃ 😀 \u{10fffd}',
+  '',
+]
+const NUMBERS = '{"big": 12345678901234567890.123456789000, "exact": 1.50, "small": 1e-30, "created_at": "x"}'
+
+const exported = async (query: string) => (await call('GET', `/v1/users/export?${query}`)).raw.toString()
+const untimed = (text: string) => text.replace(/"export_timestamp":"[^"]*"/, '')
+
+/** Pulls each form, and compares it with the export. Gives what the pulls told. */
+async function pullAll(what: string): Promise<string[]> {
+  const told: string[] = []
+  for (const [i, out] of outs.entries()) {
+    const done = await pull(t, { url, out })
+    t.equal(done.code, 0, `${what}: ${done.told}`)
+    told.push(done.told)
+    t.equal(untimed(await readFile(out, 'utf8')), untimed(await exported(`format=${FORMATS[i]}`)), `${what}, ${out}`)
+  }
+  return told
+}
+
+t.test('the file is the export after each change', async (t) => {
+  t.match(await pullAll('nobody'), [/Z full, 0 users/])
+  for (const [n, name] of AWKWARD.entries()) {
+    await sql`insert into users (username, email, role, custom_attributes)
+      values (${`${name}#${n}`}, ${`awkward${n}@example.com`}, ${name || 'user'}, ${JSON.stringify({ [name]: [name, { name }] })})`
+  }
+  await sql`insert into users (username, email, custom_attributes)
+    values ('numbers', 'numbers@example.com', ${NUMBERS})`
+  await sql`insert into users (username, email, custom_attributes)
+    values ('large', 'large@example.com', jsonb_build_object('text', repeat('x"', 200000)))`
+  t.match(await pullAll('awkward users'), [/delta \+17 ~0 -0, 17 users, state u1-[0-9a-f]{4}…, \d+ KB, \d/])
+
+  const body = { count: 3000, config: { password_hash: { algorithm: 'none' } } }
+  const batch = await call<{ id: string }>('POST', '/v1/batches', { body, headers: { prefer: 'wait=60' } })
+  t.equal(batch.status, 201)
+  t.match(await pullAll('a batch'), [/delta \+3000 ~0 -0, 3,017 users/])
+
+  await sql`update users set role = role || '!' where username like '%1%'`
+  await sql`insert into users (id, username, email) values ('00000000-0000-0000-0000-000000000001', 'first', 'first@example.com')`
+  await sql`insert into users (id, username, email) values ('ffffffff-ffff-ffff-ffff-ffffffffffff', 'last', 'last@example.com')`
+  await sql`delete from users where username like '%7%'`
+  t.match(await pullAll('all at once'), [/delta \+2 ~\d+ -\d+/])
+  await call('DELETE', `/v1/batches/${batch.json.id}`)
+  t.match(await pullAll('a batch less'), [/delta \+0 ~0 -\d+/])
+  await sql`delete from users`
+  t.match(await pullAll('nobody again'), [/, 0 users/])
+})
+
+t.test('unchanged: no file is touched, and nothing is left beside them', async (t) => {
+  const paths = (await readdir(folder)).sort()
+  t.strictSame(
+    paths,
+    outs.flatMap((out) => ['', '.base', '.lock'].map((end) => out.slice(folder.length + 1) + end)).sort(),
+  )
+  const stamps = () =>
+    Promise.all(paths.map(async (path) => (await stat(join(folder, path), { bigint: true })).mtimeNs))
+  const before = await stamps()
+  t.match(await pullAll('unchanged'), [/unchanged, 0 users, state u1-0000…, 0 B/])
+  t.strictSame(await stamps(), before)
+})
+
+t.test('credentials: the last cells of each line, and for the eyes of the owner alone', async (t) => {
+  const out = join(folder, 'logins.csv')
+  const include = 'password,password_hash'
+  const config = { password: 'pässwörd ", ☃', password_hash: { algorithm: 'none' } }
+  for (const kind of ['full', 'delta']) {
+    await call('POST', '/v1/batches', { body: { count: 20, config }, headers: { prefer: 'wait=60' } })
+    await sql`insert into users (username, email) values (${kind}, ${`${kind}@example.com`})`
+    t.match(await pull(t, { url, out, include }), { code: 0, told: `${kind}` })
+    t.equal(await readFile(out, 'utf8'), await exported(`format=csv&include=${include}`))
+    for (const path of [out, `${out}.base`]) t.equal((await stat(path)).mode & 0o777, 0o600)
+  }
+  t.match(await pull(t, { url, out, include: 'password' }), { code: 0, told: /full/ })
+  t.equal(await readFile(out, 'utf8'), await exported('format=csv&include=password'))
+  t.match(await pull(t, { url, out }), { code: 0, told: /full/ })
+  t.equal(await readFile(out, 'utf8'), await exported('format=csv'))
+})
+
+t.test('shards: each file is its part, none twice, together the pool', async (t) => {
+  const lines: string[] = []
+  for (const kind of ['full', 'delta']) {
+    const body = { count: 500, config: { password_hash: { algorithm: 'none' } } }
+    await call('POST', '/v1/batches', { body, headers: { prefer: 'wait=60' } })
+    lines.length = 0
+    for (let i = 0; i < 10; i++) {
+      const out = join(folder, `shard-${i}.csv`)
+      t.match(await pull(t, { url, out, shard: `${i}/10` }), { code: 0, told: kind })
+      const text = await readFile(out, 'utf8')
+      t.equal(text, await exported(`format=csv&shard=${i}/10`))
+      lines.push(...text.trim().split('\n').slice(1))
+    }
+    const all = (await exported('format=csv')).trim().split('\n').slice(1)
+    t.strictSame(lines.sort(), all.sort())
+  }
+})
