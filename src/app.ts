@@ -2,6 +2,8 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js'
 import Fastify, { type FastifyBaseLogger, LogController } from 'fastify'
 import type { Sql } from 'postgres'
+import { auditTrail } from './audit/audit-trail.ts'
+import { auditRoutes } from './audit/routes.ts'
 import type { Dispatcher } from './batches/dispatcher.ts'
 import { batchProgressRoutes } from './batches/progress-routes.ts'
 import { batchRoutes } from './batches/routes.ts'
@@ -74,6 +76,7 @@ export async function buildApp(config: Config, services: Services) {
   await app.register(bodyDeadline, { milliseconds: 60_000 })
   await app.register(validation)
   await app.register(authentication, { keyring })
+  await app.register(auditTrail, { sql })
   await app.register(workAdmission, { memory })
   await app.register(compression, { threshold: config.compressionThreshold })
   await app.register(openapi)
@@ -89,6 +92,7 @@ export async function buildApp(config: Config, services: Services) {
   await app.register(exportRoutes, { sql, exports })
   await app.register(importRoutes, { config, sql })
   await app.register(lifecycleRoutes, { sql, cursors })
+  await app.register(auditRoutes, { sql, cursors })
   await app.register(targetRoutes, { sql, cursors, encryptionKey })
   await app.register(syncRoutes, { sql, cursors, encryptionKey, exports, scheduler: syncScheduler })
   await app.register(replicaRoutes, { config, sql })

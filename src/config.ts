@@ -191,6 +191,13 @@ const SETTINGS = {
       'How long a delta can lead on from a state that is no more the present one, such as `90s`, `12h`, `30d`; after that the answer is full, `expired`.',
     parse: duration,
   }),
+  auditRetention: setting({
+    variable: 'AUDIT_RETENTION',
+    fallback: '90d',
+    unit: 'duration',
+    description: 'How long the audit trail remembers a change.',
+    parse: duration,
+  }),
   exportConcurrency: setting({
     variable: 'EXPORT_CONCURRENCY',
     fallback: '4',

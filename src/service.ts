@@ -44,7 +44,7 @@ export async function startService(config: Config, databaseUrl: string, log: Fas
   const dispatcher = await startDispatcher(sql, workers, memory, log)
   const reasonsToRefuse = () => [...(dispatcher.draining() ? ['draining'] : []), ...(memory.isOver() ? ['memory'] : [])]
   const retention = startRetention(sql, config.baseRetention, log)
-  const expiry = startExpiry(sql, log)
+  const expiry = startExpiry(sql, config.auditRetention, log)
   const orm = drizzle(sql)
   const exportCache = await openExportCache(config, log)
   const exports = createExports({ sql, encryptionKey, concurrency: config.exportConcurrency, cache: exportCache })

@@ -8,6 +8,8 @@ import type { Keyring } from './keyring.ts'
 declare module 'fastify' {
   interface FastifyRequest {
     scopes: ReadonlySet<Scope>
+    /** Of the key that came with the request. */
+    keyName: string | undefined
   }
   interface FastifyContextConfig {
     /** The scope a key needs for this route; without one the route is open. */
@@ -23,10 +25,12 @@ declare module 'fastify' {
 export const authentication = plugin<{ keyring: Keyring | undefined }>(
   (app: FastifyInstance, { keyring }, done) => {
     const all: ReadonlySet<Scope> = new Set(SCOPES)
-    const none: ReadonlySet<Scope> = new Set()
     app.decorateRequest('scopes')
+    app.decorateRequest('keyName')
     app.addHook('onRequest', (request, _reply, next) => {
-      request.scopes = keyring ? (scopesOf(request, keyring.keys()) ?? none) : all
+      const key = keyring && keyOf(request, keyring.keys())
+      request.keyName = key?.name
+      request.scopes = keyring ? new Set(key?.scopes) : all
       const { scope } = request.routeOptions.config
       if (scope === undefined || request.scopes.has(scope)) return next()
       if (request.scopes.size === 0) {
@@ -40,13 +44,13 @@ export const authentication = plugin<{ keyring: Keyring | undefined }>(
   { name: 'authentication' },
 )
 
-function scopesOf(request: FastifyRequest, apiKeys: readonly ApiKey[]): ReadonlySet<Scope> | undefined {
+function keyOf(request: FastifyRequest, apiKeys: readonly ApiKey[]): ApiKey | undefined {
   const [, secret] = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '') ?? []
   if (secret === undefined) return undefined
   const digest = digestOf(secret)
   let found: ApiKey | undefined
   for (const key of apiKeys) if (timingSafeEqual(key.secretDigest, digest)) found = key
-  return found && new Set(found.scopes)
+  return found
 }
 
 /** Throws `forbidden` unless the request's key has the scope: for parameters that need more than their route. */

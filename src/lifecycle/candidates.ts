@@ -52,9 +52,9 @@ export async function listCandidates(
 export async function expiredBatches(
   sql: Sql,
   { poolId, limit }: { poolId: number | undefined; limit: number },
-): Promise<{ pool_id: number; id: string }[]> {
-  return await sql<{ pool_id: number; id: string }[]>`
-    select b.pool_id, b.id from batches b
+): Promise<{ pool_id: number; pool: string; id: string }[]> {
+  return await sql<{ pool_id: number; pool: string; id: string }[]>`
+    select b.pool_id, p.name as pool, b.id from batches b
     join pools p on p.id = b.pool_id and p.replica_since is null
     left join scopes t
       on t.pool_id = b.pool_id and t.batch_id = b.id and t.test_users_only and not t.bulk_users_only

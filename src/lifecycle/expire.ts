@@ -6,6 +6,7 @@ import { expiredBatches } from './candidates.ts'
 /** What the removal of an expired batch did. */
 export interface ExpiredBatch {
   batch_id: string
+  pool: string
   deleted_count: number
   protected_count: number
 }
@@ -20,11 +21,11 @@ export async function expireBatches(
   signal?: AbortSignal,
 ): Promise<ExpiredBatch[]> {
   const expired: ExpiredBatch[] = []
-  for (const { pool_id, id } of await expiredBatches(sql, selection)) {
+  for (const { pool_id, pool, id } of await expiredBatches(sql, selection)) {
     if (signal?.aborted) break
     try {
       const counts = await deleteBatch(sql, pool_id, id)
-      expired.push({ batch_id: id, deleted_count: counts.deleted, protected_count: counts.protected })
+      expired.push({ batch_id: id, pool, deleted_count: counts.deleted, protected_count: counts.protected })
     } catch (error) {
       // Gone with its pool, or its pool has become a replica, between the look and the removal.
       if (!(error instanceof Problem)) throw error

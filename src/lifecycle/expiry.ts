@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Sql } from 'postgres'
+import { forgetEvents, recordEvent } from '../audit/audit-events.ts'
 import { expireBatches } from './expire.ts'
 
 /** How often a process looks for batches past their `expires_at`. */
@@ -9,13 +10,18 @@ const INTERVAL_MS = 10_000
 /** Batches that one look removes. */
 const BATCHES_A_LOOK = 20
 
+const BY_ITSELF = { actor: undefined, action: 'expiry', status: 200, code: undefined, requestId: undefined }
+
 export interface Expiry {
   /** Begins no further batch, and resolves when the one in work is removed. */
   stop(): Promise<void>
 }
 
-/** Removes the users of expired batches in all pools, within some ten seconds of their time. */
-export function startExpiry(sql: Sql, log: FastifyBaseLogger): Expiry {
+/**
+ * Removes the users of expired batches in all pools, within some ten seconds of their time; and forgets audit events of more
+ * than `auditRetention` seconds ago.
+ */
+export function startExpiry(sql: Sql, auditRetention: number, log: FastifyBaseLogger): Expiry {
   const stopping = new AbortController()
   const { signal } = stopping
 
@@ -23,7 +29,11 @@ export function startExpiry(sql: Sql, log: FastifyBaseLogger): Expiry {
     while (!signal.aborted) {
       try {
         const expired = await expireBatches(sql, { poolId: undefined, limit: BATCHES_A_LOOK }, signal)
-        for (const batch of expired) log.info(batch, 'batch has expired')
+        for (const { batch_id: subject, pool, ...counts } of expired) {
+          log.info({ batch: subject, pool, ...counts }, 'batch has expired')
+          await recordEvent(sql, { ...BY_ITSELF, pool, subject, counts })
+        }
+        await forgetEvents(sql, auditRetention)
       } catch (err) {
         log.warn({ err }, 'expired batches could not be removed; it is tried again')
       }

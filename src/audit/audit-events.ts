@@ -1,0 +1,57 @@
+import type { Sql } from 'postgres'
+
+/** A change as it is remembered: who, what, how much, and what came of it. */
+export interface AuditEvent {
+  /** Undefined: no key is configured, or the service did it by itself. */
+  actor: string | undefined
+  action: string
+  pool: string | undefined
+  subject: string | undefined
+  status: number
+  code: string | undefined
+  counts: Record<string, number>
+  requestId: string | undefined
+}
+
+/** An event as it is answered. */
+export interface RecordedEvent {
+  id: string
+  at: string
+  actor: string | null
+  action: string
+  pool: string | null
+  subject: string | null
+  status: number
+  code: string | null
+  counts: Record<string, number>
+  request_id: string | null
+}
+
+/** Remembers a change. */
+export async function recordEvent(sql: Sql, event: AuditEvent): Promise<void> {
+  const { actor = null, action, pool = null, subject = null, status, code = null, counts, requestId = null } = event
+  await sql`
+    insert into audit_events (actor, action, pool, subject, status, code, counts, request_id)
+    values (${actor}, ${action}, ${pool}, ${subject}, ${status}, ${code}, ${JSON.stringify(counts)}, ${requestId})`
+}
+
+/** One page of events, the newest first: those before `before`, of one pool or all. */
+export async function listEvents(
+  sql: Sql,
+  { pool, before, limit }: { pool: string | undefined; before: string | undefined; limit: number },
+): Promise<RecordedEvent[]> {
+  return await sql<RecordedEvent[]>`
+    select id, to_char(at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as at, actor, action, pool, subject, status,
+      code, counts, request_id
+    from audit_events
+    where ${pool === undefined ? sql`true` : sql`pool = ${pool}`} and ${before === undefined ? sql`true` : sql`id < ${before}`}
+    order by id desc limit ${limit}`
+}
+
+/** Forgets the oldest events of more than `seconds` ago, 10,000 at the most; gives how many. */
+export async function forgetEvents(sql: Sql, seconds: number): Promise<number> {
+  const { count } = await sql`
+    delete from audit_events where id in (
+      select id from audit_events where at < now() - ${seconds}::float8 * interval '1 second' order by at limit 10000)`
+  return count
+}

@@ -1,0 +1,74 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import plugin from 'fastify-plugin'
+import type { Sql } from 'postgres'
+import { type AuditEvent, recordEvent } from './audit-events.ts'
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** What the audit trail will tell of the answer. */
+    told: { code: string | undefined; counts: Record<string, number>; subject: string | undefined }
+  }
+}
+
+const CHANGES = new Set(['POST', 'PUT', 'PATCH', 'DELETE'])
+
+/**
+ * Remembers every request that may change something and whose key may do so, also where it failed: as a line of the log,
+ * and in the table, before the answer goes out. Where the table cannot be written the answer goes out all the same, and
+ * the line of the log is all there is.
+ */
+export const auditTrail = plugin<{ sql: Sql }>(
+  (app: FastifyInstance, { sql }, done) => {
+    app.decorateRequest('told')
+    app.addHook('preSerialization', (request, _reply, payload, next) => {
+      if (isAudited(request)) request.told = tellingOf(payload)
+      next(null, payload)
+    })
+    app.addHook('onSend', async (request, reply, payload) => {
+      if (!isAudited(request)) return payload
+      const event = eventOf(request, reply.statusCode)
+      request.log.info({ audit: event }, 'change')
+      if (reply.statusCode === 503) return payload // nothing was changed, and the database may be what is missing
+      await recordEvent(sql, event).catch((err) => request.log.error({ err }, 'a change is in the log alone'))
+      return payload
+    })
+    done()
+  },
+  { name: 'audit-trail', dependencies: ['authentication'] },
+)
+
+/** Requests without a key that may do it change nothing; to record them would let anybody fill the table. */
+function isAudited({ method, routeOptions, scopes }: FastifyRequest): boolean {
+  const { scope } = routeOptions.config
+  return CHANGES.has(method) && scope !== undefined && scopes?.has(scope)
+}
+
+function eventOf(request: FastifyRequest, status: number): AuditEvent {
+  const { method, routeOptions, params, query, body, keyName, told } = request
+  const { id, name } = (params ?? {}) as { id?: string; name?: string }
+  const { pool = (body as { pool?: unknown } | undefined)?.pool } = (query ?? {}) as { pool?: unknown }
+  return {
+    actor: keyName,
+    action: `${method} ${routeOptions.url?.replace(/:(\w+)/g, '{$1}')}`,
+    pool: /^\/v1\/pools/.test(routeOptions.url ?? '') ? name : typeof pool === 'string' ? pool.slice(0, 63) : 'default',
+    subject: (id ?? name ?? told?.subject)?.slice(0, 200),
+    status,
+    code: told?.code,
+    counts: told?.counts ?? {},
+    requestId: request.id,
+  }
+}
+
+/** What an answer tells by itself: its id or name, the code of a problem, and whatever it counts. */
+function tellingOf(payload: unknown): FastifyRequest['told'] {
+  const answer = (typeof payload === 'object' && payload !== null ? payload : {}) as Record<string, unknown>
+  const { id, name, code } = answer
+  const counts = Object.entries(answer).filter(([member, value]) => COUNTS.test(member) && typeof value === 'number')
+  return {
+    code: typeof code === 'string' ? code : undefined,
+    subject: typeof id === 'string' ? id : typeof name === 'string' ? name : undefined,
+    counts: Object.fromEntries(counts) as Record<string, number>,
+  }
+}
+
+const COUNTS = /_count$|^total_requested$/

@@ -1,0 +1,73 @@
+import t from 'tap'
+import type { RecordedEvent } from '../../src/audit/audit-events.ts'
+import { forgetEvents } from '../../src/audit/audit-events.ts'
+import { startService } from '../http/service.ts'
+
+const secretOf = (name: string) => `${name}-secret-of-32-characters-or-more`
+const API_KEYS = `reader=users:read=${secretOf('reader')},maker=users:write=${secretOf('maker')},root=admin=${secretOf('root')}`
+const { call, sql, log } = await startService(t, { MAX_WORKERS: '1', API_KEYS })
+const as = (name: string) => ({ authorization: `Bearer ${secretOf(name)}` })
+
+const events = async (query = '') =>
+  (await call<{ items: RecordedEvent[] }>('GET', `/v1/audit?${query}`, { headers: as('root') })).json.items
+
+t.test('every change is remembered: who, what, how many, and what came of it', async (t) => {
+  const password = 'a-planted-Passw0rd!'
+  const config = { password, password_hash: { algorithm: 'none' } }
+  const headers = { ...as('maker'), prefer: 'wait=30' }
+  const { json } = await call<{ id: string }>('POST', '/v1/batches', { headers, body: { count: 3, config } })
+  await call('DELETE', `/v1/batches/${json.id}`, { headers: as('maker') })
+  await call('DELETE', `/v1/batches/${json.id.replace(/.$/, 'f')}`, { headers: as('root') })
+  await call('POST', '/v1/pools', { headers: as('root'), body: { name: 'other' } })
+  await call('POST', '/v1/batches?pool=other', { headers: as('maker'), body: { count: 0 } })
+  const target = { name: 't', url: 'http://127.0.0.1:9', key: 'a-planted-key' }
+  await call('POST', '/v1/targets?pool=other', { headers: as('root'), body: target })
+
+  const all = await events()
+  t.match(all, [
+    { actor: 'root', action: 'POST /v1/targets', pool: 'other', subject: 't', status: 201 },
+    { actor: 'maker', action: 'POST /v1/batches', pool: 'other', status: 400, code: 'invalid_request' },
+    { actor: 'root', action: 'POST /v1/pools', subject: 'other', status: 201 },
+    { actor: 'root', action: 'DELETE /v1/batches/{id}', status: 404, code: 'batch_not_found' },
+    {
+      actor: 'maker',
+      action: 'DELETE /v1/batches/{id}',
+      subject: json.id,
+      counts: { deleted_count: 3, protected_count: 0 },
+    },
+    {
+      actor: 'maker',
+      action: 'POST /v1/batches',
+      pool: 'default',
+      subject: json.id,
+      status: 201,
+      counts: { total_requested: 3 },
+    },
+  ])
+  t.match(
+    (await events('pool=other&limit=1')).map(({ action }) => action),
+    ['POST /v1/targets'],
+  )
+  const rows = JSON.stringify(await sql`select * from audit_events`)
+  t.notMatch(rows + log.join(''), /planted|secret-of-32/, 'no password and no key, neither here nor in the log')
+  const inLog = log.map((line) => JSON.parse(line)).filter(({ audit }) => audit)
+  t.strictSame(new Set(inLog.map(({ reqId }) => reqId)), new Set(all.map((event) => event.request_id)))
+})
+
+t.test('who may not change anything leaves nothing', async (t) => {
+  const before = await events()
+  await call('POST', '/v1/batches', { headers: as('reader'), body: { count: 1 } })
+  await call('POST', '/v1/batches', { body: { count: 1 } })
+  await call('GET', '/v1/users', { headers: as('root') })
+  t.strictSame(await events(), before)
+})
+
+t.test('what is older than the retention is forgotten', async (t) => {
+  await sql`update audit_events set at = now() - interval '2 days' where action = 'POST /v1/pools'`
+  t.equal(await forgetEvents(sql, 86_400), 1)
+  t.equal(await forgetEvents(sql, 86_400), 0)
+  t.notMatch(
+    (await events()).map(({ action }) => action),
+    ['POST /v1/pools'],
+  )
+})
