@@ -10,7 +10,7 @@ import { testDatabase } from '../database.ts'
 
 /*
  * A delta of 100 onto 200,000 users reads what it tells, by key: counted by PostgreSQL itself, without statistics of the
- * table and with them. Tried, and failing here: the lines compared by a join without `offset 0`, the deletion by one too.
+ * table and with them.
  */
 
 const USERS = 200_000

@@ -8,7 +8,7 @@ import { exportOf, makeUsers, put, startPair, stateOf, userLines } from './pair.
 
 /*
  * Exports that are not what they say, and what becomes of the replica: nothing. Tried, and failing here: taking an export
- * without comparing the state, without comparing the count, without comparing lines as they are laid aside.
+ * without comparing the state; without comparing lines as they are laid aside.
  */
 
 const { source, replica } = await startPair(t, { IMPORT_LIMIT_MB: '5' })

@@ -6,8 +6,8 @@ import { startService } from '../http/service.ts'
 import { exportOf, makeUsers, put, stateOf } from './pair.ts'
 
 /*
- * Who else may write a replica, and which pools may become one. Tried, and failing here: each route without its check; the
- * checks without their lock.
+ * Who else may write a replica, and which pools may become one. Tried, and failing here: an import's
+ * check without its lock.
  */
 
 const service = await startService(t, { MAX_WORKERS: '1' })
