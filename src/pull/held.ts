@@ -80,7 +80,7 @@ async function headOf(texts: AsyncGenerator<string, void, void>): Promise<Export
 async function* checkedTexts(path: string, { bytes: start, sum }: BasePlace): AsyncGenerator<string, void, void> {
   const digest = createHash('sha256')
   async function* hashed() {
-    for await (const bytes of createReadStream(path, { start, highWaterMark: CHUNK })) {
+    for await (const bytes of createReadStream(path, { start })) {
       digest.update(bytes)
       yield bytes as Buffer
     }
@@ -94,13 +94,10 @@ async function* checkedTexts(path: string, { bytes: start, sum }: BasePlace): As
   if (digest.digest('hex') !== sum) throw damaged()
 }
 
-/** Bytes that are read at once: larger than Node's own, so that a base is read in fewer pages. */
-const CHUNK = 262_144
-
 async function sumOf(path: string): Promise<string | undefined> {
   const digest = createHash('sha256')
   try {
-    for await (const bytes of createReadStream(path, { highWaterMark: CHUNK })) digest.update(bytes)
+    for await (const bytes of createReadStream(path)) digest.update(bytes)
   } catch (error) {
     return ignoreMissing(error)
   }
