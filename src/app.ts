@@ -95,7 +95,7 @@ export async function buildApp(config: Config, services: Services) {
   await app.register(auditRoutes, { sql, cursors })
   await app.register(targetRoutes, { sql, cursors, encryptionKey })
   await app.register(syncRoutes, { sql, cursors, encryptionKey, exports, scheduler: syncScheduler })
-  await app.register(replicaRoutes, { config, sql })
+  await app.register(replicaRoutes, { config, sql, exports })
 
   app.refuseOtherMethods()
   return app

@@ -54,6 +54,7 @@ const SCOPE_OF: Record<string, string | null> = {
   'GET /v1/sync/runs/{id}': 'users:read',
   'GET /v1/sync/status': 'users:read',
   'POST /v1/sync/verify': 'users:read',
+  'GET /v1/replica/users': 'users:read',
   'PUT /v1/replica/users': 'users:write',
   'GET /livez': null,
   'GET /readyz': null,

@@ -1,9 +1,10 @@
-import { Readable } from 'node:stream'
+import type { Readable } from 'node:stream'
 import type { Sql } from 'postgres'
 import { createAdmission } from '../http/admission.ts'
 import type { Coding } from '../http/codings.ts'
 import { type Plan, planAnswer } from './answer.ts'
 import type { ExportCache } from './cache/export-cache.ts'
+import { directStream } from './direct-stream.ts'
 import type { ExportRequest } from './export-request.ts'
 import { type ExportSource, type OpenExport, openExport } from './open-export.ts'
 import { lookUpScope, type ScopeState } from './scope-state.ts'
@@ -47,9 +48,6 @@ const SHORT_TEXT = 4_194_304
 
 /** A user as JSON, in bytes, by which it is guessed whether an export fits the cache. */
 const BYTES_A_USER = 400
-
-/** How long a client may take to read an export that holds a snapshot. */
-const LONGEST_MS = 300_000
 
 /** How often an export is begun anew because the pool changed between the look-up and the snapshot. */
 const ATTEMPTS = 3
@@ -101,21 +99,9 @@ export function createExports({ sql, encryptionKey, concurrency, cache }: Export
       }
       const opened = await openExport(source, asked)
       const { plan, state } = opened
-      return { plan, state, body: { stream: streamOf(opened), encoded: undefined, bytes: undefined } }
+      return { plan, state, body: { stream: directStream(opened), encoded: undefined, bytes: undefined } }
     },
   }
-}
-
-/** The text as a stream that gives the snapshot back, whatever becomes of it. */
-function streamOf({ text, release }: OpenExport): Readable {
-  const stream = Readable.from(text, { objectMode: false, highWaterMark: 65_536 })
-  const deadline = setTimeout(() => stream.destroy(new Error('An export took too long to be read.')), LONGEST_MS)
-  stream.once('close', () => {
-    clearTimeout(deadline)
-    // A client may be gone before the first read; a text that was never begun would give nothing back by its end.
-    void text.return().then(release)
-  })
-  return stream
 }
 
 /** An export and, where it is small, its text. */

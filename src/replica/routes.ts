@@ -4,6 +4,10 @@ import type { Sql } from 'postgres'
 import { Type } from 'typebox'
 import type { Config } from '../config.ts'
 import { Problem } from '../errors.ts'
+import { setCachingHeaders, setStateHeaders } from '../export/answer-headers.ts'
+import { directStream } from '../export/direct-stream.ts'
+import type { ExportRequest } from '../export/export-request.ts'
+import type { Exports } from '../export/exports.ts'
 import { createAdmission } from '../http/admission.ts'
 import { answerFirst } from '../http/answer-first.ts'
 import { type Patience, readBody } from '../import/body.ts'
@@ -12,6 +16,7 @@ import { LONGEST_IMPORT_MS } from '../import/routes.ts'
 import { poolMember, poolName } from '../pools/pool-parameter.ts'
 import { findPoolId } from '../pools/pools.ts'
 import { takeExport } from './take-export.ts'
+import { requireReplica, WHOLE_POOL } from './takeable.ts'
 
 const NDJSON = 'application/x-ndjson'
 
@@ -24,12 +29,13 @@ const ADMISSION_WAIT_MS = 5_000
 interface ReplicaRoutesOptions {
   config: Config
   sql: Sql
+  exports: Exports
   patience?: Patience
 }
 
 /** The receiving side of sync: a pool that is kept equal to another one by the exports that are put into it. */
 export const replicaRoutes: FastifyPluginCallbackTypebox<ReplicaRoutesOptions> = (app, options, done) => {
-  const { config, sql, patience = { silenceMs: 30_000, totalMs: LONGEST_IMPORT_MS } } = options
+  const { config, sql, exports, patience = { silenceMs: 30_000, totalMs: LONGEST_IMPORT_MS } } = options
   const admission = createAdmission(PLACES, ADMISSION_WAIT_MS)
 
   // Bodies stay in the request until they are read.
@@ -81,8 +87,41 @@ export const replicaRoutes: FastifyPluginCallbackTypebox<ReplicaRoutesOptions> =
     },
   )
 
+  app.get(
+    '/v1/replica/users',
+    {
+      config: { scope: 'users:read', work: true },
+      schema: {
+        tags: ['replica'],
+        summary: 'Read all that a replica holds',
+        description:
+          'A full NDJSON export of everybody in the pool, read from the database itself: its source compares it user by user.',
+        querystring: Type.Object(poolMember, { additionalProperties: false }),
+      },
+    },
+    async (request, reply) => {
+      const pool = poolName(request.query)
+      await requireReplica(sql, await findPoolId(sql, pool))
+      const opened = await exports.openDirect(everybodyIn(pool))
+      setCachingHeaders(reply)
+      setStateHeaders(reply, opened.plan.kind, undefined, opened.state)
+      return reply.type(`${NDJSON}; charset=utf-8`).send(directStream(opened))
+    },
+  )
+
   done()
 }
+
+const everybodyIn = (pool: string): ExportRequest => ({
+  pool,
+  filter: WHOLE_POOL,
+  format: 'ndjson',
+  shard: undefined,
+  credentials: [],
+  differential: false,
+  held: [],
+  isMatch: () => false,
+})
 
 /** Throws `media_type_unsupported`. */
 function requireNdjson({ headers }: FastifyRequest): void {

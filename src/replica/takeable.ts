@@ -31,3 +31,9 @@ export async function requireTakeable(sql: ISql, pool: string, head: ExportHead)
   if (head.kind !== 'unchanged') await requireNoUnfinishedBatch(sql, poolId)
   return false
 }
+
+/** Throws `pool_not_replica` where the pool is none: its users are not a source's to read as a whole. */
+export async function requireReplica(sql: ISql, poolId: number): Promise<void> {
+  const [row] = await sql`select from pools where id = ${poolId} and replica_since is not null`
+  if (!row) throw new Problem('pool_not_replica', 'GET /v1/users/export reads its users.')
+}

@@ -53,7 +53,7 @@ t.test('the description is OpenAPI 3.1 and names every route', async (t) => {
     '/v1/sync/runs/{id}': ['get'],
     '/v1/sync/status': ['get'],
     '/v1/sync/verify': ['post'],
-    '/v1/replica/users': ['put'],
+    '/v1/replica/users': ['get', 'put'],
     '/livez': ['get'],
     '/readyz': ['get'],
     '/healthz': ['get'],
