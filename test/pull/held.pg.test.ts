@@ -1,4 +1,4 @@
-import { readFile, rm, utimes, writeFile } from 'node:fs/promises'
+import { readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { startService } from '../http/service.ts'
@@ -72,7 +72,9 @@ t.test('an out that is not of the base is made anew from it', async (t) => {
 
 t.test('a file that is only touched is good', async (t) => {
   await utimes(out, 1, 1)
+  for (const path of [out, base]) await writeFile(`${path}.part`, 'of a pull that was killed')
   await pullTo(t, /unchanged.* 0 B/, 'other times')
+  t.notMatch((await readdir(folder)).join(), /part/, 'removed, though nothing was to be written')
 })
 
 t.test('a base for something else is not used', async (t) => {
