@@ -6,6 +6,7 @@ import { describeMachine, type Machine } from './bench-machine.ts'
 import { type BenchOptions, readOptions, USAGE } from './bench-options.ts'
 import { showProgress } from './bench-progress.ts'
 import { startSurroundings } from './bench-surroundings.ts'
+import { concurrentRequests } from './concurrency.ts'
 import { bulkCreation } from './create-bulk.ts'
 import { batchCounts } from './create-counts.ts'
 import { batchSettings } from './create-settings.ts'
@@ -15,7 +16,7 @@ import { writeReport } from './report-file.ts'
 import type { Section, SectionResult } from './report-section.ts'
 import { tableOf } from './report-table.ts'
 
-const SECTIONS: Section[] = [bulkCreation, batchSettings, batchCounts, exportAnswers, userListing]
+const SECTIONS: Section[] = [bulkCreation, batchSettings, batchCounts, exportAnswers, userListing, concurrentRequests]
 
 interface Report {
   startedAt: Date

@@ -19,6 +19,7 @@ import { healthRoutes } from './http/health.ts'
 import type { Keyring } from './http/keyring.ts'
 import { methodAnswers } from './http/method-answers.ts'
 import { openapi } from './http/openapi.ts'
+import { overload } from './http/overload.ts'
 import { requestLog } from './http/request-log.ts'
 import { validation } from './http/validation.ts'
 import { workAdmission } from './http/work-admission.ts'
@@ -61,6 +62,7 @@ export async function buildApp(config: Config, services: Services) {
     bodyLimit: 1_048_576,
     requestTimeout: LONGEST_IMPORT_MS + 60_000, // see bodyDeadline
     keepAliveTimeout: 72_000,
+    connectionTimeout: 300_000, // of a connection on which nothing moves: a reader that has stopped, a sender that is gone
     routerOptions: { maxParamLength: 200 },
     genReqId: () => crypto.randomUUID(),
     return503OnClosing: false,
@@ -71,11 +73,13 @@ export async function buildApp(config: Config, services: Services) {
     },
   }).withTypeProvider<TypeBoxTypeProvider>()
 
+  app.server.maxConnections = config.maxConnections
   await app.register(requestLog)
   await app.register(errorAnswers)
   await app.register(bodyDeadline, { milliseconds: 60_000 })
   await app.register(validation)
   await app.register(authentication, { keyring })
+  await app.register(overload, { maxRequests: config.maxRequests, rateLimit: config.rateLimit })
   await app.register(auditTrail, { sql })
   await app.register(workAdmission, { memory })
   await app.register(compression, { threshold: config.compressionThreshold })

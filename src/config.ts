@@ -220,6 +220,27 @@ const SETTINGS = {
     description: 'The largest body that an import takes, as it is when it is decoded.',
     parse: integer(1, 1_048_576),
   }),
+  maxConnections: setting({
+    variable: 'MAX_CONNECTIONS',
+    fallback: '12000',
+    unit: 'connections',
+    description: 'Clients connected at once; a further one is hung up on. Each takes a file handle (`ulimit -n`).',
+    parse: integer(10, 1_000_000),
+  }),
+  maxRequests: setting({
+    variable: 'MAX_REQUESTS',
+    fallback: '2000',
+    unit: 'requests',
+    description: 'Requests in progress at once; the next get 503 with `Retry-After`. Health is always answered.',
+    parse: integer(1, 1_000_000),
+  }),
+  rateLimit: setting({
+    variable: 'RATE_LIMIT',
+    fallback: '0',
+    unit: 'requests a minute',
+    description: 'Of one key (without keys: of one address), counted by each replica; the next get 429. 0: no limit.',
+    parse: integer(0, 10_000_000),
+  }),
   drainSeconds: setting({
     variable: 'DRAIN_SECONDS',
     fallback: '20',

@@ -46,6 +46,7 @@ export const ERRORS = {
   import_invalid: { status: 422, title: 'The import has rows that cannot be taken' },
   idempotency_key_reused: { status: 422, title: 'The idempotency key came with another body before' },
   domain_not_reserved: { status: 422, title: 'Test users may only have addresses of reserved domains' },
+  rate_limited: { status: 429, title: 'The key has sent as many requests as it may for now' },
   headers_too_large: { status: 431, title: 'The headers are too large' },
   internal_error: { status: 500, title: 'The service met a fault of its own' },
   target_failed: { status: 502, title: 'The target gave no answer that can be used' },

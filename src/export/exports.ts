@@ -46,6 +46,12 @@ const ADMISSION_WAIT_MS = 5_000
 const FEW_USERS = 2_000
 const SHORT_TEXT = 4_194_304
 
+/**
+ * A longer text is encoded once, through the cache, and not for each who asks: a thousand who ask at once for 300 KB would
+ * cost the processor six seconds of gzip.
+ */
+const TINY_TEXT = 32_768
+
 /** A user as JSON, in bytes, by which it is guessed whether an export fits the cache. */
 const BYTES_A_USER = 400
 
@@ -73,7 +79,8 @@ export function createExports({ sql, encryptionKey, concurrency, cache }: Export
     const filter = { poolId: present.poolId, ...asked.filter }
     const plan = await planAnswer(source.sql, filter, present, asked)
     const users = present.userCount / (asked.shard?.count ?? 1)
-    if (plan.kind === 'full' && users > FEW_USERS) return { plan, state: present.state, users, text: undefined }
+    if (plan.kind === 'full' && users * BYTES_A_USER > TINY_TEXT)
+      return { plan, state: present.state, users, text: undefined }
     return await shareSmall(JSON.stringify(asked), () => readSmall(source, asked))
   }
 
@@ -84,16 +91,17 @@ export function createExports({ sql, encryptionKey, concurrency, cache }: Export
     async open(asked, coding) {
       for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
         const { plan, state, users, text } = await planned(asked)
-        if (text !== undefined) return { plan, state, body: { text } }
         const bytes = (users * BYTES_A_USER) / (coding === 'identity' ? 1 : 20)
-        if (asked.credentials.length > 0 || !cache?.fits(bytes)) break
+        const usable = asked.credentials.length === 0 && cache?.fits(bytes) ? cache : undefined
+        if (text !== undefined && (text.length <= TINY_TEXT || !usable)) return { plan, state, body: { text } }
+        if (!usable) break
         try {
           const key = keyOf(asked, plan, state)
-          const opened = await cache.open(key, coding, () => textOf(source, asked, state))
+          const opened = await usable.open(key, coding, () => textOf(source, asked, state, text))
           return { plan, state, body: { ...opened, encoded: coding } }
         } catch (error) {
           if (error instanceof StateChanged) continue
-          if (cache.fits(bytes)) throw error
+          if (usable.fits(bytes)) throw error
           break // the disk failed: past the cache then
         }
       }
@@ -127,8 +135,14 @@ async function readSmall(source: ExportSource, asked: ExportRequest): Promise<Sm
   return { ...small, text: whole }
 }
 
-/** The text of the export as it is of this state. Throws StateChanged before its first page where it is of another. */
-async function* textOf(source: ExportSource, asked: ExportRequest, state: State): AsyncGenerator<string, void, void> {
+/** The text of the export as it is of this state, as far as it is not known yet. Throws StateChanged before its first page where it is of another. */
+async function* textOf(
+  source: ExportSource,
+  asked: ExportRequest,
+  state: State,
+  known: string | undefined,
+): AsyncGenerator<string, void, void> {
+  if (known !== undefined) return yield known
   const opened = await openExport(source, asked)
   if (opened.state !== state) {
     await opened.release()

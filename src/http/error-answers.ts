@@ -17,10 +17,15 @@ export const errorAnswers = plugin(
   { name: 'error-answers' },
 )
 
+const REFUSALS = new Set<ErrorCode>(['overloaded', 'shutting_down'])
+
 /** The answer to an error; also for those that Fastify meets before there is a route (`frameworkErrors`). */
 export function answerError(error: FastifyError, request: FastifyRequest, reply: FastifyReply) {
   const problem = problemOf(error)
-  if (ERRORS[problem.code].status >= 500) request.log.error({ err: error, code: problem.code }, 'request failed')
+  // A refusal is no fault: under overload a line with a stack for each would be load of its own.
+  if (ERRORS[problem.code].status >= 500 && !REFUSALS.has(problem.code)) {
+    request.log.error({ err: error, code: problem.code }, 'request failed')
+  }
   return answer(problem, request, reply)
 }
 

@@ -1,0 +1,62 @@
+import { watchLiveness } from './bench-liveness.ts'
+import { percentile } from './bench-rounds.ts'
+import type { Surroundings } from './bench-surroundings.ts'
+import { fillPools } from './export-pools.ts'
+import { type Burst, sendBurst } from './load-burst.ts'
+import type { Section } from './report-section.ts'
+import { count, milliseconds, type Row } from './report-table.ts'
+
+const STEPS = [300, 1_000, 2_000, 3_000, 10_000]
+const USERS = 10_000
+
+/** Each generator asks for its own part: ten of them, so that a part is some 300 KB of CSV. */
+const SHARDS = 10
+
+/** The statuses with which a request may end: served, unchanged, or refused on purpose. */
+const DELIBERATE = new Set(['200', '304', '429', '503'])
+
+/** How many concurrent requests the service takes, in the manner of the ladder of seed 2. */
+export const concurrentRequests: Section = {
+  name: 'concurrency',
+  async measure(surroundings) {
+    const [pool] = await fillPools(surroundings, [USERS])
+    const rows: Row[] = []
+    const raw: Record<string, unknown> = {}
+    let limit = 0
+    for (const step of STEPS) {
+      surroundings.progress(`${count(step)} requests at once`)
+      const { burst, livez } = await measureStep(surroundings, step, pool?.name ?? '')
+      const served = burst.statuses['200'] ?? 0
+      if (served === step) limit = step
+      rows.push(rowOf(step, burst, livez))
+      raw[step] = { ...burst, latencies: burst.latencies.length, livez: Math.max(...livez) }
+    }
+    rows.push({ what: 'most requests at once of which none was refused', measured: count(limit) })
+    return { rows, raw }
+  },
+}
+
+async function measureStep(surroundings: Surroundings, step: number, pool: string) {
+  using watch = watchLiveness(surroundings)
+  const path = (n: number) => `/v1/users/export?pool=${pool}&format=csv&shard=${n % SHARDS}/${SHARDS}`
+  const burst = await surroundings.within(120, `${step} requests`, () => sendBurst(surroundings.address, step, path))
+  return { burst, livez: await watch.stop() }
+}
+
+function rowOf(step: number, { statuses, broken, hung, latencies }: Burst, livez: number[]): Row {
+  const served = statuses['200'] ?? 0
+  const refused = (statuses['503'] ?? 0) + (statuses['429'] ?? 0)
+  const others = Object.entries(statuses).filter(([status]) => !DELIBERATE.has(status))
+  const slowest = Math.max(...livez)
+  return {
+    what: `${count(step)} requests at once for a tenth of ${count(USERS)} users`,
+    target: 'none reset, hung or failed; /livez within 1 s',
+    measured: [
+      `${count(served)} served, ${count(refused)} refused, ${broken} reset, ${hung} hung`,
+      ...others.map(([status, times]) => `${times} answered ${status}`),
+      `p50 ${milliseconds(percentile(latencies, 50))}, p99 ${milliseconds(percentile(latencies, 99))}`,
+      `/livez at most ${milliseconds(slowest)}`,
+    ].join('; '),
+    met: broken + hung + others.length === 0 && slowest < 1_000,
+  }
+}

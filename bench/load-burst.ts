@@ -1,0 +1,63 @@
+import { connect } from 'node:net'
+
+/** What became of requests that were sent at once. */
+export interface Burst {
+  /** How often each status was answered in full. */
+  statuses: Record<string, number>
+  /** Requests without a whole answer: the connection broke, or nothing came in time. */
+  broken: number
+  hung: number
+  /** Milliseconds from the connecting to the last byte, of those that were answered. */
+  latencies: number[]
+}
+
+/** How long an answer may take until it counts as hung. */
+const PATIENCE_MS = 60_000
+
+/**
+ * Sends `count` requests at once, each over a connection of its own; `pathOf` gives the path of the nth. Sockets and no HTTP
+ * client, so that the one who measures takes less of the processor than the one who is measured.
+ */
+export async function sendBurst(address: string, count: number, pathOf: (n: number) => string): Promise<Burst> {
+  const { hostname, port } = new URL(address)
+  const burst: Burst = { statuses: {}, broken: 0, hung: 0, latencies: [] }
+  const ask = (n: number) => {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const begun = performance.now()
+    let head = ''
+    let bytes = 0
+    const socket = connect(Number(port), hostname)
+    socket.write(`GET ${pathOf(n)} HTTP/1.1\r\nHost: ${hostname}\r\nAccept-Encoding: gzip\r\nConnection: close\r\n\r\n`)
+    socket.setTimeout(PATIENCE_MS, () => {
+      burst.hung++
+      socket.destroy()
+      resolve()
+    })
+    socket.on('data', (piece) => {
+      bytes += piece.length
+      if (head.length < 2_000) head += piece.toString('latin1')
+    })
+    socket.on('error', () => {}) // `close` follows
+    socket.on('close', () => {
+      const status = wholeAnswer(head, bytes)
+      if (status === undefined) burst.broken++
+      else {
+        burst.statuses[status] = (burst.statuses[status] ?? 0) + 1
+        burst.latencies.push(performance.now() - begun)
+      }
+      resolve()
+    })
+    return promise
+  }
+  await Promise.all(Array.from({ length: count }, (_, n) => ask(n)))
+  return burst
+}
+
+/** The status of an answer of `bytes`, if it is whole as far as its head tells. */
+function wholeAnswer(head: string, bytes: number): string | undefined {
+  const [, status] = /^HTTP\/1\.1 (\d{3})/.exec(head) ?? []
+  const end = head.indexOf('\r\n\r\n')
+  const [, length] = /^content-length: (\d+)/im.exec(head.slice(0, end)) ?? []
+  if (end < 0 || (length !== undefined && bytes !== end + 4 + Number(length))) return undefined
+  return status
+}

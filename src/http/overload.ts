@@ -1,0 +1,56 @@
+import rateLimit from '@fastify/rate-limit'
+import underPressure from '@fastify/under-pressure'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import plugin from 'fastify-plugin'
+import { Problem } from '../errors.ts'
+
+interface OverloadOptions {
+  /** Requests in progress at once. */
+  maxRequests: number
+  /** Requests a minute of one key, or of one address where no key is configured; 0: without a limit. */
+  rateLimit: number
+  /** Mean delay of the event loop, over a second, above which work is refused. */
+  maxDelayMs?: number
+}
+
+/**
+ * Refuses at once what the process has no room for: more requests than it may have in progress, and any while its event loop
+ * is far behind (503 `overloaded`); more of one key than its share (429 `rate_limited`, with the RateLimit headers of the
+ * IETF draft). Health is always answered: an orchestrator that hears nothing would kill what is only busy.
+ */
+export const overload = plugin<OverloadOptions>(
+  async (app: FastifyInstance, { maxRequests, rateLimit: perMinute, maxDelayMs = 2_000 }) => {
+    let inProgress = 0
+    app.addHook('onRequest', (request, reply, next) => {
+      if (!isWork(request)) return next()
+      if (inProgress >= maxRequests) return next(overloaded('As many requests as it takes are in progress.'))
+      inProgress++
+      reply.raw.once('close', () => inProgress--)
+      next()
+    })
+    await app.register(underPressure, {
+      maxEventLoopDelay: maxDelayMs,
+      pressureHandler(request) {
+        if (isWork(request)) throw overloaded('The process is far behind with its work.')
+      },
+    })
+    if (perMinute === 0) return
+    await app.register(rateLimit, {
+      max: perMinute,
+      timeWindow: 60_000,
+      enableDraftSpec: true,
+      cache: 10_000, // keys and addresses that are counted; the oldest goes
+      allowList: (request) => !isWork(request),
+      keyGenerator: ({ keyName, ip }) => keyName ?? ip,
+      errorResponseBuilder: (_request, { max, ttl }) =>
+        new Problem('rate_limited', `A key may send ${max} requests a minute. Wait ${Math.ceil(ttl / 1000)} s.`),
+    })
+  },
+  { name: 'overload', dependencies: ['authentication'] },
+)
+
+/** Health and the description of the interface need no scope. */
+const isWork = ({ routeOptions }: FastifyRequest) => routeOptions.config.scope !== undefined
+
+const overloaded = (detail: string) =>
+  new Problem('overloaded', `${detail} Try again.`, { headers: { 'retry-after': '1' } })

@@ -1,0 +1,106 @@
+import { once } from 'node:events'
+import type { AddressInfo } from 'node:net'
+import { connect } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import Fastify from 'fastify'
+import t, { type Test } from 'tap'
+import { parseApiKeys } from '../../src/http/api-keys.ts'
+import { authentication } from '../../src/http/authentication.ts'
+import { errorAnswers } from '../../src/http/error-answers.ts'
+import { overload } from '../../src/http/overload.ts'
+
+const secretOf = (name: string) => `${name}-secret-of-32-characters-or-more`
+const keys = parseApiKeys(['one', 'two'].map((name) => `${name}=users:read=${secretOf(name)}`).join(','))
+
+/** A listening app: `/held` waits to be let go, `/busy` keeps the processor for a while, `/health` needs no scope. */
+async function listening(
+  t: Test,
+  options: { maxRequests?: number; rateLimit?: number; maxDelayMs?: number; withKeys?: boolean },
+) {
+  const { maxRequests = 100, rateLimit = 0, maxDelayMs = 2_000, withKeys = false } = options
+  const app = Fastify()
+  const held: (() => void)[] = []
+  await app.register(errorAnswers)
+  await app.register(authentication, { keyring: withKeys ? { keys: () => keys, stop: () => {} } : undefined })
+  await app.register(overload, { maxRequests, rateLimit, maxDelayMs })
+  const config = { scope: 'users:read' } as const
+  app.get('/held', { config }, () => new Promise((resolve) => held.push(() => resolve('done'))))
+  app.get('/work', { config }, () => 'done')
+  app.get('/health', () => 'live')
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  t.teardown(async () => {
+    for (const letGo of held) letGo()
+    await app.close()
+  })
+  const { port } = app.server.address() as AddressInfo
+  const get = async (path: string, headers: Record<string, string> = {}) => {
+    const answer = await fetch(`http://127.0.0.1:${port}${path}`, { headers })
+    return { status: answer.status, headers: answer.headers, text: await answer.text() }
+  }
+  const until = async (count: number) => {
+    for (const deadline = Date.now() + 5_000; Date.now() < deadline && held.length < count; ) await sleep(5)
+  }
+  return { port, get, held, until }
+}
+
+t.test('one request too many is refused at once, and a place that is free again is taken', async (t) => {
+  const { get, held, until } = await listening(t, { maxRequests: 2 })
+  const first = [get('/held'), get('/held')]
+  await until(2)
+  const refused = await get('/work')
+  t.match(refused, { status: 503, text: /"code":"overloaded"/ })
+  t.equal(refused.headers.get('retry-after'), '1')
+  t.equal((await get('/health')).status, 200, 'health is answered')
+  held[0]?.()
+  await Promise.race(first)
+  t.equal((await get('/work')).status, 200)
+})
+
+t.test('a client that is gone gives its place back', async (t) => {
+  const { port, get, until, held } = await listening(t, { maxRequests: 1 })
+  const socket = connect(port, '127.0.0.1')
+  await once(socket, 'connect')
+  socket.write('GET /held HTTP/1.1\r\nHost: x\r\n\r\n')
+  await until(1)
+  t.equal((await get('/work')).status, 503)
+  socket.destroy()
+  for (const deadline = Date.now() + 5_000; Date.now() < deadline && (await get('/work')).status !== 200; )
+    await sleep(5)
+  t.equal((await get('/work')).status, 200)
+  t.equal(held.length, 1)
+})
+
+t.test('a process that is far behind refuses work, and answers for its health', async (t) => {
+  const { get } = await listening(t, { maxDelayMs: 200 })
+  const behind = setInterval(() => {
+    for (const end = performance.now() + 400; performance.now() < end; );
+  }, 0)
+  try {
+    await sleep(2_500)
+    const [work, health] = await Promise.all([get('/work'), get('/health')])
+    t.match(work, { status: 503, text: /"code":"overloaded"/ })
+    t.equal(health.status, 200)
+  } finally {
+    clearInterval(behind)
+  }
+  for (const deadline = Date.now() + 10_000; Date.now() < deadline && (await get('/work')).status !== 200; )
+    await sleep(100)
+  t.equal((await get('/work')).status, 200, 'and takes it again')
+})
+
+t.test('each key has a share of its own', async (t) => {
+  const { get } = await listening(t, { rateLimit: 3, withKeys: true })
+  const as = (name: string) => get('/work', { authorization: `Bearer ${secretOf(name)}` })
+  const answers = [await as('one'), await as('one'), await as('one'), await as('one')]
+  t.strictSame(
+    answers.map(({ status }) => status),
+    [200, 200, 200, 429],
+  )
+  const [first, , , last] = answers
+  t.equal(first?.headers.get('ratelimit-limit'), '3')
+  t.equal(first?.headers.get('ratelimit-remaining'), '2')
+  t.match(last?.text, /"code":"rate_limited"/)
+  t.ok(Number(last?.headers.get('retry-after')) > 0 && Number(last?.headers.get('retry-after')) <= 60)
+  t.equal((await as('two')).status, 200)
+  t.equal((await get('/health')).status, 200)
+})
