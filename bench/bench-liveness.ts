@@ -1,5 +1,6 @@
+import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { openClient } from './bench-client.ts'
+import { Worker } from 'node:worker_threads'
 import { percentile } from './bench-rounds.ts'
 import type { Surroundings } from './bench-surroundings.ts'
 import { milliseconds, type Row } from './report-table.ts'
@@ -13,37 +14,25 @@ export interface LivenessWatch extends Disposable {
 }
 
 /**
- * Asks `/livez` every 20 ms over one connection of its own. A request that has to wait for the one before counts from
- * when it was due, so that one long stall shows in all the samples that it held up.
+ * Asks `/livez` every 20 ms over one connection, from a thread of its own. A request that has to wait for the one before counts
+ * from when it was due, so that one long stall shows in all the samples that it held up. What is still on its way when the
+ * watch is stopped is waited for.
  */
 export function watchLiveness({ address }: Surroundings): LivenessWatch {
-  const client = openClient(address)
-  const halt = new AbortController()
-  const asked: Promise<void>[] = []
+  const thread = new Worker(new URL('liveness-thread.ts', import.meta.url), { workerData: address })
   const samples: number[] = []
-  const ask = async () => {
-    const due = performance.now()
-    await client.send('/livez', { signal: AbortSignal.any([halt.signal, AbortSignal.timeout(10_000)]) })
-    samples.push(performance.now() - due)
-  }
-  const timer = setInterval(() => {
-    const answer = ask()
-    answer.catch(() => {}) // `stop` meets it again
-    asked.push(answer)
-  }, EVERY_MS)
-  const end = () => {
-    clearInterval(timer)
-    halt.abort()
-    client[Symbol.dispose]()
-  }
+  const failed = Promise.withResolvers<never>()
+  failed.promise.catch(() => {}) // `stop` meets it
+  thread.on('message', (milliseconds: number) => void samples.push(milliseconds))
+  thread.on('error', failed.reject)
   return {
     async stop() {
-      clearInterval(timer)
-      await Promise.all(asked)
-      end()
+      const next = once(thread, 'message') // asked after all that was before it, on the same connection
+      await Promise.race([next, failed.promise])
+      await thread.terminate()
       return samples
     },
-    [Symbol.dispose]: end,
+    [Symbol.dispose]: () => void thread.terminate(),
   }
 }
 
