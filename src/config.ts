@@ -117,6 +117,14 @@ const SETTINGS = {
     description: 'Schema of the tables, made if missing.',
     parse: matching(/^[a-z_][a-z0-9_]{0,49}$/, 'a lower-case name of at most 50 letters, digits and _'),
   }),
+  schemaMode: setting({
+    variable: 'SCHEMA_MODE',
+    fallback: 'always',
+    unit: 'mode',
+    description:
+      'Who makes the schema and brings it up to date: this program at its start (`always`), only in its embedded database (`embedded`), or never this program (`never`).',
+    parse: oneOf('always', 'embedded', 'never'),
+  }),
   databaseConnections: setting({
     variable: 'DATABASE_CONNECTIONS',
     fallback: '16',

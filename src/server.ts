@@ -1,7 +1,6 @@
 import closeWithGrace from 'close-with-grace'
 import { asksForKeys, ConfigError, readConfig, shownSettings } from './config.ts'
-import { type EmbeddedDatabase, startEmbeddedDatabase } from './database/embedded.ts'
-import { migrate } from './database/migrate.ts'
+import { type PreparedDatabase, prepareDatabase } from './database/prepare.ts'
 import { drain } from './drain.ts'
 import { createLog } from './log.ts'
 import { type Service, startService } from './service.ts'
@@ -12,23 +11,24 @@ async function start() {
   const log = createLog(config.logLevel)
   log.info(shownSettings(config), 'settings')
 
-  let embedded: EmbeddedDatabase | undefined
+  let database: PreparedDatabase | undefined
   let service: Service | undefined
   closeWithGrace({ delay: false, logger: log }, async ({ signal, err }) => {
     if (err) log.fatal({ err }, 'stopping after a fault')
     else log.info(`${signal} received: no new work from now on`)
     await service?.stop()
-    await drain(log, [{ step: 'embedded database', milliseconds: 50_000, run: async () => embedded?.stop() }])
+    await drain(log, [
+      { step: 'embedded database', milliseconds: 50_000, run: async () => database?.[Symbol.asyncDispose]() },
+    ])
     if (err) process.exit(1)
   })
 
-  if (config.databaseUrl === '') embedded = await startEmbeddedDatabase({ dataDir: config.dataDir })
-  const databaseUrl = embedded?.url ?? config.databaseUrl
-  await migrate(databaseUrl, config.schema)
-  service = await startService(config, databaseUrl, log)
+  database = await prepareDatabase(config)
+  service = await startService(config, database.url, log)
 
-  const { host, pathname } = new URL(databaseUrl)
-  const where = embedded ? `embedded PostgreSQL in ${embedded.directory}` : `PostgreSQL at ${host}${pathname}`
+  const { host, pathname } = new URL(database.url)
+  const { embeddedIn } = database
+  const where = embeddedIn ? `embedded PostgreSQL in ${embeddedIn}` : `PostgreSQL at ${host}${pathname}`
   const open = asksForKeys(config) ? '' : '; no key is set, so it can be used from this machine only'
   await service.app.listen({
     host: config.host,

@@ -1,4 +1,5 @@
 import { fileURLToPath } from 'node:url'
+import { readMigrationFiles } from 'drizzle-orm/migrator'
 import { drizzle } from 'drizzle-orm/postgres-js'
 import { migrate as applyMigrations } from 'drizzle-orm/postgres-js/migrator'
 import type { Sql } from 'postgres'
@@ -22,6 +23,28 @@ export async function migrate(url: string, schema: string): Promise<void> {
     await sql`select pg_advisory_lock(${MIGRATION_LOCK})`
     await sql`create schema if not exists ${sql(schema)}`
     await applyMigrations(drizzle(sql), { migrationsFolder: MIGRATIONS, migrationsSchema: schema })
+  } finally {
+    await sql.end({ timeout: 5 })
+  }
+}
+
+/**
+ * Makes sure that `schema` is of the version of this program, and changes nothing. Throws an Error that says what is there
+ * instead.
+ */
+export async function requireMigrated(url: string, schema: string): Promise<void> {
+  const sql = connect({ url, schema, connections: 1, name: 'usersync schema check' })
+  try {
+    await requireUtf8(sql)
+    const [table] = await sql<{ is_there: boolean }[]>`
+      select to_regclass(quote_ident(${schema}) || '.__drizzle_migrations') is not null as is_there`
+    const [row] = table?.is_there
+      ? await sql<{ at: string }[]>`select max(created_at) as at from __drizzle_migrations`
+      : []
+    const [latest] = readMigrationFiles({ migrationsFolder: MIGRATIONS }).slice(-1)
+    if (Number(row?.at ?? 0) === latest?.folderMillis) return
+    const found = row ? 'is of another version than this program' : 'is not there'
+    throw new Error(`the schema ${schema} ${found}, and SCHEMA_MODE keeps this program from changing it`)
   } finally {
     await sql.end({ timeout: 5 })
   }

@@ -1,0 +1,59 @@
+import { createHash } from 'node:crypto'
+import type { Sql } from 'postgres'
+import type { ParameterValue } from './parameters.ts'
+
+/** A job with its parameters, as a scheduler began it. */
+export interface JobRun {
+  id: string
+  name: string
+  parameters: Record<string, ParameterValue>
+  status: 'running' | 'completed' | 'failed'
+  attempts: number
+  result: Record<string, unknown> | null
+  failure: string | null
+}
+
+/** The run of this job and these parameters: a new one, or that which there is. */
+export async function findOrMakeRun(
+  sql: Sql,
+  name: string,
+  parameters: Record<string, ParameterValue>,
+): Promise<JobRun> {
+  const text = JSON.stringify(parameters)
+  const digest = createHash('sha256').update(text).digest()
+  await sql`
+    insert into job_runs (name, parameters, parameters_digest) values (${name}, ${text}, ${digest})
+    on conflict do nothing`
+  const [run] = await sql<JobRun[]>`
+    select id, name, parameters, status, attempts, result, failure from job_runs
+    where name = ${name} and parameters_digest = ${digest}`
+  return run as JobRun
+}
+
+/**
+ * Takes the run for this connection, for as long as it lives: a process that dies lets go of it. False where another has it.
+ */
+export async function lockRun(connection: Sql, { id }: JobRun): Promise<boolean> {
+  const [row] = await connection<{ taken: boolean }[]>`
+    select pg_try_advisory_lock(hashtextextended(current_schema() || ' job ' || ${id}::text, 0)) as taken`
+  return row?.taken ?? false
+}
+
+/** Notes that the run begins, anew where it was begun before. */
+export async function beginRun(sql: Sql, { id }: JobRun): Promise<void> {
+  await sql`
+    update job_runs set status = 'running', attempts = attempts + 1, started_at = now(), finished_at = null, failure = null
+    where id = ${id}`
+}
+
+/** Notes what came of the run. */
+export async function endRun(
+  sql: Sql,
+  { id }: JobRun,
+  { result, failure }: { result: Record<string, unknown> | null; failure: string | null },
+): Promise<void> {
+  await sql`
+    update job_runs set status = ${failure === null ? 'completed' : 'failed'}, finished_at = now(), failure = ${failure},
+      result = ${result && JSON.stringify(result)}
+    where id = ${id}`
+}

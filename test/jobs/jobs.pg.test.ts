@@ -1,0 +1,156 @@
+import { spawn } from 'node:child_process'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import { connect } from '../../src/database/connection.ts'
+import { emptyDatabase, testDatabase } from '../database.ts'
+import { startReceiver } from '../sync/receiver.ts'
+
+const JOB = fileURLToPath(new URL('../../src/jobs/job.ts', import.meta.url))
+const DATABASE_URL = await testDatabase(t)
+const DATA_DIR = await mkdtemp(join(tmpdir(), 'usersync-job-'))
+t.teardown(() => rm(DATA_DIR, { recursive: true, force: true }))
+const sql = connect({ url: DATABASE_URL, schema: 'usersync', connections: 2, name: 'test' })
+t.teardown(() => sql.end())
+
+interface Told {
+  what: string
+  run: string
+  parameters: Record<string, unknown>
+  result: Record<string, unknown> | null
+  failure: string | null
+}
+
+/** A job as a process of its own. */
+function start(args: string[], settings: Record<string, string> = {}) {
+  const env = { PATH: process.env.PATH, DATABASE_URL, DATA_DIR, MAX_WORKERS: '1', ...settings }
+  const child = spawn(process.execPath, [JOB, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] })
+  let out = ''
+  let err = ''
+  child.stdout.setEncoding('utf8').on('data', (text) => (out += text))
+  child.stderr.setEncoding('utf8').on('data', (text) => (err += text))
+  const ended = new Promise<{ code: number | string; told: Told; err: string }>((resolve) => {
+    child.once('close', (code, signal) =>
+      resolve({ code: code ?? signal ?? '', told: out ? JSON.parse(out) : undefined, err }),
+    )
+  })
+  t.teardown(async () => {
+    child.kill('SIGKILL')
+    await ended
+  })
+  return { child, ended }
+}
+const job = (...args: string[]) => start(args).ended
+
+const userCount = async () => (await sql<{ count: number }[]>`select count(*)::int as count from users`)[0]?.count
+
+t.test('the same job with the same parameters is the same run', async (t) => {
+  const args = ['create', '--count', '300', '--label', 'by a job', '--date', '2026-01-31']
+  const first = await job(...args)
+  t.match(first, {
+    code: 0,
+    told: { what: 'completed', result: { status: 'completed', created_count: 300 }, failure: null },
+  })
+  t.strictSame(first.told.parameters, { count: 300, date: '2026-01-31', label: 'by a job' })
+  const again = await job(...args)
+  t.match(again, {
+    code: 0,
+    told: { what: 'was completed before', run: first.told.run, result: { created_count: 300 } },
+  })
+  t.equal(await userCount(), 300)
+  t.match(await job(...args.slice(0, -1), '2026-02-01'), { code: 0, told: { what: 'completed' } })
+  t.equal(await userCount(), 600, 'another day is another run')
+  t.strictSame(
+    (await sql<{ parameters: object }[]>`select parameters from job_runs order by id limit 1`)[0]?.parameters,
+    first.told.parameters,
+  )
+})
+
+t.test('a run that was killed goes on where it was, and one that runs is not begun twice', async (t) => {
+  const args = ['create', '--count', '20000', '--date', '2026-03-01']
+  const { child, ended } = start(args)
+  const made = () => sql`select from batches where total_requested = 20000`
+  for (const deadline = Date.now() + 30_000; Date.now() < deadline && (await made()).length === 0; ) await sleep(20)
+  child.kill('SIGSTOP') // it has the run, and makes no user
+  t.match(await job(...args), { code: 3, told: { what: 'is run by another process' } })
+  child.kill('SIGKILL')
+  await ended
+  const second = await job(...args)
+  t.match(second, { code: 0, told: { what: /^completed$/, result: { created_count: 20_000 } } })
+  t.equal((await made()).length, 1, 'it is the same batch')
+  t.match(await sql`select attempts from job_runs where id = ${second.told.run}`, [{ attempts: 2 }])
+})
+
+t.test('expire, prune, verify-states and sync do their work', async (t) => {
+  await sql`update batches set expires_at = now() - interval '1 minute' where label = 'by a job'`
+  const expired = await job('expire')
+  t.match(expired, { code: 0, told: { result: { deleted_count: Number } } })
+  t.same(await sql`select from users u join batches b on b.id = u.batch_id where b.label = 'by a job'`, [])
+  t.match(await job('prune'), { code: 0, told: { result: { commits: Number } } })
+  t.match(await job('verify-states'), {
+    code: 0,
+    told: { result: { pools: [{ pool: 'default', user_count: 20_000 }] } },
+  })
+
+  const receiver = await startReceiver(t)
+  await sql`
+    insert into targets (pool_id, name, url, remote_pool, test_users_only, bulk_users_only)
+    values (1, 'tester', ${receiver.url}, 'default', true, false)`
+  const refused = await job('sync', '--targets', 'tester')
+  t.match(refused, { code: 1, told: { what: 'failed', failure: /tester: It answers 401/ } })
+  receiver.misbehave = (request) => {
+    request.headers.authorization = `Bearer ${'k'.repeat(40)}`
+    return 'go on'
+  }
+  const synced = await job('sync', '--targets', 'tester')
+  t.match(synced, {
+    code: 0,
+    told: { run: refused.told.run, result: { targets: [{ target: 'tester', failure: null }] } },
+  })
+  t.equal(receiver.held.lines.size, 20_000)
+})
+
+t.test('a recorded state that is not that of the users is found', async (t) => {
+  await sql`update scopes set word_1 = word_1 + 1 where pool_id = 1 and not test_users_only and not bulk_users_only and batch_id = '00000000-0000-0000-0000-000000000000'`
+  const { code, told } = await job('verify-states', '--date', '2026-04-01')
+  t.match(
+    { code, told },
+    { code: 1, told: { failure: /"batch_id":null,"test_users_only":false,"bulk_users_only":false/ } },
+  )
+  await sql`update scopes set word_1 = word_1 - 1 where pool_id = 1 and not test_users_only and not bulk_users_only and batch_id = '00000000-0000-0000-0000-000000000000'`
+  t.match(await job('verify-states', '--date', '2026-04-01'), { code: 0 }, 'and the same run begins again')
+})
+
+t.test('a wrong call says what there is', async (t) => {
+  t.match(await job('delete-everything'), {
+    code: 2,
+    err: /no job delete-everything: create, expire, prune, sync, verify-states/,
+  })
+  t.match(await job(), { code: 2, err: /no job without a name/ })
+  t.match(await job('expire', '--poool', 'x'), {
+    code: 2,
+    err: /no parameter --poool: \[--pool TEXT\] \[--date YYYY-MM-DD\]/,
+  })
+  t.match(await job('expire', 'prune'), { code: 2 })
+  t.match(await job('expire', '--pool', 'nowhere'), { code: 1, told: { failure: /^pool_not_found/ } })
+  t.match(await start(['prune'], { PORT: 'x' }).ended, { code: 2, err: /PORT expects/ })
+})
+
+t.test('SCHEMA_MODE says who makes the schema, of any name, and two who start at once agree', async (t) => {
+  const settings = { DATABASE_URL: await emptyDatabase(t), DB_SCHEMA: 'load_test' }
+  const never = { ...settings, SCHEMA_MODE: 'never' }
+  t.match(await start(['prune'], never).ended, { code: 1, err: /the schema load_test is not there, and SCHEMA_MODE/ })
+  t.match(await start(['prune'], { ...settings, SCHEMA_MODE: 'embedded' }).ended, { code: 1, err: /is not there/ })
+  const both = await Promise.all(
+    ['2026-05-01', '2026-05-02'].map((date) => start(['prune', '--date', date], settings).ended),
+  )
+  t.match(both, [{ code: 0 }, { code: 0 }])
+  t.match(await start(['prune', '--date', '2026-05-03'], never).ended, { code: 0 })
+  const old = connect({ url: settings.DATABASE_URL, schema: 'load_test', connections: 1, name: 'test' })
+  await old`delete from __drizzle_migrations where created_at = (select max(created_at) from __drizzle_migrations)`
+  await old.end()
+  t.match(await start(['prune', '--date', '2026-05-04'], never).ended, { code: 1, err: /of another version/ })
+})
