@@ -26,6 +26,9 @@ import { workAdmission } from './http/work-admission.ts'
 import { importRoutes, LONGEST_IMPORT_MS } from './import/routes.ts'
 import { lifecycleRoutes } from './lifecycle/routes.ts'
 import type { MemoryGuard } from './memory-guard.ts'
+import type { Metrics } from './metrics/metrics.ts'
+import { requestMetrics } from './metrics/request-metrics.ts'
+import { metricsRoutes } from './metrics/routes.ts'
 import { poolRoutes } from './pools/routes.ts'
 import { replicaRoutes } from './replica/routes.ts'
 import { syncRoutes } from './sync/routes.ts'
@@ -47,14 +50,26 @@ export interface Services {
   syncScheduler: SyncScheduler
   log: FastifyBaseLogger
   memory: MemoryGuard
+  metrics: Metrics
   /** Why the process takes no work at the moment; empty when it does. */
   reasonsToRefuse: () => string[]
 }
 
 /** The service's HTTP side, every plugin and feature in the order in which requests pass them. It does not listen. */
 export async function buildApp(config: Config, services: Services) {
-  const { keyring, sql, orm, dispatcher, encryptionKey, exports, syncScheduler, log, memory, reasonsToRefuse } =
-    services
+  const {
+    keyring,
+    sql,
+    orm,
+    dispatcher,
+    encryptionKey,
+    exports,
+    syncScheduler,
+    log,
+    memory,
+    metrics,
+    reasonsToRefuse,
+  } = services
   const cursors = createCursors(encryptionKey)
   const app = Fastify({
     loggerInstance: log,
@@ -75,6 +90,7 @@ export async function buildApp(config: Config, services: Services) {
 
   app.server.maxConnections = config.maxConnections
   await app.register(requestLog)
+  await app.register(requestMetrics, { metrics })
   await app.register(errorAnswers)
   await app.register(bodyDeadline, { milliseconds: 60_000 })
   await app.register(validation)
@@ -87,15 +103,16 @@ export async function buildApp(config: Config, services: Services) {
   await app.register(methodAnswers)
 
   await app.register(healthRoutes, { sql, reasonsToRefuse })
+  await app.register(metricsRoutes, { metrics })
   await app.register(poolRoutes, { sql, orm, cursors })
   await app.register(templateRoutes, { config, sql, cursors })
   await app.register(templateExchangeRoutes, { config, sql })
   await app.register(batchRoutes, { config, sql, dispatcher, cursors, encryptionKey })
   await app.register(batchProgressRoutes, { sql, dispatcher, cursors })
   await app.register(userRoutes, { sql, cursors, reservedDomains: config.reservedDomains })
-  await app.register(exportRoutes, { sql, exports })
+  await app.register(exportRoutes, { sql, exports, metrics })
   await app.register(importRoutes, { config, sql })
-  await app.register(lifecycleRoutes, { sql, cursors })
+  await app.register(lifecycleRoutes, { sql, cursors, metrics })
   await app.register(auditRoutes, { sql, cursors })
   await app.register(targetRoutes, { sql, cursors, encryptionKey })
   await app.register(syncRoutes, { sql, cursors, encryptionKey, exports, scheduler: syncScheduler })

@@ -14,6 +14,8 @@ import { startRetention } from './export/retention.ts'
 import { openKeyring } from './http/keyring.ts'
 import { startExpiry } from './lifecycle/expiry.ts'
 import { type MemoryGuard, startMemoryGuard } from './memory-guard.ts'
+import { addGauges } from './metrics/gauges.ts'
+import { createMetrics } from './metrics/metrics.ts'
 import { loadEncryptionKey } from './passwords/encryption.ts'
 import { checkEncryptionKey } from './passwords/encryption-key-check.ts'
 import { startSyncScheduler } from './sync/sync-scheduler.ts'
@@ -39,16 +41,19 @@ export async function startService(config: Config, databaseUrl: string, log: Fas
   const sql = connect({ url: databaseUrl, schema, connections, name: 'usersync', isService: true })
   await checkConnectionBudget(sql, connections + maxWorkers + 1)
   await checkEncryptionKey(sql, encryptionKey)
-  const memory = startMemoryGuard(config.memoryLimitMb * 1_048_576, log)
+  const metrics = createMetrics()
+  const memoryLimitBytes = config.memoryLimitMb * 1_048_576
+  const memory = startMemoryGuard(memoryLimitBytes, log)
   const workers = startWorkerPool(maxWorkers, { databaseUrl, schema, encryptionKey })
-  const dispatcher = await startDispatcher(sql, workers, memory, log)
+  const dispatcher = await startDispatcher(sql, workers, memory, metrics, log)
   const reasonsToRefuse = () => [...(dispatcher.draining() ? ['draining'] : []), ...(memory.isOver() ? ['memory'] : [])]
   const retention = startRetention(sql, config.baseRetention, log)
-  const expiry = startExpiry(sql, config.auditRetention, log)
+  const expiry = startExpiry(sql, config.auditRetention, metrics, log)
   const orm = drizzle(sql)
   const exportCache = await openExportCache(config, log)
   const exports = createExports({ sql, encryptionKey, concurrency: config.exportConcurrency, cache: exportCache })
-  const syncScheduler = startSyncScheduler({ sql, exports, encryptionKey }, log)
+  const syncScheduler = startSyncScheduler({ sql, exports, encryptionKey, metrics }, log)
+  addGauges(metrics.registry, { sql, workers, memory, exports, dataDir: config.dataDir, memoryLimitBytes })
   const services = {
     keyring,
     sql,
@@ -59,6 +64,7 @@ export async function startService(config: Config, databaseUrl: string, log: Fas
     syncScheduler,
     log,
     memory,
+    metrics,
     reasonsToRefuse,
   }
   const app = await buildApp(config, services)

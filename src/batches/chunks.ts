@@ -4,8 +4,14 @@ import { decrypt } from '../passwords/encryption.ts'
 import { type Algorithm, hashPassword } from '../passwords/hash-password.ts'
 import { passwordOf } from '../passwords/password-of.ts'
 
-/** `done`: a chunk's work is committed. `none`: no chunk was free. `retry`: it may work later. `failed`: it never will. */
-export type ChunkOutcome = { outcome: 'done' | 'none' } | { outcome: 'retry' | 'failed'; reason: string }
+/**
+ * `done`: a chunk's work is committed, with so many users made and not. `none`: no chunk was free. `retry`: it may work
+ * later. `failed`: it never will.
+ */
+export type ChunkOutcome =
+  | { outcome: 'done'; created: number; failed: number }
+  | { outcome: 'none' }
+  | { outcome: 'retry' | 'failed'; reason: string }
 
 interface Chunk {
   kind: 'credentials' | 'users'
@@ -42,16 +48,17 @@ export async function workChunk(
     return await sql.begin(async (tx): Promise<ChunkOutcome> => {
       const chunk = await takeChunk(tx, poolId, batchId)
       if (!chunk) return { outcome: 'none' }
+      const counts = { created: 0, failed: 0 }
       if (chunk.kind === 'credentials') {
         const secret = decrypt(encryptionKey, chunk.password_ciphertext, batchId)
         await insertCredentials(tx, poolId, batchId, chunk, secret)
-        await finishChunk(tx, poolId, batchId, chunk, 0)
       } else {
-        const created = await insertUsers(tx, poolId, batchId, chunk)
-        if (created < chunk.last_n - chunk.first_n + 1) await recordFailures(tx, poolId, batchId, chunk)
-        await finishChunk(tx, poolId, batchId, chunk, created)
+        counts.created = await insertUsers(tx, poolId, batchId, chunk)
+        counts.failed = chunk.last_n - chunk.first_n + 1 - counts.created
+        if (counts.failed > 0) await recordFailures(tx, poolId, batchId, chunk)
       }
-      return { outcome: 'done' }
+      await finishChunk(tx, poolId, batchId, chunk, counts)
+      return { outcome: 'done', ...counts }
     })
   } catch (error) {
     const state = sqlState(error)
@@ -155,9 +162,8 @@ async function finishChunk(
   poolId: number,
   batchId: string,
   chunk: Chunk,
-  created: number,
+  { created, failed }: { created: number; failed: number },
 ): Promise<void> {
-  const failed = chunk.kind === 'users' ? chunk.last_n - chunk.first_n + 1 - created : 0
   await tx`
     update chunks set created_count = ${created}, failed_count = ${failed}, finished_at = now(),
       memory_bytes = ${process.memoryUsage.rss()}

@@ -2,6 +2,7 @@ import { EventEmitter, once } from 'node:events'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Sql } from 'postgres'
 import type { MemoryGuard } from '../memory-guard.ts'
+import type { Metrics } from '../metrics/metrics.ts'
 import type { WorkerPool } from '../worker-pool/worker-pool.ts'
 import { WAKE_CHANNEL } from './create-batch.ts'
 import { markCompleted, markFailed, markRunning, type UnfinishedBatch, unfinishedBatches } from './unfinished.ts'
@@ -34,6 +35,7 @@ export async function startDispatcher(
   sql: Sql,
   workers: WorkerPool,
   memory: MemoryGuard,
+  metrics: Metrics,
   log: FastifyBaseLogger,
 ): Promise<Dispatcher> {
   const progress = new EventEmitter().setMaxListeners(0)
@@ -94,8 +96,10 @@ export async function startDispatcher(
 
   async function work(batch: UnfinishedBatch): Promise<void> {
     inWork.set(batch.id, (inWork.get(batch.id) ?? 0) + 1)
+    const begun = performance.now()
     try {
       const result = await workers.run('chunk', { poolId: batch.pool_id, batchId: batch.id })
+      metrics.chunkEnded(result, (performance.now() - begun) / 1000)
       if (result.outcome !== 'done') resting.add(batch.id)
       if (result.outcome === 'retry')
         log.warn({ batch: batch.id, reason: result.reason }, 'a chunk will be tried again')

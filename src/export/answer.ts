@@ -1,6 +1,6 @@
 import type { Sql } from 'postgres'
 import type { Filter } from '../users/filter.ts'
-import { type Base, findBase } from './base.ts'
+import { type AgedBase, type Base, findBase } from './base.ts'
 import { type Delta, readDelta } from './delta.ts'
 import { fullLines } from './full-lines.ts'
 import { fullPages } from './full-pages.ts'
@@ -17,7 +17,7 @@ export interface Counts {
 /** Which of the three answers it is, before any user is read. */
 export type Plan =
   | { kind: 'full'; reason: 'none' | 'unknown' | 'expired' | 'requested'; base: null }
-  | { kind: 'delta'; reason: null; base: Base }
+  | { kind: 'delta'; reason: null; base: AgedBase }
   | { kind: 'unchanged'; reason: null; base: Base }
 
 /** What an export says; the formats write it down. `state` and all that follows from it are of one snapshot. */

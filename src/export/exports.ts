@@ -26,6 +26,8 @@ export interface Exports {
   open(asked: ExportRequest, coding: Coding): Promise<Export>
   /** An export read from the database at its reader's pace, past all that is kept. Throws `overloaded`, `pool_not_found`. */
   openDirect(asked: ExportRequest): Promise<OpenExport>
+  /** How many read the database. */
+  reading(): number
   /** Resolves when no export reads the database. */
   drain(): Promise<void>
 }
@@ -87,6 +89,7 @@ export function createExports({ sql, encryptionKey, concurrency, cache }: Export
   return {
     currentScope,
     openDirect: (asked) => openExport(source, asked),
+    reading: () => admission.inside(),
     drain: () => admission.empty(),
     async open(asked, coding) {
       for (let attempt = 0; attempt < ATTEMPTS; attempt++) {

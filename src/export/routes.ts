@@ -4,6 +4,7 @@ import type { FastifyReply } from 'fastify'
 import type { Sql } from 'postgres'
 import { Type } from 'typebox'
 import type { Coding } from '../http/codings.ts'
+import type { Metrics } from '../metrics/metrics.ts'
 import { poolName } from '../pools/pool-parameter.ts'
 import { filterMembers, filterOf } from '../users/filter-parameters.ts'
 import { planAnswer } from './answer.ts'
@@ -17,11 +18,12 @@ import type { State } from './state.ts'
 interface ExportRoutesOptions {
   sql: Sql
   exports: Exports
+  metrics: Metrics
 }
 
 /** States, and the export by the state that the client holds: unchanged, a delta, or full. */
 export const exportRoutes: FastifyPluginCallbackTypebox<ExportRoutesOptions> = (app, options, done) => {
-  const { sql, exports } = options
+  const { sql, exports, metrics } = options
   const config = { scope: 'users:read' } as const
   const tags = ['export']
 
@@ -68,21 +70,23 @@ export const exportRoutes: FastifyPluginCallbackTypebox<ExportRoutesOptions> = (
       const asked = readExportRequest(request, request.query)
       setCachingHeaders(reply)
       const { state, ...present } = await exports.currentScope(asked)
-      if (asked.isMatch(state)) return sendNotModified(reply, state)
+      if (asked.isMatch(state)) return sendNotModified(reply, state, metrics)
       reply.type(`${FORMATS[asked.format].mediaType}; charset=utf-8`)
       if (request.method === 'HEAD') {
         const filter = { poolId: present.poolId, ...asked.filter }
         const plan = await planAnswer(sql, filter, { state, ...present }, asked)
         setStateHeaders(reply, plan.kind, plan.base?.state, state)
+        metrics.exported(plan)
         return reply.send(Readable.from([])) // a stream, or Fastify would tell the length of nothing
       }
       // The compression plugin has settled the coding, and leaves alone what is encoded.
       const exported = await exports.open(asked, request.headers['accept-encoding'] as Coding)
       if (asked.isMatch(exported.state)) {
         discardBody(exported)
-        return sendNotModified(reply, exported.state)
+        return sendNotModified(reply, exported.state, metrics)
       }
       setStateHeaders(reply, exported.plan.kind, exported.plan.base?.state, exported.state)
+      metrics.exported(exported.plan)
       return sendBody(reply, exported)
     },
   )
@@ -90,7 +94,8 @@ export const exportRoutes: FastifyPluginCallbackTypebox<ExportRoutesOptions> = (
   done()
 }
 
-function sendNotModified(reply: FastifyReply, state: State) {
+function sendNotModified(reply: FastifyReply, state: State, metrics: Metrics) {
+  metrics.exported({ kind: 'unchanged' })
   setStateHeaders(reply, 'unchanged', state, state)
   return reply.removeHeader('content-type').code(304).send()
 }
@@ -99,8 +104,11 @@ function sendNotModified(reply: FastifyReply, state: State) {
 const SMALL_TEXT = 32_768
 
 function sendBody(reply: FastifyReply, { body }: Export) {
-  if ('text' in body)
-    return reply.send(body.text.length < SMALL_TEXT ? body.text : Readable.from([body.text], { objectMode: false }))
+  if ('text' in body) {
+    if (body.text.length < SMALL_TEXT) return reply.send(body.text)
+    reply.plainBytes = Buffer.byteLength(body.text)
+    return reply.send(Readable.from([body.text], { objectMode: false }))
+  }
   if (body.encoded !== undefined && body.encoded !== 'identity') reply.header('content-encoding', body.encoded)
   if (body.bytes !== undefined) reply.header('content-length', body.bytes)
   return reply.send(body.stream)

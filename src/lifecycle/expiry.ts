@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Sql } from 'postgres'
 import { forgetEvents, recordEvent } from '../audit/audit-events.ts'
+import type { Metrics } from '../metrics/metrics.ts'
 import { expireBatches } from './expire.ts'
 
 /** How often a process looks for batches past their `expires_at`. */
@@ -21,7 +22,7 @@ export interface Expiry {
  * Removes the users of expired batches in all pools, within some ten seconds of their time; and forgets audit events of more
  * than `auditRetention` seconds ago.
  */
-export function startExpiry(sql: Sql, auditRetention: number, log: FastifyBaseLogger): Expiry {
+export function startExpiry(sql: Sql, auditRetention: number, metrics: Metrics, log: FastifyBaseLogger): Expiry {
   const stopping = new AbortController()
   const { signal } = stopping
 
@@ -29,12 +30,15 @@ export function startExpiry(sql: Sql, auditRetention: number, log: FastifyBaseLo
     while (!signal.aborted) {
       try {
         const expired = await expireBatches(sql, { poolId: undefined, limit: BATCHES_A_LOOK }, signal)
+        metrics.batchesExpired(expired.length)
         for (const { batch_id: subject, pool, ...counts } of expired) {
           log.info({ batch: subject, pool, ...counts }, 'batch has expired')
           await recordEvent(sql, { ...BY_ITSELF, pool, subject, counts })
         }
         await forgetEvents(sql, auditRetention)
+        metrics.lookedForExpired('done')
       } catch (err) {
+        metrics.lookedForExpired('failed')
         log.warn({ err }, 'expired batches could not be removed; it is tried again')
       }
       await sleep(INTERVAL_MS, undefined, { signal }).catch(() => {})

@@ -5,6 +5,7 @@ import { BatchStatus } from '../batches/batch-schema.ts'
 import type { Cursors } from '../http/cursor.ts'
 import { orNull } from '../http/or-null.ts'
 import { makePage, pageMembers } from '../http/page.ts'
+import type { Metrics } from '../metrics/metrics.ts'
 import { poolMember, poolName } from '../pools/pool-parameter.ts'
 import { findPoolId } from '../pools/pools.ts'
 import { listCandidates } from './candidates.ts'
@@ -35,9 +36,9 @@ const Report = Type.Object({
 })
 
 /** What may be removed, and its removal: the service does the same by itself when a batch's `expires_at` is over. */
-export const lifecycleRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: Cursors }> = (
+export const lifecycleRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: Cursors; metrics: Metrics }> = (
   app,
-  { sql, cursors },
+  { sql, cursors, metrics },
   done,
 ) => {
   const tags = ['lifecycle']
@@ -96,6 +97,7 @@ export const lifecycleRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: 
       const batches = isDryRun
         ? (await listCandidates(sql, poolId, page)).slice(0, BATCHES_A_REQUEST).map(wouldRemove)
         : await expireBatches(sql, { poolId, limit: BATCHES_A_REQUEST })
+      if (!isDryRun) metrics.batchesExpired(batches.length)
       const left = await listCandidates(sql, poolId, page)
       return {
         dry_run: isDryRun,

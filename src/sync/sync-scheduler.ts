@@ -4,6 +4,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { Sql } from 'postgres'
 import { isDatabaseUnavailable } from '../database/connection.ts'
 import type { Exports } from '../export/exports.ts'
+import type { Metrics } from '../metrics/metrics.ts'
 import { readTarget } from '../targets/targets.ts'
 import { nothingYet, push } from './push.ts'
 import {
@@ -38,7 +39,7 @@ export interface SyncScheduler {
  * lease ends. (Two who believe to have the same run do no harm: a receiver takes an export only onto its base.)
  */
 export function startSyncScheduler(
-  { sql, exports, encryptionKey }: { sql: Sql; exports: Exports; encryptionKey: Buffer },
+  { sql, exports, encryptionKey, metrics }: { sql: Sql; exports: Exports; encryptionKey: Buffer; metrics: Metrics },
   log: FastifyBaseLogger,
 ): SyncScheduler {
   const holder = randomUUID()
@@ -70,9 +71,11 @@ export function startSyncScheduler(
 
   async function work(run: ClaimedRun, lost: AbortSignal): Promise<void> {
     const signal = AbortSignal.any([lost, stopping.signal])
+    const begun = performance.now()
     try {
       const outcome = await outcomeOf(run, signal)
       const { kind, failure, detail, sent_bytes, attempts } = outcome
+      metrics.syncRunEnded(failure, (performance.now() - begun) / 1000)
       const line = { target: run.target, run: run.id, kind, sent_bytes, attempts }
       if (failure === null) log.info(line, 'target is in step')
       else log.warn({ ...line, failure, detail }, 'target could not be brought in step')

@@ -1,7 +1,7 @@
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { testDatabase } from '../database.ts'
+import { startProxy } from '../database-proxy.ts'
 import { startService } from './service.ts'
 
 /* What is asked of the service besides its work: its description, and how it is. */
@@ -57,6 +57,7 @@ t.test('the description is OpenAPI 3.1 and names every route', async (t) => {
     '/livez': ['get'],
     '/readyz': ['get'],
     '/healthz': ['get'],
+    '/metrics': ['get'],
   }
   for (const [path, methods] of Object.entries(routes)) {
     t.strictSame(
@@ -91,37 +92,6 @@ t.test('health, with everything there', async (t) => {
     t.match(await call('GET', path), { status: 200, json: { status: 'ready', reasons: [] } }, path)
   }
 })
-
-/** Stands between a service and its database, and can be cut. */
-async function startProxy(t: Test, port: number) {
-  const sockets = new Set<Socket>()
-  const server = createServer((client) => {
-    const database = connect(port, '127.0.0.1')
-    for (const socket of [client, database]) {
-      sockets.add(socket)
-      socket
-        .on('error', () => {})
-        .on('close', () => {
-          sockets.delete(socket)
-          client.destroy()
-          database.destroy()
-        })
-    }
-    client.pipe(database).pipe(client)
-  })
-  const listen = (port: number) => new Promise<void>((resolve) => void server.listen(port, '127.0.0.1', resolve))
-  await listen(0)
-  const proxyPort = (server.address() as AddressInfo).port
-  const cut = () => {
-    const closed = new Promise((resolve) => void server.close(resolve))
-    for (const socket of sockets) socket.destroy()
-    return closed
-  }
-  t.teardown(async () => {
-    if (server.listening) await cut()
-  })
-  return { port: proxyPort, cut, mend: () => listen(proxyPort) }
-}
 
 t.test('without its database the service lives, is not ready, and comes back by itself', async (t) => {
   const url = new URL(await testDatabase(t))

@@ -1,0 +1,39 @@
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+
+interface Test {
+  teardown(fn: () => Promise<void>): void
+}
+
+/** Stands between a service and its database, and can be cut, or fall silent with its connections open. */
+export async function startProxy(t: Test, port: number) {
+  const sockets = new Set<Socket>()
+  const server = createServer((client) => {
+    const database = connect(port, '127.0.0.1')
+    for (const socket of [client, database]) {
+      sockets.add(socket)
+      socket
+        .on('error', () => {})
+        .on('close', () => {
+          sockets.delete(socket)
+          client.destroy()
+          database.destroy()
+        })
+    }
+    client.pipe(database).pipe(client)
+  })
+  const listen = (port: number) => new Promise<void>((resolve) => void server.listen(port, '127.0.0.1', resolve))
+  await listen(0)
+  const proxyPort = (server.address() as AddressInfo).port
+  const cut = () => {
+    const closed = new Promise((resolve) => void server.close(resolve))
+    for (const socket of sockets) socket.destroy()
+    return closed
+  }
+  t.teardown(async () => {
+    if (server.listening) await cut()
+  })
+  const silence = () => {
+    for (const socket of sockets) socket.unpipe().pause()
+  }
+  return { port: proxyPort, cut, silence, mend: () => listen(proxyPort) }
+}

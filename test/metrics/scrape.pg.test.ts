@@ -1,0 +1,88 @@
+import t from 'tap'
+import { testDatabase } from '../database.ts'
+import { startProxy } from '../database-proxy.ts'
+import { startService } from '../http/service.ts'
+import { scrape, scrapeUntil } from './scrape.ts'
+
+/* What a scrape is like, whatever happens around it. */
+
+t.test('it is Prometheus’s text, open though keys are configured, and coded as asked', async (t) => {
+  const secret = 's3cret'.repeat(8)
+  const { call } = await startService(t, { MAX_WORKERS: '1', API_KEYS: `reader=users:read=${secret}` })
+  const { status, headers } = await call('GET', '/metrics')
+  t.match({ status, type: headers['content-type'] }, { status: 200, type: 'text/plain; version=0.0.4; charset=utf-8' })
+  const coded = await call('GET', '/metrics', { headers: { 'accept-encoding': 'gzip' } })
+  t.match(coded.headers, { 'content-encoding': 'gzip' })
+})
+
+t.test('without its database, gone or silent, a scrape takes less than a second and tells all else', async (t) => {
+  const url = new URL(await testDatabase(t))
+  const proxy = await startProxy(t, Number(url.port))
+  url.port = String(proxy.port)
+  const service = await startService(t, { MAX_WORKERS: '1', DATABASE_URL: url.href })
+  t.equal((await scrape(service)).value('usersync_database_up'), 1)
+
+  for (const fault of [proxy.silence, proxy.cut]) {
+    await fault()
+    const down = await scrapeUntil(service, (now) => now.value('usersync_database_up') === 0)
+    t.ok(down.names().has('usersync_database_up'))
+    for (let n = 0; n < 5; n++) {
+      const begun = performance.now()
+      const now = await scrape(service)
+      const took = performance.now() - begun
+      t.ok(took < 1_000, `${fault.name}: ${took} ms`)
+      t.equal(now.value('usersync_database_up'), 0)
+      t.notOk(now.names().has('usersync_batches'), 'what is not known is not told')
+      t.equal(now.value('usersync_worker_threads{state="idle"}'), 1)
+      t.ok(now.names().has('process_resident_memory_bytes'))
+    }
+  }
+  await proxy.mend()
+  const up = await scrapeUntil(service, (now) => now.value('usersync_database_up') === 1)
+  t.ok(up.names().has('usersync_batches'))
+})
+
+t.test('however often it is scraped, the database is asked once a second', async (t) => {
+  const service = await startService(t, { MAX_WORKERS: '1' })
+  const look = 'from pg_stat_activity'
+  const asked = new Set<string>()
+  const begun = performance.now()
+  while (performance.now() - begun < 2_500) {
+    await Promise.all([scrape(service), scrape(service), scrape(service)])
+    const rows = await service.sql<{ at: string }[]>`
+      select query_start::text as at from pg_stat_activity
+      where datname = current_database() and application_name = 'usersync' and position(${look} in query) > 0`
+    for (const { at } of rows) asked.add(at)
+  }
+  t.ok(asked.size >= 2 && asked.size <= 4, `${asked.size} times in 2.5 s`)
+})
+
+t.test('odd URLs and methods make no further samples, and nothing of users, keys or passwords is told', async (t) => {
+  const secret = 's3cret'.repeat(8)
+  const service = await startService(t, { MAX_WORKERS: '1', API_KEYS: `planted_key_name=admin=${secret}` })
+  const headers = { authorization: `Bearer ${secret}`, prefer: 'wait=30' }
+  const call = (method: string, path: string, body?: object) =>
+    service.call(method, path, body ? { body, headers } : { headers })
+  await call('POST', '/v1/pools', { name: 'planted_pool' })
+  const config = { username_pattern: 'planted_user_{id}', password: 'planted_password_1' }
+  const made = await call('POST', '/v1/batches?pool=planted_pool', { count: 3, config, label: 'planted_label' })
+  t.equal(made.status, 201)
+  const oddly = async (from: number) => {
+    for (let n = from; n < from + 500; n++) {
+      await call('GET', `/nowhere/${n}`)
+      await call('GET', `/v1/users/planted_user_${n}?x=${n}`)
+      if (n % 10 === 0) await call(['PURGE', 'DELETE', 'LINK', 'PUT'][(n / 10) % 4] ?? '', '/v1/states/current')
+    }
+  }
+  await scrape(service)
+  await oddly(0)
+  const before = await scrape(service)
+  await oddly(500)
+  const after = await scrape(service)
+  t.strictSame(new Set(after.samples()), new Set(before.samples()))
+  t.ok(after.samples().length < 1_000, `${after.samples().length} samples`)
+  const count = 'usersync_http_request_duration_seconds_count'
+  const unmatched = `${count}{method="other",route="unmatched",status="4xx"}`
+  t.equal(after.value(unmatched) - before.value(unmatched), 550)
+  t.notMatch(after.text, /planted|s3cret|nowhere|PURGE|e1e1/)
+})

@@ -1,0 +1,67 @@
+import { connect } from 'node:net'
+import t from 'tap'
+import { startService } from '../http/service.ts'
+import { scrape } from './scrape.ts'
+
+/* The bytes that are counted are those that a client receives, to the last one. */
+
+const service = await startService(t, { MAX_WORKERS: '1' })
+const { call, url } = service
+const config = { password_hash: { algorithm: 'none' } }
+await call('POST', '/v1/batches', { body: { count: 3_000, config }, headers: { prefer: 'wait=30' } })
+const few = await call<{ id: string }>('POST', '/v1/batches', {
+  body: { count: 300, config },
+  headers: { prefer: 'wait=30' },
+})
+
+/** Sends GETs over one connection, all at once, and tells how many bytes came back. */
+async function received(paths: string[], coding: string): Promise<number> {
+  const socket = connect(Number(new URL(url).port), '127.0.0.1')
+  paths.forEach((path, index) => {
+    const close = index === paths.length - 1 ? 'Connection: close\r\n' : ''
+    socket.write(`GET ${path} HTTP/1.1\r\nHost: x\r\nAccept-Encoding: ${coding}\r\n${close}\r\n`)
+  })
+  socket.resume()
+  await new Promise((resolve, reject) => void socket.once('error', reject).once('close', resolve))
+  return socket.bytesRead
+}
+
+const counted = async (coding: string) =>
+  (await scrape(service)).value(`usersync_response_bytes_total{coding="${coding}"}`)
+const saved = async (coding: string) =>
+  (await scrape(service)).value(`usersync_response_saved_bytes_total{coding="${coding}"}`)
+
+const cached = '/v1/users/export?format=ndjson'
+const small = `/v1/users/export?format=ndjson&batch_id=${few.json.id}`
+
+for (const coding of ['zstd', 'br', 'gzip', 'deflate']) {
+  t.test(`${coding}: one answer, and several on one connection`, async (t) => {
+    for (const paths of [[cached], [small, small], [small, cached, small]]) {
+      const before = await counted(coding)
+      const bytes = await received(paths, coding)
+      t.equal((await counted(coding)) - before, bytes, `${paths.length}: ${bytes}`)
+    }
+    const plain = (await call('GET', small)).raw.length
+    const before = await saved(coding)
+    const bytes = await received([small], coding)
+    t.equal((await saved(coding)) - before, plain - bytes, 'what it saved is against the plain body')
+  })
+}
+
+t.test('without a coding', async (t) => {
+  const before = await counted('identity')
+  const one = (await counted('identity')) - before // the first of these two scrapes
+  const start = await counted('identity')
+  const bytes = await received([small, '/livez', cached], 'identity')
+  const scrapes = (await counted('identity')) - start - bytes
+  t.ok(Math.abs(scrapes - one) < 200, `${scrapes} and ${one}: scrapes differ by some digits`)
+})
+
+t.test('nothing is said to be saved where an answer is cut off', async (t) => {
+  const before = await saved('zstd')
+  const socket = connect(Number(new URL(url).port), '127.0.0.1')
+  socket.write(`GET ${small} HTTP/1.1\r\nHost: x\r\nAccept-Encoding: zstd\r\n\r\n`, () => socket.destroy())
+  await new Promise((resolve) => void socket.once('close', resolve))
+  await call('GET', small)
+  t.ok((await saved('zstd')) - before >= 0)
+})
