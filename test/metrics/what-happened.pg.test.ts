@@ -1,7 +1,8 @@
-import t from 'tap'
+import { isDeepStrictEqual } from 'node:util'
+import t, { type Test } from 'tap'
 import { startService } from '../http/service.ts'
 import { RECEIVER_KEY, startReceiver } from '../sync/receiver.ts'
-import { scrape, scrapeUntil } from './scrape.ts'
+import { type Scrape, scrape, scrapeUntil } from './scrape.ts'
 
 /* Each metric is moved by what should move it, by as much as that. */
 
@@ -15,43 +16,51 @@ async function make(count: number, members: Record<string, unknown> = {}, patter
   return json.id
 }
 
-/** How much each of these samples grows while `work` is done. */
-async function growth(samples: string[], work: () => Promise<unknown>): Promise<number[]> {
+/** `work` lets these samples grow by so much. Some are told a moment after the work is answered. */
+async function grows(t: Test, expected: Record<string, number>, work: () => Promise<unknown>, name = '') {
   const before = await scrape(service)
   await work()
-  const after = await scrape(service)
-  return samples.map((sample) => after.value(sample) - before.value(sample))
+  const growth = (now: Scrape) =>
+    Object.fromEntries(Object.keys(expected).map((sample) => [sample, now.value(sample) - before.value(sample)]))
+  const after = await scrapeUntil(service, (now) => isDeepStrictEqual(growth(now), expected))
+  t.strictSame(growth(after), expected, name)
 }
 
 t.test('users that are made, and that are not', async (t) => {
-  const samples = [
-    'usersync_users_created_total',
-    'usersync_users_failed_total',
-    'usersync_chunk_duration_seconds_count{outcome="done"}',
-  ]
-  const made = await growth(samples, () => make(20, {}, 'twice_{n}'))
-  t.strictSame(made, [20, 0, 2], 'a chunk of credentials, and one of users')
-  t.strictSame(await growth(samples, () => make(25, {}, 'twice_{n}')), [5, 20, 2], 'names that are taken fail')
+  const counts = (created: number, failed: number) => ({
+    usersync_users_created_total: created,
+    usersync_users_failed_total: failed,
+    'usersync_chunk_duration_seconds_count{outcome="done"}': 2, // one of credentials, one of users
+  })
+  await grows(t, counts(20, 0), () => make(20, {}, 'twice_{n}'))
+  await grows(t, counts(5, 20), () => make(25, {}, 'twice_{n}'), 'names that are taken fail')
 })
 
 t.test('exports, by what they are', async (t) => {
-  const kinds = ['full",reason="none', 'full",reason="unknown', 'full",reason="requested', 'delta",reason="']
-  const samples = [...kinds, 'unchanged",reason="'].map((kind) => `usersync_exports_total{kind="${kind}"}`)
+  const none = Object.fromEntries(
+    ['full none', 'full unknown', 'full requested', 'delta ', 'unchanged '].map((kind) => [exportsOf(kind), 0]),
+  )
   const ask = (query: string, headers = {}) => call('GET', `/v1/users/export?format=ndjson${query}`, { headers })
+  const is = (kind: string, query: string, headers = {}) =>
+    grows(t, { ...none, [exportsOf(kind)]: 1 }, () => ask(query, headers), kind)
   const { headers } = await ask('')
   const state = String(headers['usersync-state'])
-  const asked = (query: string, headers = {}) => growth(samples, () => ask(query, headers))
-  t.strictSame(await asked(''), [1, 0, 0, 0, 0])
-  t.strictSame(await asked(`&base=u1-${'a'.repeat(64)}`), [0, 1, 0, 0, 0])
-  t.strictSame(await asked(`&base=${state}&differential=false`), [0, 0, 1, 0, 0])
-  t.strictSame(await asked('', { 'if-none-match': String(headers.etag) }), [0, 0, 0, 0, 1], '304')
-  t.strictSame(await asked(`&base=${state}`), [0, 0, 0, 0, 1], '200 that says so')
+  await is('full none', '')
+  await is('full unknown', `&base=u1-${'a'.repeat(64)}`)
+  await is('full requested', `&base=${state}&differential=false`)
+  await is('unchanged ', '', { 'if-none-match': String(headers.etag) })
+  await is('unchanged ', `&base=${state}`)
 
   await make(3)
   await sql`update states set recorded_at = recorded_at - interval '50 minutes'`
-  const ages = ['le="600"}', 'le="3600"}'].map((bound) => `usersync_base_age_seconds_bucket{${bound}`)
-  t.strictSame(await growth(ages, async () => t.strictSame(await asked(`&base=${state}`), [0, 0, 0, 1, 0])), [0, 1])
+  const ages = { [ageWithin(600)]: 0, [ageWithin(3_600)]: 1 }
+  await grows(t, ages, () => is('delta ', `&base=${state}`), 'its base is 50 minutes old')
 })
+
+const ageWithin = (seconds: number) => `usersync_base_age_seconds_bucket{le="${seconds}"}`
+
+/** The sample of a kind and its reason. */
+const exportsOf = (kind: string) => `usersync_exports_total{kind="${kind.replace(' ', '",reason="')}"}`
 
 t.test('pushes, that succeed and that do not', async (t) => {
   const receiver = await startReceiver(t)
@@ -81,24 +90,21 @@ t.test('batches whose time is over, removed by the service itself or on request'
   await make(2, { expires_in: 1 })
   const after = await scrapeUntil(service, (now) => now.value('usersync_batches_expired_total') === 1)
   t.equal(after.value('usersync_batches_expired_total'), 1)
-  const [moved] = await growth(['usersync_batches_expired_total'], async () => {
+  await grows(t, { usersync_batches_expired_total: 1 }, async () => {
     const batch = await make(2, { expires_in: 3_600 })
     await sql`update batches set expires_at = now() where id = ${batch}`
     await call('POST', '/v1/lifecycle/expire', { body: { dry_run: false } })
   })
-  t.equal(moved, 1)
 })
 
 t.test('requests, by route and class', async (t) => {
   const requests = (route: string, status: string) =>
     `usersync_http_request_duration_seconds_count{method="GET",route="${route}",status="${status}"}`
-  const samples = [requests('/v1/users/:id', '4xx'), requests('/livez', '2xx')]
-  const moved = await growth(samples, async () => {
+  await grows(t, { [requests('/v1/users/:id', '4xx')]: 1, [requests('/livez', '2xx')]: 2 }, async () => {
     await call('GET', '/v1/users/00000000-0000-0000-0000-000000000001')
     await call('GET', '/livez')
     await call('GET', '/livez?x=1')
   })
-  t.strictSame(moved, [1, 2])
 })
 
 t.test('how things stand', async (t) => {
@@ -127,25 +133,17 @@ t.test('how things stand', async (t) => {
 })
 
 t.test('an export that reads, a thread that works, memory that is over', async (t) => {
-  const admitted = await Promise.all([
-    scrapeUntil(service, (now) => now.value('usersync_exports_in_progress') > 0),
-    scrapeUntil(service, (now) => now.value('usersync_worker_threads{state="busy"}') > 0),
-    sql.begin(async (tx) => {
-      // Exports wait for this lock when they have their place, and chunks of users when they have their thread.
-      await tx`lock table users in access exclusive mode`
-      const body = { count: 5, config: { password_hash: { algorithm: 'none' } } }
-      const asked = [call('POST', '/v1/batches', { body }), call('GET', '/v1/users/export')]
-      await scrapeUntil(
-        service,
-        (now) =>
-          now.value('usersync_exports_in_progress') > 0 && now.value('usersync_worker_threads{state="busy"}') > 0,
-      )
-      return asked
-    }),
-  ])
-  await Promise.all(admitted[2])
-  t.equal(admitted[0].value('usersync_exports_in_progress'), 1)
-  t.equal(admitted[1].value('usersync_worker_threads{state="busy"}'), 1)
+  const { asked } = await sql.begin(async (tx) => {
+    // An export waits for this lock when it has its place, and a chunk of users when it has its thread.
+    await tx`lock table users in access exclusive mode`
+    const body = { count: 5, config: { password_hash: { algorithm: 'none' } } }
+    const asked = [call('POST', '/v1/batches', { body }), call('GET', '/v1/users/export')]
+    const isBusy = (now: Scrape) =>
+      now.value('usersync_exports_in_progress') === 1 && now.value('usersync_worker_threads{state="busy"}') > 0
+    t.ok(isBusy(await scrapeUntil(service, isBusy)))
+    return { asked }
+  })
+  await Promise.all(asked)
   const full = await startService(t, { MAX_WORKERS: '1', MEMORY_LIMIT_MB: '128' })
   const over = await scrapeUntil(full, (now) => now.value('usersync_memory_over_limit') === 1)
   t.equal(over.value('usersync_memory_over_limit'), 1, 'and a scrape is no work that is refused')

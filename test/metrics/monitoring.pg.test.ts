@@ -1,0 +1,86 @@
+import { readFile } from 'node:fs/promises'
+import t from 'tap'
+import { parse } from 'yaml'
+import { startService } from '../http/service.ts'
+import { scrape } from './scrape.ts'
+
+/* The files of `monitoring/` can be read, and speak of metrics and routes that there are. */
+
+const read = (path: string) => readFile(new URL(`../../${path}`, import.meta.url), 'utf8')
+
+const alerts: { groups: { rules: { alert: string; expr: string; annotations: { summary: string } }[] }[] } = parse(
+  await read('monitoring/alerts.yml'),
+)
+const rules = alerts.groups.flatMap((group) => group.rules)
+const dashboard: { panels: { title: string; targets: { expr: string }[] }[]; templating: object } = JSON.parse(
+  await read('monitoring/dashboard.json'),
+)
+
+t.test('every metric of the alerts and the dashboard is one that the service exposes', async (t) => {
+  const service = await startService(t, { MAX_WORKERS: '1' })
+  const { text } = await scrape(service)
+  const exposed = new Set<string>()
+  for (const [, name = '', type = ''] of text.matchAll(/^# TYPE (\S+) (\S+)$/gm)) {
+    for (const end of type === 'histogram' ? ['_bucket', '_sum', '_count'] : ['']) exposed.add(name + end)
+  }
+  const expressions = [
+    ...rules.map(({ alert, expr }) => [alert, expr]),
+    ...dashboard.panels.flatMap(({ title, targets }) => targets.map(({ expr }) => [title, expr])),
+    ['variables', JSON.stringify(dashboard.templating)],
+  ]
+  for (const [place = '', expression = ''] of expressions) {
+    const named = expression.match(/\b(usersync|process|nodejs)_\w+/g) ?? []
+    t.ok(named.length > 0 || place === 'UsersyncDown', place)
+    for (const name of named) t.ok(exposed.has(name), `${place}: ${name}`)
+  }
+  t.notMatch(dashboard.panels.map(({ title }) => title).join(), /undefined/)
+
+  const { json } = await service.call<{ paths: Record<string, object> }>('GET', '/openapi.json')
+  const paths = Object.keys(json.paths).map((path) => path.replace(/\{(\w+)\}/g, ':$1'))
+  const routes = rules.flatMap(({ expr }) => /route!~"([^"]+)"/.exec(expr)?.[1]?.split('|') ?? [])
+  t.ok(routes.length > 0)
+  for (const route of routes) t.ok(paths.includes(route), route)
+})
+
+t.test('the thresholds are those that were documented before, and each summary tells its own', (t) => {
+  const thresholds = {
+    UsersyncCreationFailures: ['0.05', '5 %'],
+    UsersyncSyncFailures: ['0.10', '10 %'],
+    UsersyncCleanupFailures: ['0.02', '2 %'],
+    UsersyncSlow: ['5.0', '5 s'],
+    UsersyncMemory: ['0.80', '80 %'],
+    UsersyncCpu: ['0.70', '70 %'],
+    UsersyncDisk: ['0.85', '85 %'],
+    UsersyncDatabaseConnections: ['15', '15'],
+  }
+  for (const [name, [threshold, told]] of Object.entries(thresholds)) {
+    const rule = rules.find(({ alert }) => alert === name)
+    t.ok(rule?.expr.includes(`> ${threshold}`), `${name}: ${rule?.expr}`)
+    t.ok(rule?.annotations.summary.includes(`(${told})`), name)
+  }
+  t.end()
+})
+
+t.test('Compose brings both up with these files, on images of one version, under a profile of their own', async (t) => {
+  const { services }: { services: Record<string, { image: string; profiles?: string[]; volumes: string[] }> } = parse(
+    await read('docker-compose.yml'),
+    { merge: true },
+  )
+  const { scrape_configs: jobs }: { scrape_configs: { static_configs: { targets: string[] }[] }[] } = parse(
+    await read('monitoring/prometheus.yml'),
+  )
+  for (const target of jobs.flatMap((job) => job.static_configs.flatMap(({ targets }) => targets))) {
+    t.ok(services[target.replace(':3000', '')], target)
+  }
+  for (const name of ['prometheus', 'grafana']) {
+    t.match(services[name], { image: /:v?\d+\.\d+\.\d+$/, profiles: ['monitoring'] }, name)
+    for (const volume of services[name]?.volumes ?? []) {
+      const [source = ''] = volume.split(':')
+      if (source.endsWith('.yml') || source.endsWith('.json')) t.ok(await read(source), source)
+    }
+  }
+  const source = parse(await read('monitoring/grafana/datasources/prometheus.yml'))
+  t.match(source, { datasources: [{ uid: 'prometheus', url: 'http://prometheus:9090' }] })
+  const dashboards = parse(await read('monitoring/grafana/dashboards/usersync.yml'))
+  t.match(dashboards, { providers: [{ options: { path: '/etc/usersync/dashboards' } }] })
+})
