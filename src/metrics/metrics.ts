@@ -3,7 +3,7 @@ import type { ChunkOutcome } from '../batches/chunks.ts'
 import type { Plan } from '../export/answer.ts'
 import type { RunFailure } from '../sync/sync-runs.ts'
 
-/** An answer that has gone out, or was cut off. */
+/** An answer that has gone out. */
 export interface Answered {
   method: string
   /** The pattern of its route, never its URL; of those that no route takes, one name for all. */
@@ -23,6 +23,8 @@ export interface Answered {
 export interface Metrics {
   registry: Registry
   answered(answer: Answered): void
+  /** An answer has ended half-way with its connection, after so many bytes. */
+  cutOff(wireBytes: number): void
   /** An export was answered, also by 304. */
   exported(plan: Pick<Plan, 'kind'> & Partial<Plan>): void
   chunkEnded(result: ChunkOutcome, seconds: number): void
@@ -57,7 +59,7 @@ export function createMetrics(): Metrics {
   )
   const wireBytes = counter(
     'usersync_response_bytes_total',
-    'Bytes of answers as they went out, heads included, by content coding.',
+    'Bytes of answers as they went out, heads included, by content coding; `cut` are those of answers without an end.',
     'coding',
   )
   const savedBytes = counter(
@@ -100,6 +102,7 @@ export function createMetrics(): Metrics {
   for (const outcome of ['done', 'retry', 'failed']) chunks.zero({ outcome })
   for (const outcome of ['done', 'failed']) looks.inc({ outcome }, 0)
   runs.inc({ outcome: 'succeeded' }, 0)
+  wireBytes.inc({ coding: 'cut' }, 0)
 
   return {
     registry,
@@ -109,6 +112,7 @@ export function createMetrics(): Metrics {
       wireBytes.inc({ coding }, answer.wireBytes)
       if (answer.savedBytes) savedBytes.inc({ coding }, answer.savedBytes)
     },
+    cutOff: (bytes) => wireBytes.inc({ coding: 'cut' }, bytes),
     exported({ kind, reason, base }) {
       exports.inc({ kind, reason: reason ?? '' })
       const age = base && 'ageSeconds' in base ? base.ageSeconds : null

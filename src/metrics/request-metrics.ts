@@ -10,7 +10,7 @@ declare module 'fastify' {
   }
 }
 
-/** Tells the metrics of each request, when it has ended. */
+/** Tells the metrics of each request when it has ended, and what was written of answers that were cut off: those end nowhere. */
 export const requestMetrics = plugin<{ metrics: Metrics }>(
   (app: FastifyInstance, { metrics }, done) => {
     app.decorateReply('plainBytes')
@@ -32,6 +32,9 @@ export const requestMetrics = plugin<{ metrics: Metrics }>(
       })
       next()
     })
+    app.server.on('connection', (socket) => {
+      socket.once('close', () => metrics.cutOff(bytesSinceLast(socket)))
+    })
     done()
   },
   { name: 'request-metrics' },
@@ -43,9 +46,9 @@ function routeOf({ method, routeOptions }: FastifyRequest, { statusCode }: Fasti
   return { method, route: routeOptions.url }
 }
 
-/** At least: the head is among the bytes of the wire. Undefined where the length is not known, or the answer was cut off. */
-function savedBytes({ plainBytes, raw }: FastifyReply, wireBytes: number): number | undefined {
-  return plainBytes === undefined || !raw.writableFinished ? undefined : Math.max(0, plainBytes - wireBytes)
+/** At least: the head is among the bytes of the wire. Undefined where the plain length is not known. */
+function savedBytes({ plainBytes }: FastifyReply, wireBytes: number): number | undefined {
+  return plainBytes === undefined ? undefined : Math.max(0, plainBytes - wireBytes)
 }
 
 const counted = new WeakMap<Socket, number>()
