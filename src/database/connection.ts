@@ -1,6 +1,7 @@
 import { connect as connectSocket, type Socket } from 'node:net'
 import type { Sql } from 'postgres'
-import { postgres } from './driver.ts'
+import { LONGEST_WAIT_MS, postgres } from './driver.ts'
+import { watchSilence } from './silence.ts'
 
 interface ConnectOptions {
   url: string
@@ -22,6 +23,12 @@ const STATEMENT_TIMEOUT_MS = 300_000
 const IDLE_TRANSACTION_TIMEOUT_MS = 120_000
 
 /**
+ * Seconds before a connection that was lost, or could not be opened, is tried again. The driver's own grow to 20: so long a
+ * database that is back would be taken for absent.
+ */
+const backoff = (failures: number) => (0.5 + Math.random() / 2) * Math.min(0.1 * 2 ** failures, 1)
+
+/**
  * The one place that makes a connection pool. Connections are opened when first used.
  *
  * - `search_path` is the service's schema alone, so that queries name tables as they are.
@@ -29,12 +36,15 @@ const IDLE_TRANSACTION_TIMEOUT_MS = 120_000
  *   (1.3 ms for an insert, 87 ms for a COPY, against 0.3 and 0.6 ms without). postgres.js has no setting for it.
  * - Timestamps come and go as text, so that they keep their microseconds, and JSON goes as text. (drizzle sets the client
  *   that it is given to the same; so a client is one and the same with it and without.)
+ * - No wait is without end: not for a connection (driver.ts), not for a server that has fallen silent (silence.ts), and a
+ *   statement or a transaction that takes too long is ended by PostgreSQL.
  * - 64-bit numbers come as text, since a JavaScript number holds 53 bits.
  */
 export function connect({ url, schema, connections, name, isService = false }: ConnectOptions): Sql {
   return postgres(url, {
     max: connections,
-    connect_timeout: 10,
+    connect_timeout: LONGEST_WAIT_MS / 1000,
+    backoff,
     idle_timeout: 60,
     onnotice: () => {},
     types: {
@@ -49,7 +59,8 @@ export function connect({ url, schema, connections, name, isService = false }: C
       statement_timeout: STATEMENT_TIMEOUT_MS,
       idle_in_transaction_session_timeout: IDLE_TRANSACTION_TIMEOUT_MS,
     },
-    ...({ socket: openSocket } as object), // the driver's types lack it
+    // the driver's types lack both; the second is ours
+    ...({ socket: openSocket, watch: watchSilence(STATEMENT_TIMEOUT_MS) } as object),
   })
 }
 

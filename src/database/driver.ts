@@ -6,26 +6,121 @@ import type postgresType from 'postgres'
  * such a connection throws where nobody can catch it and ends the process (porsager/postgres#1066, #1154, #1208), later
  * ones may run inside somebody else's transaction (#1216), and the pool never gets the connection back. Fixes are proposed
  * (#1209, #1215) and not released. The mends below are our own: a lost connection's reserved or transaction handle rejects
- * what is asked of it, and what was half written is forgotten. They are applied to the source as it is loaded, in main and
+ * what is asked of it, what was half written is forgotten, and no wait for a connection is without end. They are applied to the source as it is loaded, in main and
  * worker threads alike. When a release has fixed it, `import postgres from 'postgres'` replaces this file.
  */
 
 type Mend = [published: string, mended: string]
 
+/**
+ * How long a query waits for a connection, one that has to be opened included, and how many may wait. As published they
+ * wait for ever; a few wait for good, having been given to a connection that could not be opened; and where all connections
+ * are busy, queries are sent to one of them at once, to wait there for the end of whatever it does.
+ */
+export const LONGEST_WAIT_MS = 5_000
+const MOST_WAITING = 1_000
+
+/**
+ * Queries wait in one line, and every connection, when it is open or free, takes the first. A connection is opened for the
+ * line, not for a query; one that cannot be opened tells so to the first in the line, if there is no other to wait for.
+ */
+const WAIT = `
+  function wait(query) {
+    if (queries.length >= ${MOST_WAITING})
+      return query.reject(Errors.connection('CONNECTION_LINE_FULL', options))
+    query.patience = setTimeout(() =>
+      queries.remove(query) && query.reject(Errors.connection('CONNECTION_WAIT_TIMEOUT', options)), ${LONGEST_WAIT_MS})
+    queries.push(query)
+    closed.length && connect(closed.shift(), opener)
+  }
+
+  function next() {
+    const query = queries.shift()
+    clearTimeout(query.patience)
+    return query
+  }
+
+  function handler(query) {`
+
+const OPENER = `
+  const opener = {
+    reserve: true,
+    reject: e => open.length + busy.length + full.length + reserved.length === 0 && queries.length && next().reject(e)
+  }
+`
+
 const MENDS: Record<string, Mend[]> = {
   'connection.js': [
     [
-      '    socket = null\n\n    if (initial)',
-      '    socket = chunk = nextWriteTimer = errorResponse = null\n\n    if (initial)',
+      // one that was closed while it opened was opened again and again, and told nobody
+      '    socket = null\n\n    if (initial)\n      return reconnect()\n\n    !hadError && (query || sent.length) && error(',
+      '    socket = chunk = nextWriteTimer = errorResponse = null\n\n    ;(initial || query || sent.length) && error(',
     ],
-    ['    !hadError && (query || sent.length) && error(', '    ;(query || sent.length) && error('],
     ['    closedTime = performance.now()\n', '    query = null\n    closedTime = performance.now()\n'],
     [
       '    const x = socket.write(chunk, fn)\n',
       '    if (!socket) return (chunk = nextWriteTimer = null, false)\n    const x = socket.write(chunk, fn)\n',
     ],
+    [
+      // one that is lost while it asks for the types ended the process by a rejection that nobody handles
+      `      if (needsTypes) {
+        initial.reserve && (initial = null)
+        return fetchArrayTypes()
+      }
+
+      initial && !initial.reserve && execute(initial)
+      options.shared.retries = retries = 0
+      initial = null
+      return
+`,
+      `      options.shared.retries = retries = 0
+      initial = null
+      return needsTypes ? fetchArrayTypes().catch(noop) : ending ? terminate() : onopen(connection)
+`,
+    ],
+    [
+      '      const s = StartupMessage()\n',
+      '      options.watch && options.watch(socket, () => query !== null, () => options.socket(options))\n      const s = StartupMessage()\n',
+    ],
   ],
   'index.js': [
+    ['    socket          : o.socket,\n', '    socket          : o.socket,\n    watch           : o.watch,\n'],
+    [
+      '\n  const sql = Sql(handler)\n\n  Object.assign(sql, {\n    get',
+      `${OPENER}\n  const sql = Sql(handler)\n\n  Object.assign(sql, {\n    get`,
+    ],
+    ['\n  function handler(query) {', WAIT],
+    [
+      `      return go(open.shift(), query)
+
+    if (closed.length)
+      return connect(closed.shift(), query)
+
+    busy.length
+      ? go(busy.shift(), query)
+      : queries.push(query)
+`,
+      '      return go(open.shift(), query)\n\n    wait(query)\n',
+    ],
+    [
+      `      : await new Promise((resolve, reject) => {
+        const query = { reserve: resolve, reject }
+        queries.push(query)
+        closed.length && connect(closed.shift(), query)
+      })
+`,
+      '      : await new Promise((resolve, reject) => wait({ reserve: resolve, reject }))\n',
+    ],
+    ['    let max = Math.ceil(queries.length / (connecting.length + 1))\n', '    let max = 1\n'],
+    [
+      '      const query = queries.shift()\n      if (query.reserve)',
+      '      const query = next()\n      if (query.reserve)',
+    ],
+    ['queries.length && connect(c, queries.shift())', 'queries.length && connect(c, opener)'],
+    [
+      "      queries.shift().reject(Errors.connection('CONNECTION_DESTROYED'",
+      "      next().reject(Errors.connection('CONNECTION_DESTROYED'",
+    ],
     [
       '    move(c, reserved)\n    c.reserved = () => queue.length',
       '    let lost\n    c.onclose = e => { lost = e; while (queue.length) queue.shift().reject(e) }\n    move(c, reserved)\n    c.reserved = () => queue.length',

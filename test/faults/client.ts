@@ -1,0 +1,62 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Batch } from '../../src/batches/batches.ts'
+
+/** An answer, and how long it took. */
+export interface Answer {
+  status: number
+  json: Batch & { code?: string }
+  retryAfter: string | null
+  ms: number
+}
+
+/** No request of these tests may take longer, whatever has become of the database. */
+export const LONGEST_MS = 20_000
+
+/** Sends a request; rejects where no answer comes within LONGEST_MS. */
+export async function ask(url: string, path: string, body?: object): Promise<Answer> {
+  const began = performance.now()
+  const answer = await fetch(url + path, {
+    method: body ? 'POST' : 'GET',
+    signal: AbortSignal.timeout(LONGEST_MS),
+    ...(body && { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),
+  })
+  const text = await answer.text()
+  const json = (text.startsWith('{') && !text.includes('\n') ? JSON.parse(text) : {}) as Answer['json']
+  return { status: answer.status, json, retryAfter: answer.headers.get('retry-after'), ms: performance.now() - began }
+}
+
+/** Waits, at most `seconds`, until the service is ready. */
+export async function untilReady(url: string, seconds: number): Promise<void> {
+  const deadline = Date.now() + seconds * 1000
+  while ((await ask(url, '/readyz')).status !== 200) {
+    if (Date.now() > deadline) throw new Error(`the service was not ready after ${seconds} s`)
+    await sleep(50)
+  }
+}
+
+/** Asks for a batch of `count` users, and gives its id. */
+export async function beginBatch(url: string, count: number, config: object = {}): Promise<string> {
+  const { status, json } = await ask(url, '/v1/batches', { count, config })
+  if (status !== 202) throw new Error(`no batch: ${status} ${json.code}`)
+  return json.id
+}
+
+/** Waits until the batch has made users, and some more than it has now. */
+export async function untilMoving(url: string, id: string): Promise<void> {
+  const before = (await ask(url, `/v1/batches/${id}`)).json.created_count
+  for (const deadline = Date.now() + 30_000; Date.now() < deadline; await sleep(10)) {
+    const { created_count, finished_at } = (await ask(url, `/v1/batches/${id}`)).json
+    if (finished_at !== null) throw new Error('the batch ended before anything could happen to it')
+    if (created_count > before) return
+  }
+  throw new Error('the batch makes no users')
+}
+
+/** Waits, at most `seconds`, until the batch has ended; answers of 503 are borne meanwhile. */
+export async function untilEnded(url: string, id: string, seconds = 60): Promise<Batch> {
+  for (const deadline = Date.now() + seconds * 1000; Date.now() < deadline; await sleep(50)) {
+    const { status, json } = await ask(url, `/v1/batches/${id}`)
+    if (status === 200 && json.finished_at !== null) return json
+  }
+  throw new Error(`the batch did not end within ${seconds} s`)
+}

@@ -1,0 +1,85 @@
+import { execFile } from 'node:child_process'
+import { chmod, mkdtemp, rm } from 'node:fs/promises'
+import { type AddressInfo, createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { promisify } from 'node:util'
+import { openCluster, runProgram } from '../../src/database/embedded-cluster.ts'
+import { findPlace } from '../../src/database/embedded-place.ts'
+import { findPostmaster } from '../../src/database/embedded-postmaster.ts'
+
+interface Test {
+  teardown(fn: () => Promise<void>): void
+}
+
+/** A PostgreSQL server of the test's own, which it may treat as it likes: always on the same port. */
+export interface OwnPostgres {
+  url: string
+  /** Stops it as `pg_ctl restart -m fast` does, and starts it again. */
+  restart(): Promise<void>
+  /** SIGKILL to the postmaster and all of its children. */
+  kill(): Promise<void>
+  start(): Promise<void>
+}
+
+/** What is committed must survive the server's death, not that of the machine: so nothing waits for the disk. */
+const SETTINGS = { fsync: 'off', unix_socket_directories: '', listen_addresses: '127.0.0.1', max_wal_size: '1GB' }
+
+/** Starts one in a new folder, with these settings of PostgreSQL; both are gone when the test ends. */
+export async function startOwnPostgres(
+  t: Test,
+  { settings = {}, dataDir }: { settings?: Record<string, string>; dataDir?: string } = {},
+): Promise<OwnPostgres> {
+  const folder = dataDir ?? (await mkdtemp(join(tmpdir(), 'usersync-faults-')))
+  await chmod(folder, 0o755) // root runs PostgreSQL as another user
+  const place = await findPlace(folder)
+  const remove = async () => {
+    await kill()
+    for (const path of [dirname(place.directory), folder]) {
+      if (path !== dataDir) await rm(path, { recursive: true, force: true })
+    }
+  }
+  t.teardown(() => remove())
+  const { data, log, password } = await openCluster(place, { durable: false })
+  const port = await freePort()
+  const options = Object.entries({ ...SETTINGS, ...settings, port }).map(([name, value]) => `-c '${name}=${value}'`)
+  const control = (command: string) =>
+    runProgram(
+      place,
+      'pg_ctl',
+      [command, '-w', '-t', '60', '-s', '-D', data, '-l', log, '-m', 'fast', '-o', options.join(' ')],
+      70,
+    )
+
+  async function kill(): Promise<void> {
+    const server = await findPostmaster({ data })
+    if (!server) return
+    const children = await promisify(execFile)('pgrep', ['-P', String(server.pid)]).catch(() => ({ stdout: '' }))
+    for (const pid of [String(server.pid), ...children.stdout.trim().split('\n')]) {
+      try {
+        if (pid) process.kill(Number(pid), 'SIGKILL')
+      } catch {
+        // it ended by itself
+      }
+    }
+  }
+
+  await control('start')
+  return {
+    url: `postgres://usersync:${password}@127.0.0.1:${port}/postgres`,
+    restart: () => control('restart'),
+    kill,
+    start: () => control('start'),
+  }
+}
+
+/** A port that nobody has at the moment. */
+export function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer().once('error', reject)
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address() as AddressInfo
+      server.close(() => resolve(port))
+    })
+  })
+}

@@ -1,0 +1,77 @@
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+
+interface Test {
+  teardown(fn: () => Promise<void>): void
+}
+
+/** What stands between a service and its database, and can be in the way. */
+export interface Proxy {
+  /** Of the database, through the proxy. */
+  url: string
+  /** Takes connections and bytes, and passes nothing on: what is on its way waits. */
+  hold(): void
+  /** Ends what there is, and whatever comes, at once and without an error, as a balancer without a server does. */
+  hangUp(): void
+  /** Ends what there is, and nobody listens any more. */
+  refuse(): Promise<void>
+  /** All is well; what was held goes on its way. */
+  pass(): Promise<void>
+  /** Connections that came so far. */
+  came(): number
+}
+
+/** Starts a proxy to the database of this URL; it ends with `t`. */
+export async function startProxy(t: Test, databaseUrl: string): Promise<Proxy> {
+  const url = new URL(databaseUrl)
+  const databasePort = Number(url.port)
+  const pairs = new Map<Socket, Socket>()
+  let manner: 'pass' | 'hold' | 'hang up' = 'pass'
+  let came = 0
+  const server = createServer((client) => {
+    came++
+    client.on('error', () => {})
+    if (manner === 'hang up') return void client.resume().end()
+    const database = connect(databasePort, '127.0.0.1').on('error', () => {})
+    pairs.set(client, database)
+    for (const socket of [client, database]) socket.on('close', () => end(client))
+    if (manner === 'pass') join(client, database)
+  })
+  const join = (client: Socket, database: Socket) => void client.pipe(database).pipe(client)
+  const end = (client: Socket) => {
+    client.destroy()
+    pairs.get(client)?.destroy()
+    pairs.delete(client)
+  }
+  const endAll = () => {
+    for (const client of pairs.keys()) end(client)
+  }
+  const listen = (port: number) => new Promise<void>((resolve) => void server.listen(port, '127.0.0.1', resolve))
+  await listen(0)
+  const { port } = server.address() as AddressInfo
+  url.port = String(port)
+  const refuse = async () => {
+    if (!server.listening) return
+    const closed = new Promise((resolve) => void server.close(resolve))
+    endAll()
+    await closed
+  }
+  t.teardown(refuse)
+  return {
+    url: url.href,
+    hold() {
+      manner = 'hold'
+      for (const [client, database] of pairs) for (const socket of [client, database]) socket.unpipe().pause()
+    },
+    hangUp() {
+      manner = 'hang up'
+      endAll()
+    },
+    refuse,
+    async pass() {
+      manner = 'pass'
+      for (const [client, database] of pairs) join(client, database)
+      if (!server.listening) await listen(port)
+    },
+    came: () => came,
+  }
+}

@@ -1,0 +1,98 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import { startServerProcess } from '../server-process.ts'
+import { type Answer, ask, beginBatch, untilEnded, untilMoving, untilReady } from './client.ts'
+import { checkExact } from './exact.ts'
+import { startOwnPostgres } from './own-postgres.ts'
+
+/* PostgreSQL is killed, or restarted, under a service that has a batch in work and exports on the way. */
+
+t.setTimeout(180_000)
+
+/** Few, to be quick; `USERS=150000 npm test -- test/faults/server-gone.pg.test.ts` after a change of batches or the driver. */
+const USERS = Number(process.env['USERS'] ?? 30_000)
+const pg = await startOwnPostgres(t)
+const settings = { DATABASE_URL: pg.url, ENCRYPTION_KEY: '5e'.repeat(32), MAX_WORKERS: '2', EXPORT_CACHE_MB: '0' }
+
+function checkRefused(t: Test, { status, json, retryAfter, ms }: Answer, what: string): void {
+  t.match(
+    { status, json, retryAfter },
+    { status: 503, json: { code: 'database_unavailable' }, retryAfter: /^\d+$/ },
+    what,
+  )
+  t.ok(ms < 6_000, `${what}: after ${Math.round(ms)} ms`)
+}
+
+t.test('killed in the middle of a batch: the service lives, stops in time, and another ends the batch', async (t) => {
+  const first = await startServerProcess(t, { ...settings, DRAIN_SECONDS: '8' })
+  const id = await beginBatch(first.url, USERS)
+  await untilMoving(first.url, id)
+  await pg.kill()
+  for (let i = 0; i < 4; i++) {
+    const [live, ready] = await Promise.all([ask(first.url, '/livez'), ask(first.url, '/readyz')])
+    t.match({ live: live.status, ready: ready.status }, { live: 200, ready: 503 })
+    t.ok(live.ms < 1_000 && ready.ms < 1_000, `within a second: ${Math.round(live.ms)} and ${Math.round(ready.ms)} ms`)
+    await sleep(250)
+  }
+  checkRefused(t, await ask(first.url, '/v1/users'), 'a list of users')
+  checkRefused(t, await ask(first.url, '/v1/batches', { count: 1 }), 'a new batch')
+  const began = performance.now()
+  t.equal(await first.end('SIGTERM'), 0, 'an orderly end')
+  t.ok(performance.now() - began < 8_000, `within its drain time: ${Math.round(performance.now() - began)} ms`)
+
+  await pg.start()
+  const second = await startServerProcess(t, settings)
+  await checkExact(t, pg.url, await untilEnded(second.url, id), USERS)
+  t.equal(await second.end('SIGTERM'), 0)
+})
+
+/** Reads an export, the first piece at once and the rest after `rest`. Gives its lines, or undefined where it was cut. */
+async function readExport(url: string, rest: Promise<unknown>): Promise<string[] | undefined> {
+  const answer = await fetch(`${url}/v1/users/export?format=ndjson&differential=false`, {
+    signal: AbortSignal.timeout(60_000),
+  })
+  let text = ''
+  try {
+    for await (const piece of answer.body?.pipeThrough(new TextDecoderStream()) ?? []) {
+      text += piece
+      await rest
+    }
+  } catch {
+    return undefined
+  }
+  const lines = text.trimEnd().split('\n')
+  return lines.at(-1)?.startsWith('{"end":') ? lines : undefined
+}
+
+t.test('restarted under a batch and under exports: the service comes back by itself', async (t) => {
+  const service = await startServerProcess(t, settings)
+  const id = await beginBatch(service.url, USERS / 2, { chunk_size: 1_000 })
+  await untilMoving(service.url, id)
+  const restart = Promise.withResolvers<void>()
+  const cut = [readExport(service.url, restart.promise), readExport(service.url, restart.promise)]
+  await sleep(500) // they have their first pages by now, and wait
+
+  const others: Answer[] = []
+  let over = false
+  const asking = [0, 1, 2, 3].map(async () => {
+    while (!over) others.push(await ask(service.url, '/v1/users?limit=5'))
+  })
+  await pg.restart()
+  restart.resolve()
+  await untilReady(service.url, 10)
+  over = true
+  await Promise.all(asking)
+  for (const lines of await Promise.all(cut)) t.equal(lines, undefined, 'an export that was cut is noticed as cut')
+  const refused = others.filter(({ status }) => status !== 200)
+  t.ok(refused.length > 0, `${refused.length} of ${others.length} requests came at a bad time`)
+  for (const answer of refused) checkRefused(t, answer, 'a request meanwhile')
+
+  await checkExact(t, pg.url, await untilEnded(service.url, id), USERS / 2)
+  const whole = await readExport(service.url, Promise.resolve())
+  t.match(
+    JSON.parse(whole?.[0] ?? '{}'),
+    { kind: 'full', total_count: (whole?.length ?? 0) - 2 },
+    'exports are whole again',
+  )
+  t.equal(await service.end('SIGTERM'), 0)
+})
