@@ -12,6 +12,8 @@ interface ConnectOptions {
   name: string
   /** Whether statements are the service's: those never change who is not a test user (migrations/0010_protect_users.sql). */
   isService?: boolean
+  /** After so long without a statement PostgreSQL ends a transaction, and gives back what it has locked. */
+  longestIdleMs?: number
 }
 
 const asItIs = (text: string) => text
@@ -40,7 +42,8 @@ const backoff = (failures: number) => (0.5 + Math.random() / 2) * Math.min(0.1 *
  *   statement or a transaction that takes too long is ended by PostgreSQL.
  * - 64-bit numbers come as text, since a JavaScript number holds 53 bits.
  */
-export function connect({ url, schema, connections, name, isService = false }: ConnectOptions): Sql {
+export function connect(options: ConnectOptions): Sql {
+  const { url, schema, connections, name, isService = false, longestIdleMs = IDLE_TRANSACTION_TIMEOUT_MS } = options
   return postgres(url, {
     max: connections,
     connect_timeout: LONGEST_WAIT_MS / 1000,
@@ -57,7 +60,7 @@ export function connect({ url, schema, connections, name, isService = false }: C
       ...(isService && { 'usersync.service': 'on' }),
       TimeZone: 'UTC',
       statement_timeout: STATEMENT_TIMEOUT_MS,
-      idle_in_transaction_session_timeout: IDLE_TRANSACTION_TIMEOUT_MS,
+      idle_in_transaction_session_timeout: longestIdleMs,
     },
     // the driver's types lack both; the second is ours
     ...({ socket: openSocket, watch: watchSilence(STATEMENT_TIMEOUT_MS) } as object),

@@ -15,7 +15,15 @@ export interface Tasks {
 }
 
 const { databaseUrl, schema, encryptionKey } = workerData as ThreadOptions
-const sql = connect({ url: databaseUrl, schema, connections: 1, name: 'usersync worker', isService: true })
+
+/**
+ * A replica that is stopped and not dead (SIGSTOP, a frozen machine) would keep its locks on chunks for as long. Between two
+ * statements a worker hashes for about a second, several on a machine that is busy.
+ */
+const LONGEST_IDLE_MS = 20_000
+
+const name = 'usersync worker'
+const sql = connect({ url: databaseUrl, schema, connections: 1, name, isService: true, longestIdleMs: LONGEST_IDLE_MS })
 
 export const chunk: Tasks['chunk'] = ({ poolId, batchId }) =>
   workChunk(sql, poolId, batchId, Buffer.from(encryptionKey))

@@ -1,0 +1,91 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import t from 'tap'
+import { connect } from '../../src/database/connection.ts'
+import { testDatabase } from '../database.ts'
+import { startServerProcess } from '../server-process.ts'
+import { ask, beginBatch, untilEnded, untilReady } from './client.ts'
+import { checkExact } from './exact.ts'
+
+/*
+ * Connections are cut at random, in the middle of whatever they do: a batch, imports and exports. What is there afterwards
+ * is what would be there without it.
+ */
+
+/** Few, to be quick; `CUTS=200 USERS=100000 npm test -- test/faults/cut-connections.pg.test.ts` cuts for longer. */
+const CUTS = Number(process.env['CUTS'] ?? 40)
+const USERS = Number(process.env['USERS'] ?? 20_000)
+t.setTimeout(120_000 + CUTS * 1_000)
+
+t.test('pg_terminate_backend, again and again', async (t) => {
+  const url = await testDatabase(t)
+  const service = await startServerProcess(t, {
+    ...{ DATABASE_URL: url, ENCRYPTION_KEY: '5e'.repeat(32), MAX_WORKERS: '2', EXPORT_CACHE_MB: '0' },
+  })
+  const sql = connect({ url, schema: 'usersync', connections: 1, name: 'killer' })
+  t.teardown(() => sql.end({ timeout: 5 }))
+  const id = await beginBatch(service.url, USERS, { chunk_size: Math.max(50, Math.floor(USERS / 400)) })
+  let over = false
+  const told = { imports: 0, refused: 0, whole: 0, cut: 0 }
+
+  /** An import is there as a whole where it was confirmed, and where it was not, as a whole or not at all. */
+  async function imports() {
+    for (let n = 0; !over; n++) {
+      const rows = Array.from({ length: 500 }, (_, i) => JSON.stringify({ username: `import${n}_${i}@example.com` }))
+      const answer = await fetch(`${service.url}/v1/users/import`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/x-ndjson' },
+        body: rows.join('\n'),
+        signal: AbortSignal.timeout(30_000),
+      })
+      await answer.text()
+      const [row] = await sql`select count(*)::int as count from users where username like ${`import${n}\\_%`}`
+      if (answer.status === 201) {
+        told.imports++
+        if (row?.['count'] !== 500) t.fail(`an import that was confirmed has ${row?.['count']} users`)
+      } else {
+        told.refused++
+        if (answer.status !== 503) t.fail(`an import was answered with ${answer.status}`)
+        if (row?.['count'] !== 0 && row?.['count'] !== 500) t.fail(`half an import: ${row?.['count']} users`)
+      }
+    }
+  }
+
+  async function exports() {
+    while (!over) {
+      const path = '/v1/users/export?format=ndjson&differential=false'
+      const answer = await fetch(service.url + path, { signal: AbortSignal.timeout(30_000) })
+      const text = await answer.text().catch(() => '')
+      if (answer.status !== 200) {
+        if (answer.status !== 503) t.fail(`an export was answered with ${answer.status}`)
+        continue
+      }
+      const lines = text.trimEnd().split('\n')
+      if (!lines.at(-1)?.startsWith('{"end":')) told.cut++
+      else if (JSON.parse(lines[0] ?? '').total_count === lines.length - 2) told.whole++
+      else t.fail('an export with an end has lost users')
+    }
+  }
+
+  const others = [imports(), exports(), exports()]
+  let cuts = 0
+  for (const deadline = Date.now() + CUTS * 1_000; cuts < CUTS && Date.now() < deadline; ) {
+    const found = await sql`
+      select pg_terminate_backend(pid) from (
+        select pid from pg_stat_activity
+        where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'
+          and (state = 'active' or state like 'idle in transaction%' or random() < 0.1)
+        order by random() limit 1
+      ) victim`
+    cuts += found.length
+    await sleep(Math.random() * 100)
+  }
+  over = true
+  await Promise.all(others)
+  t.equal(cuts, CUTS)
+  t.comment(JSON.stringify(told))
+  t.ok(told.whole > 0 && told.imports > 0, 'work was done meanwhile')
+  await untilReady(service.url, 10)
+  t.equal((await ask(service.url, '/livez')).status, 200)
+  await checkExact(t, url, await untilEnded(service.url, id), USERS)
+  t.equal(await service.end('SIGTERM'), 0)
+})

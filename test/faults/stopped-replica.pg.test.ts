@@ -1,0 +1,52 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import t from 'tap'
+import { connect } from '../../src/database/connection.ts'
+import { testDatabase } from '../database.ts'
+import { startServerProcess } from '../server-process.ts'
+import { ask, beginBatch, untilEnded, untilMoving } from './client.ts'
+import { checkExact } from './exact.ts'
+
+/*
+ * A replica that is stopped and not dead (SIGSTOP, a frozen container, a laptop that sleeps) keeps its connections, and
+ * with them the lock on its chunk. PostgreSQL ends a transaction in which nothing comes, and the other replica does the chunk.
+ */
+
+const USERS = 20_000
+t.setTimeout(180_000)
+
+/** A worker's transaction may be idle for 20 s; the poll and the chunk itself come after it. */
+const BOUND_S = 35
+
+t.test('stopped while it holds a chunk, and continued when all is done', async (t) => {
+  const url = await testDatabase(t)
+  const settings = { DATABASE_URL: url, ENCRYPTION_KEY: '5e'.repeat(32), MAX_WORKERS: '2' }
+  const [stopped, other] = await Promise.all([startServerProcess(t, settings), startServerProcess(t, settings)])
+  const sql = connect({ url, schema: 'usersync', connections: 1, name: 'test' })
+  t.teardown(() => sql.end({ timeout: 5 }))
+  const id = await beginBatch(stopped.url, USERS, { chunk_size: 100 })
+  await untilMoving(other.url, id)
+  let held = 0
+  for (let i = 0; i < 200 && held === 0; i++) {
+    process.kill(stopped.pid, 'SIGSTOP')
+    await sleep(300) // what runs in the database ends, what is left waits for a process that does not go on
+    const [row] = await sql`
+      select count(*)::int as idle from pg_stat_activity
+      where datname = current_database() and application_name = 'usersync worker' and state = 'idle in transaction'
+        and state_change < now() - interval '200 ms'`
+    held = row?.['idle']
+    if (held > 0) break
+    process.kill(stopped.pid, 'SIGCONT')
+    await sleep(Math.random() * 20)
+  }
+  t.ok(held > 0, `it is stopped with ${held} chunks in its hands`)
+  const began = performance.now()
+  const batch = await untilEnded(other.url, id, BOUND_S)
+  t.comment(`the batch ended ${Math.round(performance.now() - began)} ms later`)
+  await checkExact(t, url, batch, USERS)
+
+  process.kill(stopped.pid, 'SIGCONT')
+  await sleep(1_000)
+  t.equal((await ask(stopped.url, '/readyz')).status, 200, 'the one that was stopped goes on')
+  await checkExact(t, url, (await ask(stopped.url, `/v1/batches/${id}`)).json, USERS)
+  for (const replica of [stopped, other]) t.equal(await replica.end('SIGTERM'), 0)
+})
