@@ -1,6 +1,7 @@
 import type { Config } from '../config.ts'
 import { startEmbeddedDatabase } from './embedded.ts'
 import { migrate, requireMigrated } from './migrate.ts'
+import { requireOwnSessions } from './own-sessions.ts'
 
 /** A database that is there and has the schema of this program. */
 export interface PreparedDatabase extends AsyncDisposable {
@@ -19,6 +20,7 @@ export async function prepareDatabase(config: Config): Promise<PreparedDatabase>
   const url = embedded?.url ?? databaseUrl
   const leave = async () => embedded?.stop()
   try {
+    await requireOwnSessions(url, schema)
     if (schemaMode === 'always' || (schemaMode === 'embedded' && embedded)) await migrate(url, schema)
     else await requireMigrated(url, schema)
   } catch (error) {

@@ -1,0 +1,62 @@
+import type { Sql } from 'postgres'
+import t from 'tap'
+import { connect, sqlState } from '../../src/database/connection.ts'
+import { startServerProcess } from '../server-process.ts'
+import { ask, beginBatch, untilEnded, untilReady } from './client.ts'
+import { checkExact } from './exact.ts'
+import { startOwnPostgres } from './own-postgres.ts'
+import { refusedStart } from './refused-start.ts'
+
+/* Others hold all connections that PostgreSQL has. */
+
+t.setTimeout(120_000)
+
+const pg = await startOwnPostgres(t, { settings: { max_connections: '30' } })
+const settings = {
+  ...{ DATABASE_URL: pg.url, ENCRYPTION_KEY: '5e'.repeat(32), MAX_WORKERS: '2', DATABASE_CONNECTIONS: '8' },
+}
+
+/** Takes every connection that is left. Gives the function that gives them back. */
+async function takeAll(): Promise<() => Promise<unknown>> {
+  const others: Sql[] = []
+  for (;;) {
+    const other = connect({ url: pg.url, schema: 'public', connections: 1, name: 'other' })
+    others.push(other)
+    try {
+      await other`select 1`
+    } catch (error) {
+      if (sqlState(error) !== '53300') throw error
+      return () => Promise.all(others.map((each) => each.end({ timeout: 0 })))
+    }
+  }
+}
+
+t.test('at the start: it says so, at once', async (t) => {
+  const giveBack = await takeAll()
+  const { code, said, ms } = await refusedStart(settings)
+  t.equal(code, 1)
+  t.match(said, /usersync cannot start: Error: PostgreSQL has no connection free.*max_connections/)
+  t.ok(ms < 15_000, `after ${Math.round(ms)} ms`)
+  await giveBack()
+})
+
+t.test('while it runs: 503 in time, with what connections it has, and back by itself', async (t) => {
+  const service = await startServerProcess(t, settings)
+  await untilReady(service.url, 10)
+  const giveBack = await takeAll()
+  const answers = await Promise.all(Array.from({ length: 20 }, () => ask(service.url, '/v1/users?limit=1')))
+  for (const { status, json, ms } of answers) {
+    t.ok(status === 200 || (status === 503 && json.code === 'database_unavailable'), `${status} ${json.code ?? ''}`)
+    t.ok(ms < 6_500, `after ${Math.round(ms)} ms`)
+  }
+  t.ok(
+    answers.some(({ status }) => status === 200),
+    'the connections that it has serve',
+  )
+  t.equal((await ask(service.url, '/livez')).status, 200)
+  await giveBack()
+  await untilReady(service.url, 10)
+  const id = await beginBatch(service.url, 5_000)
+  await checkExact(t, pg.url, await untilEnded(service.url, id), 5_000)
+  t.equal(await service.end('SIGTERM'), 0)
+})

@@ -1,0 +1,88 @@
+import { spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { connect as connectSocket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import { connect } from '../../src/database/connection.ts'
+import { testDatabase } from '../database.ts'
+import { freePort } from './own-postgres.ts'
+import { refusedStart } from './refused-start.ts'
+
+/* PgBouncer in transaction mode between the service and PostgreSQL: refused at the start, with what to do. */
+
+const PGBOUNCER = ['/usr/sbin/pgbouncer', '/usr/bin/pgbouncer'].find((path) => existsSync(path))
+const skip = PGBOUNCER ? false : 'there is no pgbouncer here (Debian: apt-get install pgbouncer)'
+
+/** What the service sets at the start of a session, and PgBouncer knows nothing of. */
+const SETTINGS = 'search_path,usersync.service,statement_timeout,idle_in_transaction_session_timeout'
+
+/** Starts PgBouncer before the database, and gives the URL through it. */
+async function startPgBouncer(t: Test, databaseUrl: string, ignored: string): Promise<string> {
+  const { username, password, port: databasePort, pathname } = new URL(databaseUrl)
+  const folder = await mkdtemp(join(tmpdir(), 'usersync-pgbouncer-'))
+  await chmod(folder, 0o755)
+  const port = await freePort()
+  await writeFile(join(folder, 'users'), `"${username}" "${decodeURIComponent(password)}"\n`)
+  await writeFile(
+    join(folder, 'pgbouncer.ini'),
+    `[databases]
+* = host=127.0.0.1 port=${databasePort}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = ${port}
+unix_socket_dir =
+auth_type = trust
+auth_file = ${join(folder, 'users')}
+pool_mode = transaction
+ignore_startup_parameters = ${ignored}
+`,
+  )
+  const user = process.getuid?.() === 0 ? ['-u', 'postgres'] : [] // it refuses to be root
+  const child = spawn(PGBOUNCER ?? '', ['-q', ...user, join(folder, 'pgbouncer.ini')], { stdio: 'ignore' })
+  const ended = new Promise((resolve) => void child.once('exit', resolve))
+  t.teardown(async () => {
+    child.kill('SIGKILL')
+    await ended
+    await rm(folder, { recursive: true, force: true })
+  })
+  for (let i = 0; i < 100 && !(await listens(port)); i++) await sleep(50)
+  return `postgres://${username}:${password}@127.0.0.1:${port}${pathname}`
+}
+
+function listens(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connectSocket(port, '127.0.0.1', () => resolve(true)).once('error', () => resolve(false))
+    socket.once('connect', () => socket.destroy())
+  })
+}
+
+async function checkRefused(t: Test, url: string, why: RegExp): Promise<void> {
+  const { code, said, ms } = await refusedStart({ DATABASE_URL: url })
+  t.equal(code, 1)
+  t.match(said, why)
+  t.match(said, /cannot start.*connection pooler.*give the address of PostgreSQL itself/)
+  t.ok(ms < 15_000, `after ${Math.round(ms)} ms`)
+}
+
+t.test('PgBouncer as it comes', { skip }, async (t) => {
+  const url = await startPgBouncer(t, await testDatabase(t), 'extra_float_digits')
+  await checkRefused(t, url, /refuses the settings of a session \(unsupported startup parameter/)
+})
+
+t.test('told to ignore what the service sets', { skip }, async (t) => {
+  const url = await startPgBouncer(t, await testDatabase(t), SETTINGS)
+  await checkRefused(t, url, /drops the settings of a session/)
+})
+
+t.test('and with the settings given to every session of the database', { skip }, async (t) => {
+  const database = await testDatabase(t)
+  const sql = connect({ url: database, schema: 'usersync', connections: 1, name: 'test' })
+  const name = sql(new URL(database).pathname.slice(1))
+  await sql`alter database ${name} set search_path = usersync, pg_temp`
+  await sql`alter database ${name} set usersync.service = 'on'`
+  await sql.end()
+  await checkRefused(t, await startPgBouncer(t, database, SETTINGS), /shares sessions among connections/)
+})

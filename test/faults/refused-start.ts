@@ -1,0 +1,29 @@
+import { spawn } from 'node:child_process'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
+import { fileURLToPath } from 'node:url'
+
+const SERVER = fileURLToPath(new URL('../../src/server.ts', import.meta.url))
+
+/** Starts the service where it must not start, and gives its exit code, what it says, and how long it took. */
+export async function refusedStart(settings: Record<string, string>) {
+  const dataDir = await mkdtemp(join(tmpdir(), 'usersync-data-'))
+  const began = performance.now()
+  const child = spawn(process.execPath, [SERVER], {
+    env: { PATH: process.env.PATH, PORT: '0', DATA_DIR: dataDir, ENCRYPTION_KEY: '5e'.repeat(32), ...settings },
+    stdio: ['ignore', 'ignore', 'pipe'],
+    timeout: 30_000,
+    killSignal: 'SIGKILL',
+  })
+  try {
+    const [said, code] = await Promise.all([
+      text(child.stderr),
+      new Promise<number | null>((resolve) => void child.once('exit', resolve)),
+    ])
+    return { code, said, ms: performance.now() - began }
+  } finally {
+    await rm(dataDir, { recursive: true, force: true })
+  }
+}
