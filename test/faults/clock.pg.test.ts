@@ -1,0 +1,66 @@
+import { existsSync } from 'node:fs'
+import t from 'tap'
+import { connect } from '../../src/database/connection.ts'
+import { testDatabase } from '../database.ts'
+import { startServerProcess } from '../server-process.ts'
+import { ask, beginBatch, untilEnded, untilMoving } from './client.ts'
+import { checkExact } from './exact.ts'
+
+/* A replica whose clock is wrong by years, beside one whose clock is right: what time it is, the database says. */
+
+t.setTimeout(120_000)
+
+const FAKETIME = ['x86_64', 'aarch64']
+  .map((machine) => `/usr/lib/${machine}-linux-gnu/faketime/libfaketimeMT.so.1`)
+  .find((path) => existsSync(path))
+const skip = FAKETIME ? false : 'there is no libfaketime here (Debian: apt-get install faketime)'
+
+const USERS = 10_000
+
+for (const [wrong, offset] of [
+  ['two years ahead', '+730d'],
+  ['ten years behind', '-3650d'],
+] as const) {
+  t.test(`${wrong}`, { skip }, async (t) => {
+    const url = await testDatabase(t)
+    const settings = { DATABASE_URL: url, ENCRYPTION_KEY: '5e'.repeat(32), MAX_WORKERS: '2' }
+    const [right, off] = await Promise.all([
+      startServerProcess(t, settings),
+      startServerProcess(t, {
+        ...settings,
+        ...{ LD_PRELOAD: FAKETIME ?? '', FAKETIME: offset, FAKETIME_DONT_FAKE_MONOTONIC: '1' },
+      }),
+    ])
+    const sql = connect({ url, schema: 'usersync', connections: 1, name: 'test' })
+    t.teardown(() => sql.end({ timeout: 5 }))
+
+    const state = (await (await fetch(`${right.url}/v1/states/current`)).json()) as { state: string }
+    const expiring = await ask(off.url, '/v1/batches', { count: 10, expires_in: 3_600 })
+    t.match(expiring, { status: 202 })
+    const ids = [
+      await beginBatch(off.url, USERS, { chunk_size: 200 }),
+      await beginBatch(right.url, USERS, { chunk_size: 200 }),
+    ]
+    await untilMoving(right.url, ids[0] as string)
+    for (const id of ids) await checkExact(t, url, await untilEnded(right.url, id), USERS)
+    await untilEnded(right.url, expiring.json.id)
+
+    const [times] = await sql`
+      select count(*)::int as batches,
+        bool_and(created_at between now() - interval '5 min' and now() and finished_at between created_at and now()
+          and (expires_at is null or expires_at between now() + interval '50 min' and now() + interval '1 hour')) as right,
+        (select bool_and(created_at between now() - interval '5 min' and now()) from users) as users_right
+      from batches`
+    t.same(times, { batches: 3, right: true, users_right: true }, 'every time that is kept is the database’s')
+    await new Promise((resolve) => setTimeout(resolve, 11_000)) // whoever removes expired batches has looked by then
+    const { json } = await ask(off.url, `/v1/batches/${expiring.json.id}`)
+    t.match(json, { status: 'completed', created_count: 10 })
+    const [left] = await sql`select count(*)::int as count from users where batch_id = ${expiring.json.id}`
+    t.equal(left?.['count'], 10, 'nothing expires early')
+    for (const { url } of [right, off]) {
+      const text = await (await fetch(`${url}/v1/users/export?format=ndjson&base=${state.state}`)).text()
+      t.match(JSON.parse(text.slice(0, text.indexOf('\n'))), { kind: 'delta', counts: { added: 2 * USERS + 10 } })
+    }
+    for (const replica of [right, off]) t.equal(await replica.end('SIGTERM'), 0)
+  })
+}
