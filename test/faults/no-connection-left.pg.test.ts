@@ -53,8 +53,25 @@ t.test('while it runs: 503 in time, with what connections it has, and back by it
     answers.some(({ status }) => status === 200),
     'the connections that it has serve',
   )
-  t.equal((await ask(service.url, '/livez')).status, 200)
   await giveBack()
+
+  // Now its own are lost as well, and others are quicker to take the places.
+  const killer = connect({ url: pg.url, schema: 'public', connections: 1, name: 'killer' })
+  const places: (() => Promise<unknown>)[] = []
+  for (let lost = 1; lost > 0; ) {
+    const killed = await killer`
+      select pg_terminate_backend(pid) from pg_stat_activity where application_name in ('usersync', 'usersync worker')`
+    lost = killed.length
+    places.push(await takeAll())
+  }
+  for (const path of ['/v1/users', '/v1/users/export', '/v1/batches']) {
+    const { status, json, retryAfter, ms } = await ask(service.url, path)
+    t.match({ status, code: json.code, retryAfter }, { status: 503, code: 'database_unavailable', retryAfter: /^\d+$/ })
+    t.ok(ms < 6_500, `after ${Math.round(ms)} ms`)
+  }
+  t.equal((await ask(service.url, '/livez')).status, 200)
+  t.equal((await ask(service.url, '/readyz')).status, 503)
+  await Promise.all([...places.map((give) => give()), killer.end({ timeout: 0 })])
   await untilReady(service.url, 10)
   const id = await beginBatch(service.url, 5_000)
   await checkExact(t, pg.url, await untilEnded(service.url, id), 5_000)
