@@ -47,17 +47,22 @@ function eventOf(request: FastifyRequest, status: number): AuditEvent {
   const { method, routeOptions, params, query, body, keyName, told } = request
   const { id, name } = (params ?? {}) as { id?: string; name?: string }
   const { pool = (body as { pool?: unknown } | undefined)?.pool } = (query ?? {}) as { pool?: unknown }
+  const subject = id ?? name ?? told?.subject
+  const of = /^\/v1\/pools/.test(routeOptions.url ?? '') ? name : typeof pool === 'string' ? pool : 'default'
   return {
     actor: keyName,
     action: `${method} ${routeOptions.url?.replace(/:(\w+)/g, '{$1}')}`,
-    pool: /^\/v1\/pools/.test(routeOptions.url ?? '') ? name : typeof pool === 'string' ? pool.slice(0, 63) : 'default',
-    subject: (id ?? name ?? told?.subject)?.slice(0, 200),
+    pool: of && storable(of).slice(0, 63),
+    subject: subject && storable(subject).slice(0, 200),
     status,
     code: told?.code,
     counts: told?.counts ?? {},
     requestId: request.id,
   }
 }
+
+/** A refused name may hold U+0000, which PostgreSQL cannot store; that it was tried is remembered all the same. */
+const storable = (text: string) => text.replaceAll('\0', '\ufffd')
 
 /** What an answer tells by itself: its id or name, the code of a problem, and whatever it counts. */
 function tellingOf(payload: unknown): FastifyRequest['told'] {

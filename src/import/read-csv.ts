@@ -1,5 +1,5 @@
 import { pipeline, Readable } from 'node:stream'
-import { type CsvError, parse } from 'csv-parse'
+import { CsvError, parse } from 'csv-parse'
 import { Problem } from '../errors.ts'
 import { notFull } from './elements.ts'
 import { type GivenRow, givenRow } from './given-row.ts'
@@ -30,8 +30,8 @@ async function* records(texts: AsyncIterable<string>): AsyncGenerator<string[], 
   try {
     yield* parser as AsyncIterable<string[]>
   } catch (error) {
-    const { code, lines } = error as CsvError & { lines?: number }
-    if (!code?.startsWith('CSV_')) throw error
+    if (!(error instanceof CsvError)) throw error
+    const { lines } = error as { lines?: number }
     throw new Problem('invalid_csv', `Line ${lines ?? 1} is not CSV: look at its quotes.`, { cause: error })
   }
 }

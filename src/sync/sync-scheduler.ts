@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Sql } from 'postgres'
 import { isDatabaseUnavailable } from '../database/connection.ts'
+import { Problem } from '../errors.ts'
 import type { Exports } from '../export/exports.ts'
 import type { Metrics } from '../metrics/metrics.ts'
 import { readTarget } from '../targets/targets.ts'
@@ -25,6 +26,10 @@ const POLL_MS = 1_000
  * of them some dead targets would hold up all others.
  */
 const MOST_RUNS = 100
+
+/** Whether the pool or the target was removed while the run was in work; the run went with it. */
+const isGone = (error: unknown) =>
+  error instanceof Problem && (error.code === 'pool_not_found' || error.code === 'target_not_found')
 
 export interface SyncScheduler {
   /** Looks for runs now, not at the next poll. */
@@ -92,7 +97,7 @@ export function startSyncScheduler(
       const target = await readTarget(sql, encryptionKey, run.poolId, run.target)
       return await push(exports, target, { full: run.full, signal })
     } catch (err) {
-      if (signal.aborted || isDatabaseUnavailable(err)) throw err
+      if (signal.aborted || isDatabaseUnavailable(err) || isGone(err)) throw err
       log.error({ err, target: run.target, run: run.id }, 'a push met a fault of our own')
       return { ...nothingYet(), failure: 'internal', detail: 'The fault is in the log under the id of the run.' }
     }

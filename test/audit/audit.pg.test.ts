@@ -54,6 +54,15 @@ t.test('every change is remembered: who, what, how many, and what came of it', a
   t.strictSame(new Set(inLog.map(({ reqId }) => reqId)), new Set(all.map((event) => event.request_id)))
 })
 
+t.test('a change is remembered also where its names cannot be stored', async (t) => {
+  await call('DELETE', '/v1/users/a%00b?pool=c%00d', { headers: as('root') })
+  await call('DELETE', '/v1/pools/a%00b', { headers: as('root') })
+  t.match(await events('limit=2'), [
+    { action: 'DELETE /v1/pools/{name}', pool: 'a\ufffdb', status: 400 },
+    { action: 'DELETE /v1/users/{id}', subject: 'a\ufffdb', pool: 'c\ufffdd', status: 400 },
+  ])
+})
+
 t.test('who may not change anything leaves nothing', async (t) => {
   const before = await events()
   await call('POST', '/v1/batches', { headers: as('reader'), body: { count: 1 } })

@@ -112,6 +112,8 @@ t.test('columns that are wrong are named', async (t) => {
     ['username,password_hash\n', { code: 'import_credentials' }],
     ['', { code: 'invalid_csv' }],
     ['username\n"a', { code: 'invalid_csv' }],
+    ['username\na"b\n', { code: 'invalid_csv', message: /Line 2/ }],
+    ['{"username":"a"}\n', { code: 'invalid_csv', message: /Line 1/ }],
     ['username\n"a"b\n', { code: 'invalid_csv', message: /Line 2/ }],
     [`username\n${'x'.repeat(1_048_577)}`, { code: 'body_too_large' }],
     [`username\n"${'x'.repeat(1_048_577)}`, { code: 'body_too_large' }],

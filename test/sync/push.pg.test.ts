@@ -238,3 +238,23 @@ t.test('the run of a process that died is taken over', async (t) => {
   t.match(json.items, [{ kind: 'unchanged' }, { status: 'succeeded', added_count: 3 }])
   t.equal(receiver.held.lines.size, 3)
 })
+
+t.test('a pool that is removed in the middle of a push is no fault of ours', async (t) => {
+  const { pool, receiver, make } = await startTarget(t)
+  await call('DELETE', `/v1/batches/${await make(1)}?pool=${pool}`)
+  const before = log.length
+  receiver.misbehave = (_request, response) => {
+    void call('DELETE', `/v1/pools/${pool}`).then(({ status }) => {
+      t.equal(status, 204)
+      response.writeHead(503).end()
+    })
+    return 'done'
+  }
+  t.equal((await call('POST', `/v1/sync?pool=${pool}`, { body: { target: 'tester' } })).status, 202)
+  const ended = () => log.slice(before).filter((line) => line.includes('pool_not_found') && !line.includes('reqId'))
+  for (const deadline = Date.now() + 20_000; Date.now() < deadline && ended().length === 0; ) await sleep(50)
+  t.match(
+    ended().map((line) => JSON.parse(line)),
+    [{ level: 40, target: 'tester' }],
+  )
+})
