@@ -15,11 +15,13 @@ import { bodyDeadline } from './http/body-deadline.ts'
 import { compression } from './http/compression.ts'
 import { createCursors } from './http/cursor.ts'
 import { answerError, clientErrorAnswer, errorAnswers } from './http/error-answers.ts'
+import { expectations } from './http/expectations.ts'
 import { healthRoutes } from './http/health.ts'
 import type { Keyring } from './http/keyring.ts'
 import { methodAnswers } from './http/method-answers.ts'
 import { openapi } from './http/openapi.ts'
 import { overload } from './http/overload.ts'
+import { requestHead } from './http/request-head.ts'
 import { requestLog } from './http/request-log.ts'
 import { validation } from './http/validation.ts'
 import { workAdmission } from './http/work-admission.ts'
@@ -78,6 +80,7 @@ export async function buildApp(config: Config, services: Services) {
     requestTimeout: LONGEST_IMPORT_MS + 60_000, // see bodyDeadline
     keepAliveTimeout: 72_000,
     connectionTimeout: 300_000, // of a connection on which nothing moves: a reader that has stopped, a sender that is gone
+    http: { requireHostHeader: false }, // see requestHead
     routerOptions: { maxParamLength: 200 },
     genReqId: () => crypto.randomUUID(),
     return503OnClosing: false,
@@ -91,7 +94,9 @@ export async function buildApp(config: Config, services: Services) {
   app.server.maxConnections = config.maxConnections
   await app.register(requestLog)
   await app.register(requestMetrics, { metrics })
+  await app.register(expectations)
   await app.register(errorAnswers)
+  await app.register(requestHead)
   await app.register(bodyDeadline, { milliseconds: 60_000 })
   await app.register(validation)
   await app.register(authentication, { keyring })

@@ -160,6 +160,12 @@ t.test('also what is no HTTP at all', async (t) => {
   }
 })
 
+t.test('an expectation that nobody knows changes nothing', async (t) => {
+  t.match(await call('GET', '/livez', { headers: { expect: 'tea' } }), { status: 200, json: { status: 'live' } })
+  const answer = await call('POST', '/v1/pools', { headers: { ...keyOf('admin'), expect: 'x' }, body: { nam: 'x' } })
+  t.match(answer, { status: 400, json: { code: 'invalid_request' } })
+})
+
 t.test('a request is logged by its route and outcome, without its query or its key', async (t) => {
   const before = log.length
   await call('GET', '/v1/users?limit=7&cursor=hunter2', { headers: keyOf('admin') })

@@ -90,6 +90,10 @@ const FASTIFY_CODES: Record<string, [ErrorCode, string]> = {
 function fastifyProblem(error: FastifyError): Problem | undefined {
   const known = FASTIFY_CODES[error.code]
   if (known) return new Problem(known[0], known[1], { cause: error })
+  // By its code alone it could be a database that is lost; the status says that Fastify met it in the request's body.
+  if (error.code === 'ECONNRESET' && error.statusCode === 400) {
+    return new Problem('invalid_request', 'The connection was cut before the end of the body.', { cause: error })
+  }
   if (error instanceof SyntaxError && error.statusCode === 400) {
     return new Problem('invalid_json', 'The body could not be read as JSON.', { cause: error })
   }

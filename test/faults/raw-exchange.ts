@@ -1,0 +1,65 @@
+import { connect, type Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+
+/** What came back for some bytes: the answers in their order, and whether the service closed the connection. */
+export interface Exchange {
+  answers: RawAnswer[]
+  /** What followed the last whole answer; empty where all was answers. */
+  rest: string
+  closed: boolean
+}
+
+export interface RawAnswer {
+  status: number
+  /** By lower-case name; several of one name with commas. */
+  headers: Record<string, string>
+  body: string
+}
+
+/**
+ * Writes the pieces as they are, each on its own, and reads until the service closes, or has said nothing for `quietMs`
+ * after an answer, or for 20 s at all.
+ */
+export async function exchange(port: number, pieces: (string | Buffer)[], quietMs = 300): Promise<Exchange> {
+  const socket = connect(port, '127.0.0.1')
+  socket.on('error', () => {})
+  let received = ''
+  let heardAt = performance.now()
+  let closed = false
+  socket.on('data', (bytes: Buffer) => {
+    received += bytes.toString('latin1')
+    heardAt = performance.now()
+  })
+  socket.on('end', () => (closed = true)).on('close', () => (closed = true))
+  for (const piece of pieces) await write(socket, piece)
+  const isOver = () => performance.now() - heardAt > (received === '' ? 20_000 : quietMs)
+  while (!closed && !isOver()) await sleep(5)
+  socket.destroy()
+  return { ...answersIn(received), closed }
+}
+
+const write = (socket: Socket, piece: string | Buffer) =>
+  new Promise<void>((resolve) => {
+    if (socket.destroyed) resolve()
+    else socket.write(piece, 'latin1' as never, () => resolve())
+    socket.once('close', () => resolve())
+  })
+
+function answersIn(text: string): { answers: RawAnswer[]; rest: string } {
+  const answers: RawAnswer[] = []
+  for (let rest = text; ; ) {
+    const [, status, head = ''] = /^HTTP\/1\.1 (\d{3}) [^\r\n]*\r\n([\s\S]*?)\r\n\r\n/.exec(rest) ?? []
+    if (status === undefined) return { answers, rest }
+    const lines = head.split('\r\n').map((line) => /^([^:]+): ?(.*)$/.exec(line) ?? [])
+    const headers: Record<string, string> = {}
+    for (const [, name = '', value = ''] of lines) {
+      const key = name.toLowerCase()
+      headers[key] = headers[key] === undefined ? value : `${headers[key]}, ${value}`
+    }
+    const start = rest.indexOf('\r\n\r\n') + 4
+    const length = Number(headers['content-length'] ?? 0)
+    const body = rest.slice(start, start + length)
+    answers.push({ status: Number(status), headers, body })
+    rest = rest.slice(start + length)
+  }
+}
