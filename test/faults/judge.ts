@@ -1,0 +1,84 @@
+import { brotliDecompressSync, gunzipSync, inflateSync, zstdDecompressSync } from 'node:zlib'
+import type { ValidateFunction } from 'ajv'
+import { ERRORS, type ErrorCode } from '../../src/errors.ts'
+import type { FuzzedRequest } from './fuzzed-request.ts'
+import { PASSWORD, SECRETS, USER_MARK } from './known.ts'
+import type { TimedAnswer } from './send.ts'
+
+const LONGEST_MS = 5_000
+
+/** What the description says of an answer, by method, path and status; null: that it has no JSON body. */
+export type Promised = (request: FuzzedRequest, status: number) => ValidateFunction | null | undefined
+
+const DECODERS: Record<string, (bytes: Buffer) => Buffer> = {
+  gzip: (bytes) => gunzipSync(bytes),
+  br: (bytes) => brotliDecompressSync(bytes),
+  zstd: (bytes) => zstdDecompressSync(bytes),
+  deflate: (bytes) => inflateSync(bytes),
+}
+
+/** Stacks, places in the code, statements, and the words of the driver, of Node and of Fastify. */
+const INNER =
+  /\n\s+at |node_modules|\/src\/|\.ts:\d|PostgresError|SQLSTATE|violates|relation "|\bfrom users\b|FST_|ERR_|undefined/
+
+/** What is wrong with the answer, or undefined. */
+export function judge(request: FuzzedRequest, answer: TimedAnswer, promised: Promised): string | undefined {
+  const { status, headers, ms } = answer
+  if (ms > LONGEST_MS) return `it took ${Math.round(ms)} ms`
+  if (request.method === 'HEAD' && answer.body.length > 0) return 'HEAD has a body'
+  const text = textOf(answer)
+  if (text === undefined) return `the body is not ${headers['content-encoding']}`
+  const told = Object.entries({ ...SECRETS, password: PASSWORD }).find(([, secret]) => holds(answer, text, secret))
+  if (told && !(told[0] === 'password' && request.target.includes('include='))) return `it tells the ${told[0]}`
+  return status >= 400 ? faultOfProblem(request, answer, text) : faultOfSuccess(request, answer, text, promised)
+}
+
+const holds = ({ headers }: TimedAnswer, text: string, secret: string) =>
+  text.includes(secret) || JSON.stringify(headers).includes(secret)
+
+function textOf({ headers, body }: TimedAnswer): string | undefined {
+  const decode = DECODERS[headers['content-encoding'] ?? '']
+  if (!decode || body.length === 0) return body.toString()
+  try {
+    return decode(body).toString()
+  } catch {
+    return undefined
+  }
+}
+
+/** Codes of 5xx that a right service may answer, and where: nothing listens at the targets. */
+const mayFail = ({ operation }: FuzzedRequest, code: string) =>
+  code === 'target_failed' && operation.path === '/v1/sync/verify'
+
+function faultOfProblem(request: FuzzedRequest, { status, headers }: TimedAnswer, text: string): string | undefined {
+  if (!/^application\/problem\+json\b/.test(headers['content-type'] ?? ''))
+    return `an error of type ${headers['content-type']}`
+  if (request.method === 'HEAD') return status >= 500 ? `it answers ${status}` : undefined
+  const problem = JSON.parse(text) as Record<string, unknown>
+  const code = String(problem['code'])
+  const known = Object.hasOwn(ERRORS, code) ? ERRORS[code as ErrorCode] : undefined
+  if (!known) return `an error of the code ${code}`
+  if (status >= 500 && !mayFail(request, code)) return `it answers ${status} ${code}`
+  const { type, title, detail, instance } = problem
+  const isWhole = type === `urn:usersync:problem:${code}` && title === known.title && problem['status'] === status
+  if (!isWhole || known.status !== status) return 'the problem is not that of the catalogue'
+  // What Node's parser refuses has no request yet that an instance could name.
+  if (typeof detail !== 'string' || (typeof instance !== 'string' && status !== 431))
+    return 'the problem lacks its detail or instance'
+  if (INNER.test(text)) return 'the problem tells of the inside'
+  if (text.includes(USER_MARK)) return 'the problem tells of a user'
+  return undefined
+}
+
+function faultOfSuccess(
+  request: FuzzedRequest,
+  { status, body }: TimedAnswer,
+  text: string,
+  promised: Promised,
+): string | undefined {
+  if (status === 204 || status === 304) return body.length > 0 ? `${status} has a body` : undefined
+  const validate = promised(request, status)
+  if (validate === undefined) return `the description knows no ${status}`
+  if (validate === null || request.method === 'HEAD') return undefined
+  return validate(JSON.parse(text)) ? undefined : `the body is not as described: ${JSON.stringify(validate.errors)}`
+}

@@ -1,0 +1,107 @@
+import type { Service } from '../http/service.ts'
+import type { Telling } from './schema-value.ts'
+
+/** What must never be told: keys, and the password of a batch to whom does not ask for credentials. */
+export const SECRETS = {
+  adminKey: 'planted-admin-key-of-32-characters-0001',
+  readKey: 'planted-read-key-of-32-characters-00002',
+  writeKey: 'planted-write-key-of-32-characters-0003',
+  targetKey: 'planted-target-key-0004',
+  encryptionKey: 'e9'.repeat(32),
+}
+export const PASSWORD = 'planted-password-0005'
+/** In every user that is there before: it may be read, and is in no error and no line of the log. */
+export const USER_MARK = 'planted-user-0006'
+
+export const API_KEYS = [
+  `all=admin=${SECRETS.adminKey}`,
+  `reader=users:read=${SECRETS.readKey}`,
+  `writer=users:write=${SECRETS.writeKey}`,
+].join(',')
+
+/** Nothing listens there, and no packet leaves the machine. */
+const NOWHERE = ['http://127.0.0.1:9', 'http://[::1]:9/under', 'https://127.0.0.1:9']
+
+/** What there is for requests to name. */
+export interface Known {
+  telling: Telling
+  /** Of path members, which mean another thing under each path, by the path's second part. */
+  paths: Record<string, readonly string[]>
+  /** Bodies that an import or a replica takes. */
+  exports: readonly string[]
+}
+
+const POOLS = ['default', 'fuzz', 'fuzz-copy']
+
+/** Puts things there, whatever the requests before have done to them, and tells their names. */
+export async function furnish({ call }: Service, round: number): Promise<Known> {
+  const ask = async <Json = Record<string, string>>(method: string, path: string, body?: object) => {
+    const headers = { authorization: `Bearer ${SECRETS.adminKey}`, prefer: 'wait=2' }
+    return await call<Json>(method, path, { headers, ...(body && { body }) })
+  }
+  for (const name of POOLS) {
+    await ask('POST', '/v1/pools', { name })
+    await ask('PATCH', `/v1/pools/${name}`, { replica: name === 'fuzz-copy' })
+  }
+  const batches = []
+  for (const pool of ['default', 'fuzz']) {
+    const custom_attributes = { mark: USER_MARK }
+    const config = { password: PASSWORD, custom_attributes, password_hash: { algorithm: 'none' } }
+    batches.push((await ask('POST', '/v1/batches', { pool, count: 5, config })).json.id ?? '')
+    const target = { pool, name: 'nowhere', url: NOWHERE[0], key: SECRETS.targetKey }
+    await ask('POST', '/v1/targets', target)
+    await ask('POST', '/v1/templates', { pool, name: 'mine', config: { role: USER_MARK } })
+  }
+  const run = await ask('POST', '/v1/sync', { target: 'nowhere' })
+  const { json: users } = await ask<{ items: { id: string }[] }>('GET', '/v1/users?limit=4')
+  const { json: present } = await ask('GET', '/v1/states/current?test_users_only=false')
+  const state = present.state ?? ''
+  const cursors = []
+  for (const listing of [
+    'users',
+    'users?sort=-email',
+    'batches',
+    'templates',
+    'pools',
+    'targets',
+    'sync/runs',
+    'audit',
+  ]) {
+    const { json } = await ask('GET', `/v1/${listing}${listing.includes('?') ? '&' : '?'}limit=1`)
+    if (json.next_cursor) cursors.push(json.next_cursor)
+  }
+  const exports = []
+  for (const query of ['pool=fuzz', `base=${state}`, `test_users_only=false&base=${state}`, 'include=password']) {
+    exports.push((await ask('GET', `/v1/users/export?format=ndjson&${query}`)).raw.toString())
+  }
+  const names = { pools: POOLS, targets: ['nowhere', `t${round}`], templates: ['mine', 'default', `t${round}`] }
+  return {
+    telling: {
+      pool: [...POOLS, 'default', 'fuzz'],
+      remote_pool: POOLS,
+      batch_id: batches,
+      cursor: cursors,
+      base: [state, `u1-${'0'.repeat(64)}`, `u1-${'f'.repeat(64)}`],
+      target: names.targets,
+      name: [...new Set(Object.values(names).flat())],
+      template: names.templates,
+      url: NOWHERE,
+      key: [SECRETS.targetKey, null],
+      password: [PASSWORD],
+      sort: ['created_at', '-created_at,username', 'email', '-username', 'id'],
+      shard: ['0/1', '1/4', '4/4', '0/0', '9999/9999'],
+      username_pattern: ['fuzz_{id}@example.com', '{batch}-{n}', 'one', 'fuzz_{id}'],
+      email_domain: ['example.com', 'a.test', 'gmail.com'],
+      email: [`e${round}@example.com`, 'e@example.com', 'e@real.com'],
+      distinct: [1, 2, 50, 2 ** 40],
+      age_days: [0, 0.001, 36_500],
+    },
+    paths: {
+      ...names,
+      batches: [...batches, batches[0]?.toUpperCase() ?? ''],
+      users: users.items.map(({ id }) => id),
+      sync: [run.json.id ?? ''],
+    },
+    exports,
+  }
+}
