@@ -3,14 +3,15 @@ import plugin from 'fastify-plugin'
 import { Problem } from '../errors.ts'
 
 /**
- * Refuses what Node's parser lets pass: HTTP/0.9, and in HTTP/1.1 no `Host` or several, of which a proxy might go by another
- * than we do (RFC 9112 section 3.2). Node's own check, `requireHostHeader`, must be off: it answers without a body.
+ * Refuses what Node's parser lets pass: HTTP/0.9, several `Host` headers, of which a proxy might go by another than we do,
+ * and in HTTP/1.1 none (RFC 9112 section 3.2). Node's own check, `requireHostHeader`, must be off: it answers without a body.
+ * That several are taken is Node's wont (nodejs/node#3094 and #39322).
  */
 export const requestHead = plugin(
   (app: FastifyInstance, _options, done) => {
     app.addHook('onRequest', ({ raw }, reply, next) => {
-      const isHostClear = raw.httpVersion === '1.0' || raw.headersDistinct.host?.length === 1
-      if (isHostClear) return next()
+      const hosts = raw.headersDistinct.host?.length ?? 0
+      if (raw.httpVersion === '1.1' ? hosts === 1 : raw.httpVersion === '1.0' && hosts <= 1) return next()
       reply.header('connection', 'close')
       next(new Problem('invalid_request', 'Send HTTP/1.1 with one Host header.'))
     })

@@ -80,7 +80,9 @@ t.test('a head that is none', async (t) => {
     'no colon': 'GET /livez HTTP/1.1\r\nhost: x\r\nwhat\r\n\r\n',
     'no host': 'GET /livez HTTP/1.1\r\n\r\n',
     'two hosts': 'GET /livez HTTP/1.1\r\nhost: x\r\nhost: y\r\n\r\n',
+    'two hosts in HTTP/1.0': 'GET /livez HTTP/1.0\r\nhost: x\r\nhost: y\r\n\r\n',
     'HTTP/0.9': 'GET /livez\r\n\r\n',
+    'HTTP/0.9 with a host': 'GET /livez\r\nhost: x\r\n\r\n',
     'HTTP/1.2': 'GET /livez HTTP/1.2\r\nhost: x\r\n\r\n',
     'HTTP/9.9': 'GET /livez HTTP/9.9\r\nhost: x\r\n\r\n',
     'the preface of HTTP/2': 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n',
@@ -143,6 +145,7 @@ t.test('targets in every form lead where they say, or nowhere', async (t) => {
   }
   const tunnel = await say('CONNECT evil.example:443 HTTP/1.1\r\nhost: evil.example\r\n\r\n')
   t.ok(tunnel.closed && tunnel.answers.every(({ status }) => status >= 400), 'no tunnel')
+  t.match((await say('GET /livez HTTP/1.0\r\n\r\n')).answers, [{ status: 200 }], 'HTTP/1.0 needs no host')
   const upgrade = await say(`GET /livez HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n`)
   t.match(upgrade.answers, [{ status: 200 }], 'no other protocol')
 })
