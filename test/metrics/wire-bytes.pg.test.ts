@@ -10,7 +10,7 @@ const { call, url } = service
 const config = { password_hash: { algorithm: 'none' } }
 await call('POST', '/v1/batches', { body: { count: 3_000, config }, headers: { prefer: 'wait=30' } })
 const few = await call<{ id: string }>('POST', '/v1/batches', {
-  body: { count: 300, config },
+  body: { count: 60, config },
   headers: { prefer: 'wait=30' },
 })
 
