@@ -3,6 +3,7 @@ import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { openCluster, runProgram } from '../../src/database/embedded-cluster.ts'
 import { findPlace } from '../../src/database/embedded-place.ts'
@@ -64,12 +65,24 @@ export async function startOwnPostgres(
     }
   }
 
-  await control('start')
+  /** Processes that were killed take a moment to go, and hold the shared memory until then. */
+  async function start(): Promise<void> {
+    for (const deadline = Date.now() + 15_000; ; await sleep(200)) {
+      try {
+        await control('start')
+        return
+      } catch (error) {
+        if (Date.now() > deadline) throw error
+      }
+    }
+  }
+
+  await start()
   return {
     url: `postgres://usersync:${password}@127.0.0.1:${port}/postgres`,
     restart: () => control('restart'),
     kill,
-    start: () => control('start'),
+    start,
   }
 }
 
