@@ -56,6 +56,7 @@ const SCOPE_OF: Record<string, string | null> = {
   'POST /v1/sync/verify': 'users:read',
   'GET /v1/replica/users': 'users:read',
   'PUT /v1/replica/users': 'users:write',
+  'GET /metrics': null,
   'GET /livez': null,
   'GET /readyz': null,
   'GET /healthz': null,

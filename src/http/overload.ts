@@ -19,7 +19,7 @@ interface OverloadOptions {
  * IETF draft). Health is always answered: an orchestrator that hears nothing would kill what is only busy.
  */
 export const overload = plugin<OverloadOptions>(
-  async (app: FastifyInstance, { maxRequests, rateLimit: perMinute, maxDelayMs = 2_000 }) => {
+  async (app: FastifyInstance, { maxRequests, rateLimit: perMinute, maxDelayMs = 5_000 }) => {
     let inProgress = 0
     app.addHook('onRequest', (request, reply, next) => {
       if (!isWork(request)) return next()

@@ -17,7 +17,7 @@ async function listening(
   t: Test,
   options: { maxRequests?: number; rateLimit?: number; maxDelayMs?: number; withKeys?: boolean },
 ) {
-  const { maxRequests = 100, rateLimit = 0, maxDelayMs = 2_000, withKeys = false } = options
+  const { maxRequests = 100, rateLimit = 0, maxDelayMs = 5_000, withKeys = false } = options
   const app = Fastify()
   const held: (() => void)[] = []
   await app.register(errorAnswers)
