@@ -55,6 +55,8 @@ const answers = Object.fromEntries(
 const promised: Promised = ({ method, operation }, status) =>
   answers[`${method.replace('HEAD', 'GET')} ${operation.path} ${status}`]
 
+/** The cursors that were given in this round. */
+let given: readonly unknown[] = []
 const seen: Record<string, number> = {}
 let slowest = { ms: 0, what: '' }
 let judged = service.log.length
@@ -68,8 +70,21 @@ async function judgeOne(request: FuzzedRequest): Promise<void> {
   if (!answer) return
   seen[answer.status] = (seen[answer.status] ?? 0) + 1
   if (answer.ms > slowest.ms) slowest = { ms: answer.ms, what: `${request.method} ${request.operation.path}` }
-  const fault = judge(request, answer, promised) ?? faultOfLog() ?? (await faultOfHead(request, answer))
+  const fault =
+    judge(request, answer, promised) ??
+    faultOfCursor(request, answer) ??
+    faultOfLog() ??
+    (await faultOfHead(request, answer))
   if (fault) fail(`${answer.status}: ${fault}\n${answer.body.toString().slice(0, 1_000)}`)
+}
+
+/** A cursor that no listing gave leads nowhere. */
+function faultOfCursor({ target, operation }: FuzzedRequest, { status }: TimedAnswer): string | undefined {
+  const isListing = operation.parameters?.some(({ name }) => name === 'cursor')
+  const cursor = new URL(target, service.url).searchParams.get('cursor')
+  return isListing && status === 200 && cursor !== null && !given.includes(cursor)
+    ? 'it takes a forged cursor'
+    : undefined
 }
 
 /** Nothing went wrong inside, and no secret and no user is told. */
@@ -103,9 +118,10 @@ const atFirst = await furnish(service, 0).then(() =>
 t.test('every answer is one of the contract, and nothing is told that should not be', async (t) => {
   for (let round = 1; (round - 1) * ROUND < REQUESTS; round++) {
     const known = await furnish(service, round)
+    given = known.telling['cursor'] ?? []
     const requests = fc.oneof(
       ...operations.map((operation) => ({
-        weight: operation.requestBody ? 3 : 1,
+        weight: operation.requestBody || (operation.parameters ?? []).length > 2 ? 3 : 1,
         arbitrary: requestOf(operation, known),
       })),
     )

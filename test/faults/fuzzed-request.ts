@@ -68,7 +68,7 @@ function targetOf({ path, parameters = [] }: Operation, manner: Manner, known: K
     const valid = values.map(spelled)
     if (manner === 'valid') return valid
     if (manner === 'near')
-      return fc.oneof({ weight: 5, arbitrary: valid }, nearly(valid), nearlyValue(values).map(spelled))
+      return fc.oneof({ weight: 3, arbitrary: valid }, nearly(valid), nearlyValue(values).map(spelled))
     return fc.oneof(valid, nearly(valid), wildText, fc.constant(name))
   }
   const segments = path.split('/').map((segment, _at, all) => {

@@ -70,12 +70,20 @@ function faultOfProblem(request: FuzzedRequest, { status, headers }: TimedAnswer
   return undefined
 }
 
+/** `JSON.stringify` escapes halves alone. An import may leave out the rows that have them. */
+const holdsHalf = ({ operation, headers, body }: FuzzedRequest) =>
+  operation.requestBody?.content['application/json'] !== undefined &&
+  operation.path !== '/v1/users/import' &&
+  headers['content-encoding'] === undefined &&
+  /\\ud[89a-f][0-9a-f]{2}/.test(body?.toString() ?? '')
+
 function faultOfSuccess(
   request: FuzzedRequest,
   { status, body }: TimedAnswer,
   text: string,
   promised: Promised,
 ): string | undefined {
+  if (holdsHalf(request)) return 'it takes half of a surrogate pair, which cannot be stored'
   if (status === 204 || status === 304) return body.length > 0 ? `${status} has a body` : undefined
   const validate = promised(request, status)
   if (validate === undefined) return `the description knows no ${status}`

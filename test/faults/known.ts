@@ -31,6 +31,8 @@ export interface Known {
   exports: readonly string[]
 }
 
+const nested = (depth: number): unknown[] => JSON.parse(`${'['.repeat(depth)}${']'.repeat(depth)}`)
+
 const POOLS = ['default', 'fuzz', 'fuzz-copy']
 
 /** Puts things there, whatever the requests before have done to them, and tells their names. */
@@ -94,6 +96,7 @@ export async function furnish({ call }: Service, round: number): Promise<Known> 
       email_domain: ['example.com', 'a.test', 'gmail.com'],
       email: [`e${round}@example.com`, 'e@example.com', 'e@real.com'],
       distinct: [1, 2, 50, 2 ** 40],
+      custom_attributes: [{ a: 1 }, { a: '\ud800' }, { '\0': 1 }, { a: nested(90) }, { a: nested(150) }],
       age_days: [0, 0.001, 36_500],
     },
     paths: {
