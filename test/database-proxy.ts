@@ -7,6 +7,7 @@ interface Test {
 /** Stands between a service and its database, and can be cut, or fall silent with its connections open. */
 export async function startProxy(t: Test, port: number) {
   const sockets = new Set<Socket>()
+  let isSilent = false
   const server = createServer((client) => {
     const database = connect(port, '127.0.0.1')
     for (const socket of [client, database]) {
@@ -19,12 +20,13 @@ export async function startProxy(t: Test, port: number) {
           database.destroy()
         })
     }
-    client.pipe(database).pipe(client)
+    if (!isSilent) client.pipe(database).pipe(client)
   })
   const listen = (port: number) => new Promise<void>((resolve) => void server.listen(port, '127.0.0.1', resolve))
   await listen(0)
   const proxyPort = (server.address() as AddressInfo).port
   const cut = () => {
+    isSilent = false
     const closed = new Promise((resolve) => void server.close(resolve))
     for (const socket of sockets) socket.destroy()
     return closed
@@ -33,6 +35,7 @@ export async function startProxy(t: Test, port: number) {
     if (server.listening) await cut()
   })
   const silence = () => {
+    isSilent = true
     for (const socket of sockets) socket.unpipe().pause()
   }
   return { port: proxyPort, cut, silence, mend: () => listen(proxyPort) }

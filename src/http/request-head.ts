@@ -10,7 +10,7 @@ import { Problem } from '../errors.ts'
 export const requestHead = plugin(
   (app: FastifyInstance, _options, done) => {
     app.addHook('onRequest', ({ raw }, reply, next) => {
-      const hosts = raw.headersDistinct.host?.length ?? 0
+      const hosts = countHosts(raw.rawHeaders)
       if (raw.httpVersion === '1.1' ? hosts === 1 : raw.httpVersion === '1.0' && hosts <= 1) return next()
       reply.header('connection', 'close')
       next(new Problem('invalid_request', 'Send HTTP/1.1 with one Host header.'))
@@ -19,3 +19,10 @@ export const requestHead = plugin(
   },
   { name: 'request-head' },
 )
+
+/** Names and values follow one another. Node's `headersDistinct` would sort all of them for each request. */
+function countHosts(rawHeaders: string[]): number {
+  let hosts = 0
+  for (let i = 0; i < rawHeaders.length; i += 2) if (rawHeaders[i]?.toLowerCase() === 'host') hosts++
+  return hosts
+}

@@ -2,6 +2,7 @@
 // same run: where it is completed that is told, and where it was cut off it goes on. `--help` lists the jobs.
 
 import { pino } from 'pino'
+import type { ReservedSql, Sql } from 'postgres'
 import { ConfigError, readConfig } from '../config.ts'
 import { connect } from '../database/connection.ts'
 import { prepareDatabase } from '../database/prepare.ts'
@@ -44,7 +45,7 @@ async function runJob(name: string, job: Job, parameters: Record<string, Paramet
   await using database = await prepareDatabase(config)
   const connections = connect({ url: database.url, schema: config.schema, connections: 2, name: 'usersync job' })
   try {
-    const connection = await connections.reserve() // one in a pool would be closed when idle, and its lock be gone
+    using connection = await reserveConnection(connections)
     const run = await findOrMakeRun(connection, name, parameters)
     if (!(await lockRun(connection, run))) return tell(run, 'is run by another process', 3)
     const present = await findOrMakeRun(connection, name, parameters) // as it is now that nobody else changes it
@@ -71,6 +72,12 @@ async function runJob(name: string, job: Job, parameters: Record<string, Paramet
   } finally {
     await connections.end({ timeout: 5 })
   }
+}
+
+/** A connection that lives as long as the job: one of the pool would be closed when idle, and its lock be gone. */
+async function reserveConnection(connections: Sql): Promise<ReservedSql & Disposable> {
+  const connection = await connections.reserve()
+  return Object.assign(connection, { [Symbol.dispose]: () => connection.release() })
 }
 
 /** One line of JSON for the scheduler's log. */

@@ -26,7 +26,7 @@ export const TYPES = {
   },
   boolean: {
     form: 'true|false',
-    parse: (text) => ({ true: true, false: false })[text],
+    parse: (text) => (text === 'true' ? true : text === 'false' ? false : undefined),
   },
   date: {
     form: 'YYYY-MM-DD',

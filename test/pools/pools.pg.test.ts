@@ -152,7 +152,7 @@ t.test('an unknown pool is 404 on every route', async (t) => {
   let routes = 0
   for (const [path, methods] of Object.entries(paths)) {
     for (const [method, { parameters = [], requestBody }] of Object.entries(methods)) {
-      if (!parameters.some(({ name }) => name === 'pool')) continue
+      if (!parameters.some(({ name }) => name === 'pool') || path === '/v1/audit') continue // it tells of pools that are gone
       const url = path.replace('{id}', '01890000-0000-7000-8000-000000000000').replace('{name}', 'nothing')
       const body = requestBody && (ROUTE_BODIES[path] ?? { role: 'x' })
       const answer = await call(method.toUpperCase(), `${url}?pool=nowhere`, body && { body })
