@@ -11,7 +11,7 @@ import { outFolder, pull, startPull } from './pull-process.ts'
 /* A pull is killed again and again while users change; its file is never a half, and the next pull goes on from it. */
 
 /** Few, to be quick; `KILLS=20 npm test -- test/pull/kill.pg.test.ts` after a change of pulls. */
-const KILLS = Number(process.env['KILLS'] ?? 5)
+const KILLS = Number(process.env['KILLS'] ?? 3)
 t.setTimeout(120_000 + KILLS * 10_000)
 const { url, call, sql } = await startService(t, { MAX_WORKERS: '1' })
 const folder = await outFolder(t)

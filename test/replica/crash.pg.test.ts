@@ -12,7 +12,7 @@ import { exportOf, makeUsers, put, stateOf } from './pair.ts'
 /* Invariant: whatever is killed at whatever moment, a replica holds the old state or the new one. */
 
 /** Few, to be quick; `KILLS=30 npm test -- test/replica/crash.pg.test.ts` after a change of what is written when. */
-const KILLS = Number(process.env['KILLS'] ?? 2)
+const KILLS = Number(process.env['KILLS'] ?? 1)
 const USERS = 40_000
 t.setTimeout(120_000 + KILLS * 20_000)
 

@@ -32,7 +32,7 @@ t.test('whatever happens at the source, the deltas bring it over', async (t) => 
         )
       },
     ),
-    { numRuns: Number(process.env['RUNS'] ?? 40) },
+    { numRuns: Number(process.env['RUNS'] ?? 15) },
   )
 })
 
