@@ -1,6 +1,6 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Sql } from 'postgres'
+import { type Repeating, startRepeating } from '../repeating.ts'
 import { forgetStep, pruneStep } from './prune.ts'
 
 /** How often a process looks for what is too old. */
@@ -9,25 +9,17 @@ const INTERVAL_MS = 60_000
 /** Steps for a pool before the next one has its turn; what is left then, the next round takes. */
 const STEPS_A_POOL = 1_000
 
-export interface Retention {
-  /** Begins no further step, and resolves when the one in work is done. */
-  stop(): Promise<void>
-}
-
 /**
  * Keeps what deltas are made of for `seconds`, in all pools: once a minute, and once at the start, it deletes what is older
  * in small steps. For as long again a pruned state is known as expired; after that it is forgotten.
  */
-export function startRetention(sql: Sql, seconds: number, log: FastifyBaseLogger): Retention {
-  const stopping = new AbortController()
-  const { signal } = stopping
-
-  async function pruneAll(): Promise<void> {
+export function startRetention(sql: Sql, seconds: number, log: FastifyBaseLogger): Repeating {
+  async function pruneAll(signal: AbortSignal): Promise<void> {
     const pools = await sql<{ id: number }[]>`select id from pools order by id`
-    for (const { id } of pools) await prunePool(id)
+    for (const { id } of pools) await prunePool(id, signal)
   }
 
-  async function prunePool(poolId: number): Promise<void> {
+  async function prunePool(poolId: number, signal: AbortSignal): Promise<void> {
     let commits = 0
     let tombstones = 0
     for (let step = 0; step < STEPS_A_POOL && !signal.aborted; step++) {
@@ -40,18 +32,8 @@ export function startRetention(sql: Sql, seconds: number, log: FastifyBaseLogger
     if (commits > 0) log.info({ pool: poolId, commits, tombstones }, 'bases have expired')
   }
 
-  async function run(): Promise<void> {
-    while (!signal.aborted) {
-      await pruneAll().catch((err) => log.warn({ err }, 'old states could not be pruned; it is tried again'))
-      await sleep(INTERVAL_MS, undefined, { signal }).catch(() => {})
-    }
-  }
-
-  const running = run()
-  return {
-    async stop() {
-      stopping.abort()
-      await running
-    },
-  }
+  return startRepeating(
+    (signal) => pruneAll(signal).catch((err) => log.warn({ err }, 'old states could not be pruned; it is tried again')),
+    INTERVAL_MS,
+  )
 }

@@ -59,9 +59,10 @@ export const JOBS: Record<string, Job> = {
       let deleted = 0
       for (;;) {
         const report = await call(context, { method: 'POST', url, payload: {} })
-        batches += (report['batches'] as unknown[]).length
+        const { length } = report['batches'] as unknown[]
+        batches += length
         deleted += Number(report['deleted_count'])
-        if (!report['more']) return { batches, deleted_count: deleted }
+        if (!report['more'] || length === 0) return { batches, deleted_count: deleted }
       }
     },
   },
@@ -126,6 +127,7 @@ type Asked = { method: 'GET' | 'POST'; url: string; payload?: object; headers?: 
 
 /** Asks the service by its own interface, so that a job is checked as every request is. Throws JobFailure. */
 async function call({ app, signal }: JobContext, asked: Asked): Promise<Record<string, unknown>> {
+  signal.throwIfAborted()
   let answer = await (await app()).inject(asked)
   // The process may be busy with what the job itself has begun.
   for (let again = 0; answer.statusCode === 503 && again < 60; again++) {

@@ -12,24 +12,22 @@ export interface ExpiredBatch {
 }
 
 /**
- * Removes the test users of up to `limit` expired batches, a transaction to each; unfinished ones are cancelled first. Who is
+ * Removes the test users of up to `limit` expired batches, a transaction to each, and tells each as it is done; unfinished ones are cancelled first. Who is
  * not a test user stays, and is counted. Two at once do no harm: the second finds nothing left.
  */
-export async function expireBatches(
+export async function* expireBatches(
   sql: Sql,
   selection: { poolId: number | undefined; limit: number },
   signal?: AbortSignal,
-): Promise<ExpiredBatch[]> {
-  const expired: ExpiredBatch[] = []
+): AsyncGenerator<ExpiredBatch, void, void> {
   for (const { pool_id, pool, id } of await expiredBatches(sql, selection)) {
     if (signal?.aborted) break
     try {
       const counts = await deleteBatch(sql, pool_id, id)
-      expired.push({ batch_id: id, pool, deleted_count: counts.deleted, protected_count: counts.protected })
+      yield { batch_id: id, pool, deleted_count: counts.deleted, protected_count: counts.protected }
     } catch (error) {
       // Gone with its pool, or its pool has become a replica, between the look and the removal.
       if (!(error instanceof Problem)) throw error
     }
   }
-  return expired
 }

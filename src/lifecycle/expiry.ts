@@ -1,8 +1,8 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Sql } from 'postgres'
 import { forgetEvents, recordEvent } from '../audit/audit-events.ts'
 import type { Metrics } from '../metrics/metrics.ts'
+import { type Repeating, startRepeating } from '../repeating.ts'
 import { expireBatches } from './expire.ts'
 
 /** How often a process looks for batches past their `expires_at`. */
@@ -13,43 +13,24 @@ const BATCHES_A_LOOK = 20
 
 const BY_ITSELF = { actor: undefined, action: 'expiry', status: 200, code: undefined, requestId: undefined }
 
-export interface Expiry {
-  /** Begins no further batch, and resolves when the one in work is removed. */
-  stop(): Promise<void>
-}
-
 /**
  * Removes the users of expired batches in all pools, within some ten seconds of their time; and forgets audit events of more
  * than `auditRetention` seconds ago.
  */
-export function startExpiry(sql: Sql, auditRetention: number, metrics: Metrics, log: FastifyBaseLogger): Expiry {
-  const stopping = new AbortController()
-  const { signal } = stopping
-
-  async function run(): Promise<void> {
-    while (!signal.aborted) {
-      try {
-        const expired = await expireBatches(sql, { poolId: undefined, limit: BATCHES_A_LOOK }, signal)
-        metrics.batchesExpired(expired.length)
-        for (const { batch_id: subject, pool, ...counts } of expired) {
-          log.info({ batch: subject, pool, ...counts }, 'batch has expired')
-          await recordEvent(sql, { ...BY_ITSELF, pool, subject, counts })
-        }
-        await forgetEvents(sql, auditRetention)
-        metrics.lookedForExpired('done')
-      } catch (err) {
-        metrics.lookedForExpired('failed')
-        log.warn({ err }, 'expired batches could not be removed; it is tried again')
+export function startExpiry(sql: Sql, auditRetention: number, metrics: Metrics, log: FastifyBaseLogger): Repeating {
+  return startRepeating(async (signal) => {
+    try {
+      const expired = expireBatches(sql, { poolId: undefined, limit: BATCHES_A_LOOK }, signal)
+      for await (const { batch_id: subject, pool, ...counts } of expired) {
+        metrics.batchesExpired(1)
+        log.info({ batch: subject, pool, ...counts }, 'batch has expired')
+        await recordEvent(sql, { ...BY_ITSELF, pool, subject, counts })
       }
-      await sleep(INTERVAL_MS, undefined, { signal }).catch(() => {})
+      await forgetEvents(sql, auditRetention)
+      metrics.lookedForExpired('done')
+    } catch (err) {
+      metrics.lookedForExpired('failed')
+      log.warn({ err }, 'expired batches could not be removed; it is tried again')
     }
-  }
-
-  const running = run()
-  return {
-    async stop() {
-      stopping.abort()
-      await running
-    },
-  }
+  }, INTERVAL_MS)
 }

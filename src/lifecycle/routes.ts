@@ -8,6 +8,7 @@ import { makePage, pageMembers } from '../http/page.ts'
 import type { Metrics } from '../metrics/metrics.ts'
 import { poolMember, poolName } from '../pools/pool-parameter.ts'
 import { findPoolId } from '../pools/pools.ts'
+import { requireWritable } from '../pools/writable-pool.ts'
 import { listCandidates } from './candidates.ts'
 import { expireBatches } from './expire.ts'
 
@@ -93,10 +94,11 @@ export const lifecycleRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: 
     async (request) => {
       const { dry_run: isDryRun = false } = request.body
       const poolId = await findPoolId(sql, poolName(request.query, request.body))
+      await requireWritable(sql, poolId)
       const page = { olderThan: undefined, before: undefined, limit: BATCHES_A_REQUEST + 1 }
       const batches = isDryRun
         ? (await listCandidates(sql, poolId, page)).slice(0, BATCHES_A_REQUEST).map(wouldRemove)
-        : await expireBatches(sql, { poolId, limit: BATCHES_A_REQUEST })
+        : await Array.fromAsync(expireBatches(sql, { poolId, limit: BATCHES_A_REQUEST }))
       if (!isDryRun) metrics.batchesExpired(batches.length)
       const left = await listCandidates(sql, poolId, page)
       return {

@@ -1,7 +1,6 @@
-import type { Readable } from 'node:stream'
 import { Problem } from '../errors.ts'
-import { codingOf, decodeBody } from '../import/decode.ts'
-import { asPeerError, callPeer, type Peer, PeerError } from '../sync/peer.ts'
+import { answerTexts } from '../sync/answer-texts.ts'
+import { callPeer, type Peer, PeerError } from '../sync/peer.ts'
 import { ExportError, type ExportHead, type ExportRow, readExport } from '../sync/read-export.ts'
 import { type Asked, exportPath } from './asked.ts'
 import { readChanges } from './changes.ts'
@@ -43,9 +42,7 @@ export async function transfer(
     return await ask(job, isAnew ? undefined : held, isAnew, signal)
   } catch (error) {
     if (signal.aborted) throw signal.reason
-    if (!(error instanceof Problem)) throw error
-    // A body that cannot be decoded. Where its connection broke, that is the cause.
-    throw error.cause instanceof PeerError ? error.cause : new ExportError('malformed', error.message)
+    throw error instanceof Problem ? new ExportError('malformed', error.message) : error // a row that is too long
   }
 }
 
@@ -55,7 +52,7 @@ async function ask(job: Job, held: Held | undefined, isAnew: boolean, signal: Ab
   // An out that is not in step is made anew from the base, for which a 304 gives no occasion.
   const matching = held?.isOutInStep ? held.state : undefined
   const base = held?.isOutInStep === false ? held.state : undefined
-  const { status, headers, body } = await callPeer(peer, {
+  const answer = await callPeer(peer, {
     method: 'GET',
     path: exportPath(asked, { base, isAnew }),
     headers: {
@@ -65,16 +62,16 @@ async function ask(job: Job, held: Held | undefined, isAnew: boolean, signal: Ab
     silenceMs: SILENCE_MS,
     signal,
   })
-  body.on('error', () => {}) // a body that is given up half-way fails with nobody reading it
+  const { status, body } = answer
   try {
     if (status === 304) {
       if (!held || !matching) throw new PeerError('not_understood', 'It answers 304, and nothing is held.')
       return { kind: 'unchanged', counts: { added: 0, updated: 0, deleted: 0 }, held, bytes: 0 }
     }
     const meter = { bytes: 0 }
-    const coding = codingOf(headers['content-encoding']?.toString())
-    // Without a bound: what is kept of it is a row, and the head tells how many of them there may be.
-    const texts = decodeBody(metered(body, meter), coding, Number.POSITIVE_INFINITY)
+    const texts = answerTexts(answer, (bytes) => {
+      meter.bytes += bytes
+    })
     const { head, pages } = await readExport(texts)
     requireCounts(head)
     const total = head.counts.added + head.counts.updated + head.counts.deleted
@@ -115,15 +112,4 @@ function requireCounts({ counts }: ExportHead): void {
   const { added, updated, deleted } = counts ?? {}
   if ([added, updated, deleted].every((count) => Number.isSafeInteger(count) && count >= 0)) return
   throw new ExportError('malformed', 'the head of the export has no counts')
-}
-
-async function* metered(body: Readable, meter: { bytes: number }): AsyncGenerator<Buffer, void, void> {
-  try {
-    for await (const bytes of body) {
-      meter.bytes += bytes.length
-      yield bytes as Buffer
-    }
-  } catch (error) {
-    throw asPeerError(error)
-  }
 }

@@ -94,6 +94,7 @@ export async function callPeer(peer: Peer, call: PeerCall): Promise<PeerAnswer> 
       signal,
       ...timeouts,
     })
+    answer.body.on('error', () => {}) // one that is given up half-way fails with nobody reading it, and would end the process
     const { statusCode: status } = answer
     if ((status >= 200 && status < 300) || status === 304) return { status, headers: answer.headers, body: answer.body }
     throw await refusal(status, answer)

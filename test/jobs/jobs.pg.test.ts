@@ -85,6 +85,18 @@ t.test('a run that was killed goes on where it was, and one that runs is not beg
   t.match(await sql`select attempts from job_runs where id = ${second.told.run}`, [{ attempts: 2 }])
 })
 
+t.test('a signal ends a job that waits, and the same call goes on', async (t) => {
+  await sql`update batches set expires_at = null`
+  const args = ['create', '--count', '400', '--date', '2026-03-02']
+  const { child, ended } = start(args, { CHUNK_SIZE: '1' })
+  const begun = () => sql`select from batches where total_requested = 400 and status = 'running'`
+  for (const deadline = Date.now() + 30_000; Date.now() < deadline && (await begun()).length === 0; ) await sleep(20)
+  child.kill('SIGTERM')
+  t.match(await ended, { code: 1, told: { what: 'failed', failure: 'ended by SIGTERM' } })
+  t.match(await job(...args), { code: 0, told: { what: /^completed$/, result: { created_count: 400 } } })
+  await sql`delete from users where batch_id in (select id from batches where total_requested = 400)`
+})
+
 t.test('expire, verify-states and sync do their work', async (t) => {
   await sql`update batches set expires_at = now() - interval '1 minute' where label = 'by a job'`
   const expired = await job('expire')

@@ -97,3 +97,15 @@ t.test('candidates come page by page', async (t) => {
   const rest = await candidates(`pool=paged&age_days=0&limit=2&cursor=${encodeURIComponent(first.json.next_cursor)}`)
   t.equal(new Set([...first.json.items, ...rest].map(({ batch_id }) => batch_id)).size, 3)
 })
+
+t.test('a replica’s batches are its source’s to end', async (t) => {
+  await makePool('mirror')
+  const batch = await make('mirror', 2)
+  t.equal((await call('PATCH', '/v1/pools/mirror', { body: { replica: true } })).status, 200)
+  await inPast(batch)
+  for (const dry_run of [true, false]) {
+    const answer = await call('POST', '/v1/lifecycle/expire?pool=mirror', { body: { dry_run } })
+    t.match(answer, { status: 409, json: { code: 'pool_is_replica' } })
+  }
+  t.match((await call('GET', '/v1/states/current?pool=mirror')).json, { total_count: 2 })
+})

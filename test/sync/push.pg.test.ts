@@ -263,3 +263,26 @@ t.test('a pool that is removed in the middle of a push is no fault of ours', asy
     [],
   )
 })
+
+t.test('a target whose answer is no export is told by verify, and its connection let go', async (t) => {
+  const { pool, make, receiver } = await startTarget(t)
+  await make(1)
+  const answers: [headers: Record<string, string>, body: string][] = [
+    [{}, '<html>'],
+    [{ 'content-encoding': 'zstd' }, 'no zstd'],
+    [{ 'content-encoding': 'x-own' }, 'x'],
+    [{}, `${'x'.repeat(1_100_000)}\n`],
+    [{}, '{"kind":"full","base":null,"state":"u1-0","total_count":1,"counts":{}}\n'],
+  ]
+  for (const [headers, body] of answers) {
+    receiver.misbehave = (_request, response) => {
+      response.writeHead(200, headers).end(body)
+      return 'done'
+    }
+    const answer = await call('POST', `/v1/sync/verify?pool=${pool}`, { body: { target: 'tester' } })
+    t.match(answer, { status: 502, json: { code: 'target_failed' } }, body.slice(0, 20))
+  }
+  const [open] = await sql`
+    select from pg_stat_activity where datname = current_database() and state = 'idle in transaction'`
+  t.equal(open, undefined, 'no snapshot is left')
+})
