@@ -25,7 +25,11 @@ async function listening(
   await app.register(overload, { maxRequests, rateLimit, maxDelayMs })
   const config = { scope: 'users:read' } as const
   app.get('/held', { config }, () => new Promise((resolve) => held.push(() => resolve('done'))))
-  app.get('/work', { config }, () => 'done')
+  let worked = 0
+  app.get('/work', { config }, () => {
+    worked++
+    return 'done'
+  })
   app.get('/health', () => 'live')
   await app.listen({ host: '127.0.0.1', port: 0 })
   t.teardown(async () => {
@@ -40,7 +44,7 @@ async function listening(
   const until = async (count: number) => {
     for (const deadline = Date.now() + 5_000; Date.now() < deadline && held.length < count; ) await sleep(5)
   }
-  return { port, get, held, until }
+  return { port, get, held, until, worked: () => worked }
 }
 
 t.test('one request too many is refused at once, and a place that is free again is taken', async (t) => {
@@ -54,6 +58,20 @@ t.test('one request too many is refused at once, and a place that is free again 
   held[0]?.()
   await Promise.race(first)
   t.equal((await get('/work')).status, 200)
+})
+
+t.test('health does not wait for all the work that came before it', async (t) => {
+  const { port, get, worked } = await listening(t, { maxRequests: 1_000 })
+  await get('/health')
+  const socket = connect(port, '127.0.0.1')
+  t.teardown(() => socket.destroy())
+  await once(socket, 'connect')
+  socket.resume()
+  socket.write('GET /work HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(500))
+  t.equal((await get('/health')).status, 200)
+  t.ok(worked() < 500, `${worked()} of 500 had begun`)
+  for (const deadline = Date.now() + 5_000; Date.now() < deadline && worked() < 500; ) await sleep(5)
+  t.equal(worked(), 500, 'all are served in the end')
 })
 
 t.test('a client that is gone gives its place back', async (t) => {

@@ -1,0 +1,45 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import fc from 'fast-check'
+import t from 'tap'
+import { createTurns } from '../../src/http/turns.ts'
+
+t.test('so many begin in a turn of the event loop, all in their order, and nobody is forgotten', async (t) => {
+  const arrivals = fc.array(fc.nat(20), { minLength: 1, maxLength: 8 })
+  await fc.assert(
+    fc.asyncProperty(fc.integer({ min: 1, max: 6 }), arrivals, async (most, counts) => {
+      const inTurn = createTurns(most)
+      const begun: number[] = []
+      let next = 0
+      for (const count of counts) {
+        for (let n = 0; n < count; n++) {
+          const mine = next++
+          inTurn(() => void begun.push(mine))
+        }
+        const before = begun.length
+        await nextTurn()
+        if (begun.length - before > most) return false
+      }
+      for (let turns = next; turns >= 0; turns--) await nextTurn()
+      return begun.length === next && begun.every((mine, place) => mine === place)
+    }),
+  )
+  t.pass()
+})
+
+t.test('what begins first does so at once', (t) => {
+  const inTurn = createTurns(2)
+  const begun: string[] = []
+  for (const name of ['a', 'b', 'c']) inTurn(() => begun.push(name))
+  t.strictSame(begun, ['a', 'b'])
+  t.end()
+})
+
+t.test('what had to wait begins in its own async context', async (t) => {
+  const context = new AsyncLocalStorage<string>()
+  const inTurn = createTurns(1)
+  const seen: (string | undefined)[] = []
+  for (const name of ['a', 'b']) context.run(name, () => inTurn(() => seen.push(context.getStore())))
+  await nextTurn()
+  t.strictSame(seen, ['a', 'b'])
+})
