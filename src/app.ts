@@ -33,6 +33,7 @@ import { requestMetrics } from './metrics/request-metrics.ts'
 import { metricsRoutes } from './metrics/routes.ts'
 import { poolRoutes } from './pools/routes.ts'
 import { replicaRoutes } from './replica/routes.ts'
+import { statsRoutes } from './stats/routes.ts'
 import { syncRoutes } from './sync/routes.ts'
 import type { SyncScheduler } from './sync/sync-scheduler.ts'
 import { targetRoutes } from './targets/routes.ts'
@@ -115,6 +116,7 @@ export async function buildApp(config: Config, services: Services) {
   await app.register(batchRoutes, { config, sql, dispatcher, cursors, encryptionKey })
   await app.register(batchProgressRoutes, { sql, dispatcher, cursors })
   await app.register(userRoutes, { sql, cursors, reservedDomains: config.reservedDomains })
+  await app.register(statsRoutes, { sql })
   await app.register(exportRoutes, { sql, exports, metrics })
   await app.register(importRoutes, { config, sql })
   await app.register(lifecycleRoutes, { sql, cursors, metrics })

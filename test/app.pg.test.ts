@@ -42,6 +42,7 @@ const SCOPE_OF: Record<string, string | null> = {
   'GET /v1/users/export': 'users:read',
   'GET /v1/states/current': 'users:read',
   'GET /v1/audit': 'admin',
+  'GET /v1/stats': 'users:read',
   'GET /v1/lifecycle/candidates': 'users:read',
   'POST /v1/lifecycle/expire': 'users:write',
   'GET /v1/targets': 'admin',

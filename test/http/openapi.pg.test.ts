@@ -44,6 +44,7 @@ t.test('the description is OpenAPI 3.1 and names every route', async (t) => {
     '/v1/users/export': ['get'],
     '/v1/states/current': ['get'],
     '/v1/audit': ['get'],
+    '/v1/stats': ['get'],
     '/v1/lifecycle/candidates': ['get'],
     '/v1/lifecycle/expire': ['post'],
     '/v1/targets': ['get', 'post'],
