@@ -4,8 +4,8 @@ import { existsSync } from 'node:fs'
 import { chmod, chown, cp, mkdir, readdir, readFile, realpath, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { promisify } from 'node:util'
+import { acquireLock } from '../file-lock.ts'
 import { EmbeddedDatabaseError } from './embedded-error.ts'
-import { acquireLock } from './embedded-lock.ts'
 
 const run = promisify(execFile)
 

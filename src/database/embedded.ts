@@ -1,10 +1,10 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import postgres from 'postgres'
+import { acquireLock, tryLock } from '../file-lock.ts'
 import { isDatabaseUnavailable } from './connection.ts'
 import { type Cluster, openCluster, reason } from './embedded-cluster.ts'
 import { EmbeddedDatabaseError } from './embedded-error.ts'
-import { acquireLock, tryLock } from './embedded-lock.ts'
 import { findPlace } from './embedded-place.ts'
 import { findPostmaster, startPostmaster, stopPostmaster } from './embedded-postmaster.ts'
 
@@ -17,7 +17,7 @@ export interface EmbeddedDatabase {
   directory: string
   /** The server was running already. */
   adopted: boolean
-  /** Leaves the server; the last service to leave stops it. Throws EmbeddedDatabaseError where it does not stop. */
+  /** Leaves the server; the last service to leave stops it. Throws EmbeddedDatabaseError where it does not stop, or FileLockError. */
   stop(): Promise<void>
 }
 

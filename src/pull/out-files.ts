@@ -1,6 +1,6 @@
 import { lstat } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { tryLock } from '../database/embedded-lock.ts'
+import { tryLock } from '../file-lock.ts'
 import { UsageError } from './usage-error.ts'
 
 /** Where a pull keeps what. All of it is in one folder, so that a rename replaces a file at once. */

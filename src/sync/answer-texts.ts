@@ -1,5 +1,5 @@
 import { Problem } from '../errors.ts'
-import { codingOf, decodeBody } from '../import/decode.ts'
+import { codingOf, decodeBody } from '../http/decode.ts'
 import { asPeerError, type PeerAnswer, PeerError } from './peer.ts'
 import { ExportError } from './read-export.ts'
 

@@ -1,15 +1,17 @@
 import { DatabaseSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { EmbeddedDatabaseError } from './embedded-error.ts'
 
 const SQLITE_BUSY = 5
+
+/** A lock that cannot be had. */
+export class FileLockError extends Error {}
 
 /**
  * Locks `file` (made if missing, always empty) among the processes of this machine, without waiting; undefined where
  * another holds it. Disposing of the lock releases it, and so does the end of the process: it is a kernel lock, so a
  * kill -9 or a power cut leaves no stale lock to tell from a living one by a process number that may be another's by
  * now. Node has no call for such locks; the SQLite that it carries has (https://sqlite.org/lockingv3.html). Throws
- * EmbeddedDatabaseError where the file cannot be opened.
+ * FileLockError where the file cannot be opened.
  */
 export function tryLock(file: string, mode: 'shared' | 'exclusive'): Disposable | undefined {
   let holder: DatabaseSync | undefined
@@ -20,18 +22,18 @@ export function tryLock(file: string, mode: 'shared' | 'exclusive'): Disposable 
   } catch (cause) {
     holder?.close()
     if (cause instanceof Error && 'errcode' in cause && cause.errcode === SQLITE_BUSY) return undefined
-    throw new EmbeddedDatabaseError(`Cannot lock ${file}: does it belong to another user?`, { cause })
+    throw new FileLockError(`Cannot lock ${file}: does it belong to another user?`, { cause })
   }
 }
 
-/** Waits for the exclusive lock on `file`, at most `timeout` milliseconds; then throws EmbeddedDatabaseError. */
+/** Waits for the exclusive lock on `file`, at most `timeout` milliseconds; then throws FileLockError. */
 export async function acquireLock(file: string, timeout: number): Promise<Disposable> {
   const deadline = Date.now() + timeout
   for (;;) {
     const lock = tryLock(file, 'exclusive')
     if (lock) return lock
     if (Date.now() > deadline) {
-      throw new EmbeddedDatabaseError(`Another process has held ${file} for more than ${timeout / 1000} s`)
+      throw new FileLockError(`Another process has held ${file} for more than ${timeout / 1000} s`)
     }
     await sleep(50)
   }

@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { type Patience, readBody } from '../../src/import/body.ts'
+import { type Patience, readBody } from '../../src/http/streamed-body.ts'
 
 const PATIENT = { silenceMs: 10_000, totalMs: 10_000 }
 
