@@ -39,6 +39,7 @@ import type { SyncScheduler } from './sync/sync-scheduler.ts'
 import { targetRoutes } from './targets/routes.ts'
 import { templateExchangeRoutes } from './templates/exchange-routes.ts'
 import { templateRoutes } from './templates/routes.ts'
+import type { Tracing } from './tracing/tracing.ts'
 import { userRoutes } from './users/routes.ts'
 
 /** What the routes work with; made and closed by who calls. */
@@ -54,6 +55,8 @@ export interface Services {
   log: FastifyBaseLogger
   memory: MemoryGuard
   metrics: Metrics
+  /** Undefined: nothing is traced. */
+  tracing: Tracing | undefined
   /** Why the process takes no work at the moment; empty when it does. */
   reasonsToRefuse: () => string[]
 }
@@ -71,6 +74,7 @@ export async function buildApp(config: Config, services: Services) {
     log,
     memory,
     metrics,
+    tracing,
     reasonsToRefuse,
   } = services
   const cursors = createCursors(encryptionKey)
@@ -93,6 +97,7 @@ export async function buildApp(config: Config, services: Services) {
   }).withTypeProvider<TypeBoxTypeProvider>()
 
   app.server.maxConnections = config.maxConnections
+  await tracing?.traceRequests(app)
   await app.register(requestLog)
   await app.register(requestMetrics, { metrics })
   await app.register(expectations)

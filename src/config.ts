@@ -53,6 +53,12 @@ const databaseUrl = (text: string) => {
   return text
 }
 
+const collectorUrl = (text: string) => {
+  if (text !== '' && !(/^https?:\/\/./.test(text) && URL.canParse(text)))
+    throw new Error('expects http:// or https:// and a host, such as http://localhost:4318')
+  return text
+}
+
 const domains = (text: string) => {
   const list = text
     .toLowerCase()
@@ -255,6 +261,15 @@ const SETTINGS = {
     unit: 'seconds',
     description: 'How long a stop waits for requests and chunks in work.',
     parse: integer(1, 3600),
+  }),
+  otlpEndpoint: setting({
+    variable: 'OTEL_EXPORTER_OTLP_ENDPOINT',
+    fallback: '',
+    unit: 'URL',
+    description:
+      'OpenTelemetry collector that takes OTLP over HTTP; `/v1/traces` is added. Unset: nothing is traced. With it the standard `OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` are read too.',
+    parse: collectorUrl,
+    secret: true,
   }),
   logLevel: setting({
     variable: 'LOG_LEVEL',

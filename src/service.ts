@@ -42,17 +42,18 @@ export async function startService(config: Config, databaseUrl: string, log: Fas
   await checkConnectionBudget(sql, connections + maxWorkers + 1)
   await checkEncryptionKey(sql, encryptionKey)
   const metrics = createMetrics()
+  const tracing = await openTracing(config, log)
   const memoryLimitBytes = config.memoryLimitMb * 1_048_576
   const memory = startMemoryGuard(memoryLimitBytes, log)
   const workers = startWorkerPool(maxWorkers, { databaseUrl, schema, encryptionKey })
-  const dispatcher = await startDispatcher(sql, workers, memory, metrics, log)
+  const dispatcher = await startDispatcher(sql, workers, memory, metrics, tracing, log)
   const reasonsToRefuse = () => [...(dispatcher.draining() ? ['draining'] : []), ...(memory.isOver() ? ['memory'] : [])]
   const retention = startRetention(sql, config.baseRetention, log)
   const expiry = startExpiry(sql, config.auditRetention, metrics, log)
   const orm = drizzle(sql)
   const exportCache = await openExportCache(config, log)
   const exports = createExports({ sql, encryptionKey, concurrency: config.exportConcurrency, cache: exportCache })
-  const syncScheduler = startSyncScheduler({ sql, exports, encryptionKey, metrics }, log)
+  const syncScheduler = startSyncScheduler({ sql, exports, encryptionKey, metrics, tracing }, log)
   addGauges(metrics.registry, { sql, workers, memory, exports, dataDir: config.dataDir, memoryLimitBytes })
   const services = {
     keyring,
@@ -65,6 +66,7 @@ export async function startService(config: Config, databaseUrl: string, log: Fas
     log,
     memory,
     metrics,
+    tracing,
     reasonsToRefuse,
   }
   const app = await buildApp(config, services)
@@ -78,6 +80,7 @@ export async function startService(config: Config, databaseUrl: string, log: Fas
         run: () =>
           Promise.all([dispatcher.drain(), retention.stop(), expiry.stop(), syncScheduler.stop(), app.close()]),
       },
+      { step: 'traces', milliseconds: 2_000, run: async () => tracing?.stop() },
       { step: 'export cache', milliseconds: 2_000, run: async () => exportCache?.close() },
       { step: 'worker threads', milliseconds: 6_000, run: () => workers.close() },
       { step: 'database connections', milliseconds: 6_000, run: () => sql.end({ timeout: 5 }) },
@@ -86,6 +89,13 @@ export async function startService(config: Config, databaseUrl: string, log: Fas
     keyring?.stop()
   }
   return { app, sql, workers, memory, stop }
+}
+
+/** The packages of OpenTelemetry, some 25 MiB of memory, are loaded only where traces are asked for. */
+async function openTracing({ otlpEndpoint }: Config, log: FastifyBaseLogger) {
+  if (otlpEndpoint === '') return undefined
+  const { startTracing } = await import('./tracing/tracing.ts')
+  return startTracing(otlpEndpoint, log)
 }
 
 async function openExportCache({ dataDir, exportCacheMb }: Config, log: FastifyBaseLogger) {

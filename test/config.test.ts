@@ -64,6 +64,8 @@ t.test('refuses each wrong value by the name of its setting', (t) => {
     ['EXPORT_CONCURRENCY', '0'],
     ['IMPORT_LIMIT_MB', '0'],
     ['DRAIN_SECONDS', '0'],
+    ['OTEL_EXPORTER_OTLP_ENDPOINT', 'collector:4318'],
+    ['OTEL_EXPORTER_OTLP_ENDPOINT', 'http://'],
     ['LOG_LEVEL', 'INFO'],
   ]
   for (const [variable, value] of wrong) {
@@ -118,12 +120,14 @@ t.test('no secret is shown', (t) => {
     API_KEYS: `ci=admin=${SECRET}`,
     DATABASE_URL: databaseUrl,
     ENCRYPTION_KEY: encryptionKey,
+    OTEL_EXPORTER_OTLP_ENDPOINT: 'https://usersync:collector-secret@collector',
     PORT: '8080',
   })
   const shown = shownSettings(config)
   t.match(shown, { API_KEYS: 'set', DATABASE_URL: 'set', ENCRYPTION_KEY: 'set', PORT: 8080 })
   t.match(shownSettings(readConfig({})), { API_KEYS: 'unset', DATABASE_URL: 'unset', ENCRYPTION_KEY: 'unset' })
-  for (const secret of [SECRET, 'db-secret', encryptionKey]) t.notOk(JSON.stringify(shown).includes(secret))
+  for (const secret of [SECRET, 'db-secret', 'collector-secret', encryptionKey])
+    t.notOk(JSON.stringify(shown).includes(secret))
   t.strictSame(
     faultsOf({ API_KEYS: `ci=root=${SECRET}` }).filter((fault) => fault.includes(SECRET)),
     [],

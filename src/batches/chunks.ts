@@ -5,11 +5,11 @@ import { type Algorithm, hashPassword } from '../passwords/hash-password.ts'
 import { passwordOf } from '../passwords/password-of.ts'
 
 /**
- * `done`: a chunk's work is committed, with so many users made and not. `none`: no chunk was free. `retry`: it may work
+ * `done`: a chunk's work is committed, with so many users made and not; `first_n` tells it among its kind. `none`: no chunk was free. `retry`: it may work
  * later. `failed`: it never will.
  */
 export type ChunkOutcome =
-  | { outcome: 'done'; created: number; failed: number }
+  | { outcome: 'done'; kind: Chunk['kind']; first_n: number; created: number; failed: number }
   | { outcome: 'none' }
   | { outcome: 'retry' | 'failed'; reason: string }
 
@@ -58,7 +58,7 @@ export async function workChunk(
         if (counts.failed > 0) await recordFailures(tx, poolId, batchId, chunk)
       }
       await finishChunk(tx, poolId, batchId, chunk, counts)
-      return { outcome: 'done', ...counts }
+      return { outcome: 'done', kind: chunk.kind, first_n: chunk.first_n, ...counts }
     })
   } catch (error) {
     const state = sqlState(error)

@@ -3,6 +3,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { Sql } from 'postgres'
 import type { MemoryGuard } from '../memory-guard.ts'
 import type { Metrics } from '../metrics/metrics.ts'
+import type { Tracing } from '../tracing/tracing.ts'
 import type { WorkerPool } from '../worker-pool/worker-pool.ts'
 import { WAKE_CHANNEL } from './create-batch.ts'
 import { markCompleted, markFailed, markRunning, type UnfinishedBatch, unfinishedBatches } from './unfinished.ts'
@@ -36,6 +37,7 @@ export async function startDispatcher(
   workers: WorkerPool,
   memory: MemoryGuard,
   metrics: Metrics,
+  tracing: Tracing | undefined,
   log: FastifyBaseLogger,
 ): Promise<Dispatcher> {
   const progress = new EventEmitter().setMaxListeners(0)
@@ -100,6 +102,7 @@ export async function startDispatcher(
     try {
       const result = await workers.run('chunk', { poolId: batch.pool_id, batchId: batch.id })
       metrics.chunkEnded(result, (performance.now() - begun) / 1000)
+      tracing?.chunkEnded(batch.id, result, begun)
       if (result.outcome !== 'done') resting.add(batch.id)
       if (result.outcome === 'retry')
         log.warn({ batch: batch.id, reason: result.reason }, 'a chunk will be tried again')

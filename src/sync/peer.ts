@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream'
 import { Agent, type Dispatcher, errors, request } from 'undici'
+import { outgoingHeaders } from '../tracing/outgoing-headers.ts'
 
 /** Another usersync, or what stands in its place. */
 export interface Peer {
@@ -82,7 +83,8 @@ const agent = new Agent({ connect: { timeout: 5_000 }, keepAliveTimeout: 4_000 }
  */
 export async function callPeer(peer: Peer, call: PeerCall): Promise<PeerAnswer> {
   const { method, path, body, silenceMs, signal } = call
-  const headers = { ...call.headers, ...(peer.key !== undefined && { authorization: `Bearer ${peer.key}` }) }
+  const authorization = peer.key !== undefined && { authorization: `Bearer ${peer.key}` }
+  const headers = { ...call.headers, ...outgoingHeaders.getStore(), ...authorization }
   const timeouts = { headersTimeout: silenceMs, bodyTimeout: silenceMs }
   try {
     const address = `${peer.url.replace(/\/+$/, '')}${path}`

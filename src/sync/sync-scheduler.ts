@@ -7,6 +7,7 @@ import { Problem } from '../errors.ts'
 import type { Exports } from '../export/exports.ts'
 import type { Metrics } from '../metrics/metrics.ts'
 import { readTarget } from '../targets/targets.ts'
+import type { Tracing } from '../tracing/tracing.ts'
 import { nothingYet, push } from './push.ts'
 import {
   type ClaimedRun,
@@ -31,6 +32,14 @@ const MOST_RUNS = 100
 const isGone = (error: unknown) =>
   error instanceof Problem && (error.code === 'pool_not_found' || error.code === 'target_not_found')
 
+interface SyncParts {
+  sql: Sql
+  exports: Exports
+  encryptionKey: Buffer
+  metrics: Metrics
+  tracing: Tracing | undefined
+}
+
 export interface SyncScheduler {
   /** Looks for runs now, not at the next poll. */
   wake(): void
@@ -44,7 +53,7 @@ export interface SyncScheduler {
  * lease ends. (Two who believe to have the same run do no harm: a receiver takes an export only onto its base.)
  */
 export function startSyncScheduler(
-  { sql, exports, encryptionKey, metrics }: { sql: Sql; exports: Exports; encryptionKey: Buffer; metrics: Metrics },
+  { sql, exports, encryptionKey, metrics, tracing }: SyncParts,
   log: FastifyBaseLogger,
 ): SyncScheduler {
   const holder = randomUUID()
@@ -95,7 +104,8 @@ export function startSyncScheduler(
   async function outcomeOf(run: ClaimedRun, signal: AbortSignal): Promise<Outcome> {
     try {
       const target = await readTarget(sql, encryptionKey, run.poolId, run.target)
-      return await push(exports, target, { full: run.full, signal })
+      const work = () => push(exports, target, { full: run.full, signal })
+      return await (tracing ? tracing.push(run, target, work) : work())
     } catch (err) {
       if (signal.aborted || isDatabaseUnavailable(err) || isGone(err)) throw err
       log.error({ err, target: run.target, run: run.id }, 'a push met a fault of our own')

@@ -1,0 +1,36 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import { testDatabase } from '../database.ts'
+import { startServerProcess } from '../server-process.ts'
+import { startCollector } from './collector.ts'
+
+/* A collector that is silent, or not there, is no matter of those who use the service. */
+
+async function answersAndEnds(t: Test, OTEL_EXPORTER_OTLP_ENDPOINT: string): Promise<void> {
+  const DATABASE_URL = await testDatabase(t)
+  const settings = { DATABASE_URL, ENCRYPTION_KEY: 'c3'.repeat(32), MAX_WORKERS: '1', OTEL_EXPORTER_OTLP_ENDPOINT }
+  const server = await startServerProcess(t, settings)
+  let slowest = 0
+  for (let round = 0; round < 6; round++) {
+    const begun = performance.now()
+    const answers = await Promise.all(Array.from({ length: 20 }, () => fetch(`${server.url}/v1/pools`)))
+    await Promise.all(answers.map((answer) => answer.text()))
+    slowest = Math.max(slowest, performance.now() - begun)
+    t.ok(answers.every(({ status }) => status === 200))
+    await sleep(300) // so that it tries to send meanwhile
+  }
+  t.ok(slowest < 5_000, `20 requests took ${Math.round(slowest)} ms at the most`)
+  const begun = performance.now()
+  t.equal(await server.end('SIGTERM'), 0)
+  const ms = Math.round(performance.now() - begun)
+  t.ok(ms < 10_000, `it ended after ${ms} ms`)
+}
+
+t.test('one that takes connections, and answers nothing', async (t) => {
+  const collector = await startCollector(t)
+  collector.answer = () => {}
+  await answersAndEnds(t, collector.url)
+  t.ok(collector.requests.length > 0)
+})
+
+t.test('one that is not there', (t) => answersAndEnds(t, 'http://127.0.0.1:9'))

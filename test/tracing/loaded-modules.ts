@@ -1,0 +1,11 @@
+import { appendFileSync } from 'node:fs'
+import { registerHooks } from 'node:module'
+
+/* Imported into a process before all else, appends the address of each module that it loads to the file LOADED_MODULES. */
+
+registerHooks({
+  load(url, context, next) {
+    appendFileSync(process.env['LOADED_MODULES'] ?? '', `${url}\n`)
+    return next(url, context)
+  },
+})

@@ -1,0 +1,43 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { testDatabase } from '../database.ts'
+import { startServerProcess } from '../server-process.ts'
+import { startCollector } from './collector.ts'
+
+/* A real process tells each module that it loads, in any of its threads. */
+
+const LOADED = new URL('./loaded-modules.ts', import.meta.url).href
+
+/** The packages of OpenTelemetry that a service with these settings has loaded once it has answered requests and made users. */
+async function loaded(t: Test, settings: Record<string, string>): Promise<string[]> {
+  const folder = await mkdtemp(join(tmpdir(), 'usersync-loaded-'))
+  t.teardown(() => rm(folder, { recursive: true, force: true }))
+  const file = join(folder, 'modules')
+  const server = await startServerProcess(t, {
+    DATABASE_URL: await testDatabase(t),
+    ENCRYPTION_KEY: 'c3'.repeat(32),
+    MAX_WORKERS: '1',
+    NODE_OPTIONS: `--import=${LOADED}`,
+    LOADED_MODULES: file,
+    ...settings,
+  })
+  const body = JSON.stringify({ count: 3, config: { password_hash: { algorithm: 'none' } } })
+  const headers = { 'content-type': 'application/json', prefer: 'wait=30' }
+  t.equal((await fetch(`${server.url}/v1/batches`, { method: 'POST', body, headers })).status, 201)
+  t.equal(await server.end('SIGTERM'), 0)
+  const modules = await readFile(file, 'utf8')
+  t.match(modules, /fastify/, 'it tells what is loaded')
+  return [...new Set(modules.match(/@opentelemetry\/[a-z-]+/g))].sort()
+}
+
+t.test('without an endpoint nothing of it is loaded but what prom-client brings', async (t) => {
+  t.strictSame(await loaded(t, {}), ['@opentelemetry/api'])
+})
+
+t.test('with one it is', async (t) => {
+  const { url } = await startCollector(t)
+  const packages = await loaded(t, { OTEL_EXPORTER_OTLP_ENDPOINT: url })
+  t.ok(packages.includes('@opentelemetry/sdk-trace'), packages.join(', '))
+})
