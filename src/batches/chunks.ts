@@ -5,8 +5,8 @@ import { type Algorithm, hashPassword } from '../passwords/hash-password.ts'
 import { passwordOf } from '../passwords/password-of.ts'
 
 /**
- * `done`: a chunk's work is committed, with so many users made and not; `first_n` tells it among its kind. `none`: no chunk was free. `retry`: it may work
- * later. `failed`: it never will.
+ * `done`: a chunk's work is committed, with so many users made and not; its batch has one such `first_n` of a kind. `none`: no
+ * chunk was free. `retry`: it may work later. `failed`: it never will.
  */
 export type ChunkOutcome =
   | { outcome: 'done'; kind: Chunk['kind']; first_n: number; created: number; failed: number }
