@@ -12,6 +12,7 @@ import type { Exports } from './export/exports.ts'
 import { exportRoutes } from './export/routes.ts'
 import { authentication } from './http/authentication.ts'
 import { bodyDeadline } from './http/body-deadline.ts'
+import { closeGently } from './http/close-gently.ts'
 import { compression } from './http/compression.ts'
 import { createCursors } from './http/cursor.ts'
 import { answerError, clientErrorAnswer, errorAnswers } from './http/error-answers.ts'
@@ -97,6 +98,7 @@ export async function buildApp(config: Config, services: Services) {
   }).withTypeProvider<TypeBoxTypeProvider>()
 
   app.server.maxConnections = config.maxConnections
+  await app.register(closeGently)
   await tracing?.traceRequests(app)
   await app.register(requestLog)
   await app.register(requestMetrics, { metrics })

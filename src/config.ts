@@ -255,11 +255,19 @@ const SETTINGS = {
     description: 'Of one key (without keys: of one address), counted by each replica; the next get 429. 0: no limit.',
     parse: integer(0, 10_000_000),
   }),
+  drainDelaySeconds: setting({
+    variable: 'DRAIN_DELAY_SECONDS',
+    fallback: '0',
+    unit: 'seconds',
+    description:
+      'How long a stop goes on to serve, `/readyz` saying 503, before it closes the port; and how long connections are then kept for a last answer. Longer than proxies or Kubernetes take to send elsewhere; 0: both at once.',
+    parse: integer(0, 600),
+  }),
   drainSeconds: setting({
     variable: 'DRAIN_SECONDS',
     fallback: '20',
     unit: 'seconds',
-    description: 'How long a stop waits for requests and chunks in work.',
+    description: 'How long a stop waits for requests and chunks in work, `DRAIN_DELAY_SECONDS` apart.',
     parse: integer(1, 3600),
   }),
   otlpEndpoint: setting({

@@ -27,7 +27,7 @@ export interface Service {
   sql: Sql
   workers: WorkerPool
   memory: MemoryGuard
-  /** Takes no new work, waits for that in progress as long as the settings allow, and lets go of everything. */
+  /** Begins no new work, waits for that in progress as long as the settings allow, and lets go of everything. */
   stop(): Promise<void>
 }
 
@@ -72,13 +72,19 @@ export async function startService(config: Config, databaseUrl: string, log: Fas
   const app = await buildApp(config, services)
 
   const stop = async () => {
-    const milliseconds = config.drainSeconds * 1000
+    const delayMs = config.drainDelaySeconds * 1000
     await drain(log, [
       {
         step: 'requests, chunks and pushes in work',
-        milliseconds,
+        milliseconds: 2 * delayMs + config.drainSeconds * 1000,
         run: () =>
-          Promise.all([dispatcher.drain(), retention.stop(), expiry.stop(), syncScheduler.stop(), app.close()]),
+          Promise.all([
+            dispatcher.drain(),
+            retention.stop(),
+            expiry.stop(),
+            syncScheduler.stop(),
+            app.closeGently(delayMs),
+          ]),
       },
       { step: 'traces', milliseconds: 2_000, run: async () => tracing?.stop() },
       { step: 'export cache', milliseconds: 2_000, run: async () => exportCache?.close() },

@@ -1,6 +1,5 @@
 import { execFile } from 'node:child_process'
 import { chmod, mkdtemp, rm } from 'node:fs/promises'
-import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -8,6 +7,7 @@ import { promisify } from 'node:util'
 import { openCluster, runProgram } from '../../src/database/embedded-cluster.ts'
 import { findPlace } from '../../src/database/embedded-place.ts'
 import { findPostmaster } from '../../src/database/embedded-postmaster.ts'
+import { freePort } from './free-port.ts'
 
 interface Test {
   teardown(fn: () => Promise<void>): void
@@ -84,15 +84,4 @@ export async function startOwnPostgres(
     kill,
     start,
   }
-}
-
-/** A port that nobody has at the moment. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer().once('error', reject)
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as AddressInfo
-      server.close(() => resolve(port))
-    })
-  })
 }

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { connect } from '../../src/database/connection.ts'
 import { testDatabase } from '../database.ts'
-import { freePort } from './own-postgres.ts'
+import { freePort } from './free-port.ts'
 import { refusedStart } from './refused-start.ts'
 
 /* PgBouncer in transaction mode between the service and PostgreSQL: refused at the start, with what to do. */

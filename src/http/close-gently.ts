@@ -1,0 +1,49 @@
+import { once } from 'node:events'
+import { Server } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { FastifyInstance } from 'fastify'
+import plugin from 'fastify-plugin'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /**
+     * Closes the app such that a client need not lose a request by it. For `milliseconds` all goes on, so that those who look
+     * at the health send elsewhere. Then the port is closed, and for `milliseconds` again a request is still served on each
+     * connection that is there, its answer saying `Connection: close` (RFC 9112 section 9.6). Only then those are hung up on
+     * that were idle all the time: a request could be on its way on one that was in use just now. Resolves when all answers are out.
+     */
+    closeGently(milliseconds: number): Promise<void>
+  }
+}
+
+/**
+ * How long a connection is kept whose last answer began before the port was closed, and so could not say that it was the last.
+ * Without a bound the close would wait for its client to hang up.
+ */
+const KEEP_ALIVE_AT_THE_END_MS = 1_000
+
+export const closeGently = plugin(
+  (app: FastifyInstance, _options, done) => {
+    const { server } = app
+    let isLast = false
+    app.addHook('onSend', (_request, reply, payload, next) => {
+      if (isLast) reply.header('connection', 'close')
+      next(null, payload)
+    })
+    app.decorate('closeGently', async (milliseconds: number) => {
+      if (server.listening) {
+        await sleep(milliseconds)
+        isLast = true
+        const closed = once(server, 'close')
+        Server.prototype.close.call(server) // that of http hangs up on idle connections as well
+        await Promise.race([closed, sleep(milliseconds)])
+        server.keepAliveTimeout = KEEP_ALIVE_AT_THE_END_MS
+        server.closeIdleConnections()
+        await closed
+      }
+      await app.close()
+    })
+    done()
+  },
+  { name: 'close-gently' },
+)

@@ -1,0 +1,74 @@
+import { spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Test } from 'tap'
+import { freePort } from './free-port.ts'
+
+export const NGINX = ['/usr/sbin', ...(process.env['PATH'] ?? '').split(':')]
+  .map((folder) => join(folder, 'nginx'))
+  .find((path) => existsSync(path))
+
+const DOCUMENTED = new URL('../../docs/nginx.conf', import.meta.url)
+
+export interface Nginx {
+  url: string
+  /** What it says of requests that it could not get answered by the first replica that it asked: each fault, and how often. */
+  faults(): Promise<Record<string, number>>
+}
+
+/** Starts nginx with `docs/nginx.conf` before the replicas on these ports; it is gone, and its folder too, when the test ends. */
+export async function startNginx(t: Test, [first, second]: [number, number]): Promise<Nginx> {
+  const folder = await mkdtemp(join(tmpdir(), 'usersync-nginx-'))
+  const port = await freePort()
+  const documented = await readFile(DOCUMENTED, 'utf8')
+  const site = documented
+    .replace('127.0.0.1:3000 ', `127.0.0.1:${first} `)
+    .replace('127.0.0.1:3001 ', `127.0.0.1:${second} `)
+    .replace('listen 127.0.0.1:8080;', `listen 127.0.0.1:${port};`)
+  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((what) => `${what}_temp_path ${what};`)
+  await writeFile(join(folder, 'site.conf'), site)
+  await writeFile(
+    join(folder, 'nginx.conf'),
+    `daemon off;
+master_process off;
+pid nginx.pid;
+error_log error.log;
+events {}
+http {
+  access_log off;
+  ${temporary.join('\n  ')}
+  include site.conf;
+}
+`,
+  )
+  const child = spawn(NGINX ?? '', ['-p', folder, '-c', 'nginx.conf', '-e', 'error.log'], { stdio: 'ignore' })
+  const ended = new Promise((resolve) => void child.once('exit', resolve))
+  t.teardown(async () => {
+    child.kill('SIGKILL')
+    await ended
+    await rm(folder, { recursive: true, force: true })
+  })
+  const errors = () => readFile(join(folder, 'error.log'), 'utf8')
+  const url = `http://127.0.0.1:${port}`
+  for (const deadline = Date.now() + 20_000; !(await answers(url)); await sleep(50)) {
+    if (Date.now() > deadline || child.exitCode !== null) throw new Error(`nginx does not start: ${await errors()}`)
+  }
+  return {
+    url,
+    async faults() {
+      const faults: Record<string, number> = {}
+      for (const [, fault = ''] of (await errors()).matchAll(/^\S+ \S+ \[error\] \S+ \*\d+ ([^,]+),/gm))
+        faults[fault] = (faults[fault] ?? 0) + 1
+      return faults
+    },
+  }
+}
+
+const answers = (url: string) =>
+  fetch(`${url}/livez`).then(
+    () => true,
+    () => false,
+  )
