@@ -1,4 +1,6 @@
-import { sql } from 'drizzle-orm'
+import type { BatchConfig } from '../batches/batch-config.ts'
+import type { ImportConfig } from '../batches/import-config.ts'
+import type { TemplateSettings } from '../templates/template-schema.ts'
 import {
   bigint,
   boolean,
@@ -9,15 +11,13 @@ import {
   jsonb,
   pgTable,
   primaryKey,
+  sql,
   text,
   timestamp,
   unique,
   uniqueIndex,
   uuid,
-} from 'drizzle-orm/pg-core'
-import type { BatchConfig } from '../batches/batch-config.ts'
-import type { ImportConfig } from '../batches/import-config.ts'
-import type { TemplateSettings } from '../templates/template-schema.ts'
+} from './drizzle.ts'
 
 /**
  * The tables that queries know. What drizzle-kit cannot write, or writes with the schema `public` in it, stands in the

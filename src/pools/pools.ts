@@ -1,7 +1,7 @@
-import { and, eq, sql as fragment, inArray } from 'drizzle-orm'
 import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js'
 import type { Sql } from 'postgres'
 import { sqlState } from '../database/connection.ts'
+import { and, eq, sql as fragment, inArray } from '../database/drizzle.ts'
 import {
   batches,
   chunks,
