@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
+import { CHILD_ENV } from '../child-env.ts'
 
 const SERVER = fileURLToPath(new URL('../../src/server.ts', import.meta.url))
 
@@ -12,7 +13,7 @@ export async function refusedStart(settings: Record<string, string>) {
   const dataDir = await mkdtemp(join(tmpdir(), 'usersync-data-'))
   const began = performance.now()
   const child = spawn(process.execPath, [SERVER], {
-    env: { PATH: process.env.PATH, PORT: '0', DATA_DIR: dataDir, ENCRYPTION_KEY: '5e'.repeat(32), ...settings },
+    env: { ...CHILD_ENV, PORT: '0', DATA_DIR: dataDir, ENCRYPTION_KEY: '5e'.repeat(32), ...settings },
     stdio: ['ignore', 'ignore', 'pipe'],
     timeout: 30_000,
     killSignal: 'SIGKILL',

@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { connect } from '../../src/database/connection.ts'
+import { CHILD_ENV } from '../child-env.ts'
 import { emptyDatabase, testDatabase } from '../database.ts'
 import { startReceiver } from '../sync/receiver.ts'
 
@@ -29,7 +30,7 @@ interface Told {
 
 /** A job as a process of its own. */
 function start(args: string[], settings: Record<string, string> = {}) {
-  const env = { PATH: process.env.PATH, DATABASE_URL, DATA_DIR, MAX_WORKERS: '1', ...settings }
+  const env = { ...CHILD_ENV, DATABASE_URL, DATA_DIR, MAX_WORKERS: '1', ...settings }
   const child = spawn(process.execPath, [JOB, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] })
   let out = ''
   let err = ''

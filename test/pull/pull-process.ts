@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
+import { CHILD_ENV } from '../child-env.ts'
 
 const PULL = fileURLToPath(new URL('../../src/pull/pull.ts', import.meta.url))
 
@@ -30,7 +31,10 @@ export function startPull(
   env: Record<string, string> = {},
 ): PullProcess {
   const args = Object.entries(options).flatMap(([name, value]) => [`--${name}`, value])
-  const child = spawn(process.execPath, [PULL, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, [PULL, ...args], {
+    env: { ...CHILD_ENV, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
   let text = ''
   for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (piece) => (text += piece))
   const ended = new Promise<number | string>((resolve) => {
