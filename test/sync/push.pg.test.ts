@@ -7,6 +7,10 @@ import { RECEIVER_KEY, type Receiver, startReceiver } from './receiver.ts'
 
 /* Pushes of a real service to receivers that hold their users in memory, by code of their own. */
 
+/** Some tests wait for silent targets, 30 s in all; those after them, each with a pool of its own, do not wait for them. */
+t.jobs = 5
+const beside = { buffered: true }
+
 const { call, sql, log } = await startService(t, { MAX_WORKERS: '1' })
 
 interface Status {
@@ -114,7 +118,7 @@ t.test('a filter is pushed as its own state', async (t) => {
   t.equal(receiver.held.state, await stateOf(pool, `&batch_id=${batch}`))
 })
 
-t.test('what a target does is told apart', async (t) => {
+t.test('what a target does is told apart', beside, async (t) => {
   const answer = (status: number) => (receiver: Receiver) => {
     receiver.misbehave = (_request, response) => {
       response.writeHead(status).end()
@@ -160,7 +164,7 @@ t.test('what a target does is told apart', async (t) => {
   t.notMatch(log.join(''), /another-key|kkkkkkk/, 'no key is in the log')
 })
 
-t.test('an answer that is lost after the receiver took the export costs nothing but the attempt', async (t) => {
+t.test('an answer that is lost after the receiver took the export costs nothing but the attempt', beside, async (t) => {
   const { pool, receiver, make, push } = await startTarget(t)
   await make(50)
   let lost = false
@@ -178,7 +182,7 @@ t.test('an answer that is lost after the receiver took the export costs nothing 
   t.equal(receiver.held.state, await stateOf(pool))
 })
 
-t.test('a dead and a silent target hold nobody up, and one run at a time is in work to a target', async (t) => {
+t.test('a dead and a silent target hold nobody up, and one run at a time is in work to a target', beside, async (t) => {
   const one = await startTarget(t)
   await one.make(10)
   const dead = await startReceiver(t)
@@ -206,7 +210,7 @@ t.test('a dead and a silent target hold nobody up, and one run at a time is in w
   t.ok(new Set(runs.map(({ id }) => id)).size <= 3, 'requests that wait share a run')
 })
 
-t.test('a target with an interval keeps in step by itself', async (t) => {
+t.test('a target with an interval keeps in step by itself', beside, async (t) => {
   const { pool, receiver, make } = await startTarget(t, { interval_seconds: 1 })
   const inStep = async () => {
     for (const deadline = Date.now() + 20_000; Date.now() < deadline; await sleep(50)) {
@@ -226,7 +230,7 @@ t.test('a target with an interval keeps in step by itself', async (t) => {
   await call('PATCH', `/v1/targets/tester?pool=${pool}`, { body: { interval_seconds: null } })
 })
 
-t.test('the run of a process that died is taken over', async (t) => {
+t.test('the run of a process that died is taken over', beside, async (t) => {
   const { pool, push, make, receiver } = await startTarget(t)
   await make(3)
   await sql`
@@ -243,14 +247,16 @@ t.test('a pool that is removed in the middle of a push is no fault of ours', asy
   const { pool, receiver, make } = await startTarget(t)
   await call('DELETE', `/v1/batches/${await make(1)}?pool=${pool}`)
   const before = log.length
+  const removed = Promise.withResolvers<number>()
   receiver.misbehave = (_request, response) => {
     void call('DELETE', `/v1/pools/${pool}`).then(({ status }) => {
-      t.equal(status, 204)
+      removed.resolve(status)
       response.writeHead(503).end()
     })
     return 'done'
   }
   t.equal((await call('POST', `/v1/sync?pool=${pool}`, { body: { target: 'tester' } })).status, 202)
+  t.equal(await removed.promise, 204)
   // It is told as a warning, or, where the lease is renewed just then, the run is let go without a word.
   const told = () =>
     log
