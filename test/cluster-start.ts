@@ -1,4 +1,5 @@
-// What `npm test` runs before the tests: makes their PostgreSQL server, and the template of their databases.
+// What `npm test` runs before the tests: makes their PostgreSQL server, the template of their databases, and the folder of
+// what services say.
 
 import { randomBytes } from 'node:crypto'
 import { chmod, mkdtemp } from 'node:fs/promises'
@@ -8,6 +9,7 @@ import { startEmbeddedDatabase } from '../src/database/embedded.ts'
 import { isAlive } from '../src/database/embedded-postmaster.ts'
 import { migrate } from '../src/database/migrate.ts'
 import { databaseUrl, onServer, readCluster, removeCluster, type TestCluster, writeCluster } from './cluster.ts'
+import { plant } from './search-record.ts'
 
 /** Tests need no data after a power cut: without waiting for the disk a database is cloned in 50 ms. */
 const SETTINGS = { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off', max_connections: '300' }
@@ -16,6 +18,9 @@ await removePrevious()
 
 const cluster: TestCluster = { runner: process.ppid, template: `usersync_template_${randomBytes(6).toString('hex')}` }
 try {
+  cluster.record = await mkdtemp(join(tmpdir(), 'usersync-test-record-'))
+  await writeCluster(cluster)
+  await plant(cluster.record)
   cluster.url = process.env.TEST_DATABASE_URL || (await startServer())
   await writeCluster(cluster)
   await makeTemplate(cluster.url, cluster.template)

@@ -11,6 +11,8 @@ export interface TestCluster {
   runner: number
   /** Of a database that statements on databases are sent through; not there before the server is. */
   url?: string
+  /** The folder of what services say and answer in this run; see run-record.ts. */
+  record?: string
   /** The migrated database that the test files clone; their clones' names begin with its name. */
   template: string
   /** Absent where the server is not ours (TEST_DATABASE_URL). */
@@ -37,9 +39,11 @@ export async function writeCluster(cluster: TestCluster): Promise<void> {
 }
 
 /**
- * Leaves nothing of `cluster`: stops our server and removes its files, or drops our databases from another's server.
+ * Leaves nothing of `cluster`: stops our server and removes its files, or drops our databases from another's server; and
+ * removes the record of the run.
  */
-export async function removeCluster({ url, template, dataDir, directory }: TestCluster): Promise<void> {
+export async function removeCluster({ url, record, template, dataDir, directory }: TestCluster): Promise<void> {
+  if (record) await rm(record, { recursive: true, force: true })
   if (dataDir && directory) {
     await stopServer(join(directory, 'cluster/data'))
     for (const folder of [dirname(directory), dataDir]) await rm(folder, { recursive: true, force: true })

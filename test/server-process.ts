@@ -6,6 +6,7 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import type { Test as TapTest } from 'tap'
 import { CHILD_ENV } from './child-env.ts'
+import { beginLog } from './run-record.ts'
 
 const SERVER = fileURLToPath(new URL('../src/server.ts', import.meta.url))
 
@@ -22,7 +23,13 @@ export async function startServerProcess(t: TapTest, settings: Record<string, st
   const dataDir = await mkdtemp(join(tmpdir(), 'usersync-data-'))
   const child = spawn(process.execPath, [SERVER], {
     env: { ...CHILD_ENV, PORT: '0', DATA_DIR: dataDir, ...settings },
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  const log = beginLog()
+  child.stdout.on('data', log)
+  child.stderr.on('data', (text) => {
+    log(text)
+    process.stderr.write(text)
   })
   const ended = new Promise<number | string>((resolve) => {
     child.once('exit', (code, signal) => resolve(code ?? signal ?? 'unknown'))

@@ -3,7 +3,7 @@ import type { RecordedEvent } from '../../src/audit/audit-events.ts'
 import { forgetEvents } from '../../src/audit/audit-events.ts'
 import { startService } from '../http/service.ts'
 
-const secretOf = (name: string) => `${name}-secret-of-32-characters-or-more`
+const secretOf = (name: string) => `${name}-s3cret-of-32-characters-or-more`
 const API_KEYS = `reader=users:read=${secretOf('reader')},maker=users:write=${secretOf('maker')},root=admin=${secretOf('root')}`
 const { call, sql, log } = await startService(t, { MAX_WORKERS: '1', API_KEYS })
 const as = (name: string) => ({ authorization: `Bearer ${secretOf(name)}` })
@@ -12,7 +12,7 @@ const events = async (query = '') =>
   (await call<{ items: RecordedEvent[] }>('GET', `/v1/audit?${query}`, { headers: as('root') })).json.items
 
 t.test('every change is remembered: who, what, how many, and what came of it', async (t) => {
-  const password = 'a-planted-Passw0rd!'
+  const password = 'a-planted-s3cret!'
   const config = { password, password_hash: { algorithm: 'none' } }
   const headers = { ...as('maker'), prefer: 'wait=30' }
   const { json } = await call<{ id: string }>('POST', '/v1/batches', { headers, body: { count: 3, config } })
@@ -20,7 +20,7 @@ t.test('every change is remembered: who, what, how many, and what came of it', a
   await call('DELETE', `/v1/batches/${json.id.replace(/.$/, 'f')}`, { headers: as('root') })
   await call('POST', '/v1/pools', { headers: as('root'), body: { name: 'other' } })
   await call('POST', '/v1/batches?pool=other', { headers: as('maker'), body: { count: 0 } })
-  const target = { name: 't', url: 'http://127.0.0.1:9', key: 'a-planted-key' }
+  const target = { name: 't', url: 'http://127.0.0.1:9', key: 'a-planted-s3cret-key' }
   await call('POST', '/v1/targets?pool=other', { headers: as('root'), body: target })
 
   const all = await events()
@@ -49,7 +49,7 @@ t.test('every change is remembered: who, what, how many, and what came of it', a
     ['POST /v1/targets'],
   )
   const rows = JSON.stringify(await sql`select * from audit_events`)
-  t.notMatch(rows + log.join(''), /planted|secret-of-32/, 'no password and no key, neither here nor in the log')
+  t.notMatch(rows + log.join(''), /planted|s3cret/, 'no password and no key, neither here nor in the log')
   const inLog = log.map((line) => JSON.parse(line)).filter(({ audit }) => audit)
   t.strictSame(new Set(inLog.map(({ reqId }) => reqId)), new Set(all.map((event) => event.request_id)))
 })

@@ -174,7 +174,7 @@ t.test('the work is done in worker threads, never on the main thread’s connect
 })
 
 t.test('the password verifies by its hash, and stands nowhere else', async (t) => {
-  const password = 'Nowhere-To-Be-Seen-9'
+  const password = 'S3cret-Nowhere-To-Be-Seen-9'
   const body = { count: 2, config: { username_pattern: 'pw_{id}', password } }
   const { raw, json } = await call<Batch>('POST', '/v1/batches', { body, headers: { prefer: 'wait=30' } })
   const [row] = await sql<{ hash: string }[]>`

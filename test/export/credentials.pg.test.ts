@@ -8,9 +8,9 @@ import { verifyLogin } from '../passwords/verify-login.ts'
 
 /* What a load generator logs in with, as an export tells it. */
 
-const READER = 'reader-secret-of-32-characters-or-more'
-const LOGINS = 'logins-secret-of-32-characters-or-more'
-const MAKER = 'maker-secret-of-32-characters-or-more!'
+const READER = 'reader-s3cret-of-32-characters-or-more'
+const LOGINS = 'logins-s3cret-of-32-characters-or-more'
+const MAKER = 'maker-s3cret-of-32-characters-or-more!'
 const API_KEYS = `reader=users:read=${READER},logins=users:read+credentials:read=${LOGINS},maker=users:write=${MAKER}`
 const { call, log, sql } = await startService(t, { API_KEYS })
 
@@ -57,7 +57,7 @@ for (const algorithm of ALGORITHMS.filter((name) => name !== 'none')) {
     t.ok(await verifyLogin(one.password_hash ?? '', one.password ?? ''))
     t.notOk(await verifyLogin(one.password_hash ?? '', other.password ?? ''))
 
-    const password = 'pässwörd ☃ 😀'
+    const password = 'pässwörd s3cret ☃ 😀'
     const shared = await logins(await make({ password, password_hash: { algorithm } }, 2))
     t.match(shared, [{ password }, { password }])
     t.equal(new Set(shared.map(({ password_hash }) => password_hash)).size, 1, 'one distinct hash')
@@ -98,7 +98,7 @@ t.test('in a delta as well; a user of plain SQL has none', async (t) => {
 t.test('needs the scope, and is in no log', async (t) => {
   t.match(await get(BOTH, READER), { status: 403, json: { code: 'forbidden', detail: /credentials:read/ } })
   t.match(await get('include=secrets'), { status: 400, json: { code: 'invalid_request' } })
-  const secret = 'Planted-Passw0rd-To-Look-For'
+  const secret = 'Planted-S3cret-To-Look-For'
   const batch = await make({ password: secret }, 1)
   t.match(await logins(batch), [{ password: secret }])
   t.notOk(log.some((line) => line.includes(secret)))

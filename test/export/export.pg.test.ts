@@ -7,8 +7,8 @@ import { NOTHING } from './observe.ts'
 
 /* The export as it comes over the wire: codings, forms, headers, the conditional request. */
 
-const READER = 'reader-secret-of-32-characters-or-more'
-const ROOT = 'root-secret-of-32-characters-or-more'
+const READER = 'reader-s3cret-of-32-characters-or-more'
+const ROOT = 'root-s3cret-of-32-characters-or-more'
 const API_KEYS = `reader=users:read=${READER},root=admin=${ROOT}`
 const { sql, call } = await startService(t, { MAX_WORKERS: '1', API_KEYS })
 

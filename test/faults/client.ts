@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Batch } from '../../src/batches/batches.ts'
+import { keepAnswer } from '../run-record.ts'
 
 /** An answer, and how long it took. */
 export interface Answer {
@@ -21,6 +22,7 @@ export async function ask(url: string, path: string, body?: object): Promise<Ans
     ...(body && { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),
   })
   const text = await answer.text()
+  keepAnswer(answer.status, Object.fromEntries(answer.headers), text)
   const json = (text.startsWith('{') && !text.includes('\n') ? JSON.parse(text) : {}) as Answer['json']
   return { status: answer.status, json, retryAfter: answer.headers.get('retry-after'), ms: performance.now() - began }
 }

@@ -3,13 +3,13 @@ import type { Telling } from './schema-value.ts'
 
 /** What must never be told: keys, and the password of a batch to whom does not ask for credentials. */
 export const SECRETS = {
-  adminKey: 'planted-admin-key-of-32-characters-0001',
-  readKey: 'planted-read-key-of-32-characters-00002',
-  writeKey: 'planted-write-key-of-32-characters-0003',
-  targetKey: 'planted-target-key-0004',
+  adminKey: 'admin-s3cret-of-32-characters-00001',
+  readKey: 'reader-s3cret-of-32-characters-0002',
+  writeKey: 'writer-s3cret-of-32-characters-0003',
+  targetKey: 'target-s3cret-0004',
   encryptionKey: 'e9'.repeat(32),
 }
-export const PASSWORD = 'planted-password-0005'
+export const PASSWORD = 'password-s3cret-0005'
 /** In every user that is there before: it may be read, and is in no error and no line of the log. */
 export const USER_MARK = 'planted-user-0006'
 

@@ -1,5 +1,6 @@
 import { connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { keepAnswer } from '../run-record.ts'
 
 /** What came back for some bytes: the answers in their order, and whether the service closed the connection. */
 export interface Exchange {
@@ -59,6 +60,7 @@ function answersIn(text: string): { answers: RawAnswer[]; rest: string } {
     const start = rest.indexOf('\r\n\r\n') + 4
     const length = Number(headers['content-length'] ?? 0)
     const body = rest.slice(start, start + length)
+    keepAnswer(Number(status), headers, body)
     answers.push({ status: Number(status), headers, body })
     rest = rest.slice(start + length)
   }

@@ -7,7 +7,7 @@ import { exchange, type RawAnswer } from './raw-exchange.ts'
 
 /* Bytes that no client of HTTP would send. Each ends in the right answer, or one 4xx and a closed connection. */
 
-const KEY = 'a-key-for-raw-sockets-of-32-characters'
+const KEY = 'raw-socket-s3cret-of-32-characters'
 const service = await startService(t, { MAX_WORKERS: '1', API_KEYS: `root=admin=${KEY}` })
 const { call, app, url } = service
 const port = Number(new URL(url).port)

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { CHILD_ENV } from '../child-env.ts'
+import { beginLog } from '../run-record.ts'
 
 const SERVER = fileURLToPath(new URL('../../src/server.ts', import.meta.url))
 
@@ -14,10 +15,12 @@ export async function refusedStart(settings: Record<string, string>) {
   const began = performance.now()
   const child = spawn(process.execPath, [SERVER], {
     env: { ...CHILD_ENV, PORT: '0', DATA_DIR: dataDir, ENCRYPTION_KEY: '5e'.repeat(32), ...settings },
-    stdio: ['ignore', 'ignore', 'pipe'],
+    stdio: ['ignore', 'pipe', 'pipe'],
     timeout: 30_000,
     killSignal: 'SIGKILL',
   })
+  const log = beginLog()
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', log)
   try {
     const [said, code] = await Promise.all([
       text(child.stderr),

@@ -1,4 +1,5 @@
 import { type Agent, type IncomingHttpHeaders, request } from 'node:http'
+import { keepAnswer } from '../run-record.ts'
 import type { FuzzedRequest } from './fuzzed-request.ts'
 
 export interface TimedAnswer {
@@ -31,13 +32,12 @@ export function send(
   sent.on('error', reject)
   sent.on('response', (response) => {
     const chunks: Buffer[] = []
-    const done = () =>
-      resolve({
-        status: response.statusCode ?? 0,
-        headers: response.headers,
-        body: Buffer.concat(chunks),
-        ms: performance.now() - began,
-      })
+    const done = () => {
+      const { statusCode: status = 0, headers } = response
+      const body = Buffer.concat(chunks)
+      keepAnswer(status, headers, body)
+      resolve({ status, headers, body, ms: performance.now() - began })
+    }
     response.on('data', (chunk: Buffer) => {
       chunks.push(chunk)
       if (response.headers['content-type'] !== 'text/event-stream') return

@@ -5,7 +5,7 @@ import { authentication, requireScope } from '../../src/http/authentication.ts'
 import { errorAnswers } from '../../src/http/error-answers.ts'
 import { isLoopback } from '../../src/http/loopback.ts'
 
-const secretOf = (name: string) => `${name}-secret-of-32-characters-or-more`
+const secretOf = (name: string) => `${name}-s3cret-of-32-characters-or-more`
 const KEYS = [
   `reader=users:read=${secretOf('reader')}`,
   `writer=users:read+users:write=${secretOf('writer')}`,

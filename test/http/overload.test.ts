@@ -9,7 +9,7 @@ import { authentication } from '../../src/http/authentication.ts'
 import { errorAnswers } from '../../src/http/error-answers.ts'
 import { overload } from '../../src/http/overload.ts'
 
-const secretOf = (name: string) => `${name}-secret-of-32-characters-or-more`
+const secretOf = (name: string) => `${name}-s3cret-of-32-characters-or-more`
 const keys = parseApiKeys(['one', 'two'].map((name) => `${name}=users:read=${secretOf(name)}`).join(','))
 
 /** A listening app: `/held` waits to be let go, `/busy` keeps the processor for a while, `/health` needs no scope. */

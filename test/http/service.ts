@@ -10,6 +10,7 @@ import { connect } from '../../src/database/connection.ts'
 import { loggableError } from '../../src/log.ts'
 import { type Service as RealService, startService as startRealService } from '../../src/service.ts'
 import { testDatabase } from '../database.ts'
+import { beginLog, keepAnswer } from '../run-record.ts'
 
 interface Test {
   teardown(fn: () => Promise<void>): void
@@ -51,9 +52,15 @@ export async function startService(t: Test, settings: Record<string, string> = {
   t.teardown(() => rm(dataDir, { recursive: true, force: true }))
   const config = readConfig({ MAX_WORKERS: '2', ENCRYPTION_KEY: 'e1'.repeat(32), DATA_DIR: dataDir, ...settings })
   const lines: string[] = []
+  const keepLine = beginLog()
   const log = pino(
     { level: 'debug', base: null, serializers: { err: loggableError } },
-    { write: (line: string) => void lines.push(line) },
+    {
+      write(line: string) {
+        lines.push(line)
+        keepLine(line)
+      },
+    },
   )
   const { app, workers, memory, stop } = await startRealService(config, databaseUrl, log)
   const sql = connect({ url: databaseUrl, schema: config.schema, connections: 4, name: 'test' })
@@ -93,6 +100,7 @@ function call<Json>(agent: Agent, method: string, url: string, { body, headers =
     response.on('error', reject)
     response.on('end', () => {
       const raw = Buffer.concat(chunks)
+      keepAnswer(response.statusCode ?? 0, response.headers, raw)
       resolve({
         status: response.statusCode ?? 0,
         headers: response.headers,

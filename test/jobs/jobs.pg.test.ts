@@ -8,7 +8,8 @@ import t from 'tap'
 import { connect } from '../../src/database/connection.ts'
 import { CHILD_ENV } from '../child-env.ts'
 import { emptyDatabase, testDatabase } from '../database.ts'
-import { startReceiver } from '../sync/receiver.ts'
+import { beginLog } from '../run-record.ts'
+import { RECEIVER_KEY, startReceiver } from '../sync/receiver.ts'
 
 /* Each job is a process that starts a whole service: some seconds of processor time, more where other tests run beside. */
 t.setTimeout(300_000)
@@ -37,9 +38,10 @@ function start(args: string[], settings: Record<string, string> = {}) {
   child.stdout.setEncoding('utf8').on('data', (text) => (out += text))
   child.stderr.setEncoding('utf8').on('data', (text) => (err += text))
   const ended = new Promise<{ code: number | string; told: Told; err: string }>((resolve) => {
-    child.once('close', (code, signal) =>
-      resolve({ code: code ?? signal ?? '', told: out ? JSON.parse(out) : undefined, err }),
-    )
+    child.once('close', (code, signal) => {
+      if (out + err !== '') beginLog()(out + err) // one that was killed may have said nothing
+      resolve({ code: code ?? signal ?? '', told: out ? JSON.parse(out) : undefined, err })
+    })
   })
   t.teardown(async () => {
     child.kill('SIGKILL')
@@ -115,7 +117,7 @@ t.test('expire, verify-states and sync do their work', async (t) => {
   const refused = await job('sync', '--targets', 'tester')
   t.match(refused, { code: 1, told: { what: 'failed', failure: /tester: It answers 401/ } })
   receiver.misbehave = (request) => {
-    request.headers.authorization = `Bearer ${'k'.repeat(40)}`
+    request.headers.authorization = `Bearer ${RECEIVER_KEY}`
     return 'go on'
   }
   const synced = await job('sync', '--targets', 'tester')

@@ -64,7 +64,7 @@ t.test('odd URLs and methods make no further samples, and nothing of users, keys
   const call = (method: string, path: string, body?: object) =>
     service.call(method, path, body ? { body, headers } : { headers })
   await call('POST', '/v1/pools', { name: 'planted_pool' })
-  const config = { username_pattern: 'planted_user_{id}', password: 'planted_password_1' }
+  const config = { username_pattern: 'planted_user_{id}', password: 'planted_s3cret_1' }
   const made = await call('POST', '/v1/batches?pool=planted_pool', { count: 3, config, label: 'planted_label' })
   t.equal(made.status, 201)
   const oddly = async (from: number) => {

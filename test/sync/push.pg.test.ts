@@ -158,10 +158,10 @@ t.test('what a target does is told apart', beside, async (t) => {
       t.match(await push(), { status: 'succeeded', failure: null }, `${failure}, and then in step`)
     }),
   )
-  const { make, push } = await startTarget(t, { key: 'another-key' })
+  const { make, push } = await startTarget(t, { key: 'another-s3cret' })
   await make(1)
   t.match(await push(), { status: 'failed', failure: 'unauthorized', attempts: 1 })
-  t.notMatch(log.join(''), /another-key|kkkkkkk/, 'no key is in the log')
+  t.notMatch(log.join(''), /s3cret/, 'no key is in the log')
 })
 
 t.test('an answer that is lost after the receiver took the export costs nothing but the attempt', beside, async (t) => {

@@ -22,7 +22,7 @@ export interface Receiver {
   misbehave: Misbehaviour
 }
 
-export const RECEIVER_KEY = 'k'.repeat(40)
+export const RECEIVER_KEY = 'receiver-s3cret-of-32-characters'
 
 export async function startReceiver(t: Test): Promise<Receiver> {
   const receiver: Receiver = {

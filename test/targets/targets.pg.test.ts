@@ -2,7 +2,7 @@ import t from 'tap'
 import { startService } from '../http/service.ts'
 
 const { call, sql } = await startService(t, { MAX_WORKERS: '1' })
-const KEY = 'the key of the receiver'.replaceAll(' ', '-')
+const KEY = 's3cret-of-the-receiver'
 const create = (members: Record<string, unknown>, query = '') =>
   call('POST', `/v1/targets${query}`, { body: { url: 'http://127.0.0.1:9', ...members } })
 
@@ -77,7 +77,7 @@ t.test('what is wrong is refused by name', async (t) => {
   }
   for (const url of [
     'tester:3000',
-    'http://user:secret@tester',
+    'http://user:s3cret@tester',
     'http://tester/?pool=x',
     'http://tester/#x',
     '/path',

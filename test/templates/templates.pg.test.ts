@@ -179,7 +179,7 @@ t.test('settings are judged without being written, or a password being told', as
   const before = await stored()
   const judge = (config: unknown, more: object = {}) =>
     call<Record<string, unknown>>('POST', '/v1/templates/validate', { body: { config, ...more } })
-  const right = await judge({ ...SHOP, password: 'Nowhere-To-Be-Seen-9' })
+  const right = await judge({ ...SHOP, password: 'S3cret-Nowhere-To-Be-Seen-9' })
   t.equal(right.status, 200)
   t.strictSame(right.json, {
     is_valid: true,
@@ -193,7 +193,7 @@ t.test('settings are judged without being written, or a password being told', as
       max_workers: 2,
     },
   })
-  const wrong = await judge({ username_pattern: 'u{uuid}', password: 'seen-nowhere' })
+  const wrong = await judge({ username_pattern: 'u{uuid}', password: 's3cret-seen-nowhere' })
   t.match(wrong, {
     status: 200,
     json: {

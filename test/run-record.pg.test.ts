@@ -1,0 +1,46 @@
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t from 'tap'
+import { readCluster } from './cluster.ts'
+import { testDatabase } from './database.ts'
+import { startService } from './http/service.ts'
+import { BEGUN } from './run-record.ts'
+import { plant, searchRecord } from './search-record.ts'
+import { startServerProcess } from './server-process.ts'
+
+/** What is in the record of this run from this process. */
+async function kept(ending: string): Promise<string> {
+  const folder = (await readCluster())?.record ?? ''
+  const own = new RegExp(`-${process.pid}[-.]`)
+  const files = (await readdir(folder)).filter((name) => own.test(name) && name.endsWith(ending))
+  return (await Promise.all(files.map((name) => readFile(join(folder, name), 'utf8')))).join('')
+}
+
+t.test('what services log and answer as errors is kept', async (t) => {
+  const service = await startService(t, { MAX_WORKERS: '1' })
+  t.match(await service.call('GET', '/v1/pools/kept'), { status: 404 })
+  t.match(await kept('.log'), /"route":"\/v1\/pools\/:name","status":404/)
+  t.match(await kept('.answers'), /^404 \{.*"content-type":"application\/problem\+json.*"code":"pool_not_found"/)
+
+  const { url } = await startServerProcess(t, { DATABASE_URL: await testDatabase(t), ENCRYPTION_KEY: '5e'.repeat(32) })
+  t.match(await kept('.log'), `usersync listens on ${url}`, 'of a process too')
+})
+
+t.test('a run fails by what is told, and by a search that is worth nothing', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'usersync-record-'))
+  t.teardown(() => rm(folder, { recursive: true, force: true }))
+  const search = async () => (await searchRecord(folder, ['pa55'])).faults
+  t.strictSame(await search(), ['what was planted is not found'], 'an empty folder')
+  await plant(folder)
+  await writeFile(join(folder, BEGUN), 'one.log\ntwo.log\n')
+  await writeFile(join(folder, 'one.log'), 'right\nright\n')
+  t.strictSame(await search(), ['two.log: not a line of it was kept'])
+  await writeFile(join(folder, 'two.log'), 'right\na s3cret\nright\npa55\n')
+  await writeFile(join(folder, 'x.answers'), '500 {} at f (/app/x.ts:1:2)\n')
+  t.strictSame(await search(), [
+    'two.log: a key or password: a s3cret',
+    'two.log: a value: pa55',
+    'x.answers: a place in the code: 500 {} at f (/app/x.ts:1:2)',
+  ])
+})
