@@ -4,7 +4,9 @@ import fc from 'fast-check'
 import t from 'tap'
 import { stateFromScratch } from '../export/observe.ts'
 import { startService } from '../http/service.ts'
+import { brokenImport } from './broken-import.ts'
 import { curlOf } from './curl-of.ts'
+import { forgedCursor } from './forged-cursor.ts'
 import { type FuzzedRequest, type Operation, requestOf } from './fuzzed-request.ts'
 import { judge, type Promised } from './judge.ts'
 import { API_KEYS, furnish, PASSWORD, SECRETS, USER_MARK } from './known.ts'
@@ -41,6 +43,8 @@ const operations: Operation[] = Object.entries(paths).flatMap(([path, methods]) 
   Object.entries(methods).map(([method, described]) => ({ ...described, path, method: method.toUpperCase() })),
 )
 
+const importUsers = operations.find(({ path }) => path === '/v1/users/import') as Operation
+
 const ajv = new Ajv2020({ strict: false, validateFormats: false })
 const answers = Object.fromEntries(
   Object.entries(paths).flatMap(([path, methods]) =>
@@ -70,18 +74,17 @@ async function judgeOne(request: FuzzedRequest): Promise<void> {
   if (!answer) return
   seen[answer.status] = (seen[answer.status] ?? 0) + 1
   if (answer.ms > slowest.ms) slowest = { ms: answer.ms, what: `${request.method} ${request.operation.path}` }
+  const logged = faultOfLog() // in any case, or the next request were blamed for it
   const fault =
-    judge(request, answer, promised) ??
-    faultOfCursor(request, answer) ??
-    faultOfLog() ??
-    (await faultOfHead(request, answer))
+    judge(request, answer, promised) ?? faultOfCursor(request, answer) ?? logged ?? (await faultOfHead(request, answer))
   if (fault) fail(`${answer.status}: ${fault}\n${answer.body.toString().slice(0, 1_000)}`)
 }
 
 /** A cursor that no listing gave leads nowhere. */
-function faultOfCursor({ target, operation }: FuzzedRequest, { status }: TimedAnswer): string | undefined {
+function faultOfCursor({ target, operation, isForged }: FuzzedRequest, { status }: TimedAnswer): string | undefined {
   const isListing = operation.parameters?.some(({ name }) => name === 'cursor')
   const cursor = new URL(target, service.url).searchParams.get('cursor')
+  if (isForged && status !== 400 && status !== 404) return 'a forged cursor is not refused' // 404: its pool was removed
   return isListing && status === 200 && cursor !== null && !given.includes(cursor)
     ? 'it takes a forged cursor'
     : undefined
@@ -119,11 +122,14 @@ t.test('every answer is one of the contract, and nothing is told that should not
   for (let round = 1; (round - 1) * ROUND < REQUESTS; round++) {
     const known = await furnish(service, round)
     given = known.telling['cursor'] ?? []
+    const ofAnyKind = operations.map((operation) => ({
+      weight: operation.requestBody || (operation.parameters ?? []).length > 2 ? 3 : 1,
+      arbitrary: requestOf(operation, known),
+    }))
     const requests = fc.oneof(
-      ...operations.map((operation) => ({
-        weight: operation.requestBody || (operation.parameters ?? []).length > 2 ? 3 : 1,
-        arbitrary: requestOf(operation, known),
-      })),
+      { weight: 8, arbitrary: fc.oneof(...ofAnyKind) },
+      { weight: 1, arbitrary: forgedCursor(operations, known) },
+      { weight: 1, arbitrary: brokenImport(importUsers, known) },
     )
     const options = { numRuns: Math.min(ROUND, REQUESTS), ...(SEED !== undefined && { seed: SEED + round }) }
     const { failed, errorInstance, seed, counterexamplePath } = await fc.check(

@@ -21,6 +21,8 @@ export interface FuzzedRequest {
   target: string
   headers: Record<string, string>
   body: Buffer | undefined
+  /** It has a cursor that leads nowhere. */
+  isForged?: true
 }
 
 /** How far from its schema a part of a request is. */

@@ -29,11 +29,32 @@ export interface Known {
   paths: Record<string, readonly string[]>
   /** Bodies that an import or a replica takes. */
   exports: readonly string[]
+  /** Bodies that an import takes, in each of its forms. */
+  imports: readonly { type: string; text: string }[]
+  /** Listings, no two of them the same, with the cursor that leads to their second page. */
+  listings: readonly { path: string; query: string; cursor: string }[]
 }
 
 const nested = (depth: number): unknown[] => JSON.parse(`${'['.repeat(depth)}${']'.repeat(depth)}`)
 
 const POOLS = ['default', 'fuzz', 'fuzz-copy']
+
+const LISTINGS = [
+  'users',
+  'users?sort=-email',
+  'users?bulk_users_only=true',
+  'users?pool=fuzz',
+  'batches',
+  'batches?pool=fuzz',
+  'templates',
+  'templates?pool=fuzz',
+  'pools',
+  'targets',
+  'sync/runs',
+  'audit',
+  'audit?pool=fuzz',
+  'lifecycle/candidates?age_days=0',
+]
 
 /** Puts things there, whatever the requests before have done to them, and tells their names. */
 export async function furnish({ call }: Service, round: number): Promise<Known> {
@@ -58,23 +79,24 @@ export async function furnish({ call }: Service, round: number): Promise<Known> 
   const { json: users } = await ask<{ items: { id: string }[] }>('GET', '/v1/users?limit=4')
   const { json: present } = await ask('GET', '/v1/states/current?test_users_only=false')
   const state = present.state ?? ''
-  const cursors = []
-  for (const listing of [
-    'users',
-    'users?sort=-email',
-    'batches',
-    'templates',
-    'pools',
-    'targets',
-    'sync/runs',
-    'audit',
-  ]) {
-    const { json } = await ask('GET', `/v1/${listing}${listing.includes('?') ? '&' : '?'}limit=1`)
-    if (json.next_cursor) cursors.push(json.next_cursor)
+  const listings = []
+  for (const listing of LISTINGS) {
+    const [path = '', query = ''] = `/v1/${listing}`.split('?')
+    const { json } = await ask('GET', `${path}?limit=1&${query}`)
+    if (json.next_cursor) listings.push({ path, query: `limit=1&${query}`, cursor: json.next_cursor })
   }
   const exports = []
   for (const query of ['pool=fuzz', `base=${state}`, `test_users_only=false&base=${state}`, 'include=password']) {
     exports.push((await ask('GET', `/v1/users/export?format=ndjson&${query}`)).raw.toString())
+  }
+  const imports = []
+  for (const [type, format] of Object.entries({
+    'application/json': 'json',
+    'application/x-ndjson': 'ndjson',
+    'text/csv': 'csv',
+  })) {
+    const { raw } = await ask('GET', `/v1/users/export?format=${format}`)
+    imports.push({ type, text: raw.toString() })
   }
   const names = { pools: POOLS, targets: ['nowhere', `t${round}`], templates: ['mine', 'default', `t${round}`] }
   return {
@@ -82,7 +104,7 @@ export async function furnish({ call }: Service, round: number): Promise<Known> 
       pool: [...POOLS, 'default', 'fuzz'],
       remote_pool: POOLS,
       batch_id: batches,
-      cursor: cursors,
+      cursor: listings.map(({ cursor }) => cursor),
       base: [state, `u1-${'0'.repeat(64)}`, `u1-${'f'.repeat(64)}`],
       target: names.targets,
       name: [...new Set(Object.values(names).flat())],
@@ -106,5 +128,7 @@ export async function furnish({ call }: Service, round: number): Promise<Known> 
       sync: [run.json.id ?? ''],
     },
     exports,
+    imports,
+    listings,
   }
 }
