@@ -86,7 +86,8 @@ export async function buildApp(config: Config, services: Services) {
     requestTimeout: LONGEST_IMPORT_MS + 60_000, // see bodyDeadline
     keepAliveTimeout: 72_000,
     connectionTimeout: 300_000, // of a connection on which nothing moves: a reader that has stopped, a sender that is gone
-    http: { requireHostHeader: false }, // see requestHead
+    // For the host see requestHead. A head has 60 s, Node's default; who is slower is found so soon after, not after 30 s.
+    http: { requireHostHeader: false, connectionsCheckingInterval: 5_000 },
     routerOptions: { maxParamLength: 200 },
     genReqId: () => crypto.randomUUID(),
     return503OnClosing: false,

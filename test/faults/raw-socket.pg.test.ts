@@ -1,5 +1,4 @@
-import { once } from 'node:events'
-import { connect, type Socket } from 'node:net'
+import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { startService } from '../http/service.ts'
@@ -9,7 +8,7 @@ import { exchange, type RawAnswer } from './raw-exchange.ts'
 
 const KEY = 'raw-socket-s3cret-of-32-characters'
 const service = await startService(t, { MAX_WORKERS: '1', API_KEYS: `root=admin=${KEY}` })
-const { call, app, url } = service
+const { call, url } = service
 const port = Number(new URL(url).port)
 const say = (...pieces: (string | Buffer)[]) => exchange(port, pieces)
 
@@ -180,39 +179,6 @@ t.test('of headers that come twice none opens a door', async (t) => {
   )
 })
 
-t.test('nothing that a client sends becomes a header of the answer', async (t) => {
-  const evil = '%0d%0aset-cookie:%20a=b%0d%0a%0d%0a<script>'
-  const send = (method: string, path: string, headers = '', body = '') =>
-    say(
-      `${method} ${path} HTTP/1.1\r\n${ADMIN}connection: close\r\n${headers}${body && `content-type: application/json\r\ncontent-length: ${body.length}\r\n`}\r\n${body}`,
-    )
-  const name = JSON.stringify('a\r\nset-cookie: a=b')
-  const asked = [
-    await send('GET', `/v1/users?cursor=${evil}`),
-    await send('GET', `/v1/users?sort=${evil}`),
-    await send('GET', `/v1/users/export?base=${evil}`),
-    await send('GET', `/v1/users/export?pool=${evil}`),
-    await send('GET', `/v1/users/${evil}`),
-    await send('GET', `/v1/${evil}`),
-    await send('GET', '/v1/users/export', 'if-none-match: "a%0d%0aset-cookie: a=b"\r\n'),
-    await send('GET', '/v1/pools?limit=1&limit=1%0d%0aset-cookie:a'),
-    await send('POST', '/v1/pools', '', `{"name":${name}}`),
-    await send('POST', '/v1/targets', '', `{"name":${name},"url":"http://127.0.0.1:9/\\r\\nset-cookie: a=b"}`),
-    await send('POST', '/v1/batches', 'prefer: wait=1%0d%0aset-cookie: a=b\r\n', `{"count":0,"label":${name}}`),
-    await send('POST', `/v1/templates?pool=${evil}`, '', `{"name":${name},"config":{}}`),
-    await send('GET', '/docs', 'host: evil.example\r\n'),
-    await send('GET', '/docs/', 'x-forwarded-host: evil.example\r\n'),
-  ]
-  for (const { answers, rest } of asked) {
-    t.strictSame([answers.length, rest], [1, ''])
-    t.notOk(answers[0]?.headers['set-cookie'])
-    t.notMatch(answers[0]?.headers['location'] ?? '', /evil/)
-    t.ok((answers[0]?.status ?? 500) < 500)
-  }
-  const page = await send('GET', `/v1/pools?limit=1`)
-  t.match(page.answers[0]?.headers, { link: /^<\/v1\/pools\?limit=1&cursor=[\w-]+>; rel="next"$/ }, 'a link stays one')
-})
-
 t.test('a hundred requests one after the other, unasked, are answered in their order', async (t) => {
   const paths = Array.from({ length: 100 }, (_, n) =>
     n % 3 === 0 ? '/livez' : n % 3 === 1 ? '/v1/nothing' : '/v1/pools',
@@ -226,24 +192,6 @@ t.test('a hundred requests one after the other, unasked, are answered in their o
   const post = `POST /v1/pools HTTP/1.1\r\n${ADMIN}content-type: application/json\r\ncontent-length: 2\r\n\r\n{}`
   const mixed = await say(`${post}GET /livez HTTP/1.1\r\nhost: x\r\n\r\n${post}`)
   t.match(mixed.answers, [{ status: 400 }, { status: 200 }, { status: 400 }], 'also after bodies')
-})
-
-t.test('who sends slowly, or nothing, is cut off, and holds nobody up', async (t) => {
-  const { server } = app
-  t.ok(server.headersTimeout <= 60_000 && server.requestTimeout > 0, 'heads and bodies have a limit')
-  const before = server.headersTimeout
-  const opened: Socket[] = []
-  t.teardown(() => {
-    server.headersTimeout = before
-    for (const socket of opened) socket.destroy()
-  })
-  for (let i = 0; i < 1_000; i++) opened.push(connect(port, '127.0.0.1').on('error', () => {}))
-  await Promise.all(opened.map((socket) => once(socket, 'connect')))
-  t.match(await call('GET', '/livez'), { status: 200 }, 'a thousand who say nothing')
-  for (const socket of opened) socket.destroy()
-  const connections = () => new Promise<number>((resolve) => server.getConnections((_error, count) => resolve(count)))
-  for (let i = 0; i < 200 && (await connections()) > 2; i++) await sleep(50)
-  t.ok((await connections()) <= 2, 'they are gone when they go')
 })
 
 t.test('who goes away in the middle of a body is no fault of the service', async (t) => {

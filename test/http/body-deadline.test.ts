@@ -37,3 +37,13 @@ t.test('an answer may take its time, and a route may see to its body by itself',
   t.match(await send('/slow', 20), /^HTTP\/1\.1 200 .*\{"slept":true\}/s)
   t.match(await send('/own', 500), /^HTTP\/1\.1 200 .*\{"a":1\}/s)
 })
+
+t.test('nor does it help to send a byte now and then', async (t) => {
+  const socket = connect((app.server.address() as AddressInfo).port, '127.0.0.1').on('error', () => {})
+  await once(socket, 'connect')
+  const answer = text(socket)
+  socket.write('POST / HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 10000\r\n\r\n')
+  const bytes = setInterval(() => socket.writable && socket.write(' '), 50)
+  t.match(await answer, /^HTTP\/1\.1 408 .*"code":"request_timeout"/s)
+  clearInterval(bytes)
+})

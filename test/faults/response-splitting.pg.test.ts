@@ -1,0 +1,186 @@
+import t from 'tap'
+import { startService } from '../http/service.ts'
+import { exchange } from './raw-exchange.ts'
+
+/* Where a value of a request may come back in a header of the answer, no line of a sender's own comes with it. */
+
+const KEY = 'splitting-s3cret-of-32-characters-or-more'
+const { call, url } = await startService(t, { MAX_WORKERS: '1', API_KEYS: `root=admin=${KEY}` })
+const port = Number(new URL(url).port)
+const authorization = `Bearer ${KEY}`
+await call('POST', '/v1/pools', { body: { name: 'split' }, headers: { authorization } })
+const { json } = await call<{ state: string }>('GET', '/v1/states/current', { headers: { authorization } })
+
+/** What a request says, with a value in one place of it. */
+interface Asked {
+  line: string
+  head?: Record<string, string>
+  body?: string
+}
+
+/** The header, a value that it takes, what is then in it, and the request. */
+type Place = [header: string, right: string, told: RegExp, ask: (value: string) => Asked]
+
+const URL_OF_TARGET = 'http://127.0.0.1:9'
+const PLACES: Record<string, Place> = {
+  'pool: name': [
+    'location',
+    'a',
+    /^\/v1\/pools\/a$/,
+    (name) => ({ line: 'POST /v1/pools', body: `{"name":"${name}"}` }),
+  ],
+  'target: name': [
+    'location',
+    'a',
+    /targets\/a$/,
+    (name) => ({ line: 'POST /v1/targets', body: `{"name":"${name}","url":"${URL_OF_TARGET}"}` }),
+  ],
+  'target: pool': [
+    'location',
+    'split',
+    /pool=split$/,
+    (pool) => ({ line: `POST /v1/targets?pool=${pool}`, body: `{"name":"a","url":"${URL_OF_TARGET}"}` }),
+  ],
+  'template: name': [
+    'location',
+    'a',
+    /templates\/a$/,
+    (name) => ({ line: 'POST /v1/templates', body: `{"name":"${name}","config":{}}` }),
+  ],
+  'template: path': [
+    'location',
+    'b',
+    /templates\/b$/,
+    (name) => ({ line: `PUT /v1/templates/${name}`, body: '{"config":{}}' }),
+  ],
+  'template: pool': [
+    'location',
+    'split',
+    /pool=split$/,
+    (pool) => ({ line: `POST /v1/templates?pool=${pool}`, body: '{"name":"a","config":{}}' }),
+  ],
+  'batch: pool': [
+    'location',
+    'split',
+    /pool=split$/,
+    (pool) => ({ line: `POST /v1/batches?pool=${pool}`, body: '{"count":1}' }),
+  ],
+  'batch: pool in the body': [
+    'location',
+    'split',
+    /pool=split$/,
+    (pool) => ({ line: 'POST /v1/batches', body: `{"count":1,"pool":"${pool}"}` }),
+  ],
+  'import: pool': [
+    'location',
+    'split',
+    /pool=split$/,
+    (pool) => ({ line: `POST /v1/users/import?pool=${pool}`, body: '[]' }),
+  ],
+  'sync: pool': [
+    'location',
+    'split',
+    /pool=split$/,
+    (pool) => ({ line: `POST /v1/sync?pool=${pool}`, body: '{"target":"a"}' }),
+  ],
+  'docs: address': ['content-type', '', /html/, (value) => ({ line: `GET /docs${value}` })],
+  'docs: host': ['content-type', 'x', /html/, (host) => ({ line: 'GET /docs', head: { 'x-forwarded-host': host } })],
+  'page: limit': ['link', '1', /limit=1&cursor=/, (limit) => ({ line: `GET /v1/pools?limit=${limit}` })],
+  'page: path': ['link', 'pools', /^<\/v1\/pools\?/, (path) => ({ line: `GET /v1/${path}?limit=1` })],
+  'page: host': [
+    'link',
+    'evil.example',
+    /^<\/v1\/pools\?/,
+    (host) => ({ line: `GET http://${host}/v1/pools?limit=1` }),
+  ],
+  'export: base': ['usersync-base', json.state, /^u1-0/, (base) => ({ line: `HEAD /v1/users/export?base=${base}` })],
+  'export: tag': [
+    'etag',
+    `W/"${json.state}"`,
+    /^W\/"u1-0/,
+    (tag) => ({ line: 'HEAD /v1/users/export', head: { 'if-none-match': tag } }),
+  ],
+  'export: format': [
+    'content-type',
+    'csv',
+    /^text\/csv/,
+    (format) => ({ line: `HEAD /v1/users/export?format=${format}` }),
+  ],
+  'export: type': [
+    'content-type',
+    'text/csv',
+    /^text\/csv/,
+    (accept) => ({ line: 'HEAD /v1/users/export', head: { accept } }),
+  ],
+  coding: [
+    'vary',
+    'gzip',
+    /accept-encoding/,
+    (coding) => ({ line: 'GET /v1/pools', head: { 'accept-encoding': coding } }),
+  ],
+  wait: [
+    'preference-applied',
+    'wait=1',
+    /^wait=1$/,
+    (prefer) => ({ line: 'POST /v1/batches', head: { prefer }, body: '{"count":1}' }),
+  ],
+  'idempotency key': [
+    'location',
+    'one',
+    /batches\/[-0-9a-f]+$/,
+    (key) => ({ line: 'POST /v1/batches', head: { 'idempotency-key': key }, body: '{"count":1}' }),
+  ],
+  key: ['content-type', authorization, /json/, (key) => ({ line: 'GET /v1/pools', head: { authorization: key } })],
+  'wrong key': [
+    'www-authenticate',
+    'Bearer x',
+    /^Bearer realm="usersync"$/,
+    (key) => ({ line: 'GET /v1/pools', head: { authorization: key } }),
+  ],
+  'id of the request': [
+    'content-type',
+    'x',
+    /json/,
+    (id) => ({ line: 'GET /v1/nothing', head: { 'request-id': id, 'x-request-id': id } }),
+  ],
+}
+
+/** Without a space, which would end an address. */
+const LINE = 'set-cookie:evil=1'
+/** Line ends as they are, in JSON, in an address, there twice, and as characters whose last bytes they would be. */
+const LINE_ENDS = [
+  '\r\n',
+  '\n',
+  '\r',
+  '\\r\\n',
+  '%0d%0a',
+  '%0a',
+  '%0d',
+  '%250d%250a',
+  '\u560d\u560a',
+  '%E5%98%8D%E5%98%8A',
+  '\\u560d\\u560a',
+]
+
+function say({ line, head = {}, body }: Asked) {
+  const json: Record<string, string> =
+    body === undefined ? {} : { 'content-type': 'application/json', 'content-length': String(Buffer.byteLength(body)) }
+  const headers = Object.entries({ host: 'x', connection: 'close', authorization, ...json, ...head })
+  const text = `${line} HTTP/1.1\r\n${headers.map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n${body ?? ''}`
+  return exchange(port, [Buffer.from(text)])
+}
+
+for (const [place, [header, right, told, ask]] of Object.entries(PLACES)) {
+  t.test(place, async (t) => {
+    const { answers } = await say(ask(right))
+    t.match(answers[0]?.headers[header], told, `a right value leads to ${header}`)
+    for (const end of LINE_ENDS) {
+      const { answers, rest } = await say(ask(`${right}${end}${LINE}${end}${end}x`))
+      const what = JSON.stringify(end)
+      t.strictSame([answers.length, rest], [1, ''], `${what}: one answer, whole`)
+      t.notOk(answers[0]?.headers['set-cookie'], what)
+      t.notMatch(answers[0]?.headers['location'] ?? '', /evil/, what)
+      t.ok((answers[0]?.status ?? 500) < 500, `${what}: ${answers[0]?.status}`)
+    }
+  })
+}

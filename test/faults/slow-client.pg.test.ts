@@ -1,0 +1,82 @@
+import { once } from 'node:events'
+import { connect, type Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import t from 'tap'
+import { startService } from '../http/service.ts'
+
+/* Who sends or reads too slowly, or nothing, is cut off, and holds nobody up. The limits are Node's, and made short here. */
+
+const { call, app, url, sql } = await startService(t, { MAX_WORKERS: '1' })
+const { server } = app
+const port = Number(new URL(url).port)
+/** Node looks so often for those who are too slow: see `connectionsCheckingInterval` in src/app.ts. */
+const LOOK_MS = 5_000
+
+const opened: Socket[] = []
+t.teardown(() => {
+  for (const socket of opened) socket.destroy()
+})
+
+/** A connection that is established, and what has come on it. */
+async function open(): Promise<{ socket: Socket; received: () => string; isClosed: () => boolean }> {
+  const socket = connect(port, '127.0.0.1').on('error', () => {})
+  opened.push(socket)
+  let received = ''
+  let closed = false
+  socket.on('data', (bytes) => (received += bytes)).on('close', () => (closed = true))
+  await once(socket, 'connect')
+  return { socket, received: () => received, isClosed: () => closed }
+}
+
+const connections = () => new Promise<number>((resolve) => server.getConnections((_error, count) => resolve(count)))
+
+async function until(condition: () => boolean | Promise<boolean>, ms: number): Promise<boolean> {
+  for (const deadline = Date.now() + ms; Date.now() < deadline; await sleep(20)) if (await condition()) return true
+  return false
+}
+
+t.test('a thousand who say nothing hold nobody up', async (t) => {
+  t.match(server, { headersTimeout: 60_000, timeout: 300_000 }, 'the limits of heads, and of readers')
+  const silent = await Promise.all(Array.from({ length: 1_000 }, open))
+  t.match(await call('GET', '/livez'), { status: 200 })
+  for (const { socket } of silent) socket.destroy()
+  t.ok(await until(async () => (await connections()) <= 2, 10_000), 'they are gone when they go')
+})
+
+t.test('a head that comes byte by byte, or not at all, is answered with 408', async (t) => {
+  const before = server.headersTimeout
+  server.headersTimeout = 500
+  t.teardown(() => {
+    server.headersTimeout = before
+  })
+  const [slow, silent] = [await open(), await open()]
+  slow.socket.write('GET /livez HTTP/1.1\r\nhost: x\r\nx: ')
+  const began = Date.now()
+  const isOver = () => slow.isClosed() && silent.isClosed()
+  for (; !isOver() && Date.now() - began < 2 * LOOK_MS; await sleep(100))
+    if (slow.socket.writable) slow.socket.write('y')
+  t.ok(isOver(), `closed, ${Date.now() - began} ms`)
+  t.match(slow.received(), /^HTTP\/1\.1 408 .*connection: close.*"code":"request_timeout"/s)
+})
+
+t.test('a reader who takes nothing is cut off, and its snapshot given back', async (t) => {
+  await sql`
+    insert into users (username, email, custom_attributes)
+    select 'user' || n, 'user' || n || '@example.com', jsonb_build_object('text', repeat(md5(n::text), 125))
+    from generate_series(1, 4000) n`
+  const before = server.timeout
+  server.timeout = 1_000 // of connections that are opened from now on
+  const { socket } = await open()
+  server.timeout = before
+  socket.pause()
+  socket.write('GET /v1/users/export?format=ndjson&include=password HTTP/1.1\r\nhost: x\r\n\r\n')
+  const openSnapshots = async () => {
+    const [row] = await sql<{ count: number }[]>`
+      select count(*)::int as count from pg_stat_activity
+      where datname = current_database() and application_name = 'usersync' and xact_start is not null`
+    return row?.count ?? 0
+  }
+  t.ok(await until(async () => (await openSnapshots()) === 1, 10_000), 'it waits for the reader')
+  t.ok(await until(async () => (await openSnapshots()) === 0, 10_000), 'and no longer')
+  t.ok(await until(async () => (await connections()) <= 1, 10_000), 'nor is the connection there')
+})
