@@ -56,13 +56,14 @@ export const JOBS: Record<string, Job> = {
     async run(context, { parameters }) {
       const url = `/v1/lifecycle/expire?pool=${parameters['pool'] ?? 'default'}`
       let batches = 0
-      let deleted = 0
+      const counts = { deleted_count: 0, protected_count: 0 }
       for (;;) {
         const report = await call(context, { method: 'POST', url, payload: {} })
         const { length } = report['batches'] as unknown[]
         batches += length
-        deleted += Number(report['deleted_count'])
-        if (!report['more'] || length === 0) return { batches, deleted_count: deleted }
+        counts.deleted_count += Number(report['deleted_count'])
+        counts.protected_count += Number(report['protected_count'])
+        if (!report['more'] || length === 0) return { batches, ...counts }
       }
     },
   },
