@@ -1,3 +1,4 @@
+import { DrizzleQueryError } from 'drizzle-orm/errors'
 import { type Logger, pino, stdSerializers } from 'pino'
 import { sqlState } from './database/connection.ts'
 import { createLogOutput } from './log-output.ts'
@@ -27,6 +28,8 @@ const isPlace = (line: string) => /^\s+at /.test(line)
 export function loggableError(error: unknown): object {
   if (!(error instanceof Error)) return { type: typeof error }
   const state = sqlState(error)
+  // Without a SQLSTATE, as where the connection was lost, drizzle's message is the statement all the same.
+  if (state === undefined && error instanceof DrizzleQueryError) return loggableError(error.cause)
   if (state === undefined) return stdSerializers.err(error)
   const stack = error.stack ?? ''
   const message = stack.indexOf(error.message) // it may have lines of its own that look like places

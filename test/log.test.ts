@@ -50,3 +50,11 @@ t.test('the log takes the level of the setting, and writes errors this way', (t)
   t.notMatch(lines[0], /alice/)
   t.end()
 })
+
+t.test('of a statement that drizzle could not send, the cause is logged, and nothing of the statement', (t) => {
+  const cause = Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' })
+  const logged = JSON.stringify(loggableError(new DrizzleQueryError('select $1', ['alice'], cause)))
+  t.match(logged, /connect ECONNREFUSED/)
+  t.notMatch(logged, /select|alice/)
+  t.end()
+})
