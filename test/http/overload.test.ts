@@ -12,12 +12,16 @@ import { overload } from '../../src/http/overload.ts'
 const secretOf = (name: string) => `${name}-s3cret-of-32-characters-or-more`
 const keys = parseApiKeys(['one', 'two'].map((name) => `${name}=users:read=${secretOf(name)}`).join(','))
 
+function keepBusy(milliseconds: number) {
+  for (const end = performance.now() + milliseconds; performance.now() < end; );
+}
+
 /** A listening app: `/held` waits to be let go, `/busy` keeps the processor for a while, `/health` needs no scope. */
 async function listening(
   t: Test,
-  options: { maxRequests?: number; rateLimit?: number; maxDelayMs?: number; withKeys?: boolean },
+  options: { maxRequests?: number; rateLimit?: number; maxDelayMs?: number; withKeys?: boolean; startMs?: number },
 ) {
-  const { maxRequests = 100, rateLimit = 0, maxDelayMs = 5_000, withKeys = false } = options
+  const { maxRequests = 100, rateLimit = 0, maxDelayMs = 5_000, withKeys = false, startMs = 0 } = options
   const app = Fastify()
   const held: (() => void)[] = []
   await app.register(errorAnswers)
@@ -31,6 +35,8 @@ async function listening(
     return 'done'
   })
   app.get('/health', () => 'live')
+  await app.ready()
+  keepBusy(startMs)
   await app.listen({ host: '127.0.0.1', port: 0 })
   t.teardown(async () => {
     for (const letGo of held) letGo()
@@ -90,9 +96,7 @@ t.test('a client that is gone gives its place back', async (t) => {
 
 t.test('a process that is far behind refuses work, and answers for its health', async (t) => {
   const { get } = await listening(t, { maxDelayMs: 200 })
-  const behind = setInterval(() => {
-    for (const end = performance.now() + 400; performance.now() < end; );
-  }, 0)
+  const behind = setInterval(keepBusy, 0, 400)
   try {
     await sleep(2_500)
     const [work, health] = await Promise.all([get('/work'), get('/health')])
@@ -104,6 +108,14 @@ t.test('a process that is far behind refuses work, and answers for its health', 
   for (const deadline = Date.now() + 10_000; Date.now() < deadline && (await get('/work')).status !== 200; )
     await sleep(100)
   t.equal((await get('/work')).status, 200, 'and takes it again')
+})
+
+t.test('a start that was slow is not held against the first requests', async (t) => {
+  const { get } = await listening(t, { maxDelayMs: 200, startMs: 1_500 })
+  for (let n = 0; n < 5; n++) {
+    t.equal((await get('/work')).status, 200)
+    await sleep(100)
+  }
 })
 
 t.test('each key has a share of its own', async (t) => {
