@@ -4,11 +4,13 @@ import fc from 'fast-check'
 import t from 'tap'
 import { createTurns } from '../../src/http/turns.ts'
 
+const never = () => false
+
 t.test('so many begin in a turn of the event loop, all in their order, and nobody is forgotten', async (t) => {
   const arrivals = fc.array(fc.nat(20), { minLength: 1, maxLength: 8 })
   await fc.assert(
     fc.asyncProperty(fc.integer({ min: 1, max: 6 }), arrivals, async (most, counts) => {
-      const inTurn = createTurns(most)
+      const inTurn = createTurns(most, never)
       const begun: number[] = []
       let next = 0
       for (const count of counts) {
@@ -28,7 +30,7 @@ t.test('so many begin in a turn of the event loop, all in their order, and nobod
 })
 
 t.test('what begins first does so at once', (t) => {
-  const inTurn = createTurns(2)
+  const inTurn = createTurns(2, never)
   const begun: string[] = []
   for (const name of ['a', 'b', 'c']) inTurn(() => begun.push(name))
   t.strictSame(begun, ['a', 'b'])
@@ -37,9 +39,27 @@ t.test('what begins first does so at once', (t) => {
 
 t.test('what had to wait begins in its own async context', async (t) => {
   const context = new AsyncLocalStorage<string>()
-  const inTurn = createTurns(1)
+  const inTurn = createTurns(1, never)
   const seen: (string | undefined)[] = []
   for (const name of ['a', 'b']) context.run(name, () => inTurn(() => seen.push(context.getStore())))
   await nextTurn()
   t.strictSame(seen, ['a', 'b'])
+})
+
+t.test('what is more urgent goes first, for a tenth of a second at the most', async (t) => {
+  let urgent = true
+  const inTurn = createTurns(1, () => urgent)
+  const begun: string[] = []
+  for (const name of ['a', 'b', 'c']) inTurn(() => begun.push(name))
+  for (let turns = 0; turns < 10; turns++) await nextTurn()
+  t.strictSame(begun, ['a'])
+  urgent = false
+  await nextTurn()
+  await nextTurn()
+  t.strictSame(begun, ['a', 'b', 'c'])
+
+  urgent = true
+  for (const name of ['d', 'e', 'f']) inTurn(() => begun.push(name))
+  for (const deadline = Date.now() + 5_000; Date.now() < deadline && begun.length < 6; ) await nextTurn()
+  t.strictSame(begun, ['a', 'b', 'c', 'd', 'e', 'f'], 'and nothing waits for ever')
 })
