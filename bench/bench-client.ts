@@ -9,15 +9,15 @@ interface Request {
   signal: AbortSignal
 }
 
-/** A client of the service with one connection, kept open; requests wait for one another. */
+/** A client of the service. Over one connection, kept open, requests wait for one another; else each has its own. */
 export interface Client extends Disposable {
   /** Gives the body of a 2xx answer, read as JSON. Throws where the request fails or the answer is another. */
   send(path: string, request: Request): Promise<unknown>
 }
 
 /** A client of the service at `address`, `http://<host>:<port>`; it connects with the first request. */
-export function openClient(address: string): Client {
-  const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+export function openClient(address: string, connections: 'kept' | 'anew' = 'kept'): Client {
+  const agent = connections === 'kept' ? new Agent({ keepAlive: true, maxSockets: 1 }) : new Agent()
   return {
     async send(path, { method = 'GET', headers = {}, json: body, signal }) {
       const contentType = body === undefined ? {} : { 'content-type': 'application/json' }

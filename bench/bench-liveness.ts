@@ -14,32 +14,42 @@ export interface LivenessWatch extends Disposable {
 }
 
 /**
- * Asks `/livez` every 20 ms over one connection, from a thread of its own. A request that has to wait for the one before counts
- * from when it was due, so that one long stall shows in all the samples that it held up. What is still on its way when the
- * watch is stopped is waited for.
+ * Asks `/livez` every 20 ms from a thread of its own, and has been answered once when it resolves. Over one connection, kept
+ * open, a request that has to wait for the one before counts from when it was due, so that one long stall shows in all the
+ * samples that it held up; over connections made anew, as Kubernetes asks, each waits to be accepted. What is still on its way
+ * when the watch is stopped is waited for.
  */
-export function watchLiveness({ address }: Surroundings): LivenessWatch {
-  const thread = new Worker(new URL('liveness-thread.ts', import.meta.url), { workerData: address })
+export async function watchLiveness(
+  { address, within }: Surroundings,
+  connections: 'kept' | 'anew' = 'kept',
+): Promise<LivenessWatch> {
+  const thread = new Worker(new URL('liveness-thread.ts', import.meta.url), { workerData: { address, connections } })
   const samples: number[] = []
   const failed = Promise.withResolvers<never>()
   failed.promise.catch(() => {}) // `stop` meets it
   thread.on('message', (milliseconds: number) => void samples.push(milliseconds))
   thread.on('error', failed.reject)
-  return {
+  const watch = {
     async stop() {
-      const next = once(thread, 'message') // asked after all that was before it, on the same connection
-      await Promise.race([next, failed.promise])
-      await thread.terminate()
+      thread.postMessage('stop')
+      await Promise.race([once(thread, 'exit'), failed.promise])
       return samples
     },
     [Symbol.dispose]: () => void thread.terminate(),
+  }
+  try {
+    await within(20, 'first /livez', (signal) => Promise.race([once(thread, 'message', { signal }), failed.promise]))
+    return watch
+  } catch (error) {
+    watch[Symbol.dispose]()
+    throw error
   }
 }
 
 /** The milliseconds of `/livez` while the service has nothing to do, for two seconds. */
 export async function livenessAtRest(surroundings: Surroundings): Promise<number[]> {
   surroundings.progress('/livez at rest')
-  using watch = watchLiveness(surroundings)
+  using watch = await watchLiveness(surroundings)
   await surroundings.within(10, 'rest', (signal) => sleep(2_000, undefined, { signal }))
   return await watch.stop()
 }

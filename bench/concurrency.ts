@@ -25,11 +25,11 @@ export const concurrentRequests: Section = {
     let limit = 0
     for (const step of STEPS) {
       surroundings.progress(`${count(step)} requests at once`)
-      const { burst, livez } = await measureStep(surroundings, step, pool?.name ?? '')
+      const { burst, livez, livezAnew } = await measureStep(surroundings, step, pool?.name ?? '')
       const served = burst.statuses['200'] ?? 0
       if (served === step) limit = step
-      rows.push(rowOf(step, burst, livez))
-      raw[step] = { ...burst, latencies: burst.latencies.length, livez: Math.max(...livez) }
+      rows.push(rowOf(step, burst, livez, livezAnew))
+      raw[step] = { ...burst, latencies: burst.latencies.length, livez, livezAnew }
     }
     rows.push({ what: 'most requests at once of which none was refused', measured: count(limit) })
     return { rows, raw }
@@ -37,17 +37,17 @@ export const concurrentRequests: Section = {
 }
 
 async function measureStep(surroundings: Surroundings, step: number, pool: string) {
-  using watch = watchLiveness(surroundings)
+  using kept = await watchLiveness(surroundings)
+  using anew = await watchLiveness(surroundings, 'anew')
   const path = (n: number) => `/v1/users/export?pool=${pool}&format=csv&shard=${n % SHARDS}/${SHARDS}`
   const burst = await surroundings.within(120, `${step} requests`, () => sendBurst(surroundings.address, step, path))
-  return { burst, livez: await watch.stop() }
+  return { burst, livez: Math.max(...(await kept.stop())), livezAnew: Math.max(...(await anew.stop())) }
 }
 
-function rowOf(step: number, { statuses, broken, hung, latencies }: Burst, livez: number[]): Row {
+function rowOf(step: number, { statuses, broken, hung, latencies }: Burst, livez: number, livezAnew: number): Row {
   const served = statuses['200'] ?? 0
   const refused = (statuses['503'] ?? 0) + (statuses['429'] ?? 0)
   const others = Object.entries(statuses).filter(([status]) => !DELIBERATE.has(status))
-  const slowest = Math.max(...livez)
   return {
     what: `${count(step)} requests at once for a tenth of ${count(USERS)} users`,
     target: 'none reset, hung or failed; /livez within 1 s',
@@ -55,8 +55,8 @@ function rowOf(step: number, { statuses, broken, hung, latencies }: Burst, livez
       `${count(served)} served, ${count(refused)} refused, ${broken} reset, ${hung} hung`,
       ...others.map(([status, times]) => `${times} answered ${status}`),
       `p50 ${milliseconds(percentile(latencies, 50))}, p99 ${milliseconds(percentile(latencies, 99))}`,
-      `/livez at most ${milliseconds(slowest)}`,
+      `/livez at most ${milliseconds(livez)}, over a new connection ${milliseconds(livezAnew)}`,
     ].join('; '),
-    met: broken + hung + others.length === 0 && slowest < 1_000,
+    met: broken + hung + others.length === 0 && livez < 1_000,
   }
 }

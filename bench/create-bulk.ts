@@ -31,7 +31,7 @@ export const bulkCreation: Section = {
       { title, rounds, prepare: () => emptyTables(surroundings) },
       {
         batch: speed(surroundings, users, async () => {
-          using watch = watchLiveness(surroundings)
+          using watch = await watchLiveness(surroundings)
           const milliseconds = await makeBatch(surroundings, users)
           liveness.push(await watch.stop())
           return milliseconds
