@@ -1,6 +1,6 @@
-import { DrizzleQueryError } from 'drizzle-orm/errors'
 import { type Logger, pino, stdSerializers } from 'pino'
 import { sqlState } from './database/connection.ts'
+import { DrizzleQueryError } from './database/drizzle.ts'
 import { createLogOutput } from './log-output.ts'
 
 /** A log of one JSON object a line on standard output. */

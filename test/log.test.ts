@@ -1,7 +1,7 @@
-import { DrizzleQueryError } from 'drizzle-orm/errors'
 import { pino } from 'pino'
 import t from 'tap'
 import { postgres } from '../src/database/driver.ts'
+import { DrizzleQueryError } from '../src/database/drizzle.ts'
 import { createLog, loggableError } from '../src/log.ts'
 
 /** As the driver makes it from what PostgreSQL says. */
