@@ -1,15 +1,13 @@
 import { spawn } from 'node:child_process'
-import { existsSync } from 'node:fs'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
+import { debianProgram } from './debian-program.ts'
 import { freePort } from './free-port.ts'
 
-export const NGINX = ['/usr/sbin', ...(process.env['PATH'] ?? '').split(':')]
-  .map((folder) => join(folder, 'nginx'))
-  .find((path) => existsSync(path))
+export const NGINX = debianProgram('nginx')
 
 const DOCUMENTED = new URL('../../docs/nginx.conf', import.meta.url)
 

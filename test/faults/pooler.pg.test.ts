@@ -1,5 +1,4 @@
 import { spawn } from 'node:child_process'
-import { existsSync } from 'node:fs'
 import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { connect as connectSocket } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -8,12 +7,13 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { connect } from '../../src/database/connection.ts'
 import { testDatabase } from '../database.ts'
+import { debianProgram } from './debian-program.ts'
 import { freePort } from './free-port.ts'
 import { refusedStart } from './refused-start.ts'
 
 /* PgBouncer in transaction mode between the service and PostgreSQL: refused at the start, with what to do. */
 
-const PGBOUNCER = ['/usr/sbin/pgbouncer', '/usr/bin/pgbouncer'].find((path) => existsSync(path))
+const PGBOUNCER = debianProgram('pgbouncer')
 const skip = PGBOUNCER ? false : 'there is no pgbouncer here (Debian: apt-get install pgbouncer)'
 
 /** What the service sets at the start of a session, and PgBouncer knows nothing of. */

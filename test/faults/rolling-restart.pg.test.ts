@@ -16,10 +16,10 @@ import { startSteadyLoad } from './steady-load.ts'
  */
 
 const skip = NGINX ? false : 'there is no nginx here (Debian: apt-get install nginx-light)'
-const TURNS = 2
+const TURNS = process.env['FAULTS'] === 'all' ? 2 : 1
 
 /** In work in each turn from its beginning; small chunks, and one thread of a process, so that it takes its time. */
-const LARGE = 100_000
+const LARGE = process.env['FAULTS'] === 'all' ? 100_000 : 50_000
 const SLOWLY = { chunk_size: 200, max_workers: 1, password_hash: { algorithm: 'none' } }
 
 /** Longer than `keepalive_timeout` in docs/nginx.conf, as that file asks. */
