@@ -15,7 +15,7 @@ import { bodyDeadline } from './http/body-deadline.ts'
 import { closeGently } from './http/close-gently.ts'
 import { compression } from './http/compression.ts'
 import { createCursors } from './http/cursor.ts'
-import { answerError, clientErrorAnswer, errorAnswers } from './http/error-answers.ts'
+import { answerError, beginsAsHead, clientErrorAnswer, errorAnswers } from './http/error-answers.ts'
 import { expectations } from './http/expectations.ts'
 import { healthRoutes } from './http/health.ts'
 import type { Keyring } from './http/keyring.ts'
@@ -93,7 +93,7 @@ export async function buildApp(config: Config, services: Services) {
     return503OnClosing: false,
     frameworkErrors: answerError,
     clientErrorHandler(error, socket) {
-      if (socket.writable) socket.end(clientErrorAnswer((error as NodeJS.ErrnoException).code))
+      if (socket.writable) socket.end(clientErrorAnswer((error as NodeJS.ErrnoException).code, beginsAsHead(error)))
       else socket.destroy()
     },
   }).withTypeProvider<TypeBoxTypeProvider>()

@@ -21,7 +21,8 @@ export const bodyDeadline = plugin<{ milliseconds: number }>(
       const timer = setTimeout(() => {
         if (!bodyIsComing(request.raw)) return
         const { socket } = request.raw
-        if (socket.writable && !reply.raw.headersSent) socket.end(clientErrorAnswer('ERR_HTTP_REQUEST_TIMEOUT'))
+        if (socket.writable && !reply.raw.headersSent)
+          socket.end(clientErrorAnswer('ERR_HTTP_REQUEST_TIMEOUT', request.method === 'HEAD'))
         else socket.destroy()
       }, milliseconds)
       reply.raw.once('close', () => clearTimeout(timer))

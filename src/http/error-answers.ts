@@ -129,8 +129,17 @@ function databaseProblem(error: Error): Problem | undefined {
 const internalProblem = (error: Error) =>
   new Problem('internal_error', 'The fault is in the log under this instance.', { cause: error })
 
-/** The answer to what Node's parser refuses before there is a request; written to the socket as it stands. */
-export function clientErrorAnswer(errorCode: string | undefined): string {
+/** Whether what Node's parser refused begins as a HEAD; where its head came in several packets this is not known. */
+export const beginsAsHead = (refused: unknown): boolean => {
+  const { rawPacket } = refused as { rawPacket?: Buffer }
+  return rawPacket?.toString('latin1', 0, 5) === 'HEAD '
+}
+
+/**
+ * The answer to what Node's parser refuses before there is a request; written to the socket as it stands. To a HEAD it has no
+ * body, which its client would take for the start of another answer.
+ */
+export function clientErrorAnswer(errorCode: string | undefined, isHead: boolean): string {
   const codes: Record<string, ErrorCode> = {
     ERR_HTTP_REQUEST_TIMEOUT: 'request_timeout',
     HPE_HEADER_OVERFLOW: 'headers_too_large',
@@ -144,6 +153,6 @@ export function clientErrorAnswer(errorCode: string | undefined): string {
     `content-length: ${Buffer.byteLength(body)}`,
     'connection: close',
     '',
-    body,
+    isHead ? '' : body,
   ].join('\r\n')
 }

@@ -100,6 +100,14 @@ t.test('a head that is none', async (t) => {
   }
 })
 
+t.test('a HEAD that is refused has an answer without a body', async (t) => {
+  for (const target of [`/${'x'.repeat(20_000)}`, '/li vez']) {
+    const { answers } = await say(`HEAD ${target} HTTP/1.1\r\nhost: x\r\n\r\n`)
+    t.match(answers[0]?.status, /^4(00|31)$/)
+    t.equal(answers[0]?.body, '')
+  }
+})
+
 t.test('targets in every form lead where they say, or nowhere', async (t) => {
   const table: [target: string, status: number][] = [
     ['/livez', 200],

@@ -165,10 +165,11 @@ t.test('what the parser refuses is answered in the same form', (t) => {
     [undefined, 400],
   ]
   for (const [errorCode, status] of expected) {
-    const [head = '', body = ''] = clientErrorAnswer(errorCode).split('\r\n\r\n')
+    const [head = '', body = ''] = clientErrorAnswer(errorCode, false).split('\r\n\r\n')
     t.match(head, new RegExp(`^HTTP/1.1 ${status} \\w`))
     t.match(head, `content-length: ${Buffer.byteLength(body)}`)
     t.match(JSON.parse(body), { status, type: /^urn:usersync:problem:/, code: String, title: String, detail: String })
+    t.equal(clientErrorAnswer(errorCode, true), `${head}\r\n\r\n`, 'to a HEAD without its body')
   }
   t.end()
 })

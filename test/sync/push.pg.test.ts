@@ -7,10 +7,6 @@ import { RECEIVER_KEY, type Receiver, startReceiver } from './receiver.ts'
 
 /* Pushes of a real service to receivers that hold their users in memory, by code of their own. */
 
-/** Some tests wait for silent targets, 30 s in all; those after them, each with a pool of its own, do not wait for them. */
-t.jobs = 5
-const beside = { buffered: true }
-
 const { call, sql, log } = await startService(t, { MAX_WORKERS: '1' })
 
 interface Status {
@@ -118,7 +114,7 @@ t.test('a filter is pushed as its own state', async (t) => {
   t.equal(receiver.held.state, await stateOf(pool, `&batch_id=${batch}`))
 })
 
-t.test('what a target does is told apart', beside, async (t) => {
+t.test('what a target does is told apart', async (t) => {
   const answer = (status: number) => (receiver: Receiver) => {
     receiver.misbehave = (_request, response) => {
       response.writeHead(status).end()
@@ -164,7 +160,7 @@ t.test('what a target does is told apart', beside, async (t) => {
   t.notMatch(log.join(''), /s3cret/, 'no key is in the log')
 })
 
-t.test('an answer that is lost after the receiver took the export costs nothing but the attempt', beside, async (t) => {
+t.test('an answer that is lost after the receiver took the export costs nothing but the attempt', async (t) => {
   const { pool, receiver, make, push } = await startTarget(t)
   await make(50)
   let lost = false
@@ -182,7 +178,7 @@ t.test('an answer that is lost after the receiver took the export costs nothing 
   t.equal(receiver.held.state, await stateOf(pool))
 })
 
-t.test('a dead and a silent target hold nobody up, and one run at a time is in work to a target', beside, async (t) => {
+t.test('a dead and a silent target hold nobody up, and one run at a time is in work to a target', async (t) => {
   const one = await startTarget(t)
   await one.make(10)
   const dead = await startReceiver(t)
@@ -210,7 +206,7 @@ t.test('a dead and a silent target hold nobody up, and one run at a time is in w
   t.ok(new Set(runs.map(({ id }) => id)).size <= 3, 'requests that wait share a run')
 })
 
-t.test('a target with an interval keeps in step by itself', beside, async (t) => {
+t.test('a target with an interval keeps in step by itself', async (t) => {
   const { pool, receiver, make } = await startTarget(t, { interval_seconds: 1 })
   const inStep = async () => {
     for (const deadline = Date.now() + 20_000; Date.now() < deadline; await sleep(50)) {
@@ -230,7 +226,7 @@ t.test('a target with an interval keeps in step by itself', beside, async (t) =>
   await call('PATCH', `/v1/targets/tester?pool=${pool}`, { body: { interval_seconds: null } })
 })
 
-t.test('the run of a process that died is taken over', beside, async (t) => {
+t.test('the run of a process that died is taken over', async (t) => {
   const { pool, push, make, receiver } = await startTarget(t)
   await make(3)
   await sql`
