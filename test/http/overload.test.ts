@@ -34,7 +34,12 @@ async function listening(
     worked++
     return 'done'
   })
-  app.get('/health', () => 'live')
+  let refused = 0
+  app.addHook('onSend', (_request, reply, payload, next) => {
+    if (reply.statusCode === 503) refused++
+    next(null, payload)
+  })
+  app.get('/health', () => String(refused))
   await app.ready()
   keepBusy(startMs)
   await app.listen({ host: '127.0.0.1', port: 0 })
@@ -50,7 +55,7 @@ async function listening(
   const until = async (count: number) => {
     for (const deadline = Date.now() + 5_000; Date.now() < deadline && held.length < count; ) await sleep(5)
   }
-  return { port, get, held, until, worked: () => worked }
+  return { port, get, held, until, worked: () => worked, refused: () => refused }
 }
 
 t.test('one request too many is refused at once, and a place that is free again is taken', async (t) => {
@@ -78,6 +83,22 @@ t.test('health does not wait for all the work that came before it', async (t) =>
   t.ok(worked() < 500, `${worked()} of 500 had begun`)
   for (const deadline = Date.now() + 5_000; Date.now() < deadline && worked() < 500; ) await sleep(5)
   t.equal(worked(), 500, 'all are served in the end')
+})
+
+t.test('nor for all the refusals', async (t) => {
+  const { port, get, until, refused } = await listening(t, { maxRequests: 1 })
+  const held = get('/held').catch(() => {})
+  await until(1)
+  const socket = connect(port, '127.0.0.1')
+  t.teardown(() => socket.destroy())
+  await once(socket, 'connect')
+  socket.resume()
+  socket.write('GET /work HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(2_000))
+  const { text } = await get('/health')
+  t.ok(Number(text) < 1_000, `${text} of 2,000 were refused`)
+  for (const deadline = Date.now() + 10_000; Date.now() < deadline && refused() < 2_000; ) await sleep(5)
+  t.equal(refused(), 2_000, 'each is, in the end')
+  void held
 })
 
 t.test('a client that is gone gives its place back', async (t) => {
