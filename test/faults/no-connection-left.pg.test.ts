@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Sql } from 'postgres'
 import t from 'tap'
 import { connect, sqlState } from '../../src/database/connection.ts'
@@ -16,8 +17,8 @@ const settings = {
   ...{ DATABASE_URL: pg.url, ENCRYPTION_KEY: '5e'.repeat(32), MAX_WORKERS: '2', DATABASE_CONNECTIONS: '8' },
 }
 
-/** Takes every connection that is left. Gives the function that gives them back. */
-async function takeAll(): Promise<() => Promise<unknown>> {
+/** Takes every connection that is left. Tells how many, and gives the function that gives them back. */
+async function takeAll(): Promise<{ taken: number; giveBack: () => Promise<unknown> }> {
   const others: Sql[] = []
   for (;;) {
     const other = connect({ url: pg.url, schema: 'public', connections: 1, name: 'other' })
@@ -26,13 +27,14 @@ async function takeAll(): Promise<() => Promise<unknown>> {
       await other`select 1`
     } catch (error) {
       if (sqlState(error) !== '53300') throw error
-      return () => Promise.all(others.map((each) => each.end({ timeout: 0 })))
+      const giveBack = () => Promise.all(others.map((each) => each.end({ timeout: 0 })))
+      return { taken: others.length - 1, giveBack }
     }
   }
 }
 
 t.test('at the start: it says so, at once', async (t) => {
-  const giveBack = await takeAll()
+  const { giveBack } = await takeAll()
   const { code, said, ms } = await refusedStart(settings)
   t.equal(code, 1)
   t.match(said, /usersync cannot start: Error: PostgreSQL has no connection free.*max_connections/)
@@ -43,7 +45,7 @@ t.test('at the start: it says so, at once', async (t) => {
 t.test('while it runs: 503 in time, with what connections it has, and back by itself', async (t) => {
   const service = await startServerProcess(t, settings)
   await untilReady(service.url, 10)
-  const giveBack = await takeAll()
+  const { giveBack } = await takeAll()
   const answers = await Promise.all(Array.from({ length: 20 }, () => ask(service.url, '/v1/users?limit=1')))
   for (const { status, json, ms } of answers) {
     t.ok(status === 200 || (status === 503 && json.code === 'database_unavailable'), `${status} ${json.code ?? ''}`)
@@ -55,14 +57,17 @@ t.test('while it runs: 503 in time, with what connections it has, and back by it
   )
   await giveBack()
 
-  // Now its own are lost as well, and others are quicker to take the places.
+  // Now its own are lost as well, and others take the places: until none is free and it has none, for a while, since one that
+  // was ended is out of sight before its place is free.
   const killer = connect({ url: pg.url, schema: 'public', connections: 1, name: 'killer' })
+  await killer`select 1` // while there is a place for it
   const places: (() => Promise<unknown>)[] = []
-  for (let lost = 1; lost > 0; ) {
+  for (let quiet = 0; quiet < 4; await sleep(100)) {
+    const { taken, giveBack } = await takeAll()
+    places.push(giveBack)
     const killed = await killer`
       select pg_terminate_backend(pid) from pg_stat_activity where application_name in ('usersync', 'usersync worker')`
-    lost = killed.length
-    places.push(await takeAll())
+    quiet = taken + killed.length > 0 ? 0 : quiet + 1
   }
   for (const path of ['/v1/users', '/v1/users/export', '/v1/batches']) {
     const { status, json, retryAfter, ms } = await ask(service.url, path)
