@@ -36,9 +36,9 @@ async function createDatabase(t: Test, url: string, prefix: string, template: st
   return databaseUrl(url, name)
 }
 
-/** PostgreSQL clones no database that anyone is connected to; we wait for that to end, at most 10 s. */
+/** PostgreSQL clones no database that anyone is connected to; we wait for that to end, at most 60 s. */
 async function cloneWhenFree(sql: postgres.Sql, name: string, template: string): Promise<void> {
-  const deadline = Date.now() + 10_000
+  const deadline = Date.now() + 60_000
   for (;;) {
     try {
       await sql`create database ${sql(name)} template ${sql(template)}`
