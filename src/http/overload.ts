@@ -19,6 +19,7 @@ const REQUESTS_A_TURN = 32
 
 /** A refusal takes some 60 µs: so many take some 6 ms. All 8,000 of 10,000 at once in a turn kept health waiting for 0.6 s. */
 const REFUSALS_A_TURN = 100
+const MOST_REFUSALS_WAITING = 10_000
 
 /**
  * How long the delay of the event loop is measured for a mean. The first that was measured is that of the start itself, seconds
@@ -41,12 +42,12 @@ export const overload = plugin<OverloadOptions>(
     app.server.on('connection', () => {
       connected = true
     })
-    const inTurn = createTurns(REQUESTS_A_TURN, () => {
+    const inTurn = createTurns(REQUESTS_A_TURN, maxRequests, () => {
       const cameUrgent = connected
       connected = false
       return cameUrgent
     })
-    const refuseInTurn = createTurns(REFUSALS_A_TURN, () => false)
+    const refuseInTurn = createTurns(REFUSALS_A_TURN, MOST_REFUSALS_WAITING, () => false)
     app.addHook('onRequest', (request, reply, next) => {
       if (!isWork(request)) return next()
       if (inProgress >= maxRequests) return refuseInTurn(() => next(full))

@@ -10,7 +10,7 @@ t.test('so many begin in a turn of the event loop, all in their order, and nobod
   const arrivals = fc.array(fc.nat(20), { minLength: 1, maxLength: 8 })
   await fc.assert(
     fc.asyncProperty(fc.integer({ min: 1, max: 6 }), arrivals, async (most, counts) => {
-      const inTurn = createTurns(most, never)
+      const inTurn = createTurns(most, 1_000, never)
       const begun: number[] = []
       let next = 0
       for (const count of counts) {
@@ -30,7 +30,7 @@ t.test('so many begin in a turn of the event loop, all in their order, and nobod
 })
 
 t.test('what begins first does so at once', (t) => {
-  const inTurn = createTurns(2, never)
+  const inTurn = createTurns(2, 1_000, never)
   const begun: string[] = []
   for (const name of ['a', 'b', 'c']) inTurn(() => begun.push(name))
   t.strictSame(begun, ['a', 'b'])
@@ -39,7 +39,7 @@ t.test('what begins first does so at once', (t) => {
 
 t.test('what had to wait begins in its own async context', async (t) => {
   const context = new AsyncLocalStorage<string>()
-  const inTurn = createTurns(1, never)
+  const inTurn = createTurns(1, 1_000, never)
   const seen: (string | undefined)[] = []
   for (const name of ['a', 'b']) context.run(name, () => inTurn(() => seen.push(context.getStore())))
   await nextTurn()
@@ -48,7 +48,7 @@ t.test('what had to wait begins in its own async context', async (t) => {
 
 t.test('what is more urgent goes first, for a tenth of a second at the most', async (t) => {
   let urgent = true
-  const inTurn = createTurns(1, () => urgent)
+  const inTurn = createTurns(1, 1_000, () => urgent)
   const begun: string[] = []
   for (const name of ['a', 'b', 'c']) inTurn(() => begun.push(name))
   for (let turns = 0; turns < 10; turns++) await nextTurn()
@@ -62,4 +62,13 @@ t.test('what is more urgent goes first, for a tenth of a second at the most', as
   for (const name of ['d', 'e', 'f']) inTurn(() => begun.push(name))
   for (const deadline = Date.now() + 5_000; Date.now() < deadline && begun.length < 6; ) await nextTurn()
   t.strictSame(begun, ['a', 'b', 'c', 'd', 'e', 'f'], 'and nothing waits for ever')
+})
+
+t.test('no more wait than may', async (t) => {
+  const inTurn = createTurns(1, 2, never)
+  const begun: string[] = []
+  for (const name of ['a', 'b', 'c', 'd']) inTurn(() => begun.push(name))
+  t.strictSame(begun, ['a', 'd'])
+  for (let turns = 0; turns < 3; turns++) await nextTurn()
+  t.strictSame(begun, ['a', 'd', 'b', 'c'])
 })
