@@ -1,9 +1,14 @@
+import { setFlagsFromString } from 'node:v8'
 import closeWithGrace from 'close-with-grace'
 import { asksForKeys, ConfigError, readConfig, shownSettings } from './config.ts'
 import { type PreparedDatabase, prepareDatabase } from './database/prepare.ts'
 import { drain } from './drain.ts'
 import { createLog } from './log.ts'
 import { type Service, startService } from './service.ts'
+
+// V8's own default since its commit 6a5039d9db, which Node 24 does not have yet. Without it each 32 MB of buffers that come and go
+// have V8 collect the whole heap: a dozen times in an export of 300,000 users, for half of the processor time that it took here.
+setFlagsFromString('--external-memory-accounted-in-global-limit')
 
 /** Settings, signals, database, service, and last of all the port: who can connect is served. */
 async function start() {

@@ -7,6 +7,7 @@ import { fullPages } from './full-pages.ts'
 import type { ScopeState } from './scope-state.ts'
 import { isTold, type Selection } from './selection.ts'
 import type { State } from './state.ts'
+import type { Text } from './text.ts'
 
 export interface Counts {
   added: number
@@ -32,10 +33,8 @@ export interface Answer {
   totalCount: number
   /** What this answer tells, of its shard. */
   counts: Counts
-  content:
-    | { kind: 'full'; pages: (separator: string) => AsyncGenerator<string, void, void> }
-    | { kind: 'delta'; delta: Delta }
-    | { kind: 'unchanged' }
+  content: /** The pages put together are the lines with the separator between them. */
+  { kind: 'full'; pages: (separator: string) => Text } | { kind: 'delta'; delta: Delta } | { kind: 'unchanged' }
 }
 
 /** Decides between unchanged, delta and full, for a client who holds these states, if any, or wants all. */

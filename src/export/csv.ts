@@ -1,6 +1,7 @@
 import type { Fragment, Sql } from 'postgres'
 import type { Answer } from './answer.ts'
 import type { Credential } from './line-form.ts'
+import type { Text } from './text.ts'
 
 const COLUMNS = [
   'id',
@@ -42,12 +43,13 @@ export function csvLine(sql: Sql): Fragment {
 }
 
 /** CSV (RFC 4180 with LF, UTF-8): a header row, then users; in a delta and where nothing changed `op` stands in front. */
-export async function* writeCsv(answer: Answer, credentials: Credential[]): AsyncGenerator<string, void, void> {
+export async function* writeCsv(answer: Answer, credentials: Credential[]): Text {
   const { kind, content } = answer
   const columns = [...(kind === 'full' ? [] : ['op']), ...COLUMNS, ...credentials]
   yield `${columns.join(',')}\n`
   if (content.kind === 'full') {
-    for await (const page of content.pages('\n')) yield `${page}\n`
+    yield* content.pages('\n')
+    if (answer.counts.added > 0) yield '\n'
   }
   if (content.kind === 'delta') {
     const { delta } = content

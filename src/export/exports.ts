@@ -10,6 +10,7 @@ import { type ExportSource, type OpenExport, openExport } from './open-export.ts
 import { lookUpScope, type ScopeState } from './scope-state.ts'
 import { createSharedLookUp } from './shared-look-up.ts'
 import type { State } from './state.ts'
+import type { Text } from './text.ts'
 
 /** An export that is ready to be sent: no snapshot waits for its client. */
 export interface Export {
@@ -132,19 +133,14 @@ async function readSmall(source: ExportSource, asked: ExportRequest): Promise<Sm
   }
   let whole = ''
   for await (const part of text) {
-    whole += part
+    whole += String(part)
     if (whole.length > SHORT_TEXT) return small
   }
   return { ...small, text: whole }
 }
 
 /** The text of the export as it is of this state, as far as it is not known yet. Throws StateChanged before its first page where it is of another. */
-async function* textOf(
-  source: ExportSource,
-  asked: ExportRequest,
-  state: State,
-  known: string | undefined,
-): AsyncGenerator<string, void, void> {
+async function* textOf(source: ExportSource, asked: ExportRequest, state: State, known: string | undefined): Text {
   if (known !== undefined) return yield known
   const opened = await openExport(source, asked)
   if (opened.state !== state) {

@@ -7,6 +7,7 @@ import { writeCsv } from './csv.ts'
 import { writeJson } from './json.ts'
 import type { Credential } from './line-form.ts'
 import { writeNdjson } from './ndjson.ts'
+import type { Text } from './text.ts'
 
 /** What the formats tell besides the answer. */
 export interface FormatContext {
@@ -17,7 +18,7 @@ export interface FormatContext {
 
 interface FormatForm {
   mediaType: string
-  write: (answer: Answer, context: FormatContext) => AsyncGenerator<string, void, void>
+  write: (answer: Answer, context: FormatContext) => Text
 }
 
 /** The forms of an export, in the order of preference where the client has none. */

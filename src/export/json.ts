@@ -1,4 +1,5 @@
 import type { Answer } from './answer.ts'
+import type { Text } from './text.ts'
 
 /** What the JSON form tells besides the answer. */
 export interface JsonContext {
@@ -8,10 +9,7 @@ export interface JsonContext {
 }
 
 /** JSON: one object; `users` for a full answer, `added`, `updated`, `deleted` for the others (api.md). */
-export async function* writeJson(
-  answer: Answer,
-  { filters, exportTimestamp }: JsonContext,
-): AsyncGenerator<string, void, void> {
+export async function* writeJson(answer: Answer, { filters, exportTimestamp }: JsonContext): Text {
   const { kind, reason, base, state, totalCount, counts, content } = answer
   const head = {
     kind,
@@ -41,15 +39,15 @@ export async function* writeJson(
 }
 
 async function* joined(parts: AsyncGenerator<string[], void, void>, write = (text: string) => text) {
-  for await (const part of parts) yield part.map(write).join(',')
-}
-
-async function* jsonArray(member: string, parts: AsyncGenerator<string, void, void>) {
   let separator = ''
-  yield `,"${member}":[`
   for await (const part of parts) {
-    yield separator + part
+    yield separator + part.map(write).join(',')
     separator = ','
   }
+}
+
+async function* jsonArray(member: string, elements: Text) {
+  yield `,"${member}":[`
+  yield* elements
   yield ']'
 }

@@ -1,11 +1,13 @@
 import type { Answer } from './answer.ts'
+import type { Text } from './text.ts'
 
 /** NDJSON: a head line, deletions, user lines, and a last line without which the body counts as cut (api.md). */
-export async function* writeNdjson(answer: Answer): AsyncGenerator<string, void, void> {
+export async function* writeNdjson(answer: Answer): Text {
   const { content } = answer
   yield headLine(answer)
   if (content.kind === 'full') {
-    for await (const page of content.pages('\n')) yield `${page}\n`
+    yield* content.pages('\n')
+    if (answer.counts.added > 0) yield '\n'
   }
   if (content.kind === 'delta') {
     for await (const ids of content.delta.deletedIds()) yield `${ids.map((id) => `{"deleted":"${id}"}`).join('\n')}\n`

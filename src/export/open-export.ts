@@ -9,6 +9,7 @@ import { lineWithCredentials, plainCsvLine, plainLine } from './line-form.ts'
 import { lookUpScope } from './scope-state.ts'
 import type { Selection } from './selection.ts'
 import type { State } from './state.ts'
+import type { Text } from './text.ts'
 
 /** What exports are made with. */
 export interface ExportSource {
@@ -24,7 +25,7 @@ export interface OpenExport {
   state: State
   /** Users that it tells, added, updated or deleted. */
   changes: number
-  text: AsyncGenerator<string, void, void>
+  text: Text
   release(): Promise<void>
 }
 
@@ -62,7 +63,7 @@ function selectionOf(asked: ExportRequest, poolId: number, encryptionKey: Buffer
 }
 
 /** The text, with `release` called when it has been read, given up or has failed. */
-async function* releasing(text: AsyncGenerator<string, void, void>, release: () => Promise<void>) {
+async function* releasing(text: Text, release: () => Promise<void>) {
   try {
     yield* text
   } finally {

@@ -5,6 +5,7 @@ import { filtersOf } from '../export/filters-of.ts'
 import { FORMATS } from '../export/format.ts'
 import { takeApart } from '../export/line-parts.ts'
 import { endLine, headLine } from '../export/ndjson.ts'
+import { characters } from '../export/text.ts'
 import { ExportError } from '../sync/read-export.ts'
 import { StateDigest } from '../sync/state-digest.ts'
 import type { Asked } from './asked.ts'
@@ -40,16 +41,19 @@ export async function writeState(files: OutFiles, asked: Asked, content: Content
   await using out = await createPart(files.out, isSecret ? 0o600 : 0o666)
 
   async function* pages(separator: string) {
+    let before = ''
     for await (const page of content.pages) {
       check.add(page)
       await base.write(page.map(({ line }) => `${line}\n`).join(''))
-      yield page.map(lineOf).join(separator)
+      if (page.length === 0) continue
+      yield before + page.map(lineOf).join(separator)
+      before = separator
     }
   }
   const answer: Answer = { ...head, content: { kind: 'full', pages } }
   await base.write(headLine(answer))
   const context = { filters: filtersOf(asked), credentials: asked.credentials }
-  for await (const text of FORMATS[asked.format].write(answer, context)) await out.write(text)
+  for await (const text of characters(FORMATS[asked.format].write(answer, context))) await out.write(text)
   await base.write(endLine(answer))
   check.end()
 

@@ -1,5 +1,6 @@
 import { Problem } from '../errors.ts'
 import type { Exports } from '../export/exports.ts'
+import { characters } from '../export/text.ts'
 import type { Target } from '../targets/targets.ts'
 import { answerTexts } from './answer-texts.ts'
 import { type Comparison, compareExports } from './compare-exports.ts'
@@ -42,7 +43,7 @@ export async function verifyTarget(exports: Exports, target: Target): Promise<Co
 async function compare(exports: Exports, target: Target, remote: AsyncIterable<string>): Promise<Comparison> {
   const local = await exports.openDirect(exportForTarget(target, undefined))
   try {
-    return await compareExports(local.text, remote)
+    return await compareExports(characters(local.text), remote)
   } finally {
     await local.text.return()
     await local.release()

@@ -1,11 +1,12 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { Problem } from '../../errors.ts'
 import type { Coding } from '../../http/codings.ts'
+import type { Text } from '../text.ts'
 import { openCacheFolder } from './cache-folder.ts'
 import { openFinished } from './finished-file.ts'
 import { createGrowingFile } from './growing-file.ts'
 import { createPartialFile } from './partial-file.ts'
-import { produce, type Source, type Text } from './produce.ts'
+import { produce, type Source } from './produce.ts'
 import { type OpenedExport, type SharedExport, shareExport } from './shared-export.ts'
 
 /** Encoded exports on the local disk: each is made once, and read by all who ask for it, at the speed of each. */

@@ -17,12 +17,9 @@ export function followFile(file: GrowingFile, leave: () => void): Readable {
       stream.push(null)
       return
     }
-    const chunk = Buffer.allocUnsafe(Math.min(READ_BYTES, file.readable() - position))
-    const { bytesRead } = await file.handle.read(chunk, 0, chunk.length, position)
-    // An end here would look to the client like the end of the export.
-    if (bytesRead === 0) throw new Error('The file of an export is shorter than it was.')
-    position += bytesRead
-    stream.push(chunk.subarray(0, bytesRead))
+    const chunk = file.latest(position)?.subarray(0, READ_BYTES) ?? (await readChunk(file, position))
+    position += chunk.length
+    stream.push(chunk)
   }
   const follower = new Readable({
     highWaterMark: READ_BYTES,
@@ -36,4 +33,12 @@ export function followFile(file: GrowingFile, leave: () => void): Readable {
   })
   // It may be destroyed before its reader listens; that must not end the process. Who listens later is told all the same.
   return follower.on('error', () => {})
+}
+
+async function readChunk({ handle, readable }: GrowingFile, position: number): Promise<Buffer> {
+  const chunk = Buffer.allocUnsafe(Math.min(READ_BYTES, readable() - position))
+  const { bytesRead } = await handle.read(chunk, 0, chunk.length, position)
+  // An end here would look to the client like the end of the export.
+  if (bytesRead === 0) throw new Error('The file of an export is shorter than it was.')
+  return chunk.subarray(0, bytesRead)
 }

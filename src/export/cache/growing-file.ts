@@ -9,13 +9,17 @@ export interface GrowingFile {
   complete(): boolean
   /** Resolves when the file has grown or is complete. */
   changed(): Promise<void>
-  grow(bytes: number): void
+  /** The same bytes must have been written at its end. */
+  grow(written: Buffer): void
+  /** What came last, from `position` on: who keeps up with the writer need not read it from the file. Undefined before that. */
+  latest(position: number): Buffer | undefined
   finish(): void
 }
 
 /** The file of `handle`, of which the first `readable` bytes are there. */
 export function createGrowingFile(handle: FileHandle, readable: number): GrowingFile {
   let complete = false
+  let last: Buffer | undefined
   let change = Promise.withResolvers<void>()
   const tell = () => {
     change.resolve()
@@ -26,12 +30,18 @@ export function createGrowingFile(handle: FileHandle, readable: number): Growing
     readable: () => readable,
     complete: () => complete,
     changed: () => change.promise,
-    grow(bytes) {
-      readable += bytes
+    grow(written) {
+      last = written
+      readable += written.length
       tell()
+    },
+    latest(position) {
+      const start = readable - (last?.length ?? 0)
+      return position >= start ? last?.subarray(position - start) : undefined
     },
     finish() {
       complete = true
+      last = undefined
       tell()
     },
   }

@@ -1,6 +1,7 @@
 import { pipeline } from 'node:stream/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import { type Coding, createEncoder } from '../../http/codings.ts'
+import type { Text } from '../text.ts'
 import { createGrowingFile, type GrowingFile } from './growing-file.ts'
 import type { PartialFile } from './partial-file.ts'
 
@@ -12,8 +13,6 @@ export interface Source {
   /** Resolves when the file is filled and kept, or was stopped; rejects where the filling failed. */
   over: Promise<void>
 }
-
-export type Text = AsyncGenerator<string, void, void>
 
 /**
  * Reads the text, encodes it, and writes it to the file, a page ahead of the disk at the most. Throws, before there is
@@ -41,7 +40,7 @@ export async function produce(
   const write = async (chunks: AsyncIterable<Buffer>) => {
     for await (const chunk of chunks) {
       await partial.write(chunk)
-      file.grow(chunk.length)
+      file.grow(chunk)
     }
   }
   const fill = async () => {
