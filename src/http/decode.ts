@@ -1,8 +1,21 @@
-import { pipeline, Readable } from 'node:stream'
-import { constants, createBrotliDecompress, createGunzip, createInflate, createZstdDecompress } from 'node:zlib'
+import type { Transform } from 'node:stream'
+import {
+  constants,
+  createBrotliDecompress,
+  createGunzip,
+  createInflate,
+  createZstdDecompress,
+  type Zlib,
+} from 'node:zlib'
 import { Problem } from '../errors.ts'
 
 const chunkSize = 65_536
+
+/**
+ * A body in zstd may be several frames (RFC 8878 section 3), and Node's encoder ends what it makes with an empty one at times
+ * (nodejs/node#66078); Node's decoder ends with the first (#64741). They are bounded, since each costs a decoder.
+ */
+const MOST_FRAMES = 1_000
 
 /** zstd as a content coding has windows of 8 MiB at most (RFC 9659); a file may ask for far more memory. */
 const ZSTD_WINDOW_LOG = 23
@@ -52,23 +65,48 @@ export async function* decodeBody(
 }
 
 async function* decompress(body: AsyncIterable<Buffer>, coding: Exclude<Coding, 'identity'>) {
-  const decoder = DECODERS[coding]()
-  let received = 0
-  async function* counted() {
-    for await (const bytes of body) {
-      received += bytes.length
-      yield bytes
-    }
-  }
-  pipeline(Readable.from(counted(), { objectMode: false }), decoder, () => {}) // what fails is met by the reader below
+  const source = body[Symbol.asyncIterator]()
+  let rest: Buffer | undefined
+  let frames = 0
   try {
-    yield* decoder as AsyncIterable<Buffer>
-    // Node's decoders end where the first frame does, and say nothing of what follows: users would be lost in silence.
-    if (decoder.bytesWritten < received) throw new Error('there is more after the end')
+    do {
+      const decoder = DECODERS[coding]()
+      const fed = feed(decoder, source, rest)
+      yield* decoder as AsyncIterable<Buffer>
+      rest = await fed
+      if (rest && (coding !== 'zstd' || ++frames === MOST_FRAMES)) throw new Error('there is more after the end')
+    } while (rest)
   } catch (error) {
     if (error instanceof Problem) throw error
     throw new Problem('invalid_request', 'The body could not be decoded as its Content-Encoding says.', {
       cause: error,
     })
+  } finally {
+    source.return?.()?.catch(() => {}) // not waited for: a silent sender must not hold up who has enough
   }
+}
+
+/**
+ * Writes to the decoder, first what the one before it has left over, a piece at a time so that it is known what this one
+ * leaves. Gives that; undefined where it took all there was, or was destroyed, as it is where a piece cannot be had.
+ */
+async function feed(decoder: Transform & Zlib, source: AsyncIterator<Buffer>, first: Buffer | undefined) {
+  let wake = () => {}
+  const stop = () => wake()
+  decoder.once('end', stop).once('close', stop)
+  try {
+    for (let piece = first ?? (await source.next()).value, given = 0; piece; piece = (await source.next()).value) {
+      given += piece.length
+      await new Promise<void>((resolve) => {
+        wake = resolve
+        decoder.write(piece, () => resolve()) // which is not called where the decoder ends within the piece
+      })
+      if (decoder.destroyed) return undefined
+      if (decoder.bytesWritten < given) return piece.subarray(decoder.bytesWritten - given)
+    }
+    decoder.end()
+  } catch (error) {
+    decoder.destroy(error as Error)
+  }
+  return undefined
 }
