@@ -216,7 +216,7 @@ const SETTINGS = {
     variable: 'EXPORT_CONCURRENCY',
     fallback: '4',
     unit: 'exports',
-    description: 'Exports that read the database at once; the next wait up to 5 s, then 503.',
+    description: 'Exports that read the database at once; the next wait (`WAIT_SECONDS`).',
     parse: integer(1, 100),
   }),
   exportCacheMb: setting({
@@ -247,6 +247,22 @@ const SETTINGS = {
     unit: 'requests',
     description: 'Requests in progress at once; the next get 503 with `Retry-After`. Health is always answered.',
     parse: integer(1, 1_000_000),
+  }),
+  listenBacklog: setting({
+    variable: 'LISTEN_BACKLOG',
+    fallback: '4096',
+    unit: 'connections',
+    description:
+      'Connections that may wait to be accepted; the kernel allows `net.core.somaxconn` at the most, and has clients beyond that try again.',
+    parse: integer(1, 65_535),
+  }),
+  waitSeconds: setting({
+    variable: 'WAIT_SECONDS',
+    fallback: '5',
+    unit: 'seconds',
+    description:
+      'How long a request waits for a database connection, or its place among the exports, imports or pushes that come in; then 503.',
+    parse: integer(1, 60),
   }),
   rateLimit: setting({
     variable: 'RATE_LIMIT',

@@ -38,7 +38,7 @@ async function start() {
   await service.app.listen({
     host: config.host,
     port: config.port,
-    backlog: 4_096, // connections that came while the process was busy; the kernel may allow less (somaxconn)
+    backlog: config.listenBacklog,
     listenTextResolver: (address) => `usersync listens on ${address}, ${where}, ${config.maxWorkers} workers${open}`,
   })
 }

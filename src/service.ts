@@ -38,7 +38,8 @@ export async function startService(config: Config, databaseUrl: string, log: Fas
   const keyring = asksForKeys(config)
     ? await openKeyring({ configured: config.apiKeys, file: config.apiKeysFile }, log)
     : undefined
-  const sql = connect({ url: databaseUrl, schema, connections, name: 'usersync', isService: true })
+  const waitMs = config.waitSeconds * 1000
+  const sql = connect({ url: databaseUrl, schema, connections, name: 'usersync', isService: true, waitMs })
   await checkConnectionBudget(sql, connections + maxWorkers + 1)
   await checkEncryptionKey(sql, encryptionKey)
   const metrics = createMetrics()
@@ -52,7 +53,13 @@ export async function startService(config: Config, databaseUrl: string, log: Fas
   const expiry = startExpiry(sql, config.auditRetention, metrics, log)
   const orm = drizzle(sql)
   const exportCache = await openExportCache(config, log)
-  const exports = createExports({ sql, encryptionKey, concurrency: config.exportConcurrency, cache: exportCache })
+  const exports = createExports({
+    sql,
+    encryptionKey,
+    concurrency: config.exportConcurrency,
+    waitMs,
+    cache: exportCache,
+  })
   const syncScheduler = startSyncScheduler({ sql, exports, encryptionKey, metrics, tracing }, log)
   addGauges(metrics.registry, { sql, workers, memory, exports, dataDir: config.dataDir, memoryLimitBytes })
   const services = {

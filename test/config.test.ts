@@ -63,6 +63,8 @@ t.test('refuses each wrong value by the name of its setting', (t) => {
     ['COMPRESSION_THRESHOLD_BYTES', '1KB'],
     ['EXPORT_CONCURRENCY', '0'],
     ['IMPORT_LIMIT_MB', '0'],
+    ['LISTEN_BACKLOG', '0'],
+    ['WAIT_SECONDS', '0'],
     ['DRAIN_DELAY_SECONDS', '601'],
     ['DRAIN_SECONDS', '0'],
     ['OTEL_EXPORTER_OTLP_ENDPOINT', 'collector:4318'],

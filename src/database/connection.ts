@@ -1,6 +1,6 @@
 import { connect as connectSocket, type Socket } from 'node:net'
 import type { Sql } from 'postgres'
-import { LONGEST_WAIT_MS, postgres } from './driver.ts'
+import { postgres } from './driver.ts'
 import { watchSilence } from './silence.ts'
 
 interface ConnectOptions {
@@ -14,7 +14,12 @@ interface ConnectOptions {
   isService?: boolean
   /** After so long without a statement PostgreSQL ends a transaction, and gives back what it has locked. */
   longestIdleMs?: number
+  /** How long a query waits for a connection; 5 s if it is not given. */
+  waitMs?: number
 }
+
+/** A connection that is not open by then is given up, and another is tried. */
+const LONGEST_CONNECT_SECONDS = 5
 
 const asItIs = (text: string) => text
 
@@ -43,10 +48,11 @@ const backoff = (failures: number) => (0.5 + Math.random() / 2) * Math.min(0.1 *
  * - 64-bit numbers come as text, since a JavaScript number holds 53 bits.
  */
 export function connect(options: ConnectOptions): Sql {
-  const { url, schema, connections, name, isService = false, longestIdleMs = IDLE_TRANSACTION_TIMEOUT_MS } = options
+  const { url, schema, connections, name, isService = false } = options
+  const { longestIdleMs = IDLE_TRANSACTION_TIMEOUT_MS, waitMs } = options
   return postgres(url, {
     max: connections,
-    connect_timeout: LONGEST_WAIT_MS / 1000,
+    connect_timeout: LONGEST_CONNECT_SECONDS,
     backoff,
     idle_timeout: 60,
     onnotice: () => {},
@@ -62,8 +68,8 @@ export function connect(options: ConnectOptions): Sql {
       statement_timeout: STATEMENT_TIMEOUT_MS,
       idle_in_transaction_session_timeout: longestIdleMs,
     },
-    // the driver's types lack both; the second is ours
-    ...({ socket: openSocket, watch: watchSilence(STATEMENT_TIMEOUT_MS) } as object),
+    // the driver's types lack the first; the others are ours
+    ...({ socket: openSocket, watch: watchSilence(STATEMENT_TIMEOUT_MS), wait: waitMs } as object),
   })
 }
 

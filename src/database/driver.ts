@@ -13,11 +13,12 @@ import type postgresType from 'postgres'
 type Mend = [published: string, mended: string]
 
 /**
- * How long a query waits for a connection, one that has to be opened included, and how many may wait. As published they
- * wait for ever; a few wait for good, having been given to a connection that could not be opened; and where all connections
- * are busy, queries are sent to one of them at once, to wait there for the end of whatever it does.
+ * How long a query waits for a connection, one that has to be opened included, unless the option `wait` says otherwise; and how
+ * many may wait. As published they wait for ever; a few wait for good, having been given to a connection that could not be
+ * opened; and where all connections are busy, queries are sent to one of them at once, to wait there for the end of whatever
+ * it does.
  */
-export const LONGEST_WAIT_MS = 5_000
+const LONGEST_WAIT_MS = 5_000
 const MOST_WAITING = 1_000
 
 /**
@@ -29,7 +30,7 @@ const WAIT = `
     if (queries.length >= ${MOST_WAITING})
       return query.reject(Errors.connection('CONNECTION_LINE_FULL', options))
     query.patience = setTimeout(() =>
-      queries.remove(query) && query.reject(Errors.connection('CONNECTION_WAIT_TIMEOUT', options)), ${LONGEST_WAIT_MS})
+      queries.remove(query) && query.reject(Errors.connection('CONNECTION_WAIT_TIMEOUT', options)), options.wait)
     queries.push(query)
     closed.length && connect(closed.shift(), opener)
   }
@@ -84,7 +85,10 @@ const MENDS: Record<string, Mend[]> = {
     ],
   ],
   'index.js': [
-    ['    socket          : o.socket,\n', '    socket          : o.socket,\n    watch           : o.watch,\n'],
+    [
+      '    socket          : o.socket,\n',
+      `    socket          : o.socket,\n    watch           : o.watch,\n    wait            : o.wait || ${LONGEST_WAIT_MS},\n`,
+    ],
     [
       '\n  const sql = Sql(handler)\n\n  Object.assign(sql, {\n    get',
       `${OPENER}\n  const sql = Sql(handler)\n\n  Object.assign(sql, {\n    get`,

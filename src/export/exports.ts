@@ -38,12 +38,11 @@ interface ExportsOptions {
   encryptionKey: Buffer
   /** Exports that read the database at once. */
   concurrency: number
+  /** How long an export waits for its place among them before it is refused. */
+  waitMs: number
   /** Undefined where it is switched off. */
   cache: ExportCache | undefined
 }
-
-/** How long an export waits for a place before it is refused. */
-const ADMISSION_WAIT_MS = 5_000
 
 /** Up to so many users, and characters, an export is read into memory at once, and its snapshot given back. */
 const FEW_USERS = 2_000
@@ -68,8 +67,8 @@ class StateChanged extends Error {}
  * Makes each export once for all who wait for the same: a small one in memory, a large one through the cache, named by the
  * state that it is of. Past the cache (credentials, a cache that is off or full) a large one is read at its client's speed.
  */
-export function createExports({ sql, encryptionKey, concurrency, cache }: ExportsOptions): Exports {
-  const admission = createAdmission(concurrency, ADMISSION_WAIT_MS)
+export function createExports({ sql, encryptionKey, concurrency, waitMs, cache }: ExportsOptions): Exports {
+  const admission = createAdmission(concurrency, waitMs)
   const source = { sql, admission, encryptionKey }
   const shareScope = createSharedLookUp<ScopeState & { poolId: number }>()
   const shareSmall = createSharedLookUp<Small>()

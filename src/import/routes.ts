@@ -32,9 +32,6 @@ const FORMATS: Record<string, ImportFormat> = {
 /** Each holds a connection and the memory of a few pages. */
 const PLACES = 2
 
-/** How long an import waits for a place before it is refused. */
-const ADMISSION_WAIT_MS = 5_000
-
 interface ImportOptions {
   config: Config
   sql: Sql
@@ -44,7 +41,7 @@ interface ImportOptions {
 /** Users taken from a file: read as it arrives, written page by page, kept as a whole or not at all. */
 export const importRoutes: FastifyPluginCallbackTypebox<ImportOptions> = (app, options, done) => {
   const { config, sql, patience = { silenceMs: 30_000, totalMs: LONGEST_IMPORT_MS } } = options
-  const admission = createAdmission(PLACES, ADMISSION_WAIT_MS)
+  const admission = createAdmission(PLACES, config.waitSeconds * 1000)
 
   // Bodies stay in the request until they are read, of any type: `format` may say what they are.
   app.removeAllContentTypeParsers()

@@ -23,9 +23,6 @@ const NDJSON = 'application/x-ndjson'
 /** Each holds a connection and the memory of a few pages. */
 const PLACES = 2
 
-/** How long an export waits for a place before it is refused. */
-const ADMISSION_WAIT_MS = 5_000
-
 interface ReplicaRoutesOptions {
   config: Config
   sql: Sql
@@ -36,7 +33,7 @@ interface ReplicaRoutesOptions {
 /** The receiving side of sync: a pool that is kept equal to another one by the exports that are put into it. */
 export const replicaRoutes: FastifyPluginCallbackTypebox<ReplicaRoutesOptions> = (app, options, done) => {
   const { config, sql, exports, patience = { silenceMs: 30_000, totalMs: LONGEST_IMPORT_MS } } = options
-  const admission = createAdmission(PLACES, ADMISSION_WAIT_MS)
+  const admission = createAdmission(PLACES, config.waitSeconds * 1000)
 
   // Bodies stay in the request until they are read.
   app.removeAllContentTypeParsers()
