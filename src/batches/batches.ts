@@ -1,5 +1,5 @@
 import type { Fragment, Sql } from 'postgres'
-import { ANY_BATCH } from '../database/tables.ts'
+import { ANY_BATCH } from '../database/tables/states.ts'
 import { Problem } from '../errors.ts'
 import type { BatchConfig } from './batch-config.ts'
 import type { ImportConfig } from './import-config.ts'

@@ -1,5 +1,5 @@
 import type { Sql, TransactionSql } from 'postgres'
-import { ANY_BATCH } from '../database/tables.ts'
+import { ANY_BATCH } from '../database/tables/states.ts'
 
 /** Commits that one step looks at, and tombstones after which it takes no further commit. */
 const COMMITS_A_STEP = 100

@@ -1,5 +1,5 @@
 import type { ISql, Sql } from 'postgres'
-import { ANY_BATCH } from '../database/tables.ts'
+import { ANY_BATCH } from '../database/tables/states.ts'
 import { Problem } from '../errors.ts'
 import { type Filter, isScope } from '../users/filter.ts'
 import { EMPTY_STATE, type State } from './state.ts'

@@ -1,5 +1,5 @@
 import type { Sql } from 'postgres'
-import { ANY_BATCH } from '../database/tables.ts'
+import { ANY_BATCH } from '../database/tables/states.ts'
 
 /** A pool whose recorded state was compared with its users. */
 export interface VerifiedPool {

@@ -2,20 +2,12 @@ import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js'
 import type { Sql } from 'postgres'
 import { sqlState } from '../database/connection.ts'
 import { and, eq, sql as fragment, inArray } from '../database/drizzle.ts'
-import {
-  batches,
-  chunks,
-  credentials,
-  failures,
-  pools,
-  scopes,
-  states,
-  syncRuns,
-  targets,
-  templates,
-  tombstones,
-  users,
-} from '../database/tables.ts'
+import { batches, chunks, credentials, failures } from '../database/tables/batches.ts'
+import { pools } from '../database/tables/pools.ts'
+import { scopes, states, tombstones } from '../database/tables/states.ts'
+import { syncRuns, targets } from '../database/tables/targets.ts'
+import { templates } from '../database/tables/templates.ts'
+import { users } from '../database/tables/users.ts'
 import { Problem } from '../errors.ts'
 
 /** One system under test, apart from the others in names, states and rights. */

@@ -1,6 +1,6 @@
 import type { Sql } from 'postgres'
 import type { Batch } from '../batches/batches.ts'
-import { ANY_BATCH } from '../database/tables.ts'
+import { ANY_BATCH } from '../database/tables/states.ts'
 import { EMPTY_STATE, type State } from '../export/state.ts'
 import { poolNotFound } from '../pools/pools.ts'
 

@@ -1,5 +1,5 @@
 import type { Fragment, ISql } from 'postgres'
-import { ANY_BATCH } from '../database/tables.ts'
+import { ANY_BATCH } from '../database/tables/states.ts'
 
 /** Which users of which pool; each filter is one scope, with versions and states of its own. */
 export interface Filter {

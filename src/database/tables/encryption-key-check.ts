@@ -1,0 +1,12 @@
+import { boolean, check, pgTable, sql } from '../drizzle.ts'
+import { bytes } from './columns.ts'
+
+/** One row: a text that only the service's encryption key opens, so that a replica with another key is told at its start. */
+export const encryptionKeyCheck = pgTable(
+  'encryption_key_check',
+  {
+    id: boolean('id').primaryKey().default(true),
+    ciphertext: bytes('ciphertext').notNull(),
+  },
+  () => [check('encryption_key_check_one_row', sql`id`)],
+)

@@ -1,0 +1,12 @@
+import { integer, pgTable } from '../drizzle.ts'
+import { bigNumber, bytewiseText, time } from './columns.ts'
+
+export const pools = pgTable('pools', {
+  id: integer('id').primaryKey().generatedByDefaultAsIdentity({ startWith: 2 }),
+  name: bytewiseText('name').notNull().unique(),
+  nextUserNumber: bigNumber('next_user_number').notNull().default(1),
+  nextCredentialId: bigNumber('next_credential_id').notNull().default(1),
+  createdAt: time('created_at').notNull().defaultNow(),
+  /** Since when the pool's users are those of exports that are put into it, and nothing else writes them. Null: it is no replica. */
+  replicaSince: time('replica_since'),
+})

@@ -1,0 +1,18 @@
+import type { TemplateSettings } from '../../templates/template-schema.ts'
+import { integer, jsonb, pgTable, primaryKey, text } from '../drizzle.ts'
+import { bytewiseText, time } from './columns.ts'
+
+/** Creation settings by name; the built-in ones stand in the code. */
+export const templates = pgTable(
+  'templates',
+  {
+    poolId: integer('pool_id').notNull(),
+    name: bytewiseText('name').notNull(),
+    description: text('description').notNull().default(''),
+    /** What the template was given, and no default: those it leaves out are the service's, whatever they are by then. */
+    settings: jsonb('settings').$type<TemplateSettings>().notNull(),
+    createdAt: time('created_at').notNull().defaultNow(),
+    updatedAt: time('updated_at').notNull().defaultNow(),
+  },
+  (t) => [primaryKey({ columns: [t.poolId, t.name] })],
+)

@@ -1,0 +1,65 @@
+/* How the texts of settings are read. Each throws an Error whose message says what it expects. */
+
+/** A whole number within these bounds, both included. */
+export const integer = (least: number, most: number) => (text: string) => {
+  const value = Number(text)
+  if (!/^\d+$/.test(text) || value < least || value > most)
+    throw new Error(`expects a whole number from ${least} to ${most}`)
+  return value
+}
+
+/** One of these words. */
+export const oneOf =
+  <const Value extends string>(...values: Value[]) =>
+  (text: string) => {
+    const value = values.find((candidate) => candidate === text)
+    if (value === undefined) throw new Error(`expects one of ${values.join(', ')}`)
+    return value
+  }
+
+const SECONDS = { s: 1, m: 60, h: 3_600, d: 86_400 }
+
+/** The seconds of a text such as `90s`, `12h` or `30d`. */
+export const duration = (text: string) => {
+  const [, amount = '', unit = ''] = /^([1-9]\d{0,5})([smhd])$/.exec(text) ?? []
+  if (amount === '') throw new Error('expects a whole number and s, m, h or d, such as 90s or 30d')
+  return Number(amount) * SECONDS[unit as keyof typeof SECONDS]
+}
+
+/** A text of this pattern. */
+export const matching = (pattern: RegExp, expectation: string) => (text: string) => {
+  if (!pattern.test(text)) throw new Error(`expects ${expectation}`)
+  return text
+}
+
+/** The URL of a PostgreSQL database; empty: none is named. */
+export const databaseUrl = (text: string) => {
+  if (text !== '' && !/^postgres(ql)?:\/\/./.test(text))
+    throw new Error('expects postgres://user:password@host:port/database')
+  return text
+}
+
+/** The URL of a collector; empty: none is named. */
+export const collectorUrl = (text: string) => {
+  if (text !== '' && !(/^https?:\/\/./.test(text) && URL.canParse(text)))
+    throw new Error('expects http:// or https:// and a host, such as http://localhost:4318')
+  return text
+}
+
+/** Domains in lower case, of a text with commas between them. */
+export const domains = (text: string) => {
+  const list = text
+    .toLowerCase()
+    .split(',')
+    .map((domain) => domain.trim())
+  if (!list.every((domain) => /^[a-z0-9-]+(\.[a-z0-9-]+)*$/.test(domain)))
+    throw new Error('expects domains with commas between')
+  return list
+}
+
+/** 64 hexadecimal digits; empty: none is given. */
+export const encryptionKey = (text: string) => {
+  if (text !== '' && !/^[0-9a-f]{64}$/i.test(text))
+    throw new Error('expects 64 hexadecimal digits (openssl rand -hex 32)')
+  return text
+}
