@@ -25,15 +25,18 @@ const delta = await exportOf(source, { base: old })
 const nothingHeld = async () => {
   const [row] = await replica.sql<{ open: number }[]>`
     select count(*)::int as open from pg_stat_activity
-    where datname = current_database() and pid <> pg_backend_pid() and state like 'idle in transaction%'`
+    where datname = current_database() and pid <> pg_backend_pid() and xact_start is not null`
   return row?.open === 0
 }
 
+/** Looks in a row that must find nothing: of many requests the next one begins a while after one ends, on a busy machine. */
+const QUIET_LOOKS = 20
+
 /** Nothing was changed, and no transaction waits for more. */
 async function isOld(): Promise<boolean> {
-  // Several looks in a row: of many requests the next one begins where one ends.
-  for (let i = 0, quiet = 0; i < 500 && quiet < 3; i++, await sleep(10)) quiet = (await nothingHeld()) ? quiet + 1 : 0
-  return (await nothingHeld()) && (await stateOf(replica)) === old
+  let quiet = 0
+  for (let i = 0; i < 1_000 && quiet < QUIET_LOOKS; i++, await sleep(10)) quiet = (await nothingHeld()) ? quiet + 1 : 0
+  return quiet === QUIET_LOOKS && (await stateOf(replica)) === old
 }
 
 /** The export with its lines changed. */
