@@ -33,8 +33,11 @@ export interface Answer {
   totalCount: number
   /** What this answer tells, of its shard. */
   counts: Counts
-  content: /** The pages put together are the lines with the separator between them. */
-  { kind: 'full'; pages: (separator: string) => Text } | { kind: 'delta'; delta: Delta } | { kind: 'unchanged' }
+  /** The pages of a full answer, put together, are its lines with the separator between them. */
+  content:
+    | { kind: 'full'; pages: (separator: string) => Text }
+    | { kind: 'delta'; delta: Delta }
+    | { kind: 'unchanged' }
 }
 
 /** Decides between unchanged, delta and full, for a client who holds these states, if any, or wants all. */

@@ -88,7 +88,8 @@ async function* decompress(body: AsyncIterable<Buffer>, coding: Exclude<Coding, 
 
 /**
  * Writes to the decoder, first what the one before it has left over, a piece at a time so that it is known what this one
- * leaves. Gives that; undefined where it took all there was, or was destroyed, as it is where a piece cannot be had.
+ * leaves. Gives that, of no use where the decoder failed or was given up; undefined where it took all there was. Where a piece
+ * cannot be had it destroys the decoder.
  */
 async function feed(decoder: Transform & Zlib, source: AsyncIterator<Buffer>, first: Buffer | undefined) {
   let wake = () => {}
@@ -101,8 +102,8 @@ async function feed(decoder: Transform & Zlib, source: AsyncIterator<Buffer>, fi
         wake = resolve
         decoder.write(piece, () => resolve()) // which is not called where the decoder ends within the piece
       })
-      if (decoder.destroyed) return undefined
       if (decoder.bytesWritten < given) return piece.subarray(decoder.bytesWritten - given)
+      if (decoder.destroyed) return undefined
     }
     decoder.end()
   } catch (error) {
