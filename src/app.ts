@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js'
 import Fastify, { type FastifyBaseLogger, LogController } from 'fastify'
@@ -89,7 +90,7 @@ export async function buildApp(config: Config, services: Services) {
     // For the host see requestHead. A head has 60 s, Node's default; who is slower is found so soon after, not after 30 s.
     http: { requireHostHeader: false, connectionsCheckingInterval: 5_000 },
     routerOptions: { maxParamLength: 200 },
-    genReqId: () => crypto.randomUUID(),
+    genReqId: () => randomUUID(),
     return503OnClosing: false,
     frameworkErrors: answerError,
     clientErrorHandler(error, socket) {

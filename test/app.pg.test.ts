@@ -173,6 +173,7 @@ t.test('a request is logged by its route and outcome, without its query or its k
   await call('GET', '/v1/users?limit=7&cursor=hunter2', { headers: keyOf('admin') })
   await call('GET', '/v1/pools/secret-pool', { headers: keyOf('admin') })
   await call('GET', '/livez')
+  await call('GET', '/v1/users/export', { headers: { ...keyOf('admin'), 'if-none-match': '*' } })
   const lines = log
     .slice(before)
     .map((line) => JSON.parse(line))
@@ -181,6 +182,7 @@ t.test('a request is logged by its route and outcome, without its query or its k
     { level: 30, method: 'GET', route: '/v1/users', status: 400, ms: Number, reqId: String },
     { level: 30, method: 'GET', route: '/v1/pools/:name', status: 404 },
     { level: 20, method: 'GET', route: '/livez', status: 200 },
+    { level: 20, method: 'GET', route: '/v1/users/export', status: 304 },
   ])
   t.notOk(log.some((line) => /hunter2|s3cret-of-32/.test(line)))
 })

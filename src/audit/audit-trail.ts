@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyRequest, onSendAsyncHookHandler, preSerializationHookHandler } from 'fastify'
 import plugin from 'fastify-plugin'
 import type { Sql } from 'postgres'
 import { type AuditEvent, recordEvent } from './audit-events.ts'
@@ -20,17 +20,23 @@ const CHANGES = new Set(['POST', 'PUT', 'PATCH', 'DELETE'])
 export const auditTrail = plugin<{ sql: Sql }>(
   (app: FastifyInstance, { sql }, done) => {
     app.decorateRequest('told')
-    app.addHook('preSerialization', (request, _reply, payload, next) => {
-      if (isAudited(request)) request.told = tellingOf(payload)
+    const tell: preSerializationHookHandler = (request, _reply, payload, next) => {
+      request.told = tellingOf(payload)
       next(null, payload)
-    })
-    app.addHook('onSend', async (request, reply, payload) => {
-      if (!isAudited(request)) return payload
+    }
+    const record: onSendAsyncHookHandler = async (request, reply, payload) => {
+      if (!mayChange(request)) return payload
       const event = eventOf(request, reply.statusCode)
       request.log.info({ audit: event }, 'change')
       if (reply.statusCode === 503) return payload // nothing was changed, and the database may be what is missing
       await recordEvent(sql, event).catch((err) => request.log.error({ err }, 'a change is in the log alone'))
       return payload
+    }
+    // On those routes alone: an asynchronous step before each answer was 5 % of what a 304 costs.
+    app.addHook('onRoute', (route) => {
+      if (![route.method].flat().some((method) => CHANGES.has(method))) return
+      route.preSerialization = [route.preSerialization ?? [], tell].flat()
+      route.onSend = [route.onSend ?? [], record].flat()
     })
     done()
   },
@@ -38,9 +44,9 @@ export const auditTrail = plugin<{ sql: Sql }>(
 )
 
 /** Requests without a key that may do it change nothing; to record them would let anybody fill the table. */
-function isAudited({ method, routeOptions, scopes }: FastifyRequest): boolean {
+function mayChange({ routeOptions, scopes }: FastifyRequest): boolean {
   const { scope } = routeOptions.config
-  return CHANGES.has(method) && scope !== undefined && scopes?.has(scope)
+  return scope !== undefined && scopes?.has(scope)
 }
 
 function eventOf(request: FastifyRequest, status: number): AuditEvent {

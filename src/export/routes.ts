@@ -4,6 +4,7 @@ import type { FastifyReply } from 'fastify'
 import type { Sql } from 'postgres'
 import { Type } from 'typebox'
 import type { Coding } from '../http/codings.ts'
+import { sendHead } from '../http/send-head.ts'
 import type { Metrics } from '../metrics/metrics.ts'
 import { poolName } from '../pools/pool-parameter.ts'
 import { filterMembers, filterOf } from '../users/filter-parameters.ts'
@@ -69,13 +70,13 @@ export const exportRoutes: FastifyPluginCallbackTypebox<ExportRoutesOptions> = (
     async (request, reply) => {
       const asked = readExportRequest(request, request.query)
       setCachingHeaders(reply)
-      const { state, ...present } = await exports.currentScope(asked)
-      if (asked.isMatch(state)) return sendNotModified(reply, state, metrics)
+      const present = await exports.currentScope(asked)
+      if (asked.isMatch(present.state)) return sendNotModified(reply, present.state, metrics)
       reply.type(`${FORMATS[asked.format].mediaType}; charset=utf-8`)
       if (request.method === 'HEAD') {
         const filter = { poolId: present.poolId, ...asked.filter }
-        const plan = await planAnswer(sql, filter, { state, ...present }, asked)
-        setStateHeaders(reply, plan.kind, plan.base?.state, state)
+        const plan = await planAnswer(sql, filter, present, asked)
+        setStateHeaders(reply, plan.kind, plan.base?.state, present.state)
         metrics.exported(plan)
         return reply.send(Readable.from([])) // a stream, or Fastify would tell the length of nothing
       }
@@ -97,7 +98,7 @@ export const exportRoutes: FastifyPluginCallbackTypebox<ExportRoutesOptions> = (
 function sendNotModified(reply: FastifyReply, state: State, metrics: Metrics) {
   metrics.exported({ kind: 'unchanged' })
   setStateHeaders(reply, 'unchanged', state, state)
-  return reply.removeHeader('content-type').code(304).send()
+  return sendHead(reply.removeHeader('content-type'), 304)
 }
 
 /** A text of this size is compressed on the main thread in about a millisecond; a longer one is better streamed. */

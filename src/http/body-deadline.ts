@@ -17,7 +17,7 @@ declare module 'fastify' {
 export const bodyDeadline = plugin<{ milliseconds: number }>(
   (app: FastifyInstance, { milliseconds }, done) => {
     app.addHook('onRequest', (request, reply, next) => {
-      if (request.routeOptions.config.readsBody || !bodyIsComing(request.raw)) return next()
+      if (!bodyIsComing(request.raw) || request.routeOptions.config.readsBody) return next()
       const timer = setTimeout(() => {
         if (!bodyIsComing(request.raw)) return
         const { socket } = request.raw

@@ -14,6 +14,10 @@ declare module 'fastify' {
      */
     closeGently(milliseconds: number): Promise<void>
   }
+  interface FastifyReply {
+    /** Whether it is to be the last answer on its connection. */
+    isLast: boolean
+  }
 }
 
 /**
@@ -27,9 +31,10 @@ export const closeGently = plugin(
     const { server } = app
     let isLast = false
     app.addHook('onSend', (_request, reply, payload, next) => {
-      if (isLast) reply.header('connection', 'close')
+      if (reply.isLast) reply.header('connection', 'close')
       next(null, payload)
     })
+    app.decorateReply('isLast', { getter: () => isLast })
     app.decorate('closeGently', async (milliseconds: number) => {
       if (server.listening) {
         await sleep(milliseconds)

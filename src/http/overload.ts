@@ -52,7 +52,7 @@ export const overload = plugin<OverloadOptions>(
       if (!isWork(request)) return next()
       if (inProgress >= maxRequests) return refuseInTurn(() => next(full))
       inProgress++
-      reply.raw.once('close', () => inProgress--)
+      reply.raw.on('close', () => inProgress--)
       inTurn(next)
     })
     let measuredFrom = Number.POSITIVE_INFINITY

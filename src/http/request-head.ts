@@ -23,6 +23,9 @@ export const requestHead = plugin(
 /** Names and values follow one another. Node's `headersDistinct` would sort all of them for each request. */
 function countHosts(rawHeaders: string[]): number {
   let hosts = 0
-  for (let i = 0; i < rawHeaders.length; i += 2) if (rawHeaders[i]?.toLowerCase() === 'host') hosts++
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i]
+    if (name?.length === 4 && name.toLowerCase() === 'host') hosts++
+  }
   return hosts
 }

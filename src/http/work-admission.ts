@@ -14,7 +14,7 @@ declare module 'fastify' {
 export const workAdmission = plugin<{ memory: MemoryGuard }>(
   (app: FastifyInstance, { memory }, done) => {
     app.addHook('onRequest', (request, _reply, next) => {
-      if (!request.routeOptions.config.work || !memory.isOver()) return next()
+      if (!memory.isOver() || !request.routeOptions.config.work) return next()
       const headers = { 'retry-after': '5' }
       next(
         new Problem('overloaded', 'Memory is above its limit. Work that was accepted goes on; try again.', { headers }),

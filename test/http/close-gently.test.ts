@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import Fastify from 'fastify'
 import t, { type Test } from 'tap'
 import { closeGently } from '../../src/http/close-gently.ts'
+import { sendHead } from '../../src/http/send-head.ts'
 
 /** Long beside what a request takes, even on a busy machine. */
 const DELAY_MS = 2_000
@@ -16,6 +17,7 @@ async function listening(t: Test) {
   await app.register(closeGently)
   app.get('/', () => 'done')
   app.get('/late', () => letGo.promise.then(() => 'done'))
+  app.get('/late-head', (_request, reply) => letGo.promise.then(() => sendHead(reply, 304)))
   app.get('/held', (_request, reply) => {
     reply.hijack()
     reply.raw.write('begun, ')
@@ -62,11 +64,12 @@ t.test('serves on, then tells each connection with its next answer, and hangs up
 
 t.test('an answer that was not begun is the last of its connection', async (t) => {
   const { app, client, letGo } = await listening(t)
-  const late = client()('/late')
+  const [late, lateHead] = [client()('/late'), client()('/late-head')]
   await sleep(100)
   const closed = app.closeGently(0)
   await sleep(100)
   letGo()
+  t.match(await lateHead, { status: 304, connection: 'close' }, 'without a body too')
   t.match(await late, { status: 200, connection: 'close' })
   await closed
 })
