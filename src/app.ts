@@ -16,7 +16,7 @@ import { bodyDeadline } from './http/body-deadline.ts'
 import { closeGently } from './http/close-gently.ts'
 import { compression } from './http/compression.ts'
 import { createCursors } from './http/cursor.ts'
-import { answerError, beginsAsHead, clientErrorAnswer, errorAnswers } from './http/error-answers.ts'
+import { answerClientError, answerError, errorAnswers } from './http/error-answers.ts'
 import { expectations } from './http/expectations.ts'
 import { healthRoutes } from './http/health.ts'
 import type { Keyring } from './http/keyring.ts'
@@ -93,10 +93,7 @@ export async function buildApp(config: Config, services: Services) {
     genReqId: () => randomUUID(),
     return503OnClosing: false,
     frameworkErrors: answerError,
-    clientErrorHandler(error, socket) {
-      if (socket.writable) socket.end(clientErrorAnswer((error as NodeJS.ErrnoException).code, beginsAsHead(error)))
-      else socket.destroy()
-    },
+    clientErrorHandler: answerClientError,
   }).withTypeProvider<TypeBoxTypeProvider>()
 
   app.server.maxConnections = config.maxConnections

@@ -1,4 +1,5 @@
-import { STATUS_CODES } from 'node:http'
+import { type ServerResponse, STATUS_CODES } from 'node:http'
+import type { Socket } from 'node:net'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import plugin from 'fastify-plugin'
 import { isDatabaseUnavailable, sqlState } from '../database/connection.ts'
@@ -129,8 +130,19 @@ function databaseProblem(error: Error): Problem | undefined {
 const internalProblem = (error: Error) =>
   new Problem('internal_error', 'The fault is in the log under this instance.', { cause: error })
 
+/**
+ * Answers what Node's parser refuses, as the last of its connection. An answer to a request before it that has begun is not
+ * written into: one that is whole goes out, any other is cut, as Node's own handler does, which knows it by `_httpMessage` too.
+ */
+export function answerClientError(error: Error, socket: Socket): void {
+  const { _httpMessage: begun } = socket as { _httpMessage?: ServerResponse | null }
+  if (begun?.writableEnded) socket.destroySoon()
+  else if (begun?.headersSent || !socket.writable) socket.destroy()
+  else socket.end(clientErrorAnswer((error as NodeJS.ErrnoException).code, beginsAsHead(error)))
+}
+
 /** Whether what Node's parser refused begins as a HEAD; where its head came in several packets this is not known. */
-export const beginsAsHead = (refused: unknown): boolean => {
+const beginsAsHead = (refused: unknown): boolean => {
   const { rawPacket } = refused as { rawPacket?: Buffer }
   return rawPacket?.toString('latin1', 0, 5) === 'HEAD '
 }

@@ -1,11 +1,14 @@
+import { once } from 'node:events'
+import { type AddressInfo, connect } from 'node:net'
 import { Readable } from 'node:stream'
+import { text } from 'node:stream/consumers'
 import Fastify from 'fastify'
 import t from 'tap'
 import { Type } from 'typebox'
 import { postgres } from '../../src/database/driver.ts'
 import { DrizzleQueryError } from '../../src/database/drizzle.ts'
 import { ERRORS, type ErrorCode, Problem } from '../../src/errors.ts'
-import { clientErrorAnswer, errorAnswers } from '../../src/http/error-answers.ts'
+import { answerClientError, clientErrorAnswer, errorAnswers } from '../../src/http/error-answers.ts'
 import { validation } from '../../src/http/validation.ts'
 
 /** As the driver makes it from what PostgreSQL says. */
@@ -172,4 +175,32 @@ t.test('what the parser refuses is answered in the same form', (t) => {
     t.equal(clientErrorAnswer(errorCode, true), `${head}\r\n\r\n`, 'to a HEAD without its body')
   }
   t.end()
+})
+
+t.test('what the parser refuses is never answered into, or after, the answer before it', async (t) => {
+  const app = Fastify({ clientErrorHandler: answerClientError })
+  app.get('/whole', (_request, reply) => reply.send('whole'))
+  app.get('/begun', (_request, reply) => {
+    reply.hijack()
+    reply.raw.writeHead(200, { 'content-length': 1_000 }).write('begun')
+  })
+  app.get('/held', () => new Promise(() => {}))
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  t.teardown(() => app.close())
+  const { port } = app.server.address() as AddressInfo
+  /** Two requests, of which the second is none: in one piece, or that one when the answer to the first has begun. */
+  async function say(path: string, inOnePiece = true) {
+    const socket = connect(port, '127.0.0.1')
+    const request = `GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`
+    const none = 'none\r\n\r\n'
+    socket.write(inOnePiece ? request + none : request)
+    if (!inOnePiece) {
+      await once(socket, 'readable')
+      socket.write(none)
+    }
+    return text(socket)
+  }
+  t.match(await say('/whole'), /^HTTP\/1\.1 200 [\s\S]+\r\n\r\nwhole$/, 'a whole one goes out')
+  t.match(await say('/begun', false), /^HTTP\/1\.1 200 [\s\S]+\r\n\r\nbegun$/, 'one that has begun is cut')
+  t.match(await say('/held'), /^HTTP\/1\.1 400 [\s\S]+"invalid_request"}$/, 'in the place of one that has not')
 })
