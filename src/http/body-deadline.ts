@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import plugin from 'fastify-plugin'
 import { bodyIsComing } from './body-is-coming.ts'
-import { clientErrorAnswer } from './error-answers.ts'
+import { answerAsLast } from './error-answers.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -20,10 +20,7 @@ export const bodyDeadline = plugin<{ milliseconds: number }>(
       if (!bodyIsComing(request.raw) || request.routeOptions.config.readsBody) return next()
       const timer = setTimeout(() => {
         if (!bodyIsComing(request.raw)) return
-        const { socket } = request.raw
-        if (socket.writable && !reply.raw.headersSent)
-          socket.end(clientErrorAnswer('ERR_HTTP_REQUEST_TIMEOUT', request.method === 'HEAD'))
-        else socket.destroy()
+        answerAsLast(request.raw.socket, 'ERR_HTTP_REQUEST_TIMEOUT', request.method === 'HEAD')
       }, milliseconds)
       reply.raw.once('close', () => clearTimeout(timer))
       next()

@@ -130,15 +130,20 @@ function databaseProblem(error: Error): Problem | undefined {
 const internalProblem = (error: Error) =>
   new Problem('internal_error', 'The fault is in the log under this instance.', { cause: error })
 
+/** Answers what Node's parser refuses. */
+export const answerClientError = (error: Error, socket: Socket): void =>
+  answerAsLast(socket, (error as NodeJS.ErrnoException).code, beginsAsHead(error))
+
 /**
- * Answers what Node's parser refuses, as the last of its connection. An answer to a request before it that has begun is not
- * written into: one that is whole goes out, any other is cut, as Node's own handler does, which knows it by `_httpMessage` too.
+ * Answers, as the last of its connection, a request that cannot be read to its end. An answer that has begun, be it to a request
+ * before it, is not written into: one that is whole goes out, any other is cut, as Node's own handler does, which knows it by
+ * `_httpMessage` too.
  */
-export function answerClientError(error: Error, socket: Socket): void {
+export function answerAsLast(socket: Socket, errorCode: string | undefined, isHead: boolean): void {
   const { _httpMessage: begun } = socket as { _httpMessage?: ServerResponse | null }
   if (begun?.writableEnded) socket.destroySoon()
   else if (begun?.headersSent || !socket.writable) socket.destroy()
-  else socket.end(clientErrorAnswer((error as NodeJS.ErrnoException).code, beginsAsHead(error)))
+  else socket.end(clientErrorAnswer(errorCode, isHead))
 }
 
 /** Whether what Node's parser refused begins as a HEAD; where its head came in several packets this is not known. */

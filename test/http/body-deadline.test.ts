@@ -11,6 +11,10 @@ await app.register(bodyDeadline, { milliseconds: 200 })
 app.post('/', (request) => request.body)
 app.post('/slow', async () => await sleep(600, { slept: true }))
 app.post('/own', { config: { readsBody: true } }, (request) => request.body)
+app.get('/begun', (_request, reply) => {
+  reply.hijack()
+  reply.raw.writeHead(200, { 'content-length': 1_000 }).write('begun')
+})
 await app.listen({ port: 0, host: '127.0.0.1' })
 t.teardown(() => app.close())
 
@@ -46,4 +50,11 @@ t.test('nor does it help to send a byte now and then', async (t) => {
   const bytes = setInterval(() => socket.writable && socket.write(' '), 50)
   t.match(await answer, /^HTTP\/1\.1 408 .*"code":"request_timeout"/s)
   clearInterval(bytes)
+})
+
+t.test('the answer to the request before it is not written into', async (t) => {
+  const socket = connect((app.server.address() as AddressInfo).port, '127.0.0.1').on('error', () => {})
+  const head = 'content-type: application/json\r\ncontent-length: 7\r\n\r\n'
+  socket.write(`GET /begun HTTP/1.1\r\nhost: x\r\n\r\nPOST / HTTP/1.1\r\nhost: x\r\n${head}{"a"`)
+  t.match(await text(socket), /^HTTP\/1\.1 200 .*\r\n\r\nbegun$/s)
 })
