@@ -63,6 +63,12 @@ const MENDS: Record<string, Mend[]> = {
       '    if (!socket) return (chunk = nextWriteTimer = null, false)\n    const x = socket.write(chunk, fn)\n',
     ],
     [
+      // What is written when the turn of the event loop ends waits for all that the turn still does: the look-up for the next
+      // unchanged exports went out after the answers to those before. Here a write is a whole query, so there is nothing to gather.
+      '    nextWriteTimer === null && (nextWriteTimer = setImmediate(nextWrite))\n    return true\n',
+      '    nextWrite()\n    return true\n',
+    ],
+    [
       // one that is lost while it asks for the types ended the process by a rejection that nobody handles
       `      if (needsTypes) {
         initial.reserve && (initial = null)

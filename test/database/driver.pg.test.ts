@@ -5,8 +5,8 @@ import { connect } from '../../src/database/connection.ts'
 import { testDatabase } from '../database.ts'
 
 /*
- * What src/database/driver.ts mends: with the published postgres.js 3.4.9 each of these ends the process by a TypeError that
- * nobody can catch, or leaves the pool without the connection.
+ * What src/database/driver.ts mends. With the published postgres.js 3.4.9 the losses of a connection end the process by a
+ * TypeError that nobody can catch, or leave the pool without the connection; and a query is sent when the turn has ended.
  */
 
 t.test('a connection lost in the middle of its use is an error, and the pool goes on', async (t) => {
@@ -45,4 +45,20 @@ t.test('a connection lost in the middle of its use is an error, and the pool goe
     t.equal((await Promise.race([all, sleep(5_000, [])])).length, 4, 'both connections of the pool serve')
   }
   t.same(await sql`select name from pools`, [{ name: 'default' }], 'nothing of a dead transaction ran elsewhere')
+})
+
+t.test('the database is at work on a query while the turn that asked it goes on', async (t) => {
+  const url = await testDatabase(t)
+  const sql = connect({ url, schema: 'usersync', connections: 1, name: 'test' })
+  t.teardown(() => sql.end())
+  const ask = async () => {
+    const [row] = await sql<{ ms: number }[]>`select extract(epoch from clock_timestamp())::float8 * 1000 as ms`
+    return row?.ms ?? Number.NaN
+  }
+  await ask()
+  const answered = ask()
+  for (let step = 0; step < 10; step++) await null // the driver begins a query in a few steps of its own
+  const end = Date.now() + 1_000
+  while (Date.now() < end) {} // the rest of the turn
+  t.ok((await answered) < end, 'it was answered before the turn ended')
 })
