@@ -1,7 +1,7 @@
-import { randomUUID } from 'node:crypto'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js'
 import Fastify, { type FastifyBaseLogger, LogController } from 'fastify'
+import type { Logger } from 'pino'
 import type { Sql } from 'postgres'
 import { auditTrail } from './audit/audit-trail.ts'
 import { auditRoutes } from './audit/routes.ts'
@@ -24,7 +24,9 @@ import { methodAnswers } from './http/method-answers.ts'
 import { openapi } from './http/openapi.ts'
 import { overload } from './http/overload.ts'
 import { requestHead } from './http/request-head.ts'
+import { createRequestIds } from './http/request-ids.ts'
 import { requestLog } from './http/request-log.ts'
+import { RequestLogger } from './http/request-logger.ts'
 import { validation } from './http/validation.ts'
 import { workAdmission } from './http/work-admission.ts'
 import { importRoutes, LONGEST_IMPORT_MS } from './import/routes.ts'
@@ -54,7 +56,7 @@ export interface Services {
   encryptionKey: Buffer
   exports: Exports
   syncScheduler: SyncScheduler
-  log: FastifyBaseLogger
+  log: Logger
   memory: MemoryGuard
   metrics: Metrics
   /** Undefined: nothing is traced. */
@@ -81,16 +83,20 @@ export async function buildApp(config: Config, services: Services) {
   } = services
   const cursors = createCursors(encryptionKey)
   const app = Fastify({
-    loggerInstance: log,
+    loggerInstance: log as FastifyBaseLogger,
+    childLoggerFactory: (_log, bindings) => new RequestLogger(log, bindings),
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: 1_048_576,
     requestTimeout: LONGEST_IMPORT_MS + 60_000, // see bodyDeadline
     keepAliveTimeout: 72_000,
     connectionTimeout: 300_000, // of a connection on which nothing moves: a reader that has stopped, a sender that is gone
-    // For the host see requestHead. A head has 60 s, Node's default; who is slower is found so soon after, not after 30 s.
-    http: { requireHostHeader: false, connectionsCheckingInterval: 5_000 },
+    http: {
+      requireHostHeader: false, // see requestHead
+      connectionsCheckingInterval: 5_000, // a head has 60 s, Node's default; who is slower is found so soon after, not after 30 s
+      optimizeEmptyRequests: true, // the events of a body are not played for a request that can have none
+    },
     routerOptions: { maxParamLength: 200 },
-    genReqId: () => randomUUID(),
+    genReqId: createRequestIds(),
     return503OnClosing: false,
     frameworkErrors: answerError,
     clientErrorHandler: answerClientError,

@@ -1,0 +1,8 @@
+import { randomUUID } from 'node:crypto'
+
+/** Ids of requests that no other process gives: a part that is the process's own, and a count. A UUID for each took 1 % of a 304. */
+export function createRequestIds(): () => string {
+  const own = randomUUID().slice(0, 13)
+  let requests = 0
+  return () => `${own}-${++requests}`
+}

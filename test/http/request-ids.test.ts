@@ -1,0 +1,9 @@
+import t from 'tap'
+import { createRequestIds } from '../../src/http/request-ids.ts'
+
+t.test('no id is given twice, by one process or by several', (t) => {
+  const processes = Array.from({ length: 20 }, createRequestIds)
+  const ids = processes.flatMap((next) => Array.from({ length: 100 }, next))
+  t.equal(new Set(ids).size, ids.length)
+  t.end()
+})
