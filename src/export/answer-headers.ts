@@ -1,17 +1,23 @@
-import type { FastifyReply } from 'fastify'
+import { remembered } from '../http/remembered.ts'
 import type { Plan } from './answer.ts'
 import type { State } from './state.ts'
 
-/** The headers that stand on every export whatever it says, and on the errors in its place. */
-export function setCachingHeaders(reply: FastifyReply): void {
-  reply.header('vary', 'accept, accept-encoding, authorization').header('cache-control', 'private, no-cache')
+/** The headers that stand on every export whatever it says, and on the errors in place of its body. */
+export const CACHING_HEADERS = {
+  vary: 'accept, accept-encoding, authorization',
+  'cache-control': 'private, no-cache',
 }
 
 /** The headers that tell what the answer is: enough for a client that reads no body. */
-export function setStateHeaders(reply: FastifyReply, kind: Plan['kind'], base: State | undefined, state: State): void {
-  reply
-    .header('etag', `W/"${state}"`)
-    .header('usersync-kind', kind)
-    .header('usersync-base', base ?? 'none')
-    .header('usersync-state', state)
-}
+export const stateHeaders = (kind: Plan['kind'], base: State | undefined, state: State) => ({
+  etag: `W/"${state}"`,
+  'usersync-kind': kind,
+  'usersync-base': base ?? 'none',
+  'usersync-state': state,
+})
+
+/** All of these of an unchanged export: few states are asked for by many. */
+export const unchangedHeaders = remembered((state) => ({
+  ...CACHING_HEADERS,
+  ...stateHeaders('unchanged', state, state),
+}))

@@ -9,7 +9,7 @@ import type { Metrics } from '../metrics/metrics.ts'
 import { poolName } from '../pools/pool-parameter.ts'
 import { filterMembers, filterOf } from '../users/filter-parameters.ts'
 import { planAnswer } from './answer.ts'
-import { setCachingHeaders, setStateHeaders } from './answer-headers.ts'
+import { CACHING_HEADERS, stateHeaders, unchangedHeaders } from './answer-headers.ts'
 import { ExportQuery, readExportRequest } from './export-request.ts'
 import type { Export, Exports } from './exports.ts'
 import { FORMATS } from './format.ts'
@@ -69,14 +69,14 @@ export const exportRoutes: FastifyPluginCallbackTypebox<ExportRoutesOptions> = (
     },
     async (request, reply) => {
       const asked = readExportRequest(request, request.query)
-      setCachingHeaders(reply)
       const present = await exports.currentScope(asked)
       if (asked.isMatch(present.state)) return sendNotModified(reply, present.state, metrics)
+      reply.headers(CACHING_HEADERS)
       reply.type(`${FORMATS[asked.format].mediaType}; charset=utf-8`)
       if (request.method === 'HEAD') {
         const filter = { poolId: present.poolId, ...asked.filter }
         const plan = await planAnswer(sql, filter, present, asked)
-        setStateHeaders(reply, plan.kind, plan.base?.state, present.state)
+        reply.headers(stateHeaders(plan.kind, plan.base?.state, present.state))
         metrics.exported(plan)
         return reply.send(Readable.from([])) // a stream, or Fastify would tell the length of nothing
       }
@@ -84,9 +84,9 @@ export const exportRoutes: FastifyPluginCallbackTypebox<ExportRoutesOptions> = (
       const exported = await exports.open(asked, request.headers['accept-encoding'] as Coding)
       if (asked.isMatch(exported.state)) {
         discardBody(exported)
-        return sendNotModified(reply, exported.state, metrics)
+        return sendNotModified(reply.removeHeader('content-type'), exported.state, metrics)
       }
-      setStateHeaders(reply, exported.plan.kind, exported.plan.base?.state, exported.state)
+      reply.headers(stateHeaders(exported.plan.kind, exported.plan.base?.state, exported.state))
       metrics.exported(exported.plan)
       return sendBody(reply, exported)
     },
@@ -97,8 +97,7 @@ export const exportRoutes: FastifyPluginCallbackTypebox<ExportRoutesOptions> = (
 
 function sendNotModified(reply: FastifyReply, state: State, metrics: Metrics) {
   metrics.exported({ kind: 'unchanged' })
-  setStateHeaders(reply, 'unchanged', state, state)
-  return sendHead(reply.removeHeader('content-type'), 304)
+  return sendHead(reply, 304, unchangedHeaders(state))
 }
 
 /** A text of this size is compressed on the main thread in about a millisecond; a longer one is better streamed. */

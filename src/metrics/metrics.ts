@@ -47,14 +47,18 @@ export function createMetrics(): Metrics {
   const counter = (name: string, help: string, ...labelNames: string[]) =>
     new Counter({ name, help, labelNames, registers: [registry] })
   // Summed here and told when it is read: prom-client finds a label by a text that it puts together each time, 1 µs an answer.
-  const tally = (name: string, help: string, labelName: string) => {
+  const tally = (name: string, help: string, ...labelNames: string[]) => {
     const sums = new Map<string, number>()
     const collect = function (this: Counter) {
       this.reset()
-      for (const [label, sum] of sums) this.inc({ [labelName]: label }, sum)
+      for (const [labels, sum] of sums) {
+        const values = labels.split(' ')
+        this.inc(Object.fromEntries(labelNames.map((name, place) => [name, values[place] ?? ''])), sum)
+      }
     }
-    new Counter({ name, help, labelNames: [labelName], registers: [registry], collect })
-    return (label: string, amount: number) => sums.set(label, (sums.get(label) ?? 0) + amount)
+    new Counter({ name, help, labelNames, registers: [registry], collect })
+    /** The values of the labels, with spaces between them. */
+    return (labels: string, amount: number) => sums.set(labels, (sums.get(labels) ?? 0) + amount)
   }
   const histogram = (name: string, help: string, buckets: number[], ...labelNames: string[]) =>
     new Histogram({ name, help, labelNames, buckets, registers: [registry] })
@@ -77,7 +81,7 @@ export function createMetrics(): Metrics {
     'Bytes that content coding saved, at least; exports of the cache and other long streams are not counted.',
     'coding',
   )
-  const exports = counter(
+  const exports = tally(
     'usersync_exports_total',
     'Answered exports; a full one has the reason why it is full.',
     'kind',
@@ -124,7 +128,7 @@ export function createMetrics(): Metrics {
     },
     cutOff: (bytes) => wireBytes('cut', bytes),
     exported({ kind, reason, base }) {
-      exports.inc({ kind, reason: reason ?? '' })
+      exports(reason ? `${kind} ${reason}` : kind, 1)
       const age = base && 'ageSeconds' in base ? base.ageSeconds : null
       if (age !== null) baseAges.observe(age)
     },

@@ -4,7 +4,7 @@ import type { Sql } from 'postgres'
 import { Type } from 'typebox'
 import type { Config } from '../config.ts'
 import { Problem } from '../errors.ts'
-import { setCachingHeaders, setStateHeaders } from '../export/answer-headers.ts'
+import { CACHING_HEADERS, stateHeaders } from '../export/answer-headers.ts'
 import { directStream } from '../export/direct-stream.ts'
 import type { ExportRequest } from '../export/export-request.ts'
 import type { Exports } from '../export/exports.ts'
@@ -100,8 +100,8 @@ export const replicaRoutes: FastifyPluginCallbackTypebox<ReplicaRoutesOptions> =
       const pool = poolName(request.query)
       await requireReplica(sql, await findPoolId(sql, pool))
       const opened = await exports.openDirect(everybodyIn(pool))
-      setCachingHeaders(reply)
-      setStateHeaders(reply, opened.plan.kind, undefined, opened.state)
+      reply.headers(CACHING_HEADERS)
+      reply.headers(stateHeaders(opened.plan.kind, undefined, opened.state))
       return reply.type(`${NDJSON}; charset=utf-8`).send(directStream(opened))
     },
   )

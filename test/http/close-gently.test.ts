@@ -17,7 +17,7 @@ async function listening(t: Test) {
   await app.register(closeGently)
   app.get('/', () => 'done')
   app.get('/late', () => letGo.promise.then(() => 'done'))
-  app.get('/late-head', (_request, reply) => letGo.promise.then(() => sendHead(reply, 304)))
+  app.get('/late-head', (_request, reply) => letGo.promise.then(() => sendHead(reply, 304, {})))
   app.get('/held', (_request, reply) => {
     reply.hijack()
     reply.raw.write('begun, ')

@@ -16,7 +16,7 @@ t.test('the status and the headers that are set, once, and an end that is told',
     ended.push(reply.statusCode)
     next()
   })
-  app.get('/', async (_request, reply) => sendHead(reply.header('etag', '"a"'), 304))
+  app.get('/', async (_request, reply) => sendHead(reply, 304, { etag: '"a"' }))
   await app.listen({ host: '127.0.0.1', port: 0 })
   t.teardown(() => app.close())
   const { port } = app.server.address() as AddressInfo
