@@ -139,6 +139,16 @@ t.test('a start that was slow is not held against the first requests', async (t)
   }
 })
 
+t.test('a delay that was not measured for once is held against nobody', async (t) => {
+  const { get } = await listening(t, {})
+  await sleep(2_500)
+  // All of these are due when the first ends, so the delay is sampled after it and after the second, and measured once.
+  setTimeout(keepBusy, 1, 2_200)
+  setTimeout(keepBusy, 2_000, 1_200)
+  await sleep(2_050)
+  for (let n = 0; n < 5; n++) t.equal((await get('/work')).status, 200)
+})
+
 t.test('each key has a share of its own', async (t) => {
   const { get } = await listening(t, { rateLimit: 3, withKeys: true })
   const as = (name: string) => get('/work', { authorization: `Bearer ${secretOf(name)}` })
