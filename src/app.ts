@@ -1,7 +1,6 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js'
 import Fastify, { type FastifyBaseLogger, LogController } from 'fastify'
-import type { Logger } from 'pino'
 import type { Sql } from 'postgres'
 import { auditTrail } from './audit/audit-trail.ts'
 import { auditRoutes } from './audit/routes.ts'
@@ -26,7 +25,6 @@ import { overload } from './http/overload.ts'
 import { requestHead } from './http/request-head.ts'
 import { createRequestIds } from './http/request-ids.ts'
 import { requestLog } from './http/request-log.ts'
-import { RequestLogger } from './http/request-logger.ts'
 import { validation } from './http/validation.ts'
 import { workAdmission } from './http/work-admission.ts'
 import { importRoutes, LONGEST_IMPORT_MS } from './import/routes.ts'
@@ -56,7 +54,7 @@ export interface Services {
   encryptionKey: Buffer
   exports: Exports
   syncScheduler: SyncScheduler
-  log: Logger
+  log: FastifyBaseLogger
   memory: MemoryGuard
   metrics: Metrics
   /** Undefined: nothing is traced. */
@@ -83,8 +81,7 @@ export async function buildApp(config: Config, services: Services) {
   } = services
   const cursors = createCursors(encryptionKey)
   const app = Fastify({
-    loggerInstance: log as FastifyBaseLogger,
-    childLoggerFactory: (_log, bindings) => new RequestLogger(log, bindings),
+    loggerInstance: log,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: 1_048_576,
     requestTimeout: LONGEST_IMPORT_MS + 60_000, // see bodyDeadline

@@ -1,6 +1,5 @@
 import { join } from 'node:path'
 import type { FastifyBaseLogger } from 'fastify'
-import type { Logger } from 'pino'
 import type { Sql } from 'postgres'
 import { buildApp } from './app.ts'
 import { startDispatcher } from './batches/dispatcher.ts'
@@ -33,7 +32,7 @@ export interface Service {
 }
 
 /** Starts the parts of the service in the order in which they depend on one another. Throws where one cannot. */
-export async function startService(config: Config, databaseUrl: string, log: Logger): Promise<Service> {
+export async function startService(config: Config, databaseUrl: string, log: FastifyBaseLogger): Promise<Service> {
   const { schema, databaseConnections: connections, maxWorkers } = config
   const encryptionKey = await loadEncryptionKey(config.encryptionKey, config.dataDir)
   const keyring = asksForKeys(config)

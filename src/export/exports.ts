@@ -2,7 +2,6 @@ import type { Readable } from 'node:stream'
 import type { Sql } from 'postgres'
 import { createAdmission } from '../http/admission.ts'
 import type { Coding } from '../http/codings.ts'
-import type { Filter } from '../users/filter.ts'
 import { type Plan, planAnswer } from './answer.ts'
 import type { ExportCache } from './cache/export-cache.ts'
 import { directStream } from './direct-stream.ts'
@@ -74,7 +73,7 @@ export function createExports({ sql, encryptionKey, concurrency, waitMs, cache }
   const shareScope = createSharedLookUp<ScopeState & { poolId: number }>()
   const shareSmall = createSharedLookUp<Small>()
   const currentScope: Exports['currentScope'] = ({ pool, filter }) =>
-    shareScope(scopeKeyOf(pool, filter), () => lookUpScope(source.sql, pool, filter))
+    shareScope(JSON.stringify([pool, filter]), () => lookUpScope(source.sql, pool, filter))
 
   /** Of a present full export the size is known without a look at it; else it shows as it is begun. */
   async function planned(asked: ExportRequest): Promise<Small> {
@@ -149,10 +148,6 @@ async function* textOf(source: ExportSource, asked: ExportRequest, state: State,
   }
   yield* opened.text
 }
-
-/** Names of pools have no spaces. Made for each export, and four times as fast as JSON. */
-const scopeKeyOf = (pool: string, { batchId, testUsersOnly, bulkUsersOnly }: Omit<Filter, 'poolId'>) =>
-  `${pool} ${batchId} ${testUsersOnly} ${bulkUsersOnly}`
 
 /** All that the text of an export follows from: the content by its state, and how it is told. */
 const keyOf = ({ pool, filter, format, shard }: ExportRequest, { kind, reason, base }: Plan, state: State) =>
