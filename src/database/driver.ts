@@ -6,8 +6,9 @@ import type postgresType from 'postgres'
  * such a connection throws where nobody can catch it and ends the process (porsager/postgres#1066, #1154, #1208), later
  * ones may run inside somebody else's transaction (#1216), and the pool never gets the connection back. Fixes are proposed
  * (#1209, #1215) and not released. The mends below are our own: a lost connection's reserved or transaction handle rejects
- * what is asked of it, what was half written is forgotten, and no wait for a connection is without end. They are applied to the source as it is loaded, in main and
- * worker threads alike. When a release has fixed it, `import postgres from 'postgres'` replaces this file.
+ * what is asked of it, what was half written is forgotten, no wait for a connection is without end, and a query does not take
+ * longer the more there were before it. They are applied to the source as it is loaded, in main and worker threads alike. When a
+ * release has fixed it, `import postgres from 'postgres'` replaces this file.
  */
 
 type Mend = [published: string, mended: string]
@@ -110,16 +111,19 @@ const MENDS: Record<string, Mend[]> = {
       ? go(busy.shift(), query)
       : queries.push(query)
 `,
-      '      return go(open.shift(), query)\n\n    wait(query)\n',
+      // The connection that was free last: each query of one after another is a fifth to a third faster than with 16 in turns, since
+      // one process of PostgreSQL is awake and has all at hand, and connections that are not needed come to their idle time.
+      '      return go(open.pop(), query)\n\n    wait(query)\n',
     ],
     [
-      `      : await new Promise((resolve, reject) => {
+      `      ? open.shift()
+      : await new Promise((resolve, reject) => {
         const query = { reserve: resolve, reject }
         queries.push(query)
         closed.length && connect(closed.shift(), query)
       })
 `,
-      '      : await new Promise((resolve, reject) => wait({ reserve: resolve, reject }))\n',
+      '      ? open.pop()\n      : await new Promise((resolve, reject) => wait({ reserve: resolve, reject }))\n',
     ],
     ['    let max = Math.ceil(queries.length / (connecting.length + 1))\n', '    let max = 1\n'],
     [
@@ -151,6 +155,27 @@ const MENDS: Record<string, Mend[]> = {
     [
       '        c.queue === full\n          ? queries.push(q)',
       '        lost ? q.reject(lost) : c.queue === full\n          ? queries.push(q)',
+    ],
+  ],
+  'queue.js': [
+    [
+      // Where it never ran empty, as the line of free connections did not, what was taken stayed in the array for good, and was
+      // looked through for each query: 60 µs a query at first, 190 after 200,000, and so on. V8 takes the first of an array in no time.
+      // That of closed connections still grew by one for each that was opened.
+      `    shift: () => {
+      const out = xs[index++]
+
+      if (index === xs.length) {
+        index = 0
+        xs = []
+      } else {
+        xs[index - 1] = undefined
+      }
+
+      return out
+    }
+`,
+      '    pop: () => xs.pop(),\n    shift: () => xs.shift()\n',
     ],
   ],
 }

@@ -57,6 +57,12 @@ const TINY_TEXT = 32_768
 /** A user as JSON, in bytes, by which it is guessed whether an export fits the cache. */
 const BYTES_A_USER = 400
 
+/**
+ * The next one is on its way while the answer to the last one comes back: some 4 % more unchanged exports than with one; three
+ * gave no more.
+ */
+const LOOK_UPS_AT_ONCE = 2
+
 /** How often an export is begun anew because the pool changed between the look-up and the snapshot. */
 const ATTEMPTS = 3
 
@@ -70,8 +76,8 @@ class StateChanged extends Error {}
 export function createExports({ sql, encryptionKey, concurrency, waitMs, cache }: ExportsOptions): Exports {
   const admission = createAdmission(concurrency, waitMs)
   const source = { sql, admission, encryptionKey }
-  const shareScope = createSharedLookUp<ScopeState & { poolId: number }>()
-  const shareSmall = createSharedLookUp<Small>()
+  const shareScope = createSharedLookUp<ScopeState & { poolId: number }>(LOOK_UPS_AT_ONCE)
+  const shareSmall = createSharedLookUp<Small>(1)
   const currentScope: Exports['currentScope'] = ({ pool, filter }) =>
     shareScope(JSON.stringify([pool, filter]), () => lookUpScope(source.sql, pool, filter))
 

@@ -6,8 +6,19 @@ import { testDatabase } from '../database.ts'
 
 /*
  * What src/database/driver.ts mends. With the published postgres.js 3.4.9 the losses of a connection end the process by a
- * TypeError that nobody can catch, or leave the pool without the connection; and a query is sent when the turn has ended.
+ * TypeError that nobody can catch, or leave the pool without the connection; a query is sent when the turn has ended; all
+ * connections are used in turns; and each query takes longer than the one before.
  */
+
+const pidOf = async (on: Pick<Sql, 'unsafe'>) =>
+  (await on.unsafe('select pg_backend_pid() as pid'))[0]?.['pid'] as number
+
+/** Leaves so many connections open and free. */
+async function openAll(sql: Sql, number: number): Promise<void> {
+  const reserved = []
+  while (reserved.length < number) reserved.push(await sql.reserve())
+  for (const { release } of reserved) release()
+}
 
 t.test('a connection lost in the middle of its use is an error, and the pool goes on', async (t) => {
   const url = await testDatabase(t)
@@ -15,8 +26,6 @@ t.test('a connection lost in the middle of its use is an error, and the pool goe
   const killer = connect({ url, schema: 'usersync', connections: 1, name: 'killer' })
   t.teardown(() => Promise.all([sql.end(), killer.end()]))
   const lost = { code: 'CONNECTION_CLOSED' }
-  const pidOf = async (on: Pick<Sql, 'unsafe'>) =>
-    (await on.unsafe('select pg_backend_pid() as pid'))[0]?.['pid'] as number
   const kill = async (pid: number) => {
     await killer`select pg_terminate_backend(${pid})`
     await sleep(30)
@@ -61,4 +70,39 @@ t.test('the database is at work on a query while the turn that asked it goes on'
   const end = Date.now() + 1_000
   while (Date.now() < end) {} // the rest of the turn
   t.ok((await answered) < end, 'it was answered before the turn ended')
+})
+
+t.test('queries one after another go over one connection, and leave the others to their idle time', async (t) => {
+  const url = await testDatabase(t)
+  const sql = connect({ url, schema: 'usersync', connections: 3, name: 'test' })
+  t.teardown(() => sql.end())
+  await openAll(sql, 3)
+  const pids = new Set<number>()
+  for (let n = 0; n < 9; n++) {
+    pids.add(await pidOf(sql))
+    const reserved = await sql.reserve()
+    pids.add(await pidOf(reserved))
+    reserved.release()
+  }
+  t.equal(pids.size, 1)
+})
+
+t.test('the thousandth query looks through no more than the first, nor does the 30th connection', async (t) => {
+  const url = await testDatabase(t)
+  const sql = connect({ url, schema: 'usersync', connections: 3, name: 'test' })
+  t.teardown(() => sql.end())
+  await openAll(sql, 3)
+  const lookedThrough: number[] = []
+  const { indexOf } = Array.prototype
+  t.intercept(Array.prototype, 'indexOf', {
+    value(this: unknown[], ...args: [unknown]) {
+      lookedThrough.push(this.length)
+      return indexOf.apply(this, args)
+    },
+  })
+  for (let n = 0; n < 1_000; n++) await sql`select 1`
+  const lost = { code: /^(57P01|CONNECTION_CLOSED)$/ }
+  for (let n = 0; n < 30; n++) await t.rejects(sql`select pg_terminate_backend(pg_backend_pid())`, lost)
+  t.ok(lookedThrough.length >= 1_000, 'the lines of connections are looked through at all')
+  t.ok(Math.max(...lookedThrough) <= 10, `at most ${Math.max(...lookedThrough)} places`)
 })

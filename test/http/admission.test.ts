@@ -85,23 +85,27 @@ t.test('a place is given back once, however often it is said', async (t) => {
 
 t.test('never more inside than places, and nobody is forgotten', async () => {
   await fc.assert(
-    fc.asyncProperty(fc.integer({ min: 1, max: 4 }), fc.array(fc.nat(3), { maxLength: 30 }), async (places, stays) => {
-      const admission = createAdmission(places, LONG)
-      const outcomes = stays.map(async (turns) => {
-        const leave = await admission.enter()
-        const within = admission.inside() <= places
-        for (let turn = 0; turn < turns; turn++) await Promise.resolve()
-        leave()
-        return within
-      })
-      const settled = await Promise.allSettled(outcomes)
-      const refused = settled.filter(({ status }) => status === 'rejected').length
-      return (
-        settled.every((each) => each.status === 'rejected' || each.value) &&
-        refused === Math.max(0, stays.length - 5 * places) &&
-        admission.inside() === 0
-      )
-    }),
+    fc.asyncProperty(
+      fc.integer({ min: 1, max: 4 }),
+      fc.array(fc.nat(3), { maxLength: 30, size: 'max' }),
+      async (places, stays) => {
+        const admission = createAdmission(places, LONG)
+        const outcomes = stays.map(async (turns) => {
+          const leave = await admission.enter()
+          const within = admission.inside() <= places
+          for (let turn = 0; turn < turns; turn++) await Promise.resolve()
+          leave()
+          return within
+        })
+        const settled = await Promise.allSettled(outcomes)
+        const refused = settled.filter(({ status }) => status === 'rejected').length
+        return (
+          settled.every((each) => each.status === 'rejected' || each.value) &&
+          refused === Math.max(0, stays.length - 5 * places) &&
+          admission.inside() === 0
+        )
+      },
+    ),
     { numRuns: 50 },
   )
 })
