@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
+import { hasBody } from './has-body.ts'
 
 /** Whether a part of the request's body has not arrived yet, and may still do. */
 export function bodyIsComing({ headers, complete, destroyed }: IncomingMessage): boolean {
-  if (complete || destroyed) return false
-  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
+  return !complete && !destroyed && hasBody(headers)
 }

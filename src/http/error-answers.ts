@@ -72,6 +72,8 @@ export function memberFault({ keyword, instancePath, params, message }: Validati
   const place = [context, path, member].filter((part) => part !== undefined && part !== '').join('.')
   if (keyword === 'additionalProperties') return { path: place, code: 'unknown_member', message: 'is not known here' }
   if (keyword === 'required') return { path: place, code: 'missing_member', message: 'is missing' }
+  if (keyword === 'type' && params['type'] === 'object')
+    return { path: place, code: keyword, message: 'must be a JSON object' }
   const allowed = Array.isArray(params['allowedValues']) ? `: ${params['allowedValues'].join(', ')}` : ''
   return { path: place, code: keyword, message: `${message ?? 'is wrong'}${allowed}` }
 }
