@@ -21,3 +21,21 @@ export function requireStorable(value: unknown, depth = 0): void {
     requireStorable(member, depth + 1)
   }
 }
+
+/** A whole number that no double may hold has so many digits at least; in most texts there are none. */
+const MANY_DIGITS = /\d{16}/
+
+/**
+ * Makes sure that each whole number of a JSON text is the one that `JSON.parse` made of it: an id of 18 digits would silently
+ * become another one (RFC 8259 section 6). Throws `invalid_request`.
+ */
+export function requireExactNumbers(text: string): void {
+  if (!MANY_DIGITS.test(text)) return
+  const look = (_name: string, value: unknown, { source = '' }: { source?: string } = {}) => {
+    if (typeof value === 'number' && /^-?\d+$/.test(source) && BigInt(source) !== BigInt(value)) {
+      throw new Problem('invalid_request', 'A whole number has more digits than are kept of it: send it as text.')
+    }
+    return value
+  }
+  JSON.parse(text, look as (name: string, value: unknown) => unknown)
+}

@@ -68,7 +68,7 @@ t.test('a change keeps what it does not name', async (t) => {
     { email: 'renamed@example.com' },
     { role: 'buyer' },
     { custom_attributes: {} },
-    { username: 'both', custom_attributes: { deep: [{ a: null }, 'é', 1e21] } },
+    { username: 'both', custom_attributes: { deep: [{ a: null }, 'é', 1e21, 2 ** 53, '1234567890123456789'] } },
   ]
   let expected: User = before
   for (const change of changes) {
@@ -89,8 +89,9 @@ t.test('a change that must not be is refused, and changes nothing', async (t) =>
   const table: [body: object | string, expected: object][] = [
     [{}, invalid],
     [{ pool: 'default' }, invalid],
-    [[], invalid],
+    [[], { ...invalid, detail: 'body must be a JSON object' }],
     ['', { status: 400, code: 'invalid_json' }],
+    ['{', { status: 400, code: 'invalid_json' }],
     [{ usrname: 'x' }, { ...invalid, errors: [{ path: 'body.usrname', code: 'unknown_member' }] }],
     [{ id: BATCH }, { ...invalid, errors: [{ path: 'body.id' }] }],
     [{ is_test_user: false }, { ...invalid, errors: [{ path: 'body.is_test_user' }] }],
@@ -111,6 +112,8 @@ t.test('a change that must not be is refused, and changes nothing', async (t) =>
     [{ custom_attributes: { a: '\ud800' } }, invalid],
     [{ custom_attributes: { '\udc00': 1 } }, invalid],
     [{ role: 'buyer', custom_attributes: { a: 'x\ud83d' } }, invalid],
+    ['{"custom_attributes":{"a":123456789012345678}}', { ...invalid, detail: /more digits/ }],
+    ['{"custom_attributes":{"a":-9007199254740993}}', { ...invalid, detail: /more digits/ }],
   ]
   for (const [body, expected] of table) {
     const { status, json } = await patch<{ status: number }>(id, body)
