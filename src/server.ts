@@ -5,6 +5,7 @@ import { type PreparedDatabase, prepareDatabase } from './database/prepare.ts'
 import { drain } from './drain.ts'
 import { createLog } from './log.ts'
 import { type Service, startService } from './service.ts'
+import { onStopSignal, STOP_CODES, type StopSignal } from './stop-signal.ts'
 
 // V8's own default since its commit 6a5039d9db, which Node 24 does not have yet. Without it each 32 MB of buffers that come and go
 // have V8 collect the whole heap: a dozen times in an export of 300,000 users, for half of the processor time that it took here.
@@ -18,14 +19,19 @@ async function start() {
 
   let database: PreparedDatabase | undefined
   let service: Service | undefined
-  closeWithGrace({ delay: false, logger: log }, async ({ signal, err }) => {
+  const skip = Object.keys(STOP_CODES) as StopSignal[] // which end the process at once if they come twice
+  const { close } = closeWithGrace({ delay: false, logger: log, skip }, async ({ signal, err }) => {
     if (err) log.fatal({ err }, 'stopping after a fault')
-    else log.info(`${signal} received: no new work from now on`)
+    else if (signal) log.info(`${signal} received: no new work from now on`)
     await service?.stop()
     await drain(log, [
       { step: 'embedded database', milliseconds: 50_000, run: async () => database?.[Symbol.asyncDispose]() },
     ])
     if (err) process.exit(1)
+  })
+  onStopSignal((signal) => {
+    log.info(`${signal} received: no new work from now on`)
+    close()
   })
 
   database = await prepareDatabase(config)

@@ -8,6 +8,7 @@ import { connect } from '../database/connection.ts'
 import { prepareDatabase } from '../database/prepare.ts'
 import { loggableError } from '../log.ts'
 import type { Service } from '../service.ts'
+import { onStopSignal } from '../stop-signal.ts'
 import { beginRun, endRun, findOrMakeRun, type JobRun, lockRun } from './job-runs.ts'
 import { JobUsageError } from './job-usage-error.ts'
 import { JOBS, type Job, JobFailure } from './jobs.ts'
@@ -21,9 +22,7 @@ The settings are the service's own environment variables. Exit codes: 0 complete
 the same call; 2 wrong usage or settings; 3 another process runs it.`
 
 const stop = new AbortController()
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  process.once(signal, () => stop.abort(new JobFailure(`ended by ${signal}`)))
-}
+onStopSignal((signal) => stop.abort(new JobFailure(`ended by ${signal}`)))
 
 try {
   const [name = '', ...args] = process.argv.slice(2)

@@ -1,5 +1,6 @@
 // Keeps a file in step with the users of a service, on a load generator that has no database. `--help` tells the options.
 
+import { onStopSignal, STOP_CODES } from '../stop-signal.ts'
 import { exitCodeOf } from './exit-code.ts'
 import { keepInStep } from './keep-in-step.ts'
 import { readKey } from './key.ts'
@@ -7,18 +8,13 @@ import { lockOut, outFiles } from './out-files.ts'
 import { type PullOptions, readOptions, USAGE } from './pull-options.ts'
 import { createReport, progressText } from './report.ts'
 
-const SIGNALS = { SIGINT: 130, SIGTERM: 143 } as const
-
 const report = createReport(process.stderr)
 const stop = new AbortController()
 let stopCode = 0
-for (const [signal, code] of Object.entries(SIGNALS)) {
-  // Once: a second signal ends it there and then.
-  process.once(signal, () => {
-    stopCode = code
-    stop.abort(new Error(`ended by ${signal}`))
-  })
-}
+onStopSignal((signal) => {
+  stopCode = STOP_CODES[signal]
+  stop.abort(new Error(`ended by ${signal}`))
+})
 
 try {
   const options = readOptions(process.argv.slice(2))
