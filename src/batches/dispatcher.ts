@@ -13,10 +13,10 @@ import { markCompleted, markFailed, markRunning, type UnfinishedBatch, unfinishe
  * database does not: N replicas each run one, and share the work by the locks that their workers take on chunks.
  *
  * A round: read the hundred oldest unfinished batches; complete those without an open chunk; give free threads to the one
- * of them with the fewest, so that among a hundred a small batch does not wait for a big one. A batch whose chunks all turn
- * out to be in other hands, or whose chunk has to be tried again, rests until the next poll. While memory is above its limit
- * no chunk is begun. Rounds follow one another, never overlap, and begin at a notification, at the end of a task, and once a
- * second.
+ * of them with the fewest, of equals to the one whose turn was longest ago, so that among a hundred a small batch does not wait
+ * for the end of big ones, be there only one thread. A batch whose chunks all turn out to be in other hands, or whose chunk has
+ * to be tried again, rests until the next poll. While memory is above its limit no chunk is begun. Rounds follow one another,
+ * never overlap, and begin at a notification, at the end of a task, and once a second.
  */
 export interface Dispatcher {
   /** Begins a round now, or another one right after the one in progress. */
@@ -42,6 +42,9 @@ export async function startDispatcher(
 ): Promise<Dispatcher> {
   const progress = new EventEmitter().setMaxListeners(0)
   const inWork = new Map<string, number>()
+  /** Of the batches of this round: the turn in which each was last given a thread, or came. */
+  let turns = new Map<string, number>()
+  let turn = 0
   const resting = new Set<string>()
   const tasks = new Set<Promise<void>>()
   let draining = false
@@ -73,6 +76,7 @@ export async function startDispatcher(
       progress.emit('progress')
     }
     const open = batches.filter(({ has_open_chunks }) => has_open_chunks)
+    turns = new Map(open.map(({ id }) => [id, turns.get(id) ?? turn]))
     while (!draining && !memory.isOver() && workers.inWork() < workers.threads) {
       const batch = neediest(open)
       if (!batch) return
@@ -80,6 +84,7 @@ export async function startDispatcher(
         await markRunning(sql, batch)
         batch.status = 'running'
       }
+      turns.set(batch.id, ++turn)
       const task = work(batch)
       tasks.add(task)
       void task.finally(() => tasks.delete(task))
@@ -88,12 +93,10 @@ export async function startDispatcher(
 
   function neediest(batches: UnfinishedBatch[]): UnfinishedBatch | undefined {
     const count = ({ id }: UnfinishedBatch) => inWork.get(id) ?? 0
+    const lastTurn = ({ id }: UnfinishedBatch) => turns.get(id) ?? turn
     return batches
       .filter((batch) => !resting.has(batch.id) && count(batch) < batch.max_workers)
-      .reduce<UnfinishedBatch | undefined>(
-        (least, batch) => (least && count(least) <= count(batch) ? least : batch),
-        undefined,
-      )
+      .toSorted((a, b) => count(a) - count(b) || lastTurn(a) - lastTurn(b))[0]
   }
 
   async function work(batch: UnfinishedBatch): Promise<void> {

@@ -26,6 +26,7 @@ const VALUES: Record<string, string[]> = {
   prefer: ['wait=1', 'wait=0', 'wait=-1', 'wait="1"', 'respond-async, wait=1', 'wait', 'wait=1.5', 'wait=x'],
   range: ['bytes=0-0', 'bytes=-1', 'bytes=5-1', 'bytes=0-99999999999999999999', 'users=0-1', 'bytes=0-0,2-3,5-'],
   'content-type': [
+    'application/json',
     'text/plain',
     'application/json; charset=utf-16',
     'application/x-www-form-urlencoded',

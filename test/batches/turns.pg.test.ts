@@ -1,0 +1,32 @@
+import t from 'tap'
+import type { Batch } from '../../src/batches/batches.ts'
+import { startService } from '../http/service.ts'
+
+/* One thread for all batches: they take turns, chunk by chunk. */
+
+const NO_HASH = { password_hash: { algorithm: 'none' } }
+const { call } = await startService(t, { MAX_WORKERS: '1' })
+
+const make = async (body: object, prefer: string) => {
+  const { json } = await call<Batch>('POST', '/v1/batches', { body, headers: { prefer } })
+  return json
+}
+const read = async (id: string) => (await call<Batch>('GET', `/v1/batches/${id}`)).json
+
+t.test('a small batch does not wait for the end of the big ones before it', async (t) => {
+  const big = []
+  for (let n = 0; n < 3; n++) {
+    big.push(await make({ count: 1_000_000, config: { ...NO_HASH, chunk_size: 1_000 } }, 'respond-async'))
+  }
+  const small = await make({ count: 2_500, config: { ...NO_HASH, chunk_size: 1_000 } }, 'wait=60')
+  t.match(small, { status: 'completed', created_count: 2_500 })
+  const meanwhile = await Promise.all(big.map(({ id }) => read(id)))
+  for (const { status, created_count } of meanwhile) {
+    t.equal(status, 'running')
+    t.ok(created_count > 0, `${created_count} users of a big one`)
+  }
+  for (const { id } of big) {
+    await call('POST', `/v1/batches/${id}/cancel`)
+    await call('DELETE', `/v1/batches/${id}`)
+  }
+})
