@@ -33,9 +33,9 @@ export async function tellConflicts(tx: TransactionSql, target: Target, rows: Ro
   return await tx<Failure[]>`
     select p.n, p.username, p.email,
       case
-        when exists (select from users u where u.pool_id = ${target.poolId} and u.id = p.id) then 'id_taken'
-        when exists (select from users u where u.pool_id = ${target.poolId} and u.username = p.username) then 'username_taken'
-        when exists (select from users u where u.pool_id = ${target.poolId} and u.email = p.email) then 'email_taken'
+        when exists (select from users u where u.pool_id = p.pool_id and u.id = p.id) then 'id_taken'
+        when exists (select from users u where u.pool_id = p.pool_id and u.username = p.username) then 'username_taken'
+        when exists (select from users u where u.pool_id = p.pool_id and u.email = p.email) then 'email_taken'
         else 'conflict' -- what was in the way is gone by now
       end as code
     from ${pageRows(tx, target, rows)} order by p.n`

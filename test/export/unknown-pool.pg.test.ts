@@ -1,0 +1,99 @@
+import t from 'tap'
+import { postgres } from '../../src/database/driver.ts'
+import { fullLines } from '../../src/export/full-lines.ts'
+import { lineWithCredentials, plainLine } from '../../src/export/line-form.ts'
+import type { Row } from '../../src/import/check-row.ts'
+import { tellConflicts } from '../../src/import/insert-page.ts'
+import { updatePage } from '../../src/import/update-page.ts'
+import { testDatabase } from '../database.ts'
+import { startService } from '../http/service.ts'
+
+/*
+ * A pool that was filled after statistics were taken, which then expect no user in it: what joins users must still look up each
+ * of them, and not read the whole pool for each.
+ */
+
+const USERS = 2_000
+const FILTER = { poolId: 2, batchId: undefined, testUsersOnly: true, bulkUsersOnly: false }
+
+interface PlanNode {
+  'Actual Rows': number
+  'Actual Loops': number
+  'Rows Removed by Filter'?: number
+  'Rows Removed by Join Filter'?: number
+  Plans?: PlanNode[]
+}
+
+/** The rows of the plan's step through which the most went, kept or not. */
+function mostRows({ Plans = [], ...node }: PlanNode): number {
+  const rows = node['Actual Rows'] + (node['Rows Removed by Filter'] ?? 0) + (node['Rows Removed by Join Filter'] ?? 0)
+  return Math.max(rows * node['Actual Loops'], ...Plans.map(mostRows))
+}
+
+const DATABASE_URL = await testDatabase(t)
+const { sql: admin, call } = await startService(t, { DATABASE_URL, MAX_WORKERS: '1' })
+const config = {
+  password_mode: 'per_user',
+  password_hash: { algorithm: 'none' },
+  username_pattern: 'u_{n}@example.com',
+}
+const make = async (pool: string, count: number) =>
+  await call('POST', '/v1/batches', { body: { pool, count, config }, headers: { prefer: 'wait=60' } })
+
+await admin.unsafe('alter table users set (autovacuum_enabled = off)')
+await admin.unsafe('alter table credentials set (autovacuum_enabled = off)')
+await make('default', 5_000)
+await admin.unsafe('analyze users, credentials')
+await call('POST', '/v1/pools', { body: { name: 'later' } })
+await make('later', USERS)
+
+const sent: { text: string; parameters: unknown[] }[] = []
+const sql = postgres(DATABASE_URL, {
+  max: 1,
+  connection: { search_path: '"usersync", pg_temp' },
+  types: { json: { to: 114, from: [114, 3802], serialize: (text: string) => text, parse: JSON.parse } }, // as the service's own
+  debug: (_connection, text, parameters) => void sent.push({ text, parameters }),
+})
+t.teardown(() => sql.end())
+
+/** The most rows that any step of the statements with `words` in them has touched. */
+async function mostRowsOf(words: RegExp) {
+  const statements = sent.splice(0).filter(({ text }) => words.test(text))
+  const most: number[] = []
+  for (const { text, parameters } of statements) {
+    const [row] = await sql.unsafe(`explain (analyze, format json) ${text}`, parameters as never[])
+    most.push(mostRows((row as unknown as { 'QUERY PLAN': [{ Plan: PlanNode }] })['QUERY PLAN'][0].Plan))
+  }
+  return Math.max(...most)
+}
+
+t.test('an export with credentials', async (t) => {
+  const form = lineWithCredentials(plainLine, ['password_hash'], Buffer.alloc(32))
+  let lines = 0
+  for await (const text of fullLines(sql, { filter: FILTER, shard: undefined, form }, '\n')) {
+    lines += String(text)
+      .split('\n')
+      .filter((line) => line !== '').length
+  }
+  t.equal(lines, USERS)
+  const most = await mostRowsOf(/credentials/)
+  t.ok(most <= 10 * USERS, `${most} rows for ${USERS} users`)
+})
+
+t.test('an import that updates, and one that is told what is taken', async (t) => {
+  const rows = Array.from({ length: USERS }, (_, i): Row => {
+    const username = `u_${i + 1}@example.com`
+    return { n: i + 1, text: JSON.stringify({ username, role: 'changed' }), id: undefined, username, email: username }
+  })
+  const target = {
+    poolId: 2,
+    batchId: '01890000-0000-7000-8000-000000000000',
+    userIdPrefix: '01890000-0000-7000-8000-0000',
+  }
+  await sql.begin(async (tx) => {
+    t.equal((await updatePage(tx, target, rows)).length, USERS)
+    t.equal((await tellConflicts(tx, target, rows)).length, USERS)
+  })
+  const most = await mostRowsOf(/jsonb_array_elements/)
+  t.ok(most <= 10 * USERS, `${most} rows for ${USERS} rows`)
+})
