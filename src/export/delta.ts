@@ -3,8 +3,8 @@ import { isScope, selects } from '../users/filter.ts'
 import type { LineRow } from './line-form.ts'
 import { isTold, type Selection } from './selection.ts'
 
-/** Rows that the cursor of a delta fetches at once. */
-const ROWS_A_FETCH = 2_000
+/** Rows that the cursor of a delta fetches at once: of attributes of 1 MB each they are one text still, which V8 bounds at 512 MB. */
+const ROWS_A_FETCH = 100
 
 /** What separates a base from the present, each user at most once. Reads one snapshot. */
 export interface Delta {

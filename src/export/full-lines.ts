@@ -3,8 +3,8 @@ import type { LineRow } from './line-form.ts'
 import { isTold, type Selection } from './selection.ts'
 import type { Text } from './text.ts'
 
-/** Rows that the cursor fetches at once. */
-const ROWS_A_FETCH = 2_000
+/** Rows that the cursor fetches at once: of attributes of 1 MB each they are one text still, which V8 bounds at 512 MB. */
+const ROWS_A_FETCH = 100
 
 /**
  * The same as `fullPages`, for a form of line that PostgreSQL cannot write by itself: row by row through a cursor, at some

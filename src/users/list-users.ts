@@ -11,10 +11,24 @@ import { sortBatch, type UserPage, walkBatch, walkPool } from './page-queries.ts
  */
 export const MOST_SORTED_USERS = 10_000
 
-/** The lines of one page of users. */
-export async function listUserLines(sql: Sql, page: UserPage): Promise<string[]> {
-  const rows = await readInIndexOrder(sql, await choosePageQuery(sql, page))
-  return rows.map(({ line }) => line)
+/** Of lines with attributes of 1 MB a page of 1,000 would be more than V8 can hold as one text. */
+const MOST_BYTES = 16_777_216
+
+/**
+ * The lines of one page of users, and whether it ends early, after 16 MiB: then there may be more, though `limit` is not
+ * reached. At least two lines are read where there are two, so that one can be the last of its page.
+ */
+export async function listUserLines(sql: Sql, page: UserPage): Promise<{ lines: string[]; endsEarly: boolean }> {
+  const query = await choosePageQuery(sql, page)
+  const rows = await readInIndexOrder(
+    sql,
+    (sql) => sql<{ line: string; bytes: number }[]>`
+      select line, bytes::float8 from (
+        select line, row_number() over so_far as n, sum(octet_length(line)) over so_far as bytes
+        from (${query(sql)}) page window so_far as (rows unbounded preceding)
+      ) page where n <= 2 or bytes - octet_length(line) < ${MOST_BYTES}`,
+  )
+  return { lines: rows.map(({ line }) => line), endsEarly: (rows.at(-1)?.bytes ?? 0) >= MOST_BYTES }
 }
 
 /** The way to read a page that costs the least at worst, chosen by what is known for certain, not by statistics. */

@@ -198,7 +198,7 @@ t.test('plans are made for the values at hand, even where the server keeps plans
   t.teardown(() => other.end({ timeout: 5 }))
   await other`set plan_cache_mode = force_generic_plan`
   const [, [, page]] = cases.filter(([title]) => title.startsWith(`${LIMIT} by created_at, pool`)) as [Case, Case]
-  for (let i = 0; i < 10; i++) t.equal((await listUserLines(other, page)).length, LIMIT)
+  for (let i = 0; i < 10; i++) t.equal((await listUserLines(other, page)).lines.length, LIMIT)
   const kept = await other`
     select generic_plans::int as generic, custom_plans::int as custom
     from pg_prepared_statements where statement like ${'%user_line%'}`
