@@ -86,7 +86,9 @@ export async function buildApp(config: Config, services: Services) {
     bodyLimit: 1_048_576,
     requestTimeout: LONGEST_IMPORT_MS + 60_000, // see bodyDeadline
     keepAliveTimeout: 72_000,
-    connectionTimeout: 300_000, // of a connection on which nothing moves: a reader that has stopped, a sender that is gone
+    // Of a connection on which nothing moves: a reader that has stopped, a sender that is gone. Longer than a statement may run,
+    // or nobody would hear what became of one.
+    connectionTimeout: 330_000,
     http: {
       requireHostHeader: false, // see requestHead
       connectionsCheckingInterval: 5_000, // a head has 60 s, Node's default; who is slower is found so soon after, not after 30 s

@@ -12,10 +12,12 @@ export async function cancelBatch(sql: Sql, poolId: number, id: string): Promise
 
 /**
  * Deletes the batch's test users; an unfinished batch is cancelled first. Users who are not test users stay, and are
- * counted as protected. May be repeated. Throws `batch_not_found`, `pool_is_replica`.
+ * counted as protected. May be repeated. A lock is waited for half a minute at most, since an import may hold one for a quarter
+ * of an hour. Throws `batch_not_found`, `pool_is_replica`.
  */
 export function deleteBatch(sql: Sql, poolId: number, id: string): Promise<{ deleted: number; protected: number }> {
   return sql.begin(async (tx) => {
+    await tx`set local lock_timeout = '30s'`
     await requireWritable(tx, poolId)
     await cancel(tx, poolId, id)
     const { count } = await tx`delete from users where pool_id = ${poolId} and batch_id = ${id} and is_test_user`

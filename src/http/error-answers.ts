@@ -111,9 +111,13 @@ const REFUSED_VALUES: Record<string, string> = {
   '22021': 'A text holds U+0000, which cannot be stored.',
   '22P05': 'A text holds U+0000 or half of a surrogate pair, which cannot be stored.',
   '22P02': 'A text holds half of a surrogate pair, which cannot be stored.',
+  '54001': 'A value is nested deeper than can be stored.',
   '22003': 'A number is larger than can be stored.',
   '23514': 'A value is longer or otherwise outside of what a user may have.',
 }
+
+/** Serialisation failure, deadlock, lock and statement time-out: the transaction is gone, and may well succeed the next time. */
+const HELD_UP = /^(40001|40P01|55P03|57014)$/
 
 /** Of the trigger that has the last word: migrations/0010_protect_users.sql. */
 const PROTECTED_USER = 'US001'
@@ -123,6 +127,17 @@ function databaseProblem(error: Error): Problem | undefined {
   if (refusal) return new Problem('invalid_request', refusal, { cause: error })
   if (sqlState(error) === PROTECTED_USER) {
     return new Problem('user_protected', 'Only test users are changed or deleted here.', { cause: error })
+  }
+  if (HELD_UP.test(sqlState(error) ?? '')) {
+    const headers = { 'retry-after': '5' }
+    return new Problem(
+      'overloaded',
+      'Other work on the same users held this up for too long. Nothing was changed; try again.',
+      {
+        headers,
+        cause: error,
+      },
+    )
   }
   if (!isDatabaseUnavailable(error)) return undefined
   const headers = { 'retry-after': '2' }

@@ -1,7 +1,11 @@
 import type { Sql } from 'postgres'
 import { deleteBatch } from '../batches/end-batch.ts'
+import { sqlState } from '../database/connection.ts'
 import { Problem } from '../errors.ts'
 import { expiredBatches } from './candidates.ts'
+
+/** Lock time-out and deadlock: somebody else writes the batch's users. */
+const HELD_UP = /^(55P03|40P01)$/
 
 /** What the removal of an expired batch did. */
 export interface ExpiredBatch {
@@ -12,8 +16,8 @@ export interface ExpiredBatch {
 }
 
 /**
- * Removes the test users of up to `limit` expired batches, a transaction to each, and tells each as it is done; unfinished ones are cancelled first. Who is
- * not a test user stays, and is counted. Two at once do no harm: the second finds nothing left.
+ * Removes the test users of up to `limit` expired batches, a transaction to each, and tells each as it is done; unfinished ones
+ * are cancelled first. Who is not a test user stays, and is counted. Two at once do no harm: the second finds nothing left.
  */
 export async function* expireBatches(
   sql: Sql,
@@ -26,8 +30,9 @@ export async function* expireBatches(
       const counts = await deleteBatch(sql, pool_id, id)
       yield { batch_id: id, pool, deleted_count: counts.deleted, protected_count: counts.protected }
     } catch (error) {
-      // Gone with its pool, or its pool has become a replica, between the look and the removal.
-      if (!(error instanceof Problem)) throw error
+      // Gone with its pool, or its pool has become a replica, between the look and the removal; or held up, which is no reason to
+      // let the others wait.
+      if (!(error instanceof Problem) && !HELD_UP.test(sqlState(error) ?? '')) throw error
     }
   }
 }
