@@ -1,12 +1,17 @@
 import { destination } from 'pino'
 
+/** Lines that could not be written, for as long as a full disk is still likely to be emptied in time. */
+const MOST_KEPT_BYTES = 16_777_216
+
 /**
  * Standard output, to which the lines of one turn of the event loop go together: a write for each line makes it cost half
  * as much again (12 against 8 µs, to a pipe), and wakes the log's reader each time. A turn takes some milliseconds at the
- * most; an exit of the process writes what is left first.
+ * most; an exit of the process writes what is left first. Where nothing can be written, as on a full disk, lines are lost and
+ * the service goes on.
  */
 export function createLogOutput() {
-  const output = destination({ sync: true })
+  const output = destination({ sync: true, maxLength: MOST_KEPT_BYTES })
+  output.on('error', () => {}) // without a listener it would end the process
   let lines = ''
   const flushSync = () => {
     if (lines !== '') output.write(lines)

@@ -1,5 +1,6 @@
 import { once } from 'node:events'
-import { Server } from 'node:net'
+import type { IncomingMessage } from 'node:http'
+import { Server, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import plugin from 'fastify-plugin'
@@ -30,6 +31,14 @@ export const closeGently = plugin(
   (app: FastifyInstance, _options, done) => {
     const { server } = app
     let isLast = false
+    // Opened ahead, as browsers and balancers do, and never used. Node's `closeIdleConnections` passes them by, and each kept the
+    // stop waiting for all of `DRAIN_SECONDS`.
+    const unused = new Set<Socket>()
+    server.on('connection', (socket: Socket) => {
+      unused.add(socket)
+      socket.once('close', () => unused.delete(socket))
+    })
+    server.on('request', ({ socket }: IncomingMessage) => unused.delete(socket))
     app.addHook('onSend', (_request, reply, payload, next) => {
       if (reply.isLast) reply.header('connection', 'close')
       next(null, payload)
@@ -44,6 +53,7 @@ export const closeGently = plugin(
         await Promise.race([closed, sleep(milliseconds)])
         server.keepAliveTimeout = KEEP_ALIVE_AT_THE_END_MS
         server.closeIdleConnections()
+        for (const socket of unused) socket.destroy()
         await closed
       }
       await app.close()

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { Agent, type IncomingMessage, request } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import Fastify from 'fastify'
 import t, { type Test } from 'tap'
@@ -60,6 +60,18 @@ t.test('serves on, then tells each connection with its next answer, and hangs up
   const began = performance.now()
   await closed
   t.ok(performance.now() - began < DELAY_MS * 1.5, 'it ends by itself')
+})
+
+t.test('a connection on which no request has begun, or not wholly, keeps nobody waiting', async (t) => {
+  const { app } = await listening(t)
+  const { port } = app.server.address() as AddressInfo
+  const [silent, half] = [connect(port, '127.0.0.1'), connect(port, '127.0.0.1')]
+  half.write('GET / HTTP/1.1\r\nHo')
+  await Promise.all([once(silent, 'connect'), once(half, 'connect')])
+  await sleep(100)
+  const ended = Promise.all([once(silent.resume(), 'close'), once(half.resume(), 'close')])
+  await app.closeGently(0)
+  await ended
 })
 
 t.test('an answer that was not begun is the last of its connection', async (t) => {
