@@ -3,6 +3,7 @@ import type { Config } from '../config.ts'
 import { Problem } from '../errors.ts'
 import { MOST_BCRYPT_BYTES } from '../passwords/bcrypt.ts'
 import { ALGORITHMS } from '../passwords/hash-password.ts'
+import { CustomAttributes } from '../users/custom-attributes.ts'
 
 const PasswordMode = Type.Enum(['shared', 'per_user'])
 const HashAlgorithm = Type.Enum([...ALGORITHMS])
@@ -25,7 +26,7 @@ export const batchConfigBody = (config: Config) =>
         Type.String({ minLength: 1, maxLength: 253, pattern: '^[A-Za-z0-9-]+(\\.[A-Za-z0-9-]+)*$' }),
       ),
       role: Type.Optional(Type.String({ minLength: 1, maxLength: 64 })),
-      custom_attributes: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
+      custom_attributes: Type.Optional(CustomAttributes),
       password: Type.Optional(
         Type.String({ minLength: 1, maxLength: 256, description: 'Generated where it is not given' }),
       ),
@@ -47,7 +48,7 @@ export const BatchConfig = Type.Object({
   username_pattern: Type.String(),
   email_domain: Type.String(),
   role: Type.String(),
-  custom_attributes: Type.Record(Type.String(), Type.Unknown()),
+  custom_attributes: CustomAttributes,
   password_mode: PasswordMode,
   password_hash: Type.Object({ algorithm: HashAlgorithm, distinct: Type.Integer() }),
   chunk_size: Type.Integer(),

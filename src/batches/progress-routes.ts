@@ -45,6 +45,8 @@ export const batchProgressRoutes: FastifyPluginCallbackTypebox<{
       const poolId = await findPoolId(sql, poolName(request.query))
       const read = () => readBatch(sql, poolId, request.params.id)
       await read() // an unknown batch is a 404, not a stream that breaks
+      reply.type('text/event-stream').header('cache-control', 'no-store').header('x-accel-buffering', 'no')
+      if (request.method === 'HEAD') return reply.send()
       const lastEventId = Number(request.headers['last-event-id'] ?? -1)
       if (streams >= MOST_STREAMS) {
         const headers = { 'retry-after': '5' }
@@ -55,7 +57,6 @@ export const batchProgressRoutes: FastifyPluginCallbackTypebox<{
       streams++
       const events = batchEvents({ read, draining: dispatcher.draining }, lastEventId)
       const stream = Readable.from(events, { objectMode: false }).once('close', () => streams--)
-      reply.type('text/event-stream').header('cache-control', 'no-store').header('x-accel-buffering', 'no')
       return reply.send(stream)
     },
   )

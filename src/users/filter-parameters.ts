@@ -1,5 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import { type Static, Type } from 'typebox'
+import { ANY_BATCH } from '../database/tables/states.ts'
+import { Problem } from '../errors.ts'
 import { requireScope } from '../http/authentication.ts'
 import { Uuid } from '../http/uuid.ts'
 import { poolMember } from '../pools/pool-parameter.ts'
@@ -15,10 +17,15 @@ export const filterMembers = {
 
 const FilterQuery = Type.Object(filterMembers)
 
-/** The filter that a query names, all but its pool. Throws `forbidden` where non-test users are asked for without `admin`. */
+/**
+ * The filter that a query names, all but its pool. Throws `forbidden` where non-test users are asked for without `admin`, and
+ * `invalid_request` for the id under which the states of the whole pool are kept.
+ */
 export function filterOf(request: FastifyRequest, query: Static<typeof FilterQuery>): Omit<Filter, 'poolId'> {
   const testUsersOnly = query.test_users_only ?? true
   if (!testUsersOnly) requireScope(request, 'admin', 'test_users_only=false')
+  if (query.batch_id === ANY_BATCH)
+    throw new Problem('invalid_request', 'This batch_id is no batch. Leave it out for all users.')
   return {
     batchId: query.batch_id?.toLowerCase(),
     testUsersOnly,

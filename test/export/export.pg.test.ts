@@ -1,5 +1,6 @@
 import { brotliDecompressSync, gunzipSync, inflateSync, zstdDecompressSync } from 'node:zlib'
 import t from 'tap'
+import { ANY_BATCH } from '../../src/database/tables/states.ts'
 import { applyExport } from '../../src/sync/apply-export.ts'
 import { stateOf } from '../../src/sync/state-digest.ts'
 import { type Answer, startService } from '../http/service.ts'
@@ -192,7 +193,15 @@ t.test('a base that is no state is refused', async (t) => {
     t.match(answer, { status: 400, json: { code: 'base_invalid' } }, base)
     t.equal(answer.headers.etag, undefined)
   }
-  for (const query of ['bse=1', 'format=xml', 'differential=maybe', 'test_users_only=2', 'batch_id=1', 'pool=A']) {
+  for (const query of [
+    'bse=1',
+    'format=xml',
+    'differential=maybe',
+    'test_users_only=2',
+    'batch_id=1',
+    `batch_id=${ANY_BATCH}`,
+    'pool=A',
+  ]) {
     t.match(await get(`/v1/users/export?${query}`), { status: 400, json: { code: 'invalid_request' } }, query)
   }
 })
@@ -269,6 +278,8 @@ t.test('Accept decides the form where format does not', async (t) => {
     ['text/csv;q=0.5, application/json;q=0.4', '', 'text/csv'],
     ['text/*', '', 'text/csv'],
     ['application/json', 'format=csv', 'text/csv'],
+    ['application/json; charset=utf-8', '', 'application/json'],
+    ['text/csv;header=present;q=0.5, application/x-ndjson;charset=utf-8;q=0.9', '', 'application/x-ndjson'],
     ['text/html', '', 406],
     ['application/json;q=0, application/x-ndjson;q=0, text/csv;q=0', '', 406],
   ]

@@ -17,7 +17,7 @@ interface Exported {
 const SHOP = {
   username_pattern: 'shop_{id}@shop.test',
   role: 'buyer',
-  custom_attributes: { plan: 'gold', depth: { of: [1, 'ü', null] } },
+  custom_attributes: { plan: 'gold', 'two\nlines': 2, depth: { of: [1, 'ü', null] } },
   password_hash: { algorithm: 'none' },
   chunk_size: 3,
 } as const
