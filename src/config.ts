@@ -39,7 +39,8 @@ export const asksForKeys = ({ apiKeys, apiKeysFile }: Config): boolean => apiKey
 
 function contradictions(config: Config): string[] {
   const faults: string[] = []
-  if (!asksForKeys(config) && !isLoopback(config.host)) {
+  // a name means the same in any case
+  if (!asksForKeys(config) && !isLoopback(config.host.toLowerCase())) {
     faults.push(`HOST ${config.host} can be reached from outside, so API_KEYS or API_KEYS_FILE must be set`)
   }
   if (config.exportConcurrency > config.databaseConnections - 3) {

@@ -78,6 +78,49 @@ t.test('refuses each wrong value by the name of its setting', (t) => {
   t.end()
 })
 
+t.test('takes a database’s URL as the driver does', (t) => {
+  const right = [
+    'postgres://usersync:s3cret@db.internal:5432/usersync?sslmode=require',
+    'postgresql://usersync@10.0.0.7/usersync',
+    'postgres://localhost/usersync',
+    'postgres:///usersync',
+    'postgres://u:%2F%23%25%40%3A%C3%BC@h/db',
+    'postgres://u:s3:cret+!$&=~@h/db',
+    'postgres://u:s3cret@h/db\n',
+  ]
+  for (const DATABASE_URL of right) t.strictSame(faultsOf({ DATABASE_URL }), [], DATABASE_URL)
+  t.end()
+})
+
+t.test('refuses a database’s URL that cannot work, with what it expects and without its password', (t) => {
+  const wrong = {
+    'a / in the password': 'postgres://u:s3/cret@h/db',
+    'a / behind digits': 'postgres://u:12/s3cret@h/db',
+    'a ? behind digits': 'postgres://u:12?s3cret@h/db',
+    'a # in the password': 'postgres://u:s3#cret@h/db',
+    'a # behind digits': 'postgres://u:12#s3cret@h/db',
+    'an @ in the password': 'postgres://u:s3@cret@h/db',
+    'an @ and a / in the password': 'postgres://u:s3@cret/x@h/db',
+    'a % in the password': 'postgres://u:s3cret%ZZ@h/db',
+    'a % that begins no UTF-8': 'postgres://u:s3cret%FF@h/db',
+    'a % in the user': 'postgres://u%:s3cret@h/db',
+    'a port that is no number': 'postgres://u:s3cret@h:abc/db',
+    'a port too large': 'postgres://u:s3cret@h:65536/db',
+    'several hosts': 'postgres://u:s3cret@h1,h2/db',
+    'several hosts with ports': 'postgres://u:s3cret@h1:5432,h2:5432/db',
+    'several hosts, encoded': 'postgres://u:s3cret@h1%2Ch2/db',
+    'a user and no host': 'postgres://u:s3cret@/db',
+    'an IPv6 address': 'postgres://u:s3cret@[::1]:5432/db',
+    'an IPv6 address without brackets': 'postgres://u:s3cret@::1/db',
+  }
+  for (const [what, DATABASE_URL] of Object.entries(wrong)) {
+    const faults = faultsOf({ DATABASE_URL, PORT: 'x' })
+    t.match(faults, [/^PORT /, /^DATABASE_URL expects postgres:.* IPv4 .*percent-encoded/], what)
+    t.notMatch(faults.join(), /s3|cret/, what)
+  }
+  t.end()
+})
+
 t.test('names every fault at once', (t) => {
   const faults = faultsOf({ PORT: 'x', LOG_LEVEL: 'loud', MAX_WORKERS: '0', CHUNK_SIZ: '100' })
   t.strictSame(faults.map((fault) => fault.split(' ')[0]).sort(), ['CHUNK_SIZ', 'LOG_LEVEL', 'MAX_WORKERS', 'PORT'])
@@ -101,7 +144,9 @@ t.test('can be reached from other machines only with a key', (t) => {
     t.match(faultsOf({ HOST }), [/^HOST .*API_KEYS/], HOST)
     t.strictSame(faultsOf({ HOST, API_KEYS }), [], HOST)
   }
-  for (const HOST of ['127.0.0.1', '127.8.8.8', '::1', 'localhost']) t.strictSame(faultsOf({ HOST }), [], HOST)
+  for (const HOST of ['127.0.0.1', '127.8.8.8', '::1', 'localhost', 'LOCALHOST', 'Localhost']) {
+    t.strictSame(faultsOf({ HOST }), [], HOST)
+  }
   t.end()
 })
 

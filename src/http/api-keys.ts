@@ -28,9 +28,26 @@ function readKeys(entries: string[]): ApiKey[] {
     const scopes = scopeList.split('+')
     if (!scopes.every(isScope))
       throw new Error(`has a key ${name} with a scope that is not one of ${SCOPES.join(', ')}`)
+    // no client could send it in a header as it is
+    if (!/^[!-~]*$/.test(secret))
+      throw new Error(
+        `has a key ${name} whose secret holds whitespace or a character that is not visible ASCII (in a file a comment stands on a line of its own)`,
+      )
     if (secret.length < 32) throw new Error(`has a key ${name} whose secret is shorter than 32 characters`)
     return { name, scopes: scopes.includes('admin') ? [...SCOPES] : scopes, secretDigest: digestOf(secret) }
   })
   if (new Set(keys.map(({ name }) => name)).size < keys.length) throw new Error('names a key twice')
+  requireOwnSecrets(keys)
   return keys
+}
+
+/** Throws an Error that names two keys with the same secret: nobody could tell which of them a request comes with. */
+export function requireOwnSecrets(keys: readonly ApiKey[]): void {
+  const names = new Map<string, string>()
+  for (const { name, secretDigest } of keys) {
+    const digest = secretDigest.toString('hex')
+    const other = names.get(digest)
+    if (other) throw new Error(`has a key ${name} with the secret of the key ${other}; give each a secret of its own`)
+    names.set(digest, name)
+  }
 }

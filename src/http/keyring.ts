@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import type { FastifyBaseLogger } from 'fastify'
-import { type ApiKey, parseApiKeysFile } from './api-keys.ts'
+import { type ApiKey, parseApiKeysFile, requireOwnSecrets } from './api-keys.ts'
 
 /** How often the file is looked at: by its content, since a mounted secret changes by a link, which no watcher tells. */
 const POLL_MS = 1_000
@@ -57,7 +57,9 @@ function together(configured: ApiKey[], text: string, file: string): ApiKey[] {
   const names = new Set(configured.map(({ name }) => name))
   const twice = keys.find(({ name }) => names.has(name))
   if (twice) throw new Error(`API_KEYS_FILE ${file} holds the key ${twice.name}, which is in API_KEYS too`)
-  return [...configured, ...keys]
+  const all = [...configured, ...keys]
+  faultyAt(file, () => requireOwnSecrets(all))
+  return all
 }
 
 function faultyAt<Result>(file: string, read: () => Result): Result {

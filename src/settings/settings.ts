@@ -36,7 +36,7 @@ export const SETTINGS = {
     fallback: '',
     unit: 'name=scope+scope=secret',
     description:
-      'Keys with commas between; scopes `users:read`, `users:write`, `credentials:read`, `admin` (holds all); secrets of 32 characters or more.',
+      'Keys with commas between; scopes `users:read`, `users:write`, `credentials:read`, `admin` (holds all); a secret of its own for each, of 32 or more visible ASCII characters.',
     parse: parseApiKeys,
     secret: true,
   }),
@@ -45,7 +45,7 @@ export const SETTINGS = {
     fallback: '',
     unit: 'path',
     description:
-      'File of further keys, one a line, `#` before a comment. It is read anew within 2 s of a change, without a restart.',
+      'File of further keys, one a line; a comment has a line of its own, which begins with `#`. It is read anew within 2 s of a change, without a restart.',
     parse: matching(/^/, 'a path'),
   }),
   databaseUrl: setting({

@@ -54,6 +54,11 @@ t.test('refuses faulty keys without telling their secrets', (t) => {
     'no name': `=users:read=${secret}`,
     'name with a space': `a b=users:read=${secret}`,
     '31 characters': `a=users:read=${'x'.repeat(31)}`,
+    'whitespace in the secret': `a=users:read=${secret} ${secret}`,
+    'a line break in the secret': `a=users:read=${secret}\nb=users:read=${secret}2`,
+    'a letter beyond ASCII': `a=users:read=${secret}é`,
+    'a control character': `a=users:read=${secret}\u007f`,
+    'a secret twice': `a=users:read=${secret},b=users:write=${secret}`,
     'a name twice': `a=users:read=${secret},a=users:write=${secret}2`,
     'a comma too many': `a=users:read=${secret},`,
   }
