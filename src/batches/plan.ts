@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { Problem } from '../errors.ts'
-import { requireReservedDomain } from '../users/reserved-domain.ts'
+import { EMAIL_EXPECTED, EMAIL_FORM, requireReservedDomain } from '../users/reserved-domain.ts'
 
 /** How the users of a batch are named; settled when the batch is made, so that any worker makes the same. */
 export interface NamePlan {
@@ -52,7 +52,8 @@ export function planNames(
   if ([...email].length > LONGEST_NAME) {
     throw invalidPattern(`makes an address of ${[...email].length} characters; the longest is ${LONGEST_NAME}`)
   }
-  if (!ADDRESS.test(email)) throw invalidPattern('makes usernames that cannot stand before an @')
+  if (!ADDRESS.test(email) || !EMAIL_FORM.test(email))
+    throw invalidPattern(`makes usernames that cannot stand before an @: it takes ${EMAIL_EXPECTED}`)
   const path = `body.config.${emailSuffix === '' ? 'username_pattern' : 'email_domain'}`
   requireReservedDomain(email, reservedDomains, path)
   return { usernamePattern, emailSuffix }

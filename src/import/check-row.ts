@@ -1,6 +1,6 @@
 import { holdsNul } from '../http/holds-nul.ts'
 import { requireStorable } from '../http/storable.ts'
-import { isReserved } from '../users/reserved-domain.ts'
+import { EMAIL_FORM, isReserved } from '../users/reserved-domain.ts'
 import type { GivenRow } from './given-row.ts'
 import { credentialsRefused, isCredential, isMember, isObject, MEMBERS } from './members.ts'
 import { numbersFit } from './numbers.ts'
@@ -65,7 +65,7 @@ function faultOf(members: Record<string, unknown>, text: string, reservedDomains
     return invalid('', 'holds a text or a number that cannot be stored, or is nested too deeply')
   if (!numbersFit(text)) return invalid('', 'holds a number of more digits than are kept')
   const email = String(members['email'] ?? members['username'])
-  if (!email.includes('@')) return invalid('email', 'is missing, and the username is no address')
+  if (!EMAIL_FORM.test(email)) return invalid('email', 'is missing, and the username is no address')
   if (members['is_test_user'] === false) {
     return { code: 'not_test_user', member: 'is_test_user', message: 'must be true: only test users are imported' }
   }

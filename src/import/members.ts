@@ -1,5 +1,6 @@
 import { Problem } from '../errors.ts'
 import { UUID_FORM } from '../http/uuid-form.ts'
+import { EMAIL_EXPECTED, EMAIL_FORM } from '../users/reserved-domain.ts'
 import { isTime } from './time.ts'
 
 interface Member {
@@ -31,8 +32,8 @@ export const MEMBERS: Record<string, Member> = {
   id,
   username: { expects: '1 to 254 characters', is: isName, isText: true },
   email: {
-    expects: 'an address of at most 254 characters',
-    is: (value) => isName(value) && (value as string).includes('@'),
+    expects: `${EMAIL_EXPECTED}, of at most 254 characters`,
+    is: (value) => isName(value) && EMAIL_FORM.test(value as string),
     isText: true,
   },
   role: { expects: '1 to 64 characters', is: isTextUpTo(64), isText: true },

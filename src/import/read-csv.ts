@@ -60,7 +60,7 @@ function checkedColumns(columns: string[]): string[] {
   throw new Problem('invalid_request', detail, { errors })
 }
 
-/** The cells as JSON. Those of attributes are JSON already, and stay the text that they are. */
+/** The cells as JSON. */
 function csvRow(columns: string[], cells: string[]): GivenRow {
   if (cells.length !== columns.length) return { text: '', value: undefined }
   const members = columns.flatMap((column, i) => {
@@ -70,8 +70,10 @@ function csvRow(columns: string[], cells: string[]): GivenRow {
   return givenRow(`{${members.join(',')}}`)
 }
 
+/** Attributes are JSON already, and stay the text that they are; booleans come back from spreadsheets in capitals. */
 function cellJson(column: string, cell: string): string | undefined {
   if (cell === '') return column === 'batch_id' ? 'null' : undefined
-  const isJson = column === 'custom_attributes' ? givenRow(cell).value !== undefined : /^(true|false)$/.test(cell)
-  return MEMBERS[column]?.isText === false && isJson ? cell : JSON.stringify(cell)
+  if (MEMBERS[column]?.isText !== false) return JSON.stringify(cell)
+  if (/^(true|false)$/i.test(cell)) return cell.toLowerCase()
+  return givenRow(cell).value === undefined ? JSON.stringify(cell) : cell
 }

@@ -5,6 +5,7 @@ import { forgetStep, pruneStep } from '../export/prune.ts'
 import type { Service } from '../service.ts'
 import type { JobRun } from './job-runs.ts'
 import type { Parameters, ParameterValue } from './parameters.ts'
+import { batchKey, lossOf } from './run-batch.ts'
 import { verifyPool } from './verify-states.ts'
 
 /** What jobs work with. */
@@ -45,16 +46,24 @@ export const JOBS: Record<string, Job> = {
     },
     async run(context, run) {
       const { pool = 'default', date: _, ...body } = run.parameters
-      const url = `/v1/batches?pool=${pool}`
-      const batch = await call(context, { method: 'POST', url, payload: body, headers: { 'idempotency-key': run.id } })
-      return await ended(context, `/v1/batches/${batch['id']}?pool=${pool}`)
+      const headers = { 'idempotency-key': await batchKey(context.sql, run, String(pool)) }
+      const { id } = await call(context, {
+        method: 'POST',
+        url: urlOf`/v1/batches?pool=${pool}`,
+        payload: body,
+        headers,
+      })
+      const batch = await ended(context, urlOf`/v1/batches/${id}?pool=${pool}`)
+      const loss = await lossOf(context.sql, String(pool), String(id))
+      if (loss) throw new JobFailure(`the batch ${id} ${loss}: the same call makes another`)
+      return batch
     },
   },
   expire: {
     description: 'removes the users of batches whose time is over',
     parameters: { pool, date },
     async run(context, { parameters }) {
-      const url = `/v1/lifecycle/expire?pool=${parameters['pool'] ?? 'default'}`
+      const url = urlOf`/v1/lifecycle/expire?pool=${parameters['pool'] ?? 'default'}`
       let batches = 0
       const counts = { deleted_count: 0, protected_count: 0 }
       for (;;) {
@@ -98,8 +107,12 @@ export const JOBS: Record<string, Job> = {
       const { pool = 'default', full = false } = parameters
       const runs: Record<string, unknown>[] = []
       for (const target of parameters['targets'] as string[]) {
-        const run = await call(context, { method: 'POST', url: `/v1/sync?pool=${pool}`, payload: { target, full } })
-        const { kind, failure, detail } = await ended(context, `/v1/sync/runs/${run['id']}?pool=${pool}`)
+        const { id } = await call(context, {
+          method: 'POST',
+          url: urlOf`/v1/sync?pool=${pool}`,
+          payload: { target, full },
+        })
+        const { kind, failure, detail } = await ended(context, urlOf`/v1/sync/runs/${id}?pool=${pool}`)
         runs.push({ target, kind, failure, detail })
       }
       const behind = runs.filter(({ failure }) => failure !== null)
@@ -123,6 +136,10 @@ export const JOBS: Record<string, Job> = {
     },
   },
 }
+
+/** A URL, every value in it percent-encoded: `#` or `&` in one would end it. */
+const urlOf = (texts: TemplateStringsArray, ...values: unknown[]) =>
+  String.raw({ raw: texts }, ...values.map((value) => encodeURIComponent(String(value))))
 
 type Asked = { method: 'GET' | 'POST'; url: string; payload?: object; headers?: Record<string, string> }
 

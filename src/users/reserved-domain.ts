@@ -1,5 +1,15 @@
 import { Problem } from '../errors.ts'
 
+/** What mail programs take for the end of an address, or for the beginning of another. */
+const BETWEEN_ADDRESSES = '\\s,;<>\\x00-\\x1f\\x7f-\\x9f'
+const LABEL = `[^@.${BETWEEN_ADDRESSES}]+`
+
+/** What can be read as one address alone, so that its domain tells whose it is. */
+export const EMAIL_FORM = new RegExp(`^[^@${BETWEEN_ADDRESSES}]+@${LABEL}(\\.${LABEL})*$`)
+
+/** What an address has to be, for those who are told that theirs is none. */
+export const EMAIL_EXPECTED = 'one address like a@example.com, without white space, control characters and , ; < >'
+
 /**
  * Whether an address belongs to nobody: its domain is one of `reserved` or below one. The suffix is compared by labels, so
  * that `example.com.evil.org` is not taken for `example.com`.

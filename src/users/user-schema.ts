@@ -1,6 +1,8 @@
 import { Type } from 'typebox'
 import { Uuid } from '../http/uuid.ts'
 import { poolMember } from '../pools/pool-parameter.ts'
+import { CustomAttributes } from './custom-attributes.ts'
+import { EMAIL_EXPECTED, EMAIL_FORM } from './reserved-domain.ts'
 
 const time = Type.String({ format: 'date-time', description: 'RFC 3339, UTC, six digits of a second' })
 
@@ -13,7 +15,7 @@ export const User = Type.Object({
   is_test_user: Type.Boolean(),
   batch_id: Type.Union([Uuid, Type.Null()]),
   created_by_bulk: Type.Boolean(),
-  custom_attributes: Type.Record(Type.String(), Type.Unknown()),
+  custom_attributes: CustomAttributes,
   created_at: time,
   updated_at: time,
 })
@@ -23,9 +25,11 @@ export const UserChangeBody = Type.Object(
   {
     ...poolMember,
     username: Type.Optional(Type.String({ minLength: 1, maxLength: 254 })),
-    email: Type.Optional(Type.String({ minLength: 3, maxLength: 254, pattern: '^[^\\s@]+@[^\\s@]+$' })),
+    email: Type.Optional(
+      Type.String({ minLength: 3, maxLength: 254, pattern: EMAIL_FORM.source, description: EMAIL_EXPECTED }),
+    ),
     role: Type.Optional(Type.String({ minLength: 1, maxLength: 64 })),
-    custom_attributes: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
+    custom_attributes: Type.Optional(CustomAttributes),
   },
   { additionalProperties: false },
 )

@@ -59,7 +59,7 @@ t.test('what a batch must not be is refused, and nothing is written', async (t) 
       { count: 1, label: 'half \ud800' },
       { status: 400, code: 'invalid_request' },
     ],
-    [pattern('u\u0000{id}'), { status: 400, code: 'invalid_request' }],
+    [pattern('u\u0000{id}'), { status: 400, code: 'pattern_invalid' }],
     [config({ role: '\ud800' }), { status: 400, code: 'invalid_request' }],
     [config({ custom_attributes: { '\ud800': 1 } }), { status: 400, code: 'invalid_request' }],
     [config({ custom_attributes: { a: '\udc00' } }), { status: 400, code: 'invalid_request' }],

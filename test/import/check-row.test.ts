@@ -6,12 +6,39 @@ const check = (text: string) => checkRow(7, givenRow(text), ['test', 'example.co
 const of = (members: object) => check(JSON.stringify({ username: 'a@example.com', ...members }))
 const deep = (levels: number) => ({ custom_attributes: JSON.parse(`{"a":${'['.repeat(levels)}${']'.repeat(levels)}}`) })
 
+/** Texts that could be read as another address than that of their last part. */
+const NO_ADDRESSES = [
+  'evil@gmail.com,x@example.com',
+  'evil@gmail.com x@example.com',
+  'evil@gmail.com@example.com',
+  '@example.com',
+  'a@',
+  'a@.example.com',
+  'a@sub..example.com',
+  'a@example.com.',
+  'a b\nc@.example.com',
+  'a b@example.com',
+  'a\u00a0b@example.com',
+  'a\n@example.com',
+  'a@example.com\n',
+  'evil,a@example.com',
+  'evil;a@example.com',
+  '<a@example.com',
+  'a>@example.com',
+  'a@evil.org>.example.com',
+  'a\u0001@example.com',
+  'a\u007f@example.com',
+  'a\u0085@example.com',
+]
+
 t.test('what an export holds is taken', (t) => {
   const good: object[] = [
     {},
     { username: 'a', email: 'a@sub.example.com' },
     { id: '01890000-0000-7000-8000-00000000ABCD' },
     { username: '𝒳'.repeat(254), email: 'a@b.test' },
+    { email: `${'𝒳'.repeat(200)}@sub.example.com` },
+    { email: `a"b'(c)/=+!:\\{}[]-${'\u1234\u{41234}\u{101234}'}@A-1_ü.Example.COM` },
     { role: '𝒳'.repeat(64) },
     { batch_id: null, is_test_user: true, created_by_bulk: false },
     { custom_attributes: { '': '\u0001\u2028', n: 1e308, list: [[], {}] } },
@@ -47,6 +74,13 @@ t.test('what is wrong is told by its code and member', (t) => {
     [{ username: 'a' }, invalid('email')],
     [{ email: 'localhost' }, invalid('email')],
     [{ email: null }, invalid('email')],
+    ...NO_ADDRESSES.flatMap((text): [object, object][] => [
+      [{ email: text }, invalid('email')],
+      [
+        { username: text, email: undefined },
+        { ...invalid('email'), username: text },
+      ],
+    ]),
     [{ role: '' }, invalid('role')],
     [{ role: 'x'.repeat(65) }, invalid('role')],
     [{ role: null }, invalid('role')],

@@ -114,10 +114,11 @@ t.test('skip: what is in the way or wrong is told by row, the rest is in', async
     { username: 'g@example.com', custom_attributes: { a: '\u0000' } },
     { username: 'a2', email: 'a@example.com' },
     { username: 'h@example.com' },
+    { username: 'evil@gmail.com,x@example.com' },
   ])
   t.match(answer, {
     status: 201,
-    json: { status: 'completed_with_failures', total_requested: 12, created_count: 2, failed_count: 10 },
+    json: { status: 'completed_with_failures', total_requested: 13, created_count: 2, failed_count: 11 },
   })
   t.strictSame(await failuresOf(pool, answer), [
     [2, 'username_taken'],
@@ -130,6 +131,7 @@ t.test('skip: what is in the way or wrong is told by row, the rest is in', async
     [9, 'not_test_user'],
     [10, 'invalid_row'],
     [11, 'email_taken'],
+    [13, 'invalid_row'],
   ])
   const names = await sql`
     select username, role, is_test_user, created_by_bulk, batch_id = ${answer.json.id} as mine, created_at = updated_at as fresh

@@ -122,6 +122,15 @@ t.test('columns that are wrong are named', async (t) => {
   for (const [text, expected] of table) await t.rejects(values(readCsv, text, 1000), expected, text.slice(0, 30))
 })
 
+t.test('CSV alone takes booleans as spreadsheets write them back', async (t) => {
+  const cells = { TRUE: true, True: true, true: true, FALSE: false, False: false, yes: 'yes', ' TRUE': ' TRUE' }
+  for (const [cell, value] of Object.entries(cells)) {
+    const text = `username,is_test_user,created_by_bulk\n${cell},${cell},${cell}\n`
+    t.strictSame(await values(readCsv, text), [{ username: cell, is_test_user: value, created_by_bulk: value }], cell)
+  }
+  t.strictSame(await values(readNdjson, '{"username":"a","is_test_user":TRUE}\n'), [undefined])
+})
+
 t.test('a row that cannot be read is a row all the same', async (t) => {
   t.strictSame(await values(readNdjson, '{"username":\n[1]\n'), [undefined, [1]])
   t.strictSame(await values(readCsv, 'username,email\na\na,b,c\na,b\n'), [

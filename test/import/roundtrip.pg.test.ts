@@ -65,6 +65,33 @@ t.test('a full export put into an empty pool gives the same state, in every form
   }
 })
 
+/** What makes usernames, with `@x.test` or without, and whether they can stand before an @. */
+const LOCAL_PARTS: [pattern: string, isGood: boolean][] = [
+  ['é漢🐉\u{41234}_{id}', true],
+  [`"o'(x)/=+!:\\[]_{id}`, true],
+  ['{id},x', false],
+  ['x;{id}', false],
+  ['<{id}>', false],
+  ['\u0001{id}', false],
+]
+
+t.test('the service makes no address that it would not take back', async (t) => {
+  const table = LOCAL_PARTS.flatMap(([local, isGood]) => [local, `${local}@x.test`].map((name) => ({ name, isGood })))
+  for (const [i, { name, isGood }] of table.entries()) {
+    await makePool(sql, `made-${i}`)
+    await makePool(sql, `taken-${i}`)
+    const body = { count: 20, config: { username_pattern: name } }
+    const made = await call('POST', `/v1/batches?pool=made-${i}`, { body, headers: { prefer: 'wait=30' } })
+    const refused = { json: { code: /^(pattern_invalid|domain_not_reserved)$/ } }
+    t.match(made, isGood ? { status: 201, json: { created_count: 20 } } : refused, name)
+    if (!isGood) continue
+    const { raw } = await call('GET', `/v1/users/export?format=csv&pool=made-${i}`)
+    const taken = await call('POST', `/v1/users/import?format=csv&pool=taken-${i}`, { body: raw.toString() })
+    t.match(taken, { status: 201, json: { created_count: 20 } }, name)
+    t.equal(await stateOf(`taken-${i}`), await stateOf(`made-${i}`))
+  }
+})
+
 t.test('it is a batch: read, listed, told by events, cancelled and deleted like any other', async (t) => {
   await makePool(sql, 'as-batch')
   const body = '{"username":"mine@example.com"}\n{"username":"other@example.com","batch_id":null}\n{"username":"x"}\n'

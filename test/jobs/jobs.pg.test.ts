@@ -5,6 +5,8 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
+import { cancelBatch, deleteBatch } from '../../src/batches/end-batch.ts'
+import { markFailed } from '../../src/batches/unfinished.ts'
 import { connect } from '../../src/database/connection.ts'
 import { CHILD_ENV } from '../child-env.ts'
 import { emptyDatabase, testDatabase } from '../database.ts'
@@ -139,6 +141,75 @@ t.test('a recorded state that is not that of the users is found', async (t) => {
   t.match(await job('verify-states', '--date', '2026-04-01'), { code: 0 }, 'and the same run begins again')
 })
 
+/** What becomes of a batch while a job waits for it, and what the job tells of that. */
+const LOSSES: [name: string, lose: (id: string) => Promise<unknown>, told: RegExp][] = [
+  [
+    'cancelled',
+    (id) => cancelBatch(sql, 1, id),
+    /^the batch .* was cancelled or deleted when \d+ of its users were made/,
+  ],
+  [
+    'deleted',
+    (id) => deleteBatch(sql, 1, id),
+    /^the batch .* was cancelled or deleted when \d+ of its users were made/,
+  ],
+  [
+    'failed',
+    (id) => markFailed(sql, { pool_id: 1, id } as never),
+    /^the batch .* failed when \d+ of its users were made/,
+  ],
+]
+
+for (const [i, [name, lose, told]] of LOSSES.entries()) {
+  t.test(`a batch that is ${name} meanwhile is a failed job, and the same call makes another batch`, async (t) => {
+    const count = 3_001 + i
+    const args = ['create', '--count', String(count)]
+    const { ended } = start(args, { CHUNK_SIZE: '1' })
+    const begun = () => sql<{ id: string }[]>`
+      select id from batches where total_requested = ${count} and status = 'running'`
+    for (const deadline = Date.now() + 60_000; Date.now() < deadline && (await begun()).length === 0; ) await sleep(20)
+    const [batch] = await begun()
+    await lose(batch?.id ?? '')
+    t.match(await ended, { code: 1, told: { what: 'failed', result: null, failure: told } })
+    const again = await job(...args)
+    t.match(again, { code: 0, told: { what: /^completed$/, result: { status: 'completed', created_count: count } } })
+    t.not(again.told.result?.['id'], batch?.id)
+    t.match(await sql`select count(*)::int from users where batch_id = ${String(again.told.result?.['id'])}`, [
+      { count },
+    ])
+  })
+}
+
+t.test('a run that was cut off finds the last batch that it began, unless its users were deleted since', async (t) => {
+  const args = ['create', '--count', '500', '--date', '2026-06-01']
+  const first = await job(...args)
+  const cutOff = () => sql`update job_runs set status = 'running', result = null where id = ${first.told.run}`
+  const batchOf = async () => {
+    const { code, told } = await job(...args)
+    t.match({ code, told }, { code: 0, told: { what: /^completed$/, result: { created_count: 500 } } })
+    return String(told.result?.['id'])
+  }
+  const one = String(first.told.result?.['id'])
+  await cutOff()
+  t.equal(await batchOf(), one)
+  await deleteBatch(sql, 1, one)
+  await cutOff()
+  const other = await batchOf()
+  t.not(other, one)
+  await cutOff()
+  t.equal(await batchOf(), other)
+})
+
+t.test('a user who could not be made is told by the result of a completed job', async (t) => {
+  await sql`
+    insert into users (username, email) select name, name
+    from (select 'testuser_' || next_user_number || '@example.com' as name from pools where id = 1) p`
+  t.match(await job('create', '--count', '10', '--date', '2026-06-02'), {
+    code: 0,
+    told: { what: 'completed', result: { status: 'completed_with_failures', created_count: 9, failed_count: 1 } },
+  })
+})
+
 t.test('a wrong call says what there is', async (t) => {
   t.match(await job('delete-everything'), {
     code: 2,
@@ -150,6 +221,10 @@ t.test('a wrong call says what there is', async (t) => {
     err: /no parameter --poool: \[--pool TEXT\] \[--date YYYY-MM-DD\]/,
   })
   t.match(await job('expire', '--pool', 'nowhere'), { code: 1, told: { failure: /^pool_not_found/ } })
+  for (const args of [['expire'], ['create', '--count', '1'], ['sync', '--targets', 'tester']]) {
+    const { code, told } = await job(...args, '--pool', 'default#&pool=default')
+    t.match({ code, told }, { code: 1, told: { failure: /^invalid_request: querystring.pool/ } }, args.join(' '))
+  }
   t.match(await start(['prune'], { PORT: 'x' }).ended, { code: 2, err: /PORT expects/ })
 })
 
