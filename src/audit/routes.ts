@@ -34,7 +34,7 @@ export const auditRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: Curs
         tags: ['audit'],
         summary: 'List changes, the newest first',
         description:
-          'Every request that may change something, refused ones too, and what the service removed by itself. Without `pool` of all pools.',
+          'Every request that may change something and whose key may do so, refused ones too, and what the service removed by itself. Without `pool` of all pools.',
         querystring: Type.Object({ pool: Type.Optional(PoolName), ...pageMembers }, { additionalProperties: false }),
         response: { 200: Type.Object({ items: Type.Array(EventAnswer), next_cursor: orNull(Type.String()) }) },
       },
