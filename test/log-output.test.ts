@@ -1,4 +1,8 @@
-import { execFile } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { open } from 'node:fs/promises'
+import type { Readable } from 'node:stream'
+import { text } from 'node:stream/consumers'
 import { promisify } from 'node:util'
 import t from 'tap'
 
@@ -27,4 +31,21 @@ t.test('every line comes out, in order, also those of the turn in which the proc
     [...messages, 'last'],
   )
   t.equal(code, 1)
+})
+
+const skip = existsSync('/dev/full') ? false : 'there is no /dev/full here'
+
+t.test('a disk that is full takes the lines, and not the process', { skip }, async (t) => {
+  const script = `
+    import { createLog } from ${LOG}
+    const log = createLog('info')
+    for (let i = 0; i < 3; i++) {
+      log.info('lost')
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+    console.error('still here')`
+  const full = await open('/dev/full', 'w') // each write to it fails with ENOSPC
+  const child = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: ['ignore', full.fd, 'pipe'] })
+  t.match(await text(child.stderr as Readable), /still here/)
+  await full.close()
 })

@@ -12,12 +12,17 @@ export async function cancelBatch(sql: Sql, poolId: number, id: string): Promise
 
 /**
  * Deletes the batch's test users; an unfinished batch is cancelled first. Users who are not test users stay, and are
- * counted as protected. May be repeated. A lock is waited for half a minute at most, since an import may hold one for a quarter
- * of an hour. Throws `batch_not_found`, `pool_is_replica`.
+ * counted as protected. May be repeated. A lock of another writer, as of an import, is waited for `lockTimeoutMs` at most; 0: for
+ * as long as a statement may run. Throws `batch_not_found`, `pool_is_replica`.
  */
-export function deleteBatch(sql: Sql, poolId: number, id: string): Promise<{ deleted: number; protected: number }> {
+export function deleteBatch(
+  sql: Sql,
+  poolId: number,
+  id: string,
+  lockTimeoutMs = 0,
+): Promise<{ deleted: number; protected: number }> {
   return sql.begin(async (tx) => {
-    await tx`set local lock_timeout = '30s'`
+    await tx`select set_config('lock_timeout', ${`${lockTimeoutMs}ms`}, true)`
     await requireWritable(tx, poolId)
     await cancel(tx, poolId, id)
     const { count } = await tx`delete from users where pool_id = ${poolId} and batch_id = ${id} and is_test_user`

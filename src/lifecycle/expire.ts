@@ -7,6 +7,9 @@ import { expiredBatches } from './candidates.ts'
 /** Lock time-out and deadlock: somebody else writes the batch's users. */
 const HELD_UP = /^(55P03|40P01)$/
 
+/** Long enough for most chunks in work, and short beside an import, which may hold users for a quarter of an hour. */
+const LOCK_TIMEOUT_MS = 30_000
+
 /** What the removal of an expired batch did. */
 export interface ExpiredBatch {
   batch_id: string
@@ -27,7 +30,7 @@ export async function* expireBatches(
   for (const { pool_id, pool, id } of await expiredBatches(sql, selection)) {
     if (signal?.aborted) break
     try {
-      const counts = await deleteBatch(sql, pool_id, id)
+      const counts = await deleteBatch(sql, pool_id, id, LOCK_TIMEOUT_MS)
       yield { batch_id: id, pool, deleted_count: counts.deleted, protected_count: counts.protected }
     } catch (error) {
       // Gone with its pool, or its pool has become a replica, between the look and the removal; or held up, which is no reason to
