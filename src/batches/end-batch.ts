@@ -12,8 +12,8 @@ export async function cancelBatch(sql: Sql, poolId: number, id: string): Promise
 
 /**
  * Deletes the batch's test users; an unfinished batch is cancelled first. Users who are not test users stay, and are
- * counted as protected. May be repeated. A lock of another writer, as of an import, is waited for `lockTimeoutMs` at most; 0: for
- * as long as a statement may run. Throws `batch_not_found`, `pool_is_replica`.
+ * counted as protected. May be repeated. A user whom another writer holds, as an import may for minutes, is waited for
+ * `lockTimeoutMs` at most; 0: for as long as a statement may run. Throws `batch_not_found`, `pool_is_replica`.
  */
 export function deleteBatch(
   sql: Sql,
@@ -22,9 +22,9 @@ export function deleteBatch(
   lockTimeoutMs = 0,
 ): Promise<{ deleted: number; protected: number }> {
   return sql.begin(async (tx) => {
-    await tx`select set_config('lock_timeout', ${`${lockTimeoutMs}ms`}, true)`
     await requireWritable(tx, poolId)
     await cancel(tx, poolId, id)
+    await tx`select set_config('lock_timeout', ${`${lockTimeoutMs}ms`}, true)`
     const { count } = await tx`delete from users where pool_id = ${poolId} and batch_id = ${id} and is_test_user`
     const [kept] = await tx<{ count: number }[]>`
       select count(*)::int as count from users where pool_id = ${poolId} and batch_id = ${id}`

@@ -7,8 +7,8 @@ import { expiredBatches } from './candidates.ts'
 /** Lock time-out and deadlock: somebody else writes the batch's users. */
 const HELD_UP = /^(55P03|40P01)$/
 
-/** Long enough for most chunks in work, and short beside an import, which may hold users for a quarter of an hour. */
-const LOCK_TIMEOUT_MS = 30_000
+/** An import may hold users for a quarter of an hour, and other expired batches are not to wait for it. */
+const LOCK_TIMEOUT_MS = 2_000
 
 /** What the removal of an expired batch did. */
 export interface ExpiredBatch {

@@ -86,6 +86,29 @@ t.test('an expired batch that still runs is cancelled', async (t) => {
   t.match((await call('GET', '/v1/states/current?pool=running')).json, { total_count: 0 })
 })
 
+t.test('a user whom somebody holds keeps no other expired batch waiting', async (t) => {
+  await makePool('held')
+  const [held, other] = [await make('held', 1, 3_600), await make('held', 1, 3_600)]
+  const writer = await sql.reserve()
+  await writer`begin`
+  await writer`select from users where batch_id = ${held} for update`
+  for (const id of [held, other]) await inPast(id)
+  try {
+    const { batches } = await expire('held', false)
+    t.strictSame(
+      batches.map(({ batch_id }) => batch_id).filter((id) => id === held),
+      [],
+    )
+    const left = await sql<{ batch_id: string }[]>`select batch_id from users where batch_id in (${held}, ${other})`
+    t.same(left, [{ batch_id: held }])
+  } finally {
+    await writer`rollback`
+    writer.release()
+  }
+  await expire('held', false)
+  t.same(await sql`select from users where batch_id = ${held}`, [], 'it goes when it is let go')
+})
+
 t.test('candidates come page by page', async (t) => {
   await makePool('paged')
   for (let n = 0; n < 3; n++) await make('paged', 1)
