@@ -28,6 +28,9 @@ const PATHS = [
  */
 const LONGEST_SILENCE_MS = 12_500
 
+/** A second is what it takes at most; this process and others take the processor meanwhile. */
+const LONGEST_HEALTH_MS = 2_000
+
 /** A wait for a connection is 5 s at the most. */
 const LONGEST_WAIT_MS = 6_500
 
@@ -45,7 +48,7 @@ async function checkRefused(t: Test, url: string, longest: number, what: string)
   const asked = [...PATHS, ...PATHS].map((path) => ask(url, path))
   const made = ask(url, '/v1/batches', { count: 1 })
   const health = Promise.all([ask(url, '/livez'), ask(url, '/readyz')])
-  for (const answer of await health) t.ok(answer.ms < 1_000, `health within ${Math.round(answer.ms)} ms`)
+  for (const answer of await health) t.ok(answer.ms < LONGEST_HEALTH_MS, `health within ${Math.round(answer.ms)} ms`)
   const [live, ready] = await health
   t.match({ live: live.status, ready: ready.status }, { live: 200, ready: 503 })
   const answers = await Promise.all([...asked, made])
