@@ -39,8 +39,7 @@ export const asksForKeys = ({ apiKeys, apiKeysFile }: Config): boolean => apiKey
 
 function contradictions(config: Config): string[] {
   const faults: string[] = []
-  // a name means the same in any case
-  if (!asksForKeys(config) && !isLoopback(config.host.toLowerCase())) {
+  if (!asksForKeys(config) && !isLoopback(config.host)) {
     faults.push(`HOST ${config.host} can be reached from outside, so API_KEYS or API_KEYS_FILE must be set`)
   }
   if (config.exportConcurrency > config.databaseConnections - 3) {

@@ -1,5 +1,5 @@
 import type { Sql, TransactionSql } from 'postgres'
-import { isDatabaseUnavailable, sqlState } from '../database/connection.ts'
+import { isDatabaseUnavailable, isHeldUp, sqlState } from '../database/connection.ts'
 import { decrypt } from '../passwords/encryption.ts'
 import { type Algorithm, hashPassword } from '../passwords/hash-password.ts'
 import { passwordOf } from '../passwords/password-of.ts'
@@ -28,9 +28,6 @@ interface Chunk {
   distinct: number
   password_ciphertext: Buffer
 }
-
-/** Serialisation failure, deadlock, lock or statement time-out: the same work may well succeed the next time. */
-const PASSING = /^(40001|40P01|55P03|57014|25P03)$/
 
 const UNIQUE_VIOLATION = '23505'
 
@@ -61,9 +58,8 @@ export async function workChunk(
       return { outcome: 'done', kind: chunk.kind, first_n: chunk.first_n, ...counts }
     })
   } catch (error) {
-    const state = sqlState(error)
-    const passing = isDatabaseUnavailable(error) || (state !== undefined && PASSING.test(state))
-    return { outcome: passing ? 'retry' : 'failed', reason: state ?? (error as Error).message }
+    const passing = isDatabaseUnavailable(error) || isHeldUp(error)
+    return { outcome: passing ? 'retry' : 'failed', reason: sqlState(error) ?? (error as Error).message }
   }
 }
 

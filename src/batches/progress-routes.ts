@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream'
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyReply } from 'fastify'
 import type { Sql } from 'postgres'
 import { Type } from 'typebox'
 import { Problem } from '../errors.ts'
@@ -17,6 +18,9 @@ const BatchPath = Type.Object({ id: Uuid })
 
 /** Event streams that are open at once; each looks at the database four times a second. */
 const MOST_STREAMS = 100
+
+const asEvents = (reply: FastifyReply) =>
+  reply.type('text/event-stream').header('cache-control', 'no-store').header('x-accel-buffering', 'no')
 
 /** What is told of a batch besides itself: its progress as it happens, and the users that could not be made. */
 export const batchProgressRoutes: FastifyPluginCallbackTypebox<{
@@ -45,8 +49,7 @@ export const batchProgressRoutes: FastifyPluginCallbackTypebox<{
       const poolId = await findPoolId(sql, poolName(request.query))
       const read = () => readBatch(sql, poolId, request.params.id)
       await read() // an unknown batch is a 404, not a stream that breaks
-      reply.type('text/event-stream').header('cache-control', 'no-store').header('x-accel-buffering', 'no')
-      if (request.method === 'HEAD') return reply.send()
+      if (request.method === 'HEAD') return asEvents(reply).send()
       const lastEventId = Number(request.headers['last-event-id'] ?? -1)
       if (streams >= MOST_STREAMS) {
         const headers = { 'retry-after': '5' }
@@ -57,7 +60,7 @@ export const batchProgressRoutes: FastifyPluginCallbackTypebox<{
       streams++
       const events = batchEvents({ read, draining: dispatcher.draining }, lastEventId)
       const stream = Readable.from(events, { objectMode: false }).once('close', () => streams--)
-      return reply.send(stream)
+      return asEvents(reply).send(stream)
     },
   )
 

@@ -90,6 +90,12 @@ export function sqlState(error: unknown): string | undefined {
   return error instanceof Error && error.cause !== undefined ? sqlState(error.cause) : undefined
 }
 
+/** Serialisation failure, deadlock, lock, statement and transaction time-out. */
+const HELD_UP = /^(40001|40P01|55P03|57014|25P03)$/
+
+/** Whether other work was in the way: the transaction is gone, and the same may well succeed the next time. */
+export const isHeldUp = (error: unknown): boolean => HELD_UP.test(sqlState(error) ?? '')
+
 /** Connection trouble (class 08), no resources (53), shutdown and crash (57P0x), and postgres.js's own codes for the same. */
 const UNAVAILABLE = /^(08|53|57P0)|^(CONNECTION_|CONNECT_TIMEOUT|ECONN|ENOTFOUND|EAI_|EPIPE|ETIMEDOUT|EHOSTUNREACH)/
 

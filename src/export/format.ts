@@ -38,7 +38,7 @@ export const FORMAT_NAMES = Object.keys(FORMATS) as Format[]
 const MEDIA_TYPES = FORMAT_NAMES.map((name) => FORMATS[name].mediaType)
 
 /** Of a media type all but its q-value. Ours are sent with `charset=utf-8`, and clients ask for just that. */
-const PARAMETERS = /;\s*(?!q\s*=)[^;,]*/gi
+const PARAMETERS = /;(?!\s*q\s*=)[^;,]*/gi
 
 const formatOf = remembered((given) => {
   const accept = given.replaceAll(PARAMETERS, '')

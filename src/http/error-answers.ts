@@ -2,7 +2,7 @@ import { type ServerResponse, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import plugin from 'fastify-plugin'
-import { isDatabaseUnavailable, sqlState } from '../database/connection.ts'
+import { isDatabaseUnavailable, isHeldUp, sqlState } from '../database/connection.ts'
 import { ERRORS, type ErrorCode, type MemberFault, Problem } from '../errors.ts'
 
 /** Turns whatever a route throws into an answer of the catalogue (RFC 9457). What is not known there is a 500, and logged. */
@@ -23,8 +23,9 @@ const REFUSALS = new Set<ErrorCode>(['overloaded', 'shutting_down'])
 /** The answer to an error; also for those that Fastify meets before there is a route (`frameworkErrors`). */
 export function answerError(error: FastifyError, request: FastifyRequest, reply: FastifyReply) {
   const problem = problemOf(error)
-  // A refusal is no fault: under overload a line with a stack for each would be load of its own.
-  if (ERRORS[problem.code].status >= 500 && !REFUSALS.has(problem.code)) {
+  // A refusal is no fault: under overload a line with a stack for each would be load of its own. A deadlock is told as one, and
+  // is worth a line.
+  if (ERRORS[problem.code].status >= 500 && (problem !== error || !REFUSALS.has(problem.code))) {
     request.log.error({ err: error, code: problem.code }, 'request failed')
   }
   return answer(problem, request, reply)
@@ -116,9 +117,6 @@ const REFUSED_VALUES: Record<string, string> = {
   '23514': 'A value is longer or otherwise outside of what a user may have.',
 }
 
-/** Serialisation failure, deadlock, lock and statement time-out: the transaction is gone, and may well succeed the next time. */
-const HELD_UP = /^(40001|40P01|55P03|57014)$/
-
 /** Of the trigger that has the last word: migrations/0010_protect_users.sql. */
 const PROTECTED_USER = 'US001'
 
@@ -128,7 +126,7 @@ function databaseProblem(error: Error): Problem | undefined {
   if (sqlState(error) === PROTECTED_USER) {
     return new Problem('user_protected', 'Only test users are changed or deleted here.', { cause: error })
   }
-  if (HELD_UP.test(sqlState(error) ?? '')) {
+  if (isHeldUp(error)) {
     const headers = { 'retry-after': '5' }
     return new Problem(
       'overloaded',

@@ -1,2 +1,2 @@
-/** Whether an address to listen on can be reached from this machine alone. */
-export const isLoopback = (host: string) => host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
+/** Whether an address to listen on can be reached from this machine alone; a name means the same in any case. */
+export const isLoopback = (host: string) => /^(localhost|::1|127(\.\d{1,3}){3})$/i.test(host)

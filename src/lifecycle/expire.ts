@@ -1,11 +1,8 @@
 import type { Sql } from 'postgres'
 import { deleteBatch } from '../batches/end-batch.ts'
-import { sqlState } from '../database/connection.ts'
+import { isHeldUp } from '../database/connection.ts'
 import { Problem } from '../errors.ts'
 import { expiredBatches } from './candidates.ts'
-
-/** Lock time-out and deadlock: somebody else writes the batch's users. */
-const HELD_UP = /^(55P03|40P01)$/
 
 /** An import may hold users for a quarter of an hour, and other expired batches are not to wait for it. */
 const LOCK_TIMEOUT_MS = 2_000
@@ -35,7 +32,7 @@ export async function* expireBatches(
     } catch (error) {
       // Gone with its pool, or its pool has become a replica, between the look and the removal; or held up, which is no reason to
       // let the others wait.
-      if (!(error instanceof Problem) && !HELD_UP.test(sqlState(error) ?? '')) throw error
+      if (!(error instanceof Problem) && !isHeldUp(error)) throw error
     }
   }
 }

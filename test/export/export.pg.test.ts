@@ -280,6 +280,12 @@ t.test('Accept decides the form where format does not', async (t) => {
     ['application/json', 'format=csv', 'text/csv'],
     ['application/json; charset=utf-8', '', 'application/json'],
     ['text/csv;header=present;q=0.5, application/x-ndjson;charset=utf-8;q=0.9', '', 'application/x-ndjson'],
+    [
+      'application/json; q=0.1, text/csv ; q = 0.2, application/x-ndjson; charset=utf-8; q=0.9',
+      '',
+      'application/x-ndjson',
+    ],
+    ['application/json; q=0, text/csv; charset=utf-8; q=0.1', '', 'text/csv'],
     ['text/html', '', 406],
     ['application/json;q=0, application/x-ndjson;q=0, text/csv;q=0', '', 406],
   ]
