@@ -49,7 +49,7 @@ export const batchProgressRoutes: FastifyPluginCallbackTypebox<{
       const poolId = await findPoolId(sql, poolName(request.query))
       const read = () => readBatch(sql, poolId, request.params.id)
       await read() // an unknown batch is a 404, not a stream that breaks
-      if (request.method === 'HEAD') return asEvents(reply).send()
+      if (request.method === 'HEAD') return asEvents(reply).send(Readable.from([])) // a stream too, or it told a length of 0
       const lastEventId = Number(request.headers['last-event-id'] ?? -1)
       if (streams >= MOST_STREAMS) {
         const headers = { 'retry-after': '5' }
