@@ -98,7 +98,7 @@ export const lifecycleRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: 
       const page = { olderThan: undefined, before: undefined, limit: BATCHES_A_REQUEST + 1 }
       const batches = isDryRun
         ? (await listCandidates(sql, poolId, page)).slice(0, BATCHES_A_REQUEST).map(wouldRemove)
-        : await Array.fromAsync(expireBatches(sql, { poolId, limit: BATCHES_A_REQUEST }))
+        : await Array.fromAsync(expireBatches(sql, { poolId, limit: BATCHES_A_REQUEST, log: request.log }))
       if (!isDryRun) metrics.batchesExpired(batches.length)
       const left = await listCandidates(sql, poolId, page)
       return {
