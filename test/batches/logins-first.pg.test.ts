@@ -1,26 +1,17 @@
 import t, { type Test } from 'tap'
 import type { Batch } from '../../src/batches/batches.ts'
 import { workChunk } from '../../src/batches/chunks.ts'
-import { createBatch } from '../../src/batches/create-batch.ts'
 import { connect } from '../../src/database/connection.ts'
 import { testDatabase } from '../database.ts'
 import { startService } from '../http/service.ts'
+import { KEY, newBatch } from './new-batch.ts'
 
 /* Whatever an export can include with a user is committed before the user: a login changes no state, so no later delta has it. */
-
-const KEY = Buffer.alloc(32, 'k')
 
 t.test('no chunk of users begins while a chunk of credentials is open', async (t) => {
   const sql = connect({ url: await testDatabase(t), schema: 'usersync', connections: 3, name: 'test' })
   t.teardown(() => sql.end())
-  const config = { username_pattern: 'u_{id}', email_domain: 'example.com', role: 'user', custom_attributes: {} }
-  const settings = {
-    ...{ ...config, password_mode: 'shared' as const, chunk_size: 10, max_workers: 2 },
-    password_hash: { algorithm: 'bcrypt' as const, distinct: 16 }, // 2 chunks
-  }
-  const settle = () => Promise.resolve({ settings, password: 'TestPass123!' })
-  const batch = { poolId: 1, count: 20, label: null, expiresIn: null, settle, idempotency: undefined }
-  const id = await createBatch(sql, batch, { reservedDomains: ['example.com'], encryptionKey: KEY })
+  const id = await newBatch(sql, { password_hash: { algorithm: 'bcrypt', distinct: 16 } }) // 2 chunks
   const work = () => workChunk(sql, 1, id, KEY)
 
   const other = await sql.reserve() // another worker, in the middle of the first chunk

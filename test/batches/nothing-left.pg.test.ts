@@ -147,7 +147,7 @@ t.test('a credential stays as long as any user refers to it, whatever batch the 
 t.test('a user who got another id keeps its login', async (t) => {
   const batch = await make(PER_USER)
   const [user] = await sql<{ username: string }[]>`
-    update users set id = uuid_v7(), is_test_user = true where id = (select id from users where batch_id = ${batch.id} limit 1)
+    update users set id = uuid_v7(), is_test_user = true where id = (select id from users where batch_id = ${batch.id} order by id offset 5 limit 1)
     returning username`
   const login = await loginOf(user?.username ?? '')
   await sql`delete from users where batch_id = ${batch.id} and username <> ${user?.username ?? ''}`
