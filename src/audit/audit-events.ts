@@ -1,4 +1,4 @@
-import type { Sql } from 'postgres'
+import type { ISql, Sql } from 'postgres'
 
 /** A change as it is remembered: who, what, how much, and what came of it. */
 export interface AuditEvent {
@@ -28,7 +28,7 @@ export interface RecordedEvent {
 }
 
 /** Remembers a change. */
-export async function recordEvent(sql: Sql, event: AuditEvent): Promise<void> {
+export async function recordEvent(sql: ISql, event: AuditEvent): Promise<void> {
   const { actor = null, action, pool = null, subject = null, status, code = null, counts, requestId = null } = event
   await sql`
     insert into audit_events (actor, action, pool, subject, status, code, counts, request_id)

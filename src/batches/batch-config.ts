@@ -4,6 +4,7 @@ import { Problem } from '../errors.ts'
 import { MOST_BCRYPT_BYTES } from '../passwords/bcrypt.ts'
 import { ALGORITHMS } from '../passwords/hash-password.ts'
 import { CustomAttributes } from '../users/custom-attributes.ts'
+import { jsonbBytes } from './attributes-size.ts'
 
 const PasswordMode = Type.Enum(['shared', 'per_user'])
 const HashAlgorithm = Type.Enum([...ALGORITHMS])
@@ -11,7 +12,10 @@ const HashAlgorithm = Type.Enum([...ALGORITHMS])
 /** A chunk is one transaction and one row of bookkeeping; a batch has at most this many. */
 export const MOST_CHUNKS = 100_000
 
-/** The settings of a batch that a request may give; the rest comes from the defaults. */
+/** As PostgreSQL stores and exports them, once for each user of the batch. */
+const MAX_ATTRIBUTES_BYTES = 65_536
+
+/** The settings of a batch that a request can have; the defaults fill in the rest. */
 export const batchConfigBody = (config: Config) =>
   Type.Object(
     {
@@ -27,9 +31,7 @@ export const batchConfigBody = (config: Config) =>
       ),
       role: Type.Optional(Type.String({ minLength: 1, maxLength: 64 })),
       custom_attributes: Type.Optional(CustomAttributes),
-      password: Type.Optional(
-        Type.String({ minLength: 1, maxLength: 256, description: 'Generated where it is not given' }),
-      ),
+      password: Type.Optional(Type.String({ minLength: 1, maxLength: 256, description: 'Default: generated' })),
       password_mode: Type.Optional(PasswordMode),
       password_hash: Type.Optional(
         Type.Object(
@@ -43,7 +45,7 @@ export const batchConfigBody = (config: Config) =>
     { additionalProperties: false },
   )
 
-/** Every setting of a batch but its password: what is stored, and answered. */
+/** Every setting of a batch except its password, as it is stored and returned. */
 export const BatchConfig = Type.Object({
   username_pattern: Type.String(),
   email_domain: Type.String(),
@@ -55,7 +57,7 @@ export const BatchConfig = Type.Object({
   max_workers: Type.Integer(),
 })
 
-/** What the users are where neither the request nor its template says otherwise; the template `default` shows it. */
+/** Used where neither the request nor its template has the setting; the template `default` shows these. */
 export const DEFAULT_USERS = {
   username_pattern: 'testuser_{id}@example.com',
   email_domain: 'example.com',
@@ -67,8 +69,8 @@ export type BatchConfig = Static<typeof BatchConfig>
 export type BatchConfigBody = Static<ReturnType<typeof batchConfigBody>>
 
 /**
- * The given settings, completed with the defaults; the password apart, undefined where none was given. Throws
- * `invalid_request` where the settings contradict each other or the count.
+ * The given settings, completed with the defaults, and the password apart, undefined if none was given. Throws
+ * `invalid_request` if the settings contradict each other or the count, or if the attributes are too large.
  */
 export function completeConfig(
   given: BatchConfigBody,
@@ -89,12 +91,21 @@ export function completeConfig(
       ...given.password_hash,
     },
   }
+  const attributesBytes = jsonbBytes(settings.custom_attributes)
+  if (attributesBytes > MAX_ATTRIBUTES_BYTES) {
+    const expected = `must be at most ${MAX_ATTRIBUTES_BYTES} bytes with every number written out; has ${attributesBytes}`
+    throw wrong('custom_attributes', 'too_large', expected)
+  }
   const { algorithm, distinct } = settings.password_hash
   const leastChunk = Math.ceil(count / MOST_CHUNKS)
   if (settings.chunk_size < leastChunk) throw wrong('chunk_size', 'minimum', `must be at least ${leastChunk} here`)
   if (distinct > count) throw wrong('password_hash.distinct', 'maximum', `must be at most the count, ${count}`)
   if (password !== undefined && password_mode === 'per_user') {
-    throw wrong('password', 'contradiction', 'cannot be given where each user gets a password of its own')
+    throw wrong(
+      'password',
+      'contradiction',
+      'cannot be set if each user has a password of its own (password_mode per_user)',
+    )
   }
   if (password !== undefined && algorithm === 'bcrypt' && !isForBcrypt(password)) {
     throw wrong('password', 'maximum', `must be at most ${MOST_BCRYPT_BYTES} bytes and hold no NUL, for bcrypt`)

@@ -14,7 +14,7 @@ export const BatchStatus = Type.Enum([
   'failed',
 ])
 
-/** A batch as it is answered everywhere. */
+/** A batch in every response. */
 export const BatchAnswer = Type.Object({
   id: Type.String(),
   kind: Type.Enum(['creation', 'import']),
@@ -30,11 +30,17 @@ export const BatchAnswer = Type.Object({
   started_at: orNull(time),
   finished_at: orNull(time),
   expires_at: orNull(time),
+  last_error: orNull(
+    Type.Object(
+      { code: Type.String(), detail: Type.String() },
+      { description: 'Why the batch failed; while it runs, what its chunks met last and how it goes on' },
+    ),
+  ),
   config: Type.Union([BatchConfig, ImportConfig]),
   profile: Type.Object({
     duration_ms: orNull(Type.Number()),
     peak_memory_bytes: orNull(Type.Number()),
-    chunks: Type.Integer(),
+    chunks: Type.Integer({ description: 'Chunks of users that are done' }),
     workers: Type.Integer(),
   }),
   state: Type.String({ description: 'The state of the filter batch_id=<this batch>' }),

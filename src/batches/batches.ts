@@ -2,9 +2,10 @@ import type { Fragment, Sql } from 'postgres'
 import { ANY_BATCH } from '../database/tables/states.ts'
 import { Problem } from '../errors.ts'
 import type { BatchConfig } from './batch-config.ts'
+import { batchError } from './batch-errors.ts'
 import type { ImportConfig } from './import-config.ts'
 
-/** A batch as it is answered; times are RFC 3339 in UTC. */
+/** A batch as the API returns it; times are RFC 3339 in UTC. */
 export interface Batch {
   id: string
   kind: 'creation' | 'import'
@@ -20,28 +21,31 @@ export interface Batch {
   started_at: string | null
   finished_at: string | null
   expires_at: string | null
+  /** Why the batch failed; while it runs, what its chunks met last. */
+  last_error: { code: string; detail: string } | null
   config: BatchConfig | ImportConfig
   profile: { duration_ms: number | null; peak_memory_bytes: number | null; chunks: number; workers: number }
   state: string
 }
 
-interface BatchRow extends Omit<Batch, 'progress' | 'throughput_per_second' | 'eta_seconds' | 'profile'> {
+interface BatchRow
+  extends Omit<Batch, 'progress' | 'throughput_per_second' | 'eta_seconds' | 'profile' | 'last_error'> {
+  last_error: string | null
   elapsed_ms: number | null
   peak_memory_bytes: number | null
   chunk_count: number
 }
 
-/** For every look-up of a batch that finds none. */
 export const batchNotFound = () => new Problem('batch_not_found', 'It may be in another pool.')
 
-/** The batch, its progress read from its chunks. Throws `batch_not_found`. */
+/** Throws `batch_not_found`. */
 export async function readBatch(sql: Sql, poolId: number, id: string): Promise<Batch> {
   const [row] = await selectBatches(sql, poolId, sql`b.id = ${id}`, 1)
   if (!row) throw batchNotFound()
   return row
 }
 
-/** One page of batches, the newest first: those made before the batch `before`, of one status where it is given. */
+/** One page of batches, newest first: those created before the batch `before`, with `status` if it is given. */
 export function listBatches(
   sql: Sql,
   poolId: number,
@@ -56,17 +60,13 @@ export function listBatches(
 async function selectBatches(sql: Sql, poolId: number, condition: Fragment, limit: number): Promise<Batch[]> {
   const time = (column: string) => sql`to_char(${sql(column)} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
   const rows = await sql<BatchRow[]>`
-    select b.id, b.kind, b.label, b.status, b.total_requested, c.created_count, c.failed_count, b.config,
+    select b.id, b.kind, b.label, b.status, b.total_requested, b.created_count, b.failed_count, b.config,
       ${time('b.created_at')} as created_at, ${time('b.started_at')} as started_at, ${time('b.finished_at')} as finished_at,
-      ${time('b.expires_at')} as expires_at, c.chunk_count, c.peak_memory_bytes,
+      ${time('b.expires_at')} as expires_at, b.last_error, b.chunk_count,
+      b.peak_memory_bytes::float8 as peak_memory_bytes,
       (extract(epoch from coalesce(b.finished_at, now()) - b.started_at) * 1000)::float8 as elapsed_ms,
       state_name(coalesce(s.word_0, 0), coalesce(s.word_1, 0), coalesce(s.word_2, 0), coalesce(s.word_3, 0)) as state
     from batches b
-    cross join lateral (
-      select coalesce(sum(created_count), 0)::int as created_count, coalesce(sum(failed_count), 0)::int as failed_count,
-        count(*)::int as chunk_count, nullif(max(memory_bytes), 0)::float8 as peak_memory_bytes
-      from chunks where pool_id = b.pool_id and batch_id = b.id and kind = 'users'
-    ) c
     left join scopes s
       on s.pool_id = b.pool_id and s.batch_id = b.id and s.batch_id <> ${ANY_BATCH} and s.test_users_only and not s.bulk_users_only
     where b.pool_id = ${poolId} and ${condition}
@@ -74,13 +74,14 @@ async function selectBatches(sql: Sql, poolId: number, condition: Fragment, limi
   return rows.map(withProgress)
 }
 
-/** Figures that follow from the counts: `progress` from 0 to 1, users a second since the start, seconds to go. */
-function withProgress({ elapsed_ms, peak_memory_bytes, chunk_count, ...row }: BatchRow): Batch {
+/** Adds what follows from the counts: `progress` from 0 to 1, users a second since the start, seconds to go. */
+function withProgress({ elapsed_ms, peak_memory_bytes, chunk_count, last_error, ...row }: BatchRow): Batch {
   const done = row.created_count + row.failed_count
   const perSecond = elapsed_ms && elapsed_ms > 0 ? (done * 1000) / elapsed_ms : null
   const running = row.finished_at === null
   return {
     ...row,
+    last_error: batchError(last_error),
     progress: row.total_requested === 0 ? 1 : Math.round((done / row.total_requested) * 10_000) / 10_000,
     throughput_per_second: perSecond && Math.round(perSecond),
     eta_seconds: running && perSecond ? Math.ceil((row.total_requested - done) / perSecond) : null,

@@ -1,39 +1,54 @@
 import type { Sql, TransactionSql } from 'postgres'
-import { isDatabaseUnavailable, isHeldUp, sqlState } from '../database/connection.ts'
+import { sqlState } from '../database/connection.ts'
 import { decrypt } from '../passwords/encryption.ts'
 import { type Algorithm, hashPassword } from '../passwords/hash-password.ts'
 import { passwordOf } from '../passwords/password-of.ts'
+import { type BatchErrorCode, classify } from './batch-errors.ts'
+import { createUsers } from './create-users.ts'
 
 /**
- * `done`: a chunk's work is committed, with so many users made and not; its batch has one such `first_n` of a kind. `none`: no
- * chunk was free. `retry`: it may work later. `failed`: it never will.
+ * `done`: the chunk is committed, with counts of users created and failed; a batch has one `first_n` of a kind. `none`: no
+ * chunk is free. `retry`: another attempt may succeed. `failed`: none will. `reason` is for the log.
  */
 export type ChunkOutcome =
   | { outcome: 'done'; kind: Chunk['kind']; first_n: number; created: number; failed: number }
   | { outcome: 'none' }
-  | { outcome: 'retry' | 'failed'; reason: string }
+  | { outcome: 'retry' | 'failed'; code: BatchErrorCode; reason: string }
 
-interface Chunk {
+interface ChunkPart {
   kind: 'credentials' | 'users'
   first_n: number
   last_n: number
+  timeouts: number
+}
+
+interface BatchPart {
+  pool_id: number
+  batch_id: string
   first_user_number: string
   first_credential_id: string
+  credential_count: number
   username_pattern: string
   email_suffix: string
   role: string
   custom_attributes: string
   password_mode: 'shared' | 'per_user'
   algorithm: Algorithm
-  distinct: number
   password_ciphertext: Buffer
 }
 
-const UNIQUE_VIOLATION = '23505'
+/** A chunk, and what its batch says about the users in it. */
+export type Chunk = ChunkPart & BatchPart
+
+/** A chunk that meets the statement timeout is halved; its batch fails when this happens so often to one range of users. */
+const MAX_TIMEOUTS = 3
+
+/** The statement timeout; an administrator who cancels a statement looks the same. */
+const QUERY_CANCELED = '57014'
 
 /**
- * Takes one free chunk of the batch and does it, all in one transaction: so its effect happens exactly once, and a crash at
- * any moment gives the chunk back. Runs in a worker thread.
+ * Takes one free chunk of the batch and does it, all in one transaction: its effect happens exactly once, and a crash at any
+ * moment makes the chunk free again. Runs in a worker thread.
  */
 export async function workChunk(
   sql: Sql,
@@ -42,126 +57,120 @@ export async function workChunk(
   encryptionKey: Buffer,
 ): Promise<ChunkOutcome> {
   try {
-    return await sql.begin(async (tx): Promise<ChunkOutcome> => {
+    return await sql.begin(async (tx) => {
       const chunk = await takeChunk(tx, poolId, batchId)
       if (!chunk) return { outcome: 'none' }
-      const counts = { created: 0, failed: 0 }
-      if (chunk.kind === 'credentials') {
-        const secret = decrypt(encryptionKey, chunk.password_ciphertext, batchId)
-        await insertCredentials(tx, poolId, batchId, chunk, secret)
-      } else {
-        counts.created = await insertUsers(tx, poolId, batchId, chunk)
-        counts.failed = chunk.last_n - chunk.first_n + 1 - counts.created
-        if (counts.failed > 0) await recordFailures(tx, poolId, batchId, chunk)
-      }
-      await finishChunk(tx, poolId, batchId, chunk, counts)
-      return { outcome: 'done', kind: chunk.kind, first_n: chunk.first_n, ...counts }
+      return chunk.kind === 'credentials' ? await doCredentials(tx, chunk, encryptionKey) : await doUsers(tx, chunk)
     })
   } catch (error) {
-    const passing = isDatabaseUnavailable(error) || isHeldUp(error)
-    return { outcome: passing ? 'retry' : 'failed', reason: sqlState(error) ?? (error as Error).message }
+    const { code, canRetry } = classify(error)
+    const reason = sqlState(error) ?? (error as Error).message
+    return { outcome: canRetry ? 'retry' : 'failed', code, reason }
   }
 }
 
 /**
- * Locks a free chunk until the transaction ends, credentials before users. The batch's row is locked against its deletion
- * meanwhile: who deletes a batch waits for its chunks in work, and a chunk is not begun under a batch that was cancelled.
+ * Locks a free chunk until the transaction ends. Credentials come first, and no chunk of users begins before all credentials
+ * are committed: whatever an export may include with a user is committed before the user. An export that found a user without
+ * its login would never correct it, since a login changes no state.
+ *
+ * The batch's row is locked before the chunk. Whoever ends a batch locks the row for update, and so waits for the chunks in
+ * progress; no chunk begins once the batch has ended. The shared lock lets other chunks update the counters.
  */
 async function takeChunk(tx: TransactionSql, poolId: number, batchId: string): Promise<Chunk | undefined> {
-  const [chunk] = await tx<Chunk[]>`
-    select c.kind, c.first_n, c.last_n, b.first_user_number, b.first_credential_id, b.username_pattern, b.email_suffix,
-      b.config->>'role' as role, b.config->>'custom_attributes' as custom_attributes, b.password_ciphertext,
-      b.config->>'password_mode' as password_mode, b.config->'password_hash'->>'algorithm' as algorithm,
-      (b.config->'password_hash'->>'distinct')::int as distinct
-    from chunks c join batches b on b.pool_id = c.pool_id and b.id = c.batch_id
-    where c.pool_id = ${poolId} and c.batch_id = ${batchId} and c.finished_at is null and b.status in ('queued', 'running')
-    order by c.kind, c.first_n limit 1
-    for share of b for update of c skip locked`
-  return chunk
+  // Both statements are sent at once; PostgreSQL begins the second when the first has its lock.
+  const [[batch], [chunk]] = await Promise.all([shareBatch(tx, poolId, batchId), lockChunk(tx, poolId, batchId)])
+  return batch && chunk && { ...batch, ...chunk }
 }
 
-/** The users n = first_n to last_n of the batch, as one relation `planned`. Names are filled in as `fillPattern` does. */
-function planned(tx: TransactionSql, batchId: string, chunk: Chunk) {
-  return tx`(
-    select n, (left(${batchId}::text, 28) || lpad(to_hex(n), 8, '0'))::uuid as id, username,
-      username || ${chunk.email_suffix} as email
-    from generate_series(${chunk.first_n}::int, ${chunk.last_n}::int) n
-    cross join lateral (
-      select replace(
-        replace(${chunk.username_pattern}, '{id}', (${chunk.first_user_number}::bigint + n - 1)::text), '{n}', n::text)
-    ) filled (username)
-  ) planned`
-}
+const shareBatch = (tx: TransactionSql, poolId: number, batchId: string) => tx<BatchPart[]>`
+  select pool_id, id as batch_id, first_user_number, first_credential_id, credential_count, username_pattern, email_suffix,
+    config->>'role' as role, config->>'custom_attributes' as custom_attributes, password_ciphertext,
+    config->>'password_mode' as password_mode, config->'password_hash'->>'algorithm' as algorithm
+  from batches where pool_id = ${poolId} and id = ${batchId} and status in ('queued', 'running')
+  for key share`
 
-/**
- * Inserts the chunk's users, but those whose name or address is taken. Gives how many it made. To look for conflicts row by
- * row costs a quarter of the database's time, and there hardly ever is one; so the first attempt is without, behind a
- * savepoint. A chunk that does meet one is inserted twice (4.4 s instead of 3.6 s for 100,000 users that all conflict).
- */
-async function insertUsers(tx: TransactionSql, poolId: number, batchId: string, chunk: Chunk): Promise<number> {
+const lockChunk = (tx: TransactionSql, poolId: number, batchId: string) => tx<ChunkPart[]>`
+  select c.kind, c.first_n, c.last_n, c.timeouts from chunks c
+  where c.pool_id = ${poolId} and c.batch_id = ${batchId} and (c.kind = 'credentials' or not exists (
+    select from chunks o where o.pool_id = ${poolId} and o.batch_id = ${batchId} and o.kind = 'credentials'))
+  order by c.kind, c.first_n limit 1
+  for update of c skip locked`
+
+async function doUsers(tx: TransactionSql, chunk: Chunk): Promise<ChunkOutcome> {
+  const { kind, first_n, last_n } = chunk
+  let created: number
   try {
-    await tx.savepoint((savepoint) => insertPlanned(savepoint, poolId, batchId, chunk))
-    return chunk.last_n - chunk.first_n + 1
+    created = await createUsers(tx, chunk)
   } catch (error) {
-    if (sqlState(error) !== UNIQUE_VIOLATION) throw error
-    const [row] = await tx<{ count: number }[]>`
-      with inserted as (${insertPlanned(tx, poolId, batchId, chunk)} on conflict do nothing returning 1)
-      select count(*)::int as count from inserted`
-    return row?.count ?? 0
+    if (sqlState(error) !== QUERY_CANCELED) throw error
+    const canRetry = chunk.timeouts + 1 < MAX_TIMEOUTS && last_n > first_n
+    if (canRetry) await halve(tx, chunk)
+    return { outcome: canRetry ? 'retry' : 'failed', code: 'statement_timeout', reason: QUERY_CANCELED }
   }
+  const failed = last_n - first_n + 1 - created
+  await finishUsers(tx, chunk, created, failed)
+  return { outcome: 'done', kind, first_n, created, failed }
 }
 
-/** The statement that inserts all of the chunk's users. */
-function insertPlanned(tx: TransactionSql, poolId: number, batchId: string, chunk: Chunk) {
-  return tx`
-    insert into users
-      (pool_id, id, username, email, role, is_test_user, batch_id, created_by_bulk, custom_attributes, credential_id)
-    select ${poolId}, id, username, email, ${chunk.role}, true, ${batchId}, true, ${chunk.custom_attributes}::jsonb,
-      ${chunk.first_credential_id}::bigint + (n - 1) % ${chunk.distinct}::int
-    from ${planned(tx, batchId, chunk)}`
-}
-
-/** Records which users of the chunk are not there, and what of theirs is taken. */
-async function recordFailures(tx: TransactionSql, poolId: number, batchId: string, chunk: Chunk): Promise<void> {
+/** Replaces the chunk by two of half its size. */
+async function halve(tx: TransactionSql, { pool_id, batch_id, kind, first_n, last_n, timeouts }: Chunk): Promise<void> {
+  const middle = Math.floor((first_n + last_n) / 2)
   await tx`
-    insert into failures (pool_id, batch_id, n, username, email, code)
-    select ${poolId}, ${batchId}, planned.n, planned.username, planned.email,
-      case
-        when exists (select from users u where u.pool_id = ${poolId} and u.username = planned.username) then 'username_taken'
-        when exists (select from users u where u.pool_id = ${poolId} and u.email = planned.email) then 'email_taken'
-        else 'conflict' -- what was in the way is gone by now
-      end
-    from ${planned(tx, batchId, chunk)}
-    where not exists (select from users u where u.pool_id = ${poolId} and u.id = planned.id)`
+    insert into chunks (pool_id, batch_id, kind, first_n, last_n, timeouts)
+    values (${pool_id}, ${batch_id}, ${kind}, ${middle + 1}, ${last_n}, ${timeouts + 1})`
+  await tx`
+    update chunks set last_n = ${middle}, timeouts = ${timeouts + 1}
+    where pool_id = ${pool_id} and batch_id = ${batch_id} and kind = ${kind} and first_n = ${first_n}`
 }
 
 /**
- * Makes the chunk's credentials: the shared password, or one derived for each, hashed with a salt of its own. User n of the
- * batch has the credential (n - 1) modulo `distinct`. One chunk is a second's work, so that the transaction stays short.
+ * Closes a chunk of users, and adds its counts to the batch. This is the last statement before the commit: it locks the row
+ * that the other chunks of the batch update too.
  */
-async function insertCredentials(tx: TransactionSql, poolId: number, batchId: string, chunk: Chunk, secret: string) {
+async function finishUsers(tx: TransactionSql, chunk: Chunk, created: number, failed: number): Promise<void> {
+  const { pool_id, batch_id, kind, first_n } = chunk
+  await tx`
+    with closed as (
+      delete from chunks
+      where pool_id = ${pool_id} and batch_id = ${batch_id} and kind = ${kind} and first_n = ${first_n}
+    )
+    update batches set created_count = created_count + ${created}, failed_count = failed_count + ${failed},
+      chunk_count = chunk_count + 1, last_error = null,
+      peak_memory_bytes = greatest(peak_memory_bytes, ${process.memoryUsage.rss()})
+    where pool_id = ${pool_id} and id = ${batch_id}`
+}
+
+/**
+ * Creates the chunk's credentials: the shared password, or a derived one for each, hashed with a salt of its own. User n of
+ * the batch has the credential (n - 1) modulo their number. One chunk is a second's work, so that the transaction stays short.
+ */
+async function doCredentials(tx: TransactionSql, chunk: Chunk, encryptionKey: Buffer): Promise<ChunkOutcome> {
+  const { pool_id, batch_id, kind, first_n, last_n } = chunk
+  const secret = secretOf(chunk, encryptionKey)
+  if (secret === undefined) return { outcome: 'failed', code: 'password_unreadable', reason: 'password_unreadable' }
   const ids: string[] = []
   const hashes: (string | null)[] = []
-  for (let n = chunk.first_n; n <= chunk.last_n; n++) {
+  for (let n = first_n; n <= last_n; n++) {
     const id = String(BigInt(chunk.first_credential_id) + BigInt(n - 1))
     const password = passwordOf(chunk.password_mode, secret, id)
     ids.push(id)
     hashes.push(chunk.algorithm === 'none' ? null : hashPassword(chunk.algorithm, password))
   }
   await tx`
+    with closed as (
+      delete from chunks
+      where pool_id = ${pool_id} and batch_id = ${batch_id} and kind = ${kind} and first_n = ${first_n}
+    )
     insert into credentials (pool_id, id, batch_id, password_hash)
-    select ${poolId}, c.id, ${batchId}, c.hash from unnest(${ids}::bigint[], ${hashes}::text[]) c (id, hash)`
+    select ${pool_id}, c.id, ${batch_id}, c.hash from unnest(${ids}::bigint[], ${hashes}::text[]) c (id, hash)`
+  return { outcome: 'done', kind, first_n, created: 0, failed: 0 }
 }
 
-async function finishChunk(
-  tx: TransactionSql,
-  poolId: number,
-  batchId: string,
-  chunk: Chunk,
-  { created, failed }: { created: number; failed: number },
-): Promise<void> {
-  await tx`
-    update chunks set created_count = ${created}, failed_count = ${failed}, finished_at = now(),
-      memory_bytes = ${process.memoryUsage.rss()}
-    where pool_id = ${poolId} and batch_id = ${batchId} and kind = ${chunk.kind} and first_n = ${chunk.first_n}`
+function secretOf({ batch_id, password_ciphertext }: Chunk, encryptionKey: Buffer): string | undefined {
+  try {
+    return decrypt(encryptionKey, password_ciphertext, batch_id)
+  } catch {
+    return undefined
+  }
 }

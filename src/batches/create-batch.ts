@@ -2,7 +2,7 @@ import { createHmac } from 'node:crypto'
 import type { Sql, TransactionSql } from 'postgres'
 import { sqlState } from '../database/connection.ts'
 import { Problem } from '../errors.ts'
-import { encrypt } from '../passwords/encryption.ts'
+import { deriveKey, encrypt } from '../passwords/encryption.ts'
 import type { Algorithm } from '../passwords/hash-password.ts'
 import { poolIsReplica } from '../pools/writable-pool.ts'
 import { type BatchConfig, MOST_CHUNKS } from './batch-config.ts'
@@ -17,12 +17,12 @@ export interface NewBatch {
   poolId: number
   count: number
   label: string | null
-  /** Seconds after which the batch may be removed; null: never. */
+  /** Seconds after which the batch expires; null: never. */
   expiresIn: number | null
-  /** Called where there is no earlier batch of the key: the template that it was made from may be gone by now. */
+  /** Called only if no earlier batch has the idempotency key: the template of an earlier one may be deleted by now. */
   settle: () => Promise<Settled>
-  /** The client's key, and the body that came with it. */
-  idempotency: { key: string; body: unknown } | undefined
+  /** The Idempotency-Key and the body that came with it. Each API key (`owner`, empty without one) has keys of its own. */
+  idempotency: { owner: string; key: string; body: unknown } | undefined
 }
 
 interface Surroundings {
@@ -39,37 +39,38 @@ const CREDENTIALS_A_CHUNK: Record<Algorithm, number> = {
   none: 10_000,
 }
 
-/** On this channel dispatchers hear that there is work; who misses it finds the work by polling. */
+/** Notifications tell dispatchers that there is work; a dispatcher that misses one finds the work by polling. */
 export const WAKE_CHANNEL = 'usersync_batches'
 
 const UNIQUE_VIOLATION = '23505'
 
 /**
  * Writes a batch, its range of `{id}` numbers and its chunks in one transaction, and wakes the dispatchers of every
- * replica. Gives the batch's id: that of the earlier batch where the pool has one of the same idempotency key and body.
- * Throws what `settle` and `planNames` throw, before anything is written; `idempotency_key_reused` where the body was another; `pool_is_replica`.
+ * replica. Returns the batch's id: that of the earlier batch if there is one with the same idempotency key and body.
+ * Throws what `settle` and `planNames` throw, before anything is written, `idempotency_key_reused` and `pool_is_replica`.
  */
 export async function createBatch(sql: Sql, batch: NewBatch, surroundings: Surroundings): Promise<string> {
   const { poolId, idempotency } = batch
   const digest = idempotency && digestOf(idempotency.body, surroundings.encryptionKey)
   try {
-    const earlier = idempotency && (await findByKey(sql, poolId, idempotency.key, digest))
+    const earlier = idempotency && (await findByKey(sql, poolId, idempotency, digest))
     if (earlier !== undefined) return earlier
     const settled = await batch.settle()
     return await sql.begin((tx) => insertBatch(tx, { ...batch, ...settled }, digest, surroundings))
   } catch (error) {
-    // Another request of the same key was quicker, here or at another replica.
+    // Another request with the same key was faster, here or at another replica.
     if (!idempotency || sqlState(error) !== UNIQUE_VIOLATION) throw error
-    const winner = await findByKey(sql, poolId, idempotency.key, digest)
+    const winner = await findByKey(sql, poolId, idempotency, digest)
     if (winner === undefined) throw error
     return winner
   }
 }
 
-/** Keyed: all of the body but its password stands beside it, and a bare hash would tell a guessed password from others. */
-const digestOf = (body: unknown, key: Buffer) => createHmac('sha256', key).update(canonical(body)).digest()
+/** Keyed, since the rest of the body is stored beside it: a bare hash would let a reader of the database test passwords. */
+const digestOf = (body: unknown, encryptionKey: Buffer) =>
+  createHmac('sha256', deriveKey(encryptionKey, 'idempotency')).update(canonical(body)).digest()
 
-/** JSON with members in one order, so that the same request is the same text however a client writes it. */
+/** JSON with sorted members, so that the same request is the same text however a client orders it. */
 function canonical(value: unknown): string {
   return JSON.stringify(value, (_key, member) =>
     member !== null && typeof member === 'object' && !Array.isArray(member)
@@ -81,11 +82,12 @@ function canonical(value: unknown): string {
 async function findByKey(
   sql: Sql,
   poolId: number,
-  key: string,
+  { owner, key }: { owner: string; key: string },
   digest: Buffer | undefined,
 ): Promise<string | undefined> {
   const [row] = await sql<{ id: string; idempotency_digest: Buffer }[]>`
-    select id, idempotency_digest from batches where pool_id = ${poolId} and idempotency_key = ${key}`
+    select id, idempotency_digest from batches
+    where pool_id = ${poolId} and idempotency_owner = ${owner} and idempotency_key = ${key}`
   if (row && digest && !row.idempotency_digest.equals(digest)) {
     throw new Problem('idempotency_key_reused', 'This Idempotency-Key came with another body before. Choose a new one.')
   }
@@ -107,18 +109,20 @@ async function insertBatch(
     returning next_user_number - ${count} as first_number, next_credential_id - ${distinct} as first_credential,
       replica_since is not null as is_replica`
   if (!range) throw new Problem('pool_not_found', 'The pool was removed.')
-  if (range.is_replica) throw poolIsReplica() // with the row locked: it cannot become one before this is committed
+  if (range.is_replica) throw poolIsReplica() // the row is locked: the pool cannot become a replica before the commit
   const { usernamePattern, emailSuffix } = planNames(
     { pattern: settings.username_pattern, emailDomain: settings.email_domain, count },
     { shortId, firstNumber: Number(range.first_number) },
     reservedDomains,
   )
   await tx`
-    insert into batches (pool_id, id, label, total_requested, first_user_number, first_credential_id, username_pattern,
-      email_suffix, config, password_ciphertext, expires_at, idempotency_key, idempotency_digest)
+    insert into batches (pool_id, id, label, total_requested, first_user_number, first_credential_id, credential_count,
+      username_pattern, email_suffix, config, password_ciphertext, expires_at, idempotency_owner, idempotency_key,
+      idempotency_digest)
     values (${poolId}, ${batchId}, ${label}, ${count}, ${range.first_number}, ${range.first_credential},
-      ${usernamePattern}, ${emailSuffix}, ${JSON.stringify(settings)}, ${encrypt(encryptionKey, password, batchId)},
-      now() + ${expiresIn}::int * interval '1 second', ${idempotency?.key ?? null}, ${digest ?? null})`
+      ${distinct}, ${usernamePattern}, ${emailSuffix}, ${JSON.stringify(settings)}, ${encrypt(encryptionKey, password, batchId)},
+      now() + ${expiresIn}::int * interval '1 second', ${idempotency?.owner ?? ''}, ${idempotency?.key ?? null},
+      ${digest ?? null})`
   await tx`
     insert into chunks (pool_id, batch_id, kind, first_n, last_n)
     select ${poolId}::int, ${batchId}::uuid, 'users', n, least(n + ${settings.chunk_size}::int - 1, ${count}::int)

@@ -5,18 +5,21 @@ import type { MemoryGuard } from '../memory-guard.ts'
 import type { Metrics } from '../metrics/metrics.ts'
 import type { Tracing } from '../tracing/tracing.ts'
 import type { WorkerPool } from '../worker-pool/worker-pool.ts'
+import type { BatchErrorCode } from './batch-errors.ts'
 import { WAKE_CHANNEL } from './create-batch.ts'
-import { markCompleted, markFailed, markRunning, type UnfinishedBatch, unfinishedBatches } from './unfinished.ts'
+import { failBatch } from './end-batch.ts'
+import { markCompleted, markRunning, noteError, type UnfinishedBatch, unfinishedBatches } from './unfinished.ts'
 
 /**
- * Keeps the worker threads busy with the chunks of unfinished batches, whoever made them. It holds nothing that the
- * database does not: N replicas each run one, and share the work by the locks that their workers take on chunks.
+ * Keeps the worker threads busy with the chunks of unfinished batches. All state is in the database: N replicas each run a
+ * dispatcher, and share the work by the locks that their workers take on chunks.
  *
- * A round: read the hundred oldest unfinished batches; complete those without an open chunk; give free threads to the one
- * of them with the fewest, of equals to the one whose turn was longest ago, so that among a hundred a small batch does not wait
- * for the end of big ones, be there only one thread. A batch whose chunks all turn out to be in other hands, or whose chunk has
- * to be tried again, rests until the next poll. While memory is above its limit no chunk is begun. Rounds follow one another,
- * never overlap, and begin at a notification, at the end of a task, and once a second.
+ * A round reads the hundred oldest unfinished batches and completes those without an open chunk. Each free thread serves the
+ * batch with the fewest chunks in progress; ties go to the batch served least recently, so that a small batch does not wait
+ * for the end of large ones. A batch without a free chunk, or whose chunk has to be retried, rests until the next poll or
+ * until another of its chunks is done: chunks of users become free when the credentials are there. No chunk begins while
+ * memory is above its limit, or while the database refuses the workers (backoff). Rounds never overlap. A round begins at a
+ * notification, at the end of a task, and once a second.
  */
 export interface Dispatcher {
   /** Begins a round now, or another one right after the one in progress. */
@@ -25,12 +28,18 @@ export interface Dispatcher {
   nextProgress(milliseconds: number): Promise<void>
   /** Whether `drain` was called. */
   draining(): boolean
-  /** Begins no further chunk, and resolves when those in work are done. */
+  /** Begins no further chunk, and resolves when those in progress are done. */
   drain(): Promise<void>
 }
 
 const POLL_MS = 1_000
 const BATCHES_A_ROUND = 100
+
+/** Pauses after 1, 2, 3 … refusals of the database in a row. */
+const backoffMs = (refusals: number) => Math.min(500 * 2 ** refusals, 5_000)
+
+/** Errors of a connection, which every chunk of every batch would meet as well. */
+const REFUSALS = new Set<BatchErrorCode>(['connections_exhausted', 'database_unavailable'])
 
 export async function startDispatcher(
   sql: Sql,
@@ -42,11 +51,13 @@ export async function startDispatcher(
 ): Promise<Dispatcher> {
   const progress = new EventEmitter().setMaxListeners(0)
   const inWork = new Map<string, number>()
-  /** Of the batches of this round: the turn in which each was last given a thread, or came. */
+  /** The turn in which each batch of this round was last served, or first seen. */
   let turns = new Map<string, number>()
   let turn = 0
   const resting = new Set<string>()
   const tasks = new Set<Promise<void>>()
+  let refusals = 0
+  let pausedUntil = 0
   let draining = false
   let round: Promise<void> | undefined
   let wanted = false
@@ -62,10 +73,10 @@ export async function startDispatcher(
       try {
         await dispatch(await unfinishedBatches(sql, BATCHES_A_ROUND))
       } catch (error) {
-        log.warn({ err: error }, 'the dispatcher could not read the batches and tries again')
+        log.warn({ err: error }, 'batches not read, retrying')
       }
     }
-    round = undefined // in the same turn as the last look at `wanted`, or a wake between would be lost
+    round = undefined // in the same turn as the last check of `wanted`, or a wake in between would be lost
   }
 
   async function dispatch(batches: UnfinishedBatch[]): Promise<void> {
@@ -77,7 +88,7 @@ export async function startDispatcher(
     }
     const open = batches.filter(({ has_open_chunks }) => has_open_chunks)
     turns = new Map(open.map(({ id }) => [id, turns.get(id) ?? turn]))
-    while (!draining && !memory.isOver() && workers.inWork() < workers.threads) {
+    while (!draining && Date.now() >= pausedUntil && !memory.isOver() && workers.inWork() < workers.threads) {
       const batch = neediest(open)
       if (!batch) return
       if (batch.status === 'queued') {
@@ -106,16 +117,21 @@ export async function startDispatcher(
       const result = await workers.run('chunk', { poolId: batch.pool_id, batchId: batch.id })
       metrics.chunkEnded(result, (performance.now() - begun) / 1000)
       tracing?.chunkEnded(batch.id, result, begun)
-      if (result.outcome !== 'done') resting.add(batch.id)
-      if (result.outcome === 'retry')
-        log.warn({ batch: batch.id, reason: result.reason }, 'a chunk will be tried again')
+      if (result.outcome === 'done') {
+        refusals = 0
+        resting.delete(batch.id)
+      } else {
+        resting.add(batch.id)
+      }
+      if (result.outcome === 'retry') await retryLater(batch, result)
       if (result.outcome === 'failed') {
-        log.error({ batch: batch.id, reason: result.reason }, 'a chunk cannot be done; its batch is ended')
-        await markFailed(sql, batch)
+        const { code, reason } = result
+        log.error({ batch: batch.id, code, reason }, 'chunk failed, batch ends')
+        await failBatch(sql, batch.pool_id, batch.id, code)
       }
     } catch (error) {
       resting.add(batch.id)
-      log.warn({ err: error, batch: batch.id }, 'a worker failed; its chunk will be tried again')
+      log.warn({ err: error, batch: batch.id }, 'worker failed, chunk is retried')
     } finally {
       const left = (inWork.get(batch.id) ?? 1) - 1
       if (left > 0) inWork.set(batch.id, left)
@@ -123,6 +139,13 @@ export async function startDispatcher(
       progress.emit('progress')
       wake()
     }
+  }
+
+  async function retryLater(batch: UnfinishedBatch, { code, reason }: { code: BatchErrorCode; reason: string }) {
+    // Several threads meet one refusal together; it counts once.
+    if (REFUSALS.has(code) && Date.now() >= pausedUntil) pausedUntil = Date.now() + backoffMs(++refusals)
+    log.warn({ batch: batch.id, code, reason }, 'chunk is retried')
+    await noteError(sql, batch, code).catch(() => {}) // the log has it
   }
 
   const poll = setInterval(() => {

@@ -1,54 +1,96 @@
 import type { Sql, TransactionSql } from 'postgres'
 import { requireWritable } from '../pools/writable-pool.ts'
+import type { BatchErrorCode } from './batch-errors.ts'
 import { batchNotFound } from './batches.ts'
+import { deleteUnusedCredentials } from './unused-credentials.ts'
+
+/** How long the end of a batch waits for chunks in progress; a second is usual. */
+const CHUNK_WAIT_MS = 60_000
+
+/** How long a deletion waits for a user that another writer has locked. */
+const USER_WAIT_MS = 60_000
 
 /**
- * Cancels a batch that is not finished: no further chunk is begun, and those in work are waited for, so that afterwards
- * the counts are those of the users there. A finished batch stays as it is. Throws `batch_not_found`.
+ * Cancels an unfinished batch: no further chunk begins, and chunks in progress are waited for, so that afterwards the counts
+ * are those of the users there. A finished batch stays as it is. Throws `batch_not_found`.
  */
 export async function cancelBatch(sql: Sql, poolId: number, id: string): Promise<void> {
-  await sql.begin((tx) => cancel(tx, poolId, id))
+  await sql.begin((tx) => endBatch(tx, poolId, id, 'cancelled'))
+}
+
+/** Ends an unfinished batch that meets an error which another attempt would meet again. What it created stays. */
+export async function failBatch(sql: Sql, poolId: number, id: string, error: BatchErrorCode): Promise<void> {
+  await sql.begin((tx) => endBatch(tx, poolId, id, 'failed', error))
+}
+
+export interface Removed {
+  deleted: number
+  /** Users of the batch that are not test users, and stay. */
+  protected: number
+}
+
+interface Removal {
+  userWaitMs?: number
+  /** Runs in the same transaction, after the deletion. */
+  record?: (tx: TransactionSql, removed: Removed) => Promise<void>
 }
 
 /**
- * Deletes the batch's test users; an unfinished batch is cancelled first. Users who are not test users stay, and are
- * counted as protected. May be repeated. A user whom another writer holds, as an import may for minutes, is waited for
- * `lockTimeoutMs` at most; 0: for as long as a statement may run. Throws `batch_not_found`, `pool_is_replica`.
+ * Deletes the batch's test users and all that only they needed: credentials, the secret, failures. The batch's row stays as a
+ * record. An unfinished batch is cancelled first. Users that are not test users stay. May be repeated. Throws
+ * `batch_not_found`, `pool_is_replica`.
  */
-export function deleteBatch(
-  sql: Sql,
-  poolId: number,
-  id: string,
-  lockTimeoutMs = 0,
-): Promise<{ deleted: number; protected: number }> {
+export function deleteBatch(sql: Sql, poolId: number, id: string, removal: Removal = {}): Promise<Removed> {
+  const { userWaitMs = USER_WAIT_MS, record } = removal
   return sql.begin(async (tx) => {
     await requireWritable(tx, poolId)
-    await cancel(tx, poolId, id)
-    await tx`select set_config('lock_timeout', ${`${lockTimeoutMs}ms`}, true)`
-    const { count } = await tx`delete from users where pool_id = ${poolId} and batch_id = ${id} and is_test_user`
+    await endBatch(tx, poolId, id, 'cancelled')
+    await setLockTimeout(tx, userWaitMs)
+    const { count: deleted } = await tx`
+      delete from users where pool_id = ${poolId} and batch_id = ${id} and is_test_user`
+    await tx`delete from failures where pool_id = ${poolId} and batch_id = ${id}`
+    await tx`update batches set removed_at = coalesce(removed_at, now()) where pool_id = ${poolId} and id = ${id}`
+    await deleteUnusedCredentials(tx, poolId, id)
     const [kept] = await tx<{ count: number }[]>`
       select count(*)::int as count from users where pool_id = ${poolId} and batch_id = ${id}`
-    return { deleted: count, protected: kept?.count ?? 0 }
+    const removed = { deleted, protected: kept?.count ?? 0 }
+    await record?.(tx, removed)
+    return removed
   })
 }
 
 /**
- * The free chunks go first: a worker shares the batch's row while it works, and as long as workers find another chunk to
- * begin, their shares would overlap without a gap, and keep the update of the row waiting to the end of the batch.
+ * Ends a batch that is not finished. Free chunks are deleted first: workers share the batch's row while they work, and as long
+ * as they find another chunk to begin, their locks could overlap without a gap until the end of the batch.
  */
-async function cancel(tx: TransactionSql, poolId: number, id: string): Promise<void> {
+async function endBatch(
+  tx: TransactionSql,
+  poolId: number,
+  id: string,
+  status: 'cancelled' | 'failed',
+  error: BatchErrorCode | null = null,
+): Promise<void> {
+  await setLockTimeout(tx, CHUNK_WAIT_MS)
+  await deleteFreeChunks(tx, poolId, id)
+  const [batch] = await tx<{ is_finished: boolean }[]>`
+    select finished_at is not null as is_finished from batches where pool_id = ${poolId} and id = ${id} for update`
+  if (!batch) throw batchNotFound()
+  if (batch.is_finished) return
+  await deleteFreeChunks(tx, poolId, id) // those that a worker has given back since
+  await tx`
+    update batches set status = ${status}, finished_at = now(), last_error = coalesce(${error}, last_error)
+    where pool_id = ${poolId} and id = ${id}`
+  await deleteUnusedCredentials(tx, poolId, id)
+}
+
+async function deleteFreeChunks(tx: TransactionSql, poolId: number, id: string): Promise<void> {
   await tx`
     with free as (
-      select kind, first_n from chunks
-      where pool_id = ${poolId} and batch_id = ${id} and finished_at is null
-      for update skip locked
+      select kind, first_n from chunks where pool_id = ${poolId} and batch_id = ${id} for update skip locked
     )
     delete from chunks c using free
     where c.pool_id = ${poolId} and c.batch_id = ${id} and c.kind = free.kind and c.first_n = free.first_n`
-  const { count } = await tx`
-    update batches set
-      status = case when status in ('queued', 'running') then 'cancelled' else status end,
-      finished_at = coalesce(finished_at, now())
-    where pool_id = ${poolId} and id = ${id}`
-  if (count === 0) throw batchNotFound()
 }
+
+const setLockTimeout = (tx: TransactionSql, milliseconds: number) =>
+  tx`select set_config('lock_timeout', ${`${milliseconds}ms`}, true)`

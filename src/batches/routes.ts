@@ -30,7 +30,7 @@ interface BatchRoutesOptions {
 const BatchPath = Type.Object({ id: Uuid })
 const PoolQuery = Type.Object(poolMember, { additionalProperties: false })
 
-/** Bulk creation: accepted as a batch, made chunk by chunk by the worker threads, read and deleted as a whole. */
+/** Bulk creation: a batch is accepted, created chunk by chunk in worker threads, read and deleted as a whole. */
 export const batchRoutes: FastifyPluginCallbackTypebox<BatchRoutesOptions> = (app, options, done) => {
   const { config, sql, dispatcher, cursors, encryptionKey } = options
   const { reservedDomains, maxBatchUsers } = config
@@ -45,7 +45,7 @@ export const batchRoutes: FastifyPluginCallbackTypebox<BatchRoutesOptions> = (ap
       config: { ...write, work: true },
       schema: {
         tags,
-        summary: 'Make users in bulk',
+        summary: 'Create users in bulk',
         description: 'Answers 202 at once, or 201 where `Prefer: wait=N` (seconds, at most 60) sees the batch end.',
         querystring: PoolQuery,
         headers: Type.Object({ 'idempotency-key': Type.Optional(Type.String({ minLength: 1, maxLength: 255 })) }),
@@ -74,7 +74,8 @@ export const batchRoutes: FastifyPluginCallbackTypebox<BatchRoutesOptions> = (ap
         return { settings, password }
       }
       const key = request.headers['idempotency-key']
-      const idempotency = key === undefined ? undefined : { key, body: { ...request.body, pool } }
+      const idempotency =
+        key === undefined ? undefined : { owner: request.keyName ?? '', key, body: { ...request.body, pool } }
       const id = await createBatch(
         sql,
         { poolId, count, label, expiresIn, settle, idempotency },
@@ -86,7 +87,7 @@ export const batchRoutes: FastifyPluginCallbackTypebox<BatchRoutesOptions> = (ap
       const deadline = Date.now() + wait * 1000
       let batch = await readBatch(sql, poolId, id)
       while (batch.finished_at === null && Date.now() < deadline && !isFutile(request)) {
-        // The dispatcher of another replica may do the work unheard, so at least four looks a second.
+        // Another replica may do the work without a sign here, so look at least four times a second.
         await dispatcher.nextProgress(Math.min(250, deadline - Date.now()))
         batch = await readBatch(sql, poolId, id)
       }
@@ -146,7 +147,7 @@ export const batchRoutes: FastifyPluginCallbackTypebox<BatchRoutesOptions> = (ap
       schema: {
         tags,
         summary: 'Cancel a batch',
-        description: 'Begins no further chunk, waits for those in work, and keeps the users that are made.',
+        description: 'No further chunk begins; those in progress are waited for. Users that exist stay.',
         params: BatchPath,
         querystring: PoolQuery,
         response: { 200: BatchAnswer },
@@ -166,6 +167,7 @@ export const batchRoutes: FastifyPluginCallbackTypebox<BatchRoutesOptions> = (ap
       schema: {
         tags,
         summary: 'Delete the test users of a batch',
+        description: 'Their passwords and the failures are deleted with them. The batch stays as a record.',
         params: BatchPath,
         querystring: PoolQuery,
         response: {
@@ -180,7 +182,7 @@ export const batchRoutes: FastifyPluginCallbackTypebox<BatchRoutesOptions> = (ap
     },
   )
 
-  /** Whether nobody will read the answer, or nothing will happen that could change it. */
+  /** Whether waiting is useless: the client is gone, or no further chunk begins here. */
   function isFutile(request: FastifyRequest): boolean {
     return request.socket.destroyed || dispatcher.draining()
   }

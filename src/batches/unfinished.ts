@@ -1,27 +1,26 @@
 import type { Sql } from 'postgres'
+import type { BatchErrorCode } from './batch-errors.ts'
 import { refreshStatistics } from './refresh-statistics.ts'
 
-/** A batch that a dispatcher may have to do something for. */
+/** An unfinished batch, as dispatchers see it. */
 export interface UnfinishedBatch {
   pool_id: number
   id: string
   status: 'queued' | 'running'
   max_workers: number
-  /** Whether a chunk is not finished yet; it may be in work. */
+  /** Whether a chunk is not done yet; it may be in progress. */
   has_open_chunks: boolean
 }
 
-/** The oldest unfinished batches of all pools, as many as a dispatcher looks at in one round. */
+/** The oldest unfinished batches of all pools. */
 export async function unfinishedBatches(sql: Sql, limit: number): Promise<UnfinishedBatch[]> {
   return await sql<UnfinishedBatch[]>`
     select b.pool_id, b.id, b.status, (b.config->>'max_workers')::int as max_workers,
-      exists (
-        select from chunks c where c.pool_id = b.pool_id and c.batch_id = b.id and c.finished_at is null
-      ) as has_open_chunks
+      exists (select from chunks c where c.pool_id = b.pool_id and c.batch_id = b.id) as has_open_chunks
     from batches b where b.status in ('queued', 'running') order by b.id limit ${limit}`
 }
 
-/** Notes that work on the batch has begun. */
+/** Records that work on the batch has begun. */
 export async function markRunning(sql: Sql, { pool_id, id }: UnfinishedBatch): Promise<void> {
   await sql`
     update batches set status = 'running', started_at = now()
@@ -29,23 +28,28 @@ export async function markRunning(sql: Sql, { pool_id, id }: UnfinishedBatch): P
 }
 
 /**
- * Ends the batch if all its chunks are finished. It may be called by every replica, at any time.
+ * Completes the batch if all its chunks are done; any replica may call it at any time. Credentials of users that could not be
+ * created are noted for the sweep.
  */
 export async function markCompleted(sql: Sql, { pool_id, id }: UnfinishedBatch): Promise<void> {
   const [ended] = await sql<{ total_requested: number }[]>`
-    update batches b set finished_at = now(), status = case
-      when exists (select from chunks c where c.pool_id = b.pool_id and c.batch_id = b.id and c.failed_count > 0)
-      then 'completed_with_failures' else 'completed' end
-    where b.pool_id = ${pool_id} and b.id = ${id} and b.status = 'running'
-      and not exists (
-        select from chunks c where c.pool_id = b.pool_id and c.batch_id = b.id and c.finished_at is null)
-    returning b.total_requested`
+    with ended as (
+      update batches b set finished_at = now(), last_error = null,
+        status = case when failed_count > 0 then 'completed_with_failures' else 'completed' end
+      where b.pool_id = ${pool_id} and b.id = ${id} and b.status = 'running'
+        and not exists (select from chunks c where c.pool_id = b.pool_id and c.batch_id = b.id)
+      returning b.*
+    ), noted as (
+      insert into credential_checks (pool_id, first_id, last_id)
+      select pool_id, first_credential_id, first_credential_id + credential_count - 1 from ended where failed_count > 0
+    )
+    select total_requested from ended`
   if (ended) await refreshStatistics(sql, ended.total_requested)
 }
 
-/** Ends a batch that meets a fault which another attempt would meet again. What it has made stays. */
-export async function markFailed(sql: Sql, { pool_id, id }: UnfinishedBatch): Promise<void> {
+/** Records what a chunk of the batch met, for those who read the batch. Does nothing once the batch has ended. */
+export async function noteError(sql: Sql, { pool_id, id }: UnfinishedBatch, error: BatchErrorCode): Promise<void> {
   await sql`
-    update batches set status = 'failed', finished_at = now()
-    where pool_id = ${pool_id} and id = ${id} and status in ('queued', 'running')`
+    update batches set last_error = ${error}
+    where pool_id = ${pool_id} and id = ${id} and status in ('queued', 'running') and last_error is distinct from ${error}`
 }

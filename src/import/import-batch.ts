@@ -21,17 +21,15 @@ export async function insertImportBatch(
     values (${poolId}, ${batchId}, 'import', ${label}, 'completed', 0, 0, 0, '', '', ${JSON.stringify(config)}, now())`
 }
 
-/** Writes what became of the import: its counts, in one chunk, where every batch has them. */
+/** Records the outcome of the import in its batch. */
 export async function finishImportBatch(
   tx: TransactionSql,
   { poolId, batchId }: Target,
   { read, failed }: Counts,
 ): Promise<void> {
   await tx`
-    insert into chunks (pool_id, batch_id, kind, first_n, last_n, created_count, failed_count, memory_bytes, finished_at)
-    values (${poolId}, ${batchId}, 'users', 1, ${read}, ${read - failed}, ${failed}, ${process.memoryUsage.rss()}, clock_timestamp())`
-  await tx`
-    update batches set total_requested = ${read}, finished_at = clock_timestamp(),
+    update batches set total_requested = ${read}, created_count = ${read - failed}, failed_count = ${failed},
+      chunk_count = 1, peak_memory_bytes = ${process.memoryUsage.rss()}, finished_at = clock_timestamp(),
       status = ${failed > 0 ? 'completed_with_failures' : 'completed'}
     where pool_id = ${poolId} and id = ${batchId}`
 }

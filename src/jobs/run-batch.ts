@@ -16,8 +16,7 @@ export async function batchKey(sql: Sql, run: JobRun, pool: string): Promise<str
 /** What has become of a batch whose users are not all there, nor being made, fit for a person; undefined where they are. */
 export async function lossOf(sql: Sql, pool: string, id: string): Promise<string | undefined> {
   const [batch] = await sql<{ status: string; made: number; is_empty: boolean }[]>`
-    select b.status,
-      (select coalesce(sum(c.created_count), 0)::int from chunks c where c.pool_id = b.pool_id and c.batch_id = b.id) as made,
+    select b.status, b.created_count as made,
       not exists (select from users u where u.pool_id = b.pool_id and u.batch_id = b.id) as is_empty
     from batches b join pools p on p.id = b.pool_id
     where p.name = ${pool} and b.id = ${id}`

@@ -1,11 +1,14 @@
-import type { Sql } from 'postgres'
+import type { FastifyBaseLogger } from 'fastify'
+import type { Sql, TransactionSql } from 'postgres'
 import { deleteBatch } from '../batches/end-batch.ts'
-import { isHeldUp } from '../database/connection.ts'
+import { isDatabaseUnavailable, isHeldUp } from '../database/connection.ts'
 import { Problem } from '../errors.ts'
 import { expiredBatches } from './candidates.ts'
 
-/** An import may hold users for a quarter of an hour, and other expired batches are not to wait for it. */
-const LOCK_TIMEOUT_MS = 2_000
+/** Another writer may hold a user for long, and other expired batches do not wait for it. */
+const USER_WAIT_MS = 2_000
+
+const BATCHES_A_PAGE = 20
 
 /** What the removal of an expired batch did. */
 export interface ExpiredBatch {
@@ -15,24 +18,70 @@ export interface ExpiredBatch {
   protected_count: number
 }
 
+interface Expiry {
+  /** Undefined: all pools. */
+  poolId: number | undefined
+  /** The maximum number of batches to remove. Default: all. */
+  limit?: number
+  /** Runs in the transaction that removes the batch. */
+  record?: (tx: TransactionSql, expired: ExpiredBatch) => Promise<void>
+  signal?: AbortSignal
+  log: FastifyBaseLogger
+}
+
 /**
- * Removes the test users of up to `limit` expired batches, a transaction to each, and tells each as it is done; unfinished ones
- * are cancelled first. Who is not a test user stays, and is counted. Two at once do no harm: the second finds nothing left.
+ * Removes expired batches, oldest first and one transaction each, and yields each when it is done. An unfinished one is
+ * cancelled first. A batch that cannot be removed now is passed over until the next call, whatever the reason, so that it
+ * keeps no other batch waiting. Two calls at once do no harm: the second finds nothing left. Throws if the database is
+ * unavailable.
  */
 export async function* expireBatches(
   sql: Sql,
-  selection: { poolId: number | undefined; limit: number },
-  signal?: AbortSignal,
+  { poolId, limit = Number.POSITIVE_INFINITY, record, signal, log }: Expiry,
 ): AsyncGenerator<ExpiredBatch, void, void> {
-  for (const { pool_id, pool, id } of await expiredBatches(sql, selection)) {
-    if (signal?.aborted) break
-    try {
-      const counts = await deleteBatch(sql, pool_id, id, LOCK_TIMEOUT_MS)
-      yield { batch_id: id, pool, deleted_count: counts.deleted, protected_count: counts.protected }
-    } catch (error) {
-      // Gone with its pool, or its pool has become a replica, between the look and the removal; or held up, which is no reason to
-      // let the others wait.
-      if (!(error instanceof Problem) && !isHeldUp(error)) throw error
-    }
+  let left = limit
+  for await (const batch of allExpired(sql, poolId)) {
+    if (signal?.aborted || left === 0) return
+    const expired = await expire(sql, batch, { record, log })
+    if (!expired) continue
+    left--
+    yield expired
+  }
+}
+
+type Batch = Awaited<ReturnType<typeof expiredBatches>>[number]
+
+/** Every expired batch once, page by page: also those behind a page of batches that stay. */
+async function* allExpired(sql: Sql, poolId: number | undefined): AsyncGenerator<Batch, void, void> {
+  let after: Batch | undefined
+  do {
+    const page = await expiredBatches(sql, { poolId, after, limit: BATCHES_A_PAGE })
+    yield* page
+    after = page.length < BATCHES_A_PAGE ? undefined : page.at(-1)
+  } while (after)
+}
+
+async function expire(
+  sql: Sql,
+  { pool_id, pool, id }: Batch,
+  { record, log }: Pick<Expiry, 'log'> & { record: Expiry['record'] | undefined },
+): Promise<ExpiredBatch | undefined> {
+  const expired = { batch_id: id, pool, deleted_count: 0, protected_count: 0 }
+  try {
+    await deleteBatch(sql, pool_id, id, {
+      userWaitMs: USER_WAIT_MS,
+      async record(tx, removed) {
+        expired.deleted_count = removed.deleted
+        expired.protected_count = removed.protected
+        await record?.(tx, expired)
+      },
+    })
+    return expired
+  } catch (error) {
+    if (isDatabaseUnavailable(error)) throw error
+    // A Problem: the pool was deleted, or became a replica, since the batch was read.
+    if (!(error instanceof Problem) && !isHeldUp(error))
+      log.warn({ err: error, batch: id }, 'expired batch not removed')
+    return undefined
   }
 }

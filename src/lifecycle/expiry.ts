@@ -1,6 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Sql } from 'postgres'
 import { forgetEvents, recordEvent } from '../audit/audit-events.ts'
+import { sweepCredentials } from '../batches/unused-credentials.ts'
 import type { Metrics } from '../metrics/metrics.ts'
 import { type Repeating, startRepeating } from '../repeating.ts'
 import { expireBatches } from './expire.ts'
@@ -8,29 +9,38 @@ import { expireBatches } from './expire.ts'
 /** How often a process looks for batches past their `expires_at`. */
 const INTERVAL_MS = 10_000
 
-/** Batches that one look removes. */
-const BATCHES_A_LOOK = 20
-
 const BY_ITSELF = { actor: undefined, action: 'expiry', status: 200, code: undefined, requestId: undefined }
 
 /**
- * Removes the users of expired batches in all pools, within some ten seconds of their time; and forgets audit events of more
- * than `auditRetention` seconds ago.
+ * Removes what is past its time, in all pools: expired batches, credentials whose users are gone, and audit events older than
+ * `auditRetention` seconds. A batch and its audit event go in one transaction: no removal without its event.
  */
-export function startExpiry(sql: Sql, auditRetention: number, metrics: Metrics, log: FastifyBaseLogger): Repeating {
+export function startExpiry(
+  sql: Sql,
+  auditRetention: number,
+  metrics: Metrics,
+  log: FastifyBaseLogger,
+  intervalMs = INTERVAL_MS,
+): Repeating {
   return startRepeating(async (signal) => {
     try {
-      const expired = expireBatches(sql, { poolId: undefined, limit: BATCHES_A_LOOK }, signal)
-      for await (const { batch_id: subject, pool, ...counts } of expired) {
+      const expired = expireBatches(sql, {
+        poolId: undefined,
+        record: (tx, { batch_id: subject, pool, ...counts }) =>
+          recordEvent(tx, { ...BY_ITSELF, pool, subject, counts }),
+        signal,
+        log,
+      })
+      for await (const { batch_id: batch, pool, ...counts } of expired) {
         metrics.batchesExpired(1)
-        log.info({ batch: subject, pool, ...counts }, 'batch has expired')
-        await recordEvent(sql, { ...BY_ITSELF, pool, subject, counts })
+        log.info({ batch, pool, ...counts }, 'batch has expired')
       }
+      await sweepCredentials(sql, signal)
       await forgetEvents(sql, auditRetention)
       metrics.lookedForExpired('done')
     } catch (err) {
       metrics.lookedForExpired('failed')
-      log.warn({ err }, 'expired batches could not be removed; it is tried again')
+      log.warn({ err }, 'expiry failed, retrying')
     }
-  }, INTERVAL_MS)
+  }, intervalMs)
 }

@@ -12,8 +12,11 @@ import { requireWritable } from '../pools/writable-pool.ts'
 import { listCandidates } from './candidates.ts'
 import { expireBatches } from './expire.ts'
 
-/** Batches that one request removes: the client asks again while there are more. */
+/** Batches that one request removes. The client repeats the request while there are more. */
 const BATCHES_A_REQUEST = 20
+
+/** After this a request begins no further batch. */
+const REQUEST_MS = 30_000
 
 const CandidateAnswer = Type.Object({
   batch_id: Type.String(),
@@ -22,8 +25,8 @@ const CandidateAnswer = Type.Object({
   created_at: Type.String(),
   expires_at: orNull(Type.String()),
   age_seconds: Type.Number(),
-  user_count: Type.Integer({ description: 'Test users, who would be deleted' }),
-  protected_count: Type.Integer({ description: 'Users who are not test users, and stay' }),
+  user_count: Type.Integer({ description: 'Test users, which would be deleted' }),
+  protected_count: Type.Integer({ description: 'Users that are not test users, and stay' }),
 })
 
 const Report = Type.Object({
@@ -33,10 +36,10 @@ const Report = Type.Object({
   ),
   deleted_count: Type.Integer(),
   protected_count: Type.Integer(),
-  more: Type.Boolean({ description: 'Whether further batches have expired: ask again' }),
+  more: Type.Boolean({ description: 'Whether further batches have expired: repeat the request' }),
 })
 
-/** What may be removed, and its removal: the service does the same by itself when a batch's `expires_at` is over. */
+/** Lists and removes expired batches. The service also removes them by itself, some seconds after `expires_at`. */
 export const lifecycleRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: Cursors; metrics: Metrics }> = (
   app,
   { sql, cursors, metrics },
@@ -50,8 +53,8 @@ export const lifecycleRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: 
       config: { scope: 'users:read' },
       schema: {
         tags,
-        summary: 'List the batches that may be removed',
-        description: 'Those past their `expires_at`; with `age_days` those made at least so many days ago.',
+        summary: 'List the batches that can be removed',
+        description: 'Those past their `expires_at`; with `age_days` those created at least so many days ago.',
         querystring: Type.Object(
           { ...poolMember, ...pageMembers, age_days: Type.Optional(Type.Number({ minimum: 0, maximum: 36_500 })) },
           { additionalProperties: false },
@@ -82,7 +85,7 @@ export const lifecycleRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: 
       schema: {
         tags,
         summary: 'Remove the users of expired batches',
-        description: 'With `dry_run` nothing is removed, and the answer tells what would be.',
+        description: 'With `dry_run` nothing is removed, and the response says what would be.',
         querystring: Type.Object(poolMember, { additionalProperties: false }),
         body: Type.Object(
           { ...poolMember, dry_run: Type.Optional(Type.Boolean({ default: false })) },
@@ -98,7 +101,14 @@ export const lifecycleRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: 
       const page = { olderThan: undefined, before: undefined, limit: BATCHES_A_REQUEST + 1 }
       const batches = isDryRun
         ? (await listCandidates(sql, poolId, page)).slice(0, BATCHES_A_REQUEST).map(wouldRemove)
-        : await Array.fromAsync(expireBatches(sql, { poolId, limit: BATCHES_A_REQUEST }))
+        : await Array.fromAsync(
+            expireBatches(sql, {
+              poolId,
+              limit: BATCHES_A_REQUEST,
+              signal: AbortSignal.timeout(REQUEST_MS),
+              log: request.log,
+            }),
+          )
       if (!isDryRun) metrics.batchesExpired(batches.length)
       const left = await listCandidates(sql, poolId, page)
       return {

@@ -1,20 +1,29 @@
-import { createCipheriv, createDecipheriv, randomBytes, randomUUID } from 'node:crypto'
-import { link, mkdir, readFile, unlink, writeFile } from 'node:fs/promises'
+import { createCipheriv, createDecipheriv, hkdfSync, randomBytes, randomUUID } from 'node:crypto'
+import { link, mkdir, open, unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
 const NONCE_BYTES = 12
 const TAG_BYTES = 16
 
-/** Encrypts with AES-256-GCM: nonce, tag, ciphertext. `context` (the batch) is bound in, so that no ciphertext can be moved. */
-export function encrypt(key: Buffer, plaintext: string, context: string): Buffer {
+/** A key for one purpose, from the service's encryption key, which itself is used for nothing else (HKDF, RFC 5869). */
+export const deriveKey = (encryptionKey: Buffer, purpose: string): Buffer =>
+  Buffer.from(hkdfSync('sha256', encryptionKey, '', `usersync ${purpose}`, 32))
+
+/**
+ * Encrypts with AES-256-GCM: nonce, tag, ciphertext. The context (such as the batch's id) is authenticated, so that a
+ * ciphertext is of no use in another place.
+ */
+export function encrypt(encryptionKey: Buffer, plaintext: string, context: string): Buffer {
+  const key = deriveKey(encryptionKey, 'encryption')
   const nonce = randomBytes(NONCE_BYTES)
   const cipher = createCipheriv('aes-256-gcm', key, nonce).setAAD(Buffer.from(context))
   const ciphertext = Buffer.concat([cipher.update(plaintext, 'utf8'), cipher.final()])
   return Buffer.concat([nonce, cipher.getAuthTag(), ciphertext])
 }
 
-/** The plaintext of `encrypt`. Throws where the key or the context is another, or a bit has changed. */
-export function decrypt(key: Buffer, sealed: Buffer, context: string): string {
+/** The plaintext of `encrypt`. Throws if the key or the context differs, or a bit has changed. */
+export function decrypt(encryptionKey: Buffer, sealed: Buffer, context: string): string {
+  const key = deriveKey(encryptionKey, 'encryption')
   const nonce = sealed.subarray(0, NONCE_BYTES)
   const tag = sealed.subarray(NONCE_BYTES, NONCE_BYTES + TAG_BYTES)
   const decipher = createDecipheriv('aes-256-gcm', key, nonce, { authTagLength: TAG_BYTES })
@@ -24,8 +33,9 @@ export function decrypt(key: Buffer, sealed: Buffer, context: string): string {
 }
 
 /**
- * The key of the setting (64 hex digits) or, where that is empty, the one kept in `dataDir`, made at the first start:
- * mode 0600, linked into place whole, so that two services that start at once agree on one.
+ * The key of the setting (64 hex digits) or, if that is empty, the one in `dataDir`, which the first start creates. It is
+ * linked into place when it is complete and on the disk: two services that start at once agree on one key, and a power cut
+ * cannot lose a key that something is encrypted with. Throws an Error if the file holds no key, or is open to other users.
  */
 export async function loadEncryptionKey(configured: string, dataDir: string): Promise<Buffer> {
   if (configured !== '') return Buffer.from(configured, 'hex')
@@ -37,7 +47,7 @@ export async function loadEncryptionKey(configured: string, dataDir: string): Pr
   }
   await mkdir(dataDir, { recursive: true })
   const draft = `${file}.${randomUUID()}`
-  await writeFile(draft, randomBytes(32).toString('hex'), { mode: 0o600 })
+  await writeFile(draft, randomBytes(32).toString('hex'), { mode: 0o600, flush: true })
   try {
     await link(draft, file)
   } catch (error) {
@@ -45,11 +55,30 @@ export async function loadEncryptionKey(configured: string, dataDir: string): Pr
   } finally {
     await unlink(draft)
   }
+  await syncFolder(dataDir)
   return readKey(file)
 }
 
 async function readKey(file: string): Promise<Buffer> {
-  const text = (await readFile(file, 'utf8')).trim()
-  if (!/^[0-9a-f]{64}$/i.test(text)) throw new Error(`${file} does not hold an encryption key of 64 hex digits`)
-  return Buffer.from(text, 'hex')
+  const handle = await open(file)
+  try {
+    const { mode } = await handle.stat()
+    if (mode & EVERYBODY) throw new Error(openToEverybody(file, mode))
+    const text = (await handle.readFile('utf8')).trim()
+    if (!/^[0-9a-f]{64}$/i.test(text)) throw new Error(`${file} does not hold an encryption key of 64 hex digits`)
+    return Buffer.from(text, 'hex')
+  } finally {
+    await handle.close()
+  }
+}
+
+/** The mode bits of other users. The group's are left alone: Kubernetes sets them on volumes (`fsGroup`). */
+const EVERYBODY = 0o007
+
+const openToEverybody = (file: string, mode: number) =>
+  `${file} is open to every user of this machine (mode ${(mode & 0o777).toString(8)}). Run: chmod 600 ${file}. Where the file system has no modes, set ENCRYPTION_KEY instead`
+
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder)
+  await handle.sync().finally(() => handle.close())
 }

@@ -5,8 +5,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
-import { cancelBatch, deleteBatch } from '../../src/batches/end-batch.ts'
-import { markFailed } from '../../src/batches/unfinished.ts'
+import { cancelBatch, deleteBatch, failBatch } from '../../src/batches/end-batch.ts'
 import { connect } from '../../src/database/connection.ts'
 import { CHILD_ENV } from '../child-env.ts'
 import { emptyDatabase, testDatabase } from '../database.ts'
@@ -153,11 +152,7 @@ const LOSSES: [name: string, lose: (id: string) => Promise<unknown>, told: RegEx
     (id) => deleteBatch(sql, 1, id),
     /^the batch .* was cancelled or deleted when \d+ of its users were made/,
   ],
-  [
-    'failed',
-    (id) => markFailed(sql, { pool_id: 1, id } as never),
-    /^the batch .* failed when \d+ of its users were made/,
-  ],
+  ['failed', (id) => failBatch(sql, 1, id, 'internal_error'), /^the batch .* failed when \d+ of its users were made/],
 ]
 
 for (const [i, [name, lose, told]] of LOSSES.entries()) {

@@ -1,5 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { pino } from 'pino'
 import t from 'tap'
+import { startExpiry } from '../../src/lifecycle/expiry.ts'
+import { createMetrics } from '../../src/metrics/metrics.ts'
 import { startService } from '../http/service.ts'
 
 const { call, sql } = await startService(t, { MAX_WORKERS: '1' })
@@ -33,6 +36,7 @@ const inPast = (id: string) => sql`update batches set expires_at = now() - inter
 
 t.test('a batch is removed when its time is over, and not before', async (t) => {
   await makePool('timed')
+  const expiry = startExpiry(sql, 86_400, createMetrics(), pino({ enabled: false }), 100)
   const [soon, later, never] = [await make('timed', 5, 1), await make('timed', 5, 3_600), await make('timed', 5)]
   for (const deadline = Date.now() + 30_000; Date.now() < deadline; await sleep(100)) {
     if ((await call<{ total_count: number }>('GET', '/v1/states/current?pool=timed')).json.total_count === 10) break
@@ -42,6 +46,7 @@ t.test('a batch is removed when its time is over, and not before', async (t) => 
     left.map(({ batch_id }) => batch_id),
     [later, never].toSorted(),
   )
+  await expiry.stop()
 })
 
 t.test('a dry run tells what would be removed, and removes nothing; the removal does just that', async (t) => {

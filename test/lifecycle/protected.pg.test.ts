@@ -1,8 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { pino } from 'pino'
 import t from 'tap'
 import type { Batch } from '../../src/batches/batches.ts'
 import { readConfig } from '../../src/config.ts'
 import { JOBS } from '../../src/jobs/jobs.ts'
+import { startExpiry } from '../../src/lifecycle/expiry.ts'
+import { createMetrics } from '../../src/metrics/metrics.ts'
 import { startService } from '../http/service.ts'
 
 /* A user who is not a test user, put into a batch by plain SQL, survives whatever ends the batch, and is told as protected. */
@@ -90,7 +93,9 @@ t.test('expiry: asked for, by a job, and by the service itself', async (t) => {
       return batches === 0 ? [] : [counts]
     },
     async itself(batch) {
+      const expiry = startExpiry(sql, 86_400, createMetrics(), pino({ enabled: false }), 100)
       for (let i = 0; i < 300 && (await removals(batch)).length === 0; i++) await sleep(100)
+      await expiry.stop()
       return []
     },
   }

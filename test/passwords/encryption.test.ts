@@ -1,9 +1,9 @@
-import { randomBytes } from 'node:crypto'
-import { readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { createDecipheriv, randomBytes } from 'node:crypto'
+import { chmod, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import fc from 'fast-check'
-import t from 'tap'
-import { decrypt, encrypt, loadEncryptionKey } from '../../src/passwords/encryption.ts'
+import t, { type Test } from 'tap'
+import { decrypt, deriveKey, encrypt, loadEncryptionKey } from '../../src/passwords/encryption.ts'
 
 const text = fc.string({ unit: 'grapheme' })
 const key = fc.uint8Array({ minLength: 32, maxLength: 32 }).map(Buffer.from)
@@ -80,10 +80,53 @@ t.test('services that start at once agree on one key', async (t) => {
   }
 })
 
+/** A data folder with this key file. */
+async function dataDirWith(t: Test, content: string, mode = 0o600): Promise<{ dataDir: string; file: string }> {
+  const dataDir = t.testdir({})
+  const file = join(dataDir, 'encryption.key')
+  await writeFile(file, content)
+  await chmod(file, mode)
+  return { dataDir, file }
+}
+
 t.test('a file that holds no key is refused by name, not overwritten', async (t) => {
-  const dataDir = t.testdir({ 'encryption.key': 'ab12' })
+  const { dataDir, file } = await dataDirWith(t, 'ab12')
   await t.rejects(loadEncryptionKey('', dataDir), { message: /encryption\.key/ })
-  t.equal(await readFile(join(dataDir, 'encryption.key'), 'utf8'), 'ab12')
-  await writeFile(join(dataDir, 'encryption.key'), `${'ab'.repeat(32)}\n`)
+  t.equal(await readFile(file, 'utf8'), 'ab12')
+  await writeFile(file, `${'ab'.repeat(32)}\n`)
   t.equal((await loadEncryptionKey('', dataDir)).toString('hex'), 'ab'.repeat(32), 'a line end may follow')
+})
+
+t.test('a key that every user of the machine can read or replace is refused, with what to do', async (t) => {
+  for (const mode of [0o666, 0o644, 0o602, 0o604]) {
+    const { dataDir, file } = await dataDirWith(t, 'ab'.repeat(32), mode)
+    const text = mode.toString(8)
+    await t.rejects(
+      loadEncryptionKey('', dataDir),
+      { message: new RegExp(`\\(mode ${text}\\)\\. Run: chmod 600 ${file}`) },
+      text,
+    )
+  }
+  for (const mode of [0o400, 0o600, 0o660]) {
+    const { dataDir } = await dataDirWith(t, 'ab'.repeat(32), mode)
+    t.equal((await loadEncryptionKey('', dataDir)).length, 32, mode.toString(8))
+  }
+})
+
+t.test('keys for different purposes differ, and the key itself encrypts nothing', (t) => {
+  const key = randomBytes(32)
+  const keys = [
+    key,
+    deriveKey(key, 'encryption'),
+    deriveKey(key, 'idempotency'),
+    deriveKey(randomBytes(32), 'encryption'),
+  ]
+  t.equal(new Set(keys.map((each) => each.toString('hex'))).size, keys.length)
+  t.ok(deriveKey(key, 'encryption').equals(deriveKey(key, 'encryption')))
+  const sealed = encrypt(key, 'text', 'context')
+  const decipher = createDecipheriv('aes-256-gcm', key, sealed.subarray(0, 12))
+  decipher.setAAD(Buffer.from('context')).setAuthTag(sealed.subarray(12, 28))
+  decipher.update(sealed.subarray(28))
+  t.throws(() => decipher.final())
+  t.end()
 })

@@ -29,7 +29,11 @@ t.test('a collector that refuses is logged once, and without a secret', async (t
   const endpoint = Object.assign(new URL(`/${token}?token=${token}`, collector.url), { username, password })
   const tracing = startTracing(endpoint.href, log)
   const trace = () =>
-    tracing.chunkEnded('01a202c7-1954-7bfb-8ad5-0f2d00000000', { outcome: 'retry', reason: '40001' }, performance.now())
+    tracing.chunkEnded(
+      '01a202c7-1954-7bfb-8ad5-0f2d00000000',
+      { outcome: 'retry', code: 'held_up', reason: '40001' },
+      performance.now(),
+    )
   for (const deadline = Date.now() + 20_000; collector.requests.length < 3 && Date.now() < deadline; await sleep(50))
     trace()
   trace()

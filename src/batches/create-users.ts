@@ -1,0 +1,71 @@
+import type { TransactionSql } from 'postgres'
+import { sqlState } from '../database/connection.ts'
+import type { Chunk } from './chunks.ts'
+
+const UNIQUE_VIOLATION = '23505'
+
+/** The users n = first_n to last_n of the batch, as one relation `planned`. Names are filled in as `fillPattern` does. */
+function planned(tx: TransactionSql, chunk: Chunk) {
+  return tx`(
+    select n, (left(${chunk.batch_id}::text, 28) || lpad(to_hex(n), 8, '0'))::uuid as id, username,
+      username || ${chunk.email_suffix} as email
+    from generate_series(${chunk.first_n}::int, ${chunk.last_n}::int) n
+    cross join lateral (
+      select replace(
+        replace(${chunk.username_pattern}, '{id}', (${chunk.first_user_number}::bigint + n - 1)::text), '{n}', n::text)
+    ) filled (username)
+  ) planned`
+}
+
+/**
+ * Inserts the chunk's users, except those whose name or address is taken, and records these as failures. Returns how many it
+ * inserted. To look for conflicts row by row costs a quarter of the database's time, and conflicts are rare: so the first
+ * attempt does without. A chunk that meets a conflict is inserted twice (4.4 s instead of 3.6 s for 100,000 users that all
+ * conflict). Both attempts run behind a savepoint: after an error the caller can still use the transaction.
+ */
+export async function createUsers(tx: TransactionSql, chunk: Chunk): Promise<number> {
+  const all = chunk.last_n - chunk.first_n + 1
+  try {
+    await tx.savepoint((savepoint) => insertPlanned(savepoint, chunk))
+    return all
+  } catch (error) {
+    if (sqlState(error) !== UNIQUE_VIOLATION) throw error
+    return await tx.savepoint(async (savepoint) => {
+      const created = await insertWithoutConflicts(savepoint, chunk)
+      if (created < all) await recordFailures(savepoint, chunk)
+      return created
+    })
+  }
+}
+
+/** The statement that inserts all of the chunk's users. */
+function insertPlanned(tx: TransactionSql, chunk: Chunk) {
+  return tx`
+    insert into users
+      (pool_id, id, username, email, role, is_test_user, batch_id, created_by_bulk, custom_attributes, credential_id)
+    select ${chunk.pool_id}, id, username, email, ${chunk.role}, true, ${chunk.batch_id}, true,
+      ${chunk.custom_attributes}::jsonb, ${chunk.first_credential_id}::bigint + (n - 1) % ${chunk.credential_count}::int
+    from ${planned(tx, chunk)}`
+}
+
+async function insertWithoutConflicts(tx: TransactionSql, chunk: Chunk): Promise<number> {
+  const [row] = await tx<{ count: number }[]>`
+    with inserted as (${insertPlanned(tx, chunk)} on conflict do nothing returning 1)
+    select count(*)::int as count from inserted`
+  return row?.count ?? 0
+}
+
+/** Records which users of the chunk are not there, and what of theirs is taken. */
+async function recordFailures(tx: TransactionSql, chunk: Chunk): Promise<void> {
+  const { pool_id, batch_id } = chunk
+  await tx`
+    insert into failures (pool_id, batch_id, n, username, email, code)
+    select ${pool_id}, ${batch_id}, planned.n, planned.username, planned.email,
+      case
+        when exists (select from users u where u.pool_id = ${pool_id} and u.username = planned.username) then 'username_taken'
+        when exists (select from users u where u.pool_id = ${pool_id} and u.email = planned.email) then 'email_taken'
+        else 'conflict' -- the other user is gone by now
+      end
+    from ${planned(tx, chunk)}
+    where not exists (select from users u where u.pool_id = ${pool_id} and u.id = planned.id)`
+}

@@ -1,0 +1,96 @@
+import type { Fragment, Sql, TransactionSql } from 'postgres'
+
+/** Notes of the trigger `note_credentials` that one transaction of the sweep handles. */
+const CHECKS_A_SWEEP = 100
+
+/**
+ * Deletes the credentials that lost their last user, in all pools, and the secrets that no credential needs any more. The
+ * users may have been deleted in any way, plain SQL included. Two sweeps at once do no harm.
+ */
+export async function sweepCredentials(sql: Sql, signal?: AbortSignal): Promise<void> {
+  for (const { pool_id } of await sql<{ pool_id: number }[]>`select distinct pool_id from credential_checks`) {
+    while (!signal?.aborted && (await sweepPool(sql, pool_id)) === CHECKS_A_SWEEP);
+  }
+}
+
+/** Returns how many notes it handled. */
+function sweepPool(sql: Sql, poolId: number): Promise<number> {
+  return sql.begin(async (tx) => {
+    const checks = await takeChecks(tx, poolId)
+    const ranges = tx`unnest(${checks.map(({ first_id }) => first_id)}::bigint[], ${checks.map(({ last_id }) => last_id)}::bigint[])`
+    if (checks.length > 0) await deleteSecrets(tx, poolId, await deleteCredentials(tx, poolId, ranges))
+    return checks.length
+  })
+}
+
+/**
+ * Deletes what a batch that has ended leaves unused: credentials without a user, and its secret if no credential is left. It
+ * belongs into the transaction that ends the batch or deletes its users.
+ */
+export async function deleteUnusedCredentials(tx: TransactionSql, poolId: number, batchId: string): Promise<void> {
+  const ranges = tx`(
+    select first_credential_id, first_credential_id + credential_count - 1 from batches
+    where pool_id = ${poolId} and id = ${batchId})`
+  await deleteCredentials(tx, poolId, ranges)
+  await deleteSecrets(tx, poolId, [batchId])
+}
+
+/** Notes of credentials whose batch is unfinished stay: its users are still to come. */
+async function takeChecks(tx: TransactionSql, poolId: number) {
+  return await tx<{ first_id: string; last_id: string }[]>`
+    delete from credential_checks where id = any(array(
+      select q.id from credential_checks q
+      where q.pool_id = ${poolId} and not exists (
+        select from batches b
+        where b.pool_id = ${poolId} and b.status in ('queued', 'running')
+          and b.first_credential_id <= q.last_id and b.first_credential_id + b.credential_count > q.first_id)
+      order by q.id limit ${CHECKS_A_SWEEP}
+      for update skip locked))
+    returning first_id, last_id`
+}
+
+/**
+ * Deletes those credentials in `ranges` that no user refers to, and returns the batches that they belonged to.
+ *
+ * A credential's users need no index: user n of the batch has the credential (n - 1) modulo their number and an id that ends
+ * in n, whatever batch the user is in by now. The series is in the select list, where PostgreSQL makes one value at a time:
+ * the look-up ends at the first user found.
+ */
+async function deleteCredentials(tx: TransactionSql, poolId: number, ranges: Fragment): Promise<string[]> {
+  const rows = await tx<{ batch_id: string }[]>`
+    with deleted as (
+      delete from credentials where pool_id = ${poolId} and id = any(array(
+        select c.id from ${ranges} r (first_id, last_id)
+        cross join lateral (
+          select * from credentials c where c.pool_id = ${poolId} and c.id between r.first_id and r.last_id offset 0
+        ) c
+        cross join lateral (
+          select b.id, b.status, b.first_credential_id, b.credential_count, b.total_requested from batches b
+          where b.pool_id = ${poolId} and b.id = c.batch_id offset 0
+        ) b
+        where not c.pinned and b.status not in ('queued', 'running') and not exists (
+          select from (
+            select generate_series(c.id - b.first_credential_id + 1, b.total_requested, b.credential_count) as n offset 0
+          ) s
+          cross join lateral (
+            select u.credential_id from users u
+            where u.pool_id = ${poolId} and u.id = (left(b.id::text, 28) || lpad(to_hex(s.n), 8, '0'))::uuid offset 0
+          ) u
+          where u.credential_id = c.id)
+      ))
+      returning batch_id
+    )
+    select distinct batch_id from deleted`
+  return rows.map(({ batch_id }) => batch_id)
+}
+
+/** Deletes the secrets of those of the batches that have ended and have no credential left. */
+async function deleteSecrets(tx: TransactionSql, poolId: number, batchIds: string[]): Promise<void> {
+  await tx`
+    update batches b set password_ciphertext = null
+    where b.pool_id = ${poolId} and b.id = any(${batchIds}::uuid[]) and b.password_ciphertext is not null
+      and b.status not in ('queued', 'running') and not exists (
+        select from credentials c
+        where c.pool_id = ${poolId} and c.id between b.first_credential_id and b.first_credential_id + b.credential_count - 1
+        offset 0)`
+}

@@ -1,0 +1,135 @@
+import { randomBytes } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import type { Batch } from '../../src/batches/batches.ts'
+import { workChunk } from '../../src/batches/chunks.ts'
+import { connect } from '../../src/database/connection.ts'
+import { testDatabase } from '../database.ts'
+import { startService } from '../http/service.ts'
+import { KEY, newBatch } from './new-batch.ts'
+
+/* Every batch reaches an end, or says what it waits for. */
+
+const { sql, call } = await startService(t, { MAX_WORKERS: '2' })
+
+const NO_HASH = { password_hash: { algorithm: 'none' } }
+
+async function begin(config: object, count = 400): Promise<string> {
+  const { json } = await call<Batch>('POST', '/v1/batches', { body: { count, config: { ...NO_HASH, ...config } } })
+  return json.id
+}
+
+const readBatch = async (id: string) => (await call<Batch>('GET', `/v1/batches/${id}`)).json
+
+async function until(id: string, isSo: (batch: Batch) => boolean, read = readBatch): Promise<Batch> {
+  for (const deadline = Date.now() + 30_000; ; await sleep(20)) {
+    const batch = await read(id)
+    if (isSo(batch)) return batch
+    if (Date.now() > deadline) throw new Error(`the batch is still ${JSON.stringify(batch)}`)
+  }
+}
+
+const ended = (id: string) => until(id, ({ finished_at }) => finished_at !== null)
+const openChunks = (id: string) => sql`select first_n, last_n from chunks where batch_id = ${id}`
+
+/** For the test, a statement that inserts more than `limit` users raises `code`, as the statement timeout does. */
+async function refuseMoreThan(t: Test, limit: number, code: string): Promise<void> {
+  await sql.unsafe(`
+    create function usersync.too_many() returns trigger language plpgsql as $$ begin
+      if (select count(*) from new_rows) > ${limit} then raise exception 'too many' using errcode = '${code}'; end if;
+      return null;
+    end $$;
+    create trigger too_many after insert on usersync.users
+    referencing new table as new_rows for each statement execute function usersync.too_many()`)
+  t.teardown(() => sql.unsafe('drop trigger too_many on usersync.users; drop function usersync.too_many'))
+}
+
+t.test('a chunk that meets the statement timeout is halved', async (t) => {
+  await refuseMoreThan(t, 100, '57014')
+  const id = await begin({ chunk_size: 400 })
+  const running = await until(id, ({ last_error, finished_at }) => last_error !== null || finished_at !== null)
+  t.match(running, { status: 'running', last_error: { code: 'statement_timeout', detail: /halves/ } })
+  t.match(await ended(id), { status: 'completed', created_count: 400, last_error: null, profile: { chunks: 4 } })
+})
+
+t.test('also where users have to be inserted one by one because of a conflict', async (t) => {
+  await sql`insert into users (username, email) values ('half_5', 'half_5@example.com')`
+  await refuseMoreThan(t, 100, '57014')
+  const id = await begin({ chunk_size: 200, username_pattern: 'half_{n}' }, 200)
+  t.match(await ended(id), { status: 'completed_with_failures', created_count: 199, failed_count: 1 })
+  t.equal((await sql`select from failures where batch_id = ${id}`).length, 1)
+})
+
+t.test('the third time its batch fails, and says why', async (t) => {
+  await refuseMoreThan(t, 10, '57014')
+  const id = await begin({ chunk_size: 400 })
+  t.match(await ended(id), {
+    status: 'failed',
+    created_count: 0,
+    last_error: { code: 'statement_timeout', detail: /smaller custom_attributes or a smaller chunk_size/ },
+  })
+  t.strictSame([...(await openChunks(id))], [])
+})
+
+t.test('users that a rule of the database refuses fail their batch at once', async (t) => {
+  for (const code of ['23514', '22001', '54000', 'P0001']) {
+    await t.test(code, async (t) => {
+      await refuseMoreThan(t, 10, code)
+      const id = await begin({ chunk_size: 100 })
+      t.match(await ended(id), { status: 'failed', created_count: 0, last_error: { code: 'user_refused' } })
+      t.strictSame([...(await openChunks(id))], [])
+    })
+  }
+})
+
+t.test('so does a rule that is checked at the commit; what is created by then stays', async (t) => {
+  await sql.unsafe(`
+    create function usersync.refuse() returns trigger language plpgsql as $$ begin
+      if new.username = 'late_250@example.com' then raise exception 'no' using errcode = '23514'; end if;
+      return null;
+    end $$;
+    create constraint trigger refuse after insert on usersync.users deferrable initially deferred
+    for each row execute function usersync.refuse()`)
+  t.teardown(() => sql.unsafe('drop trigger refuse on usersync.users; drop function usersync.refuse'))
+  const id = await begin({ chunk_size: 100, max_workers: 1, username_pattern: 'late_{n}@example.com' })
+  t.match(await ended(id), { status: 'failed', created_count: 200, last_error: { code: 'user_refused' } })
+  t.match(await sql`select count(*)::int as count from users where batch_id = ${id}`, [{ count: 200 }])
+})
+
+t.test('a password that cannot be decrypted fails the batch', async (t) => {
+  const alone = connect({ url: await testDatabase(t), schema: 'usersync', connections: 1, name: 'test' })
+  t.teardown(() => alone.end())
+  const id = await newBatch(alone)
+  const outcome = await workChunk(alone, 1, id, Buffer.alloc(32, 'another key'))
+  t.match(outcome, { outcome: 'failed', code: 'password_unreadable' })
+  t.match(await workChunk(alone, 1, id, KEY), { outcome: 'done', kind: 'credentials' }, 'the chunk is free again')
+})
+
+t.test('a batch whose workers get no connection says so, and goes on when they do', async (t) => {
+  const role = `limited_${randomBytes(6).toString('hex')}`
+  const url = new URL(await testDatabase(t))
+  await sql.unsafe(`create role ${role} login password 'limited' in role ${url.username}`)
+  t.teardown(() => sql.unsafe(`drop role ${role}`))
+  Object.assign(url, { username: role, password: 'limited' })
+  const limited = await startService(t, { DATABASE_URL: url.href, MAX_WORKERS: '2' })
+  const read = async () => (await limited.call<Batch>('GET', `/v1/batches/${batch.id}`)).json
+
+  await sql.unsafe(`alter role ${role} connection limit 1`)
+  const body = { count: 10, config: NO_HASH }
+  const { json: batch } = await limited.call<Batch>('POST', '/v1/batches', { body })
+  const refused = await until(batch.id, ({ last_error }) => last_error !== null, read)
+  t.match(refused, { last_error: { code: 'connections_exhausted', detail: /CONNECTION LIMIT.*DATABASE_CONNECTIONS/ } })
+  t.match(
+    limited.log.filter((line) => line.includes('chunk is retried')),
+    [/"reason":"53300"/],
+  )
+  const tries = () => limited.log.filter((line) => line.includes('chunk is retried')).length
+  const before = tries()
+  await sleep(2_000)
+  t.ok(tries() - before <= 4, `${tries() - before} more tries in 2 s`)
+  await sql.unsafe(`alter role ${role} connection limit -1`)
+  t.match(await until(batch.id, ({ finished_at }) => finished_at !== null, read), {
+    status: 'completed',
+    last_error: null,
+  })
+})

@@ -1,0 +1,82 @@
+import t, { type Test } from 'tap'
+import type { Batch } from '../../src/batches/batches.ts'
+import { workChunk } from '../../src/batches/chunks.ts'
+import { connect } from '../../src/database/connection.ts'
+import { testDatabase } from '../database.ts'
+import { startService } from '../http/service.ts'
+import { KEY, newBatch } from './new-batch.ts'
+
+/* Whatever an export can include with a user is committed before the user: a login changes no state, so no later delta has it. */
+
+t.test('no chunk of users begins while a chunk of credentials is open', async (t) => {
+  const sql = connect({ url: await testDatabase(t), schema: 'usersync', connections: 3, name: 'test' })
+  t.teardown(() => sql.end())
+  const id = await newBatch(sql, { password_hash: { algorithm: 'bcrypt', distinct: 16 } }) // 2 chunks
+  const work = () => workChunk(sql, 1, id, KEY)
+
+  const other = await sql.reserve() // another worker, in the middle of the first chunk
+  await other`begin`
+  await other`select from chunks where batch_id = ${id} and kind = 'credentials' and first_n = 1 for update`
+  t.match(await work(), { outcome: 'done', kind: 'credentials', first_n: 9 })
+  t.match(await work(), { outcome: 'none' })
+  await other`rollback`
+  other.release()
+  t.match(await work(), { outcome: 'done', kind: 'credentials', first_n: 1 })
+  t.match([await work(), await work()], [{ kind: 'users' }, { kind: 'users' }])
+  t.match(await work(), { outcome: 'none' })
+})
+
+interface Login {
+  id: string
+  password: string | null
+  password_hash: string | null
+}
+
+/** Follows the batch by deltas from its first user on. Returns its logins; fails at the first user without one. */
+async function follow(t: Test, call: Service['call'], id: string): Promise<Map<string, Login>> {
+  const held = new Map<string, Login>()
+  let state = ''
+  for (let ended = false; ; ) {
+    const wasEnded = ended
+    const batch = (await call<Batch>('GET', `/v1/batches/${id}`)).json
+    ended = batch.finished_at !== null
+    const base = state && `&base=${state}`
+    const { raw } = await call(
+      'GET',
+      `/v1/users/export?format=ndjson&include=password,password_hash&batch_id=${id}${base}`,
+    )
+    const [head, ...lines] = raw
+      .toString()
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line))
+    for (const login of lines.slice(0, -1) as Login[]) {
+      held.set(login.id, login)
+      if (login.password !== null && login.password_hash !== null) continue
+      t.fail(`a user without a login, in the export of kind ${head.kind} with ${head.total_count} users`)
+      return held
+    }
+    state = head.state
+    if (wasEnded) return held
+  }
+}
+
+type Service = Awaited<ReturnType<typeof startService>>
+
+const BATCHES: [name: string, count: number, config: object][] = [
+  ['shared, in chunks of 1,000', 20_000, { chunk_size: 1_000 }],
+  [
+    'per_user, with 100 hashes',
+    3_000,
+    { password_mode: 'per_user', password_hash: { distinct: 100 }, chunk_size: 500 },
+  ],
+]
+
+t.test('a client that follows a batch by deltas never holds a user without its login', async (t) => {
+  const { call } = await startService(t)
+  for (const [name, count, config] of BATCHES) {
+    const { json } = await call<Batch>('POST', '/v1/batches', { body: { count, config } })
+    const held = await follow(t, call, json.id)
+    t.equal(held.size, count, name)
+  }
+})

@@ -1,0 +1,91 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { pino } from 'pino'
+import t from 'tap'
+import { connect } from '../../src/database/connection.ts'
+import { expireBatches } from '../../src/lifecycle/expire.ts'
+import { startExpiry } from '../../src/lifecycle/expiry.ts'
+import { createMetrics } from '../../src/metrics/metrics.ts'
+import { testDatabase } from '../database.ts'
+
+/* A round of expiry reaches every expired batch, whatever becomes of the others. */
+
+const sql = connect({ url: await testDatabase(t), schema: 'usersync', connections: 4, name: 'test' })
+t.teardown(() => sql.end())
+const lines: string[] = []
+const log = pino({ base: null }, { write: (line: string) => void lines.push(line) })
+
+/** A finished batch of one user, expired since `seconds` ago. Returns its id. */
+async function expired(username: string, seconds: number): Promise<string> {
+  const [row] = await sql<{ id: string }[]>`
+    with batch as (
+      insert into batches (pool_id, id, status, total_requested, first_user_number, first_credential_id, username_pattern,
+        email_suffix, config, started_at, finished_at, expires_at)
+      values (1, uuid_v7(), 'completed', 1, 0, 0, '', '', '{}', now(), now(), now() - ${seconds}::int * interval '1 second')
+      returning id
+    )
+    insert into users (username, email, batch_id) select ${username}, ${`${username}@example.com`}, id from batch
+    returning batch_id as id`
+  return row?.id ?? ''
+}
+
+const usernames = async () =>
+  (await sql<{ username: string }[]>`select username from users order by 1`).map(({ username }) => username)
+
+/** For the test, changing `table` raises `code` where `condition` holds. */
+async function refuse(event: string, table: string, condition: string, code: string) {
+  await sql.unsafe(`
+    create function usersync.refuse() returns trigger language plpgsql as
+      $$ begin raise exception 'refused' using errcode = '${code}'; end $$;
+    create trigger b_refuse before ${event} on usersync.${table} for each row when (${condition}) execute function usersync.refuse()`)
+  return () => sql.unsafe(`drop trigger b_refuse on usersync.${table}; drop function usersync.refuse`)
+}
+
+t.test('the 21st batch does not wait for 20 that are held up', async (t) => {
+  for (const code of ['55P03', '23514']) {
+    for (let n = 0; n < 21; n++) await expired(`held_${n}`, 100 - n)
+    await expired('free', 1)
+    const release = await refuse('delete', 'users', `old.username like 'held%'`, code)
+    const removed = await Array.fromAsync(expireBatches(sql, { poolId: undefined, log }))
+    t.match(removed, [{ deleted_count: 1 }], code)
+    t.notOk((await usernames()).includes('free'))
+    t.match(await Array.fromAsync(expireBatches(sql, { poolId: 1, limit: 20, log })), [])
+    await release()
+    t.equal((await Array.fromAsync(expireBatches(sql, { poolId: 1, limit: 20, log }))).length, 20)
+    t.equal((await Array.fromAsync(expireBatches(sql, { poolId: 1, limit: 20, log }))).length, 1)
+    t.strictSame(await usernames(), [])
+  }
+})
+
+t.test('no removal without its event: an event that cannot be stored holds back its batch alone', async (t) => {
+  const [refused, other] = [await expired('refused', 9), await expired('other', 1)]
+  const release = await refuse('insert', 'audit_events', `new.subject = '${refused}'`, '23514')
+  const expiry = startExpiry(sql, 86_400, createMetrics(), log, 20)
+  const events = async () =>
+    (await sql<{ subject: string }[]>`select subject from audit_events where action = 'expiry' order by at`).map(
+      ({ subject }) => subject,
+    )
+  const until = async (count: number) => {
+    for (let i = 0; i < 500 && (await events()).length < count; i++) await sleep(10)
+  }
+  await until(1)
+  t.strictSame([await events(), await usernames()], [[other], ['refused']])
+  await release()
+  await until(2)
+  await expiry.stop()
+  t.strictSame([await events(), await usernames()], [[other, refused], []])
+  t.match(await sql`select counts from audit_events where subject = ${refused}`, [
+    { counts: { deleted_count: 1, protected_count: 0 } },
+  ])
+  t.ok(lines.some((line) => line.includes('expired batch not removed') && line.includes(refused)))
+})
+
+t.test('the look reads no batch that is removed: an index holds the others', async (t) => {
+  t.match(await sql`select count(*)::int as count from batches where removed_at is null`, [{ count: 0 }])
+  const plan = await sql.begin(async (tx) => {
+    await tx`select set_config('enable_seqscan', 'off', true), set_config('enable_sort', 'off', true)`
+    return await tx<{ 'QUERY PLAN': string }[]>`
+      explain select id from batches b where b.expires_at <= now() and b.removed_at is null
+      order by b.expires_at, b.pool_id, b.id limit 20`
+  })
+  t.match(plan.map((line) => line['QUERY PLAN']).join('\n'), /using batches_expiring/)
+})
