@@ -121,18 +121,21 @@ function insertPlanned(tx: TransactionSql, poolId: number, batchId: string, chun
     from ${planned(tx, batchId, chunk)}`
 }
 
-/** Records which users of the chunk are not there, and what of theirs is taken. */
+/**
+ * Records which users of the chunk are not there, and what of theirs is taken. `offset 0` keeps the planner from reading the whole
+ * pool into a hash table for it.
+ */
 async function recordFailures(tx: TransactionSql, poolId: number, batchId: string, chunk: Chunk): Promise<void> {
   await tx`
     insert into failures (pool_id, batch_id, n, username, email, code)
     select ${poolId}, ${batchId}, planned.n, planned.username, planned.email,
       case
-        when exists (select from users u where u.pool_id = ${poolId} and u.username = planned.username) then 'username_taken'
-        when exists (select from users u where u.pool_id = ${poolId} and u.email = planned.email) then 'email_taken'
+        when exists (select from users u where u.pool_id = ${poolId} and u.username = planned.username offset 0) then 'username_taken'
+        when exists (select from users u where u.pool_id = ${poolId} and u.email = planned.email offset 0) then 'email_taken'
         else 'conflict' -- what was in the way is gone by now
       end
     from ${planned(tx, batchId, chunk)}
-    where not exists (select from users u where u.pool_id = ${poolId} and u.id = planned.id)`
+    where not exists (select from users u where u.pool_id = ${poolId} and u.id = planned.id offset 0)`
 }
 
 /**
