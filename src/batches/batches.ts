@@ -1,4 +1,5 @@
-import type { Fragment, Sql } from 'postgres'
+import type { Fragment, ISql, PendingQuery, Sql } from 'postgres'
+import { type Page, readPage } from '../database/page.ts'
 import { ANY_BATCH } from '../database/tables/states.ts'
 import { Problem } from '../errors.ts'
 import type { BatchConfig } from './batch-config.ts'
@@ -38,30 +39,36 @@ export const batchNotFound = () => new Problem('batch_not_found', 'It may be in 
 export async function readBatch(sql: Sql, poolId: number, id: string): Promise<Batch> {
   const [row] = await selectBatches(sql, poolId, sql`b.id = ${id}`, 1)
   if (!row) throw batchNotFound()
-  return row
+  return withProgress(row)
 }
 
 /** One page of batches, the newest first: those made before the batch `before`, of one status where it is given. */
-export function listBatches(
+export async function listBatches(
   sql: Sql,
   poolId: number,
   { before, status }: { before: string | undefined; status: Batch['status'] | undefined },
   limit: number,
-): Promise<Batch[]> {
+): Promise<Page<Batch>> {
   const isBefore = before === undefined ? sql`true` : sql`b.id < ${before}`
   const hasStatus = status === undefined ? sql`true` : sql`b.status = ${status}`
-  return selectBatches(sql, poolId, sql`${isBefore} and ${hasStatus}`, limit)
+  const { rows, hasMore } = await readPage(sql, limit, (sql, limit) =>
+    selectBatches(sql, poolId, sql`${isBefore} and ${hasStatus}`, limit),
+  )
+  return { rows: rows.map(withProgress), hasMore }
 }
 
-async function selectBatches(sql: Sql, poolId: number, condition: Fragment, limit: number): Promise<Batch[]> {
+/** The page is cut before chunks and scopes are looked up, so that they are read for its batches alone. */
+function selectBatches(sql: ISql, poolId: number, condition: Fragment, limit: number): PendingQuery<BatchRow[]> {
   const time = (column: string) => sql`to_char(${sql(column)} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
-  const rows = await sql<BatchRow[]>`
+  return sql<BatchRow[]>`
     select b.id, b.kind, b.label, b.status, b.total_requested, c.created_count, c.failed_count, b.config,
       ${time('b.created_at')} as created_at, ${time('b.started_at')} as started_at, ${time('b.finished_at')} as finished_at,
       ${time('b.expires_at')} as expires_at, c.chunk_count, c.peak_memory_bytes,
       (extract(epoch from coalesce(b.finished_at, now()) - b.started_at) * 1000)::float8 as elapsed_ms,
       state_name(coalesce(s.word_0, 0), coalesce(s.word_1, 0), coalesce(s.word_2, 0), coalesce(s.word_3, 0)) as state
-    from batches b
+    from (
+      select * from batches b where b.pool_id = ${poolId} and ${condition} order by b.id desc limit ${limit}
+    ) b
     cross join lateral (
       select coalesce(sum(created_count), 0)::int as created_count, coalesce(sum(failed_count), 0)::int as failed_count,
         count(*)::int as chunk_count, nullif(max(memory_bytes), 0)::float8 as peak_memory_bytes
@@ -69,9 +76,7 @@ async function selectBatches(sql: Sql, poolId: number, condition: Fragment, limi
     ) c
     left join scopes s
       on s.pool_id = b.pool_id and s.batch_id = b.id and s.batch_id <> ${ANY_BATCH} and s.test_users_only and not s.bulk_users_only
-    where b.pool_id = ${poolId} and ${condition}
-    order by b.id desc limit ${limit}`
-  return rows.map(withProgress)
+    order by b.id desc`
 }
 
 /** Figures that follow from the counts: `progress` from 0 to 1, users a second since the start, seconds to go. */

@@ -1,5 +1,6 @@
-import type { Fragment, Sql } from 'postgres'
+import type { Fragment, ISql, Sql } from 'postgres'
 import type { Batch } from '../batches/batches.ts'
+import { type Page, readPage } from '../database/page.ts'
 
 /** A batch that may be removed, and what that would remove. */
 export interface Candidate {
@@ -16,10 +17,16 @@ export interface Candidate {
 }
 
 /** That a row `b` of batches is past its `expires_at`. */
-const isExpired = (sql: Sql): Fragment => sql`b.expires_at <= now()`
+const isExpired = (sql: ISql): Fragment => sql`b.expires_at <= now()`
+
+/** The scope of the batch `b`. `offset 0` makes it one look-up by key for each batch, whatever the planner expects of the table. */
+const scopeOfBatch = (sql: ISql, testUsersOnly: boolean): Fragment => sql`(
+  select s.user_count from scopes s
+  where s.pool_id = b.pool_id and s.batch_id = b.id and s.test_users_only = ${testUsersOnly} and not s.bulk_users_only offset 0
+)`
 
 /** That the batch `b`, of test users `t`, has anything left to remove. */
-const holdsSomething = (sql: Sql): Fragment => sql`(t.user_count > 0 or b.status in ('queued', 'running'))`
+const holdsSomething = (sql: ISql): Fragment => sql`(t.user_count > 0 or b.status in ('queued', 'running'))`
 
 /**
  * One page of the batches that may be removed, the newest first: those past their `expires_at`, or of at least an age in
@@ -29,23 +36,25 @@ export async function listCandidates(
   sql: Sql,
   poolId: number,
   { olderThan, before, limit }: { olderThan: number | undefined; before: string | undefined; limit: number },
-): Promise<Candidate[]> {
+): Promise<Page<Candidate>> {
   const isOld =
     olderThan === undefined ? isExpired(sql) : sql`b.created_at <= now() - ${olderThan}::float8 * interval '1 second'`
   const time = (column: string) => sql`to_char(${sql(column)} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
-  return await sql<Candidate[]>`
+  return await readPage(
+    sql,
+    limit,
+    (sql, rows) => sql<Candidate[]>`
     select b.id as batch_id, b.label, b.status, ${time('b.created_at')} as created_at, ${time('b.expires_at')} as expires_at,
       floor(extract(epoch from now() - b.created_at))::float8 as age_seconds,
       coalesce(t.user_count, 0)::float8 as user_count,
       (coalesce(a.user_count, 0) - coalesce(t.user_count, 0))::float8 as protected_count
     from batches b
-    left join scopes t
-      on t.pool_id = b.pool_id and t.batch_id = b.id and t.test_users_only and not t.bulk_users_only
-    left join scopes a
-      on a.pool_id = b.pool_id and a.batch_id = b.id and not a.test_users_only and not a.bulk_users_only
+    left join lateral ${scopeOfBatch(sql, true)} t on true
+    left join lateral ${scopeOfBatch(sql, false)} a on true
     where b.pool_id = ${poolId} and ${isOld} and ${holdsSomething(sql)}
       ${before === undefined ? sql`` : sql`and b.id < ${before}`}
-    order by b.id desc limit ${limit}`
+    order by b.id desc limit ${rows}`,
+  )
 }
 
 /** The oldest expired batches that have anything left to remove: of one pool, or of all. */
@@ -56,8 +65,7 @@ export async function expiredBatches(
   return await sql<{ pool_id: number; pool: string; id: string }[]>`
     select b.pool_id, p.name as pool, b.id from batches b
     join pools p on p.id = b.pool_id and p.replica_since is null
-    left join scopes t
-      on t.pool_id = b.pool_id and t.batch_id = b.id and t.test_users_only and not t.bulk_users_only
+    left join lateral ${scopeOfBatch(sql, true)} t on true
     where ${isExpired(sql)} and ${holdsSomething(sql)} ${poolId === undefined ? sql`` : sql`and b.pool_id = ${poolId}`}
     order by b.expires_at limit ${limit}`
 }
