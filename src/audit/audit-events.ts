@@ -1,4 +1,5 @@
 import type { ISql, Sql } from 'postgres'
+import { type Page, readPage } from '../database/page.ts'
 
 /** A change as it is remembered: who, what, how much, and what came of it. */
 export interface AuditEvent {
@@ -36,16 +37,20 @@ export async function recordEvent(sql: ISql, event: AuditEvent): Promise<void> {
 }
 
 /** One page of events, the newest first: those before `before`, of one pool or all. */
-export async function listEvents(
+export function listEvents(
   sql: Sql,
   { pool, before, limit }: { pool: string | undefined; before: string | undefined; limit: number },
-): Promise<RecordedEvent[]> {
-  return await sql<RecordedEvent[]>`
+): Promise<Page<RecordedEvent>> {
+  return readPage(
+    sql,
+    limit,
+    (sql, rows) => sql<RecordedEvent[]>`
     select id, to_char(at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as at, actor, action, pool, subject, status,
       code, counts, request_id
     from audit_events
     where ${pool === undefined ? sql`true` : sql`pool = ${pool}`} and ${before === undefined ? sql`true` : sql`id < ${before}`}
-    order by id desc limit ${limit}`
+    order by id desc limit ${rows}`,
+  )
 }
 
 /** Forgets the oldest events of more than `seconds` ago, 10,000 at the most; gives how many. */

@@ -43,8 +43,8 @@ export const auditRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: Curs
       const { limit = 100, cursor, pool } = request.query
       const listing = `audit ${pool}`
       const before = cursors.decode(listing, cursor)
-      const events = await listEvents(sql, { pool, before, limit: limit + 1 })
-      return makePage({ request, reply, cursors, listing }, events, limit, ({ id }) => id)
+      const events = await listEvents(sql, { pool, before, limit })
+      return makePage({ request, reply, cursors, listing }, events, ({ id }) => id)
     },
   )
 

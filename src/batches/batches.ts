@@ -1,4 +1,5 @@
-import type { Fragment, Sql } from 'postgres'
+import type { Fragment, ISql, PendingQuery, Sql } from 'postgres'
+import { type Page, readPage } from '../database/page.ts'
 import { ANY_BATCH } from '../database/tables/states.ts'
 import { Problem } from '../errors.ts'
 import type { BatchConfig } from './batch-config.ts'
@@ -42,36 +43,40 @@ export const batchNotFound = () => new Problem('batch_not_found', 'It may be in 
 export async function readBatch(sql: Sql, poolId: number, id: string): Promise<Batch> {
   const [row] = await selectBatches(sql, poolId, sql`b.id = ${id}`, 1)
   if (!row) throw batchNotFound()
-  return row
+  return withProgress(row)
 }
 
 /** One page of batches, newest first: those created before the batch `before`, with `status` if it is given. */
-export function listBatches(
+export async function listBatches(
   sql: Sql,
   poolId: number,
   { before, status }: { before: string | undefined; status: Batch['status'] | undefined },
   limit: number,
-): Promise<Batch[]> {
+): Promise<Page<Batch>> {
   const isBefore = before === undefined ? sql`true` : sql`b.id < ${before}`
   const hasStatus = status === undefined ? sql`true` : sql`b.status = ${status}`
-  return selectBatches(sql, poolId, sql`${isBefore} and ${hasStatus}`, limit)
+  const { rows, hasMore } = await readPage(sql, limit, (sql, limit) =>
+    selectBatches(sql, poolId, sql`${isBefore} and ${hasStatus}`, limit),
+  )
+  return { rows: rows.map(withProgress), hasMore }
 }
 
-async function selectBatches(sql: Sql, poolId: number, condition: Fragment, limit: number): Promise<Batch[]> {
+/** The page is cut before chunks and scopes are looked up, so that they are read for its batches alone. */
+function selectBatches(sql: ISql, poolId: number, condition: Fragment, limit: number): PendingQuery<BatchRow[]> {
   const time = (column: string) => sql`to_char(${sql(column)} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
-  const rows = await sql<BatchRow[]>`
+  return sql<BatchRow[]>`
     select b.id, b.kind, b.label, b.status, b.total_requested, b.created_count, b.failed_count, b.config,
       ${time('b.created_at')} as created_at, ${time('b.started_at')} as started_at, ${time('b.finished_at')} as finished_at,
       ${time('b.expires_at')} as expires_at, b.last_error, b.chunk_count,
       b.peak_memory_bytes::float8 as peak_memory_bytes,
       (extract(epoch from coalesce(b.finished_at, now()) - b.started_at) * 1000)::float8 as elapsed_ms,
       state_name(coalesce(s.word_0, 0), coalesce(s.word_1, 0), coalesce(s.word_2, 0), coalesce(s.word_3, 0)) as state
-    from batches b
+    from (
+      select * from batches b where b.pool_id = ${poolId} and ${condition} order by b.id desc limit ${limit}
+    ) b
     left join scopes s
       on s.pool_id = b.pool_id and s.batch_id = b.id and s.batch_id <> ${ANY_BATCH} and s.test_users_only and not s.bulk_users_only
-    where b.pool_id = ${poolId} and ${condition}
-    order by b.id desc limit ${limit}`
-  return rows.map(withProgress)
+    order by b.id desc`
 }
 
 /** Adds what follows from the counts: `progress` from 0 to 1, users a second since the start, seconds to go. */

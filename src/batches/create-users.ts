@@ -55,17 +55,20 @@ async function insertWithoutConflicts(tx: TransactionSql, chunk: Chunk): Promise
   return row?.count ?? 0
 }
 
-/** Records which users of the chunk are not there, and what of theirs is taken. */
+/**
+ * Records which users of the chunk are not there, and what of theirs is taken. `offset 0` keeps the planner from reading the
+ * whole pool into a hash table for it.
+ */
 async function recordFailures(tx: TransactionSql, chunk: Chunk): Promise<void> {
   const { pool_id, batch_id } = chunk
   await tx`
     insert into failures (pool_id, batch_id, n, username, email, code)
     select ${pool_id}, ${batch_id}, planned.n, planned.username, planned.email,
       case
-        when exists (select from users u where u.pool_id = ${pool_id} and u.username = planned.username) then 'username_taken'
-        when exists (select from users u where u.pool_id = ${pool_id} and u.email = planned.email) then 'email_taken'
+        when exists (select from users u where u.pool_id = ${pool_id} and u.username = planned.username offset 0) then 'username_taken'
+        when exists (select from users u where u.pool_id = ${pool_id} and u.email = planned.email offset 0) then 'email_taken'
         else 'conflict' -- the other user is gone by now
       end
     from ${planned(tx, chunk)}
-    where not exists (select from users u where u.pool_id = ${pool_id} and u.id = planned.id)`
+    where not exists (select from users u where u.pool_id = ${pool_id} and u.id = planned.id offset 0)`
 }

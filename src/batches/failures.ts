@@ -1,5 +1,6 @@
 import type { Sql, TransactionSql } from 'postgres'
 import { Type } from 'typebox'
+import { type Page, readPage } from '../database/page.ts'
 import { batchNotFound } from './batches.ts'
 
 /** A user of a batch's range that could not be made, or a row of an import that could not be taken. */
@@ -28,12 +29,16 @@ export async function listFailures(
   id: string,
   after: number,
   limit: number,
-): Promise<Failure[]> {
+): Promise<Page<Failure>> {
   const [batch] = await sql`select from batches where pool_id = ${poolId} and id = ${id}`
   if (!batch) throw batchNotFound()
-  return await sql<Failure[]>`
-    select n, username, email, code from failures
-    where pool_id = ${poolId} and batch_id = ${id} and n > ${after} order by n limit ${limit}`
+  return await readPage(
+    sql,
+    limit,
+    (sql, rows) => sql<Failure[]>`
+      select n, username, email, code from failures
+      where pool_id = ${poolId} and batch_id = ${id} and n > ${after} order by n limit ${rows}`,
+  )
 }
 
 /** Records failures that are known by now. */

@@ -84,8 +84,8 @@ export const batchProgressRoutes: FastifyPluginCallbackTypebox<{
       const poolId = await findPoolId(sql, poolName(request.query))
       const listing = `failures ${poolId} ${id}`
       const after = Number(cursors.decode(listing, cursor) ?? 0)
-      const items = await listFailures(sql, poolId, id, after, limit + 1)
-      return makePage({ request, reply, cursors, listing }, items, limit, ({ n }) => String(n))
+      const items = await listFailures(sql, poolId, id, after, limit)
+      return makePage({ request, reply, cursors, listing }, items, ({ n }) => String(n))
     },
   )
 

@@ -120,8 +120,8 @@ export const batchRoutes: FastifyPluginCallbackTypebox<BatchRoutesOptions> = (ap
       const poolId = await findPoolId(sql, poolName(request.query))
       const listing = `batches ${poolId} ${status}`
       const before = cursors.decode(listing, cursor)
-      const items = await listBatches(sql, poolId, { before, status }, limit + 1)
-      return makePage({ request, reply, cursors, listing }, items, limit, (batch) => batch.id)
+      const items = await listBatches(sql, poolId, { before, status }, limit)
+      return makePage({ request, reply, cursors, listing }, items, (batch) => batch.id)
     },
   )
 

@@ -46,6 +46,9 @@ const backoff = (failures: number) => (0.5 + Math.random() / 2) * Math.min(0.1 *
  * - No wait is without end: not for a connection (driver.ts), not for a server that has fallen silent (silence.ts), and a
  *   statement or a transaction that takes too long is ended by PostgreSQL.
  * - 64-bit numbers come as text, since a JavaScript number holds 53 bits.
+ * - Plans are made without the values of parameters. Statistics that do not know a pool make the planner expect a single row
+ *   of it, so that any index that begins with `pool_id` looks as good as the right one: a user was read by its key through
+ *   all users of the pool. Without the value the planner takes the average pool. keepIndexOrder is the exception.
  */
 export function connect(options: ConnectOptions): Sql {
   const { url, schema, connections, name, isService = false } = options
@@ -65,6 +68,7 @@ export function connect(options: ConnectOptions): Sql {
       search_path: `"${schema}", pg_temp`,
       ...(isService && { 'usersync.service': 'on' }),
       TimeZone: 'UTC',
+      plan_cache_mode: 'force_generic_plan',
       statement_timeout: STATEMENT_TIMEOUT_MS,
       idle_in_transaction_session_timeout: longestIdleMs,
     },

@@ -76,6 +76,6 @@ export async function makeAnswer(sql: Sql, selection: Selection, present: ScopeS
 /** Users of the selection; of a shard no sum is kept. */
 async function countUsers(sql: Sql, selection: Selection): Promise<number> {
   const [row] = await sql<{ count: number }[]>`
-    select count(*)::float8 as count from users u where ${isTold(sql, selection, 'u')}`
+    select count(*)::float8 as count from users u where ${isTold(sql, selection)}`
   return row?.count ?? 0
 }

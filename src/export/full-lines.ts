@@ -14,7 +14,7 @@ export async function* fullLines(sql: Sql, selection: Selection, separator: stri
   const { form } = selection
   let before = ''
   const query = sql<LineRow[]>`
-    select ${form.columns(sql)} from users u ${form.joins(sql)} where ${isTold(sql, selection, 'u')} order by u.id`
+    select ${form.columns(sql)} from users u ${form.joins(sql)} where ${isTold(sql, selection)} order by u.id`
   for await (const rows of query.cursor(ROWS_A_FETCH)) {
     if (rows.length === 0) continue
     yield before + rows.map(form.text).join(separator)

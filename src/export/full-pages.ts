@@ -50,7 +50,7 @@ async function readPage(sql: Sql, selection: Selection, separator: string, after
           order by id rows between unbounded preceding and 1 preceding), 0) < ${PART_BYTES} as is_held
       from (
         select u.id, ${selection.form.columns(sql)} from users u
-        where ${isTold(sql, selection, 'u')} ${before.condition}
+        where ${isTold(sql, selection)} ${before.condition}
         order by u.id limit ${before.lines}
       ) lines
     ) part`

@@ -1,5 +1,5 @@
 import type { Fragment, Sql } from 'postgres'
-import { type Filter, selects } from '../users/filter.ts'
+import { type Filter, selectsInPool } from '../users/filter.ts'
 import type { LineForm } from './line-form.ts'
 import { isInShard, type Shard } from './shard.ts'
 
@@ -11,8 +11,13 @@ export interface Selection {
   form: LineForm
 }
 
-/** That a row of `users u`, or of `tombstones t`, is told. */
-export function isTold(sql: Sql, { filter, shard }: Selection, alias: 'u' | 't'): Fragment {
+/** That a row of `users u` is told. */
+export function isTold(sql: Sql, selection: Selection): Fragment {
+  return sql`u.pool_id = ${selection.filter.poolId} ${tellsInPool(sql, selection, 'u')}`
+}
+
+/** The same but for the pool, also of `tombstones t`: further conditions, each with `and` before it. */
+export function tellsInPool(sql: Sql, { filter, shard }: Selection, alias: 'u' | 't'): Fragment {
   const userId = alias === 'u' ? sql`u.id` : sql`t.user_id`
-  return shard ? sql`${selects(sql, filter, alias)} and ${isInShard(sql, shard, userId)}` : selects(sql, filter, alias)
+  return sql`${selectsInPool(sql, filter, alias)} ${shard ? sql`and ${isInShard(sql, shard, userId)}` : sql``}`
 }

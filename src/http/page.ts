@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
+import type { Page } from '../database/page.ts'
 import type { Cursors } from './cursor.ts'
 
 /** The query members of every listing. */
@@ -15,21 +16,17 @@ interface PageContext {
   listing: string
 }
 
-/**
- * The page of a listing, from what was read of it: one more than `limit`, which only tells that there is more. Sets the
- * `Link` header (RFC 8288) to the next page; null is the cursor of the last.
- */
+/** The answer of a listing. Sets the `Link` header (RFC 8288) to the next page; the cursor of the last page is null. */
 export function makePage<Item>(
   { request, reply, cursors, listing }: PageContext,
-  rows: Item[],
-  limit: number,
+  { rows: items, hasMore }: Page<Item>,
   keyOf: (item: Item) => string,
 ): { items: Item[]; next_cursor: string | null } {
-  const last = rows.length > limit ? rows[limit - 1] : undefined
-  if (last === undefined) return { items: rows, next_cursor: null }
+  const last = hasMore ? items.at(-1) : undefined
+  if (last === undefined) return { items, next_cursor: null }
   const cursor = cursors.encode(listing, keyOf(last))
   const next = new URL(request.url, 'http://localhost')
   next.searchParams.set('cursor', cursor)
   reply.header('link', `<${next.pathname}${next.search}>; rel="next"`)
-  return { items: rows.slice(0, limit), next_cursor: cursor }
+  return { items, next_cursor: cursor }
 }

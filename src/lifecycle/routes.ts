@@ -9,7 +9,7 @@ import type { Metrics } from '../metrics/metrics.ts'
 import { poolMember, poolName } from '../pools/pool-parameter.ts'
 import { findPoolId } from '../pools/pools.ts'
 import { requireWritable } from '../pools/writable-pool.ts'
-import { listCandidates } from './candidates.ts'
+import { type Candidate, listCandidates } from './candidates.ts'
 import { expireBatches } from './expire.ts'
 
 /** Batches that one request removes. The client repeats the request while there are more. */
@@ -73,8 +73,8 @@ export const lifecycleRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: 
       const listing = `candidates ${poolId} ${days}`
       const before = cursors.decode(listing, cursor)
       const olderThan = days === undefined ? undefined : days * 86_400
-      const items = await listCandidates(sql, poolId, { olderThan, before, limit: limit + 1 })
-      return makePage({ request, reply, cursors, listing }, items, limit, ({ batch_id }) => batch_id)
+      const items = await listCandidates(sql, poolId, { olderThan, before, limit })
+      return makePage({ request, reply, cursors, listing }, items, ({ batch_id }) => batch_id)
     },
   )
 
@@ -98,9 +98,9 @@ export const lifecycleRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: 
       const { dry_run: isDryRun = false } = request.body
       const poolId = await findPoolId(sql, poolName(request.query, request.body))
       await requireWritable(sql, poolId)
-      const page = { olderThan: undefined, before: undefined, limit: BATCHES_A_REQUEST + 1 }
+      const page = { olderThan: undefined, before: undefined, limit: BATCHES_A_REQUEST }
       const batches = isDryRun
-        ? (await listCandidates(sql, poolId, page)).slice(0, BATCHES_A_REQUEST).map(wouldRemove)
+        ? (await listCandidates(sql, poolId, page)).rows.map(wouldRemove)
         : await Array.fromAsync(
             expireBatches(sql, {
               poolId,
@@ -116,7 +116,7 @@ export const lifecycleRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: 
         batches,
         deleted_count: sum(batches.map((batch) => batch.deleted_count)),
         protected_count: sum(batches.map((batch) => batch.protected_count)),
-        more: left.length > (isDryRun ? BATCHES_A_REQUEST : 0),
+        more: isDryRun ? left.hasMore : left.rows.length > 0,
       }
     },
   )
@@ -124,11 +124,7 @@ export const lifecycleRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: 
   done()
 }
 
-const wouldRemove = ({
-  batch_id,
-  user_count,
-  protected_count,
-}: Awaited<ReturnType<typeof listCandidates>>[number]) => ({
+const wouldRemove = ({ batch_id, user_count, protected_count }: Candidate) => ({
   batch_id,
   deleted_count: user_count,
   protected_count,

@@ -62,8 +62,9 @@ export const poolRoutes: FastifyPluginCallbackTypebox<PoolRoutesOptions> = (app,
     },
     async (request, reply) => {
       const { limit = 100, cursor } = request.query
-      const items = await listPools(orm, cursors.decode('pools', cursor) ?? '', limit + 1)
-      return makePage({ request, reply, cursors, listing: 'pools' }, items, limit, ({ name }) => name)
+      const pools = await listPools(orm, cursors.decode('pools', cursor) ?? '', limit + 1)
+      const page = { rows: pools.slice(0, limit), hasMore: pools.length > limit }
+      return makePage({ request, reply, cursors, listing: 'pools' }, page, ({ name }) => name)
     },
   )
 

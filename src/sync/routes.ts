@@ -88,8 +88,8 @@ export const syncRoutes: FastifyPluginCallbackTypebox<SyncRoutesOptions> = (app,
       const { limit = 100, cursor, target } = request.query
       const poolId = await findPoolId(sql, poolName(request.query))
       const listing = `sync runs ${poolId} ${target ?? ''}`
-      const runs = await listRuns(sql, { poolId, target, before: cursors.decode(listing, cursor), limit: limit + 1 })
-      return makePage({ request, reply, cursors, listing }, runs, limit, ({ id }) => id)
+      const runs = await listRuns(sql, { poolId, target, before: cursors.decode(listing, cursor), limit })
+      return makePage({ request, reply, cursors, listing }, runs, ({ id }) => id)
     },
   )
 
@@ -122,7 +122,7 @@ export const syncRoutes: FastifyPluginCallbackTypebox<SyncRoutesOptions> = (app,
     },
     async (request) => {
       const poolId = await findPoolId(sql, poolName(request.query))
-      const targets = await listTargets(sql, encryptionKey, { poolId, after: '', limit: MOST_TARGETS })
+      const { rows: targets } = await listTargets(sql, encryptionKey, { poolId, after: '', limit: MOST_TARGETS })
       const [statuses, last] = await Promise.all([
         Promise.all(targets.map((target) => targetStatus(exports, target))),
         lastRuns(sql, poolId),

@@ -1,4 +1,5 @@
-import type { Fragment, Sql } from 'postgres'
+import type { Fragment, ISql, Sql } from 'postgres'
+import { type Page, readPage } from '../database/page.ts'
 import { Problem } from '../errors.ts'
 import type { PeerFault } from './peer.ts'
 
@@ -47,7 +48,7 @@ export interface ClaimedRun {
 export const LEASE_SECONDS = 30
 
 /** The columns of a row `r` of sync_runs, as they are answered. */
-function runColumns(sql: Sql): Fragment {
+function runColumns(sql: ISql): Fragment {
   const time = (column: string) => sql`to_char(${sql(column)} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
   return sql`r.id, r.target, r.trigger, r."full", r.status, r.kind, r.base, r.state, r.added_count::float8,
     r.updated_count::float8, r.deleted_count::float8, r.sent_bytes::float8, r.attempts, r.failure, r.detail,
@@ -72,12 +73,16 @@ export async function listRuns(
     before,
     limit,
   }: { poolId: number; target: string | undefined; before: string | undefined; limit: number },
-): Promise<SyncRun[]> {
-  return await sql<SyncRun[]>`
+): Promise<Page<SyncRun>> {
+  return await readPage(
+    sql,
+    limit,
+    (sql, rows) => sql<SyncRun[]>`
     select ${runColumns(sql)} from sync_runs r
     where r.pool_id = ${poolId} ${target === undefined ? sql`` : sql`and r.target = ${target}`}
       ${before === undefined ? sql`` : sql`and r.id < ${before}`}
-    order by r.id desc limit ${limit}`
+    order by r.id desc limit ${rows}`,
+  )
 }
 
 /** The newest run of each target of the pool, whatever its status. */

@@ -78,8 +78,9 @@ export const targetRoutes: FastifyPluginCallbackTypebox<TargetRoutesOptions> = (
       const poolId = await findPoolId(sql, poolName(request.query))
       const listing = `targets ${poolId}`
       const after = cursors.decode(listing, cursor) ?? ''
-      const targets = await listTargets(sql, encryptionKey, { poolId, after, limit: limit + 1 })
-      return makePage({ request, reply, cursors, listing }, targets.map(answerOf), limit, ({ name }) => name)
+      const { rows, hasMore } = await listTargets(sql, encryptionKey, { poolId, after, limit })
+      const page = { rows: rows.map(answerOf), hasMore }
+      return makePage({ request, reply, cursors, listing }, page, ({ name }) => name)
     },
   )
 

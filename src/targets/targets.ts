@@ -1,5 +1,6 @@
-import type { Fragment, Sql, TransactionSql } from 'postgres'
+import type { Fragment, ISql, Sql, TransactionSql } from 'postgres'
 import { sqlState } from '../database/connection.ts'
+import { type Page, readPage } from '../database/page.ts'
 import { Problem } from '../errors.ts'
 import { decrypt, encrypt } from '../passwords/encryption.ts'
 import type { Filter } from '../users/filter.ts'
@@ -70,7 +71,7 @@ function targetOf(row: TargetRow, encryptionKey: Buffer): Target {
 }
 
 /** The columns of a row `t` of targets, of the pool `p`. */
-function targetColumns(sql: Sql): Fragment {
+function targetColumns(sql: ISql): Fragment {
   const time = (column: string) => sql`to_char(${sql(column)} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
   return sql`t.pool_id, p.name as pool, t.name, t.url, t.key_ciphertext, t.remote_pool, t.batch_id, t.test_users_only,
     t.bulk_users_only, t.interval_seconds, ${time('t.created_at')} as created_at, ${time('t.updated_at')} as updated_at`
@@ -90,11 +91,15 @@ export async function listTargets(
   sql: Sql,
   encryptionKey: Buffer,
   { poolId, after, limit }: { poolId: number; after: string; limit: number },
-): Promise<Target[]> {
-  const rows = await sql<TargetRow[]>`
-    select ${targetColumns(sql)} from targets t join pools p on p.id = t.pool_id
-    where t.pool_id = ${poolId} and t.name > ${after} order by t.name limit ${limit}`
-  return rows.map((row) => targetOf(row, encryptionKey))
+): Promise<Page<Target>> {
+  const { rows, hasMore } = await readPage(
+    sql,
+    limit,
+    (sql, rows) => sql<TargetRow[]>`
+      select ${targetColumns(sql)} from targets t join pools p on p.id = t.pool_id
+      where t.pool_id = ${poolId} and t.name > ${after} order by t.name limit ${rows}`,
+  )
+  return { rows: rows.map((row) => targetOf(row, encryptionKey)), hasMore }
 }
 
 /** Makes a target; one with an interval is due at once. Throws `target_exists`, `target_limit`. */

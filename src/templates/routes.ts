@@ -52,8 +52,8 @@ export const templateRoutes: FastifyPluginCallbackTypebox<TemplateRoutesOptions>
       const { limit = 100, cursor } = request.query
       const poolId = await findPoolId(sql, poolName(request.query))
       const listing = `templates ${poolId}`
-      const items = await listTemplates(sql, poolId, cursors.decode(listing, cursor) ?? '', limit + 1)
-      return makePage({ request, reply, cursors, listing }, items, limit, ({ name }) => name)
+      const items = await listTemplates(sql, poolId, cursors.decode(listing, cursor) ?? '', limit)
+      return makePage({ request, reply, cursors, listing }, items, ({ name }) => name)
     },
   )
 

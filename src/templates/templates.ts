@@ -1,4 +1,5 @@
-import type { Fragment, ISql, Sql } from 'postgres'
+import type { Fragment, ISql, PendingQuery, Sql } from 'postgres'
+import { type Page, readPage } from '../database/page.ts'
 import { Problem } from '../errors.ts'
 import { BUILT_IN } from './built-in-templates.ts'
 import type { TemplateSettings } from './template-schema.ts'
@@ -34,15 +35,20 @@ export async function readTemplate(sql: Sql, poolId: number, name: string): Prom
 }
 
 /** One page of templates by name, built in and the pool's own together: those after `after`. */
-export async function listTemplates(sql: Sql, poolId: number, after: string, limit: number): Promise<Template[]> {
-  const own = await selectPage(sql, poolId, after, limit)
-  const all = [...own, ...builtIns.filter(({ name }) => name > after)]
-  return all.sort((a, b) => (a.name < b.name ? -1 : 1)).slice(0, limit)
+export async function listTemplates(sql: Sql, poolId: number, after: string, limit: number): Promise<Page<Template>> {
+  const own = await readPage(sql, limit, (sql, rows) => selectPage(sql, poolId, after, rows))
+  const lastName = own.hasMore ? own.rows.at(-1)?.name : undefined
+  const all = [
+    ...own.rows,
+    ...builtIns.filter(({ name }) => name > after && (lastName === undefined || name < lastName)),
+  ]
+  const rows = all.sort((a, b) => (a.name < b.name ? -1 : 1)).slice(0, limit)
+  return { rows, hasMore: own.hasMore || rows.length < all.length }
 }
 
 /** The pool's own templates by name, without the built-in ones. */
-export function listOwnTemplates(sql: Sql, poolId: number): Promise<Template[]> {
-  return selectPage(sql, poolId, '', MOST_TEMPLATES)
+export async function listOwnTemplates(sql: Sql, poolId: number): Promise<Template[]> {
+  return await selectPage(sql, poolId, '', MOST_TEMPLATES)
 }
 
 async function selectOne(sql: Sql, poolId: number, name: string): Promise<Template | undefined> {
@@ -51,8 +57,8 @@ async function selectOne(sql: Sql, poolId: number, name: string): Promise<Templa
   return row
 }
 
-async function selectPage(sql: Sql, poolId: number, after: string, limit: number): Promise<Template[]> {
-  return await sql<Template[]>`
+function selectPage(sql: ISql, poolId: number, after: string, limit: number): PendingQuery<Template[]> {
+  return sql<Template[]>`
     select ${templateColumns(sql)} from templates t where t.pool_id = ${poolId} and t.name > ${after}
     order by t.name limit ${limit}`
 }

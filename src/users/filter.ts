@@ -9,12 +9,12 @@ export interface Filter {
   bulkUsersOnly: boolean
 }
 
-/** The filter as a condition on rows that have the members of a part: `users`, or ended stays in `tombstones`. */
-export function selects(sql: ISql, filter: Filter, alias: 'u' | 't'): Fragment {
+/** The filter as a condition on rows of `users`. */
+export function selects(sql: ISql, filter: Filter, alias: 'u'): Fragment {
   return sql`${sql(alias)}.pool_id = ${filter.poolId} ${selectsInPool(sql, filter, alias)}`
 }
 
-/** The same but for the pool: further conditions, each with `and` before it. */
+/** The same but for the pool, also on ended stays in `tombstones`: further conditions, each with `and` before it. */
 export function selectsInPool(sql: ISql, filter: Omit<Filter, 'poolId'>, alias: 'u' | 't'): Fragment {
   const rows = sql(alias)
   return sql`
@@ -25,9 +25,15 @@ export function selectsInPool(sql: ISql, filter: Omit<Filter, 'poolId'>, alias: 
 
 /** The filter as the key of its scope, a condition on rows of `scopes` or `states`. */
 export function isScope(sql: ISql, filter: Filter, alias: 's' | 'e'): Fragment {
+  return sql`${sql(alias)}.pool_id = ${filter.poolId} ${isScopeInPool(sql, filter, alias)}`
+}
+
+/** The same but for the pool: further conditions, each with `and` before it. */
+export function isScopeInPool(sql: ISql, filter: Omit<Filter, 'poolId'>, alias: 's' | 'e'): Fragment {
   const rows = sql(alias)
-  return sql`${rows}.pool_id = ${filter.poolId} and ${rows}.batch_id = ${filter.batchId ?? ANY_BATCH}
-    and ${rows}.test_users_only = ${filter.testUsersOnly} and ${rows}.bulk_users_only = ${filter.bulkUsersOnly}`
+  return sql`
+    and ${rows}.batch_id = ${filter.batchId ?? ANY_BATCH} and ${rows}.test_users_only = ${filter.testUsersOnly}
+    and ${rows}.bulk_users_only = ${filter.bulkUsersOnly}`
 }
 
 /** The user line of the row `u`: the text that is exported, and hashed into the state. */

@@ -1,5 +1,5 @@
 import type { ISql, PendingQuery, Sql } from 'postgres'
-import { readInIndexOrder } from '../database/index-order.ts'
+import { type Page, readPage } from '../database/page.ts'
 import { type Filter, isScope } from './filter.ts'
 import { sortBatch, type UserPage, walkBatch, walkPool } from './page-queries.ts'
 
@@ -11,37 +11,24 @@ import { sortBatch, type UserPage, walkBatch, walkPool } from './page-queries.ts
  */
 export const MOST_SORTED_USERS = 10_000
 
-/** Of lines with attributes of 1 MB a page of 1,000 would be more than V8 can hold as one text. */
-const MOST_BYTES = 16_777_216
-
-/**
- * The lines of one page of users, and whether it ends early, after 16 MiB: then there may be more, though `limit` is not
- * reached. At least two lines are read where there are two, so that one can be the last of its page.
- */
-export async function listUserLines(sql: Sql, page: UserPage): Promise<{ lines: string[]; endsEarly: boolean }> {
+/** The lines of one page of users. */
+export async function listUserLines(sql: Sql, page: UserPage): Promise<Page<string>> {
   const query = await choosePageQuery(sql, page)
-  const rows = await readInIndexOrder(
-    sql,
-    (sql) => sql<{ line: string; bytes: number }[]>`
-      select line, bytes::float8 from (
-        select line, row_number() over so_far as n, sum(octet_length(line)) over so_far as bytes
-        from (${query(sql)}) page window so_far as (rows unbounded preceding)
-      ) page where n <= 2 or bytes - octet_length(line) < ${MOST_BYTES}`,
-  )
-  return { lines: rows.map(({ line }) => line), endsEarly: (rows.at(-1)?.bytes ?? 0) >= MOST_BYTES }
+  const { rows, hasMore } = await readPage(sql, page.limit, (sql, limit) => query(sql, limit))
+  return { rows: rows.map(({ line }) => line), hasMore }
 }
 
 /** The way to read a page that costs the least at worst, chosen by what is known for certain, not by statistics. */
 export async function choosePageQuery(
   sql: Sql,
   page: UserPage,
-): Promise<(sql: ISql) => PendingQuery<{ line: string }[]>> {
+): Promise<(sql: ISql, limit: number) => PendingQuery<{ line: string }[]>> {
   const { filter, sort } = page
   const { batchId } = filter
-  if (batchId === undefined) return (sql) => walkPool(sql, page)
-  if (sort.keys[0].column === 'id') return (sql) => walkBatch(sql, page, batchId)
+  if (batchId === undefined) return (sql, limit) => walkPool(sql, { ...page, limit })
+  if (sort.keys[0].column === 'id') return (sql, limit) => walkBatch(sql, { ...page, limit }, batchId)
   const isSmall = (await countUsers(sql, filter)) <= MOST_SORTED_USERS
-  return (sql) => (isSmall ? sortBatch(sql, page, batchId) : walkPool(sql, page))
+  return (sql, limit) => (isSmall ? sortBatch(sql, { ...page, limit }, batchId) : walkPool(sql, { ...page, limit }))
 }
 
 /** How many users the batch has, whatever else the filter asks for; reads none of them. */

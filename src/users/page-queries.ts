@@ -3,7 +3,7 @@ import { type Filter, selects, selectsInPool, userLine } from './filter.ts'
 import type { Mark } from './mark.ts'
 import type { Sort, SortKey } from './sort.ts'
 
-/** A page of users: those that the filter selects, in the order of `sort`, after `after`; `limit` at the most. */
+/** A page of users: those that the filter selects, in the order of `sort`, after `after`, at most `limit` of them. */
 export interface UserPage {
   filter: Filter
   sort: Sort

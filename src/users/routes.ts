@@ -48,10 +48,8 @@ export const userRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: Curso
       const filter = { poolId: await findPoolId(sql, poolName(request.query)), ...filterOf(request, request.query) }
       const listing = `users ${JSON.stringify(filter)} ${sort.name}`
       const after = readMark(cursors.decode(listing, cursor))
-      const { lines, endsEarly } = await listUserLines(sql, { filter, sort, after, limit: limit + 1 })
-      const most = endsEarly ? Math.max(1, Math.min(limit, lines.length - 1)) : limit
-      const page = { request, reply, cursors, listing }
-      const { items, next_cursor } = makePage(page, lines, most, (line) => markOf(sort, line))
+      const page = await listUserLines(sql, { filter, sort, after, limit })
+      const { items, next_cursor } = makePage({ request, reply, cursors, listing }, page, (line) => markOf(sort, line))
       return sendJson(reply, `{"items":[${items.join(',')}],"next_cursor":${JSON.stringify(next_cursor)}}`)
     },
   )

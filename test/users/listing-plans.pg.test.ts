@@ -68,7 +68,7 @@ async function explain(page: UserPage): Promise<[Node, ...Node[]]> {
   const query = await choosePageQuery(sql, page)
   const [row] = await readInIndexOrder<Row>(
     sql,
-    (sql) => sql`explain (analyze, buffers, timing off, format json) ${query(sql)}`,
+    (sql) => sql`explain (analyze, buffers, timing off, format json) ${query(sql, page.limit)}`,
   )
   const withParts = (node: Node): Node[] => [node, ...(node.Plans ?? []).flatMap(withParts)]
   return withParts(row?.['QUERY PLAN'][0].Plan) as [Node, ...Node[]]
@@ -198,7 +198,7 @@ t.test('plans are made for the values at hand, even where the server keeps plans
   t.teardown(() => other.end({ timeout: 5 }))
   await other`set plan_cache_mode = force_generic_plan`
   const [, [, page]] = cases.filter(([title]) => title.startsWith(`${LIMIT} by created_at, pool`)) as [Case, Case]
-  for (let i = 0; i < 10; i++) t.equal((await listUserLines(other, page)).lines.length, LIMIT)
+  for (let i = 0; i < 10; i++) t.equal((await listUserLines(other, page)).rows.length, LIMIT)
   const kept = await other`
     select generic_plans::int as generic, custom_plans::int as custom
     from pg_prepared_statements where statement like ${'%user_line%'}`
