@@ -10,7 +10,7 @@ import { batchRoutes } from './batches/routes.ts'
 import type { Config } from './config.ts'
 import type { Exports } from './export/exports.ts'
 import { exportRoutes } from './export/routes.ts'
-import { authentication } from './http/authentication.ts'
+import { authentication, authorization } from './http/authentication.ts'
 import { bodyDeadline } from './http/body-deadline.ts'
 import { closeGently } from './http/close-gently.ts'
 import { compression } from './http/compression.ts'
@@ -33,6 +33,7 @@ import type { MemoryGuard } from './memory-guard.ts'
 import type { Metrics } from './metrics/metrics.ts'
 import { requestMetrics } from './metrics/request-metrics.ts'
 import { metricsRoutes } from './metrics/routes.ts'
+import { poolAccess } from './pools/pool-access.ts'
 import { poolRoutes } from './pools/routes.ts'
 import { replicaRoutes } from './replica/routes.ts'
 import { statsRoutes } from './stats/routes.ts'
@@ -113,6 +114,8 @@ export async function buildApp(config: Config, services: Services) {
   await app.register(validation)
   await app.register(authentication, { keyring })
   await app.register(overload, { maxRequests: config.maxRequests, rateLimit: config.rateLimit })
+  await app.register(authorization)
+  await app.register(poolAccess)
   await app.register(auditTrail, { sql })
   await app.register(workAdmission, { memory })
   await app.register(compression, { threshold: config.compressionThreshold })
