@@ -7,7 +7,7 @@ import { auditRoutes } from './audit/routes.ts'
 import type { Dispatcher } from './batches/dispatcher.ts'
 import { batchProgressRoutes } from './batches/progress-routes.ts'
 import { batchRoutes } from './batches/routes.ts'
-import type { Config } from './config.ts'
+import { asksForKeys, type Config } from './config.ts'
 import type { Exports } from './export/exports.ts'
 import { exportRoutes } from './export/routes.ts'
 import { authentication, authorization } from './http/authentication.ts'
@@ -22,6 +22,7 @@ import type { Keyring } from './http/keyring.ts'
 import { methodAnswers } from './http/method-answers.ts'
 import { openapi } from './http/openapi.ts'
 import { overload } from './http/overload.ts'
+import { ownSite } from './http/own-site.ts'
 import { requestHead } from './http/request-head.ts'
 import { createRequestIds } from './http/request-ids.ts'
 import { requestLog } from './http/request-log.ts'
@@ -110,6 +111,7 @@ export async function buildApp(config: Config, services: Services) {
   await app.register(expectations)
   await app.register(errorAnswers)
   await app.register(requestHead)
+  await app.register(ownSite, { withKeys: asksForKeys(config), host: config.host })
   await app.register(bodyDeadline, { milliseconds: 60_000 })
   await app.register(validation)
   await app.register(authentication, { keyring })
