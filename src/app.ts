@@ -7,10 +7,10 @@ import { auditRoutes } from './audit/routes.ts'
 import type { Dispatcher } from './batches/dispatcher.ts'
 import { batchProgressRoutes } from './batches/progress-routes.ts'
 import { batchRoutes } from './batches/routes.ts'
-import type { Config } from './config.ts'
+import { asksForKeys, type Config } from './config.ts'
 import type { Exports } from './export/exports.ts'
 import { exportRoutes } from './export/routes.ts'
-import { authentication } from './http/authentication.ts'
+import { authentication, authorization } from './http/authentication.ts'
 import { bodyDeadline } from './http/body-deadline.ts'
 import { closeGently } from './http/close-gently.ts'
 import { compression } from './http/compression.ts'
@@ -22,6 +22,7 @@ import type { Keyring } from './http/keyring.ts'
 import { methodAnswers } from './http/method-answers.ts'
 import { openapi } from './http/openapi.ts'
 import { overload } from './http/overload.ts'
+import { ownSite } from './http/own-site.ts'
 import { requestHead } from './http/request-head.ts'
 import { createRequestIds } from './http/request-ids.ts'
 import { requestLog } from './http/request-log.ts'
@@ -33,6 +34,7 @@ import type { MemoryGuard } from './memory-guard.ts'
 import type { Metrics } from './metrics/metrics.ts'
 import { requestMetrics } from './metrics/request-metrics.ts'
 import { metricsRoutes } from './metrics/routes.ts'
+import { poolAccess } from './pools/pool-access.ts'
 import { poolRoutes } from './pools/routes.ts'
 import { replicaRoutes } from './replica/routes.ts'
 import { statsRoutes } from './stats/routes.ts'
@@ -109,10 +111,13 @@ export async function buildApp(config: Config, services: Services) {
   await app.register(expectations)
   await app.register(errorAnswers)
   await app.register(requestHead)
+  await app.register(ownSite, { withKeys: asksForKeys(config), host: config.host })
   await app.register(bodyDeadline, { milliseconds: 60_000 })
   await app.register(validation)
   await app.register(authentication, { keyring })
   await app.register(overload, { maxRequests: config.maxRequests, rateLimit: config.rateLimit })
+  await app.register(authorization)
+  await app.register(poolAccess)
   await app.register(auditTrail, { sql })
   await app.register(workAdmission, { memory })
   await app.register(compression, { threshold: config.compressionThreshold })

@@ -50,13 +50,13 @@ function mayChange({ routeOptions, scopes }: FastifyRequest): boolean {
 }
 
 function eventOf(request: FastifyRequest, status: number): AuditEvent {
-  const { method, routeOptions, params, query, body, keyName, told } = request
+  const { method, routeOptions, params, query, body, apiKey, told } = request
   const { id, name } = (params ?? {}) as { id?: string; name?: string }
   const { pool = (body as { pool?: unknown } | undefined)?.pool } = (query ?? {}) as { pool?: unknown }
   const subject = id ?? name ?? told?.subject
   const of = /^\/v1\/pools/.test(routeOptions.url ?? '') ? name : typeof pool === 'string' ? pool : 'default'
   return {
-    actor: keyName,
+    actor: apiKey?.name,
     action: `${method} ${routeOptions.url?.replace(/:(\w+)/g, '{$1}')}`,
     pool: of && storable(of).slice(0, 63),
     subject: subject && storable(subject).slice(0, 200),

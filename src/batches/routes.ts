@@ -75,7 +75,7 @@ export const batchRoutes: FastifyPluginCallbackTypebox<BatchRoutesOptions> = (ap
       }
       const key = request.headers['idempotency-key']
       const idempotency =
-        key === undefined ? undefined : { owner: request.keyName ?? '', key, body: { ...request.body, pool } }
+        key === undefined ? undefined : { owner: request.apiKey?.name ?? '', key, body: { ...request.body, pool } }
       const id = await createBatch(
         sql,
         { poolId, count, label, expiresIn, settle, idempotency },

@@ -1,6 +1,6 @@
 import type { ISql, Sql } from 'postgres'
 import { ANY_BATCH } from '../database/tables/states.ts'
-import { Problem } from '../errors.ts'
+import { poolNotFound } from '../pools/pools.ts'
 import { type Filter, isScope } from '../users/filter.ts'
 import { EMPTY_STATE, type State } from './state.ts'
 
@@ -32,7 +32,7 @@ export async function lookUpScope(
     left join scopes s on s.pool_id = p.id and s.batch_id = ${filter.batchId ?? ANY_BATCH}
       and s.test_users_only = ${filter.testUsersOnly} and s.bulk_users_only = ${filter.bulkUsersOnly}
     where p.name = ${pool}`
-  if (!row) throw new Problem('pool_not_found', `There is no pool ${pool}. POST /v1/pools makes one.`)
+  if (!row) throw poolNotFound(pool)
   return { poolId: row.pool_id, state: row.state ?? EMPTY_STATE, userCount: row.user_count, version: row.version }
 }
 

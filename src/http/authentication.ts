@@ -7,9 +7,10 @@ import type { Keyring } from './keyring.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
+    /** The key that came with the request. */
+    apiKey: ApiKey | undefined
+    /** What the request may do: in any pool until its pool is known, then in that pool (see poolAccess). */
     scopes: ReadonlySet<Scope>
-    /** Of the key that came with the request. */
-    keyName: string | undefined
   }
   interface FastifyContextConfig {
     /** The scope a key needs for this route; without one the route is open. */
@@ -17,33 +18,43 @@ declare module 'fastify' {
   }
 }
 
+const ALL: ReadonlySet<Scope> = new Set(SCOPES)
+const NONE: ReadonlySet<Scope> = new Set()
+
 /**
- * Lets a request pass to a route with a `scope` only by `Authorization: Bearer <key>` of that scope; sets
- * `request.scopes`. Without a keyring (loopback only, as the config sees to) every request has every scope. Secrets are
- * compared by digest, each with each, in constant time.
+ * Finds the key of a request, from `Authorization: Bearer <key>`, and its scopes. Without a keyring (loopback only, see
+ * config.ts) every request has every scope. This refuses nothing, so that limits count a request before it is refused.
  */
 export const authentication = plugin<{ keyring: Keyring | undefined }>(
   (app: FastifyInstance, { keyring }, done) => {
-    const all: ReadonlySet<Scope> = new Set(SCOPES)
+    app.decorateRequest('apiKey')
     app.decorateRequest('scopes')
-    app.decorateRequest('keyName')
     app.addHook('onRequest', (request, _reply, next) => {
-      const key = keyring && keyOf(request, keyring.keys())
-      request.keyName = key?.name
-      request.scopes = keyring ? new Set(key?.scopes) : all
-      const { scope } = request.routeOptions.config
-      if (scope === undefined || request.scopes.has(scope)) return next()
-      if (request.scopes.size === 0) {
-        const headers = { 'www-authenticate': 'Bearer realm="usersync"' }
-        return next(new Problem('unauthorized', 'Send Authorization: Bearer <key> with a configured key.', { headers }))
-      }
-      next(new Problem('forbidden', `The key needs the scope ${scope}.`))
+      request.apiKey = keyring && keyOf(request, keyring.keys())
+      request.scopes = keyring ? scopesAnywhere(request.apiKey) : ALL
+      next()
     })
     done()
   },
   { name: 'authentication' },
 )
 
+/** Refuses a request whose key lacks the scope of the route in every pool: 401 without a valid key, else 403. */
+export const authorization = plugin(
+  (app: FastifyInstance, _options, done) => {
+    app.addHook('onRequest', (request, _reply, next) => {
+      const { scope } = request.routeOptions.config
+      if (scope === undefined || request.scopes.has(scope)) return next()
+      if (request.scopes.size > 0) return next(lacksScope(scope))
+      const headers = { 'www-authenticate': 'Bearer realm="usersync"' }
+      next(new Problem('unauthorized', 'Send Authorization: Bearer <key> with a configured key.', { headers }))
+    })
+    done()
+  },
+  { name: 'authorization', dependencies: ['authentication'] },
+)
+
+/** Compares the secret with that of every key, by digest and in constant time. */
 function keyOf(request: FastifyRequest, apiKeys: readonly ApiKey[]): ApiKey | undefined {
   const [, secret] = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '') ?? []
   if (secret === undefined) return undefined
@@ -52,6 +63,14 @@ function keyOf(request: FastifyRequest, apiKeys: readonly ApiKey[]): ApiKey | un
   for (const key of apiKeys) if (timingSafeEqual(key.secretDigest, digest)) found = key
   return found
 }
+
+function scopesAnywhere(key: ApiKey | undefined): ReadonlySet<Scope> {
+  if (key === undefined) return NONE
+  if (key.poolScopes.size === 0) return key.scopes
+  return new Set([key.scopes, ...key.poolScopes.values()].flatMap((scopes) => [...scopes]))
+}
+
+export const lacksScope = (scope: Scope) => new Problem('forbidden', `The key needs the scope ${scope}.`)
 
 /** Throws `forbidden` unless the request's key has the scope: for parameters that need more than their route. */
 export function requireScope(request: FastifyRequest, scope: Scope, forWhat: string): void {

@@ -75,7 +75,7 @@ export const overload = plugin<OverloadOptions>(
       enableDraftSpec: true,
       cache: 10_000, // keys and addresses that are counted; the oldest goes
       allowList: (request) => !isWork(request),
-      keyGenerator: ({ keyName, ip }) => keyName ?? ip,
+      keyGenerator: ({ apiKey, ip }) => apiKey?.name ?? ip,
       errorResponseBuilder: (_request, { max, ttl }) =>
         new Problem('rate_limited', `A key may send ${max} requests a minute. Wait ${Math.ceil(ttl / 1000)} s.`),
     })

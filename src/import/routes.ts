@@ -43,7 +43,7 @@ export const importRoutes: FastifyPluginCallbackTypebox<ImportOptions> = (app, o
   const { config, sql, patience = { silenceMs: 30_000, totalMs: LONGEST_IMPORT_MS } } = options
   const admission = createAdmission(PLACES, config.waitSeconds * 1000)
 
-  // Bodies stay in the request until they are read, of any type: `format` may say what they are.
+  // Bodies stay in the request until they are read, of any type: see formatOf.
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', (_request, _payload, parsed) => parsed(null))
   app.addHook('onSend', answerFirst)
@@ -74,7 +74,8 @@ export const importRoutes: FastifyPluginCallbackTypebox<ImportOptions> = (app, o
       },
     },
     async (request, reply) => {
-      const { on_conflict = 'fail', format = formatOf(request), label = null } = request.query
+      const { on_conflict = 'fail', label = null } = request.query
+      const format = formatOf(request, request.query.format)
       const coding = codingOf(request.headers['content-encoding'])
       const pool = poolName(request.query)
       const poolId = await findPoolId(sql, pool)
@@ -101,10 +102,20 @@ export const importRoutes: FastifyPluginCallbackTypebox<ImportOptions> = (app, o
   done()
 }
 
-/** The form that Content-Type names. Throws `media_type_unsupported`. */
-function formatOf(request: FastifyRequest): ImportFormat {
-  const [mediaType = ''] = (request.headers['content-type'] ?? '').split(';')
-  const format = FORMATS[mediaType.trim().toLowerCase()]
-  if (format !== undefined) return format
-  throw new Problem('media_type_unsupported', `Send ${Object.keys(FORMATS).join(', ')}, or name the format by format=.`)
+/** The types that a web page may send to any other site without asking it first: https://fetch.spec.whatwg.org/#cors-safelisted-request-header */
+const SIMPLE_TYPES = new Set(['', 'text/plain', 'application/x-www-form-urlencoded', 'multipart/form-data'])
+
+/**
+ * The form of the body: `format`, or what Content-Type names. `format` does not replace a Content-Type, so that no web page
+ * of another site can import. Throws `media_type_unsupported`.
+ */
+function formatOf(request: FastifyRequest, format: ImportFormat | undefined): ImportFormat {
+  const [text = ''] = (request.headers['content-type'] ?? '').split(';')
+  const mediaType = text.trim().toLowerCase()
+  const named = SIMPLE_TYPES.has(mediaType) ? undefined : (format ?? FORMATS[mediaType])
+  if (named !== undefined) return named
+  throw new Problem(
+    'media_type_unsupported',
+    `Set Content-Type to ${Object.keys(FORMATS).join(', ')}; with format= any other type but text/plain and those of forms.`,
+  )
 }

@@ -1,8 +1,9 @@
 import { Type } from 'typebox'
 import { Problem } from '../errors.ts'
+import { POOL_NAME } from './pool-name.ts'
 
 export const PoolName = Type.String({
-  pattern: '^[a-z0-9][a-z0-9._-]{0,62}$',
+  pattern: POOL_NAME.source,
   description: 'Lower-case letters, digits, and . _ - after the first; at most 63.',
 })
 

@@ -10,11 +10,13 @@ import { templates } from '../database/tables/templates.ts'
 import { users } from '../database/tables/users.ts'
 import { Problem } from '../errors.ts'
 
+/** Which users of a pool only exports write: none, its test users, or all, users that are not test users included. */
+export type Replica = 'none' | 'test_users' | 'everything'
+
 /** One system under test, apart from the others in names, states and rights. */
 export interface Pool {
   name: string
-  /** Whether its users are those of exports that are put into it, and nothing else writes them. */
-  replica: boolean
+  replica: Replica
   created_at: string
 }
 
@@ -22,13 +24,13 @@ const UNIQUE_VIOLATION = '23505'
 
 const columns = {
   name: pools.name,
-  replica: fragment<boolean>`${pools.replicaSince} is not null`,
+  replica: fragment<Replica>`case when ${pools.replicaSince} is null then 'none' else ${pools.mirrors} end`,
   created_at: fragment<string>`to_char(${pools.createdAt} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`,
 }
 
-/** For a name that no pool has. */
+/** For a name that no pool has, and for a pool that the key has no scope in: an answer that tells them apart would leak names. */
 export const poolNotFound = (name: string) =>
-  new Problem('pool_not_found', `There is no pool ${name}. POST /v1/pools makes one.`)
+  new Problem('pool_not_found', `There is no pool ${name}, or the key has no scope in it.`)
 
 /** The id of a pool. Throws `pool_not_found`. */
 export async function findPoolId(sql: Sql, name: string): Promise<number> {

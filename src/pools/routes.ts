@@ -5,16 +5,27 @@ import { Type } from 'typebox'
 import type { Cursors } from '../http/cursor.ts'
 import { makePage, pageMembers } from '../http/page.ts'
 import { PoolName } from './pool-parameter.ts'
-import { createPool, deletePool, getPool, listPools } from './pools.ts'
+import { createPool, deletePool, getPool, listPools, type Replica } from './pools.ts'
 import { setReplica } from './replica.ts'
 
 const PoolAnswer = Type.Object({
   name: Type.String(),
-  replica: Type.Boolean({
-    description: 'Its users are those of the exports that are put into it; no other write is taken',
+  replica: Type.Enum(['none', 'test_users', 'everything'], {
+    description: 'Whose writer only exports are: nobody’s, the test users’, or everybody’s',
   }),
   created_at: Type.String({ format: 'date-time' }),
 })
+/** What a request may say of it. */
+const ReplicaMember = Type.Union(
+  [Type.Enum(['none', 'test_users', 'everything']), Type.Boolean({ description: '`test_users`, or `none`' })],
+  {
+    description:
+      'A replica takes its users from exports (PUT /v1/replica/users) and refuses other writes. `test_users`: exports of test users of reserved domains, with the scope `users:write`; other users of the pool stay. `everything`: any export, with the scope `admin`; it replaces and deletes users that are not test users, too.',
+  },
+)
+const replicaOf = (given: Replica | boolean): Replica =>
+  typeof given === 'boolean' ? (given ? 'test_users' : 'none') : given
+
 const PoolPath = Type.Object({ name: PoolName })
 const NoQuery = Type.Object({}, { additionalProperties: false })
 
@@ -87,12 +98,12 @@ export const poolRoutes: FastifyPluginCallbackTypebox<PoolRoutesOptions> = (app,
         description: 'An export that is put into a replica replaces its users, whoever made them.',
         params: PoolPath,
         querystring: NoQuery,
-        body: Type.Object({ replica: Type.Boolean() }, { additionalProperties: false }),
+        body: Type.Object({ replica: ReplicaMember }, { additionalProperties: false }),
         response: { 200: PoolAnswer },
       },
     },
     async (request) => {
-      await setReplica(sql, request.params.name, request.body.replica)
+      await setReplica(sql, request.params.name, replicaOf(request.body.replica))
       return getPool(orm, request.params.name)
     },
   )

@@ -3,7 +3,7 @@ import { Problem } from '../errors.ts'
 
 /** For a write of users into a replica that is no export. */
 export const poolIsReplica = () =>
-  new Problem('pool_is_replica', 'PATCH /v1/pools/{name} {"replica": false} takes it out of its source’s hands.')
+  new Problem('pool_is_replica', 'PATCH /v1/pools/{name} {"replica": "none"} takes it out of its source’s hands.')
 
 /**
  * Locks the pool until the transaction ends, so that it does not become a replica and takes no export meanwhile: both lock

@@ -1,6 +1,7 @@
 import type { Fragment, TransactionSql } from 'postgres'
 import type { ExportHead } from '../sync/read-export.ts'
 import { userLine } from '../users/filter.ts'
+import type { Mirrors } from './takeable.ts'
 
 /** Users of the pool, as the export really changed them. */
 export interface Counts {
@@ -14,8 +15,14 @@ export interface Counts {
  * A user who differs is deleted and made anew, all deletions first: an update would move `updated_at`, and two users who
  * have exchanged their names would be in each other's way. Who is as the export says is not touched.
  */
-export async function applyStaged(tx: TransactionSql, poolId: number, head: ExportHead): Promise<Counts> {
-  const removed = await deleteUsers(tx, poolId, head.kind === 'full' ? notInExport(tx, poolId) : inDelta(tx, poolId))
+export async function applyStaged(
+  tx: TransactionSql,
+  poolId: number,
+  head: ExportHead,
+  mirrors: Mirrors,
+): Promise<Counts> {
+  const ids = head.kind === 'full' ? notInExport(tx, poolId) : inDelta(tx, poolId)
+  const removed = await deleteUsers(tx, poolId, ids, mirrors)
   const inserted = await insertUsers(tx, poolId)
   await tx`set constraints all immediate`
   return { added: inserted - removed.again, updated: removed.again, deleted: removed.all - removed.again }
@@ -43,11 +50,20 @@ const inDelta = (tx: TransactionSql, poolId: number): Fragment => tx`
   ) u
   where u.line <> ${stagedLine(tx)}`
 
-/** Deletes the users of these ids; tells how many there were, and how many of them will be inserted again. */
-async function deleteUsers(tx: TransactionSql, poolId: number, ids: Fragment): Promise<{ all: number; again: number }> {
+/**
+ * Deletes the users with these ids that belong to the replica. Returns how many there were, and how many of them will be
+ * inserted again.
+ */
+async function deleteUsers(
+  tx: TransactionSql,
+  poolId: number,
+  ids: Fragment,
+  mirrors: Mirrors,
+): Promise<{ all: number; again: number }> {
+  const isMirrored = mirrors === 'everything' ? tx`true` : tx`u.is_test_user`
   const [row] = await tx<{ all: number; again: number }[]>`
     with removed as (
-      delete from users u where u.pool_id = ${poolId} and u.id = any(array(${ids})) returning u.id
+      delete from users u where u.pool_id = ${poolId} and u.id = any(array(${ids})) and ${isMirrored} returning u.id
     )
     select count(*)::float8 as "all", count(s.id)::float8 as again from removed r left join staged_users s on s.id = r.id`
   return row ?? { all: 0, again: 0 }

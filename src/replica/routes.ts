@@ -16,7 +16,7 @@ import { LONGEST_IMPORT_MS } from '../import/routes.ts'
 import { poolMember, poolName } from '../pools/pool-parameter.ts'
 import { findPoolId } from '../pools/pools.ts'
 import { takeExport } from './take-export.ts'
-import { requireReplica, WHOLE_POOL } from './takeable.ts'
+import { type Mirrors, requireAdmin, requireReplica, usersOf } from './takeable.ts'
 
 const NDJSON = 'application/x-ndjson'
 
@@ -51,7 +51,7 @@ export const replicaRoutes: FastifyPluginCallbackTypebox<ReplicaRoutesOptions> =
         tags: ['replica'],
         summary: 'Put an export into a replica',
         description:
-          'An NDJSON export as it is, full or delta: all of it is taken, in one transaction, or nothing. 409 `base_mismatch` tells in its member `state` what is held.',
+          'An NDJSON export as it is, full or delta: all of it is taken, in one transaction, or nothing. 409 `base_mismatch` tells in its member `state` what is held. The pool must be a replica (PATCH /v1/pools/{name}); one of `everything` needs the scope `admin`. A full export with the scope `admin` declares an empty pool a replica of everything.',
         querystring: Type.Object(poolMember, { additionalProperties: false }),
         body: { content: { [NDJSON]: { schema: {} } } },
         response: {
@@ -74,7 +74,8 @@ export const replicaRoutes: FastifyPluginCallbackTypebox<ReplicaRoutesOptions> =
       const stop = new AbortController()
       const texts = decodeBody(readBody(request.raw, patience, stop.signal), coding, config.importLimitMb)
       try {
-        return await takeExport(sql, pool, texts)
+        const isAdmin = request.scopes.has('admin')
+        return await takeExport(sql, { pool, isAdmin, reservedDomains: config.reservedDomains }, texts)
       } finally {
         stop.abort()
         // An export that its head refuses was never read on; what has begun to read must let go of the request.
@@ -92,14 +93,15 @@ export const replicaRoutes: FastifyPluginCallbackTypebox<ReplicaRoutesOptions> =
         tags: ['replica'],
         summary: 'Read all that a replica holds',
         description:
-          'A full NDJSON export of everybody in the pool, read from the database itself: its source compares it user by user.',
+          'A full NDJSON export of the users that the pool mirrors, read from the database itself: its source compares it user by user. A replica of `everything` needs the scope `admin`.',
         querystring: Type.Object(poolMember, { additionalProperties: false }),
       },
     },
     async (request, reply) => {
       const pool = poolName(request.query)
-      await requireReplica(sql, await findPoolId(sql, pool))
-      const opened = await exports.openDirect(everybodyIn(pool))
+      const mirrors = await requireReplica(sql, pool)
+      if (mirrors === 'everything') requireAdmin(request.scopes.has('admin'))
+      const opened = await exports.openDirect(everybodyIn(pool, mirrors))
       reply.headers(CACHING_HEADERS)
       reply.headers(stateHeaders(opened.plan.kind, undefined, opened.state))
       return reply.type(`${NDJSON}; charset=utf-8`).send(directStream(opened))
@@ -109,9 +111,9 @@ export const replicaRoutes: FastifyPluginCallbackTypebox<ReplicaRoutesOptions> =
   done()
 }
 
-const everybodyIn = (pool: string): ExportRequest => ({
+const everybodyIn = (pool: string, mirrors: Mirrors): ExportRequest => ({
   pool,
-  filter: WHOLE_POOL,
+  filter: usersOf(mirrors),
   format: 'ndjson',
   shard: undefined,
   credentials: [],

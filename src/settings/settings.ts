@@ -36,7 +36,7 @@ export const SETTINGS = {
     fallback: '',
     unit: 'name=scope+scope=secret',
     description:
-      'Keys with commas between; scopes `users:read`, `users:write`, `credentials:read`, `admin` (holds all); a secret of its own for each, of 32 or more visible ASCII characters.',
+      'Keys with commas between; scopes `users:read`, `users:write`, `credentials:read`, `admin` (holds all); `users:read@shop` holds in the pool `shop` only, `admin` is never bound to a pool; each key has its own secret, of 32 or more visible ASCII characters.',
     parse: parseApiKeys,
     secret: true,
   }),

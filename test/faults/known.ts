@@ -64,7 +64,7 @@ export async function furnish({ call }: Service, round: number): Promise<Known> 
   }
   for (const name of POOLS) {
     await ask('POST', '/v1/pools', { name })
-    await ask('PATCH', `/v1/pools/${name}`, { replica: name === 'fuzz-copy' })
+    await ask('PATCH', `/v1/pools/${name}`, { replica: name === 'fuzz-copy' ? 'everything' : 'none' })
   }
   const batches = []
   for (const pool of ['default', 'fuzz']) {

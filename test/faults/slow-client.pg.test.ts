@@ -50,7 +50,7 @@ t.test('a head that comes byte by byte, or not at all, is answered with 408', as
     server.headersTimeout = before
   })
   const [slow, silent] = [await open(), await open()]
-  slow.socket.write('GET /livez HTTP/1.1\r\nhost: x\r\nx: ')
+  slow.socket.write('GET /livez HTTP/1.1\r\nhost: localhost\r\nx: ')
   const began = Date.now()
   const isOver = () => slow.isClosed() && silent.isClosed()
   for (; !isOver() && Date.now() - began < 2 * LOOK_MS; await sleep(100))
@@ -69,7 +69,7 @@ t.test('a reader who takes nothing is cut off, and its snapshot given back', asy
   const { socket } = await open()
   server.timeout = before
   socket.pause()
-  socket.write('GET /v1/users/export?format=ndjson&include=password HTTP/1.1\r\nhost: x\r\n\r\n')
+  socket.write('GET /v1/users/export?format=ndjson&include=password HTTP/1.1\r\nhost: localhost\r\n\r\n')
   const openSnapshots = async () => {
     const [row] = await sql<{ count: number }[]>`
       select count(*)::int as count from pg_stat_activity

@@ -1,7 +1,7 @@
 import Fastify from 'fastify'
 import t from 'tap'
-import { parseApiKeys, SCOPES } from '../../src/http/api-keys.ts'
-import { authentication, requireScope } from '../../src/http/authentication.ts'
+import { parseApiKeys, SCOPES, scopesIn } from '../../src/http/api-keys.ts'
+import { authentication, authorization, requireScope } from '../../src/http/authentication.ts'
 import { errorAnswers } from '../../src/http/error-answers.ts'
 import { isLoopback } from '../../src/http/loopback.ts'
 
@@ -22,6 +22,7 @@ async function appWith(apiKeys: string) {
   await app.register(errorAnswers)
   const keys = parseApiKeys(apiKeys)
   await app.register(authentication, { keyring: keys.length > 0 ? { keys: () => keys, stop: () => {} } : undefined })
+  await app.register(authorization)
   for (const scope of SCOPES) app.get(pathOf(scope), { config: { scope } }, (request) => [...request.scopes].sort())
   app.get('/open', (request) => [...request.scopes].sort())
   app.get('/more', { config: { scope: 'users:read' } }, (request) => {
@@ -33,15 +34,30 @@ async function appWith(apiKeys: string) {
 
 t.test('reads keys', (t) => {
   const keys = parseApiKeys(KEYS)
-  t.match(keys, [
-    { name: 'reader', scopes: ['users:read'] },
-    { name: 'writer', scopes: ['users:read', 'users:write'] },
-    { name: 'teller', scopes: ['credentials:read'] },
-    { name: 'root', scopes: [...SCOPES] },
-  ])
+  t.strictSame(
+    keys.map(({ name, scopes }) => [name, ...scopes]),
+    [
+      ['reader', 'users:read'],
+      ['writer', 'users:read', 'users:write'],
+      ['teller', 'credentials:read'],
+      ['root', ...SCOPES],
+    ],
+  )
   t.notOk(JSON.stringify(keys).includes('secret-of'), 'the secret is not kept')
   t.strictSame(parseApiKeys(''), [])
   t.equal(parseApiKeys(`a=users:read=${'='.repeat(32)}`).length, 1, 'a secret may hold =')
+  t.end()
+})
+
+t.test('a scope may name the pool that it holds in', (t) => {
+  const scopes = 'users:read+users:write@shop+users:write@crm+credentials:read@shop'
+  const [key] = parseApiKeys(`bound=${scopes}=${secretOf('bound')}`)
+  const inPool = (pool: string) => key && [...scopesIn(key, pool)]
+  t.strictSame(inPool('shop'), ['users:read', 'users:write', 'credentials:read'])
+  t.strictSame(inPool('crm'), ['users:read', 'users:write'])
+  t.strictSame(inPool('default'), ['users:read'])
+  const [narrow] = parseApiKeys(`narrow=users:read@shop=${secretOf('narrow')}`)
+  t.strictSame(narrow && [...scopesIn(narrow, 'default')], [])
   t.end()
 })
 
@@ -51,6 +67,11 @@ t.test('refuses faulty keys without telling their secrets', (t) => {
     'no scope': `a=${secret}`,
     'empty scope': `a==${secret}`,
     'unknown scope': `a=users:delete=${secret}`,
+    'admin of a pool': `a=admin@shop=${secret}`,
+    'admin of a pool beside another scope': `a=users:read@shop+admin@shop=${secret}`,
+    'a pool without a name': `a=users:read@=${secret}`,
+    'a pool with a name that none can have': `a=users:read@Shop=${secret}`,
+    'an unknown scope of a pool': `a=users:delete@shop=${secret}`,
     'no name': `=users:read=${secret}`,
     'name with a space': `a b=users:read=${secret}`,
     '31 characters': `a=users:read=${'x'.repeat(31)}`,

@@ -1,7 +1,7 @@
 /** A body that each route takes, where it is not `{ role: 'x' }`; what it names need not be there. */
 export const ROUTE_BODIES: Record<string, object> = {
   '/v1/pools': { name: 'made' },
-  '/v1/pools/{name}': { replica: true },
+  '/v1/pools/{name}': { replica: 'test_users' },
   '/v1/batches': { count: 1 },
   '/v1/templates': { name: 'made', config: {} },
   '/v1/templates/{name}': { config: {} },

@@ -99,7 +99,7 @@ t.test('what is too large is refused while it comes, the answer arrives, and mem
 t.test('an import has at most as many rows as a batch has users', async (t) => {
   const small = await startService(t, { MAX_WORKERS: '1', MAX_BATCH_USERS: '10' })
   const rows = (count: number) => Array.from({ length: count }, (_, n) => `{"username":"r${n}@example.com"}\n`).join('')
-  const send = (body: string) => small.call('POST', `${PATH}?format=ndjson&on_conflict=skip`, { body })
+  const send = (body: string) => small.call('POST', `${PATH}?on_conflict=skip`, { body, headers: NDJSON })
   t.match(await send(rows(11)), { status: 413, json: { code: 'body_too_large', detail: /10 rows/ } })
   t.same(await small.sql`select count(*)::int as count from users`, [{ count: 0 }])
   t.match(await send(rows(10)), { status: 201, json: { created_count: 10 } })
@@ -128,7 +128,9 @@ t.test('an early answer is read before the connection is closed', async (t) => {
 t.test('who reads only when all is sent reads the answer as well', async (t) => {
   const socket = connect(Number(new URL(url).port), '127.0.0.1')
   const body = Buffer.alloc(20_000_000, 'x')
-  socket.write(`POST ${PATH} HTTP/1.1\r\nhost: x\r\ncontent-type: text/csv\r\ncontent-length: ${body.length}\r\n\r\n`)
+  socket.write(
+    `POST ${PATH} HTTP/1.1\r\nhost: localhost\r\ncontent-type: text/csv\r\ncontent-length: ${body.length}\r\n\r\n`,
+  )
   await new Promise((resolve) => void socket.write(body, resolve))
   await sleep(200)
   t.match(await text(socket), /^HTTP\/1\.1 413 .*connection: close.*"code":"body_too_large"/s)
@@ -137,7 +139,9 @@ t.test('who reads only when all is sent reads the answer as well', async (t) => 
 t.test('a sender who never looks up is cut off', async (t) => {
   const socket = connect(Number(new URL(url).port), '127.0.0.1')
   socket.on('error', () => {})
-  socket.write(`POST ${PATH} HTTP/1.1\r\nhost: x\r\ncontent-type: text/xml\r\ncontent-length: 9000000000\r\n\r\n`)
+  socket.write(
+    `POST ${PATH} HTTP/1.1\r\nhost: localhost\r\ncontent-type: text/xml\r\ncontent-length: 9000000000\r\n\r\n`,
+  )
   const piece = Buffer.alloc(1_048_576, 'x')
   const feed = setInterval(() => socket.write(piece), 2)
   await new Promise((resolve) => void socket.once('close', resolve))
@@ -151,7 +155,9 @@ t.test('who goes away leaves nothing', async (t) => {
     for (const end of ['destroy', 'end'] as const) {
       const socket = connect(Number(new URL(url).port), '127.0.0.1')
       socket.on('error', () => {})
-      socket.write(`POST ${PATH}?format=ndjson HTTP/1.1\r\nhost: x\r\ncontent-length: 9000000\r\n\r\n${start}`)
+      socket.write(
+        `POST ${PATH} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-ndjson\r\ncontent-length: 9000000\r\n\r\n${start}`,
+      )
       await sleep(start === many ? 300 : 50)
       socket[end]()
       t.ok(await nothingLeft(), `${start.length} characters, ${end}`)
@@ -166,9 +172,8 @@ t.test('a body may come in pieces of any size, chunked, coded, and of any type i
   const table: [pieces: Buffer[], headers: Record<string, string>, query: string][] = [
     [bytes(plain), NDJSON, ''],
     [bytes(coded), { ...NDJSON, 'content-encoding': 'gzip' }, ''],
-    [[plain], { 'content-type': 'application/x-www-form-urlencoded' }, '?format=ndjson'],
+    [[plain], { 'content-type': 'application/octet-stream' }, '?format=ndjson'],
     [[plain], { 'content-type': 'Application/X-NDJSON; charset=utf-8', 'content-encoding': 'identity' }, ''],
-    [[plain], {}, '?format=ndjson'],
   ]
   for (const [pieces, headers, query] of table) {
     t.match(
@@ -179,6 +184,21 @@ t.test('a body may come in pieces of any size, chunked, coded, and of any type i
     await sql`delete from users`
     await sql`delete from batches`
   }
+})
+
+t.test('format does not replace a type: what a page of another site may send is refused', async (t) => {
+  const simple = [
+    'text/plain',
+    'Text/Plain; charset=utf-8',
+    'application/x-www-form-urlencoded',
+    'multipart/form-data; boundary=x',
+  ]
+  for (const headers of [{}, { 'content-type': '' }, ...simple.map((type) => ({ 'content-type': type }))]) {
+    const answer = await call('POST', `${PATH}?format=ndjson`, { body: '{"username":"a@example.com"}', headers })
+    const refused = { status: 415, json: { code: 'media_type_unsupported' } }
+    t.match(answer, refused, JSON.stringify(headers))
+  }
+  t.ok(await nothingLeft())
 })
 
 t.test('two are in work, the next ones wait, and are refused when too many do', async (t) => {

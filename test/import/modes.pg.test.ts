@@ -12,6 +12,7 @@ const id = (n: number) => `01890000-0000-7000-8000-${String(n).padStart(12, '0')
 const send = (pool: string, onConflict: string, rows: object[]) =>
   call<Batch>('POST', `/v1/users/import?pool=${pool}&on_conflict=${onConflict}&format=json`, {
     body: JSON.stringify(rows),
+    headers: { 'content-type': 'application/json' },
   })
 const failuresOf = async (pool: string, { json }: Answer<Batch>) => {
   const { json: page } = await call<{ items: { n: number; code: string }[] }>(
@@ -83,6 +84,7 @@ t.test('fail: rows that cannot be taken refuse the import, and up to 100 of them
   })
   const many = await call<{ errors: object[] }>('POST', '/v1/users/import?format=ndjson&pool=invalid', {
     body: '{}\n'.repeat(5000),
+    headers: { 'content-type': 'application/x-ndjson' },
   })
   t.match(many, { status: 422, json: { detail: /100/ } })
   t.equal(many.json.errors.length, 100)
@@ -187,6 +189,7 @@ t.test('update: a user who is as the row says is not touched; a number written o
   const post = (attributes: string) =>
     call('POST', `/v1/users/import?pool=${pool}&on_conflict=update&format=ndjson`, {
       body: `{"username":"there@example.com","email":"there@example.com","custom_attributes":${attributes}}`,
+      headers: { 'content-type': 'application/x-ndjson' },
     })
   const exported = async (base = '') =>
     (await call('GET', `/v1/users/export?pool=${pool}&format=ndjson&base=${base}`)).raw.toString().split('\n')

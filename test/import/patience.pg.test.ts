@@ -21,7 +21,9 @@ t.test('a silent sender gets 408, and its transaction and place are given back',
     const socket = connect((app.server.address() as AddressInfo).port, '127.0.0.1')
     socket.on('error', () => {})
     await once(socket, 'connect')
-    socket.write(`POST /v1/users/import?format=ndjson HTTP/1.1\r\nhost: x\r\ncontent-length: 9000000\r\n\r\n${users}`)
+    socket.write(
+      `POST /v1/users/import HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-ndjson\r\ncontent-length: 9000000\r\n\r\n${users}`,
+    )
     return text(socket)
   }
   for (const answer of await Promise.all([send(), send(), send(), send()])) {

@@ -32,6 +32,8 @@ const stateOf = async (pool: string, filter = '') =>
 const read = async (format: string) => (await call('GET', `/v1/users/export?format=${format}`)).raw.toString()
 
 /** A full export in each form. */
+/** As a client sends a file whose form only `format` names. */
+const FILE = { 'content-type': 'application/octet-stream' }
 const BODIES = {
   ndjson: await read('ndjson'),
   json: await read('json'),
@@ -45,7 +47,10 @@ t.test('a full export put into an empty pool gives the same state, in every form
       const pool = `${format}-${onConflict}`
       const poolId = await makePool(sql, pool)
       const post = () =>
-        call('POST', `/v1/users/import?pool=${pool}&format=${format}&on_conflict=${onConflict}`, { body })
+        call('POST', `/v1/users/import?pool=${pool}&format=${format}&on_conflict=${onConflict}`, {
+          body,
+          headers: FILE,
+        })
       t.match(await post(), { status: 201, json: { status: 'completed', created_count: 2203, failed_count: 0 } }, pool)
       t.equal(await stateOf(pool), state, pool)
       for (const filter of [`&batch_id=${BATCH}`, '&bulk_users_only=true']) {
@@ -86,7 +91,10 @@ t.test('the service makes no address that it would not take back', async (t) => 
     t.match(made, isGood ? { status: 201, json: { created_count: 20 } } : refused, name)
     if (!isGood) continue
     const { raw } = await call('GET', `/v1/users/export?format=csv&pool=made-${i}`)
-    const taken = await call('POST', `/v1/users/import?format=csv&pool=taken-${i}`, { body: raw.toString() })
+    const taken = await call('POST', `/v1/users/import?format=csv&pool=taken-${i}`, {
+      body: raw.toString(),
+      headers: FILE,
+    })
     t.match(taken, { status: 201, json: { created_count: 20 } }, name)
     t.equal(await stateOf(`taken-${i}`), await stateOf(`made-${i}`))
   }
@@ -129,7 +137,7 @@ t.test('it is a batch: read, listed, told by events, cancelled and deleted like 
 
 t.test('an empty body is an import of nobody', async (t) => {
   for (const [format, body] of Object.entries({ ndjson: '', json: '[]', csv: 'username\n' })) {
-    const answer = await call('POST', `/v1/users/import?format=${format}`, { body })
+    const answer = await call('POST', `/v1/users/import?format=${format}`, { body, headers: FILE })
     t.match(answer, { status: 201, json: { status: 'completed', total_requested: 0, progress: 1 } }, format)
   }
 })

@@ -19,7 +19,7 @@ async function received(paths: string[], coding: string): Promise<number> {
   const socket = connect(Number(new URL(url).port), '127.0.0.1')
   paths.forEach((path, index) => {
     const close = index === paths.length - 1 ? 'Connection: close\r\n' : ''
-    socket.write(`GET ${path} HTTP/1.1\r\nHost: x\r\nAccept-Encoding: ${coding}\r\n${close}\r\n`)
+    socket.write(`GET ${path} HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: ${coding}\r\n${close}\r\n`)
   })
   socket.resume()
   await new Promise((resolve, reject) => void socket.once('error', reject).once('close', resolve))

@@ -18,7 +18,7 @@ const makeBatch = async (pool: string, count: number, headers: Record<string, st
 
 t.test('a pool is made, read, listed and removed', async (t) => {
   const made = await create('shop-2.staging_eu')
-  t.match(made, { status: 201, json: { name: 'shop-2.staging_eu', replica: false, created_at: /^\d{4}-.*\.\d{6}Z$/ } })
+  t.match(made, { status: 201, json: { name: 'shop-2.staging_eu', replica: 'none', created_at: /^\d{4}-.*\.\d{6}Z$/ } })
   t.equal(made.headers.location, '/v1/pools/shop-2.staging_eu')
   t.strictSame((await call('GET', made.headers.location ?? '')).json, made.json)
   t.match(await create('shop-2.staging_eu'), { status: 409, json: { code: 'pool_exists' } })

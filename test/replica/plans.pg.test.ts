@@ -72,11 +72,14 @@ async function counted(url: string): Promise<Counted> {
   return row ?? { seq_scan: 0, rows: 0 }
 }
 
+/** As a key with the scope admin sends it. */
+const RECEIVER = { pool: 'default', isAdmin: true, reservedDomains: ['example.com'] }
+
 async function checkDelta(t: Test, url: string, round: number): Promise<void> {
   const body = await makeDelta(url, round)
   const before = await counted(url)
   const sql = postgres(url, { max: 1, connection: { search_path: '"usersync", pg_temp' } })
-  const taken = await takeExport(sql, 'default', Readable.from([body]))
+  const taken = await takeExport(sql, RECEIVER, Readable.from([body]))
   await sql.end() // the counts are sent at the end of a session
   t.match(taken.counts, { added: 30, updated: 40, deleted: 30 })
   const after = await counted(url)

@@ -210,7 +210,7 @@ t.test('a connection that is cut in the middle', async (t) => {
       socket.on('error', () => {})
       await once(socket, 'connect')
       socket.write(
-        `PUT /v1/replica/users HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-ndjson\r\ncontent-length: ${bytes.length}\r\n\r\n`,
+        `PUT /v1/replica/users HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-ndjson\r\ncontent-length: ${bytes.length}\r\n\r\n`,
       )
       socket.write(bytes.subarray(0, Math.floor(((bytes.length - 1) * n) / 11)))
       await sleep(10 * (n % 5))
@@ -227,7 +227,7 @@ t.test('a wrong base is refused at its head, while the body is on its way', asyn
   socket.on('error', () => {})
   const head = `${delta.split('\n')[0]?.replace(old, `u1-${'2'.repeat(64)}`)}\n`
   socket.write(
-    `PUT /v1/replica/users HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-ndjson\r\ncontent-length: 9000000\r\n\r\n${head}`,
+    `PUT /v1/replica/users HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-ndjson\r\ncontent-length: 9000000\r\n\r\n${head}`,
   )
   setTimeout(() => socket.write('x'.repeat(100_000)), 200)
   let answer = ''

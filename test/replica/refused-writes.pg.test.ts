@@ -13,7 +13,8 @@ import { exportOf, makeUsers, put, stateOf } from './pair.ts'
 const service = await startService(t, { MAX_WORKERS: '1' })
 const { sql, call, url } = service
 
-const setReplica = (pool: string, replica: boolean) => call('PATCH', `/v1/pools/${pool}`, { body: { replica } })
+const setReplica = (pool: string, replica: string | boolean) =>
+  call('PATCH', `/v1/pools/${pool}`, { body: { replica } })
 
 /** A pool with a finished batch of two users, made before it became a replica. */
 async function poolWithBatch(name: string): Promise<{ batch: string; user: string }> {
@@ -35,12 +36,13 @@ const writesOf = (pool: string, { batch, user }: { batch: string; user: string }
     ['DELETE', `/v1/batches/${batch}?pool=${pool}`, undefined, 200],
   ] as const
 
+const NDJSON = { 'content-type': 'application/x-ndjson' }
 const send = (method: string, path: string, body: object | string | undefined) =>
-  call(method, path, body === undefined ? {} : { body })
+  call(method, path, { ...(body !== undefined && { body }), ...(typeof body === 'string' && { headers: NDJSON }) })
 
 t.test('a replica refuses every other write, and takes them again when it is released', async (t) => {
   const made = await poolWithBatch('writes')
-  t.match(await setReplica('writes', true), { status: 200, json: { name: 'writes', replica: true } })
+  t.match(await setReplica('writes', 'everything'), { status: 200, json: { name: 'writes', replica: 'everything' } })
   const state = await stateOf(service, 'writes')
   for (const [method, path, body] of writesOf('writes', made)) {
     const refused = { status: 409, json: { code: 'pool_is_replica' } }
@@ -54,7 +56,7 @@ t.test('a replica refuses every other write, and takes them again when it is rel
   t.match(await call('POST', `/v1/batches/${made.batch}/cancel?pool=writes`), { status: 200 }, 'which writes no user')
   t.match(await call('GET', '/v1/users?pool=writes'), { json: { items: { length: 2 } } }, 'it is read as ever')
 
-  t.match(await setReplica('writes', false), { status: 200, json: { replica: false } })
+  t.match(await setReplica('writes', 'none'), { status: 200, json: { replica: 'none' } })
   for (const [method, path, body, status] of writesOf('writes', made)) {
     t.match(await send(method, path, body), { status }, `${method} ${path}`)
   }
@@ -64,21 +66,22 @@ t.test('PATCH of a pool', async (t) => {
   await makePool(sql, 'patched')
   const since = async () =>
     (await sql<{ at: string | null }[]>`select replica_since as at from pools where name = 'patched'`)[0]?.at
-  t.match(await setReplica('patched', false), { status: 200, json: { replica: false } }, 'no replica, released')
-  t.match(await setReplica('patched', true), { status: 200, json: { replica: true } })
+  t.match(await setReplica('patched', 'none'), { status: 200, json: { replica: 'none' } }, 'no replica, released')
+  t.match(await setReplica('patched', 'test_users'), { status: 200, json: { replica: 'test_users' } })
   const first = await since()
-  t.match(await setReplica('patched', true), { status: 200, json: { replica: true } }, 'declared again')
+  t.match(await setReplica('patched', 'everything'), { status: 200, json: { replica: 'everything' } }, 'declared again')
   t.equal(await since(), first)
+  t.match(await setReplica('patched', true), { json: { replica: 'test_users' } }, 'true is short for test_users')
   t.match(await call('GET', '/v1/pools?limit=1000'), {
-    json: { items: [{ replica: false }, { name: 'patched', replica: true }] },
+    json: { items: [{ replica: 'none' }, { name: 'patched', replica: 'test_users' }] },
   })
   t.match(await setReplica('nowhere', true), { status: 404, json: { code: 'pool_not_found' } })
-  for (const body of [{}, { replica: 'true' }, { replica: null }, { replica: true, name: 'x' }]) {
+  for (const body of [{}, { replica: 'true' }, { replica: null }, { replica: 'everything', name: 'x' }]) {
     t.match(await call('PATCH', '/v1/pools/patched', { body }), { status: 400 }, JSON.stringify(body))
   }
   t.match(await call('DELETE', '/v1/pools/patched'), { status: 204 }, 'a replica may be deleted')
-  t.match(await setReplica('default', true), { status: 200, json: { replica: true } })
-  t.match(await setReplica('default', false), { status: 200, json: { replica: false } })
+  t.match(await setReplica('default', 'everything'), { status: 200, json: { replica: 'everything' } })
+  t.match(await setReplica('default', false), { status: 200, json: { replica: 'none' } })
 })
 
 t.test('a pool with unfinished batches becomes no replica', async (t) => {
@@ -108,19 +111,23 @@ t.test('a full export is not let onto users who were not declared to be a replic
   const state = await stateOf(service, 'mine')
   t.match(await put(url, body, { pool: 'mine' }), { status: 409, json: { code: 'pool_not_replica', detail: /PATCH/ } })
   t.equal(await stateOf(service, 'mine'), state)
-  t.match(await call('GET', '/v1/pools/mine'), { json: { replica: false } })
+  t.match(await call('GET', '/v1/pools/mine'), { json: { replica: 'none' } })
 
   const unchanged = await exportOf(service, { pool: 'mine', base: state })
   t.match(await put(url, unchanged, { pool: 'mine' }), { status: 200, json: { kind: 'unchanged', total_count: 1 } })
-  t.match(await call('GET', '/v1/pools/mine'), { json: { replica: false } }, 'what changes nothing makes no replica')
+  t.match(await call('GET', '/v1/pools/mine'), { json: { replica: 'none' } }, 'what changes nothing makes no replica')
 
-  await setReplica('mine', true)
+  await setReplica('mine', 'everything')
   t.match(await put(url, body, { pool: 'mine' }), { status: 200, json: { counts: { added: 20, deleted: 1 } } })
   await setReplica('mine', false)
   const base = await stateOf(service)
   await sql`delete from users where pool_id = 1 and username = 'user7'`
   t.match(await put(url, await exportOf(service, { base }), { pool: 'mine' }), { status: 200, json: { kind: 'delta' } })
-  t.match(await call('GET', '/v1/pools/mine'), { json: { replica: true } }, 'a delta that fits makes it one again')
+  t.match(
+    await call('GET', '/v1/pools/mine'),
+    { json: { replica: 'everything' } },
+    'a delta that fits makes it one again',
+  )
 })
 
 /** Begins a request while the pool is locked as a PUT locks it, lets the pool become a replica, and gives its answer. */

@@ -43,7 +43,7 @@ t.test('a full export into an empty pool, and again', async (t) => {
     json: { kind: 'full', state, total_count: 5_002, counts: { added: 5_002, updated: 0, deleted: 0 } },
   })
   await checkEqual(t, 'full')
-  t.match(await replica.call('GET', '/v1/pools/default'), { json: { replica: true } }, 'it is a replica now')
+  t.match(await replica.call('GET', '/v1/pools/default'), { json: { replica: 'everything' } }, 'it is a replica now')
   const version = await versionOf()
   t.match(await put(replica.url, body), { status: 200, json: { state, counts: NOTHING } }, 'again')
   t.equal(await versionOf(), version, 'nothing was touched')
