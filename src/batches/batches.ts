@@ -12,6 +12,9 @@ export interface Batch {
   status: 'queued' | 'running' | 'completed' | 'completed_with_failures' | 'cancelled' | 'failed'
   total_requested: number
   created_count: number
+  /** Of an import alone, as `skipped_count`. */
+  updated_count?: number
+  skipped_count?: number
   failed_count: number
   progress: number
   throughput_per_second: number | null
@@ -26,6 +29,8 @@ export interface Batch {
 }
 
 interface BatchRow extends Omit<Batch, 'progress' | 'throughput_per_second' | 'eta_seconds' | 'profile'> {
+  updated_count: number
+  skipped_count: number
   elapsed_ms: number | null
   peak_memory_bytes: number | null
   chunk_count: number
@@ -56,7 +61,8 @@ export function listBatches(
 async function selectBatches(sql: Sql, poolId: number, condition: Fragment, limit: number): Promise<Batch[]> {
   const time = (column: string) => sql`to_char(${sql(column)} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
   const rows = await sql<BatchRow[]>`
-    select b.id, b.kind, b.label, b.status, b.total_requested, c.created_count, c.failed_count, b.config,
+    select b.id, b.kind, b.label, b.status, b.total_requested, c.created_count, b.updated_count, b.skipped_count, c.failed_count,
+      b.config,
       ${time('b.created_at')} as created_at, ${time('b.started_at')} as started_at, ${time('b.finished_at')} as finished_at,
       ${time('b.expires_at')} as expires_at, c.chunk_count, c.peak_memory_bytes,
       (extract(epoch from coalesce(b.finished_at, now()) - b.started_at) * 1000)::float8 as elapsed_ms,
@@ -75,12 +81,14 @@ async function selectBatches(sql: Sql, poolId: number, condition: Fragment, limi
 }
 
 /** Figures that follow from the counts: `progress` from 0 to 1, users a second since the start, seconds to go. */
-function withProgress({ elapsed_ms, peak_memory_bytes, chunk_count, ...row }: BatchRow): Batch {
-  const done = row.created_count + row.failed_count
+function withProgress(batch: BatchRow): Batch {
+  const { elapsed_ms, peak_memory_bytes, chunk_count, updated_count, skipped_count, ...row } = batch
+  const done = row.created_count + updated_count + skipped_count + row.failed_count
   const perSecond = elapsed_ms && elapsed_ms > 0 ? (done * 1000) / elapsed_ms : null
   const running = row.finished_at === null
   return {
     ...row,
+    ...(row.kind === 'import' && { updated_count, skipped_count }),
     progress: row.total_requested === 0 ? 1 : Math.round((done / row.total_requested) * 10_000) / 10_000,
     throughput_per_second: perSecond && Math.round(perSecond),
     eta_seconds: running && perSecond ? Math.ceil((row.total_requested - done) / perSecond) : null,

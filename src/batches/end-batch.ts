@@ -2,6 +2,9 @@ import type { Sql, TransactionSql } from 'postgres'
 import { requireWritable } from '../pools/writable-pool.ts'
 import { batchNotFound } from './batches.ts'
 
+/** How long the end of a batch waits for its chunks in progress, which may compute hashes for a while. */
+const CHUNK_WAIT_MS = 300_000
+
 /**
  * Cancels a batch that is not finished: no further chunk is begun, and those in work are waited for, so that afterwards
  * the counts are those of the users there. A finished batch stays as it is. Throws `batch_not_found`.
@@ -12,19 +15,13 @@ export async function cancelBatch(sql: Sql, poolId: number, id: string): Promise
 
 /**
  * Deletes the batch's test users; an unfinished batch is cancelled first. Users who are not test users stay, and are
- * counted as protected. May be repeated. A user whom another writer holds, as an import may for minutes, is waited for
- * `lockTimeoutMs` at most; 0: for as long as a statement may run. Throws `batch_not_found`, `pool_is_replica`.
+ * counted as protected. May be repeated. Throws `batch_not_found`, `pool_is_replica`.
  */
-export function deleteBatch(
-  sql: Sql,
-  poolId: number,
-  id: string,
-  lockTimeoutMs = 0,
-): Promise<{ deleted: number; protected: number }> {
+export function deleteBatch(sql: Sql, poolId: number, id: string): Promise<{ deleted: number; protected: number }> {
   return sql.begin(async (tx) => {
     await requireWritable(tx, poolId)
     await cancel(tx, poolId, id)
-    await tx`select set_config('lock_timeout', ${`${lockTimeoutMs}ms`}, true)`
+    await tx`set local lock_timeout to default`
     const { count } = await tx`delete from users where pool_id = ${poolId} and batch_id = ${id} and is_test_user`
     const [kept] = await tx<{ count: number }[]>`
       select count(*)::int as count from users where pool_id = ${poolId} and batch_id = ${id}`
@@ -37,6 +34,7 @@ export function deleteBatch(
  * begin, their shares would overlap without a gap, and keep the update of the row waiting to the end of the batch.
  */
 async function cancel(tx: TransactionSql, poolId: number, id: string): Promise<void> {
+  await tx`select set_config('lock_timeout', ${`${CHUNK_WAIT_MS}ms`}, true)`
   await tx`
     with free as (
       select kind, first_n from chunks

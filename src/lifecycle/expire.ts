@@ -4,9 +4,6 @@ import { isHeldUp } from '../database/connection.ts'
 import { Problem } from '../errors.ts'
 import { expiredBatches } from './candidates.ts'
 
-/** An import may hold users for a quarter of an hour, and other expired batches are not to wait for it. */
-const LOCK_TIMEOUT_MS = 2_000
-
 /** What the removal of an expired batch did. */
 export interface ExpiredBatch {
   batch_id: string
@@ -27,7 +24,7 @@ export async function* expireBatches(
   for (const { pool_id, pool, id } of await expiredBatches(sql, selection)) {
     if (signal?.aborted) break
     try {
-      const counts = await deleteBatch(sql, pool_id, id, LOCK_TIMEOUT_MS)
+      const counts = await deleteBatch(sql, pool_id, id)
       yield { batch_id: id, pool, deleted_count: counts.deleted, protected_count: counts.protected }
     } catch (error) {
       // Gone with its pool, or its pool has become a replica, between the look and the removal; or held up, which is no reason to

@@ -1,8 +1,8 @@
-import type { Sql } from 'postgres'
+import type { ISql, Sql } from 'postgres'
 import { refreshStatistics } from '../batches/refresh-statistics.ts'
+import { inTransaction, withSession } from '../database/session.ts'
 import { Problem } from '../errors.ts'
 import { lookUpScope } from '../export/scope-state.ts'
-import { waitForSenders } from '../import/wait-for-senders.ts'
 import { lockPool } from '../pools/lock-pool.ts'
 import { declareReplica } from '../pools/replica.ts'
 import { type ExportHead, readExport } from '../sync/read-export.ts'
@@ -20,36 +20,39 @@ export interface Taken {
 }
 
 /**
- * Takes an export into a pool, all of it or nothing, and makes the pool a replica. It is laid aside as it arrives, and the
- * pool is locked only then: a slow sender holds up nobody. What the pool holds afterwards is what the head says, to the
- * byte: the sums are those that the triggers keep, of the rows that are there.
+ * Takes an export into a pool, all of it or nothing, and makes the pool a replica. The export is staged as it arrives, and the
+ * pool is locked only to apply it: a slow client holds no lock. Afterwards the pool holds what the head says, to the byte: the
+ * sums are those that the triggers keep, of the rows that are there.
  *
  * Throws what `texts` throws, `export_cut`, `export_malformed`, `export_invalid`, `base_mismatch`, `pool_not_replica`,
- * `pool_in_use`, `state_mismatch`, `pool_not_found`, and `overloaded` where another writer is in the way for too long.
+ * `pool_in_use`, `state_mismatch`, `pool_not_found`.
  */
-export async function takeExport(sql: Sql, pool: string, texts: AsyncIterable<string>): Promise<Taken> {
+export async function takeExport(uploads: Sql, pool: string, texts: AsyncIterable<string>): Promise<Taken> {
   try {
     const { head, pages } = await readExport(texts)
-    await requireTakeable(sql, pool, head) // who sends the wrong one need not send it to its end
-    const taken = await sql.begin(async (tx): Promise<Taken> => {
-      await waitForSenders(tx)
-      await stageExport(tx, head, pages)
-      const poolId = await lockPool(tx, pool)
-      const isReplica = await requireTakeable(tx, pool, head)
-      // A replica's users are its source's to protect: here all are written, whoever they are.
-      await tx`select set_config('usersync.service', 'off', true)`
-      const counts = await applyStaged(tx, poolId, head)
-      const { state, userCount } = await lookUpScope(tx, pool, WHOLE_POOL)
-      if (state !== head.state || userCount !== head.total_count) throw stateMismatch()
-      if (!isReplica && head.kind !== 'unchanged') await declareReplica(tx, poolId)
-      return { kind: head.kind, state, total_count: userCount, counts }
+    return await withSession(uploads, async (session) => {
+      await requireTakeable(session, pool, head) // a client need not send what will be refused
+      await stageExport(session, head, pages)
+      const taken = await inTransaction(session, () => apply(session, pool, head))
+      const { added, updated, deleted } = taken.counts
+      await refreshStatistics(session, added + updated + deleted)
+      return taken
     })
-    const { added, updated, deleted } = taken.counts
-    await refreshStatistics(sql, added + updated + deleted)
-    return taken
   } catch (error) {
     throw asProblem(error)
   }
+}
+
+async function apply(session: ISql, pool: string, head: ExportHead): Promise<Taken> {
+  const poolId = await lockPool(session, pool)
+  const isReplica = await requireTakeable(session, pool, head)
+  // A replica's users are its source's to protect: here all are written, test users or not.
+  await session`select set_config('usersync.service', 'off', true)`
+  const counts = await applyStaged(session, poolId, head)
+  const { state, userCount } = await lookUpScope(session, pool, WHOLE_POOL)
+  if (state !== head.state || userCount !== head.total_count) throw stateMismatch()
+  if (!isReplica && head.kind !== 'unchanged') await declareReplica(session, poolId)
+  return { kind: head.kind, state, total_count: userCount, counts }
 }
 
 const stateMismatch = () =>
