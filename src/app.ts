@@ -26,9 +26,10 @@ import { ownSite } from './http/own-site.ts'
 import { requestHead } from './http/request-head.ts'
 import { createRequestIds } from './http/request-ids.ts'
 import { requestLog } from './http/request-log.ts'
+import { LONGEST_UPLOAD_MS } from './http/upload.ts'
 import { validation } from './http/validation.ts'
 import { workAdmission } from './http/work-admission.ts'
-import { importRoutes, LONGEST_IMPORT_MS } from './import/routes.ts'
+import { importRoutes } from './import/routes.ts'
 import { lifecycleRoutes } from './lifecycle/routes.ts'
 import type { MemoryGuard } from './memory-guard.ts'
 import type { Metrics } from './metrics/metrics.ts'
@@ -51,6 +52,10 @@ export interface Services {
   /** Undefined: everything is open. */
   keyring: Keyring | undefined
   sql: Sql
+  /** For health alone. */
+  probe: Sql
+  /** For clients' uploads, which keep a connection while they send. */
+  uploads: Sql
   orm: PostgresJsDatabase
   dispatcher: Dispatcher
   encryptionKey: Buffer
@@ -70,6 +75,8 @@ export async function buildApp(config: Config, services: Services) {
   const {
     keyring,
     sql,
+    probe,
+    uploads,
     orm,
     dispatcher,
     encryptionKey,
@@ -86,7 +93,7 @@ export async function buildApp(config: Config, services: Services) {
     loggerInstance: log,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: 1_048_576,
-    requestTimeout: LONGEST_IMPORT_MS + 60_000, // see bodyDeadline
+    requestTimeout: LONGEST_UPLOAD_MS + 60_000, // see bodyDeadline
     keepAliveTimeout: 72_000,
     // Of a connection on which nothing moves: a reader that has stopped, a sender that is gone. Longer than a statement may run,
     // or nobody would hear what became of one.
@@ -124,7 +131,7 @@ export async function buildApp(config: Config, services: Services) {
   await app.register(openapi)
   await app.register(methodAnswers)
 
-  await app.register(healthRoutes, { sql, reasonsToRefuse })
+  await app.register(healthRoutes, { sql: probe, reasonsToRefuse })
   await app.register(metricsRoutes, { metrics })
   await app.register(poolRoutes, { sql, orm, cursors })
   await app.register(templateRoutes, { config, sql, cursors })
@@ -134,12 +141,12 @@ export async function buildApp(config: Config, services: Services) {
   await app.register(userRoutes, { sql, cursors, reservedDomains: config.reservedDomains })
   await app.register(statsRoutes, { sql })
   await app.register(exportRoutes, { sql, exports, metrics })
-  await app.register(importRoutes, { config, sql })
+  await app.register(importRoutes, { config, sql, uploads })
   await app.register(lifecycleRoutes, { sql, cursors, metrics })
   await app.register(auditRoutes, { sql, cursors })
   await app.register(targetRoutes, { sql, cursors, encryptionKey })
   await app.register(syncRoutes, { sql, cursors, encryptionKey, exports, scheduler: syncScheduler })
-  await app.register(replicaRoutes, { config, sql, exports })
+  await app.register(replicaRoutes, { config, sql, uploads, exports })
 
   app.refuseOtherMethods()
   return app

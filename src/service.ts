@@ -12,6 +12,7 @@ import { createExportCache } from './export/cache/export-cache.ts'
 import { createExports } from './export/exports.ts'
 import { startRetention } from './export/retention.ts'
 import { openKeyring } from './http/keyring.ts'
+import { UPLOAD_PLACES } from './http/upload.ts'
 import { startExpiry } from './lifecycle/expiry.ts'
 import { type MemoryGuard, startMemoryGuard } from './memory-guard.ts'
 import { addGauges } from './metrics/gauges.ts'
@@ -20,6 +21,12 @@ import { loadEncryptionKey } from './passwords/encryption.ts'
 import { checkEncryptionKey } from './passwords/encryption-key-check.ts'
 import { startSyncScheduler } from './sync/sync-scheduler.ts'
 import { startWorkerPool, type WorkerPool } from './worker-pool/worker-pool.ts'
+
+/** Imports and pushes that are received. */
+const UPLOAD_CONNECTIONS = 2 * UPLOAD_PLACES
+
+/** Connections beside those of requests and workers: uploads, one for health, one that listens. */
+const OTHER_CONNECTIONS = UPLOAD_CONNECTIONS + 2
 
 /** The whole service on a migrated database, ready to listen. */
 export interface Service {
@@ -40,7 +47,12 @@ export async function startService(config: Config, databaseUrl: string, log: Fas
     : undefined
   const waitMs = config.waitSeconds * 1000
   const sql = connect({ url: databaseUrl, schema, connections, name: 'usersync', isService: true, waitMs })
-  await checkConnectionBudget(sql, connections + maxWorkers + 1)
+  // Requests that wait for a connection must not make the database look absent, nor wait for clients that send slowly.
+  const probe = connect({ url: databaseUrl, schema, connections: 1, name: 'usersync health' })
+  const uploads = connect({
+    ...{ url: databaseUrl, schema, connections: UPLOAD_CONNECTIONS, name: 'usersync uploads', isService: true, waitMs },
+  })
+  await checkConnectionBudget(sql, connections + maxWorkers + OTHER_CONNECTIONS)
   await checkEncryptionKey(sql, encryptionKey)
   const metrics = createMetrics()
   const tracing = await openTracing(config, log)
@@ -65,6 +77,8 @@ export async function startService(config: Config, databaseUrl: string, log: Fas
   const services = {
     keyring,
     sql,
+    probe,
+    uploads,
     orm,
     dispatcher,
     encryptionKey,
@@ -96,7 +110,11 @@ export async function startService(config: Config, databaseUrl: string, log: Fas
       { step: 'traces', milliseconds: 2_000, run: async () => tracing?.stop() },
       { step: 'export cache', milliseconds: 2_000, run: async () => exportCache?.close() },
       { step: 'worker threads', milliseconds: 6_000, run: () => workers.close() },
-      { step: 'database connections', milliseconds: 6_000, run: () => sql.end({ timeout: 5 }) },
+      {
+        step: 'database connections',
+        milliseconds: 6_000,
+        run: () => Promise.all([sql, probe, uploads].map((each) => each.end({ timeout: 5 }))),
+      },
     ])
     memory.stop()
     keyring?.stop()

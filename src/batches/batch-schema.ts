@@ -22,6 +22,12 @@ export const BatchAnswer = Type.Object({
   status: BatchStatus,
   total_requested: Type.Integer(),
   created_count: Type.Integer(),
+  updated_count: Type.Optional(Type.Integer({ description: 'Of an import: users that it changed' })),
+  skipped_count: Type.Optional(
+    Type.Integer({
+      description: 'Of an import: rows that equal their user already, or that on_conflict=skip leaves out',
+    }),
+  ),
   failed_count: Type.Integer(),
   progress: Type.Number({ description: 'From 0 to 1' }),
   throughput_per_second: orNull(Type.Number()),

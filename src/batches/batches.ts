@@ -14,6 +14,9 @@ export interface Batch {
   status: 'queued' | 'running' | 'completed' | 'completed_with_failures' | 'cancelled' | 'failed'
   total_requested: number
   created_count: number
+  /** Of an import alone, as `skipped_count`. */
+  updated_count?: number
+  skipped_count?: number
   failed_count: number
   progress: number
   throughput_per_second: number | null
@@ -32,6 +35,8 @@ export interface Batch {
 interface BatchRow
   extends Omit<Batch, 'progress' | 'throughput_per_second' | 'eta_seconds' | 'profile' | 'last_error'> {
   last_error: string | null
+  updated_count: number
+  skipped_count: number
   elapsed_ms: number | null
   peak_memory_bytes: number | null
   chunk_count: number
@@ -65,7 +70,8 @@ export async function listBatches(
 function selectBatches(sql: ISql, poolId: number, condition: Fragment, limit: number): PendingQuery<BatchRow[]> {
   const time = (column: string) => sql`to_char(${sql(column)} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
   return sql<BatchRow[]>`
-    select b.id, b.kind, b.label, b.status, b.total_requested, b.created_count, b.failed_count, b.config,
+    select b.id, b.kind, b.label, b.status, b.total_requested, b.created_count, b.updated_count, b.skipped_count,
+      b.failed_count, b.config,
       ${time('b.created_at')} as created_at, ${time('b.started_at')} as started_at, ${time('b.finished_at')} as finished_at,
       ${time('b.expires_at')} as expires_at, b.last_error, b.chunk_count,
       b.peak_memory_bytes::float8 as peak_memory_bytes,
@@ -80,12 +86,14 @@ function selectBatches(sql: ISql, poolId: number, condition: Fragment, limit: nu
 }
 
 /** Adds what follows from the counts: `progress` from 0 to 1, users a second since the start, seconds to go. */
-function withProgress({ elapsed_ms, peak_memory_bytes, chunk_count, last_error, ...row }: BatchRow): Batch {
-  const done = row.created_count + row.failed_count
+function withProgress(batch: BatchRow): Batch {
+  const { elapsed_ms, peak_memory_bytes, chunk_count, last_error, updated_count, skipped_count, ...row } = batch
+  const done = row.created_count + updated_count + skipped_count + row.failed_count
   const perSecond = elapsed_ms && elapsed_ms > 0 ? (done * 1000) / elapsed_ms : null
   const running = row.finished_at === null
   return {
     ...row,
+    ...(row.kind === 'import' && { updated_count, skipped_count }),
     last_error: batchError(last_error),
     progress: row.total_requested === 0 ? 1 : Math.round((done / row.total_requested) * 10_000) / 10_000,
     throughput_per_second: perSecond && Math.round(perSecond),

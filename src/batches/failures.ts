@@ -1,4 +1,4 @@
-import type { Sql, TransactionSql } from 'postgres'
+import type { ISql, Sql } from 'postgres'
 import { Type } from 'typebox'
 import { type Page, readPage } from '../database/page.ts'
 import { batchNotFound } from './batches.ts'
@@ -42,7 +42,7 @@ export async function listFailures(
 }
 
 /** Records failures that are known by now. */
-export async function recordFailures(tx: TransactionSql, poolId: number, id: string, all: Failure[]): Promise<void> {
+export async function recordFailures(tx: ISql, poolId: number, id: string, all: Failure[]): Promise<void> {
   await tx`
     insert into failures (pool_id, batch_id, n, username, email, code)
     select ${poolId}, ${id}, f.n, f.username, f.email, f.code

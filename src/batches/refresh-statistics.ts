@@ -1,4 +1,4 @@
-import type { Sql } from 'postgres'
+import type { ISql } from 'postgres'
 
 /** A batch of this many changes what the planner should expect of the table. */
 const MANY_USERS = 10_000
@@ -8,6 +8,6 @@ const MANY_USERS = 10_000
  * for an empty table. They are a help and no part of the work, which is done: where a VACUUM or the like holds the table they are
  * left to it, and nothing is thrown.
  */
-export async function refreshStatistics(sql: Sql, batchUsers: number): Promise<void> {
+export async function refreshStatistics(sql: ISql, batchUsers: number): Promise<void> {
   if (batchUsers >= MANY_USERS) await sql`analyze (skip_locked) users, credentials`.catch(() => {})
 }

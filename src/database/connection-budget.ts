@@ -11,6 +11,6 @@ export async function checkConnectionBudget(sql: Sql, needed: number): Promise<v
   const available = row?.available ?? 0
   if (needed <= available) return
   throw new Error(
-    `it would open up to ${needed} database connections (DATABASE_CONNECTIONS + MAX_WORKERS + 1), and PostgreSQL allows ${available}`,
+    `it would open up to ${needed} database connections (DATABASE_CONNECTIONS + MAX_WORKERS + 8), and PostgreSQL allows ${available}`,
   )
 }

@@ -14,6 +14,8 @@ interface ConnectOptions {
   isService?: boolean
   /** After so long without a statement PostgreSQL ends a transaction, and gives back what it has locked. */
   longestIdleMs?: number
+  /** How long a statement waits for a lock; 5 s if it is not given. */
+  lockTimeoutMs?: number
   /** How long a query waits for a connection; 5 s if it is not given. */
   waitMs?: number
 }
@@ -25,6 +27,12 @@ const asItIs = (text: string) => text
 
 /** No statement of the service is meant to take longer; the longest is the deletion of a batch of a million users. */
 const STATEMENT_TIMEOUT_MS = 300_000
+
+/**
+ * A statement that waits longer for a lock fails, and its request with 503. Otherwise one lock could occupy every connection.
+ * Where waiting is the point, a longer timeout is set by name.
+ */
+const LOCK_TIMEOUT_MS = 5_000
 
 /** A reader of an export who takes nothing for this long loses the snapshot that is held for it. */
 const IDLE_TRANSACTION_TIMEOUT_MS = 120_000
@@ -43,8 +51,8 @@ const backoff = (failures: number) => (0.5 + Math.random() / 2) * Math.min(0.1 *
  *   (1.3 ms for an insert, 87 ms for a COPY, against 0.3 and 0.6 ms without). postgres.js has no setting for it.
  * - Timestamps come and go as text, so that they keep their microseconds, and JSON goes as text. (drizzle sets the client
  *   that it is given to the same; so a client is one and the same with it and without.)
- * - No wait is without end: not for a connection (driver.ts), not for a server that has fallen silent (silence.ts), and a
- *   statement or a transaction that takes too long is ended by PostgreSQL.
+ * - No wait is without end: not for a connection (driver.ts), not for a server that has fallen silent (silence.ts), not for a
+ *   lock, and a statement or a transaction that takes too long is ended by PostgreSQL.
  * - 64-bit numbers come as text, since a JavaScript number holds 53 bits.
  * - Plans are made without the values of parameters. Statistics that do not know a pool make the planner expect a single row
  *   of it, so that any index that begins with `pool_id` looks as good as the right one: a user was read by its key through
@@ -52,7 +60,7 @@ const backoff = (failures: number) => (0.5 + Math.random() / 2) * Math.min(0.1 *
  */
 export function connect(options: ConnectOptions): Sql {
   const { url, schema, connections, name, isService = false } = options
-  const { longestIdleMs = IDLE_TRANSACTION_TIMEOUT_MS, waitMs } = options
+  const { longestIdleMs = IDLE_TRANSACTION_TIMEOUT_MS, lockTimeoutMs = LOCK_TIMEOUT_MS, waitMs } = options
   return postgres(url, {
     max: connections,
     connect_timeout: LONGEST_CONNECT_SECONDS,
@@ -70,6 +78,7 @@ export function connect(options: ConnectOptions): Sql {
       TimeZone: 'UTC',
       plan_cache_mode: 'force_generic_plan',
       statement_timeout: STATEMENT_TIMEOUT_MS,
+      lock_timeout: lockTimeoutMs,
       idle_in_transaction_session_timeout: longestIdleMs,
     },
     // the driver's types lack the first; the others are ours

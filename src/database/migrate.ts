@@ -10,16 +10,18 @@ const MIGRATIONS = fileURLToPath(new URL('../../migrations', import.meta.url))
 /** Any constant serves, as long as every version of the service takes the same. */
 const MIGRATION_LOCK = 0x7573_7379
 
+/** Services that start at the same time wait for the migration of the first. */
+const MIGRATION_WAIT_MS = 120_000
+
 /**
  * Brings `schema` (made if missing) of the database at `url` to the version of this program, in one transaction. Services
  * that start at once wait for each other on an advisory lock, at most two minutes; the later ones find nothing to do.
  * Throws an Error where the database is not UTF-8, the database's own where it cannot do its part.
  */
 export async function migrate(url: string, schema: string): Promise<void> {
-  const sql = connect({ url, schema, connections: 1, name: 'usersync migrate' })
+  const sql = connect({ url, schema, connections: 1, name: 'usersync migrate', lockTimeoutMs: MIGRATION_WAIT_MS })
   try {
     await requireUtf8(sql)
-    await sql`set lock_timeout = '2min'`
     await sql`select pg_advisory_lock(${MIGRATION_LOCK})`
     await sql`create schema if not exists ${sql(schema)}`
     await applyMigrations(drizzle(sql), { migrationsFolder: MIGRATIONS, migrationsSchema: schema })

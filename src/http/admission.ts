@@ -1,56 +1,75 @@
 import { Problem } from '../errors.ts'
 
-/** Lets so many in at once; the next wait, and are refused when their time is up or too many wait already. */
+/** Limits concurrency: callers beyond the limit wait, and fail with `overloaded` where they wait too long or too many wait. */
 export interface Admission {
   /** Resolves with the function that gives the place back. Throws `overloaded`. */
-  enter(): Promise<() => void>
+  enter(key?: string): Promise<() => void>
   /** How many are in. */
   inside(): number
-  /** Resolves when nobody is in. */
+  /** Resolves when nobody is in and nobody waits. */
   empty(): Promise<void>
 }
 
-/** `places` at once; four times as many may wait, `waitMs` at the most. */
-export function createAdmission(places: number, waitMs: number): Admission {
-  const waiting: (() => void)[] = []
+/** Callers that may wait, as a multiple of the places. */
+const WAITING_PER_PLACE = 4
+
+const refuse = () =>
+  new Problem('overloaded', 'All places for this kind of work are taken. Try again.', {
+    headers: { 'retry-after': '2' },
+  })
+
+/** Up to `places` callers run, at most `placesPerKey` of them with the same key. Each of the others waits up to `waitMs`. */
+export function createAdmission(places: number, waitMs: number, placesPerKey = places): Admission {
+  const waiting: { key: string; admit: () => void }[] = []
+  const insideByKey = new Map<string, number>()
+  const whenEmpty: (() => void)[] = []
   let inside = 0
-  let emptied = Promise.withResolvers<void>()
-  const leave = () => {
-    inside--
-    if (inside === 0) emptied.resolve()
-    waiting.shift()?.()
-  }
-  const take = () => {
+
+  const insideOf = (key: string) => insideByKey.get(key) ?? 0
+  const hasPlace = (key: string) => inside < places && insideOf(key) < placesPerKey
+
+  function take(key: string): () => void {
     inside++
+    insideByKey.set(key, insideOf(key) + 1)
     let left = false
     return () => {
-      if (!left) leave()
+      if (!left) leave(key)
       left = true
     }
   }
-  const refuse = () =>
-    new Problem('overloaded', 'All places for this kind of work are taken. Try again.', {
-      headers: { 'retry-after': '2' },
-    })
+
+  function leave(key: string): void {
+    inside--
+    if (insideOf(key) === 1) insideByKey.delete(key)
+    else insideByKey.set(key, insideOf(key) - 1)
+    const next = waiting.findIndex((waiter) => hasPlace(waiter.key))
+    if (next >= 0) waiting.splice(next, 1)[0]?.admit()
+    if (inside === 0) for (const resolve of whenEmpty.splice(0)) resolve()
+  }
+
+  const isLineFull = (key: string) =>
+    waiting.length >= WAITING_PER_PLACE * places ||
+    waiting.filter((waiter) => waiter.key === key).length >= WAITING_PER_PLACE * placesPerKey
+
   return {
     inside: () => inside,
-    async empty() {
-      emptied = Promise.withResolvers()
-      if (inside > 0) await emptied.promise
-    },
-    enter() {
-      if (inside < places) return Promise.resolve(take())
-      if (waiting.length >= 4 * places) return Promise.reject(refuse())
+    empty: () => (inside === 0 ? Promise.resolve() : new Promise((resolve) => void whenEmpty.push(resolve))),
+    enter(key = '') {
+      if (hasPlace(key)) return Promise.resolve(take(key))
+      if (isLineFull(key)) return Promise.reject(refuse())
       const { promise, resolve, reject } = Promise.withResolvers<() => void>()
-      const admit = () => {
-        clearTimeout(timer)
-        resolve(take())
+      const waiter = {
+        key,
+        admit() {
+          clearTimeout(timer)
+          resolve(take(key))
+        },
       }
       const timer = setTimeout(() => {
-        waiting.splice(waiting.indexOf(admit), 1)
+        waiting.splice(waiting.indexOf(waiter), 1)
         reject(refuse())
       }, waitMs)
-      waiting.push(admit)
+      waiting.push(waiter)
       return promise
     },
   }

@@ -5,16 +5,25 @@ import { Type } from 'typebox'
 const Readiness = Type.Object({ status: Type.Enum(['ready', 'not_ready']), reasons: Type.Array(Type.String()) })
 
 interface HealthOptions {
+  /** A connection that nothing else uses: a request that waits for one says nothing about the database. */
   sql: Sql
   /** Why the process takes no work at the moment, apart from the database; empty when it does. */
   reasonsToRefuse: () => string[]
 }
 
-/** How long the readiness check waits for the database: who asks has a second's patience (Kubernetes' default). */
+/** How long the readiness check waits for the database: less than the second that a Kubernetes probe waits by default. */
 const DATABASE_DEADLINE_MS = 800
 
-/** What orchestrators ask: `/livez` looks at the process alone, `/readyz` and `/healthz` at the database as well. */
+/** The probes of an orchestrator: `/livez` checks the process alone, `/readyz` and `/healthz` the database as well. */
 export const healthRoutes: FastifyPluginCallbackTypebox<HealthOptions> = (app, { sql, reasonsToRefuse }, done) => {
+  let looking: Promise<boolean> | undefined
+  const isDatabaseReady = () => {
+    looking ??= answersInTime(sql).finally(() => {
+      looking = undefined
+    })
+    return looking
+  }
+
   app.get('/livez', { schema: { tags: ['operations'], summary: 'The process answers' } }, () => ({ status: 'live' }))
 
   for (const path of ['/readyz', '/healthz']) {
@@ -23,7 +32,7 @@ export const healthRoutes: FastifyPluginCallbackTypebox<HealthOptions> = (app, {
       { schema: { tags: ['operations'], summary: 'Ready for work', response: { 200: Readiness, 503: Readiness } } },
       async (_request, reply) => {
         const reasons = reasonsToRefuse()
-        if (!(await answersInTime(sql))) reasons.push('database')
+        if (!(await isDatabaseReady())) reasons.push('database')
         if (reasons.length === 0) return { status: 'ready' as const, reasons }
         return reply.code(503).header('retry-after', '2').send({ status: 'not_ready', reasons })
       },

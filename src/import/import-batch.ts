@@ -1,35 +1,45 @@
-import type { TransactionSql } from 'postgres'
+import type { ISql } from 'postgres'
 import type { ImportConfig } from '../batches/import-config.ts'
-import type { Target } from './page-rows.ts'
+import type { Target } from './stage-rows.ts'
 
-/** How many rows were read, and how many of them could not be taken. */
+/** What became of the rows; their sum is the number of rows. */
 export interface Counts {
-  read: number
+  created: number
+  updated: number
+  /** The user equals the row already, or `on_conflict=skip` leaves the row out. */
+  skipped: number
   failed: number
 }
 
-/** Writes the batch of an import. It is seen by nobody before the import is done, so no dispatcher takes it for work. */
+/** The time at which the upload began, by the database's clock. */
+export async function readStart(session: ISql): Promise<string> {
+  const [row] = await session<{ at: string }[]>`select now()::text as at`
+  return row?.at ?? ''
+}
+
+/** Writes the batch of an import. Nobody sees it before the import is done, so no dispatcher takes it for work. */
 export async function insertImportBatch(
-  tx: TransactionSql,
+  session: ISql,
   { poolId, batchId }: Target,
-  label: string | null,
-  config: ImportConfig,
+  { label, config, startedAt }: { label: string | null; config: ImportConfig; startedAt: string },
 ): Promise<void> {
-  await tx`
+  await session`
     insert into batches (pool_id, id, kind, label, status, total_requested, first_user_number, first_credential_id,
-      username_pattern, email_suffix, config, started_at)
-    values (${poolId}, ${batchId}, 'import', ${label}, 'completed', 0, 0, 0, '', '', ${JSON.stringify(config)}, now())`
+      username_pattern, email_suffix, config, created_at, started_at)
+    values (${poolId}, ${batchId}, 'import', ${label}, 'completed', 0, 0, 0, '', '', ${JSON.stringify(config)},
+      ${startedAt}, ${startedAt})`
 }
 
 /** Records the outcome of the import in its batch. */
 export async function finishImportBatch(
-  tx: TransactionSql,
+  session: ISql,
   { poolId, batchId }: Target,
-  { read, failed }: Counts,
+  { created, updated, skipped, failed }: Counts,
 ): Promise<void> {
-  await tx`
-    update batches set total_requested = ${read}, created_count = ${read - failed}, failed_count = ${failed},
-      chunk_count = 1, peak_memory_bytes = ${process.memoryUsage.rss()}, finished_at = clock_timestamp(),
+  await session`
+    update batches set total_requested = ${created + updated + skipped + failed}, created_count = ${created},
+      updated_count = ${updated}, skipped_count = ${skipped}, failed_count = ${failed}, chunk_count = 1,
+      peak_memory_bytes = ${process.memoryUsage.rss()}, finished_at = clock_timestamp(),
       status = ${failed > 0 ? 'completed_with_failures' : 'completed'}
     where pool_id = ${poolId} and id = ${batchId}`
 }

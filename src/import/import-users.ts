@@ -1,20 +1,19 @@
-import type { Sql, TransactionSql } from 'postgres'
+import type { ISql, ReservedSql, Sql } from 'postgres'
 import { type Failure, recordFailures } from '../batches/failures.ts'
 import type { ImportConfig, OnConflict } from '../batches/import-config.ts'
 import { makeIds } from '../batches/plan.ts'
 import { refreshStatistics } from '../batches/refresh-statistics.ts'
 import { sqlState } from '../database/connection.ts'
+import { inTransaction, withSession } from '../database/session.ts'
 import { Problem } from '../errors.ts'
 import { requireWritable } from '../pools/writable-pool.ts'
+import { isReserved } from '../users/reserved-domain.ts'
+import { applyRows } from './apply-rows.ts'
 import { checkRow, isFault, type Row, type RowFault } from './check-row.ts'
-import { importConflict, importInvalid, MOST_FAULTS } from './faults.ts'
+import { importInvalid, MOST_FAULTS } from './faults.ts'
 import type { GivenRow } from './given-row.ts'
-import { finishImportBatch, insertImportBatch } from './import-batch.ts'
-import { insertPage, tellConflicts } from './insert-page.ts'
-import { MOST_ROWS, Page } from './page.ts'
-import type { Target } from './page-rows.ts'
-import { updatePage } from './update-page.ts'
-import { waitForSenders } from './wait-for-senders.ts'
+import { finishImportBatch, insertImportBatch, readStart } from './import-batch.ts'
+import { createStagedRows, RowStage, type Target } from './stage-rows.ts'
 
 export interface NewImport {
   poolId: number
@@ -26,37 +25,82 @@ export interface NewImport {
   rows: AsyncIterable<GivenRow[]>
 }
 
+/** Failures stored of one import; the others are counted. A small body can have a million of them. */
+export const MOST_FAILURES = 10_000
+
+/** How long an import waits for the one before it in its pool. It holds no other lock while it waits. */
+const IMPORT_WAIT_MS = 60_000
+
 /** A name that another writer took between two looks at it, a deadlock, a serialisation failure. */
 const OF_ANOTHER_WRITER = /^(23505|40P01|40001)$/
 
 /**
- * Takes rows into a pool as one batch and one transaction: whatever ends it early, nothing of it stays. Rows are taken in
- * their order, as if one by one. Gives the id of the batch, which is finished. Throws what `rows` throws, `body_too_large`,
+ * Takes rows into a pool as one batch. Rows are staged as they arrive, and applied in one transaction when all are there: a
+ * slow client holds no lock, and whatever ends the import early, nothing of it stays. The result is that of rows taken one by
+ * one in their order. Returns the id of the batch, which is finished. Throws what `rows` throws, `body_too_large`,
  * `import_invalid`, `import_conflict` and `pool_is_replica`.
  */
-export async function importUsers(
-  sql: Sql,
-  { poolId, label, config, reservedDomains, mostRows, rows }: NewImport,
-): Promise<string> {
+export async function importUsers(uploads: Sql, { poolId, label, config, ...input }: NewImport): Promise<string> {
   const { batchId, userIdPrefix } = makeIds()
   const target = { poolId, batchId, userIdPrefix }
   try {
-    const read = await sql.begin(async (tx) => {
-      await waitForSenders(tx)
-      await requireWritable(tx, poolId)
-      await insertImportBatch(tx, target, label, config)
-      const counts = await writeRows(tx, target, config.on_conflict, judged(rows, reservedDomains, mostRows))
-      await finishImportBatch(tx, target, counts)
-      return counts.read
+    return await withSession(uploads, async (session) => {
+      await requireWritable(session, poolId) // a client need not send what will be refused
+      const startedAt = await readStart(session)
+      const staged = await stageRows(session, target, config.on_conflict, input)
+      const read = await inTransaction(session, async () => {
+        await waitForOtherImports(session, poolId)
+        await requireWritable(session, poolId)
+        await insertImportBatch(session, target, { label, config, startedAt })
+        return await apply(session, target, config.on_conflict, staged)
+      })
+      await refreshStatistics(session, read)
+      return batchId
     })
-    await refreshStatistics(sql, read)
-    return batchId
   } catch (error) {
     if (!OF_ANOTHER_WRITER.test(sqlState(error) ?? '')) throw error
-    throw new Problem('import_conflict', 'Another writer was in the way. Nothing was kept; send it again.', {
+    throw new Problem('import_conflict', 'Another writer changed the same users. Nothing was kept; send it again.', {
       cause: error,
     })
   }
+}
+
+interface Staged {
+  pageEnds: number[]
+  /** The first of the rows that cannot be taken, whatever the pool holds. */
+  faults: Failure[]
+  faultCount: number
+}
+
+/** Stages the rows that can be taken. Throws `import_invalid` where one cannot and all or nothing is wanted. */
+async function stageRows(
+  session: ReservedSql,
+  target: Target,
+  onConflict: OnConflict,
+  { rows, reservedDomains, mostRows }: Pick<NewImport, 'rows' | 'reservedDomains' | 'mostRows'>,
+): Promise<Staged> {
+  await createStagedRows(session)
+  const stage = new RowStage(session, target)
+  const told: RowFault[] = []
+  const faults: Failure[] = []
+  let faultCount = 0
+  for await (const row of judged(rows, reservedDomains, mostRows)) {
+    if (!isFault(row)) {
+      // Nothing will be kept; the rest is read for its faults alone.
+      if (onConflict !== 'fail' || faultCount === 0) await stage.add(row)
+      continue
+    }
+    faultCount++
+    if (onConflict === 'fail') {
+      told.push(row)
+      if (told.length === MOST_FAULTS) break
+    } else if (faults.length < MOST_FAILURES) {
+      faults.push(withoutRealAddress(row, reservedDomains))
+    }
+  }
+  if (onConflict === 'fail' && told.length > 0) throw importInvalid(told)
+  await stage.flush()
+  return { pageEnds: stage.pageEnds, faults, faultCount }
 }
 
 async function* judged(
@@ -73,59 +117,30 @@ async function* judged(
   }
 }
 
-async function writeRows(
-  tx: TransactionSql,
-  target: Target,
-  onConflict: OnConflict,
-  rows: AsyncIterable<Row | RowFault>,
-) {
-  const counts = { read: 0, failed: 0 }
-  let page = new Page()
-  let faults: RowFault[] = []
-
-  async function flush() {
-    const failures: Failure[] = [...faults, ...(await writePage(tx, target, onConflict, page.rows))]
-    if (failures.length > 0) await recordFailures(tx, target.poolId, target.batchId, failures)
-    counts.failed += failures.length
-    page = new Page()
-    faults = []
-  }
-
-  for await (const row of rows) {
-    counts.read++
-    if (isFault(row)) faults.push(row)
-    if (onConflict === 'fail' && faults.length > 0) {
-      // Nothing will be kept; the rest is read for its faults alone.
-      if (faults.length === MOST_FAULTS) break
-      continue
-    }
-    // Two changes of one user are two statements, or PostgreSQL would take either of them.
-    if (!isFault(row) && onConflict === 'update' && page.hasNameOf(row)) await flush()
-    if (!isFault(row)) page.add(row)
-    if (page.isFull() || faults.length >= MOST_ROWS) await flush()
-  }
-  if (onConflict === 'fail' && faults.length > 0) throw importInvalid(faults)
-  await flush()
-  return counts
+/** The failure as it is stored. An address that may belong to a real person is left out, with the name beside it. */
+function withoutRealAddress({ n, code, username, email }: RowFault, reservedDomains: string[]): Failure {
+  const mayBeReal = (name: string) => name.includes('@') && !isReserved(name, reservedDomains)
+  const isHidden = code === 'domain_not_reserved' || mayBeReal(username) || mayBeReal(email)
+  return isHidden ? { n, code, username: '', email: '' } : { n, code, username, email }
 }
 
-/** Writes a page of rows, and gives those of them that could not be taken. Throws `import_conflict` where all or none is asked. */
-async function writePage(tx: TransactionSql, target: Target, onConflict: OnConflict, rows: Row[]): Promise<Failure[]> {
-  if (rows.length === 0) return []
-  const there = onConflict === 'update' ? await updatePage(tx, target, rows) : []
-  const outcomes = new Map(there.map((row) => [row.n, row.code]))
-  const failures = there.filter((row): row is Failure => row.code !== null && row.code !== 'again')
-  const missing = rows.filter(({ n }) => !outcomes.has(n))
-  if (missing.length > 0) failures.push(...(await insertMissing(tx, target, onConflict, missing)))
-  const again = rows.filter(({ n }) => outcomes.get(n) === 'again')
-  return [...failures, ...(await writePage(tx, target, onConflict, again))]
+/**
+ * Waits until no other import applies its rows to the pool. Two that change the same users would otherwise wait for each
+ * other's rows with locks of their own, and meet the shorter timeout or a deadlock.
+ */
+async function waitForOtherImports(session: ISql, poolId: number): Promise<void> {
+  await session`select set_config('lock_timeout', ${`${IMPORT_WAIT_MS}ms`}, true)`
+  await session`select pg_advisory_xact_lock(hashtextextended(current_schema() || ' import', ${poolId}))`
+  await session`set local lock_timeout to default`
 }
 
-async function insertMissing(tx: TransactionSql, target: Target, onConflict: OnConflict, rows: Row[]) {
-  const left = new Set(await insertPage(tx, target, rows))
-  if (left.size === 0) return []
-  const inTheWay = rows.filter(({ n }) => left.has(n))
-  const conflicts = await tellConflicts(tx, target, inTheWay)
-  if (onConflict === 'fail' && conflicts[0]) throw importConflict(conflicts[0])
-  return conflicts
+/** Applies the staged rows, and writes the counts and failures. Returns the number of rows. */
+async function apply(session: ISql, target: Target, onConflict: OnConflict, staged: Staged): Promise<number> {
+  const { pageEnds, faults, faultCount } = staged
+  const { notTaken, ...counts } = await applyRows(session, target, onConflict, pageEnds, MOST_FAILURES)
+  counts.failed += faultCount
+  const failures = [...faults, ...notTaken].sort((a, b) => a.n - b.n).slice(0, MOST_FAILURES)
+  if (failures.length > 0) await recordFailures(session, target.poolId, target.batchId, failures)
+  await finishImportBatch(session, target, counts)
+  return counts.created + counts.updated + counts.skipped + counts.failed
 }

@@ -7,19 +7,14 @@ import { readBatch } from '../batches/batches.ts'
 import { ImportFormat, OnConflict } from '../batches/import-config.ts'
 import type { Config } from '../config.ts'
 import { Problem } from '../errors.ts'
-import { createAdmission } from '../http/admission.ts'
-import { answerFirst } from '../http/answer-first.ts'
-import { codingOf, decodeBody } from '../http/decode.ts'
-import { type Patience, readBody } from '../http/streamed-body.ts'
+import type { Patience } from '../http/streamed-body.ts'
+import { acceptUploads } from '../http/upload.ts'
 import { poolMember, poolName } from '../pools/pool-parameter.ts'
 import { findPoolId } from '../pools/pools.ts'
 import { importUsers } from './import-users.ts'
 import { readCsv } from './read-csv.ts'
 import { readJson } from './read-json.ts'
 import { readNdjson } from './read-ndjson.ts'
-
-/** The longest that an import may take to arrive; the server must not cut it off before. */
-export const LONGEST_IMPORT_MS = 900_000
 
 const READERS = { json: readJson, ndjson: readNdjson, csv: readCsv }
 
@@ -29,25 +24,19 @@ const FORMATS: Record<string, ImportFormat> = {
   'text/csv': 'csv',
 }
 
-/** Each holds a connection and the memory of a few pages. */
-const PLACES = 2
-
 interface ImportOptions {
   config: Config
   sql: Sql
+  /** Connections that uploads keep while their clients send. */
+  uploads: Sql
   patience?: Patience
 }
 
-/** Users taken from a file: read as it arrives, written page by page, kept as a whole or not at all. */
+/** Imports users from a file: staged as it arrives, and applied as a whole or not at all. */
 export const importRoutes: FastifyPluginCallbackTypebox<ImportOptions> = (app, options, done) => {
-  const { config, sql, patience = { silenceMs: 30_000, totalMs: LONGEST_IMPORT_MS } } = options
-  const admission = createAdmission(PLACES, config.waitSeconds * 1000)
-
-  // Bodies stay in the request until they are read, of any type: see formatOf.
-  app.removeAllContentTypeParsers()
-  app.addContentTypeParser('*', (_request, _payload, parsed) => parsed(null))
-  app.addHook('onSend', answerFirst)
-  app.addHook('onClose', () => admission.empty())
+  const { config, sql, uploads, patience } = options
+  const { importLimitMb: limitMb, waitSeconds } = config
+  const receive = acceptUploads(app, { limitMb, waitMs: waitSeconds * 1000, patience })
 
   app.post(
     '/v1/users/import',
@@ -76,26 +65,18 @@ export const importRoutes: FastifyPluginCallbackTypebox<ImportOptions> = (app, o
     async (request, reply) => {
       const { on_conflict = 'fail', label = null } = request.query
       const format = formatOf(request, request.query.format)
-      const coding = codingOf(request.headers['content-encoding'])
       const pool = poolName(request.query)
       const poolId = await findPoolId(sql, pool)
-
-      const leave = await admission.enter()
-      const stop = new AbortController()
-      try {
-        const texts = decodeBody(readBody(request.raw, patience, stop.signal), coding, config.importLimitMb)
-        const { reservedDomains, maxBatchUsers: mostRows } = config
+      const { reservedDomains, maxBatchUsers: mostRows } = config
+      const settings = { on_conflict, format }
+      const id = await receive(request, (texts) => {
         const rows = READERS[format](texts)
-        const settings = { on_conflict, format }
-        const id = await importUsers(sql, { poolId, label, config: settings, reservedDomains, mostRows, rows })
-        return await reply
-          .code(201)
-          .header('location', `/v1/batches/${id}${pool === 'default' ? '' : `?pool=${pool}`}`)
-          .send(await readBatch(sql, poolId, id))
-      } finally {
-        stop.abort()
-        leave()
-      }
+        return importUsers(uploads, { poolId, label, config: settings, reservedDomains, mostRows, rows })
+      })
+      return reply
+        .code(201)
+        .header('location', `/v1/batches/${id}${pool === 'default' ? '' : `?pool=${pool}`}`)
+        .send(await readBatch(sql, poolId, id))
     },
   )
 

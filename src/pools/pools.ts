@@ -64,12 +64,11 @@ export async function createPool(orm: PostgresJsDatabase, name: string): Promise
 
 /**
  * Removes a pool with all its users, batches and history. Throws `pool_in_use` where it is the default pool, holds a
- * non-test user or an unfinished batch, and `pool_not_found`. The pool's row is locked first, which holds back writers; those in
- * work, as an import may be for minutes, are waited for some seconds.
+ * non-test user or an unfinished batch, and `pool_not_found`. It locks the pool's row first, which keeps writers out; it waits
+ * for those in progress.
  */
 export async function deletePool(orm: PostgresJsDatabase, name: string): Promise<void> {
   await orm.transaction(async (transaction) => {
-    await transaction.execute(fragment`set local lock_timeout = '5s'`)
     const [pool] = await transaction.select({ id: pools.id }).from(pools).where(eq(pools.name, name)).for('update')
     if (!pool) throw poolNotFound(name)
     if (pool.id === 1) throw new Problem('pool_in_use', 'The default pool stays.')

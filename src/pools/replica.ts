@@ -1,11 +1,11 @@
-import type { ISql, Sql, TransactionSql } from 'postgres'
+import type { ISql, Sql } from 'postgres'
 import { Problem } from '../errors.ts'
 import { lockPool } from './lock-pool.ts'
 import { poolNotFound, type Replica } from './pools.ts'
 
 /**
- * Declares the pool a replica, whose users only exports write, or releases it. Writers in work are waited for, some seconds at most.
- * Throws `pool_in_use` where unfinished batches would go on to make users in a replica; `overloaded`, `pool_not_found`.
+ * Declares the pool a replica, whose users only exports write, or releases it. It waits for writers in progress.
+ * Throws `pool_in_use` where unfinished batches would go on to make users in a replica, and `pool_not_found`.
  */
 export async function setReplica(sql: Sql, name: string, replica: Replica): Promise<void> {
   await sql.begin(async (tx) => {
@@ -20,11 +20,7 @@ export async function setReplica(sql: Sql, name: string, replica: Replica): Prom
 }
 
 /** Makes the pool a replica of this extent. It must be locked, and without unfinished batches. */
-export async function declareReplica(
-  tx: TransactionSql,
-  poolId: number,
-  mirrors: Exclude<Replica, 'none'>,
-): Promise<void> {
+export async function declareReplica(tx: ISql, poolId: number, mirrors: Exclude<Replica, 'none'>): Promise<void> {
   await tx`update pools set replica_since = coalesce(replica_since, now()), mirrors = ${mirrors} where id = ${poolId}`
 }
 

@@ -1,4 +1,4 @@
-import type { Fragment, TransactionSql } from 'postgres'
+import type { Fragment, ISql } from 'postgres'
 import type { ExportHead } from '../sync/read-export.ts'
 import { userLine } from '../users/filter.ts'
 import type { Mirrors } from './takeable.ts'
@@ -15,12 +15,7 @@ export interface Counts {
  * A user who differs is deleted and made anew, all deletions first: an update would move `updated_at`, and two users who
  * have exchanged their names would be in each other's way. Who is as the export says is not touched.
  */
-export async function applyStaged(
-  tx: TransactionSql,
-  poolId: number,
-  head: ExportHead,
-  mirrors: Mirrors,
-): Promise<Counts> {
+export async function applyStaged(tx: ISql, poolId: number, head: ExportHead, mirrors: Mirrors): Promise<Counts> {
   const ids = head.kind === 'full' ? notInExport(tx, poolId) : inDelta(tx, poolId)
   const removed = await deleteUsers(tx, poolId, ids, mirrors)
   const inserted = await insertUsers(tx, poolId)
@@ -28,12 +23,12 @@ export async function applyStaged(
   return { added: inserted - removed.again, updated: removed.again, deleted: removed.all - removed.again }
 }
 
-const stagedLine = (tx: TransactionSql) => tx`
+const stagedLine = (tx: ISql) => tx`
   user_line(s.id, s.username, s.email, s.role, s.is_test_user, s.batch_id, s.created_by_bulk, s.custom_attributes,
     s.created_at, s.updated_at)`
 
 /** A full export: ids of users who are not in it, or not as they are. It reads the pool once. */
-const notInExport = (tx: TransactionSql, poolId: number): Fragment => tx`
+const notInExport = (tx: ISql, poolId: number): Fragment => tx`
   select u.id from users u left join staged_users s on s.id = u.id
   where u.pool_id = ${poolId} and (s.id is null or ${userLine(tx)} <> ${stagedLine(tx)})`
 
@@ -41,7 +36,7 @@ const notInExport = (tx: TransactionSql, poolId: number): Fragment => tx`
  * A delta: ids of users whom it deletes, or who are not as it says. `lateral … offset 0` holds the planner to the key,
  * whatever it expects of the tables: the cost is what the delta tells, not what the pool holds.
  */
-const inDelta = (tx: TransactionSql, poolId: number): Fragment => tx`
+const inDelta = (tx: ISql, poolId: number): Fragment => tx`
   select d.id from staged_deletions d
   union
   select s.id from staged_users s
@@ -55,7 +50,7 @@ const inDelta = (tx: TransactionSql, poolId: number): Fragment => tx`
  * inserted again.
  */
 async function deleteUsers(
-  tx: TransactionSql,
+  tx: ISql,
   poolId: number,
   ids: Fragment,
   mirrors: Mirrors,
@@ -70,7 +65,7 @@ async function deleteUsers(
 }
 
 /** Inserts the staged users who are not there. Each is looked for by its key, whatever the planner expects of the tables. */
-async function insertUsers(tx: TransactionSql, poolId: number): Promise<number> {
+async function insertUsers(tx: ISql, poolId: number): Promise<number> {
   const { count } = await tx`
     insert into users (pool_id, id, username, email, role, is_test_user, batch_id, created_by_bulk, custom_attributes,
       created_at, updated_at)

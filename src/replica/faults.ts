@@ -1,10 +1,6 @@
 import { sqlState } from '../database/connection.ts'
 import { Problem } from '../errors.ts'
-import { poolIsBusy } from '../pools/lock-pool.ts'
 import { ExportError } from '../sync/read-export.ts'
-
-/** A lock that did not come in time, a deadlock with a writer by plain SQL, a serialisation failure. */
-const OF_ANOTHER_WRITER = /^(55P03|40P01|40001)$/
 
 /** Values that are none (22), or that the table refuses (23); JSON too deep or names too long for it (54). */
 const OF_A_VALUE = /^(22|23|54)/
@@ -25,8 +21,5 @@ export function asProblem(error: unknown): unknown {
       ? new Problem('export_cut', 'The body ended early. Nothing was changed; send it again.', { cause: error })
       : new Problem('export_malformed', 'Send an NDJSON export as it is. Nothing was changed.', { cause: error })
   }
-  const state = sqlState(error) ?? ''
-  if (OF_ANOTHER_WRITER.test(state)) return poolIsBusy(error)
-  if (OF_A_VALUE.test(state)) return notAUserLine(error)
-  return error
+  return OF_A_VALUE.test(sqlState(error) ?? '') ? notAUserLine(error) : error
 }

@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream'
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import type { Sql } from 'postgres'
@@ -8,11 +9,8 @@ import { CACHING_HEADERS, stateHeaders } from '../export/answer-headers.ts'
 import { directStream } from '../export/direct-stream.ts'
 import type { ExportRequest } from '../export/export-request.ts'
 import type { Exports } from '../export/exports.ts'
-import { createAdmission } from '../http/admission.ts'
-import { answerFirst } from '../http/answer-first.ts'
-import { codingOf, decodeBody } from '../http/decode.ts'
-import { type Patience, readBody } from '../http/streamed-body.ts'
-import { LONGEST_IMPORT_MS } from '../import/routes.ts'
+import type { Patience } from '../http/streamed-body.ts'
+import { acceptUploads } from '../http/upload.ts'
 import { poolMember, poolName } from '../pools/pool-parameter.ts'
 import { findPoolId } from '../pools/pools.ts'
 import { takeExport } from './take-export.ts'
@@ -20,26 +18,20 @@ import { type Mirrors, requireAdmin, requireReplica, usersOf } from './takeable.
 
 const NDJSON = 'application/x-ndjson'
 
-/** Each holds a connection and the memory of a few pages. */
-const PLACES = 2
-
 interface ReplicaRoutesOptions {
   config: Config
   sql: Sql
+  /** Connections that uploads keep while their clients send. */
+  uploads: Sql
   exports: Exports
   patience?: Patience
 }
 
 /** The receiving side of sync: a pool that is kept equal to another one by the exports that are put into it. */
 export const replicaRoutes: FastifyPluginCallbackTypebox<ReplicaRoutesOptions> = (app, options, done) => {
-  const { config, sql, exports, patience = { silenceMs: 30_000, totalMs: LONGEST_IMPORT_MS } } = options
-  const admission = createAdmission(PLACES, config.waitSeconds * 1000)
-
-  // Bodies stay in the request until they are read.
-  app.removeAllContentTypeParsers()
-  app.addContentTypeParser('*', (_request, _payload, parsed) => parsed(null))
-  app.addHook('onSend', answerFirst)
-  app.addHook('onClose', () => admission.empty())
+  const { config, sql, uploads, exports, patience } = options
+  const { importLimitMb: limitMb, waitSeconds } = config
+  const receive = acceptUploads(app, { limitMb, waitMs: waitSeconds * 1000, patience })
 
   app.put(
     '/v1/replica/users',
@@ -68,20 +60,8 @@ export const replicaRoutes: FastifyPluginCallbackTypebox<ReplicaRoutesOptions> =
       const pool = poolName(request.query)
       await findPoolId(sql, pool)
       requireNdjson(request)
-      const coding = codingOf(request.headers['content-encoding'])
-
-      const leave = await admission.enter()
-      const stop = new AbortController()
-      const texts = decodeBody(readBody(request.raw, patience, stop.signal), coding, config.importLimitMb)
-      try {
-        const isAdmin = request.scopes.has('admin')
-        return await takeExport(sql, { pool, isAdmin, reservedDomains: config.reservedDomains }, texts)
-      } finally {
-        stop.abort()
-        // An export that its head refuses was never read on; what has begun to read must let go of the request.
-        await texts.return().catch(() => {})
-        leave()
-      }
+      const receiver = { pool, isAdmin: request.scopes.has('admin'), reservedDomains: config.reservedDomains }
+      return receive(request, (texts) => takeExport(uploads, receiver, texts))
     },
   )
 
@@ -101,10 +81,15 @@ export const replicaRoutes: FastifyPluginCallbackTypebox<ReplicaRoutesOptions> =
       const pool = poolName(request.query)
       const mirrors = await requireReplica(sql, pool)
       if (mirrors === 'everything') requireAdmin(request.scopes.has('admin'))
+      reply.headers(CACHING_HEADERS).type(`${NDJSON}; charset=utf-8`)
+      if (request.method === 'HEAD') {
+        const { state } = await exports.currentScope({ pool, filter: usersOf(mirrors) })
+        reply.headers(stateHeaders('full', undefined, state))
+        return reply.send(Readable.from([])) // a stream, or Fastify would state a length of 0
+      }
       const opened = await exports.openDirect(everybodyIn(pool, mirrors))
-      reply.headers(CACHING_HEADERS)
       reply.headers(stateHeaders(opened.plan.kind, undefined, opened.state))
-      return reply.type(`${NDJSON}; charset=utf-8`).send(directStream(opened))
+      return reply.send(directStream(opened))
     },
   )
 

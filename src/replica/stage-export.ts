@@ -1,4 +1,4 @@
-import type { TransactionSql } from 'postgres'
+import type { ISql } from 'postgres'
 import { ExportError, type ExportHead, type ExportRow } from '../sync/read-export.ts'
 import { notAUserLine } from './faults.ts'
 
@@ -6,22 +6,18 @@ import { notAUserLine } from './faults.ts'
 const PAGE_CHARACTERS = 1_048_576
 
 /**
- * Lays an export aside in the temporary tables `staged_users` and `staged_deletions`, which are gone with the transaction:
- * nothing else is written or locked. Throws what `pages` throws, ExportError where an unchanged export has rows, and
+ * Stages an export in the temporary tables `staged_users` and `staged_deletions` of the session. Nothing else is written or
+ * locked. Throws what `pages` throws, ExportError where an unchanged export has rows, and
  * `export_invalid` where a line is not the line of a user. Values that PostgreSQL cannot read throw its own error.
  */
-export async function stageExport(
-  tx: TransactionSql,
-  head: ExportHead,
-  pages: AsyncIterable<ExportRow[]>,
-): Promise<void> {
-  await createTables(tx)
+export async function stageExport(session: ISql, head: ExportHead, pages: AsyncIterable<ExportRow[]>): Promise<void> {
+  await createTables(session)
   for await (const { lines, deletedIds } of largerPages(pages)) {
     if (head.kind === 'unchanged') throw new ExportError('malformed', 'an unchanged export has rows')
-    if (lines.length > 0) await stageUsers(tx, lines)
-    if (deletedIds.length > 0) await stageDeletions(tx, deletedIds)
+    if (lines.length > 0) await stageUsers(session, lines)
+    if (deletedIds.length > 0) await stageDeletions(session, deletedIds)
   }
-  await tx`analyze staged_users`
+  await session`analyze staged_users`
 }
 
 interface Page {
@@ -48,21 +44,21 @@ async function* largerPages(pages: AsyncIterable<ExportRow[]>): AsyncGenerator<P
 }
 
 /** Named without a schema: the service's own has no such tables. An id that comes twice is refused by the key. */
-async function createTables(tx: TransactionSql): Promise<void> {
-  await tx`
-    create temp table staged_users on commit drop as
-    select id, username, email, role, is_test_user, batch_id, created_by_bulk, custom_attributes, created_at, updated_at
-    from users with no data`
-  await tx`alter table staged_users add primary key (id)`
-  await tx`create temp table staged_deletions (id uuid not null) on commit drop`
+async function createTables(session: ISql): Promise<void> {
+  await session`
+    create temp table staged_users (
+      id uuid primary key, username text, email text, role text, is_test_user boolean, batch_id uuid,
+      created_by_bulk boolean, custom_attributes jsonb, created_at timestamptz, updated_at timestamptz
+    )`
+  await session`create temp table staged_deletions (id uuid not null)`
 }
 
 /**
  * Reads the lines in SQL, where every digit of a number is kept, and keeps those that would be written the same again: a
  * line with further members, or spelt otherwise, is not one of those that the state is the sum of.
  */
-async function stageUsers(tx: TransactionSql, lines: string[]): Promise<void> {
-  const { count } = await tx`
+async function stageUsers(session: ISql, lines: string[]): Promise<void> {
+  const { count } = await session`
     insert into staged_users
     select u.*
     from string_to_table(${lines.join('\n')}, ${'\n'}) line
@@ -73,6 +69,6 @@ async function stageUsers(tx: TransactionSql, lines: string[]): Promise<void> {
   if (count < lines.length) throw notAUserLine()
 }
 
-async function stageDeletions(tx: TransactionSql, ids: string[]): Promise<void> {
-  await tx`insert into staged_deletions select unnest(${ids}::uuid[])`
+async function stageDeletions(session: ISql, ids: string[]): Promise<void> {
+  await session`insert into staged_deletions select unnest(${ids}::uuid[])`
 }

@@ -1,4 +1,4 @@
-import type { TransactionSql } from 'postgres'
+import type { ISql } from 'postgres'
 import { Problem } from '../errors.ts'
 import { EMAIL_FORM, isReserved } from '../users/reserved-domain.ts'
 
@@ -9,7 +9,7 @@ const PLAIN_ADDRESS = "^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9-]+(\\.[A-Za-
  * Makes sure that the staged users are test users with addresses of reserved domains, as an import demands. Throws
  * `export_invalid`, `domain_not_reserved`.
  */
-export async function requireTestUsers(tx: TransactionSql, reservedDomains: string[]): Promise<void> {
+export async function requireTestUsers(tx: ISql, reservedDomains: string[]): Promise<void> {
   const [other] = await tx`select from staged_users where not is_test_user limit 1`
   if (other) {
     throw new Problem(

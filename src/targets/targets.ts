@@ -102,7 +102,7 @@ export async function listTargets(
   return { rows: rows.map((row) => targetOf(row, encryptionKey)), hasMore }
 }
 
-/** Makes a target; one with an interval is due at once. Throws `target_exists`, `target_limit`. */
+/** Makes a target; one with an interval is due at once. Throws `target_exists`, `target_limit`, `pool_not_found`. */
 export async function createTarget(
   sql: Sql,
   encryptionKey: Buffer,
@@ -111,7 +111,9 @@ export async function createTarget(
   const columns = { pool_id: poolId, name, ...columnsOf(settings, encryptionKey, poolId, name) }
   try {
     await sql.begin(async (tx) => {
-      await tx`select from pools where id = ${poolId} for update` // two that come at once are counted one after the other
+      // Counts two requests one after the other. `for update` would also wait for every writer of the pool's users.
+      const [pool] = await tx`select from pools where id = ${poolId} for no key update`
+      if (!pool) throw new Problem('pool_not_found', 'The pool was removed.')
       const [row] = await tx<{ count: number }[]>`select count(*)::int as count from targets where pool_id = ${poolId}`
       if ((row?.count ?? 0) >= MOST_TARGETS) {
         throw new Problem('target_limit', `A pool has ${MOST_TARGETS} targets at the most. Delete one first.`)

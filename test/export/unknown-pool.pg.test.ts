@@ -3,8 +3,10 @@ import { postgres } from '../../src/database/driver.ts'
 import { fullLines } from '../../src/export/full-lines.ts'
 import { lineWithCredentials, plainLine } from '../../src/export/line-form.ts'
 import type { Row } from '../../src/import/check-row.ts'
-import { tellConflicts } from '../../src/import/insert-page.ts'
-import { updatePage } from '../../src/import/update-page.ts'
+import { independentRows } from '../../src/import/independent-rows.ts'
+import { findConflicts } from '../../src/import/insert-rows.ts'
+import { createStagedRows, RowStage } from '../../src/import/stage-rows.ts'
+import { updateRows } from '../../src/import/update-rows.ts'
 import { testDatabase } from '../database.ts'
 import { startService } from '../http/service.ts'
 
@@ -90,10 +92,15 @@ t.test('an import that updates, and one that is told what is taken', async (t) =
     batchId: '01890000-0000-7000-8000-000000000000',
     userIdPrefix: '01890000-0000-7000-8000-0000',
   }
-  await sql.begin(async (tx) => {
-    t.equal((await updatePage(tx, target, rows)).length, USERS)
-    t.equal((await tellConflicts(tx, target, rows)).length, USERS)
-  })
-  const most = await mostRowsOf(/jsonb_array_elements/)
+  await createStagedRows(sql)
+  const stage = new RowStage(sql, target)
+  for (const row of rows) await stage.add(row)
+  t.strictSame(stage.pageEnds, [USERS])
+  const page = { first: 1, last: USERS }
+  t.strictSame(await independentRows(sql, page), page)
+  t.equal((await updateRows(sql, page)).filter(({ changed }) => changed).length, USERS)
+  const numbers = rows.map(({ n }) => n)
+  t.equal((await findConflicts(sql, page, numbers)).length, USERS)
+  const most = await mostRowsOf(/staged_rows where/)
   t.ok(most <= 10 * USERS, `${most} rows for ${USERS} rows`)
 })

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { type Patience, readBody } from '../../src/http/streamed-body.ts'
 
-const PATIENT = { silenceMs: 10_000, totalMs: 10_000 }
+const PATIENT = { silenceMs: 10_000, totalMs: 10_000, bytesPerSecond: 0 }
 
 /** What `readBody` makes of a request whose pieces come after pauses; `send` may end it early. */
 async function read(

@@ -120,7 +120,14 @@ t.test('skip: what is in the way or wrong is told by row, the rest is in', async
   ])
   t.match(answer, {
     status: 201,
-    json: { status: 'completed_with_failures', total_requested: 13, created_count: 2, failed_count: 11 },
+    json: {
+      status: 'completed_with_failures',
+      total_requested: 13,
+      created_count: 2,
+      updated_count: 0,
+      skipped_count: 5,
+      failed_count: 6,
+    },
   })
   t.strictSame(await failuresOf(pool, answer), [
     [2, 'username_taken'],
@@ -167,7 +174,7 @@ t.test('update: the members that are given change, the others stay', async (t) =
     { username: 'new@example.com', role: 'guest' },
     { id: id(1), username: 'renamed@example.com', created_by_bulk: true },
   ])
-  t.match(answer, { status: 201, json: { status: 'completed', created_count: 3, failed_count: 0 } })
+  t.match(answer, { status: 201, json: { status: 'completed', created_count: 1, updated_count: 2, failed_count: 0 } })
   t.match((await written(pool)).slice(0, 3), [
     {
       id: id(1),
@@ -194,9 +201,9 @@ t.test('update: a user who is as the row says is not touched; a number written o
   const exported = async (base = '') =>
     (await call('GET', `/v1/users/export?pool=${pool}&format=ndjson&base=${base}`)).raw.toString().split('\n')
   const { state } = (await call<{ state: string }>('GET', `/v1/states/current?pool=${pool}`)).json
-  t.match(await post('{"n":1.1}'), { status: 201, json: { created_count: 1 } })
+  t.match(await post('{"n":1.1}'), { status: 201, json: { updated_count: 0, skipped_count: 1 } })
   t.strictSame((await written(pool)).slice(0, 2), before)
-  t.match(await post('{"n":1.10}'), { status: 201, json: { created_count: 1 } })
+  t.match(await post('{"n":1.10}'), { status: 201, json: { updated_count: 1, skipped_count: 0 } })
   t.match((await exported(state)).slice(0, 2), [/"kind":"delta".*"updated":1/, /\{"n": 1\.10\}/], 'a delta has it')
 })
 
@@ -249,7 +256,7 @@ t.test(
       { id: id(1), username: 'moved@example.com' },
       { username: 'there@example.com', email: 'y@example.com' },
     ])
-    t.match(answer, { status: 201, json: { total_requested: 9, created_count: 8, failed_count: 1 } })
+    t.match(answer, { status: 201, json: { total_requested: 9, created_count: 3, updated_count: 5, failed_count: 1 } })
     t.strictSame(await failuresOf(pool, answer), [[7, 'username_taken']])
     const rows = await sql`
     select username, role from users u join pools p on p.id = u.pool_id where p.name = ${pool} and is_test_user order by username`
@@ -262,19 +269,30 @@ t.test(
   },
 )
 
-t.test('update: names that change hands within a page are told, not mixed up', async (t) => {
-  const pool = await poolWith('swap')
-  await send(pool, 'fail', [
-    { id: id(5), username: 'a@example.com' },
-    { id: id(6), username: 'b@example.com' },
+t.test('update: rows that take over names of one another end as if taken one by one', async (t) => {
+  const pool = await poolWith('hands')
+  const user = (n: number, name: string) => ({
+    id: id(n),
+    username: `${name}@example.com`,
+    email: `${name}@example.com`,
+  })
+  await send(pool, 'fail', [user(5, 'a'), user(6, 'b'), user(7, 'c')])
+  const swap = await send(pool, 'update', [user(5, 'b'), user(6, 'a')])
+  t.match(swap.json, { updated_count: 0, failed_count: 2 }, 'each name is taken when its row comes')
+  t.strictSame(await failuresOf(pool, swap), [
+    [1, 'username_taken'],
+    [2, 'username_taken'],
   ])
-  const answer = await send(pool, 'update', [
-    { id: id(5), username: 'b@example.com', email: 'a@example.com' },
-    { id: id(6), username: 'a@example.com', email: 'b@example.com' },
+  const shift = await send(pool, 'update', [user(7, 'd'), user(6, 'c'), user(5, 'b'), user(8, 'a')])
+  t.match(shift.json, { created_count: 1, updated_count: 3, failed_count: 0 }, 'each name is free when its row comes')
+  const ring = await send(pool, 'update', [user(5, 'x'), user(6, 'b'), user(7, 'c'), { ...user(5, 'd'), role: 'last' }])
+  t.match(ring.json, { updated_count: 4, failed_count: 0 })
+  t.match((await written(pool)).slice(2, 6), [
+    { username: 'd@example.com', role: 'last' },
+    { username: 'b@example.com' },
+    { username: 'c@example.com' },
+    { username: 'a@example.com' },
   ])
-  t.equal(answer.status, 201)
-  t.equal(answer.json.created_count + answer.json.failed_count, 2)
-  t.ok((await failuresOf(pool, answer)).every(([, code]) => code === 'username_taken'))
 })
 
 t.test('a pool that is not there, and parameters that are not known', async (t) => {

@@ -12,7 +12,12 @@ t.test('a silent sender gets 408, and its transaction and place are given back',
   const { sql } = await startService(t, { MAX_WORKERS: '1' })
   const app = Fastify()
   await app.register(errorAnswers)
-  await app.register(importRoutes, { config: readConfig({}), sql, patience: { silenceMs: 200, totalMs: 60_000 } })
+  await app.register(importRoutes, {
+    config: readConfig({}),
+    sql,
+    uploads: sql,
+    patience: { silenceMs: 200, totalMs: 60_000, bytesPerSecond: 0 },
+  })
   await app.listen({ port: 0, host: '127.0.0.1' })
   t.teardown(() => app.close())
 

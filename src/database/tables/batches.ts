@@ -14,6 +14,10 @@ export const batches = pgTable(
     label: text('label'),
     status: text('status').notNull().default('queued'),
     totalRequested: integer('total_requested').notNull(),
+    /** Users that an import changed. */
+    updatedCount: integer('updated_count').notNull().default(0),
+    /** Rows of an import that changed nothing: equal to their user already, or left out by on_conflict=skip. */
+    skippedCount: integer('skipped_count').notNull().default(0),
     /** The `{id}` of the batch's first user. */
     firstUserNumber: bigNumber('first_user_number').notNull(),
     /** The batch's first credential; the others follow it without a gap. */
