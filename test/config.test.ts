@@ -51,6 +51,8 @@ t.test('refuses each wrong value by the name of its setting', (t) => {
     ['API_KEYS', 'ci=users:read=short'],
     ['DATABASE_URL', 'mysql://localhost/x'],
     ['DB_SCHEMA', 'Users'],
+    ['DB_SCHEMA', 'public'],
+    ['DB_SCHEMA', 'pg_own'],
     ['DB_SCHEMA', 'a"; drop schema public'],
     ['DB_SCHEMA', 'x'.repeat(51)],
     ['DATABASE_CONNECTIONS', '3'],

@@ -27,7 +27,10 @@ export async function requireOwnSessions(url: string, schema: string): Promise<v
   } catch (error) {
     const { message, code } = error as NodeJS.ErrnoException
     if (sqlState(error) === NO_CONNECTION_FREE) {
-      throw new Error('PostgreSQL has no connection free: end others, or raise max_connections', { cause: error })
+      throw new Error(
+        'PostgreSQL has no connection free: end others, or raise max_connections or the CONNECTION LIMIT of the role or database',
+        { cause: error },
+      )
     }
     if (sqlState(error) === PROTOCOL_VIOLATION && /startup parameter/.test(message)) {
       throw isPooler(`that refuses the settings of a session (${message})`)
