@@ -1,9 +1,12 @@
+import { parseDatabaseUrl } from './database/database-url.ts'
 import { isLoopback } from './http/loopback.ts'
 import { misspelt } from './settings/misspelling.ts'
 import { SETTINGS } from './settings/settings.ts'
 
 /** What the service runs by: every setting read, checked and frozen. */
 export type Config = Readonly<{ [Key in keyof typeof SETTINGS]: ReturnType<(typeof SETTINGS)[Key]['parse']> }>
+
+type Environment = Record<string, string | undefined>
 
 /** Thrown with every fault of the settings at once, one a line. */
 export class ConfigError extends Error {
@@ -12,9 +15,9 @@ export class ConfigError extends Error {
 
 /**
  * Reads the settings from environment variables. An empty variable counts as unset. Throws one ConfigError that names
- * every setting that is wrong, and every variable that looks like a setting misspelt.
+ * every setting that is wrong.
  */
-export function readConfig(environment: Record<string, string | undefined>): Config {
+export function readConfig(environment: Environment): Config {
   const faults: string[] = []
   const values: Record<string, unknown> = {}
   for (const [key, { variable, fallback, parse }] of Object.entries(SETTINGS)) {
@@ -24,14 +27,20 @@ export function readConfig(environment: Record<string, string | undefined>): Con
       faults.push(`${variable} ${(error as Error).message}`)
     }
   }
-  for (const name of Object.keys(environment)) {
-    const meant = misspelt(name)
-    if (meant) faults.push(`${name} is not a setting; did you mean ${meant}?`)
-  }
   const config = values as Config
   if (faults.length === 0) faults.push(...contradictions(config))
   if (faults.length > 0) throw new ConfigError(faults.join('\n'))
   return Object.freeze(config)
+}
+
+/** What looks wrong and is no reason to refuse the start: variables that look like a setting, parameters without an effect. */
+export function configWarnings(environment: Environment, { databaseUrl }: Config): string[] {
+  const similar = Object.keys(environment).map((name) => [name, misspelt(name)])
+  const unused = databaseUrl === '' ? [] : parseDatabaseUrl(databaseUrl).unused
+  return [
+    ...similar.filter(([, meant]) => meant).map(([name, meant]) => `${name} is not a setting; did you mean ${meant}?`),
+    ...(unused.length > 0 ? [`DATABASE_URL has parameters without an effect: ${unused.join(', ')}`] : []),
+  ]
 }
 
 /** Whether requests need a key; else everything is open, to this machine alone. */

@@ -1,6 +1,7 @@
 import { setFlagsFromString } from 'node:v8'
 import closeWithGrace from 'close-with-grace'
-import { asksForKeys, ConfigError, readConfig, shownSettings } from './config.ts'
+import { asksForKeys, ConfigError, configWarnings, readConfig, shownSettings } from './config.ts'
+import { describeAddress, parseDatabaseUrl } from './database/database-url.ts'
 import { type PreparedDatabase, prepareDatabase } from './database/prepare.ts'
 import { drain } from './drain.ts'
 import { createLog } from './log.ts'
@@ -16,6 +17,7 @@ async function start() {
   const config = readConfig(process.env)
   const log = createLog(config.logLevel)
   log.info(shownSettings(config), 'settings')
+  for (const warning of configWarnings(process.env, config)) log.warn(warning)
 
   let database: PreparedDatabase | undefined
   let service: Service | undefined
@@ -37,9 +39,10 @@ async function start() {
   database = await prepareDatabase(config)
   service = await startService(config, database.url, log)
 
-  const { host, pathname } = new URL(database.url)
-  const { embeddedIn } = database
-  const where = embeddedIn ? `embedded PostgreSQL in ${embeddedIn}` : `PostgreSQL at ${host}${pathname}`
+  const { embeddedIn, url } = database
+  const where = embeddedIn
+    ? `embedded PostgreSQL in ${embeddedIn}`
+    : `PostgreSQL at ${describeAddress(parseDatabaseUrl(url))}`
   const open = asksForKeys(config) ? '' : '; no key is set, so it can be used from this machine only'
   await service.app.listen({
     host: config.host,

@@ -1,7 +1,10 @@
 import { connect as connectSocket, type Socket } from 'node:net'
 import type { Sql } from 'postgres'
+import { refuseAuthentication } from './authentication.ts'
+import { type DatabaseAddress, parseDatabaseUrl } from './database-url.ts'
 import { postgres } from './driver.ts'
 import { watchSilence } from './silence.ts'
+import { tlsOptions } from './tls.ts'
 
 interface ConnectOptions {
   url: string
@@ -38,6 +41,28 @@ const LOCK_TIMEOUT_MS = 5_000
 const IDLE_TRANSACTION_TIMEOUT_MS = 120_000
 
 /**
+ * Settings of a session that results depend on, whatever ALTER ROLE, ALTER DATABASE or `options` of DATABASE_URL say. They stand
+ * in the startup message and win over those.
+ */
+const SESSION: Record<string, string> = {
+  TimeZone: 'UTC',
+  DateStyle: 'ISO, MDY',
+  IntervalStyle: 'postgres',
+  bytea_output: 'hex',
+  extra_float_digits: '1',
+  standard_conforming_strings: 'on',
+  array_nulls: 'on',
+  default_transaction_isolation: 'read committed',
+  default_transaction_read_only: 'off',
+  idle_session_timeout: '0', // the connection that listens is idle
+  row_security: 'off', // a policy that hides rows is an error instead of an export without them
+}
+
+/** `transaction_timeout` came with PostgreSQL 17. A statement and an idle transaction have limits of their own. */
+const SESSION_SQL = `
+  select set_config('transaction_timeout', '0', false) where current_setting('transaction_timeout', true) is not null`
+
+/**
  * Seconds before a connection that was lost, or could not be opened, is tried again. The driver's own grow to 20: so long a
  * database that is back would be taken for absent.
  */
@@ -61,9 +86,10 @@ const backoff = (failures: number) => (0.5 + Math.random() / 2) * Math.min(0.1 *
 export function connect(options: ConnectOptions): Sql {
   const { url, schema, connections, name, isService = false } = options
   const { longestIdleMs = IDLE_TRANSACTION_TIMEOUT_MS, lockTimeoutMs = LOCK_TIMEOUT_MS, waitMs } = options
-  return postgres(url, {
+  const address = parseDatabaseUrl(url)
+  return postgres({
+    ...driverOptions(address),
     max: connections,
-    connect_timeout: LONGEST_CONNECT_SECONDS,
     backoff,
     idle_timeout: 60,
     onnotice: () => {},
@@ -72,29 +98,64 @@ export function connect(options: ConnectOptions): Sql {
       json: { to: 114, from: [114, 3802], serialize: asItIs, parse: JSON.parse },
     },
     connection: {
-      application_name: name,
+      ...(address.options !== undefined && { options: address.options }),
+      application_name: name.replace('usersync', () => address.applicationName ?? 'usersync'),
+      ...SESSION,
       search_path: `"${schema}", pg_temp`,
       ...(isService && { 'usersync.service': 'on' }),
-      TimeZone: 'UTC',
       plan_cache_mode: 'force_generic_plan',
       statement_timeout: STATEMENT_TIMEOUT_MS,
       lock_timeout: lockTimeoutMs,
       idle_in_transaction_session_timeout: longestIdleMs,
     },
-    // the driver's types lack the first; the others are ours
-    ...({ socket: openSocket, watch: watchSilence(STATEMENT_TIMEOUT_MS), wait: waitMs } as object),
+    // options that the driver's types lack; `session`, `refuse`, `watch` and `wait` are ours (driver.ts)
+    ...({
+      socket: socketOpener(),
+      session: SESSION_SQL,
+      refuse: refuseAuthentication(address),
+      watch: watchSilence(STATEMENT_TIMEOUT_MS),
+      wait: waitMs,
+    } as object),
   })
 }
 
+/** The driver reads PGHOST, PGUSER and the like for what the address lacks. */
+function driverOptions(address: DatabaseAddress) {
+  const { hosts, user, password, database, keepAliveSeconds, requirePrimary, sslNegotiation } = address
+  return {
+    // lists, which the driver's types lack
+    ...(hosts.length > 0 && ({ host: hosts.map(({ host }) => host), port: hosts.map(({ port }) => port) } as object)),
+    ...(user !== undefined && { user }),
+    ...(password !== undefined && { password }),
+    ...(database !== undefined && { database }),
+    ...(keepAliveSeconds !== undefined && { keep_alive: keepAliveSeconds }),
+    ...(requirePrimary && { target_session_attrs: 'primary' as const }),
+    ...(sslNegotiation === 'direct' && { sslnegotiation: sslNegotiation }),
+    ssl: tlsOptions(address),
+    connect_timeout: address.connectTimeoutSeconds ?? LONGEST_CONNECT_SECONDS,
+  }
+}
+
+interface Server {
+  host: string
+  port: number
+}
+
 /**
- * A socket that is still connecting: the driver's writes wait in it, and its error and close reach the driver, which then
- * tries again. A promise that rejects would instead cost the pool the connection for good (postgres.js 3.4.9).
+ * Returns the function that opens sockets for the driver, to its hosts in turn, or to a given server. The socket is still
+ * connecting: the driver's writes wait in it, and its error and close reach the driver, which then tries again. A promise that
+ * rejects would instead cost the pool the connection (postgres.js 3.4.9).
  */
-function openSocket({ host, port, path }: { host: string[]; port: number[]; path: string | false }): Socket {
-  if (path) return connectSocket(path)
-  const [firstHost = 'localhost', firstPort = 5432] = [host[0], port[0]]
-  const socket = connectSocket({ host: firstHost, port: firstPort, noDelay: true })
-  return Object.assign(socket, { host: firstHost }) // the driver takes the name for TLS from here
+function socketOpener() {
+  let turn = 0
+  return ({ host, port }: { host: string[]; port: number[] }, server?: Server): Socket => {
+    const index = server ? 0 : turn++ % host.length
+    const to = server ?? { host: host[index] ?? 'localhost', port: port[index] ?? 5432 }
+    const socket = to.host.startsWith('/')
+      ? connectSocket(`${to.host}/.s.PGSQL.${to.port}`)
+      : connectSocket({ ...to, noDelay: true })
+    return Object.assign(socket, { host: to.host, server: to }) // the driver takes the name for TLS from `host`
+  }
 }
 
 /** The SQLSTATE of an error that came from PostgreSQL (also inside drizzle's wrapper), else undefined. */

@@ -56,7 +56,7 @@ const MENDS: Record<string, Mend[]> = {
     [
       // one that was closed while it opened was opened again and again, and told nobody
       '    socket = null\n\n    if (initial)\n      return reconnect()\n\n    !hadError && (query || sent.length) && error(',
-      '    socket = chunk = nextWriteTimer = errorResponse = null\n\n    ;(initial || query || sent.length) && error(',
+      '    socket = chunk = nextWriteTimer = errorResponse = null\n    hasVerifiedServer = false\n\n    ;(initial || query || sent.length) && error(',
     ],
     ['    closedTime = performance.now()\n', '    query = null\n    closedTime = performance.now()\n'],
     [
@@ -88,13 +88,59 @@ const MENDS: Record<string, Mend[]> = {
     ],
     [
       '      const s = StartupMessage()\n',
-      '      options.watch && options.watch(socket, () => query !== null, () => options.socket(options))\n      const s = StartupMessage()\n',
+      '      options.watch && options.watch(socket, () => query !== null, () => options.socket(options, socket.server))\n      const s = StartupMessage()\n',
+    ],
+    // A request for the password is answered only if `options.refuse` has nothing against it.
+    ['    , cancelMessage\n', '    , cancelMessage\n    , hasVerifiedServer = false\n'],
+    [
+      '  async function Authentication(x, type = x.readUInt32BE(5)) {\n',
+      `  async function Authentication(x, type = x.readUInt32BE(5)) {
+    const refusal = options.refuse && options.refuse(x, socket, hasVerifiedServer)
+    if (refusal) {
+      errored(refusal)
+      return socket.destroy()
+    }
+`,
+    ],
+    [
+      '.slice(2) === serverSignature)\n      return\n',
+      '.slice(2) === serverSignature)\n      return (hasVerifiedServer = true)\n',
+    ],
+    [
+      // A server without TLS ended in an error of the handshake that did not say so.
+      "      if (!canSSL && ssl === 'prefer')\n        return connected()\n",
+      `      if (!canSSL && ssl === 'prefer')
+        return connected()
+      if (!canSSL) {
+        errored(Errors.generic('CONNECTION_WITHOUT_TLS', 'the database server does not offer TLS, which sslmode requires'))
+        return socket.destroy()
+      }
+`,
+    ],
+    [
+      // A certificate for an IP address was compared with `localhost`.
+      '      servername: net.isIP(socket.host) ? undefined : socket.host\n',
+      '      servername: net.isIP(socket.host) ? undefined : socket.host,\n      host: socket.host\n',
+    ],
+    [
+      '    socket = tls.connect(options)\n',
+      '    socket = Object.assign(tls.connect(options), { server: options.socket.server })\n',
+    ],
+    [
+      // Settings that not every version of PostgreSQL knows cannot stand in the startup message.
+      '    needsTypes = false\n    const types',
+      '    needsTypes = false\n    options.session && new Query([options.session], [], execute).catch(noop)\n    const types',
     ],
   ],
   'index.js': [
     [
       '    socket          : o.socket,\n',
-      `    socket          : o.socket,\n    watch           : o.watch,\n    wait            : o.wait || ${LONGEST_WAIT_MS},\n`,
+      `    socket          : o.socket,
+    watch           : o.watch,
+    refuse          : o.refuse,
+    session         : o.session,
+    wait            : o.wait || ${LONGEST_WAIT_MS},
+`,
     ],
     [
       '\n  const sql = Sql(handler)\n\n  Object.assign(sql, {\n    get',

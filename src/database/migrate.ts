@@ -1,30 +1,41 @@
 import { fileURLToPath } from 'node:url'
-import { readMigrationFiles } from 'drizzle-orm/migrator'
-import { migrate as applyMigrations } from 'drizzle-orm/postgres-js/migrator'
+import { type MigrationMeta, readMigrationFiles } from 'drizzle-orm/migrator'
 import type { Sql } from 'postgres'
-import { connect } from './connection.ts'
-import { drizzle } from './drizzle.ts'
+import { connect, sqlState } from './connection.ts'
+import { requireSafeSchema } from './schema-owner.ts'
 
 const MIGRATIONS = fileURLToPath(new URL('../../migrations', import.meta.url))
 
-/** Any constant serves, as long as every version of the service takes the same. */
+/** The same constant in every version of the service. */
 const MIGRATION_LOCK = 0x7573_7379
 
 /** Services that start at the same time wait for the migration of the first. */
 const MIGRATION_WAIT_MS = 120_000
+const INSUFFICIENT_PRIVILEGE = '42501'
 
 /**
- * Brings `schema` (made if missing) of the database at `url` to the version of this program, in one transaction. Services
- * that start at once wait for each other on an advisory lock, at most two minutes; the later ones find nothing to do.
- * Throws an Error where the database is not UTF-8, the database's own where it cannot do its part.
+ * Creates `schema` in the database at `url`, or brings it up to the version of this program, in one transaction. Services that
+ * start together wait for each other on an advisory lock, for at most two minutes. If nothing is to do, no right to create
+ * anything is needed. Throws an Error that says what to do, or the database's own.
  */
 export async function migrate(url: string, schema: string): Promise<void> {
   const sql = connect({ url, schema, connections: 1, name: 'usersync migrate', lockTimeoutMs: MIGRATION_WAIT_MS })
   try {
     await requireUtf8(sql)
     await sql`select pg_advisory_lock(${MIGRATION_LOCK})`
-    await sql`create schema if not exists ${sql(schema)}`
-    await applyMigrations(drizzle(sql), { migrationsFolder: MIGRATIONS, migrationsSchema: schema })
+    await createSchema(sql, schema)
+    await requireSafeSchema(sql, schema)
+    const applied = await latestMigration(sql, schema)
+    if (applied === undefined) await requireNoTables(sql, schema)
+    const missing = readMigrations().filter(({ folderMillis }) => folderMillis > (applied ?? 0))
+    if (missing.length > 0) await applyMigrations(sql, missing)
+  } catch (error) {
+    if (sqlState(error) !== INSUFFICIENT_PRIVILEGE) throw error
+    const [{ me } = { me: 'the role' }] = await sql<{ me: string }[]>`select current_user as me`
+    throw new Error(
+      `${me} may not create or change the schema ${schema} (${(error as Error).message}): make ${me} its owner (create schema ${schema} authorization ${me}), or set SCHEMA_MODE=never and let its owner migrate it`,
+      { cause: error },
+    )
   } finally {
     await sql.end({ timeout: 5 })
   }
@@ -38,17 +49,56 @@ export async function requireMigrated(url: string, schema: string): Promise<void
   const sql = connect({ url, schema, connections: 1, name: 'usersync schema check' })
   try {
     await requireUtf8(sql)
-    const [table] = await sql<{ is_there: boolean }[]>`
-      select to_regclass(quote_ident(${schema}) || '.__drizzle_migrations') is not null as is_there`
-    const [row] = table?.is_there
-      ? await sql<{ at: string }[]>`select max(created_at) as at from __drizzle_migrations`
-      : []
-    const [latest] = readMigrationFiles({ migrationsFolder: MIGRATIONS }).slice(-1)
-    if (Number(row?.at ?? 0) === latest?.folderMillis) return
-    const found = row ? 'is of another version than this program' : 'is not there'
+    const applied = await latestMigration(sql, schema)
+    if (applied === readMigrations().at(-1)?.folderMillis) return
+    const found = applied === undefined ? 'is not there' : 'is of another version than this program'
     throw new Error(`the schema ${schema} ${found}, and SCHEMA_MODE keeps this program from changing it`)
   } finally {
     await sql.end({ timeout: 5 })
+  }
+}
+
+const readMigrations = () => readMigrationFiles({ migrationsFolder: MIGRATIONS })
+
+/** `create schema if not exists` needs CREATE on the database even if the schema exists. */
+async function createSchema(sql: Sql, schema: string): Promise<void> {
+  const [found] = await sql`select from pg_namespace where nspname = ${schema}`
+  if (!found) await sql`create schema ${sql(schema)}`
+}
+
+/** The time of the last migration that was applied; undefined: none was ever. The table and its form are drizzle's. */
+async function latestMigration(sql: Sql, schema: string): Promise<number | undefined> {
+  const [table] = await sql<{ is_there: boolean }[]>`
+    select to_regclass(quote_ident(${schema}) || '.__drizzle_migrations') is not null as is_there`
+  if (!table?.is_there) return undefined
+  const [row] = await sql<{ at: string | null }[]>`select max(created_at) as at from __drizzle_migrations`
+  return Number(row?.at ?? 0)
+}
+
+async function applyMigrations(sql: Sql, migrations: MigrationMeta[]): Promise<void> {
+  await sql.begin(async (transaction) => {
+    await transaction`
+      create table if not exists __drizzle_migrations (id serial primary key, hash text not null, created_at bigint)`
+    for (const { sql: statements, hash, folderMillis } of migrations) {
+      for (const statement of statements) if (statement.trim() !== '') await transaction.unsafe(statement)
+      await transaction`insert into __drizzle_migrations (hash, created_at) values (${hash}, ${folderMillis})`
+    }
+  })
+}
+
+/** Tables of another program would end the migration in the middle, by the name of the first that is in the way. */
+async function requireNoTables(sql: Sql, schema: string): Promise<void> {
+  const [found] = await sql<{ names: string | null }[]>`
+    select string_agg(relname, ', ' order by relname) as names
+    from (
+      select relname from pg_class
+      where relnamespace = (select oid from pg_namespace where nspname = ${schema}) and relkind in ('r', 'p', 'v', 'm', 'f', 'S')
+      order by relname limit 5
+    ) first`
+  if (found?.names) {
+    throw new Error(
+      `the schema ${schema} holds tables of another program (${found.names}): name another one by DB_SCHEMA`,
+    )
   }
 }
 

@@ -1,4 +1,5 @@
 import { connect, sqlState } from './connection.ts'
+import { describeAddress, parseDatabaseUrl } from './database-url.ts'
 
 const NO_CONNECTION_FREE = '53300'
 const PROTOCOL_VIOLATION = '08P01'
@@ -26,13 +27,16 @@ export async function requireOwnSessions(url: string, schema: string): Promise<v
   } catch (error) {
     const { message, code } = error as NodeJS.ErrnoException
     if (sqlState(error) === NO_CONNECTION_FREE) {
-      throw new Error('PostgreSQL has no connection free: end others, or raise max_connections', { cause: error })
+      throw new Error(
+        'PostgreSQL has no connection free: end others, or raise max_connections or the CONNECTION LIMIT of the role or database',
+        { cause: error },
+      )
     }
     if (sqlState(error) === PROTOCOL_VIOLATION && /startup parameter/.test(message)) {
       throw isPooler(`that refuses the settings of a session (${message})`)
     }
     if (code === 'CONNECTION_WAIT_TIMEOUT' || code === 'CONNECT_TIMEOUT') {
-      throw new Error(`PostgreSQL at ${new URL(url).host} gives no connection`, { cause: error })
+      throw new Error(`PostgreSQL at ${describeAddress(parseDatabaseUrl(url))} gives no connection`, { cause: error })
     }
     throw error
   } finally {

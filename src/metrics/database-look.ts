@@ -57,7 +57,7 @@ async function readCounts(sql: Sql): Promise<DatabaseCounts> {
     sql<{ label: string; count: number }[]>`
       select coalesce(state, 'unknown') as label, count(*)::int as count from pg_stat_activity
       where datname = current_database() and usename = current_user
-        and application_name in ('usersync', 'usersync worker') and pid <> pg_backend_pid()
+        and application_name in (current_setting('application_name'), current_setting('application_name') || ' worker') and pid <> pg_backend_pid()
       group by state`,
   ])
   const byLabel = (rows: { label: string; count: number }[]) =>

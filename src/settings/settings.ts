@@ -60,8 +60,11 @@ export const SETTINGS = {
     variable: 'DB_SCHEMA',
     fallback: 'usersync',
     unit: 'name',
-    description: 'Schema of the tables, made if missing.',
-    parse: matching(/^[a-z_][a-z0-9_]{0,49}$/, 'a lower-case name of at most 50 letters, digits and _'),
+    description: 'Schema of the tables, made if missing. Not `public`, where others may create objects.',
+    parse: matching(
+      /^(?!public$|information_schema$|pg_)[a-z_][a-z0-9_]{0,49}$/,
+      'a lower-case name of at most 50 letters, digits and _, and not public, information_schema or pg_…',
+    ),
   }),
   schemaMode: setting({
     variable: 'SCHEMA_MODE',

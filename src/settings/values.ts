@@ -1,3 +1,5 @@
+import { parseDatabaseUrl } from '../database/database-url.ts'
+
 /* How the texts of settings are read. Each throws an Error whose message says what it expects. */
 
 /** A whole number within these bounds, both included. */
@@ -32,27 +34,10 @@ export const matching = (pattern: RegExp, expectation: string) => (text: string)
   return text
 }
 
-/** The URL of a PostgreSQL database that the driver can take; empty: none is named. A fault never tells the text. */
+/** The URL of a PostgreSQL database; empty: none is named. A fault never tells the text. */
 export const databaseUrl = (text: string) => {
-  if (text !== '' && !(isWholeDatabaseUrl(text) && isTakenByDriver(text)))
-    throw new Error(
-      'expects postgres://user:password@host:port/database with one host, by a name or an IPv4 address (not IPv6), and characters such as / # % @ in the user or the password percent-encoded (%2F %23 %25 %40)',
-    )
+  if (text !== '') parseDatabaseUrl(text)
   return text
-}
-
-/** A password such as `12/x` would else be read as a port, and what follows as the database: an @ behind them gives it away. */
-const isWholeDatabaseUrl = (text: string) => /^postgres(ql)?:\/\/([^@/?#]*@)?[^@#]+$/.test(text)
-
-/** postgres.js 3.4.9 cuts an IPv6 address at its first colon; and of several hosts the service would ask only the first. */
-function isTakenByDriver(text: string): boolean {
-  try {
-    const { hostname, username, password } = new URL(text)
-    for (const encoded of [username, password]) decodeURIComponent(encoded)
-    return /^([\w.-]*|%2F[\w.%-]*)$/i.test(hostname) // a socket file goes by its encoded path
-  } catch {
-    return false
-  }
 }
 
 /** The URL of a collector; empty: none is named. */

@@ -17,7 +17,8 @@ const PGBOUNCER = debianProgram('pgbouncer')
 const skip = PGBOUNCER ? false : 'there is no pgbouncer here (Debian: apt-get install pgbouncer)'
 
 /** What the service sets at the start of a session, and PgBouncer knows nothing of. */
-const SETTINGS = 'search_path,usersync.service,plan_cache_mode,statement_timeout,idle_in_transaction_session_timeout'
+const SETTINGS =
+  'search_path,usersync.service,plan_cache_mode,statement_timeout,idle_in_transaction_session_timeout,idle_session_timeout,bytea_output,extra_float_digits,array_nulls,default_transaction_isolation,default_transaction_read_only,row_security,lock_timeout,IntervalStyle'
 
 /** Starts PgBouncer before the database, and gives the URL through it. */
 async function startPgBouncer(t: Test, databaseUrl: string, ignored: string): Promise<string> {

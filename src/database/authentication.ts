@@ -1,0 +1,47 @@
+import type { Socket } from 'node:net'
+import type { TLSSocket } from 'node:tls'
+import type { DatabaseAddress } from './database-url.ts'
+
+/** Requests of a server: https://www.postgresql.org/docs/current/protocol-message-formats.html (AuthenticationOk and on). */
+const OK = 0
+const CLEARTEXT_PASSWORD = 3
+const MD5_PASSWORD = 5
+const SASL_CONTINUE = 11
+
+/** PostgreSQL uses 4,096. A server that asks for billions would stop the event loop. */
+const MAX_SCRAM_ITERATIONS = 1_000_000
+
+/**
+ * Returns why a request for authentication must not be answered, or undefined. Whoever listens on the port of a server that is
+ * gone could ask for the password itself (type 3), or for an MD5 digest that is as good as the password (type 5). Both are
+ * answered over a Unix socket or the TLS that `sslmode` requires, never over a connection that anyone may read.
+ */
+export function refuseAuthentication({ sslMode, requireScram }: DatabaseAddress) {
+  const requiresTls = sslMode !== 'prefer' && sslMode !== 'allow'
+  return (message: Buffer, socket: Socket, hasVerifiedServer: boolean): Error | undefined => {
+    const type = message.readUInt32BE(5)
+    const isPrivate = isUnixSocket(socket) || (requiresTls && (socket as TLSSocket).encrypted === true)
+    if ((type === CLEARTEXT_PASSWORD || type === MD5_PASSWORD) && (requireScram || !isPrivate)) {
+      const what = type === MD5_PASSWORD ? 'an MD5 digest of the password' : 'the password in clear'
+      return refusal(
+        `the database server asks for ${what}, which is not sent: require TLS (sslmode=verify-full), or let PostgreSQL store the password as scram-sha-256`,
+      )
+    }
+    if (type === OK && requireScram && !hasVerifiedServer) {
+      return refusal('the database server has not proved that it knows the password, which require_auth demands')
+    }
+    if (type === SASL_CONTINUE && !hasUsableIterations(message)) {
+      return refusal('the database server sends no usable SCRAM challenge')
+    }
+    return undefined
+  }
+}
+
+function hasUsableIterations(message: Buffer): boolean {
+  const [, iterations] = /,i=(\d{1,7})$/.exec(message.toString('latin1', 9)) ?? []
+  return Number(iterations) >= 1 && Number(iterations) <= MAX_SCRAM_ITERATIONS
+}
+
+const isUnixSocket = (socket: Socket & { server?: { host: string } }) => socket.server?.host.startsWith('/') === true
+
+const refusal = (message: string) => Object.assign(new Error(message), { code: 'CONNECTION_AUTHENTICATION_REFUSED' })

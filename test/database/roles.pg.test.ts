@@ -1,0 +1,128 @@
+import { randomBytes } from 'node:crypto'
+import type { Sql } from 'postgres'
+import t, { type Test } from 'tap'
+import { connect } from '../../src/database/connection.ts'
+import { checkConnectionBudget } from '../../src/database/connection-budget.ts'
+import { migrate } from '../../src/database/migrate.ts'
+import { emptyDatabase } from '../database.ts'
+
+/* Roles and schemas as administrators make them. */
+
+/** A role without rights, an empty database, and a connection of the administrator. */
+async function scene(t: Test) {
+  const url = await emptyDatabase(t)
+  const name = `role_${randomBytes(6).toString('hex')}`
+  const database = new URL(url).pathname.slice(1)
+  const admin = connect({ url, schema: 'usersync', connections: 1, name: 'test' })
+  await admin.unsafe(`create role ${name} login password '${name}'; revoke create on database ${database} from public`)
+  t.teardown(async () => {
+    await admin.unsafe(`drop owned by ${name} cascade; drop role ${name}`)
+    await admin.end()
+  })
+  const roleUrl = Object.assign(new URL(url), { username: name, password: name }).href
+  const openAs = (url: string): Sql => {
+    const sql = connect({ url, schema: 'usersync', connections: 2, name: 'test' })
+    t.teardown(() => sql.end())
+    return sql
+  }
+  return { admin, url, name, database, roleUrl, open: () => openAs(roleUrl) }
+}
+
+t.test('a schema of its own is enough: no CREATE on the database', async (t) => {
+  const { admin, name, roleUrl, open } = await scene(t)
+  await admin.unsafe(`create schema usersync authorization ${name}`)
+  await migrate(roleUrl, 'usersync')
+  await migrate(roleUrl, 'usersync')
+  await open()`insert into users (username, email) values ('one', 'one@example.com')`
+})
+
+t.test('where nothing is to do, no right to create anything is needed', async (t) => {
+  const { admin, url, name, roleUrl } = await scene(t)
+  await migrate(url, 'usersync')
+  await admin.unsafe(
+    `grant usage on schema usersync to ${name}; grant select on all tables in schema usersync to ${name}`,
+  )
+  await migrate(roleUrl, 'usersync')
+})
+
+t.test('a schema that is not there and may not be made is one line that says what to do', async (t) => {
+  const { name, roleUrl } = await scene(t)
+  await t.rejects(migrate(roleUrl, 'usersync'), {
+    message: new RegExp(`^${name} may not create .*create schema usersync authorization ${name}`),
+  })
+})
+
+t.test('a schema with tables of another program is refused by their names', async (t) => {
+  const { admin, url } = await scene(t)
+  await admin`create schema usersync`
+  await admin`create table usersync.users (id int)`
+  await t.rejects(migrate(url, 'usersync'), {
+    message: 'the schema usersync holds tables of another program (users): name another one by DB_SCHEMA',
+  })
+})
+
+t.test('a schema of a stranger, or one that is open to everybody, is refused', async (t) => {
+  const { admin, name, roleUrl } = await scene(t)
+  const stranger = `${name}_stranger`
+  await admin.unsafe(`create role ${stranger}; create schema usersync authorization ${stranger}`)
+  t.teardown(() => admin.unsafe(`drop owned by ${stranger} cascade; drop role ${stranger}`))
+  await admin.unsafe(`grant all on schema usersync to ${name}`)
+  await t.rejects(migrate(roleUrl, 'usersync'), { message: `the schema usersync belongs to ${stranger}: name another` })
+  await admin.unsafe(`grant ${stranger} to ${name}`)
+  await admin.unsafe('grant create on schema usersync to public')
+  await t.rejects(migrate(roleUrl, 'usersync'), { message: 'every role may create objects in the schema usersync' })
+  await admin.unsafe('revoke create on schema usersync from public')
+  await migrate(roleUrl, 'usersync')
+})
+
+t.test('the lowest of three limits of connections counts', async (t) => {
+  const { admin, name, database, open } = await scene(t)
+  const sql = open()
+  await checkConnectionBudget(sql, 20)
+  await t.rejects(checkConnectionBudget(sql, 10_000), { message: 'by max_connections: lower' })
+  await admin.unsafe(`alter role ${name} connection limit 15`)
+  await t.rejects(checkConnectionBudget(sql, 20), {
+    message: `allows 15 by the CONNECTION LIMIT of the role ${name}: lower the settings or raise the limit`,
+  })
+  await admin.unsafe(`alter database ${database} connection limit 12`)
+  await t.rejects(checkConnectionBudget(sql, 20), { message: `allows 12 by the CONNECTION LIMIT of the database` })
+  await checkConnectionBudget(sql, 12)
+})
+
+t.test('settings of the role, the database and the URL do not change what results depend on', async (t) => {
+  const { admin, name, database, roleUrl } = await scene(t)
+  await admin.unsafe(`create schema usersync authorization ${name}`)
+  const settings: Record<string, string> = {
+    default_transaction_isolation: 'serializable',
+    default_transaction_read_only: 'on',
+    bytea_output: 'escape',
+    DateStyle: 'German',
+    IntervalStyle: 'iso_8601',
+    TimeZone: 'Asia/Kathmandu',
+    statement_timeout: '1',
+    idle_session_timeout: '1',
+    extra_float_digits: '-5',
+    array_nulls: 'off',
+    standard_conforming_strings: 'off',
+    search_path: 'pg_catalog',
+    row_security: 'on',
+  }
+  const [version] = await admin<{ number: number }[]>`select current_setting('server_version_num')::int as number`
+  if ((version?.number ?? 0) >= 170_000) settings['transaction_timeout'] = '1'
+  for (const [setting, value] of Object.entries(settings)) {
+    await admin.unsafe(`alter role ${name} set ${setting} = '${value}'`)
+    await admin.unsafe(`alter database ${database} set ${setting} = '${value}'`)
+  }
+  const options = Object.entries(settings).map(([setting, value]) => `-c ${setting}=${value}`)
+  for (const url of [roleUrl, `${roleUrl}?options=${encodeURIComponent(options.join(' '))}`]) {
+    await migrate(url, 'usersync')
+    const sql = connect({ url, schema: 'usersync', connections: 1, name: 'test' })
+    t.teardown(() => sql.end())
+    const names = Object.keys(settings)
+    const found = await sql<{ name: string; value: string }[]>`
+      select name, current_setting(name) as value from unnest(${names}::text[]) name`
+    for (const { name, value } of found) t.not(value, settings[name], name)
+    const [row] = await sql`select '\\x00ff'::bytea as bytes, timestamptz '2020-02-29 23:59:59.5Z' as at`
+    t.same(row, { bytes: Buffer.from([0, 255]), at: '2020-02-29 23:59:59.5+00' })
+  }
+})
