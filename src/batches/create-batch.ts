@@ -6,7 +6,7 @@ import { encrypt } from '../passwords/encryption.ts'
 import type { Algorithm } from '../passwords/hash-password.ts'
 import { poolIsReplica } from '../pools/writable-pool.ts'
 import { type BatchConfig, MOST_CHUNKS } from './batch-config.ts'
-import { makeIds, planNames } from './plan.ts'
+import { makeIds, planNames, requireFittingLines } from './plan.ts'
 
 interface Settled {
   settings: BatchConfig
@@ -47,7 +47,7 @@ const UNIQUE_VIOLATION = '23505'
 /**
  * Writes a batch, its range of `{id}` numbers and its chunks in one transaction, and wakes the dispatchers of every
  * replica. Gives the batch's id: that of the earlier batch where the pool has one of the same idempotency key and body.
- * Throws what `settle` and `planNames` throw, before anything is written; `idempotency_key_reused` where the body was another; `pool_is_replica`.
+ * Throws what `settle`, `planNames` and `requireFittingLines` throw, before anything is written; `idempotency_key_reused` where the body was another; `pool_is_replica`.
  */
 export async function createBatch(sql: Sql, batch: NewBatch, surroundings: Surroundings): Promise<string> {
   const { poolId, idempotency } = batch
@@ -108,11 +108,14 @@ async function insertBatch(
       replica_since is not null as is_replica`
   if (!range) throw new Problem('pool_not_found', 'The pool was removed.')
   if (range.is_replica) throw poolIsReplica() // with the row locked: it cannot become one before this is committed
-  const { usernamePattern, emailSuffix } = planNames(
+  const firstNumber = Number(range.first_number)
+  const plan = planNames(
     { pattern: settings.username_pattern, emailDomain: settings.email_domain, count },
-    { shortId, firstNumber: Number(range.first_number) },
+    { shortId, firstNumber },
     reservedDomains,
   )
+  requireFittingLines(plan, { count, firstNumber }, settings)
+  const { usernamePattern, emailSuffix } = plan
   await tx`
     insert into batches (pool_id, id, label, total_requested, first_user_number, first_credential_id, username_pattern,
       email_suffix, config, password_ciphertext, expires_at, idempotency_key, idempotency_digest)

@@ -17,6 +17,7 @@ export const Failure = Type.Object({
     'unknown_member',
     'not_test_user',
     'domain_not_reserved',
+    'user_too_large',
   ]),
 })
 export type Failure = Type.Static<typeof Failure>

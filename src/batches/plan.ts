@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { Problem } from '../errors.ts'
+import { jsonbBytes, LONGEST_LINE, lineBytes, userTooLarge } from '../users/longest-line.ts'
 import { EMAIL_EXPECTED, EMAIL_FORM, requireReservedDomain } from '../users/reserved-domain.ts'
 
 /** How the users of a batch are named; settled when the batch is made, so that any worker makes the same. */
@@ -11,7 +12,6 @@ export interface NamePlan {
 }
 
 const PLACEHOLDERS = ['id', 'n', 'batch']
-const ADDRESS = /^[^\s@]+@[a-z0-9-]+(\.[a-z0-9-]+)*$/i
 /** 1 beside 21 reads like 12 beside 1, so that two batches of one pattern could meet. */
 const SIDE_BY_SIDE = /\{id\}(\d|\{batch\})*\{n\}|\{n\}(\d|\{batch\})*\{id\}/
 const LONGEST_NAME = 254
@@ -47,16 +47,28 @@ export function planNames(
   }
   const usernamePattern = pattern.replaceAll('{batch}', batch.shortId)
   const longest = fillPattern(usernamePattern, batch.firstNumber + count - 1, count)
-  const emailSuffix = ADDRESS.test(longest) ? '' : `@${emailDomain}`
+  const emailSuffix = EMAIL_FORM.test(longest) ? '' : `@${emailDomain}`
   const email = longest + emailSuffix
   if ([...email].length > LONGEST_NAME) {
     throw invalidPattern(`makes an address of ${[...email].length} characters; the longest is ${LONGEST_NAME}`)
   }
-  if (!ADDRESS.test(email) || !EMAIL_FORM.test(email))
+  if (!EMAIL_FORM.test(email))
     throw invalidPattern(`makes usernames that cannot stand before an @: it takes ${EMAIL_EXPECTED}`)
   const path = `body.config.${emailSuffix === '' ? 'username_pattern' : 'email_domain'}`
   requireReservedDomain(email, reservedDomains, path)
   return { usernamePattern, emailSuffix }
+}
+
+/** Throws `user_too_large` where the line of the batch's last user, which is its longest, would be too long. */
+export function requireFittingLines(
+  { usernamePattern, emailSuffix }: NamePlan,
+  { count, firstNumber }: { count: number; firstNumber: number },
+  { role, custom_attributes }: { role: string; custom_attributes: Record<string, unknown> },
+): void {
+  const username = fillPattern(usernamePattern, firstNumber + count - 1, count)
+  const user = { username, email: username + emailSuffix, role, batch_id: makeIds().batchId, created_by_bulk: true }
+  const bytes = lineBytes(user, jsonbBytes(JSON.stringify(custom_attributes)))
+  if (bytes > LONGEST_LINE) throw userTooLarge('body.config.custom_attributes')
 }
 
 /**

@@ -1,5 +1,5 @@
 import { type BatchConfig, type BatchConfigBody, completeConfig } from '../batches/batch-config.ts'
-import { planNames } from '../batches/plan.ts'
+import { planNames, requireFittingLines } from '../batches/plan.ts'
 import type { Config } from '../config.ts'
 import { checkStorable } from './check-storable.ts'
 import { memberReader } from './read-members.ts'
@@ -15,16 +15,17 @@ const fewest = (distinct = 0, { maxBatchUsers }: Config) => Math.min(Math.max(2,
 export const completed = (given: BatchConfigBody, config: Config) =>
   completeConfig(given, fewest(given.password_hash?.distinct, config), config)
 
-/** Throws `pattern_invalid` and `domain_not_reserved` where the settings cannot name users. */
+/** Throws `pattern_invalid`, `domain_not_reserved` and `user_too_large` where no users can be made of the settings. */
 export function checkNames(settings: BatchConfig, config: Config): void {
   const { username_pattern: pattern, email_domain: emailDomain, password_hash: hash } = settings
   const names = { pattern, emailDomain, count: fewest(hash.distinct, config) }
-  planNames(names, { shortId: '0123456789', firstNumber: 1 }, config.reservedDomains)
+  const plan = planNames(names, { shortId: '0123456789', firstNumber: 1 }, config.reservedDomains)
+  requireFittingLines(plan, { count: names.count, firstNumber: 1 }, settings)
 }
 
 /**
  * Makes the check that settings pass before they are kept as a template, so that batches can be made from it. It gives
- * them as they are, and throws `invalid_request`, `pattern_invalid` and `domain_not_reserved`.
+ * them as they are, and throws `invalid_request` and what `checkNames` throws.
  */
 export function settingsCheck(config: Config): (value: unknown) => BatchConfigBody {
   const readMembers = memberReader(templateConfigBody(config))

@@ -12,6 +12,9 @@ const ATTRIBUTES = [
   '{"plan": "gold"}',
   '{"n": [12345678901234567890123, 1.10, 1.1, -0.0, 9007199254740993, 1e-7, 123e20, 0.1000000000000000055511151231257827]}',
   `{"": "\\u0001 \\u2028 é 漢 🐉 \\udbff\\udfff", "'\\"\\\\,;": "=cmd|' /C calc'!A0\\r\\n", "b": {"a": {"c": [[], {}, null, true]}}}`,
+  `{"wide": [1e308, -1e308, 1e-300, -1e-300, 5e-324, 1e-400, 0e308, -0.00e5, 1.5e-7, ${'9'.repeat(300)}.${'1'.repeat(600)}]}`,
+  `{"digits": [${'1'.repeat(309)}, 0.${'123456789'.repeat(100)}, -${'98765'.repeat(60)}], "many": [${Array(100).fill('1e308').join()}]}`,
+  '{"__proto__": {"a": 1}, "constructor": {"prototype": 1}, "a": {"__proto__": null}}',
   `{"deep": ${'['.repeat(90)}${']'.repeat(90)}}`,
 ]
 
@@ -23,8 +26,8 @@ await sql`
   from generate_series(1, 2200) n`
 await sql`
   insert into users (username, email, role, custom_attributes, created_at, updated_at) values
-    (' "quoted", 🐉 ', ${'𝒳'.repeat(200)} || '@sub.example.com', E'ro\nle', '{}', '0001-01-01', '9999-12-31 23:59:59.999999+00'),
-    ('=1+1', 'a@localhost', '-', '{}', now(), now()), (E'\t', 'tab@x.test', E'\r\n', '{}', now(), now())`
+    ('"quoted", 🐉', ${'𝒳'.repeat(200)} || '@sub.example.com', E'ro\nle', '{}', '0001-01-01', '9999-12-31 23:59:59.999999+00'),
+    ('=1+1', 'a@localhost', '-', '{}', now(), now()), (E'a\tb', 'tab@x.test', E'a\r\nb', '{}', now(), now())`
 
 const stateOf = async (pool: string, filter = '') =>
   (await call<{ state: string }>('GET', `/v1/states/current?pool=${pool}${filter}`)).json.state
