@@ -11,7 +11,8 @@ export class ConfigError extends Error {
 }
 
 /**
- * Reads the settings from environment variables. An empty variable counts as unset. Throws one ConfigError that names
+ * Reads the settings from environment variables. Blanks and line ends around a value, as a mounted secret has them, are no part of it,
+ * and an empty variable counts as unset. Throws one ConfigError that names
  * every setting that is wrong, and every variable that looks like a setting misspelt.
  */
 export function readConfig(environment: Record<string, string | undefined>): Config {
@@ -19,7 +20,7 @@ export function readConfig(environment: Record<string, string | undefined>): Con
   const values: Record<string, unknown> = {}
   for (const [key, { variable, fallback, parse }] of Object.entries(SETTINGS)) {
     try {
-      values[key] = parse(environment[variable] || fallback)
+      values[key] = parse(readText(environment[variable]) || fallback)
     } catch (error) {
       faults.push(`${variable} ${(error as Error).message}`)
     }
@@ -32,6 +33,12 @@ export function readConfig(environment: Record<string, string | undefined>): Con
   if (faults.length === 0) faults.push(...contradictions(config))
   if (faults.length > 0) throw new ConfigError(faults.join('\n'))
   return Object.freeze(config)
+}
+
+/** Node reads bytes that are not UTF-8 as U+FFFD, so a password or a path with one is another than was meant. */
+function readText(value = ''): string {
+  if (value.includes('\ufffd')) throw new Error('is not UTF-8')
+  return value.trim()
 }
 
 /** Whether requests need a key; else everything is open, to this machine alone. */
