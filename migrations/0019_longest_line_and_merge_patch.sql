@@ -8,13 +8,17 @@ begin
 end
 $$;
 --> statement-breakpoint
--- As in 0002, and 0014 on which tables it serves; new is the bound on the lines of new rows. Old rows are not bounded, so that
+-- As in 0018, but for the bound on the lines of new rows. Old rows are not bounded, so that
 -- a long line from before this migration can be shortened and deleted. The first long line ends the statement: to compute
 -- those of a whole chunk first could take minutes.
 create or replace function capture_changes() returns trigger language plpgsql security definer set search_path from current as $$
 declare
-  this_commit bigint := currval('commit_ids');
+  this_commit bigint;
 begin
+  if tg_relid <> 'users'::regclass then
+    raise exception 'capture_changes() is a trigger of the table users' using errcode = 'wrong_object_type';
+  end if;
+  this_commit := currval('commit_ids');
   if tg_op <> 'DELETE' then
     insert into part_changes
       (pool_id, commit_id, batch_id, is_test_user, created_by_bulk, user_count, word_0, word_1, word_2, word_3)
@@ -51,7 +55,7 @@ begin
     ) d
     group by d.pool_id, d.batch_id, d.is_test_user, d.created_by_bulk;
   end if;
-  -- A stay that began in this same transaction was never seen by anybody and leaves no tombstone.
+  -- Nobody has seen a stay that began in this transaction, so it leaves no tombstone.
   if tg_op = 'DELETE' then
     insert into tombstones (pool_id, left_commit_id, user_id, batch_id, is_test_user, created_by_bulk, entered_commit_id)
     select o.pool_id, this_commit, o.id, o.batch_id, o.is_test_user, o.created_by_bulk, o.entered_commit_id
