@@ -14,15 +14,15 @@ export class ConfigError extends Error {
 }
 
 /**
- * Reads the settings from environment variables. An empty variable counts as unset. Throws one ConfigError that names
- * every setting that is wrong.
+ * Reads the settings from environment variables. Blanks and line ends around a value, as a mounted secret has them, are
+ * removed, and an empty variable counts as unset. Throws one ConfigError that names every setting that is wrong.
  */
 export function readConfig(environment: Environment): Config {
   const faults: string[] = []
   const values: Record<string, unknown> = {}
   for (const [key, { variable, fallback, parse }] of Object.entries(SETTINGS)) {
     try {
-      values[key] = parse(environment[variable] || fallback)
+      values[key] = parse(readText(environment[variable]) || fallback)
     } catch (error) {
       faults.push(`${variable} ${(error as Error).message}`)
     }
@@ -41,6 +41,12 @@ export function configWarnings(environment: Environment, { databaseUrl }: Config
     ...similar.filter(([, meant]) => meant).map(([name, meant]) => `${name} is not a setting; did you mean ${meant}?`),
     ...(unused.length > 0 ? [`DATABASE_URL has parameters without an effect: ${unused.join(', ')}`] : []),
   ]
+}
+
+/** Node reads bytes that are not UTF-8 as U+FFFD, so a password or a path with one is another than was meant. */
+function readText(value = ''): string {
+  if (value.includes('\ufffd')) throw new Error('is not UTF-8')
+  return value.trim()
 }
 
 /** Whether requests need a key; else everything is open, to this machine alone. */

@@ -47,6 +47,7 @@ export const ERRORS = {
   state_mismatch: { status: 422, title: 'The users do not add up to the state that the export names' },
   import_invalid: { status: 422, title: 'The import has rows that cannot be taken' },
   idempotency_key_reused: { status: 422, title: 'The idempotency key came with another body before' },
+  user_too_large: { status: 422, title: 'A user line would be longer than 1 MiB' },
   domain_not_reserved: { status: 422, title: 'Test users may only have addresses of reserved domains' },
   rate_limited: { status: 429, title: 'The key has sent as many requests as it may for now' },
   headers_too_large: { status: 431, title: 'The headers are too large' },
@@ -65,6 +66,9 @@ export interface MemberFault {
   code: string
   message: string
 }
+
+/** The most faults of a request that its answer lists. */
+export const MOST_FAULTS = 20
 
 /** An answer of the catalogue, thrown. `detail` goes to the client: it says what to do and carries no secret. */
 export class Problem extends Error {

@@ -40,6 +40,36 @@ t.test('one setting leaves the others as they are, and an empty one is unset', (
   t.end()
 })
 
+t.test('blanks and line ends around a value are no part of it', (t) => {
+  const key = 'f0'.repeat(32)
+  const secret = 's'.repeat(32)
+  const config = readConfig({
+    PORT: ' 80\r\n',
+    ENCRYPTION_KEY: `${key}\n`,
+    DATABASE_URL: 'postgres://u:p@h/d\n',
+    API_KEYS: `\tci=users:read=${secret}\n`,
+    DATA_DIR: '/data \n',
+    LOG_LEVEL: ' \n',
+  })
+  const { port, encryptionKey, databaseUrl, dataDir, logLevel } = config
+  const expected = {
+    port: 80,
+    encryptionKey: key,
+    databaseUrl: 'postgres://u:p@h/d',
+    dataDir: '/data',
+    logLevel: 'info',
+  }
+  t.strictSame({ port, encryptionKey, databaseUrl, dataDir, logLevel }, expected)
+  t.strictSame(config.apiKeys, readConfig({ API_KEYS: `ci=users:read=${secret}` }).apiKeys)
+  t.end()
+})
+
+t.test('reserved domains are kept as DNS has them', (t) => {
+  const { reservedDomains } = readConfig({ RESERVED_DOMAINS: 'Bücher.example, xn--bcher-kva.TEST' })
+  t.strictSame(reservedDomains, ['xn--bcher-kva.example', 'xn--bcher-kva.test'])
+  t.end()
+})
+
 t.test('refuses each wrong value by the name of its setting', (t) => {
   const wrong: [string, string][] = [
     ['HOST', 'a b'],
@@ -47,7 +77,8 @@ t.test('refuses each wrong value by the name of its setting', (t) => {
     ['PORT', '-1'],
     ['PORT', '80.5'],
     ['PORT', '1e3'],
-    ['PORT', ' 80'],
+    ['PORT', '8 0'],
+    ['DATA_DIR', 'd\ufffdta'],
     ['API_KEYS', 'ci=users:read=short'],
     ['DATABASE_URL', 'mysql://localhost/x'],
     ['DB_SCHEMA', 'Users'],

@@ -1,10 +1,12 @@
 import { type Static, Type } from 'typebox'
 import type { Config } from '../config.ts'
-import { Problem } from '../errors.ts'
+import { type MemberFault, Problem } from '../errors.ts'
 import { MOST_BCRYPT_BYTES } from '../passwords/bcrypt.ts'
 import { ALGORITHMS } from '../passwords/hash-password.ts'
 import { CustomAttributes } from '../users/custom-attributes.ts'
-import { jsonbBytes } from './attributes-size.ts'
+import { jsonbBytes } from '../users/longest-line.ts'
+import { nameOf } from '../users/name-form.ts'
+import { DOMAIN_EXPECTED, DOMAIN_FORM } from '../users/reserved-domain.ts'
 
 const PasswordMode = Type.Enum(['shared', 'per_user'])
 const HashAlgorithm = Type.Enum([...ALGORITHMS])
@@ -27,9 +29,9 @@ export const batchConfigBody = (config: Config) =>
         }),
       ),
       email_domain: Type.Optional(
-        Type.String({ minLength: 1, maxLength: 253, pattern: '^[A-Za-z0-9-]+(\\.[A-Za-z0-9-]+)*$' }),
+        Type.String({ minLength: 1, maxLength: 253, pattern: DOMAIN_FORM.source, description: DOMAIN_EXPECTED }),
       ),
-      role: Type.Optional(Type.String({ minLength: 1, maxLength: 64 })),
+      role: Type.Optional(nameOf(64)),
       custom_attributes: Type.Optional(CustomAttributes),
       password: Type.Optional(Type.String({ minLength: 1, maxLength: 256, description: 'Default: generated' })),
       password_mode: Type.Optional(PasswordMode),
@@ -91,31 +93,26 @@ export function completeConfig(
       ...given.password_hash,
     },
   }
-  const attributesBytes = jsonbBytes(settings.custom_attributes)
-  if (attributesBytes > MAX_ATTRIBUTES_BYTES) {
-    const expected = `must be at most ${MAX_ATTRIBUTES_BYTES} bytes with every number written out; has ${attributesBytes}`
-    throw wrong('custom_attributes', 'too_large', expected)
-  }
   const { algorithm, distinct } = settings.password_hash
   const leastChunk = Math.ceil(count / MOST_CHUNKS)
-  if (settings.chunk_size < leastChunk) throw wrong('chunk_size', 'minimum', `must be at least ${leastChunk} here`)
-  if (distinct > count) throw wrong('password_hash.distinct', 'maximum', `must be at most the count, ${count}`)
+  const errors: MemberFault[] = []
+  const wrong = (member: string, code: string, message: string) =>
+    errors.push({ path: `body.config.${member}`, code, message })
+  const attributesBytes = jsonbBytes(JSON.stringify(settings.custom_attributes))
+  if (attributesBytes > MAX_ATTRIBUTES_BYTES) {
+    const expected = `must be at most ${MAX_ATTRIBUTES_BYTES} bytes with every number written out; has ${attributesBytes}`
+    wrong('custom_attributes', 'too_large', expected)
+  }
+  if (settings.chunk_size < leastChunk) wrong('chunk_size', 'minimum', `must be at least ${leastChunk} here`)
+  if (distinct > count) wrong('password_hash.distinct', 'maximum', `must be at most the count, ${count}`)
   if (password !== undefined && password_mode === 'per_user') {
-    throw wrong(
-      'password',
-      'contradiction',
-      'cannot be set if each user has a password of its own (password_mode per_user)',
-    )
+    wrong('password', 'contradiction', 'cannot be set if each user has a password of its own (password_mode per_user)')
   }
   if (password !== undefined && algorithm === 'bcrypt' && !isForBcrypt(password)) {
-    throw wrong('password', 'maximum', `must be at most ${MOST_BCRYPT_BYTES} bytes and hold no NUL, for bcrypt`)
+    wrong('password', 'maximum', `must be at most ${MOST_BCRYPT_BYTES} bytes and hold no NUL, for bcrypt`)
   }
-  return { settings, password }
+  if (errors.length === 0) return { settings, password }
+  throw new Problem('invalid_request', errors.map(({ path, message }) => `${path} ${message}`).join('; '), { errors })
 }
 
 const isForBcrypt = (password: string) => Buffer.byteLength(password) <= MOST_BCRYPT_BYTES && !password.includes('\0')
-
-function wrong(member: string, code: string, message: string): Problem {
-  const path = `body.config.${member}`
-  return new Problem('invalid_request', `${path} ${message}`, { errors: [{ path, code, message }] })
-}

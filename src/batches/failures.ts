@@ -18,6 +18,7 @@ export const Failure = Type.Object({
     'unknown_member',
     'not_test_user',
     'domain_not_reserved',
+    'user_too_large',
   ]),
 })
 export type Failure = Type.Static<typeof Failure>

@@ -11,7 +11,6 @@ export interface NamePlan {
 }
 
 const PLACEHOLDERS = ['id', 'n', 'batch']
-const ADDRESS = /^[^\s@]+@[a-z0-9-]+(\.[a-z0-9-]+)*$/i
 /** 1 beside 21 reads like 12 beside 1, so that two batches of one pattern could meet. */
 const SIDE_BY_SIDE = /\{id\}(\d|\{batch\})*\{n\}|\{n\}(\d|\{batch\})*\{id\}/
 const LONGEST_NAME = 254
@@ -47,12 +46,12 @@ export function planNames(
   }
   const usernamePattern = pattern.replaceAll('{batch}', batch.shortId)
   const longest = fillPattern(usernamePattern, batch.firstNumber + count - 1, count)
-  const emailSuffix = ADDRESS.test(longest) ? '' : `@${emailDomain}`
+  const emailSuffix = EMAIL_FORM.test(longest) ? '' : `@${emailDomain}`
   const email = longest + emailSuffix
   if ([...email].length > LONGEST_NAME) {
     throw invalidPattern(`makes an address of ${[...email].length} characters; the longest is ${LONGEST_NAME}`)
   }
-  if (!ADDRESS.test(email) || !EMAIL_FORM.test(email))
+  if (!EMAIL_FORM.test(email))
     throw invalidPattern(`makes usernames that cannot stand before an @: it takes ${EMAIL_EXPECTED}`)
   const path = `body.config.${emailSuffix === '' ? 'username_pattern' : 'email_domain'}`
   requireReservedDomain(email, reservedDomains, path)

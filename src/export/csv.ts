@@ -16,7 +16,7 @@ const COLUMNS = [
   'updated_at',
 ]
 
-/** What makes RFC 4180 ask for quotes, and what a spreadsheet would run as a formula. */
+/** What RFC 4180 quotes, and what looks like a formula. Quotes are no defence: a spreadsheet evaluates a quoted cell as well. */
 const NEEDS_QUOTES = /[",\r\n]|^[=+\-@\t]/
 
 /** A cell; null is nothing at all, which PostgreSQL's COPY reads as null again. */

@@ -4,6 +4,7 @@ import plugin from 'fastify-plugin'
 import Negotiator from 'negotiator'
 import { Problem } from '../errors.ts'
 import { BROTLI_OPTIONS, CODINGS, type Coding, ZLIB_OPTIONS } from './codings.ts'
+import { codingName, DECODERS, isWindowTooLarge } from './decode.ts'
 import { remembered } from './remembered.ts'
 
 /**
@@ -12,6 +13,12 @@ import { remembered } from './remembered.ts'
  */
 export const compression = plugin<{ threshold: number }>(
   async (app: FastifyInstance, { threshold }) => {
+    // @fastify/compress compares names as they stand: neither `GZIP` nor `x-gzip` is one that it knows.
+    app.addHook('onRequest', ({ headers }, _reply, next) => {
+      const coding = headers['content-encoding']
+      if (coding !== undefined) headers['content-encoding'] = codingName(coding)
+      next()
+    })
     app.addHook('onRequest', (request, reply, next) => {
       reply.header('vary', 'accept-encoding')
       const accepted = request.headers['accept-encoding']
@@ -28,6 +35,8 @@ export const compression = plugin<{ threshold: number }>(
       customTypes: /^application\/(x-ndjson|(problem\+)?json)|^text\/(?!event-stream)/,
       brotliOptions: BROTLI_OPTIONS,
       zlibOptions: ZLIB_OPTIONS,
+      zlib: { createZstdDecompress: DECODERS.zstd },
+      onInvalidRequestPayload: (_coding, _request, error) => (isWindowTooLarge(error) ? error : undefined), // keeps its code
     })
   },
   { name: 'compression' },
@@ -36,7 +45,8 @@ export const compression = plugin<{ threshold: number }>(
 /** The acceptable coding of the highest q-value, of several the one we prefer; undefined where none is acceptable. */
 const preferredCoding = remembered((acceptEncoding): Coding | undefined => {
   // The published types are of negotiator 0.6, which had no order of preference of the server's own.
-  const negotiator = new Negotiator({ headers: { 'accept-encoding': acceptEncoding } }) as unknown as {
+  const accepted = acceptEncoding.replaceAll(/\bx-(?=gzip\b)/gi, '')
+  const negotiator = new Negotiator({ headers: { 'accept-encoding': accepted } }) as unknown as {
     encodings(available: readonly Coding[], options: { preferred: readonly Coding[] }): Coding[]
   }
   return negotiator.encodings(CODINGS, { preferred: CODINGS })[0]

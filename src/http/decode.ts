@@ -20,19 +20,33 @@ const MOST_FRAMES = 1_000
 /** zstd as a content coding has windows of 8 MiB at most (RFC 9659); a file may ask for far more memory. */
 const ZSTD_WINDOW_LOG = 23
 
-const DECODERS = {
+export const DECODERS = {
   gzip: () => createGunzip({ chunkSize }),
   br: () => createBrotliDecompress({ chunkSize }),
   zstd: () => createZstdDecompress({ chunkSize, params: { [constants.ZSTD_d_windowLogMax]: ZSTD_WINDOW_LOG } }),
   deflate: () => createInflate({ chunkSize }),
 }
 
+/** Node's code for a zstd frame that needs more. */
+export const ZSTD_WINDOW_TOO_LARGE = 'ZSTD_error_frameParameter_windowTooLarge'
+export const ZSTD_WINDOW_HELP =
+  'The zstd body needs a window of more than 8 MiB (RFC 9659). Compress it without --long, or with --long=23.'
+
+export const isWindowTooLarge = (error: unknown) => (error as NodeJS.ErrnoException).code === ZSTD_WINDOW_TOO_LARGE
+
 /** How a body may be coded. */
 export type Coding = keyof typeof DECODERS | 'identity'
 
+/** The name of a coding as all of this code has it: in lower case, and `gzip` for `x-gzip` (RFC 9110 section 8.4.1.3). */
+export const codingName = (text: string): string =>
+  text
+    .trim()
+    .toLowerCase()
+    .replace(/^x-gzip$/, 'gzip')
+
 /** The coding that a Content-Encoding names. Throws `media_type_unsupported` where it is none of ours, or several. */
 export function codingOf(contentEncoding = 'identity'): Coding {
-  const coding = contentEncoding.trim().toLowerCase()
+  const coding = codingName(contentEncoding)
   if (coding === 'identity' || Object.hasOwn(DECODERS, coding)) return coding as Coding
   throw new Problem('media_type_unsupported', 'Content-Encoding may be gzip, br, zstd or deflate.')
 }
@@ -78,9 +92,10 @@ async function* decompress(body: AsyncIterable<Buffer>, coding: Exclude<Coding, 
     } while (rest)
   } catch (error) {
     if (error instanceof Problem) throw error
-    throw new Problem('invalid_request', 'The body could not be decoded as its Content-Encoding says.', {
-      cause: error,
-    })
+    const detail = isWindowTooLarge(error)
+      ? ZSTD_WINDOW_HELP
+      : 'The body could not be decoded as its Content-Encoding says.'
+    throw new Problem('invalid_request', detail, { cause: error })
   } finally {
     source.return?.()?.catch(() => {}) // not waited for: a silent sender must not hold up who has enough
   }

@@ -3,26 +3,30 @@ import type { Socket } from 'node:net'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import plugin from 'fastify-plugin'
 import { isDatabaseUnavailable, isHeldUp, sqlState } from '../database/connection.ts'
-import { ERRORS, type ErrorCode, type MemberFault, Problem } from '../errors.ts'
+import { ERRORS, type ErrorCode, type MemberFault, MOST_FAULTS, Problem } from '../errors.ts'
+import { TOO_LARGE } from '../users/longest-line.ts'
+import { ZSTD_WINDOW_HELP, ZSTD_WINDOW_TOO_LARGE } from './decode.ts'
+import { everyFault } from './validation.ts'
 
 /** Turns whatever a route throws into an answer of the catalogue (RFC 9457). What is not known there is a 500, and logged. */
 export const errorAnswers = plugin(
   (app: FastifyInstance, _options, done) => {
     app.setErrorHandler(answerError)
-    app.setNotFoundHandler((request, reply) => {
-      const detail = 'See /openapi.json or /docs for what there is.'
-      return answer(new Problem('route_not_found', detail), request, reply)
-    })
+    app.setNotFoundHandler((request, reply) => answer(routeNotFound(), request, reply))
     done()
   },
   { name: 'error-answers' },
 )
 
+/** For an address that has no route. */
+export const routeNotFound = (detail = 'See /openapi.json or /docs for what there is.') =>
+  new Problem('route_not_found', detail)
+
 const REFUSALS = new Set<ErrorCode>(['overloaded', 'shutting_down'])
 
 /** The answer to an error; also for those that Fastify meets before there is a route (`frameworkErrors`). */
 export function answerError(error: FastifyError, request: FastifyRequest, reply: FastifyReply) {
-  const problem = problemOf(error)
+  const problem = problemOf(error, request)
   // A refusal is no fault: under overload a line with a stack for each would be load of its own. A deadlock is told as one, and
   // is worth a line.
   if (ERRORS[problem.code].status >= 500 && (problem !== error || !REFUSALS.has(problem.code))) {
@@ -53,10 +57,14 @@ function answer(problem: Problem, request: FastifyRequest, reply: FastifyReply) 
     })
 }
 
-function problemOf(error: FastifyError): Problem {
+function problemOf(error: FastifyError, request: FastifyRequest): Problem {
   if (error instanceof Problem) return error
   if (error.validation) {
-    const errors = error.validation.map((fault) => memberFault(fault, error.validationContext ?? 'request'))
+    const first = { part: error.validationContext ?? 'request', faults: error.validation }
+    const all = everyFault(request)
+    const errors = (all.length > 0 ? all : [first])
+      .flatMap(({ part, faults }) => faults.map((fault) => memberFault(fault, part)))
+      .slice(0, MOST_FAULTS)
     return new Problem('invalid_request', errors.map(({ path, message }) => `${path} ${message}`).join('; '), {
       errors,
     })
@@ -64,10 +72,11 @@ function problemOf(error: FastifyError): Problem {
   return fastifyProblem(error) ?? databaseProblem(error) ?? internalProblem(error)
 }
 
-type ValidationFault = NonNullable<FastifyError['validation']>[number]
+type ValidationFault = NonNullable<FastifyError['validation']>[number] & { parentSchema?: object | undefined }
 
 /** Ajv's fault as the client should read it: the path as in the request, and unknown members by their name. */
-export function memberFault({ keyword, instancePath, params, message }: ValidationFault, context: string): MemberFault {
+export function memberFault(fault: ValidationFault, context: string): MemberFault {
+  const { keyword, instancePath, params, message, parentSchema } = fault
   const member = params['additionalProperty'] ?? params['missingProperty']
   const path = instancePath.slice(1).replaceAll('/', '.')
   const place = [context, path, member].filter((part) => part !== undefined && part !== '').join('.')
@@ -75,16 +84,17 @@ export function memberFault({ keyword, instancePath, params, message }: Validati
   if (keyword === 'required') return { path: place, code: 'missing_member', message: 'is missing' }
   if (keyword === 'type' && params['type'] === 'object')
     return { path: place, code: keyword, message: 'must be a JSON object' }
+  const { description } = (parentSchema ?? {}) as { description?: string }
+  if (keyword === 'pattern' && description) return { path: place, code: keyword, message: `must be: ${description}` }
   const allowed = Array.isArray(params['allowedValues']) ? `: ${params['allowedValues'].join(', ')}` : ''
   return { path: place, code: keyword, message: `${message ?? 'is wrong'}${allowed}` }
 }
 
 const FASTIFY_CODES: Record<string, [ErrorCode, string]> = {
-  FST_ERR_CTP_INVALID_JSON_BODY: ['invalid_json', 'The body could not be read as JSON.'],
-  FST_ERR_CTP_EMPTY_JSON_BODY: ['invalid_json', 'The body is empty; send a JSON object.'],
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: ['invalid_request', 'The body has another length than its Content-Length.'],
   FST_ERR_CTP_INVALID_MEDIA_TYPE: ['media_type_unsupported', 'Send the body as application/json.'],
   FST_CP_ERR_INVALID_CONTENT_ENCODING: ['media_type_unsupported', 'Content-Encoding may be gzip, br, zstd or deflate.'],
+  [ZSTD_WINDOW_TOO_LARGE]: ['invalid_request', ZSTD_WINDOW_HELP],
   FST_CP_ERR_INVALID_CONTENT: ['invalid_request', 'The body could not be decoded as its Content-Encoding says.'],
   FST_ERR_CTP_BODY_TOO_LARGE: ['body_too_large', 'The body is larger than this address takes.'],
   FST_ERR_BAD_URL: ['invalid_request', 'The path has a malformed percent-encoding.'],
@@ -117,12 +127,18 @@ const REFUSED_VALUES: Record<string, string> = {
   '23514': 'A value is longer or otherwise outside of what a user may have.',
 }
 
+/** The user line would be too long: migrations/0019, or one of PostgreSQL's own limits on the size of a value. */
+const LIMIT_EXCEEDED = '54000'
+
 /** Of the trigger that has the last word: migrations/0010_protect_users.sql. */
 const PROTECTED_USER = 'US001'
 
 function databaseProblem(error: Error): Problem | undefined {
   const refusal = REFUSED_VALUES[sqlState(error) ?? '']
   if (refusal) return new Problem('invalid_request', refusal, { cause: error })
+  if (sqlState(error) === LIMIT_EXCEEDED) {
+    return new Problem('user_too_large', `A user ${TOO_LARGE}. Nothing was changed.`, { cause: error })
+  }
   if (sqlState(error) === PROTECTED_USER) {
     return new Problem('user_protected', 'Only test users are changed or deleted here.', { cause: error })
   }

@@ -1,7 +1,8 @@
 import { METHODS } from 'node:http'
-import type { FastifyInstance, HTTPMethods } from 'fastify'
+import type { FastifyInstance, FastifyRequest, HTTPMethods } from 'fastify'
 import plugin from 'fastify-plugin'
 import { Problem } from '../errors.ts'
+import { routeNotFound } from './error-answers.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -10,7 +11,11 @@ declare module 'fastify' {
   }
 }
 
-/** Fastify answers 404 where the path is right and the method wrong; RFC 9110 section 15.5.6 wants 405. */
+/**
+ * What is wrong with the address or the method is answered before the body is looked at. Fastify answers 404 where the path is right
+ * and the method wrong, where RFC 9110 section 15.5.6 wants 405; and for an unknown path or method it parses the body first, so that
+ * the answer to `curl -T users.csv` would be 415.
+ */
 export const methodAnswers = plugin(
   (app: FastifyInstance, _options, done) => {
     for (const method of METHODS) if (!app.supportedMethods.includes(method)) app.addHttpMethod(method)
@@ -20,6 +25,7 @@ export const methodAnswers = plugin(
       for (const one of [method].flat()) methods.add(one)
       methodsOfPath.set(url, methods)
     })
+    app.addHook('onRequest', (request, _reply, next) => next(addressProblem(request)))
     app.decorate('refuseOtherMethods', () => {
       for (const [url, methods] of [...methodsOfPath]) {
         const allow = [...methods].sort().join(', ')
@@ -27,9 +33,10 @@ export const methodAnswers = plugin(
           url,
           method: (app.supportedMethods as HTTPMethods[]).filter((method) => !methods.has(method)),
           schema: { hide: true },
-          handler: () => {
-            throw new Problem('method_not_allowed', `Use ${allow}.`, { headers: { allow } })
+          onRequest: (_request, _reply, next) => {
+            next(new Problem('method_not_allowed', `Use ${allow}.`, { headers: { allow } }))
           },
+          handler: () => {},
         })
       }
     })
@@ -37,3 +44,10 @@ export const methodAnswers = plugin(
   },
   { name: 'method-answers' },
 )
+
+/** `/v1/batches/` would else be read as the batch without an id. */
+function addressProblem({ is404, url }: FastifyRequest): Problem | undefined {
+  const [, withoutSlash] = /^(\/v1\/[^?]*[^?/])\/+(\?|$)/.exec(url) ?? []
+  if (withoutSlash) return routeNotFound(`No address here ends in a slash. Use ${withoutSlash}.`)
+  return is404 ? routeNotFound() : undefined
+}

@@ -1,14 +1,102 @@
-import { promisify } from 'node:util'
-import { Ajv } from 'ajv'
+import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import plugin from 'fastify-plugin'
 import { Problem } from '../errors.ts'
 import { hasBody } from './has-body.ts'
 import { requireExactNumbers, requireStorable } from './storable.ts'
 
-type JsonParser = (request: FastifyRequest, text: string, done: (error: Error | null, body?: unknown) => void) => void
+const utf8 = new TextDecoder('utf-8', { fatal: true })
+
+/** The text of a body, without a byte order mark. Throws `invalid_request` where it is not UTF-8, as an import does. */
+function readText(bytes: Buffer): string {
+  try {
+    return utf8.decode(bytes)
+  } catch (cause) {
+    throw new Problem('invalid_request', 'The body is not UTF-8.', { cause })
+  }
+}
+
+/**
+ * Member names are data: `__proto__` is one like any other, in a body as in an import. The code that reads bodies copies members by
+ * spreading, which makes no prototype of them.
+ */
+function readJson(text: string): unknown {
+  if (text === '') throw emptyBody()
+  try {
+    return JSON.parse(text)
+  } catch (cause) {
+    throw new Problem('invalid_json', 'The body could not be read as JSON.', { cause })
+  }
+}
+
+function readBody(bytes: Buffer): unknown {
+  const text = readText(bytes)
+  const body = readJson(text)
+  requireStorable(body)
+  requireExactNumbers(text)
+  return body
+}
+
+/**
+ * Whether an address is ASCII, as RFC 9112 has it, and its percent-encoding is that of UTF-8. Node reads other bytes as Latin-1,
+ * and fast-querystring keeps what it cannot decode as it stands.
+ */
+function isDecodable(url: string): boolean {
+  if (!/[^!-~]|%/.test(url)) return true
+  try {
+    decodeURIComponent(url)
+    return /^[!-~]*$/.test(url)
+  } catch {
+    return false
+  }
+}
+
+const malformedAddress = () =>
+  new Problem(
+    'invalid_request',
+    'The address has a malformed percent-encoding, or characters that need one: use that of UTF-8.',
+  )
 
 const emptyBody = () => new Problem('invalid_json', 'The body is empty; send a JSON object.')
+
+const OPTIONS = {
+  allErrors: false,
+  removeAdditional: false,
+  useDefaults: true,
+  strict: false,
+  validateFormats: false,
+  validateSchema: false, // the schemas are the service's own, and JSON Schema's takes 0.1 s to compile
+} as const
+
+/** Bytes of the largest body of which every fault is looked for: Ajv has no bound on how many it collects. */
+const LARGEST_LISTED_BODY = 65_536
+
+/** Validators that find every fault, by schema. They are slower, so they are made and used only for a request that has one. */
+const thorough = new WeakMap<object, ValidateFunction>()
+const thoroughOptions = { ...OPTIONS, allErrors: true, verbose: true }
+const thoroughBodies = new Ajv({ ...thoroughOptions, coerceTypes: false })
+const thoroughTexts = new Ajv({ ...thoroughOptions, coerceTypes: true })
+
+/** Every fault of a request that failed validation, by its part. Fastify stops at the first part, and the first fault. */
+export function everyFault(request: FastifyRequest): { part: string; faults: ErrorObject[] }[] {
+  const { schema = {}, config } = request.routeOptions
+  const { params, query, body, headers } = request
+  const isListed =
+    !config.readsBody && Number(headers['content-length']) <= LARGEST_LISTED_BODY && !headers['content-encoding']
+  const parts = [
+    { part: 'params', shape: schema.params, value: params },
+    { part: 'body', shape: isListed ? schema.body : undefined, value: body },
+    { part: 'querystring', shape: schema.querystring, value: query },
+    { part: 'headers', shape: schema.headers, value: headers },
+  ]
+  return parts.flatMap(({ part, shape, value }) => {
+    if (typeof shape !== 'object' || shape === null) return []
+    const ajv = part === 'body' ? thoroughBodies : thoroughTexts
+    const validate = thorough.get(shape) ?? ajv.compile(shape)
+    thorough.set(shape, validate)
+    return validate(value) ? [] : [{ part, faults: validate.errors ?? [] }]
+  })
+}
 
 /** What tells of a body only. Many clients send the first with each request. */
 const OF_THE_BODY = ['content-type', 'content-encoding']
@@ -20,28 +108,19 @@ const OF_THE_BODY = ['content-type', 'content-encoding']
  */
 export const validation = plugin(
   (app: FastifyInstance, _options, done) => {
-    const options = {
-      allErrors: false,
-      removeAdditional: false,
-      useDefaults: true,
-      strict: false,
-      validateFormats: false,
-      validateSchema: false, // the schemas are the service's own, and JSON Schema's takes 0.1 s to compile
-    } as const
-    const bodies = new Ajv({ ...options, coerceTypes: false })
-    const texts = new Ajv({ ...options, coerceTypes: true })
-    const parse = promisify(app.getDefaultJsonParser('error', 'error') as JsonParser)
+    const bodies = new Ajv({ ...OPTIONS, coerceTypes: false })
+    const texts = new Ajv({ ...OPTIONS, coerceTypes: true })
     app.removeContentTypeParser(['application/json', 'text/plain'])
-    app.addContentTypeParser(
-      'application/json',
-      { parseAs: 'string' },
-      async (request: FastifyRequest, text: string) => {
-        const body = await parse(request, text)
-        requireStorable(body)
-        requireExactNumbers(text)
-        return body
-      },
-    )
+    app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, bytes: Buffer, parsed) => {
+      try {
+        parsed(null, readBody(bytes))
+      } catch (error) {
+        parsed(error as Error)
+      }
+    })
+    app.addHook('onRequest', ({ raw: { url = '' } }, _reply, next) => {
+      next(isDecodable(url) ? undefined : malformedAddress())
+    })
     // Fastify would read a body wherever a type is told, and wait without end: Node plays no events for one that is not there
     // (`optimizeEmptyRequests`).
     app.addHook('onRequest', ({ raw: { headers }, routeOptions }, _reply, next) => {

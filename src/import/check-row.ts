@@ -1,5 +1,6 @@
 import { holdsNul } from '../http/holds-nul.ts'
 import { requireStorable } from '../http/storable.ts'
+import { LONGEST_LINE, lineBytes, memberBytes, TOO_LARGE } from '../users/longest-line.ts'
 import { EMAIL_FORM, isReserved } from '../users/reserved-domain.ts'
 import type { GivenRow } from './given-row.ts'
 import { credentialsRefused, isCredential, isMember, isObject, MEMBERS } from './members.ts'
@@ -18,7 +19,7 @@ export interface Row {
 /** A row that cannot be taken, whatever the pool holds. */
 export interface RowFault {
   n: number
-  code: 'invalid_row' | 'unknown_member' | 'not_test_user' | 'domain_not_reserved'
+  code: 'invalid_row' | 'unknown_member' | 'not_test_user' | 'domain_not_reserved' | 'user_too_large'
   /** Empty where the fault is not of one member. */
   member: string
   message: string
@@ -72,7 +73,25 @@ function faultOf(members: Record<string, unknown>, text: string, reservedDomains
   if (!isReserved(email, reservedDomains)) {
     return { code: 'domain_not_reserved', member: 'email', message: 'must be of a reserved domain' }
   }
+  if (mayBeTooLarge(text) && rowLineBytes(members, text, email) > LONGEST_LINE) {
+    return { code: 'user_too_large', member: 'custom_attributes', message: TOO_LARGE }
+  }
   return undefined
+}
+
+/**
+ * Whether the row needs a closer look. A character becomes at most 4 bytes of the line, and 200 where a number has an exponent:
+ * `1e-998` takes 1,000.
+ */
+const mayBeTooLarge = (text: string) => text.length > (/\d[eE]/.test(text) ? 5_000 : 200_000)
+
+const ANY_ID = '00000000-0000-7000-8000-000000000000'
+
+/** Bytes of the line of a new user of this row; what the row leaves out is as the import fills it in. */
+function rowLineBytes(members: Record<string, unknown>, text: string, email: string): number {
+  const defaults = { role: 'user', batch_id: ANY_ID, created_by_bulk: false }
+  const given = { ...defaults, ...members, email } as Parameters<typeof lineBytes>[0]
+  return lineBytes(given, memberBytes(text, 'custom_attributes') ?? '{}'.length)
 }
 
 function isStorable(value: unknown): boolean {

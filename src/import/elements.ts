@@ -22,6 +22,12 @@ export const invalidJson = (detail: string) => new Problem('invalid_json', detai
 export const notFull = () =>
   new Problem('import_not_full', 'Export with differential=false, and send that: a delta says only what has changed.')
 
+/** For an object that is no export. */
+const noExport = (path: string, code: string, message: string) =>
+  new Problem('invalid_request', `${path} ${message}. Send an array of users, [{…}, …], or a full export as it is.`, {
+    errors: [{ path, code, message }],
+  })
+
 /**
  * Cuts JSON that comes in pieces, an array or a full export, into the texts of its elements. It looks at quotes, brackets
  * and commas alone: whether an element is JSON is for who parses it, and its numbers keep every digit until then. Throws
@@ -131,13 +137,13 @@ export class ElementCutter {
     this.#keyStart = -1
     if (OF_A_DELTA.includes(this.#key)) throw notFull()
     if (!ENVELOPE.includes(this.#key) || (this.#key === 'users' && this.#envelope !== undefined)) {
-      const errors = [{ path: `body.${this.#key}`, code: 'unknown_member', message: 'is not known here' }]
-      throw new Problem('invalid_request', 'Send an array of users, or a full export as it is.', { errors })
+      throw noExport(`body.${this.#key}`, 'unknown_member', 'is not known here')
     }
   }
 
   #endEnvelope(text: string): void {
     const envelope = parse(`${text}}`) as { kind?: unknown }
+    if (envelope.kind === undefined) throw noExport('body.kind', 'missing_member', 'is missing')
     if (envelope.kind !== 'full') throw notFull()
     if (this.#envelope === undefined) throw invalidJson('The export has no array of users.')
     this.#place = 'after'

@@ -1,6 +1,6 @@
 import { pipeline, Readable } from 'node:stream'
 import { CsvError, parse } from 'csv-parse'
-import { Problem } from '../errors.ts'
+import { MOST_FAULTS, Problem } from '../errors.ts'
 import { notFull } from './elements.ts'
 import { type GivenRow, givenRow } from './given-row.ts'
 import { credentialsRefused, isCredential, isMember, MEMBERS } from './members.ts'
@@ -8,7 +8,8 @@ import { meterRows } from './row-meter.ts'
 
 /**
  * The rows of a CSV body (RFC 4180; LF or CRLF) whose first one names the columns, any of a user's in any order. An empty
- * cell is a member that is not given, but for `batch_id`: no batch. Throws `invalid_csv`, `import_not_full`,
+ * cell is a member that is not given, but for `batch_id`: no batch. Rows of empty cells alone, which spreadsheets put at the end, are
+ * skipped as empty lines are. Throws `invalid_csv`, `import_not_full`,
  * `import_credentials`, `body_too_large`, and `invalid_request` for columns that are unknown or missing.
  */
 export async function* readCsv(texts: AsyncIterable<string>): AsyncGenerator<GivenRow[], void, void> {
@@ -25,6 +26,7 @@ async function* records(texts: AsyncIterable<string>): AsyncGenerator<string[], 
     record_delimiter: ['\r\n', '\n'],
     relax_column_count: true,
     skip_empty_lines: true,
+    skip_records_with_empty_values: true,
   })
   pipeline(Readable.from(meterRows(texts), { objectMode: false }), parser, () => {}) // what fails is met by the reader below
   try {
@@ -52,7 +54,7 @@ function checkedColumns(columns: string[]): string[] {
       code: 'duplicate',
       message: 'is there twice',
     })),
-  ].slice(0, 100)
+  ].slice(0, MOST_FAULTS)
   if (!columns.includes('username'))
     errors.push({ path: 'columns.username', code: 'missing_member', message: 'is missing' })
   if (errors.length === 0) return columns

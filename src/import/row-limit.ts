@@ -1,9 +1,13 @@
 import { Problem } from '../errors.ts'
+import { LONGEST_LINE } from '../users/longest-line.ts'
 
-/** Characters of the longest row: what is read at once is at the most this, and a piece of the body. */
-export const LONGEST_ROW = 1_048_576
+/**
+ * Characters of the longest row that is read. A user line has half of that: CSV doubles its quotes, and an export with credentials
+ * has them behind the line. What is in memory at once is at most one row and a piece of the body.
+ */
+export const LONGEST_ROW = 2 * LONGEST_LINE
 
-/** Throws `body_too_large` where a row, or what is read of it so far, is longer than a row may be. */
+/** Throws `body_too_large` where a row, or the part of it that has come so far, is longer than a row may be. */
 export function requireRowLength(length: number): void {
-  if (length > LONGEST_ROW) throw new Problem('body_too_large', 'A row is longer than 1 MiB.')
+  if (length > LONGEST_ROW) throw new Problem('body_too_large', 'A row is longer than 2 MiB.')
 }

@@ -1,11 +1,11 @@
 const TIME =
-  /^(\d{4})-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,6})?(Z|[+-](0\d|1[0-4]):[0-5]\d)$/
+  /^(\d{4})-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,9})?(Z|[+-](0\d|1[0-4]):[0-5]\d)$/i
 const FIRST = Date.parse('0001-01-01T00:00:00Z')
 const LAST = Date.parse('9999-12-31T23:59:59.999Z')
 
 /**
- * Whether it is an RFC 3339 time that can be kept as it is: of the years 0001 to 9999 in UTC, with no more than the six
- * digits of a second that PostgreSQL has, since the others would be rounded away.
+ * Whether it is an RFC 3339 time of the years 0001 to 9999 in UTC, with up to nine digits of a second. PostgreSQL keeps six and rounds
+ * to the nearest, the same for an import as for plain SQL.
  */
 export function isTime(value: unknown): boolean {
   const parts = typeof value === 'string' ? TIME.exec(value) : null
@@ -13,8 +13,9 @@ export function isTime(value: unknown): boolean {
   const [year = 0, month = 0, day = 0] = parts.slice(1, 4).map(Number)
   if (year === 0 || day > daysOf(year, month)) return false
   if (year > 1 && year < 9999) return true
-  const time = Date.parse(parts[0]) // by its offset it may lie in the year before or after
-  return time >= FIRST && time <= LAST
+  const time = Date.parse(parts[0].toUpperCase()) // by its offset it may lie in the year before or after
+  const roundsToNextSecond = /^\.9{6}[5-9]/.test(parts[5] ?? '')
+  return time >= FIRST && time + (roundsToNextSecond ? 1 : 0) <= LAST
 }
 
 function daysOf(year: number, month: number): number {

@@ -34,7 +34,7 @@ export const TYPES = {
   },
   timestamp: {
     form: 'YYYY-MM-DDThh:mm:ssZ',
-    parse: (text) => (isTime(text) ? inUtc(text) : undefined),
+    parse: (text) => (isTime(text) ? inUtc(text.toUpperCase()) : undefined),
   },
   uuid: {
     form: 'UUID',

@@ -3,7 +3,8 @@ import { UsageError } from './usage-error.ts'
 
 /** The key to ask with: what the file holds, else USERSYNC_KEY, if there is one. Throws UsageError, which never tells it. */
 export async function readKey(keyFile: string | undefined): Promise<string | undefined> {
-  const key = keyFile === undefined ? process.env['USERSYNC_KEY'] : (await readText(keyFile)).trim()
+  const text = keyFile === undefined ? process.env['USERSYNC_KEY'] : await readText(keyFile)
+  const key = text?.trim()
   if (keyFile === undefined && !key) return undefined
   if (key && /^[\x21-\x7e]+$/.test(key)) return key
   throw new UsageError(`${keyFile ?? 'USERSYNC_KEY'} holds no key: one word of printable ASCII is expected`)

@@ -2,8 +2,11 @@ import { sqlState } from '../database/connection.ts'
 import { Problem } from '../errors.ts'
 import { ExportError } from '../sync/read-export.ts'
 
-/** Values that are none (22), or that the table refuses (23); JSON too deep or names too long for it (54). */
-const OF_A_VALUE = /^(22|23|54)/
+/**
+ * Values that are none (22), or that the table refuses (23); JSON too deep for it (54001). A line that is too long, 54000, has
+ * an answer of its own.
+ */
+const OF_A_VALUE = /^(22|23|54001)/
 
 /** A line that is not, to the byte, the line of the user that it describes. */
 export const notAUserLine = (cause?: unknown) =>

@@ -1,4 +1,5 @@
 import { parseDatabaseUrl } from '../database/database-url.ts'
+import { asciiDomain } from '../users/reserved-domain.ts'
 
 /* How the texts of settings are read. Each throws an Error whose message says what it expects. */
 
@@ -47,12 +48,9 @@ export const collectorUrl = (text: string) => {
   return text
 }
 
-/** Domains in lower case, of a text with commas between them. */
+/** Domains as DNS has them, of a text with commas between them. */
 export const domains = (text: string) => {
-  const list = text
-    .toLowerCase()
-    .split(',')
-    .map((domain) => domain.trim())
+  const list = text.split(',').map((domain) => asciiDomain(domain.trim()))
   if (!list.every((domain) => /^[a-z0-9-]+(\.[a-z0-9-]+)*$/.test(domain)))
     throw new Error('expects domains with commas between')
   return list

@@ -15,7 +15,7 @@ const fewest = (distinct = 0, { maxBatchUsers }: Config) => Math.min(Math.max(2,
 export const completed = (given: BatchConfigBody, config: Config) =>
   completeConfig(given, fewest(given.password_hash?.distinct, config), config)
 
-/** Throws `pattern_invalid` and `domain_not_reserved` where the settings cannot name users. */
+/** Throws `pattern_invalid` and `domain_not_reserved` where no users can be made of the settings. */
 export function checkNames(settings: BatchConfig, config: Config): void {
   const { username_pattern: pattern, email_domain: emailDomain, password_hash: hash } = settings
   const names = { pattern, emailDomain, count: fewest(hash.distinct, config) }
@@ -24,7 +24,7 @@ export function checkNames(settings: BatchConfig, config: Config): void {
 
 /**
  * Makes the check that settings pass before they are kept as a template, so that batches can be made from it. It gives
- * them as they are, and throws `invalid_request`, `pattern_invalid` and `domain_not_reserved`.
+ * them as they are, and throws `invalid_request` and what `checkNames` throws.
  */
 export function settingsCheck(config: Config): (value: unknown) => BatchConfigBody {
   const readMembers = memberReader(templateConfigBody(config))

@@ -74,6 +74,7 @@ export const userRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: Curso
       schema: {
         tags,
         summary: 'Change a test user',
+        description: '`custom_attributes` is a JSON merge patch (RFC 7396); the other members replace.',
         params: UserPath,
         querystring: PoolQuery,
         body: UserChangeBody,

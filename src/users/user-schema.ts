@@ -2,6 +2,7 @@ import { Type } from 'typebox'
 import { Uuid } from '../http/uuid.ts'
 import { poolMember } from '../pools/pool-parameter.ts'
 import { CustomAttributes } from './custom-attributes.ts'
+import { nameOf } from './name-form.ts'
 import { EMAIL_EXPECTED, EMAIL_FORM } from './reserved-domain.ts'
 
 const time = Type.String({ format: 'date-time', description: 'RFC 3339, UTC, six digits of a second' })
@@ -24,11 +25,9 @@ export const User = Type.Object({
 export const UserChangeBody = Type.Object(
   {
     ...poolMember,
-    username: Type.Optional(Type.String({ minLength: 1, maxLength: 254 })),
-    email: Type.Optional(
-      Type.String({ minLength: 3, maxLength: 254, pattern: EMAIL_FORM.source, description: EMAIL_EXPECTED }),
-    ),
-    role: Type.Optional(Type.String({ minLength: 1, maxLength: 64 })),
+    username: Type.Optional(nameOf(254)),
+    email: Type.Optional(Type.String({ maxLength: 254, pattern: EMAIL_FORM.source, description: EMAIL_EXPECTED })),
+    role: Type.Optional(nameOf(64)),
     custom_attributes: Type.Optional(CustomAttributes),
   },
   { additionalProperties: false },

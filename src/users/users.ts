@@ -4,7 +4,7 @@ import { Problem } from '../errors.ts'
 import { requireWritable, writablePool } from '../pools/writable-pool.ts'
 import { userLine } from './filter.ts'
 
-/** What a request may change of a user; a member left out stays. */
+/** What a request may change of a user; a member left out stays. `custom_attributes` is a merge patch (RFC 7396). */
 export interface UserChange {
   username?: string
   email?: string
@@ -27,17 +27,20 @@ export async function readUserLine(sql: Sql, poolId: number, id: string, testUse
 
 /**
  * Changes a test user and gives its line. That it is one is part of the statement, so no other user is ever changed.
- * Throws `user_exists` where the new name or address is taken, `user_protected`, `user_not_found`, `pool_is_replica`.
+ * Throws `user_exists` where the new name or address is taken, `user_protected`, `user_not_found`, `pool_is_replica`. The
+ * database refuses a line that gets too long (error-answers.ts: `user_too_large`).
  */
 export async function updateUser(sql: Sql, poolId: number, id: string, change: UserChange): Promise<string> {
   const { custom_attributes, ...texts } = change
-  const columns: Record<string, string> = {
+  const columns = {
     ...texts,
-    ...(custom_attributes && { custom_attributes: JSON.stringify(custom_attributes) }),
+    ...(custom_attributes && {
+      custom_attributes: sql`merge_patch(u.custom_attributes, ${JSON.stringify(custom_attributes)}::jsonb)`,
+    }),
   }
   try {
     const [row] = await sql<{ line: string }[]>`
-      update users u set ${sql(columns)}
+      update users u set ${sql(columns as Record<string, string>)}
       where u.pool_id = ${writablePool(sql, poolId)} and u.id = ${id} and u.is_test_user
       returning ${userLine(sql)} as line`
     return row?.line ?? (await refuse(sql, poolId, id))

@@ -80,6 +80,7 @@ t.test('nothing of what PostgreSQL said reaches the client', async (t) => {
     ['22P05', 400, 'invalid_request'],
     ['22003', 400, 'invalid_request'],
     ['23514', 400, 'invalid_request'],
+    ['54000', 422, 'user_too_large'],
     ['54001', 400, 'invalid_request'],
     ['40001', 503, 'overloaded'],
     ['40P01', 503, 'overloaded'],
@@ -155,7 +156,7 @@ t.test('a body that cannot be read is told apart', async (t) => {
   app.post('/', () => 'taken')
   const send = (payload: string, type: string) =>
     app.inject({ method: 'POST', url: '/', payload, headers: { 'content-type': type } })
-  for (const text of ['{', '{"a":1,}', 'nul', '{"__proto__": 1}']) {
+  for (const text of ['{', '{"a":1,}', 'nul']) {
     t.match((await send(text, 'application/json')).json(), { status: 400, code: 'invalid_json' }, text)
   }
   for (const type of ['text/plain', 'application/xml', 'x']) {

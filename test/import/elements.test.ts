@@ -75,7 +75,8 @@ t.test('what is neither an array nor a full export is refused', (t) => {
     ['{"kind":"full","users":{}}', 'invalid_json'],
     ['{"kind":"full","users":[],}', 'invalid_json'],
     ['{"kind":"full" "users":[]}', 'invalid_json'],
-    ['{"users":[]}', 'import_not_full'],
+    ['{"users":[]}', 'invalid_request'],
+    ['{"users":[{"username":"a@example.com"}],"total_count":1}', 'invalid_request'],
     ['{"kind":"delta","users":[]}', 'import_not_full'],
     ['{"kind":"delta","added":[', 'import_not_full'],
     ['{"kind":"unchanged","counts":{"deleted":0},"deleted":[', 'import_not_full'],
@@ -83,6 +84,11 @@ t.test('what is neither an array nor a full export is refused', (t) => {
     ['{"username":"a@example.com"}', 'invalid_request'],
   ]
   for (const [text, code] of bad) t.throws(() => elements(text, [3, 7]), { code }, text)
+  const noKind = {
+    message: /body.kind is missing. Send an array of users/,
+    errors: [{ path: 'body.kind', code: 'missing_member' }],
+  }
+  t.throws(() => elements('{"users":[]}'), noKind, 'an object without a kind is no delta')
   t.strictSame(elements('[1,]'), ['1', ''], 'an element that is no JSON is for who parses it')
   t.end()
 })
@@ -97,7 +103,7 @@ t.test('lines come out the same wherever the pieces end', (t) => {
   t.end()
 })
 
-t.test('what has no end is given up at 1 MiB', (t) => {
+t.test('what has no end is given up after the longest row', (t) => {
   const piece = 'x'.repeat(65_536)
   const fill = (cutter: { push(piece: string): unknown }, start: string) => {
     cutter.push(start)

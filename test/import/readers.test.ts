@@ -4,6 +4,7 @@ import type { GivenRow } from '../../src/import/given-row.ts'
 import { readCsv } from '../../src/import/read-csv.ts'
 import { readJson } from '../../src/import/read-json.ts'
 import { readNdjson } from '../../src/import/read-ndjson.ts'
+import { LONGEST_ROW } from '../../src/import/row-limit.ts'
 import { csvOf } from './csv.ts'
 
 type Reader = (texts: AsyncIterable<string>) => AsyncIterable<GivenRow[]>
@@ -115,11 +116,19 @@ t.test('columns that are wrong are named', async (t) => {
     ['username\na"b\n', { code: 'invalid_csv', message: /Line 2/ }],
     ['{"username":"a"}\n', { code: 'invalid_csv', message: /Line 1/ }],
     ['username\n"a"b\n', { code: 'invalid_csv', message: /Line 2/ }],
-    [`username\n${'x'.repeat(1_048_577)}`, { code: 'body_too_large' }],
-    [`username\n"${'x'.repeat(1_048_577)}`, { code: 'body_too_large' }],
-    [`username\n${','.repeat(1_048_577)}`, { code: 'body_too_large' }],
+    [`username\n${'x'.repeat(LONGEST_ROW + 1)}`, { code: 'body_too_large' }],
+    [`username\n"${'x'.repeat(LONGEST_ROW + 1)}`, { code: 'body_too_large' }],
+    [`username\n${','.repeat(LONGEST_ROW + 1)}`, { code: 'body_too_large' }],
   ]
   for (const [text, expected] of table) await t.rejects(values(readCsv, text, 1000), expected, text.slice(0, 30))
+})
+
+t.test('rows of empty cells alone are no rows, as spreadsheets put them at the end', async (t) => {
+  const text = 'username,email,role\na,b,c\n,,\r\n"","",""\nd,e,f\n,,\n , ,\n,,'
+  t.strictSame(await values(readCsv, text), [
+    { username: 'a', email: 'b', role: 'c' },
+    { username: 'd', email: 'e', role: 'f' },
+  ])
 })
 
 t.test('CSV alone takes booleans as spreadsheets write them back', async (t) => {

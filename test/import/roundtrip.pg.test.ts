@@ -12,6 +12,9 @@ const ATTRIBUTES = [
   '{"plan": "gold"}',
   '{"n": [12345678901234567890123, 1.10, 1.1, -0.0, 9007199254740993, 1e-7, 123e20, 0.1000000000000000055511151231257827]}',
   `{"": "\\u0001 \\u2028 é 漢 🐉 \\udbff\\udfff", "'\\"\\\\,;": "=cmd|' /C calc'!A0\\r\\n", "b": {"a": {"c": [[], {}, null, true]}}}`,
+  `{"wide": [1e308, -1e308, 1e-300, -1e-300, 5e-324, 1e-400, 0e308, -0.00e5, 1.5e-7, ${'9'.repeat(300)}.${'1'.repeat(600)}]}`,
+  `{"digits": [${'1'.repeat(309)}, 0.${'123456789'.repeat(100)}, -${'98765'.repeat(60)}], "one": 1e308}`,
+  '{"__proto__": {"a": 1}, "constructor": {"prototype": 1}, "a": {"__proto__": null}}',
   `{"deep": ${'['.repeat(90)}${']'.repeat(90)}}`,
 ]
 
@@ -23,8 +26,8 @@ await sql`
   from generate_series(1, 2200) n`
 await sql`
   insert into users (username, email, role, custom_attributes, created_at, updated_at) values
-    (' "quoted", 🐉 ', ${'𝒳'.repeat(200)} || '@sub.example.com', E'ro\nle', '{}', '0001-01-01', '9999-12-31 23:59:59.999999+00'),
-    ('=1+1', 'a@localhost', '-', '{}', now(), now()), (E'\t', 'tab@x.test', E'\r\n', '{}', now(), now())`
+    ('"quoted", 🐉', ${'𝒳'.repeat(200)} || '@sub.example.com', E'ro\nle', '{}', '0001-01-01', '9999-12-31 23:59:59.999999+00'),
+    ('=1+1', 'a@localhost', '-', '{}', now(), now()), (E'a\tb', 'tab@x.test', E'a\r\nb', '{}', now(), now())`
 
 const stateOf = async (pool: string, filter = '') =>
   (await call<{ state: string }>('GET', `/v1/states/current?pool=${pool}${filter}`)).json.state
@@ -141,4 +144,29 @@ t.test('an empty body is an import of nobody', async (t) => {
     const answer = await call('POST', `/v1/users/import?format=${format}`, { body, headers: FILE })
     t.match(answer, { status: 201, json: { status: 'completed', total_requested: 0, progress: 1 } }, format)
   }
+})
+
+t.test('a time of more than six digits is rounded as plain SQL rounds it', async (t) => {
+  await makePool(sql, 'times')
+  const times = [
+    '2024-01-01t00:00:00.1234565z',
+    '2024-01-01T00:00:00.123456789+05:00',
+    '2024-12-31T23:59:59.9999995Z',
+    '9999-12-31T23:59:59.999999499Z',
+  ]
+  const body = JSON.stringify(
+    times.map((time, i) => ({ username: `t${i}@x.test`, created_at: time, updated_at: time })),
+  )
+  const post = () => call('POST', '/v1/users/import?pool=times&format=json&on_conflict=update', { body })
+  t.match(await post(), { status: 201, json: { created_count: 4, failed_count: 0 } })
+  const state = await stateOf('times')
+  const rows = await sql`
+    select u.created_at = t.time::timestamptz as as_in_sql, u.created_at = u.updated_at as same
+    from unnest(${times}::text[]) with ordinality t (time, n) join users u on u.username = 't' || n - 1 || '@x.test'`
+  t.strictSame(
+    [...rows],
+    times.map(() => ({ as_in_sql: true, same: true })),
+  )
+  await post()
+  t.equal(await stateOf('times'), state, 'the same again changes nothing')
 })

@@ -68,15 +68,15 @@ t.test('a change keeps what it does not name', async (t) => {
     { email: 'renamed@example.com' },
     { email: 'ünï"c(o)de☃🐉@a-1.ü.Example.COM' },
     { role: 'buyer' },
-    { custom_attributes: {} },
     { username: 'both', custom_attributes: { deep: [{ a: null }, 'é', 1e21, 2 ** 53, '1234567890123456789'] } },
   ]
-  let expected: User = before
+  let expected: User & { custom_attributes?: object } = before
   for (const change of changes) {
     const { status, json } = await patch(id, change)
     t.equal(status, 200)
     t.ok(json.updated_at > expected.updated_at, 'updated_at moves on')
-    expected = { ...expected, ...change, updated_at: json.updated_at }
+    const custom_attributes = { ...expected.custom_attributes, ...change.custom_attributes }
+    expected = { ...expected, ...change, custom_attributes, updated_at: json.updated_at }
     t.strictSame(json, expected, JSON.stringify(change))
     t.strictSame((await call('GET', `/v1/users/${id}`)).json, expected)
   }
@@ -139,9 +139,9 @@ t.test('a change that must not be is refused, and changes nothing', async (t) =>
 t.test('any text that PostgreSQL can hold comes back as it went in', async () => {
   const id = await makeUser()
   const text = fc.string({ unit: 'binary', minLength: 1, maxLength: 60 }).filter((text) => !text.includes('\u0000'))
-  const name = text.filter((text) => text !== '__proto__') // Fastify refuses it, for the sake of careless programs
+  const name = text.filter((text) => text.trim() === text)
   await fc.assert(
-    fc.asyncProperty(text, name, async (role, key) => {
+    fc.asyncProperty(name, text, async (role, key) => {
       const { status, json } = await patch<{ role: string; custom_attributes: object }>(id, {
         role,
         custom_attributes: { [key]: role },
@@ -149,11 +149,44 @@ t.test('any text that PostgreSQL can hold comes back as it went in', async () =>
       return (
         status === 200 &&
         json.role === role &&
-        Object.entries(json.custom_attributes).flat().join() === `${key},${role}`
+        Object.entries(json.custom_attributes).some(([name, value]) => name === key && value === role)
       )
     }),
     { numRuns: 40 },
   )
+})
+
+t.test('attributes are changed by a merge patch, and keep every digit that it does not name', async (t) => {
+  const id = await makeUser()
+  const attributes = (text: string) => sql`update users set custom_attributes = ${text}::jsonb where id = ${id}`
+  // Of RFC 7396, appendix A, those whose target and patch are objects.
+  const table: [target: string, patch: object, result: string][] = [
+    ['{"a":"b"}', { a: 'c' }, '{"a": "c"}'],
+    ['{"a":"b"}', { b: 'c' }, '{"a": "b", "b": "c"}'],
+    ['{"a":"b"}', { a: null }, '{}'],
+    ['{"a":"b","b":"c"}', { a: null }, '{"b": "c"}'],
+    ['{"a":["b"]}', { a: 'c' }, '{"a": "c"}'],
+    ['{"a":"c"}', { a: ['b'] }, '{"a": ["b"]}'],
+    ['{"a":{"b":"c"}}', { a: { b: 'd', c: null } }, '{"a": {"b": "d"}}'],
+    ['{"a":[{"b":"c"}]}', { a: [1] }, '{"a": [1]}'],
+    ['{"e":null}', { a: 1 }, '{"a": 1, "e": null}'],
+    ['{}', { a: { bb: { ccc: null } } }, '{"a": {"bb": {}}}'],
+    [
+      '{"n":[1.10,12345678901234567890123],"a":{"b":1.0}}',
+      { a: { c: 2 } },
+      '{"a": {"b": 1.0, "c": 2}, "n": [1.10, 12345678901234567890123]}',
+    ],
+    ['{"a":5}', { a: { b: null, c: [null] } }, '{"a": {"c": [null]}}'],
+    ['{"a":1}', {}, '{"a": 1}'],
+    ['{"__proto__":{"a":1}}', JSON.parse('{"__proto__":{"b":2}}'), '{"__proto__": {"a": 1, "b": 2}}'],
+  ]
+  for (const [target, change, result] of table) {
+    await attributes(target)
+    const { status, raw } = await patch(id, { custom_attributes: change })
+    t.equal(status, 200)
+    t.ok(raw.includes(`"custom_attributes":${result},`), `${target} ${JSON.stringify(change)} ${raw}`)
+  }
+  t.match(await patch(id, { custom_attributes: null }), { status: 400, json: { code: 'invalid_request' } })
 })
 
 t.test('only test users are changed or deleted', async (t) => {

@@ -1,0 +1,52 @@
+import t from 'tap'
+import { planNames } from '../../src/batches/plan.ts'
+import { checkRow } from '../../src/import/check-row.ts'
+import { givenRow } from '../../src/import/given-row.ts'
+import { domains } from '../../src/settings/values.ts'
+import { DOMAIN_FORM, isReserved } from '../../src/users/reserved-domain.ts'
+
+const RESERVED = domains('test,Bücher.example,example.com')
+
+/** Domains of addresses, and whether they belong to nobody. */
+const TABLE: [domain: string, isReserved: boolean][] = [
+  ['bücher.example', true],
+  ['BÜCHER.example', true],
+  ['xn--bcher-kva.example', true],
+  ['XN--BCHER-KVA.Example', true],
+  ['a.bücher.example', true],
+  ['münchen.test', true],
+  ['ü.example.com', true],
+  ['bucher.example', false],
+  ['bücher.example.org', false],
+  ['xbücher.example', false],
+  ['example', false],
+  ['gmail.com\uff0ftest', false],
+  ['gmail.com\u3002example', false],
+  ['ü/x.test', false],
+  ['evil.org/ü.test', false],
+  ['evil.org%2fü.test', false],
+  ['evil.org#ü.test', false],
+  ['evil.org\\ü.test', false],
+  ['ü.org\u200d.test', false],
+]
+
+t.test('one rule for domains, whichever way an address comes', (t) => {
+  for (const [domain, expected] of TABLE) {
+    const email = `a@${domain}`
+    t.equal(isReserved(email, RESERVED), expected, domain)
+    const row = checkRow(1, givenRow(JSON.stringify({ username: email })), RESERVED)
+    t.equal('code' in row ? row.code : 'taken', expected ? 'taken' : 'domain_not_reserved', `import: ${domain}`)
+    for (const [pattern, emailDomain] of [
+      [`u{id}@${domain}`, 'example.com'],
+      ['u{id}', domain],
+    ] as const) {
+      const plan = () =>
+        planNames({ pattern, emailDomain, count: 2 }, { shortId: '0123456789', firstNumber: 1 }, RESERVED)
+      if (expected) t.match(plan(), { emailSuffix: pattern === 'u{id}' ? `@${domain}` : '' }, pattern)
+      else t.throws(plan, { code: 'domain_not_reserved' }, pattern)
+    }
+    t.match(domain, DOMAIN_FORM, `email_domain: ${domain}`)
+  }
+  for (const text of ['', 'a..b', '.a', 'a b.test', 'a,b', 'a@b.test']) t.notMatch(text, DOMAIN_FORM, text)
+  t.end()
+})
