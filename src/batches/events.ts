@@ -3,22 +3,22 @@ import type { Batch } from './batches.ts'
 
 const LOOK_MS = 250
 
-/** A silent stream is taken for dead by proxies after 30 to 60 s. */
+/** Proxies close a silent stream after 30 to 60 s. */
 const HEARTBEAT_MS = 15_000
 
-/** A stream ends after this long, and the client comes back by itself with `Last-Event-ID`. */
+/** A stream ends after this time, and the client reconnects by itself with `Last-Event-ID`. */
 const LONGEST_MS = 600_000
 
 interface Watching {
   read: () => Promise<Batch>
-  /** Whether the server has stopped to wait for anything. */
+  /** Whether the server is shutting down. */
   draining: () => boolean
 }
 
 /**
  * A batch's progress as server-sent events (HTML, section 9.2): `progress` whenever its counts change, then one `end`;
- * the data is the batch. An event's id is how many users are done, so a client that comes back with `Last-Event-ID` gets
- * what is new to it, and in any case the end.
+ * the data is the batch. An event's id is the number of users done, so a client that reconnects with `Last-Event-ID` gets what
+ * is new to it, and always the end.
  */
 export async function* batchEvents(
   { read, draining }: Watching,

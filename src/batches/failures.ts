@@ -3,7 +3,7 @@ import { Type } from 'typebox'
 import { type Page, readPage } from '../database/page.ts'
 import { batchNotFound } from './batches.ts'
 
-/** A user of a batch's range that could not be made, or a row of an import that could not be taken. */
+/** A user of a batch that could not be created, or a row of an import that was refused. */
 export const Failure = Type.Object({
   n: Type.Integer({ description: 'Which user of the batch, or row of the import, from 1' }),
   username: Type.String(),
@@ -23,7 +23,7 @@ export const Failure = Type.Object({
 })
 export type Failure = Type.Static<typeof Failure>
 
-/** One page of a batch's failures by `n`, those after `after`. Throws `batch_not_found`. */
+/** One page of a batch's failures by `n`, those after `after`. A deleted batch has none. Throws `batch_not_found`. */
 export async function listFailures(
   sql: Sql,
   poolId: number,
@@ -42,7 +42,7 @@ export async function listFailures(
   )
 }
 
-/** Records failures that are known by now. */
+/** Stores failures of an import. */
 export async function recordFailures(tx: ISql, poolId: number, id: string, all: Failure[]): Promise<void> {
   await tx`
     insert into failures (pool_id, batch_id, n, username, email, code)

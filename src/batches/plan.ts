@@ -2,16 +2,16 @@ import { randomBytes } from 'node:crypto'
 import { Problem } from '../errors.ts'
 import { EMAIL_EXPECTED, EMAIL_FORM, requireReservedDomain } from '../users/reserved-domain.ts'
 
-/** How the users of a batch are named; settled when the batch is made, so that any worker makes the same. */
+/** How the users of a batch are named. Fixed when the batch is created, so that every worker makes the same names. */
 export interface NamePlan {
-  /** With `{batch}` filled in; `{id}` and `{n}` are left to the statement that inserts. */
+  /** With `{batch}` filled in; the inserting statement fills in `{id}` and `{n}`. */
   usernamePattern: string
-  /** What makes the email from the username: nothing, or `@domain`. */
+  /** What follows the username in the email: nothing, or `@domain`. */
   emailSuffix: string
 }
 
 const PLACEHOLDERS = ['id', 'n', 'batch']
-/** 1 beside 21 reads like 12 beside 1, so that two batches of one pattern could meet. */
+/** 1 next to 21 reads like 12 next to 1: two batches with one pattern could collide. */
 const SIDE_BY_SIDE = /\{id\}(\d|\{batch\})*\{n\}|\{n\}(\d|\{batch\})*\{id\}/
 const LONGEST_NAME = 254
 
@@ -20,14 +20,14 @@ const invalidPattern = (message: string) =>
     errors: [{ path: 'body.config.username_pattern', code: 'pattern_invalid', message }],
   })
 
-/** Fills the placeholders in, as the inserting statement does in SQL. */
+/** Fills in the placeholders, as the inserting statement does in SQL. */
 export const fillPattern = (pattern: string, number: number, n: number) =>
   pattern.replaceAll('{id}', String(number)).replaceAll('{n}', String(n))
 
 /**
- * Settles the names of a batch's `count` users, `{id}` running from `firstNumber`. Throws `pattern_invalid` where the
- * pattern names an unknown placeholder, could not tell two users apart, or would make a name that is too long; and
- * `domain_not_reserved` where the addresses would be of a domain outside `reservedDomains` and those below them.
+ * Plans the names of a batch's `count` users, with `{id}` starting at `firstNumber`. Throws `pattern_invalid` if the pattern
+ * names an unknown placeholder, cannot tell two users apart, or makes a name that is too long, and `domain_not_reserved` if
+ * the domain of the addresses is neither one of `reservedDomains` nor below one.
  */
 export function planNames(
   request: { pattern: string; emailDomain: string; count: number },

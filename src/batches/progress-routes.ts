@@ -16,13 +16,13 @@ import { Failure, listFailures } from './failures.ts'
 
 const BatchPath = Type.Object({ id: Uuid })
 
-/** Event streams that are open at once; each looks at the database four times a second. */
+/** Maximum number of open event streams; each reads its batch four times a second. */
 const MOST_STREAMS = 100
 
 const asEvents = (reply: FastifyReply) =>
   reply.type('text/event-stream').header('cache-control', 'no-store').header('x-accel-buffering', 'no')
 
-/** What is told of a batch besides itself: its progress as it happens, and the users that could not be made. */
+/** The progress of a batch as it happens, and the users that could not be created. */
 export const batchProgressRoutes: FastifyPluginCallbackTypebox<{
   sql: Sql
   dispatcher: Dispatcher
@@ -70,7 +70,7 @@ export const batchProgressRoutes: FastifyPluginCallbackTypebox<{
       config,
       schema: {
         tags,
-        summary: 'List the users of a batch that could not be made',
+        summary: 'List the users of a batch that could not be created',
         params: BatchPath,
         querystring: Type.Object({ ...poolMember, ...pageMembers }, { additionalProperties: false }),
         response: {

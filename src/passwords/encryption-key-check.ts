@@ -1,13 +1,13 @@
 import type { Sql } from 'postgres'
 import { decrypt, encrypt } from './encryption.ts'
 
-/** What the check seals, and the context that it is bound to. */
+/** The plaintext that the check encrypts, and its context. */
 const SEALED = 'usersync encryption key check'
 
 /**
- * Makes sure that the key is the one that the database's passwords are encrypted with; the first service to start on a
- * database settles it. Throws an Error that says so where the key is another: a replica with a key of its own would fail
- * every batch whose chunks it took, and tell no password.
+ * Checks that the key is the one that the passwords in the database are encrypted with; the first service that starts on a
+ * database sets it. Throws an Error otherwise: a replica with another key would fail every batch whose chunks it takes, and
+ * could export no password.
  */
 export async function checkEncryptionKey(sql: Sql, key: Buffer): Promise<void> {
   await sql`
@@ -16,7 +16,7 @@ export async function checkEncryptionKey(sql: Sql, key: Buffer): Promise<void> {
   try {
     if (row && decrypt(key, row.ciphertext, SEALED) === SEALED) return
   } catch {
-    // another key: told below
+    // another key
   }
   throw new Error(
     'the passwords in this database are encrypted with another key: set ENCRYPTION_KEY (or keep DATA_DIR/encryption.key) the same for all replicas',

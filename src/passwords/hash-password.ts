@@ -3,7 +3,7 @@ import { hashBcrypt } from './bcrypt.ts'
 import { hashPbkdf2Sha256 } from './pbkdf2-sha256.ts'
 import { hashScrypt } from './scrypt.ts'
 
-/** What a batch may ask for; `none` makes no hash at all. */
+/** The algorithms a batch can choose; `none` makes no hash. */
 export const ALGORITHMS = ['argon2id', 'scrypt', 'bcrypt', 'pbkdf2_sha256', 'none'] as const
 
 export type Algorithm = (typeof ALGORITHMS)[number]
@@ -16,9 +16,8 @@ const HASHERS: Record<Exclude<Algorithm, 'none'>, (password: string) => string> 
 }
 
 /**
- * Hashes a password with a random salt, in the text form that systems under test keep and verify as it is (each
- * algorithm's file says which). Takes the thread for 35 to 440 ms, so it belongs in a worker thread. Throws as
- * `hashBcrypt` does.
+ * Hashes a password with a random salt, in the text form that systems under test store and verify (each algorithm's file says
+ * which systems). Blocks the thread for 35 to 440 ms, so it belongs in a worker thread. Throws as `hashBcrypt` does.
  */
 export function hashPassword(algorithm: Exclude<Algorithm, 'none'>, password: string): string {
   return HASHERS[algorithm](password)

@@ -2,14 +2,14 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { type ChunkOutcome, workChunk } from '../batches/chunks.ts'
 import { connect } from '../database/connection.ts'
 
-/** What a thread is given when it starts; it reads no setting itself. */
+/** What a thread gets at its start; it reads no settings itself. */
 export interface ThreadOptions {
   databaseUrl: string
   schema: string
   encryptionKey: Uint8Array
 }
 
-/** The tasks that a thread does: piscina calls them by the name under which this file exports them. */
+/** The tasks of a thread. Piscina calls them by the names that this file exports. */
 export interface Tasks {
   chunk(input: { poolId: number; batchId: string }): Promise<ChunkOutcome>
 }
@@ -17,8 +17,8 @@ export interface Tasks {
 const { databaseUrl, schema, encryptionKey } = workerData as ThreadOptions
 
 /**
- * A replica that is stopped and not dead (SIGSTOP, a frozen machine) would keep its locks on chunks for as long. Between two
- * statements a worker hashes for about a second, several on a machine that is busy.
+ * A replica that is stopped but not dead (SIGSTOP, a frozen machine) keeps its locks on chunks for this long. Between two
+ * statements a worker hashes for about a second, or several on a busy machine.
  */
 const LONGEST_IDLE_MS = 20_000
 

@@ -157,7 +157,11 @@ t.test('a time of more than six digits is rounded as plain SQL rounds it', async
   const body = JSON.stringify(
     times.map((time, i) => ({ username: `t${i}@x.test`, created_at: time, updated_at: time })),
   )
-  const post = () => call('POST', '/v1/users/import?pool=times&format=json&on_conflict=update', { body })
+  const post = () =>
+    call('POST', '/v1/users/import?pool=times&on_conflict=update', {
+      body,
+      headers: { 'content-type': 'application/json' },
+    })
   t.match(await post(), { status: 201, json: { created_count: 4, failed_count: 0 } })
   const state = await stateOf('times')
   const rows = await sql`

