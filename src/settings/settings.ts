@@ -78,7 +78,8 @@ export const SETTINGS = {
     variable: 'DATABASE_CONNECTIONS',
     fallback: '16',
     unit: 'connections',
-    description: 'Connections of the main thread. Each worker has one more, and one listens.',
+    description:
+      'Connections for requests. Each worker has one more; health has one, `LISTEN` one, and uploads up to six.',
     parse: integer(4, 1000),
   }),
   dataDir: setting({

@@ -83,6 +83,42 @@ t.test('a place is given back once, however often it is said', async (t) => {
   t.equal(admission.inside(), 1)
 })
 
+t.test('one key has fewer places than there are, and does not hold up the others', async (t) => {
+  const admission = createAdmission(3, LONG, 2)
+  const leaves = [await admission.enter('a'), await admission.enter('a')]
+  const third = admission.enter('a')
+  const leaveB = await admission.enter('b')
+  t.equal(admission.inside(), 3)
+  const second = admission.enter('b')
+  leaveB()
+  const leaveSecond = await second
+  t.equal(admission.inside(), 3, 'the place goes past the key that has its share')
+  leaves[0]?.()
+  const leaveThird = await third
+  const waiting = Array.from({ length: 8 }, () => admission.enter('a'))
+  await t.rejects(admission.enter('a'), { code: 'overloaded' }, 'nor does it fill the line')
+  const waitingB = admission.enter('b')
+  for (const leave of [...leaves, leaveThird, leaveSecond]) leave()
+  for (const each of [...waiting, waitingB]) (await each)()
+  t.equal(admission.inside(), 0)
+})
+
+t.test('empty resolves for all callers, and only when nobody is in', async (t) => {
+  const admission = createAdmission(1, LONG)
+  await admission.empty()
+  const leave = await admission.enter()
+  const next = admission.enter()
+  let resolved = 0
+  const empty = [1, 2].map(() => admission.empty().then(() => resolved++))
+  leave()
+  const leaveNext = await next
+  await sleep(5)
+  t.equal(resolved, 0, 'the one that waited is in')
+  leaveNext()
+  await Promise.all(empty)
+  t.equal(resolved, 2)
+})
+
 t.test('never more inside than places, and nobody is forgotten', async () => {
   await fc.assert(
     fc.asyncProperty(

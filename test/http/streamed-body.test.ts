@@ -54,6 +54,12 @@ t.test('silence, and slowness on the whole, are cut off', async (t) => {
   await t.rejects(read(slowly(50, 20), { ...PATIENT, totalMs: 200 }), { code, message: /0\.2 s to arrive/ })
 })
 
+t.test('a client that sends a byte now and then is cut off', async (t) => {
+  const patience = { silenceMs: 150, totalMs: 10_000, bytesPerSecond: 1_000 }
+  await t.rejects(read(slowly(60, 40), patience), { code: 'request_timeout', message: /less than 1000 bytes a second/ })
+  t.equal((await read(slowly(20, 40), { ...patience, bytesPerSecond: 5 })).length, 50, 'not one that is fast enough')
+})
+
 t.test('time that the reader takes is no silence of the sender', async (t) => {
   t.equal(await read(slowly(3, 1), { ...PATIENT, silenceMs: 100 }, () => sleep(250)), '0,1,2,')
 })

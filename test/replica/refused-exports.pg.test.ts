@@ -2,7 +2,11 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib'
+import Fastify from 'fastify'
 import t from 'tap'
+import { readConfig } from '../../src/config.ts'
+import { createExports } from '../../src/export/exports.ts'
+import { replicaRoutes } from '../../src/replica/routes.ts'
 import { stateOf as stateOfLines } from '../../src/sync/state-digest.ts'
 import { exportOf, makeUsers, put, startPair, stateOf, userLines } from './pair.ts'
 
@@ -266,4 +270,35 @@ t.test('bodies that lie about their coding, and what is too large', async (t) =>
     t.equal(await stateOf(replica), now)
   }
   t.equal(stateOfLines(userLines(await exportOf(replica))), now)
+})
+
+t.test('HEAD answers the state, and reads no user', async (t) => {
+  const { sql } = replica
+  const exports = createExports({
+    sql,
+    encryptionKey: Buffer.alloc(32),
+    concurrency: 1,
+    waitMs: 1_000,
+    cache: undefined,
+  })
+  let opened = 0
+  const openDirect: typeof exports.openDirect = (asked) => {
+    opened++
+    return exports.openDirect(asked)
+  }
+  const app = Fastify()
+  await app.register(replicaRoutes, { config: readConfig({}), sql, uploads: sql, exports: { ...exports, openDirect } })
+  const [head, get] = [
+    await app.inject({ method: 'HEAD', url: '/v1/replica/users' }),
+    await app.inject({ method: 'GET', url: '/v1/replica/users' }),
+  ]
+  t.equal(opened, 1, 'by GET alone')
+  t.equal(head.statusCode, 200)
+  t.equal(head.body, '')
+  t.equal(get.body.split('\n').length > 100, true)
+  for (const name of ['etag', 'usersync-state', 'usersync-kind', 'content-type', 'cache-control']) {
+    t.equal(head.headers[name], get.headers[name], name)
+  }
+  t.notOk('content-length' in head.headers)
+  await app.close()
 })

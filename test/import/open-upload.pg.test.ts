@@ -1,0 +1,188 @@
+import { once } from 'node:events'
+import { type ClientRequest, request } from 'node:http'
+import { text } from 'node:stream/consumers'
+import { setTimeout as sleep } from 'node:timers/promises'
+import t from 'tap'
+import type { Batch } from '../../src/batches/batches.ts'
+import { connect } from '../../src/database/connection.ts'
+import { testDatabase } from '../database.ts'
+import { makePool } from '../export/observe.ts'
+import { startService } from '../http/service.ts'
+import { exportOf } from '../replica/pair.ts'
+
+/* A client that sends slowly, or another writer's lock: neither may hold up anybody else. */
+
+const USERS = 2_500
+const NDJSON = { 'content-type': 'application/x-ndjson' }
+const target = { url: 'http://127.0.0.1:1', key: 'k'.repeat(32), filter: {} }
+
+/** Begins an upload and leaves it open. `end` sends the rest and gives the answer. */
+function openUpload(method: string, url: string, start: string, headers: Record<string, string> = {}) {
+  const sent: ClientRequest = request(url, { method, headers: { ...NDJSON, ...headers }, agent: false })
+  const answered = once(sent, 'response')
+  answered.catch(() => {})
+  sent.on('error', () => {})
+  sent.write(start)
+  return {
+    destroy: () => sent.destroy(),
+    async end(rest = '') {
+      sent.end(rest)
+      const [response] = await answered
+      return { status: response.statusCode as number, json: JSON.parse(await text(response)) }
+    },
+  }
+}
+
+t.test('an open import, and an open push, hold up nobody', async (t) => {
+  const { sql, call, url } = await startService(t, { MAX_WORKERS: '1' })
+  await sql`insert into users (username, email) select 'u' || n, 'u' || n || '@example.com' from generate_series(1, ${USERS}::int) n`
+  const [first] = await sql<{ id: string }[]>`select id from users where username = 'u1'`
+  const rows = Array.from(
+    { length: USERS },
+    (_, i) => `{"username":"u${i + 1}","email":"u${i + 1}@example.com","role":"sent"}\n`,
+  )
+  const imported = openUpload('POST', `${url}/v1/users/import?on_conflict=update`, rows.join(''))
+  const full = await exportOf({ call } as Parameters<typeof exportOf>[0])
+  await makePool(sql, 'replica')
+  const pushed = openUpload('PUT', `${url}/v1/replica/users?pool=replica`, full.slice(0, -10))
+  const written = async () =>
+    (
+      await sql`
+        select from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()
+          and state like 'idle%' and query ~ 'jsonb_(array_elements|to_record)'`
+    ).length
+  while ((await written()) < 1) await sleep(20)
+
+  const [open] = await sql`
+    select (select count(*)::int from pg_locks l join pg_class c on c.oid = l.relation where c.relname in ('users', 'pools') and l.pid <> pg_backend_pid()) as locks,
+      (select count(*)::int from pg_stat_activity where datname = current_database() and state like 'idle in transaction%') as open`
+  t.same(open, { locks: 0, open: 0 }, 'neither a lock nor a transaction is open')
+
+  const began = performance.now()
+  const answers = await Promise.all([
+    ...Array.from({ length: 24 }, (_, i) =>
+      call('PATCH', `/v1/users/${first?.id}`, { body: { role: `patched ${i}` } }),
+    ),
+    call('GET', '/readyz'),
+    call('GET', '/v1/users?limit=1'),
+  ])
+  t.strictSame([...new Set(answers.map(({ status }) => status))], [200])
+  t.match(await call('POST', '/v1/targets', { body: { name: 'one', ...target } }), { status: 201 })
+  t.match(await call('DELETE', '/v1/pools/replica'), { status: 204 }, 'even the pool that is pushed to')
+  const ms = performance.now() - began
+  t.ok(ms < 4_000, `after ${Math.round(ms)} ms`) // a lock that is waited for ends at 5 s
+
+  const { status, json } = await imported.end('{"username":"last@example.com"}\n')
+  t.match({ status, json }, { status: 201, json: { created_count: 1, updated_count: USERS, failed_count: 0 } })
+  t.match(await sql`select role from users where username = 'u1'`, [{ role: 'sent' }], 'applied when it has ended')
+  t.match(await pushed.end(full.slice(-10)), { status: 404, json: { code: 'pool_not_found' } })
+})
+
+t.test('a lock that another writer holds fails requests in time, and health does not wait in their line', async (t) => {
+  const DATABASE_URL = await testDatabase(t)
+  const standard = connect({ url: DATABASE_URL, schema: 'usersync', connections: 1, name: 'test' })
+  t.match(await standard`show lock_timeout`, [{ lock_timeout: '5s' }], 'every connection has the timeout')
+  await standard.end()
+
+  const { sql, call } = await startService(t, {
+    ...{ DATABASE_URL: `${DATABASE_URL}?lock_timeout=1500`, MAX_WORKERS: '1' },
+    ...{ DATABASE_CONNECTIONS: '4', EXPORT_CONCURRENCY: '1' },
+  })
+  const [user] = await sql<{ id: string }[]>`
+    insert into users (username, email) values ('held', 'held@example.com') returning id`
+  await call('GET', '/readyz')
+  const holder = await sql.reserve()
+  await holder`begin`
+  await holder`update users set role = 'held' where username = 'held'`
+  const patch = () => call<{ code: string }>('PATCH', `/v1/users/${user?.id}`, { body: { role: 'x' } })
+  const patches = Array.from({ length: 4 }, patch)
+  const waiting = async () =>
+    (await sql`select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`).length
+  while ((await waiting()) < 4) await sleep(10)
+  t.match(await call('GET', '/readyz'), { status: 200 }, 'while every connection of requests waits')
+  for (const answer of await Promise.all(patches)) {
+    t.match(answer, { status: 503, json: { code: 'overloaded' }, headers: { 'retry-after': /^\d+$/ } })
+  }
+  await holder`rollback`
+  holder.release()
+  t.match(await patch(), { status: 200 })
+})
+
+t.test('a target is made while a writer of the pool is at work, and not for a pool that is gone', async (t) => {
+  const { sql, call } = await startService(t, { MAX_WORKERS: '1' })
+  const poolId = await makePool(sql, 'written')
+  const holder = await sql.reserve()
+  const create = () => call('POST', '/v1/targets?pool=written', { body: { name: 'one', ...target } })
+  await holder`begin`
+  await holder`select from pools where id = ${poolId} for key share` // as each writer of its users
+  t.match(await create(), { status: 201 })
+  await holder`rollback`
+
+  await sql`delete from targets`
+  await holder`begin`
+  await holder`delete from pools where id = ${poolId}`
+  const answer = create()
+  const waits = async () =>
+    (await sql`select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`).length > 0
+  while (!(await waits())) await sleep(10)
+  await holder`commit`
+  holder.release()
+  t.match(await answer, { status: 404, json: { code: 'pool_not_found' } })
+  t.same(await sql`select from targets`, [])
+})
+
+t.test('one key cannot take all places', async (t) => {
+  const secrets = { a: 'a'.repeat(32), b: 'b'.repeat(32) }
+  const { sql, call, url } = await startService(t, {
+    ...{ MAX_WORKERS: '1', WAIT_SECONDS: '1' },
+    API_KEYS: `a=admin=${secrets.a},b=admin=${secrets.b}`,
+  })
+  await makePool(sql, 'replica')
+  const full = await exportOf({
+    call: (method: string, path: string) => call(method, path, { headers: { authorization: `Bearer ${secrets.b}` } }),
+  } as Parameters<typeof exportOf>[0])
+  const routes = [
+    ['POST', '/v1/users/import', '{"username":"b@example.com"}\n', 201],
+    ['PUT', '/v1/replica/users?pool=replica', full, 200],
+  ] as const
+  for (const [method, path, body, status] of routes) {
+    const as = (key: string) => ({ ...NDJSON, authorization: `Bearer ${key}` })
+    const slow = [1, 2].map(() => openUpload(method, url + path, body.slice(0, 20), as(secrets.a)))
+    await sleep(200)
+    const third = call(method, path, { body, headers: as(secrets.a) })
+    t.match(await call(method, path, { body, headers: as(secrets.b) }), { status }, `${method} of another key`)
+    t.match(await third, { status: 503, json: { code: 'overloaded' } }, `${method} of the same key`)
+    for (const each of slow) each.destroy()
+  }
+})
+
+t.test('of many failures the first are stored, all are counted, and no real address is among them', async (t) => {
+  const { sql, call } = await startService(t, { MAX_WORKERS: '1' })
+  const rows = [
+    '{"username":"jane.doe@private.com"}',
+    '{"username":"Jane Doe","email":"jane@private.com"}',
+    '{"username":"jane@private.com","nick":1}',
+    '{"username":"x@example.com","nick":1}',
+    '{"username":"there@example.com"}',
+    '{"username":"there@example.com"}',
+    ...Array.from({ length: 10_100 }, () => '{}'),
+  ]
+  const { status, json } = await call<Batch>('POST', '/v1/users/import?on_conflict=skip', {
+    ...{ body: rows.join('\n'), headers: NDJSON },
+  })
+  const counts = { total_requested: 10_106, created_count: 1, updated_count: 0, skipped_count: 1, failed_count: 10_104 }
+  t.match({ status, json }, { status: 201, json: { ...counts, progress: 1, status: 'completed_with_failures' } })
+  t.match(await sql`select count(*)::int as count, max(n)::int as last from failures`, [
+    { count: 10_000, last: 10_001 },
+  ])
+  const { json: page } = await call('GET', `/v1/batches/${json.id}/failures?limit=5`)
+  t.match(page, {
+    items: [
+      { n: 1, username: '', email: '', code: 'domain_not_reserved' },
+      { n: 2, username: '', email: '', code: 'domain_not_reserved' },
+      { n: 3, username: '', email: '', code: 'unknown_member' },
+      { n: 4, username: 'x@example.com', code: 'unknown_member' },
+      { n: 6, username: 'there@example.com', code: 'username_taken' },
+    ],
+  })
+})
