@@ -39,20 +39,3 @@ t.test('a page ends after some 2 MiB, whatever its limit, and the next one goes 
   )
   t.equal(seen.length, USERS)
 })
-
-t.test('a user who is larger than a page is a page', async (t) => {
-  await call('POST', '/v1/pools', { body: { name: 'wide' } })
-  await sql`
-    insert into users (pool_id, username, email, custom_attributes)
-    select p.id, 'u' || n, 'u' || n || '@example.com', jsonb_build_object('x', repeat('a', ${20 * MEGABYTE}::int))
-    from pools p, generate_series(1, 3) n where p.name = 'wide'`
-  let cursor: string | null = ''
-  let pages = 0
-  do {
-    const page = await readPage(`pool=wide&limit=2${cursor && `&cursor=${cursor}`}`)
-    t.equal(page.json.items.length, 1)
-    pages++
-    cursor = page.json.next_cursor
-  } while (cursor)
-  t.equal(pages, 3)
-})
