@@ -69,7 +69,8 @@ export async function startSurroundings(
   cleanup.defer(() => service.stop())
   void service.ended.then((reason) => halt.abort(new Error(reason)))
   const address = await within(60, 'start of the service', () => service.listening, halt.signal)
-  const openConnection = () => connect({ url: database.url, schema: SCHEMA, connections: 1, name: 'usersync bench' })
+  const openConnection = () =>
+    connect({ url: database.adminUrl, schema: SCHEMA, connections: 1, name: 'usersync bench' })
   const sql = openConnection()
   cleanup.defer(() => sql.end({ timeout: 5 }))
   return {

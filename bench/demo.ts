@@ -3,8 +3,8 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
-import postgres from 'postgres'
 import type { Batch } from '../src/batches/batches.ts'
+import { connect } from '../src/database/connection.ts'
 import { startEmbeddedDatabase } from '../src/database/embedded.ts'
 import type { Held } from '../src/sync/apply-export.ts'
 import { CODINGS, type Coding, type Export, fetchExport, send } from './demo-client.ts'
@@ -165,7 +165,7 @@ async function changeUsers(address: string, ids: string[], signal: AbortSignal):
   const database = await startEmbeddedDatabase({ dataDir: service.dataDir })
   try {
     expectEqual('whether the running database was joined', database.adopted, true)
-    const sql = postgres(database.url, { max: 1, connect_timeout: 10 })
+    const sql = connect({ url: database.url, schema: 'usersync', connections: 1, name: 'usersync demo' })
     try {
       const updated = await sql`
         update usersync.users set role = 'auditor' where id = any(${left.splice(0, UPDATED.bySql)}::uuid[])`

@@ -44,9 +44,9 @@ async function startServer(): Promise<string> {
   await chmod(cluster.dataDir, 0o755) // root runs PostgreSQL as another user
   cluster.directory = join(cluster.dataDir, 'postgresql')
   await writeCluster(cluster)
-  const { url, directory } = await startEmbeddedDatabase({ dataDir: cluster.dataDir, settings: SETTINGS })
+  const { adminUrl, directory } = await startEmbeddedDatabase({ dataDir: cluster.dataDir, settings: SETTINGS })
   cluster.directory = directory
-  return url
+  return Object.assign(new URL(adminUrl), { search: '' }).href // for the published driver, which knows no require_auth
 }
 
 async function makeTemplate(url: string, template: string): Promise<void> {

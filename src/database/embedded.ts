@@ -1,18 +1,20 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import postgres from 'postgres'
 import { acquireLock, tryLock } from '../file-lock.ts'
-import { isDatabaseUnavailable } from './connection.ts'
+import { connect, isDatabaseUnavailable } from './connection.ts'
 import { type Cluster, openCluster, reason } from './embedded-cluster.ts'
 import { EmbeddedDatabaseError } from './embedded-error.ts'
 import { findPlace } from './embedded-place.ts'
 import { findPostmaster, startPostmaster, stopPostmaster } from './embedded-postmaster.ts'
+import { ensureServiceRole, giveToServiceRole, SERVICE_ROLE, servicePassword } from './embedded-role.ts'
 
 export { EmbeddedDatabaseError }
 
 export interface EmbeddedDatabase {
-  /** `postgres://usersync:<password>@127.0.0.1:<port>/usersync` */
+  /** Of the role that the service uses, the owner of the database `usersync`, which may do nothing else in the cluster. */
   url: string
+  /** The same database as the superuser of the cluster. The service does not use it. */
+  adminUrl: string
   /** The folder that really holds the data; below the asked-for one where the server's user can reach it. */
   directory: string
   /** The server was running already. */
@@ -94,7 +96,8 @@ async function start({ dataDir, settings = {} }: Options): Promise<EmbeddedDatab
     await stopIfUnused()
   }
   return {
-    url: `postgres://usersync:${cluster.password}@127.0.0.1:${server.port}/usersync`,
+    url: loginUrl(SERVICE_ROLE, servicePassword(cluster), server.port),
+    adminUrl: loginUrl('usersync', cluster.password, server.port),
     directory: place.directory,
     adopted: server.adopted,
     stop: () => (stopped ??= stop()),
@@ -123,26 +126,35 @@ async function ensureServer(
   )
 }
 
+/** On loopback, and only to a server that proves that it knows the password. */
+const loginUrl = (user: string, password: string, port: number) =>
+  `postgres://${user}:${password}@127.0.0.1:${port}/usersync?sslmode=disable&require_auth=scram-sha-256`
+
 /**
- * Proves that the server on `port` is the one of `cluster`, and makes the database where it is missing. False, after a
- * moment, where the server is gone: one that is being killed still looks ready, and may even take the connection. Throws
- * EmbeddedDatabaseError where it can be reached and not be used.
+ * Proves that the server on `port` is the one of `cluster`, and makes the database and the service's role where they are
+ * missing. False, after a moment, where the server is gone: one that is being killed still looks ready, and may even take the
+ * connection. Throws EmbeddedDatabaseError where it can be reached and not be used.
  */
-async function ensureDatabase({ data, password }: Cluster, port: number): Promise<boolean> {
-  const login = { host: '127.0.0.1', port, user: 'usersync', password, database: 'postgres' }
-  const sql = postgres({
-    ...login,
-    max: 1,
-    connect_timeout: 10,
-    onnotice: () => {},
-    connection: { statement_timeout: 60_000 },
-  })
+async function ensureDatabase(cluster: Cluster, port: number): Promise<boolean> {
+  const { data, password } = cluster
+  const connectTo = (database: string) => {
+    const url = loginUrl('usersync', password, port).replace('/usersync?', `/${database}?`)
+    return connect({ url, schema: 'public', connections: 1, name: 'usersync embedded' })
+  }
+  const sql = connectTo('postgres')
   try {
     const [server] = await sql`
       select current_setting('data_directory') as data,
         exists (select from pg_database where datname = 'usersync') as made`
     if (server?.data !== data) throw new Error(`it serves ${server?.data}, not ${data}`)
-    if (!server?.made) await sql`create database usersync`
+    await ensureServiceRole(sql, cluster)
+    if (!server?.made) await sql`create database usersync owner ${sql(SERVICE_ROLE)}`
+    await using own = Object.assign(connectTo('usersync'), {
+      async [Symbol.asyncDispose]() {
+        await own.end({ timeout: 5 })
+      },
+    })
+    await giveToServiceRole(own)
     return true
   } catch (cause) {
     if (isDatabaseUnavailable(cause)) {

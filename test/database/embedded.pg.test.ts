@@ -9,10 +9,11 @@ import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import postgres from 'postgres'
 import t, { type Test } from 'tap'
+import { connect } from '../../src/database/connection.ts'
 import { type EmbeddedDatabase, EmbeddedDatabaseError, startEmbeddedDatabase } from '../../src/database/embedded.ts'
 import { findPostmaster } from '../../src/database/embedded-postmaster.ts'
+import { migrate } from '../../src/database/migrate.ts'
 
 const FAST = { fsync: 'off', shared_buffers: '16MB' }
 const EMBEDDED = new URL('../../src/database/embedded.ts', import.meta.url).href
@@ -38,9 +39,9 @@ t.test('makes a database at the first start, and starts it again', async (t) => 
   t.equal(first.adopted, false)
   t.equal(first.directory, join(dataDir, 'postgresql'))
   t.equal((await stat(join(first.directory, 'cluster/password'))).mode & 0o777, 0o600)
-  t.match(first.url, /^postgres:\/\/usersync:[\w-]{43}@127\.0\.0\.1:\d+\/usersync$/)
+  t.match(first.url, /^postgres:\/\/usersync_service:[\w-]{43}@127\.0\.0\.1:\d+\/usersync\?/)
   const [row] = await query(
-    first.url,
+    first.adminUrl,
     `select concat_ws(' ', datlocprovider, datlocale, pg_encoding_to_char(encoding)) as locale, lower('É') as lower,
        current_setting('listen_addresses') || current_setting('unix_socket_directories') as listen,
        current_setting('log_line_prefix') as prefix, current_setting('jit') as jit
@@ -61,6 +62,44 @@ t.test('makes a database at the first start, and starts it again', async (t) => 
   const second = await startEmbeddedDatabase({ dataDir, settings })
   t.equal(second.adopted, false)
   t.strictSame(await query(second.url, 'select n from kept'), [{ n: 1 }])
+  await second.stop()
+})
+
+t.test('the service owns its database, and is nothing else in the cluster', async (t) => {
+  const dataDir = await folderWithDatabase(t)
+  const database = await startEmbeddedDatabase({ dataDir, settings: FAST })
+  await migrate(database.url, 'usersync')
+  const [role] = await query(
+    database.url,
+    `select rolsuper or rolcreaterole or rolcreatedb or rolreplication or rolbypassrls as has_more,
+       (select count(*)::int from pg_auth_members where member = r.oid) as memberships
+     from pg_roles r where rolname = current_user`,
+  )
+  t.strictSame(role, { has_more: false, memberships: 0 })
+  await t.rejects(query(database.url, `copy (select 1) to program 'id'`), { code: '42501' })
+  await database.stop()
+})
+
+t.test('takes over a database that an earlier version made as the superuser', async (t) => {
+  const dataDir = await folderWithDatabase(t)
+  const first = await startEmbeddedDatabase({ dataDir, settings: FAST })
+  await query(first.adminUrl, 'alter database usersync owner to usersync')
+  await migrate(first.adminUrl, 'usersync')
+  const insert = `insert into usersync.users (username, email) values ('kept', 'kept@example.com')`
+  await query(first.adminUrl, insert)
+  await first.stop()
+
+  const second = await startEmbeddedDatabase({ dataDir, settings: FAST })
+  await migrate(second.url, 'usersync')
+  t.strictSame(await query(second.url, 'delete from usersync.users returning username'), [{ username: 'kept' }])
+  await query(second.url, insert)
+  const [left] = await query(
+    second.url,
+    `select (select count(*)::int from pg_class where relnamespace = 'usersync'::regnamespace and relowner <> r.oid)
+       + (select count(*)::int from pg_proc where pronamespace = 'usersync'::regnamespace and proowner <> r.oid) as of_others
+     from pg_roles r where rolname = current_user`,
+  )
+  t.strictSame(left, { of_others: 0 })
   await second.stop()
 })
 
@@ -277,7 +316,7 @@ async function kill(child: ChildProcess): Promise<void> {
 const serverOf = ({ directory }: EmbeddedDatabase) => findPostmaster({ data: join(directory, 'cluster/data') })
 
 async function query(url: string, statement: string): Promise<unknown[]> {
-  const sql = postgres(url, { max: 1, connect_timeout: 5, onnotice: () => {} })
+  const sql = connect({ url, schema: 'public', connections: 1, name: 'test' })
   try {
     return [...(await sql.unsafe(statement))]
   } finally {
