@@ -181,23 +181,26 @@ t.test('whatever a receiver answers, the run ends within its deadline', async (t
   startScheduler(t, { pace: { ...PACE, push: { deadlineMs: 200, firstPauseMs: 5 } } })
   const { receiver, push } = await startTarget(t)
   const words = fc.oneof(
-    fc.string({ unit: 'binary' }),
     fc.constantFrom('a\0b', '\ud800', '\u001b[2J\n', 'x'.repeat(1_000_000), `u1-${'0'.repeat(64)}`, 'base_mismatch'),
+    fc.string({ unit: 'binary' }),
   )
-  const value = fc.oneof(words, fc.double(), fc.constant(null), fc.array(words, { maxLength: 3 }), fc.constant({}))
-  const body = fc.oneof(
-    fc
-      .record({ code: value, detail: value, state: value, counts: fc.record({ added: value }) })
-      .map((problem) => JSON.stringify(problem)),
+  const value = fc.oneof(
     words,
-    fc.constantFrom('', '[', 'null', '[1]'),
+    words,
+    fc.double(),
+    fc.constant(null),
+    fc.array(words, { maxLength: 3 }),
+    fc.constant({}),
   )
+  const problem = fc
+    .record({ code: value, detail: value, state: value, counts: fc.record({ added: value }) })
+    .map((problem) => JSON.stringify(problem))
   const answers = fc.record({
-    status: fc.constantFrom(200, 204, 302, 304, 400, 401, 409, 422, 429, 500, 503),
-    type: fc.constantFrom('application/problem+json', 'application/json', 'text/html'),
+    status: fc.constantFrom(200, 204, 302, 304, 400, 401, 409, 409, 422, 429, 500, 503),
+    type: fc.constantFrom('application/problem+json', 'application/problem+json', 'application/json', 'text/html'),
     retryAfter: fc.constantFrom('0', '1e300', '-1', 'Infinity', 'x'),
-    body,
-    end: fc.constantFrom('end', 'end', 'cut', 'hang'),
+    body: fc.oneof({ weight: 4, arbitrary: problem }, words, fc.constantFrom('', '[', 'null', '[1]')),
+    end: fc.constantFrom('end', 'end', 'end', 'cut', 'hang'),
   })
   await fc.assert(
     fc.asyncProperty(fc.array(answers, { minLength: 1, maxLength: 4 }), async (list) => {
@@ -219,8 +222,6 @@ t.test('whatever a receiver answers, the run ends within its deadline', async (t
       if (failure === 'internal') throw new Error('a fault of ours')
       return /^(succeeded|failed)$/.test(status) && text.length <= 500 && !/[\p{Cc}\p{Cf}]/u.test(text)
     }),
-    { numRuns: 40 },
+    { numRuns: 60 },
   )
-  receiver.misbehave = () => 'go on'
-  t.match(await push(), { status: 'succeeded' })
 })
