@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyRequest, onSendAsyncHookHandler, preSerializationHookHandler } from 'fastify'
 import plugin from 'fastify-plugin'
 import type { Sql } from 'postgres'
+import { untrustedText } from '../http/untrusted-text.ts'
 import { type AuditEvent, recordEvent } from './audit-events.ts'
 
 declare module 'fastify' {
@@ -58,17 +59,14 @@ function eventOf(request: FastifyRequest, status: number): AuditEvent {
   return {
     actor: apiKey?.name,
     action: `${method} ${routeOptions.url?.replace(/:(\w+)/g, '{$1}')}`,
-    pool: of && storable(of).slice(0, 63),
-    subject: subject && storable(subject).slice(0, 200),
+    pool: of && untrustedText(of, 63),
+    subject: subject && untrustedText(subject, 200),
     status,
     code: told?.code,
     counts: told?.counts ?? {},
     requestId: request.id,
   }
 }
-
-/** A refused name may hold U+0000, which PostgreSQL cannot store; that it was tried is remembered all the same. */
-const storable = (text: string) => text.replaceAll('\0', '\ufffd')
 
 /** What an answer tells by itself: its id or name, the code of a problem, and whatever it counts. */
 function tellingOf(payload: unknown): FastifyRequest['told'] {

@@ -2,7 +2,7 @@ import { connect as connectSocket, type Socket } from 'node:net'
 import type { Sql } from 'postgres'
 import { refuseAuthentication } from './authentication.ts'
 import { type DatabaseAddress, parseDatabaseUrl } from './database-url.ts'
-import { postgres } from './driver.ts'
+import { isConnectionError, postgres } from './driver.ts'
 import { watchSilence } from './silence.ts'
 import { tlsOptions } from './tls.ts'
 
@@ -170,12 +170,15 @@ const HELD_UP = /^(40001|40P01|55P03|57014|25P03)$/
 /** Whether other work was in the way: the transaction is gone, and the same may well succeed the next time. */
 export const isHeldUp = (error: unknown): boolean => HELD_UP.test(sqlState(error) ?? '')
 
-/** Connection trouble (class 08), no resources (53), shutdown and crash (57P0x), and postgres.js's own codes for the same. */
-const UNAVAILABLE = /^(08|53|57P0)|^(CONNECTION_|CONNECT_TIMEOUT|ECONN|ENOTFOUND|EAI_|EPIPE|ETIMEDOUT|EHOSTUNREACH)/
+/** Connection exceptions, insufficient resources, and PostgreSQL's shutdown, crash and start. */
+const UNAVAILABLE = /^(08|53|57P0)/
 
-/** Whether trying again later can help: the database could not be reached, or had no room. */
+/**
+ * Whether trying again later can help: the database could not be reached, or had no room. Errors of connections are known by
+ * where they arose, not by a list of codes: `EAI_AGAIN` may as well come from a peer.
+ */
 export function isDatabaseUnavailable(error: unknown): boolean {
   if (!(error instanceof Error)) return false
-  const code = sqlState(error) ?? (error as NodeJS.ErrnoException).code
-  return (code !== undefined && UNAVAILABLE.test(code)) || isDatabaseUnavailable(error.cause)
+  if (error instanceof postgres.PostgresError) return UNAVAILABLE.test(error.code)
+  return isConnectionError(error) || isDatabaseUnavailable(error.cause)
 }

@@ -51,8 +51,18 @@ const OPENER = `
   }
 `
 
+/** Marks an error of the connection itself, whatever its code is: sockets, TLS, name look-ups, waits. */
+const marked = (error: string) => `Object.defineProperty(${error}, 'isDatabaseConnection', { value: true })`
+
 const MENDS: Record<string, Mend[]> = {
+  'errors.js': [
+    [
+      '  Error.captureStackTrace(error, connection)\n  return error\n',
+      `  Error.captureStackTrace(error, connection)\n  return ${marked('error')}\n`,
+    ],
+  ],
   'connection.js': [
+    ['  function error(err) {\n', `  function error(err) {\n    ${marked('err')}\n`],
     [
       // one that was closed while it opened was opened again and again, and told nobody
       '    socket = null\n\n    if (initial)\n      return reconnect()\n\n    !hadError && (query || sent.length) && error(',
@@ -254,3 +264,6 @@ const module = (await import(import.meta.resolve('postgres') + COPY)) as { defau
 hooks.deregister()
 
 export const postgres = module.default
+
+/** Whether a connection to the database could not be made, was lost, or was waited for in vain. */
+export const isConnectionError = (error: Error) => 'isDatabaseConnection' in error

@@ -15,6 +15,7 @@ export const {
   boolean,
   check,
   customType,
+  foreignKey,
   index,
   integer,
   jsonb,

@@ -2,11 +2,9 @@ import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js'
 import type { Sql } from 'postgres'
 import { sqlState } from '../database/connection.ts'
 import { and, eq, sql as fragment, inArray } from '../database/drizzle.ts'
-import { batches, chunks, credentials, failures } from '../database/tables/batches.ts'
+import { batches, credentials } from '../database/tables/batches.ts'
 import { pools } from '../database/tables/pools.ts'
 import { scopes, states, tombstones } from '../database/tables/states.ts'
-import { syncRuns, targets } from '../database/tables/targets.ts'
-import { templates } from '../database/tables/templates.ts'
 import { users } from '../database/tables/users.ts'
 import { Problem } from '../errors.ts'
 
@@ -83,18 +81,8 @@ export async function deletePool(orm: PostgresJsDatabase, name: string): Promise
     await transaction.delete(users).where(eq(users.poolId, pool.id))
     // The users' removal is recorded at commit; done now, so that the record goes with the pool.
     await transaction.execute(fragment`set constraints all immediate`)
-    for (const table of [
-      tombstones,
-      states,
-      scopes,
-      failures,
-      chunks,
-      credentials,
-      batches,
-      templates,
-      syncRuns,
-      targets,
-    ]) {
+    // Batches, templates and targets go with the pool by foreign keys; these tables have none (migrations/0016).
+    for (const table of [tombstones, states, scopes, credentials]) {
       await transaction.delete(table).where(eq(table.poolId, pool.id))
     }
     await transaction.delete(pools).where(eq(pools.id, pool.id))

@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto'
 import { open, rename, rm } from 'node:fs/promises'
+import type { Room } from './room.ts'
 
 /** A file that is being written beside the one that it is to replace. */
 export interface PartFile {
-  /** Appends. */
+  /** Appends. Throws NoRoom. */
   write(text: string): Promise<void>
   /** The SHA-256 of what was appended so far. */
   sum(): string
@@ -23,10 +24,10 @@ const partOf = (path: string) => `${path}.part`
 export const removePart = (path: string) => rm(partOf(path), { force: true })
 
 /**
- * Begins the file that is to replace `path`, with these permissions. `reserved` is room at its beginning, for what is known
- * only when the rest is written.
+ * Creates the file that is to replace `path`, with these permissions. `reserved` stands at its beginning, in place of what is
+ * known only once the rest is written.
  */
-export async function createPart(path: string, mode: number, reserved = ''): Promise<PartFile> {
+export async function createPart(path: string, mode: number, room: Room, reserved = ''): Promise<PartFile> {
   const part = partOf(path)
   await removePart(path)
   const handle = await open(part, 'wx', mode)
@@ -35,6 +36,7 @@ export async function createPart(path: string, mode: number, reserved = ''): Pro
   return {
     async write(text) {
       const bytes = Buffer.from(text)
+      await room.take(bytes.length)
       digest.update(bytes)
       await handle.writeFile(bytes)
     },

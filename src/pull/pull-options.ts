@@ -15,6 +15,8 @@ export interface PullOptions {
   keyFile: string | undefined
   /** The pause between rounds; undefined: one round. */
   everyMs: number | undefined
+  /** The most bytes that a round may write; undefined: as many as the disk has room for. */
+  maxBytes: number | undefined
 }
 
 export const USAGE = `npm run pull -- --url URL --out FILE [option]...
@@ -28,11 +30,15 @@ FILE.base, from which the next round goes on, and FILE.lock.
   --shard I/N      the part I (0 to N-1) of N
   --include LIST   password,password_hash (either or both): needs the scope credentials:read
   --every TIME     go on, with this pause between rounds: 1s to 24h, such as 30s, 5m, 1h
+  --max-mb N       write at most N MB for FILE and FILE.base together (default: until 1 GB, or a tenth of a smaller disk,
+                   is left free)
   --key-file PATH  read the key from this file, not from the environment variable USERSYNC_KEY
   --help           print this
+HTTPS_PROXY, HTTP_PROXY and NO_PROXY are respected; loopback is never called through a proxy.
 Exit codes: 0 in step, or --every ended by a signal; 1 unexpected; 2 wrong usage, or another pull writes FILE; 3 not
 reachable, silent or too busy; 4 the key is refused; 5 the request is refused; 6 the users do not add up to the state,
-even in full; 130, 143 one round ended by SIGINT, SIGTERM. From 2 to 6 FILE is as it was.`
+even in full; 7 --max-mb or the disk has no room for them; 130, 143 one round ended by SIGINT, SIGTERM. From 2 to 7 FILE is
+as it was.`
 
 const CREDENTIALS: Credential[] = ['password', 'password_hash']
 const UNITS = { s: 1_000, m: 60_000, h: 3_600_000 }
@@ -56,7 +62,8 @@ export function readOptions(args: string[]): PullOptions | undefined {
     format: isFormat(format) ? format : ('csv' as const),
   }
   const everyMs = values.every === undefined ? undefined : millisecondsOf(values.every)
-  return { asked, out, keyFile: values['key-file'], everyMs }
+  const maxBytes = values['max-mb'] === undefined ? undefined : bytesOf(values['max-mb'])
+  return { asked, out, keyFile: values['key-file'], everyMs, maxBytes }
 }
 
 function parse(args: string[]) {
@@ -73,13 +80,15 @@ function parse(args: string[]) {
         shard: string,
         include: { ...string, default: '' },
         every: string,
+        'max-mb': string,
         'key-file': string,
         help: { type: 'boolean', default: false },
       },
     })
     return values
   } catch (error) {
-    throw new UsageError(`${error instanceof Error ? error.message : error}\n--help tells the options.`)
+    const message = String(error instanceof Error ? error.message : error).replaceAll('\n', ' ')
+    throw new UsageError(`${message} --help tells the options.`)
   }
 }
 
@@ -139,4 +148,9 @@ function millisecondsOf(text: string): number {
   const time = Number(number) * UNITS[(unit ?? 's') as keyof typeof UNITS]
   if (time >= UNITS.s && time <= LONGEST_EVERY_MS) return time
   throw new UsageError('--every expects a time from 1s to 24h, such as 30s, 5m or 1h')
+}
+
+function bytesOf(megabytes: string): number {
+  if (/^[1-9]\d{0,8}$/.test(megabytes)) return Number(megabytes) * 1_000_000
+  throw new UsageError('--max-mb expects a whole number of megabytes, such as 500')
 }

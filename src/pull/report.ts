@@ -1,8 +1,12 @@
 import type { WriteStream } from 'node:tty'
+import { untrustedText } from '../http/untrusted-text.ts'
 import type { Transferred } from './transfer.ts'
 
 /** A terminal is not rewritten more often than this. */
 const LEAST_MS_BETWEEN = 100
+
+/** What is reported may hold words of a server. */
+const MAX_LINE = 2_000
 
 export interface Report {
   /** Rewrites the line at the bottom of a terminal; elsewhere it says nothing. */
@@ -21,7 +25,7 @@ export function createReport(stream: WriteStream): Report {
       stream.write(clear + text.slice(0, (stream.columns || 80) - 1)) // a wider line would wrap, and stay
     },
     line(text) {
-      stream.write(`${clear}${new Date().toISOString().replace(/\.\d+/, '')} ${text}\n`)
+      stream.write(`${clear}${new Date().toISOString().replace(/\.\d+/, '')} ${untrustedText(text, MAX_LINE)}\n`)
     },
   }
 }

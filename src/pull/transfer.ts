@@ -7,15 +7,21 @@ import { readChanges } from './changes.ts'
 import type { Held } from './held.ts'
 import { merge, type UserRow, usersOf } from './merge.ts'
 import type { OutFiles } from './out-files.ts'
+import { createRoom } from './room.ts'
 import { type Content, writeState } from './write-state.ts'
 
 const SILENCE_MS = 60_000
+
+/** No service has more users than this; a head that says so is not believed. */
+const MAX_USERS = 100_000_000
 
 /** What to keep in step, and from where. */
 export interface Job {
   asked: Asked
   files: OutFiles
   key: string | undefined
+  /** The most bytes that a round may write, if there is a bound. */
+  maxBytes?: number | undefined
   /** Told as users and bytes arrive: `total` is what the head says. */
   onProgress: (kind: ExportHead['kind'], users: number, total: number, bytes: number) => void
 }
@@ -30,7 +36,7 @@ export interface Transferred {
 
 /**
  * Asks for what separates the files from the present state, and brings them there. `isAnew`: asks for everything, whatever
- * is held. Throws PeerError, ExportError, DeltaTooLarge, the reason of `signal`, and as the disk does; the file is then as it was.
+ * is held. Throws PeerError, ExportError, DeltaTooLarge, NoRoom, the reason of `signal`, and as the disk does; the file is then as it was.
  */
 export async function transfer(
   job: Job,
@@ -74,6 +80,7 @@ async function ask(job: Job, held: Held | undefined, isAnew: boolean, signal: Ab
     })
     const { head, pages } = await readExport(texts)
     requireCounts(head)
+    const room = createRoom(files.folder, job.maxBytes)
     const total = head.counts.added + head.counts.updated + head.counts.deleted
     let users = 0
     async function* shown() {
@@ -84,7 +91,12 @@ async function ask(job: Job, held: Held | undefined, isAnew: boolean, signal: Ab
       }
     }
     const content = await contentOf(head, shown(), held)
-    return { kind: head.kind, counts: head.counts, held: await writeState(files, asked, content), bytes: meter.bytes }
+    return {
+      kind: head.kind,
+      counts: head.counts,
+      held: await writeState(files, asked, content, room),
+      bytes: meter.bytes,
+    }
   } finally {
     body.destroy()
   }
@@ -108,8 +120,11 @@ async function* fullPages(pages: AsyncIterable<ExportRow[]>): AsyncGenerator<Use
   for await (const page of pages) yield usersOf(page)
 }
 
-function requireCounts({ counts }: ExportHead): void {
+function requireCounts({ counts, total_count: total }: ExportHead): void {
   const { added, updated, deleted } = counts ?? {}
-  if ([added, updated, deleted].every((count) => Number.isSafeInteger(count) && count >= 0)) return
-  throw new ExportError('malformed', 'the head of the export has no counts')
+  const numbers = [added, updated, deleted, total]
+  if (!numbers.every((count) => Number.isSafeInteger(count) && count >= 0))
+    throw new ExportError('malformed', 'the head of the export has no counts')
+  if (numbers.some((count) => count > MAX_USERS))
+    throw new ExportError('malformed', `the export names more than ${MAX_USERS.toLocaleString('en-US')} users`)
 }

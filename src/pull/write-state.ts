@@ -14,6 +14,7 @@ import { type Held, justWritten } from './held.ts'
 import type { UserRow } from './merge.ts'
 import type { OutFiles } from './out-files.ts'
 import { createPart } from './part-file.ts'
+import type { Room } from './room.ts'
 
 /** A state and its users in id order, as they arrive. */
 export interface Content {
@@ -28,17 +29,17 @@ export interface Content {
 /**
  * Writes base and out in one pass, checks that the users add up, and only then puts both in place, each at once. A crash
  * between the two leaves an out of the state before, which the label of the base tells: the next round makes it anew.
- * Throws ExportError where the users do not add up; both files are then as they were.
+ * Throws ExportError where the users do not add up, and NoRoom; both files are then as they were.
  */
-export async function writeState(files: OutFiles, asked: Asked, content: Content): Promise<Held> {
+export async function writeState(files: OutFiles, asked: Asked, content: Content, room: Room): Promise<Held> {
   const { state, totalCount, users } = content
   const check = createCheck(asked, content)
   const lineOf = asked.format === 'csv' ? csvLineOf(asked) : ({ line }: UserRow) => line
   const counts = { added: users, updated: 0, deleted: 0 }
   const head = { kind: 'full', reason: 'none', base: null, state, totalCount, counts } as const
   const isSecret = asked.credentials.length > 0
-  await using base = await createPart(files.base, 0o600, writeLabel(asked))
-  await using out = await createPart(files.out, isSecret ? 0o600 : 0o666)
+  await using base = await createPart(files.base, 0o600, room, writeLabel(asked))
+  await using out = await createPart(files.out, isSecret ? 0o600 : 0o666, room)
 
   async function* pages(separator: string) {
     let before = ''

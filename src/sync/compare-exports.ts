@@ -1,3 +1,4 @@
+import { UUID_FORM } from '../http/uuid-form.ts'
 import { ExportError, type ExportRow, readExport } from './read-export.ts'
 import { StateDigest } from './state-digest.ts'
 
@@ -82,7 +83,8 @@ async function openSide(texts: AsyncIterable<string>) {
         at = 0
       }
       const row = page[at++]
-      if (!row || 'deleted' in row || row.id <= last) throw outOfForm()
+      // Ids are shown, up to a hundred of each kind: what is no id is a stranger's text.
+      if (!row || 'deleted' in row || row.id <= last || !UUID_FORM.test(row.id)) throw outOfForm()
       last = row.id
       digest.add(row.line)
       return row

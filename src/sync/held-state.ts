@@ -1,4 +1,4 @@
-import { isState, type State } from '../export/state.ts'
+import type { State } from '../export/state.ts'
 import { callPeer, type Peer, type PeerAnswer, PeerError, readJson } from './peer.ts'
 
 /** How long a receiver may be silent when it is asked what it holds. */
@@ -38,9 +38,7 @@ export async function requireState({ body }: PeerAnswer, state: State): Promise<
 /** Where a receiver takes exports for one of its pools. */
 export const replicaPath = (pool: string) => `/v1/replica/users${pool === 'default' ? '' : `?pool=${pool}`}`
 
-/** The state that a receiver says it holds where it refuses an export for another base; else undefined. */
+/** The state that a receiver says it holds if it refuses an export for another base; else undefined. */
 export function otherState(error: unknown): State | undefined {
-  if (!(error instanceof PeerError) || error.problem['code'] !== 'base_mismatch') return undefined
-  const { state } = error.problem
-  return typeof state === 'string' && isState(state) ? state : undefined
+  return error instanceof PeerError && error.problem.code === 'base_mismatch' ? error.problem.state : undefined
 }

@@ -1,5 +1,7 @@
 import type { Readable } from 'node:stream'
-import { Agent, type Dispatcher, errors, request } from 'undici'
+import { type Dispatcher, EnvHttpProxyAgent, errors, request } from 'undici'
+import { isState, type State } from '../export/state.ts'
+import { untrustedCode, untrustedText } from '../http/untrusted-text.ts'
 import { outgoingHeaders } from '../tracing/outgoing-headers.ts'
 
 /** Another usersync, or what stands in its place. */
@@ -11,9 +13,9 @@ export interface Peer {
 }
 
 /**
- * Why a peer gave no answer that can be used. `unreachable`: no connection, or it broke; `timeout`: it is silent;
- * `server_error`: a fault of its own; `busy`: asked to come later; `unauthorized`: the key is wrong, or lacks a scope;
- * `refused`: it will not take this request; `not_understood`: what answers is no usersync.
+ * Why a peer gave no usable answer. `unreachable`: no connection, or it broke; `timeout`: silence; `server_error`: 5xx; `busy`:
+ * it asked to come later; `unauthorized`: the key is wrong, or lacks a scope; `refused`: another 4xx; `not_understood`: the
+ * answer is not one of usersync.
  */
 export type PeerFault =
   | 'unreachable'
@@ -27,20 +29,27 @@ export type PeerFault =
 /** The faults that may be gone at the next attempt. */
 const PASSING: PeerFault[] = ['unreachable', 'timeout', 'server_error', 'busy']
 
-/** Thrown where a peer gives no answer that can be used. The message is fit for a person; it names no key. */
+/** What a peer's problem+json (RFC 9457) says, as far as it is used. */
+interface PeerProblem {
+  code?: string | undefined
+  /** The state that it holds. */
+  state?: State | undefined
+}
+
+interface PeerErrorOptions {
+  retryAfterMs?: number
+  problem?: PeerProblem
+}
+
+/** Thrown if a peer gives no usable answer. The message is fit for a person, a log and the database; it names no key. */
 export class PeerError extends Error {
   override name = 'PeerError'
   readonly fault: PeerFault
   /** How long the peer asks to be left alone. */
   readonly retryAfterMs: number
-  /** The members of its problem+json (RFC 9457), where it sent one. */
-  readonly problem: Record<string, unknown>
+  readonly problem: PeerProblem
 
-  constructor(
-    fault: PeerFault,
-    message: string,
-    { retryAfterMs = 0, problem = {} }: { retryAfterMs?: number; problem?: Record<string, unknown> } = {},
-  ) {
+  constructor(fault: PeerFault, message: string, { retryAfterMs = 0, problem = {} }: PeerErrorOptions = {}) {
     super(message)
     this.fault = fault
     this.retryAfterMs = retryAfterMs
@@ -54,7 +63,7 @@ export class PeerError extends Error {
 }
 
 /** The longest problem, or other small answer, that is read of a peer. */
-const SHORT_ANSWER = 65_536
+const MAX_SHORT_ANSWER = 65_536
 
 export interface PeerCall {
   method: 'GET' | 'PUT'
@@ -75,11 +84,24 @@ export interface PeerAnswer {
   body: Readable
 }
 
-const agent = new Agent({ connect: { timeout: 5_000 }, keepAliveTimeout: 4_000 })
+/** Never through a proxy, whatever the environment says. */
+const LOOPBACK = 'localhost,127.0.0.1,[::1]'
+
+let agent: EnvHttpProxyAgent | undefined
+
+/** Connections to peers, through HTTPS_PROXY and HTTP_PROXY except for NO_PROXY. Throws if one of them is not a URL. */
+function connectAgent(): EnvHttpProxyAgent {
+  const { no_proxy: noProxy = process.env['NO_PROXY'] ?? '' } = process.env
+  return new EnvHttpProxyAgent({
+    connect: { timeout: 5_000 },
+    keepAliveTimeout: 4_000,
+    noProxy: `${noProxy},${LOOPBACK}`,
+  })
+}
 
 /**
- * Asks a peer, and gives its answer where that is 2xx or 304. Redirects are not followed: a key went with the request.
- * Throws PeerError, and `signal`'s reason where that is aborted.
+ * Calls a peer and returns its answer if that is 2xx or 304. Redirects are not followed: the key went with the request.
+ * Throws PeerError, and the reason of `signal` once that is aborted.
  */
 export async function callPeer(peer: Peer, call: PeerCall): Promise<PeerAnswer> {
   const { method, path, body, silenceMs, signal } = call
@@ -87,6 +109,7 @@ export async function callPeer(peer: Peer, call: PeerCall): Promise<PeerAnswer> 
   const headers = { ...call.headers, ...outgoingHeaders.getStore(), ...authorization }
   const timeouts = { headersTimeout: silenceMs, bodyTimeout: silenceMs }
   try {
+    agent ??= connectAgent()
     const address = `${peer.url.replace(/\/+$/, '')}${path}`
     const answer = await request(address, {
       dispatcher: agent,
@@ -96,7 +119,7 @@ export async function callPeer(peer: Peer, call: PeerCall): Promise<PeerAnswer> 
       signal,
       ...timeouts,
     })
-    answer.body.on('error', () => {}) // one that is given up half-way fails with nobody reading it, and would end the process
+    answer.body.on('error', () => {}) // an answer that nobody reads to its end fails unseen, and would end the process
     const { statusCode: status } = answer
     if ((status >= 200 && status < 300) || status === 304) return { status, headers: answer.headers, body: answer.body }
     throw await refusal(status, answer)
@@ -112,7 +135,7 @@ export async function readJson(body: Readable): Promise<Record<string, unknown>>
   try {
     for await (const bytes of body.setEncoding('utf8')) {
       text += bytes
-      if (text.length > SHORT_ANSWER) break
+      if (text.length > MAX_SHORT_ANSWER) break
     }
     const value: unknown = JSON.parse(text)
     if (value !== null && typeof value === 'object') return value as Record<string, unknown>
@@ -124,28 +147,49 @@ export async function readJson(body: Readable): Promise<Record<string, unknown>>
 
 const notUnderstood = () => new PeerError('not_understood', 'What answers there is no usersync.')
 
-/** An error of the connection, told by its kind; another one as it is. */
-export function asPeerError(error: unknown): unknown {
-  if (!(error instanceof Error) || error instanceof PeerError) return error
+/**
+ * The fault of a peer whose connection failed with `error`. Everything that fails before or within an answer is the peer's
+ * `unreachable`, with its code: no list of codes is complete (TLS, name look-ups, networks, file handles).
+ */
+export function asPeerError(error: unknown): PeerError {
+  if (error instanceof PeerError) return error
   if (error instanceof errors.HTTPParserError) return notUnderstood()
-  const { code = '' } = error as NodeJS.ErrnoException
+  const code = codeOf(error)
   if (code === 'UND_ERR_HEADERS_TIMEOUT' || code === 'UND_ERR_BODY_TIMEOUT')
     return new PeerError('timeout', 'It is silent.')
   if (code === 'UND_ERR_CONNECT_TIMEOUT') return new PeerError('unreachable', 'It takes no connection.')
-  if (/^(E[A-Z]+|UND_ERR_SOCKET|UND_ERR_RES_.*)$/.test(code)) {
-    return new PeerError('unreachable', `The connection failed (${code}).`)
-  }
-  return error
+  const [, hint = ''] = HINTS.find(([codes]) => codes.test(code)) ?? []
+  return new PeerError('unreachable', `The connection failed (${code}).${hint}`)
+}
+
+/** What to do about codes that do not say it themselves. */
+const HINTS: [codes: RegExp, hint: string][] = [
+  [/WRONG_VERSION|PACKET_LENGTH/, ' Its port does not speak TLS: is the URL http instead of https?'],
+  [/CERT|SIGNATURE|ISSUER/, ' Its certificate is not trusted; NODE_EXTRA_CA_CERTS names a file with further CAs.'],
+  [/INVALID_URL/, ' Are HTTPS_PROXY and HTTP_PROXY URLs?'],
+]
+
+/** The code of an error, or of what caused it; else its name. */
+function codeOf(error: unknown): string {
+  if (!(error instanceof Error)) return 'unknown'
+  const { code } = error as NodeJS.ErrnoException
+  if (typeof code === 'string' && /^\w{1,64}$/.test(code)) return code
+  return error.cause instanceof Error ? codeOf(error.cause) : error.name
 }
 
 async function refusal(status: number, { headers, body }: Dispatcher.ResponseData): Promise<PeerError> {
   const isProblem = String(headers['content-type']).startsWith('application/problem+json')
-  const problem = isProblem ? await readJson(body) : {}
-  if (!isProblem) await body.dump({ limit: SHORT_ANSWER })
-  const told = [`It answers ${status}`, problem['code'], problem['detail']].filter((part) => typeof part === 'string')
+  // Whatever becomes of the body, the status says what the answer is.
+  const { code, detail, state }: Record<string, unknown> = isProblem ? await readJson(body).catch(() => ({})) : {}
+  if (!isProblem) await body.dump({ limit: MAX_SHORT_ANSWER }).catch(() => {})
+  const problem = {
+    code: untrustedCode(code),
+    state: typeof state === 'string' && isState(state) ? state : undefined,
+  }
+  const parts = [`It answers ${status}`, problem.code, detail].filter((part) => typeof part === 'string')
   const seconds = Number(headers['retry-after'])
   const retryAfterMs = Number.isFinite(seconds) ? Math.max(0, seconds) * 1000 : 0
-  return new PeerError(faultOf(status), told.join(': '), { retryAfterMs, problem })
+  return new PeerError(faultOf(status), untrustedText(parts.join(': ')), { retryAfterMs, problem })
 }
 
 function faultOf(status: number): PeerFault {

@@ -10,13 +10,13 @@ import { PeerError } from './peer.ts'
 import { sendExport } from './send-export.ts'
 import type { Outcome, RunFailure } from './sync-runs.ts'
 
-/** All attempts of a run together. */
-const DEADLINE_MS = 900_000
-
 const ATTEMPTS = 4
 
-/** How often an attempt sends anew where the receiver turns out to hold something else than it said. */
+/** How often an attempt sends again because the receiver turns out to hold another state than it said. */
 const SENDS = 3
+
+/** How long a push may take, and wait between its attempts. */
+export const PUSH_PACE = { deadlineMs: 900_000, firstPauseMs: 500 }
 
 interface Push {
   exports: Exports
@@ -27,16 +27,16 @@ interface Push {
 }
 
 /**
- * Brings a target in step with the present state of its filter: asks what it holds, and sends what leads on from there, or
- * the full export where that is not known, does not add up, or is asked for by `full`. What a target does never throws: the
- * outcome tells it. Throws `signal`'s reason, and faults of our own.
+ * Brings a target in step with the present state of its filter: asks for the state that it holds, and sends what leads on from
+ * there, or the full export if that state is unknown, does not add up, or `full` is set. Never throws for what a target does:
+ * the outcome says it. Throws the reason of `signal`, and our own faults.
  */
 export async function push(
   exports: Exports,
   target: Target,
-  { full, signal }: { full: boolean; signal: AbortSignal },
+  { full, signal, pace = PUSH_PACE }: { full: boolean; signal: AbortSignal; pace?: typeof PUSH_PACE },
 ): Promise<Outcome> {
-  const deadline = AbortSignal.timeout(DEADLINE_MS)
+  const deadline = AbortSignal.timeout(pace.deadlineMs)
   const outcome = nothingYet()
   const task = { exports, target, signal: AbortSignal.any([signal, deadline]), outcome }
   try {
@@ -45,12 +45,16 @@ export async function push(
         outcome.attempts = attempt
         await bringInStep(task, full)
       },
-      { most: ATTEMPTS, signal: task.signal },
+      { most: ATTEMPTS, signal: task.signal, firstPauseMs: pace.firstPauseMs },
     )
     return outcome
   } catch (error) {
     signal.throwIfAborted()
-    const [failure, detail] = told(error, deadline)
+    if (deadline.aborted) {
+      const detail = `It was not in step after ${pace.deadlineMs / 60_000} minutes.`
+      return { ...outcome, failure: 'deadline', detail }
+    }
+    const [failure, detail] = failureOf(error)
     return { ...outcome, failure, detail }
   }
 }
@@ -103,7 +107,7 @@ async function send({ exports, target, signal, outcome }: Push, held: State | un
   const { counts } = await requireState(answer, state)
   for (const kind of ['added', 'updated', 'deleted'] as const) {
     const count: unknown = (counts as Record<string, unknown> | undefined)?.[kind]
-    if (Number.isSafeInteger(count)) outcome[`${kind}_count`] = count as number
+    if (Number.isSafeInteger(count) && Number(count) >= 0) outcome[`${kind}_count`] = Number(count)
   }
 }
 
@@ -121,10 +125,9 @@ const receiverOf = ({ url, key, remotePool }: Target) => ({ url, key, pool: remo
 
 /** Whether a receiver refused an export whose users do not make up its state there. */
 const addsUpWrongly = (error: unknown) =>
-  error instanceof PeerError && ['state_mismatch', 'export_invalid'].includes(String(error.problem['code']))
+  error instanceof PeerError && ['state_mismatch', 'export_invalid'].includes(String(error.problem.code))
 
-function told(error: unknown, deadline: AbortSignal): [failure: RunFailure, detail: string] {
-  if (deadline.aborted) return ['deadline', `It was not in step after ${DEADLINE_MS / 60_000} minutes.`]
+function failureOf(error: unknown): [failure: RunFailure, detail: string] {
   if (!(error instanceof PeerError)) throw error
   if (addsUpWrongly(error)) return ['integrity', error.message]
   if (otherState(error) !== undefined)

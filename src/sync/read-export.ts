@@ -1,3 +1,4 @@
+import { isState } from '../export/state.ts'
 import { LineCutter } from '../import/lines.ts'
 
 /** The head line of an NDJSON export. */
@@ -94,7 +95,7 @@ function readHead(line: string): ExportHead {
   if (line === '') throw cut()
   const head = parse(line) as Partial<ExportHead>
   const { kind = '', base, state, total_count: total } = head
-  const isHead = KINDS.includes(kind) && typeof state === 'string' && Number.isSafeInteger(total)
+  const isHead = KINDS.includes(kind) && typeof state === 'string' && isState(state) && Number.isSafeInteger(total)
   if (!isHead || (kind === 'full') !== (base === null)) throw malformed()
   return head as ExportHead
 }

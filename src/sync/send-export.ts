@@ -17,7 +17,10 @@ interface Sending {
   onBytes: (bytes: number) => void
 }
 
-/** Sends an NDJSON export to a peer, compressed, at the pace at which that reads. Throws PeerError, and `signal`'s reason. */
+/**
+ * Sends an NDJSON export to a peer, compressed, at the pace at which that reads. Throws PeerError, the reason of `signal`, and
+ * what the export itself failed with: that is no fault of the peer.
+ */
 export async function sendExport(
   peer: Peer,
   { body }: Export,
@@ -31,13 +34,20 @@ export async function sendExport(
       next(null, bytes)
     },
   })
-  pipeline(source, counted, () => {}) // a fault of the source breaks the request, which tells it
+  let ownFault: Error | undefined
+  // Before `pipeline`, which destroys either stream with the error of the other.
+  source.once('error', (error) => {
+    if (!counted.destroyed) ownFault = error
+  })
+  pipeline(source, counted, () => {})
   try {
     const headers = {
       'content-type': 'application/x-ndjson',
       ...(coding !== 'identity' && { 'content-encoding': coding }),
     }
     return await callPeer(peer, { method: 'PUT', path, headers, body: counted, silenceMs: SILENCE_MS, signal })
+  } catch (error) {
+    throw ownFault ?? error
   } finally {
     counted.destroy() // a receiver may answer before it has read all
   }

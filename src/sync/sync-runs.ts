@@ -1,6 +1,8 @@
 import type { Fragment, ISql, Sql } from 'postgres'
+import { sqlState } from '../database/connection.ts'
 import { type Page, readPage } from '../database/page.ts'
 import { Problem } from '../errors.ts'
+import { targetNotFound } from '../targets/targets.ts'
 import type { PeerFault } from './peer.ts'
 
 /**
@@ -36,16 +38,17 @@ export interface SyncRun {
 export type Outcome = Pick<SyncRun, 'kind' | 'base' | 'state' | 'sent_bytes' | 'attempts' | 'failure' | 'detail'> &
   Pick<SyncRun, 'added_count' | 'updated_count' | 'deleted_count'>
 
-/** A run that this process has in work. */
+/** A run in work. */
 export interface ClaimedRun {
+  /** Names this claim. A run that is claimed again has another one, also where the same process claims it. */
+  claim: string
   poolId: number
   id: string
   target: string
   full: boolean
 }
 
-/** How long a holder may be silent before another process takes its run over, in seconds. */
-export const LEASE_SECONDS = 30
+const FOREIGN_KEY_VIOLATION = '23503'
 
 /** The columns of a row `r` of sync_runs, as they are answered. */
 function runColumns(sql: ISql): Fragment {
@@ -97,16 +100,21 @@ export async function lastRuns(sql: Sql, poolId: number): Promise<Map<string, Sy
 }
 
 /**
- * Asks for a push, and gives its run. Where one waits already it is the same one, full if either asks for that; one that
- * runs may have read the pool before this request came, and does not count.
+ * Requests a push and returns its run. A run that is still queued is reused, and becomes full if either request is. A running
+ * one does not count: it may have read the pool before this request. Throws `target_not_found`.
  */
 export async function requestRun(sql: Sql, poolId: number, target: string, full: boolean): Promise<SyncRun> {
-  const [row] = await sql<{ id: string }[]>`
-    insert into sync_runs as r (pool_id, target, trigger, "full") values (${poolId}, ${target}, 'request', ${full})
-    on conflict (pool_id, target) where status = 'queued'
-      do update set "full" = r."full" or excluded."full", trigger = 'request'
-    returning id`
-  return await readRun(sql, poolId, row?.id ?? '')
+  try {
+    const [row] = await sql<{ id: string }[]>`
+      insert into sync_runs as r (pool_id, target, trigger, "full") values (${poolId}, ${target}, 'request', ${full})
+      on conflict (pool_id, target) where status = 'queued'
+        do update set "full" = r."full" or excluded."full", trigger = 'request'
+      returning id`
+    return await readRun(sql, poolId, row?.id ?? '')
+  } catch (error) {
+    if (sqlState(error) !== FOREIGN_KEY_VIOLATION) throw error
+    throw targetNotFound()
+  }
 }
 
 /** Queues a run for each target whose interval is over. Each is queued once, however many replicas look at the same time. */
@@ -121,13 +129,13 @@ export async function queueDueRuns(sql: Sql): Promise<void> {
 }
 
 /**
- * Takes a run that waits, and whose target has none in work; or one whose holder has been silent for longer than its lease.
- * Undefined where there is none. Gives it to one holder only: the row is locked, and an index allows one running to a target.
+ * Claims a queued run whose target has none in work, or a running one whose lease is over. Undefined if there is none. Each
+ * run goes to one claim only: the row is locked, and an index allows one running run for a target.
  */
-export async function claimRun(sql: Sql, holder: string): Promise<ClaimedRun | undefined> {
-  const [row] = await sql<{ pool_id: number; id: string; target: string; full: boolean }[]>`
-    update sync_runs r set status = 'running', holder = ${holder}, started_at = coalesce(r.started_at, now()),
-      lease_until = now() + ${LEASE_SECONDS} * interval '1 second'
+export async function claimRun(sql: Sql, leaseMs: number): Promise<ClaimedRun | undefined> {
+  const [row] = await sql<{ pool_id: number; id: string; target: string; full: boolean; holder: string }[]>`
+    update sync_runs r set status = 'running', holder = gen_random_uuid(), started_at = coalesce(r.started_at, now()),
+      lease_until = now() + ${leaseMs} * interval '1 millisecond'
     where (r.pool_id, r.id) = (
       select w.pool_id, w.id from sync_runs w
       where w.status = 'running' and w.lease_until < now()
@@ -135,39 +143,35 @@ export async function claimRun(sql: Sql, holder: string): Promise<ClaimedRun | u
           select from sync_runs o where o.pool_id = w.pool_id and o.target = w.target and o.status = 'running')
       order by w.created_at limit 1 for update skip locked
     )
-    returning r.pool_id, r.id, r.target, r."full"`
-  return row && { poolId: row.pool_id, id: row.id, target: row.target, full: row.full }
+    returning r.pool_id, r.id, r.target, r."full", r.holder`
+  return row && { claim: row.holder, poolId: row.pool_id, id: row.id, target: row.target, full: row.full }
 }
 
-/** Keeps the runs of a holder for another lease. Gives the ids of those that it still has. */
-export async function renewLeases(sql: Sql, holder: string): Promise<Set<string>> {
-  const rows = await sql<{ id: string }[]>`
-    update sync_runs set lease_until = now() + ${LEASE_SECONDS} * interval '1 second'
-    where status = 'running' and holder = ${holder} returning id`
-  return new Set(rows.map(({ id }) => id))
+/** Renews the leases of these claims. Returns those that still have their run. */
+export async function renewLeases(sql: Sql, claims: string[], leaseMs: number): Promise<Set<string>> {
+  const rows = await sql<{ holder: string }[]>`
+    update sync_runs set lease_until = now() + ${leaseMs} * interval '1 millisecond'
+    where status = 'running' and holder = any(${claims}::uuid[]) returning holder`
+  return new Set(rows.map(({ holder }) => holder))
 }
 
-/** Lets go of a run that is not done, so that another process takes it up at once. */
-export async function releaseRun(sql: Sql, holder: string, { poolId, id }: ClaimedRun): Promise<void> {
+/** Ends the leases of these claims, so that their runs are claimed again at once. */
+export async function releaseRuns(sql: Sql, claims: string[]): Promise<void> {
   await sql`
-    update sync_runs set lease_until = now()
-    where pool_id = ${poolId} and id = ${id} and status = 'running' and holder = ${holder}`
+    update sync_runs set lease_until = '-infinity'
+    where status = 'running' and holder = any(${claims}::uuid[])`
 }
 
-/** Records what came of a run, if the holder still has it, and forgets runs that tell nothing any more. */
-export async function finishRun(
-  sql: Sql,
-  holder: string,
-  { poolId, id, target }: ClaimedRun,
-  outcome: Outcome,
-): Promise<void> {
+/** Records the outcome of a run if the claim still has it, and deletes runs that tell nothing any more. */
+export async function finishRun(sql: Sql, run: ClaimedRun, outcome: Outcome): Promise<void> {
+  const { claim, poolId, id, target } = run
   const status = outcome.failure === null ? 'succeeded' : 'failed'
   await sql.begin(async (tx) => {
     const { count } = await tx`
       update sync_runs set ${tx({ ...outcome, status })}, finished_at = now()
-      where pool_id = ${poolId} and id = ${id} and status = 'running' and holder = ${holder}`
+      where pool_id = ${poolId} and id = ${id} and status = 'running' and holder = ${claim}`
     if (count === 0) return
-    // Of intervals that found the same one after the other the last is kept: one a second would leave 86,400 rows a day.
+    // Of interval runs with the same result in a row the last one is kept: one a second would leave 86,400 rows a day.
     await tx`
       with earlier as (
         select r.id from sync_runs r

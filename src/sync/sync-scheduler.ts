@@ -1,34 +1,34 @@
-import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Sql } from 'postgres'
-import { isDatabaseUnavailable } from '../database/connection.ts'
+import { isDatabaseUnavailable, isHeldUp } from '../database/connection.ts'
 import { Problem } from '../errors.ts'
 import type { Exports } from '../export/exports.ts'
 import type { Metrics } from '../metrics/metrics.ts'
+import { startRepeating } from '../repeating.ts'
 import { readTarget } from '../targets/targets.ts'
 import type { Tracing } from '../tracing/tracing.ts'
-import { nothingYet, push } from './push.ts'
+import { nothingYet, PUSH_PACE, push } from './push.ts'
 import {
   type ClaimedRun,
   claimRun,
   finishRun,
-  LEASE_SECONDS,
   type Outcome,
   queueDueRuns,
-  releaseRun,
+  releaseRuns,
   renewLeases,
 } from './sync-runs.ts'
 
-const POLL_MS = 1_000
-
 /**
- * Runs of one process at once. A run mostly waits, for its target or between attempts, so that there are many places: with few
- * of them some dead targets would hold up all others.
+ * Pushes of one process at once. A push mostly waits, for its target or between attempts, so that there are many places: with
+ * few of them some dead targets would block all others.
  */
-const MOST_RUNS = 100
+const MAX_RUNS = 100
 
-/** Whether the pool or the target was removed while the run was in work; the run went with it. */
+/** How often the scheduler looks for runs, and how long a run stays with a process that does not renew its lease. */
+const PACE = { pollMs: 1_000, leaseMs: 30_000, push: PUSH_PACE }
+
+/** Whether the pool or the target was deleted during the push. The run was deleted with it. */
 const isGone = (error: unknown) =>
   error instanceof Problem && (error.code === 'pool_not_found' || error.code === 'target_not_found')
 
@@ -43,99 +43,147 @@ interface SyncParts {
 export interface SyncScheduler {
   /** Looks for runs now, not at the next poll. */
   wake(): void
-  /** Begins no further run, calls those in work off so that another replica takes them up, and resolves when they ended. */
+  /** Starts no further push, aborts those in work so that another replica takes their runs, and resolves when they ended. */
   stop(): Promise<void>
 }
 
+/** A push in work. */
+interface Work {
+  run: ClaimedRun
+  /** Aborts the push: its claim has the run no longer. */
+  lost: AbortController
+  ended: Promise<void>
+}
+
 /**
- * Pushes to the targets of all pools: by request, and when their interval is over. It holds nothing that the database does
- * not: N replicas each run one, a run is in the hands of one of them, and where that dies another takes it over when its
- * lease ends. (Two who believe to have the same run do no harm: a receiver takes an export only onto its base.)
+ * Pushes to the targets of all pools: by request, and when their interval is over. All state is in the database. Each replica
+ * runs a scheduler, a run belongs to one claim at a time, and a claim that is not renewed in time loses it. (Two pushes of the
+ * same run do no harm: a receiver takes an export only onto its base.)
  */
 export function startSyncScheduler(
   { sql, exports, encryptionKey, metrics, tracing }: SyncParts,
   log: FastifyBaseLogger,
+  { pollMs, leaseMs, push: pushPace } = PACE,
 ): SyncScheduler {
-  const holder = randomUUID()
   const stopping = new AbortController()
-  const inWork = new Map<string, { lost: AbortController; ended: Promise<void> }>()
+  /** By claim. Only what is in here is renewed. */
+  const inWork = new Map<string, Work>()
+  /** Claims whose outcome could not be recorded. The next poll that reaches the database ends their leases. */
+  const dropped = new Set<string>()
   let wakeUp = new AbortController()
 
   async function look(): Promise<void> {
     while (!stopping.signal.aborted) {
       const asleep = wakeUp
-      await takeRuns().catch((err) => log.warn({ err }, 'runs of targets could not be read; it is tried again'))
-      await sleep(POLL_MS, undefined, { signal: asleep.signal }).catch(() => {})
+      await takeRuns().catch((err) => log.warn({ err }, 'sync runs could not be read, will retry'))
+      await sleep(pollMs, undefined, { signal: asleep.signal }).catch(() => {})
     }
   }
 
   async function takeRuns(): Promise<void> {
+    await releaseDropped()
     await queueDueRuns(sql)
-    while (inWork.size < MOST_RUNS && !stopping.signal.aborted) {
-      const run = await claimRun(sql, holder)
+    while (inWork.size < MAX_RUNS && !stopping.signal.aborted) {
+      const run = await claimRun(sql, leaseMs)
       if (!run) return
-      const lost = new AbortController()
-      const ended = work(run, lost.signal).finally(() => {
-        inWork.delete(run.id)
-        wake()
-      })
-      inWork.set(run.id, { lost, ended })
+      begin(run)
     }
   }
 
-  async function work(run: ClaimedRun, lost: AbortSignal): Promise<void> {
-    const signal = AbortSignal.any([lost, stopping.signal])
-    const begun = performance.now()
+  async function releaseDropped(): Promise<void> {
+    const claims = [...dropped]
+    if (claims.length === 0) return
+    await releaseRuns(sql, claims)
+    for (const claim of claims) dropped.delete(claim)
+  }
+
+  function begin(run: ClaimedRun): void {
+    // This process may hold the run already, by a claim whose lease is over.
+    const former = [...inWork.values()].filter((work) => work.run.id === run.id)
+    for (const { lost } of former) lost.abort(new Error('the run was claimed again'))
+    const lost = new AbortController()
+    const ended = Promise.all(former.map(({ ended }) => ended))
+      .then(() => work(run, AbortSignal.any([lost.signal, stopping.signal])))
+      .then((isFinished) => {
+        inWork.delete(run.claim)
+        if (isFinished) wake()
+        else if (!lost.signal.aborted) dropped.add(run.claim)
+      })
+    inWork.set(run.claim, { run, lost, ended })
+  }
+
+  /** Pushes, and records the outcome. Returns whether the run has one. */
+  async function work(run: ClaimedRun, signal: AbortSignal): Promise<boolean> {
+    const started = performance.now()
     try {
-      const outcome = await outcomeOf(run, signal)
+      const outcome = await record(run, await outcomeOf(run, signal))
       const { kind, failure, detail, sent_bytes, attempts } = outcome
-      metrics.syncRunEnded(failure, (performance.now() - begun) / 1000)
+      metrics.syncRunEnded(failure, (performance.now() - started) / 1000)
       const line = { target: run.target, run: run.id, kind, sent_bytes, attempts }
       if (failure === null) log.info(line, 'target is in step')
       else log.warn({ ...line, failure, detail }, 'target could not be brought in step')
-      await finishRun(sql, holder, run, outcome)
+      return true
     } catch (err) {
-      // Without an outcome the run goes on elsewhere: at once where we stop, else when its lease is over.
-      if (stopping.signal.aborted) await releaseRun(sql, holder, run).catch(() => {})
-      else if (!lost.aborted) log.warn({ err, target: run.target, run: run.id }, 'a run could not be ended here')
+      if (isGone(err)) return true
+      if (!signal.aborted) log.warn({ err, target: run.target, run: run.id }, 'sync run dropped, will be claimed again')
+      return false
     }
   }
 
   async function outcomeOf(run: ClaimedRun, signal: AbortSignal): Promise<Outcome> {
     try {
+      signal.throwIfAborted()
       const target = await readTarget(sql, encryptionKey, run.poolId, run.target)
-      const work = () => push(exports, target, { full: run.full, signal })
+      const work = () => push(exports, target, { full: run.full, signal, pace: pushPace })
       return await (tracing ? tracing.push(run, target, work) : work())
     } catch (err) {
       if (signal.aborted || isDatabaseUnavailable(err) || isGone(err)) throw err
-      log.error({ err, target: run.target, run: run.id }, 'a push met a fault of our own')
-      return { ...nothingYet(), failure: 'internal', detail: 'The fault is in the log under the id of the run.' }
+      return failed(run, err)
     }
   }
 
-  const renewal = setInterval(
-    async () => {
-      const kept = await renewLeases(sql, holder).catch(() => undefined)
-      if (!kept) return
-      for (const [id, { lost }] of inWork) if (!kept.has(id)) lost.abort(new Error('another process has the run'))
-    },
-    (LEASE_SECONDS * 1000) / 3,
-  )
+  /** Returns the outcome that was recorded. One that the database refuses would be refused again: the run is `internal` then. */
+  async function record(run: ClaimedRun, outcome: Outcome): Promise<Outcome> {
+    try {
+      await finishRun(sql, run, outcome)
+      return outcome
+    } catch (err) {
+      if (isDatabaseUnavailable(err) || isHeldUp(err)) throw err
+      const internal = failed(run, err)
+      await finishRun(sql, run, internal)
+      return internal
+    }
+  }
+
+  function failed(run: ClaimedRun, err: unknown): Outcome {
+    log.error({ err, target: run.target, run: run.id }, 'sync run failed')
+    return { ...nothingYet(), failure: 'internal', detail: 'The error is in the log under the id of the run.' }
+  }
+
+  async function renew(): Promise<void> {
+    const claims = [...inWork.keys()]
+    if (claims.length === 0) return
+    const kept = await renewLeases(sql, claims, leaseMs).catch(() => undefined)
+    if (!kept) return
+    for (const claim of claims)
+      if (!kept.has(claim)) inWork.get(claim)?.lost.abort(new Error('the run belongs to another claim'))
+  }
 
   function wake(): void {
     wakeUp.abort()
     wakeUp = new AbortController()
   }
 
+  const renewing = startRepeating(renew, leaseMs / 3)
   const looking = look()
   return {
     wake,
     async stop() {
       stopping.abort(new Error('the service is stopping'))
-      clearInterval(renewal)
       wake()
-      await looking
+      await Promise.all([renewing.stop(), looking])
       await Promise.all([...inWork.values()].map(({ ended }) => ended))
+      await releaseDropped().catch(() => {}) // without the database the leases end by themselves
     },
   }
 }

@@ -1,4 +1,5 @@
 import { Problem } from '../errors.ts'
+import { isLoopback } from '../http/loopback.ts'
 
 /**
  * The address of a receiver as it is kept: http or https, a path perhaps, and nothing else. Throws `invalid_request`. A key
@@ -12,4 +13,10 @@ export function receiverUrl(text: string): string {
   throw new Problem('invalid_request', `body.url ${message}`, {
     errors: [{ path: 'body.url', code: 'format', message }],
   })
+}
+
+/** Whether a key for this URL crosses a network unencrypted. */
+export function isCleartext(url: string): boolean {
+  const { protocol, hostname } = new URL(url)
+  return protocol === 'http:' && !isLoopback(hostname.replace(/^\[|\]$/g, ''))
 }

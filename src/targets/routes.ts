@@ -1,4 +1,5 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyBaseLogger } from 'fastify'
 import type { Sql } from 'postgres'
 import { type Static, Type } from 'typebox'
 import { Problem } from '../errors.ts'
@@ -6,7 +7,7 @@ import type { Cursors } from '../http/cursor.ts'
 import { makePage, pageMembers } from '../http/page.ts'
 import { poolMember, poolName } from '../pools/pool-parameter.ts'
 import { findPoolId } from '../pools/pools.ts'
-import { receiverUrl } from './receiver-url.ts'
+import { isCleartext, receiverUrl } from './receiver-url.ts'
 import { TargetAnswer, TargetName, targetMembers } from './target-schema.ts'
 import {
   changeTarget,
@@ -56,6 +57,7 @@ export const targetRoutes: FastifyPluginCallbackTypebox<TargetRoutesOptions> = (
       await createTarget(sql, encryptionKey, { poolId, name, ...settings, filter: filterOf(request.body.filter) })
       const location = `/v1/targets/${name}${pool === 'default' ? '' : `?pool=${pool}`}`
       const target = await readTarget(sql, encryptionKey, poolId, name)
+      warnOfCleartext(target, request.log)
       return reply.code(201).header('location', location).send(answerOf(target))
     },
   )
@@ -122,7 +124,9 @@ export const targetRoutes: FastifyPluginCallbackTypebox<TargetRoutesOptions> = (
       const change = changeOf(request.body)
       if (Object.keys(change).length === 0) throw new Problem('invalid_request', 'Name at least one member to change.')
       await changeTarget(sql, encryptionKey, { poolId, name, ...change })
-      return answerOf(await readTarget(sql, encryptionKey, poolId, name))
+      const target = await readTarget(sql, encryptionKey, poolId, name)
+      warnOfCleartext(target, request.log)
+      return answerOf(target)
     },
   )
 
@@ -146,6 +150,10 @@ export const targetRoutes: FastifyPluginCallbackTypebox<TargetRoutesOptions> = (
   )
 
   done()
+}
+
+function warnOfCleartext({ name, url, key }: Target, log: FastifyBaseLogger): void {
+  if (key !== undefined && isCleartext(url)) log.warn({ target: name }, 'target key crosses the network unencrypted')
 }
 
 const filterOf = (filter: Static<typeof TargetBody>['filter'] = {}): Target['filter'] => ({

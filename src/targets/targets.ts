@@ -45,7 +45,7 @@ export const MOST_TARGETS = 100
 const UNIQUE_VIOLATION = '23505'
 
 /** For every look-up of a target that finds none. */
-const notFound = () => new Problem('target_not_found', 'GET /v1/targets lists those that there are.')
+export const targetNotFound = () => new Problem('target_not_found', 'GET /v1/targets lists those that there are.')
 
 /** The key is bound to its target, so that no other target's can be put in its place. */
 const keyContext = (poolId: number, name: string) => `key of target ${name} of pool ${poolId}`
@@ -82,7 +82,7 @@ export async function readTarget(sql: Sql, encryptionKey: Buffer, poolId: number
   const [row] = await sql<TargetRow[]>`
     select ${targetColumns(sql)} from targets t join pools p on p.id = t.pool_id
     where t.pool_id = ${poolId} and t.name = ${name}`
-  if (!row) throw notFound()
+  if (!row) throw targetNotFound()
   return targetOf(row, encryptionKey)
 }
 
@@ -102,7 +102,7 @@ export async function listTargets(
   return { rows: rows.map((row) => targetOf(row, encryptionKey)), hasMore }
 }
 
-/** Makes a target; one with an interval is due at once. Throws `target_exists`, `target_limit`, `pool_not_found`. */
+/** Creates a target; one with an interval is due at once. Throws `pool_not_found`, `target_exists`, `target_limit`. */
 export async function createTarget(
   sql: Sql,
   encryptionKey: Buffer,
@@ -111,9 +111,9 @@ export async function createTarget(
   const columns = { pool_id: poolId, name, ...columnsOf(settings, encryptionKey, poolId, name) }
   try {
     await sql.begin(async (tx) => {
-      // Counts two requests one after the other. `for update` would also wait for every writer of the pool's users.
-      const [pool] = await tx`select from pools where id = ${poolId} for no key update`
-      if (!pool) throw new Problem('pool_not_found', 'The pool was removed.')
+      // Serialises creations, so that their count is right. Writers of users hold `for key share`, and are not waited for.
+      const { count: pools } = await tx`select from pools where id = ${poolId} for no key update`
+      if (pools === 0) throw new Problem('pool_not_found', 'The pool was deleted meanwhile.')
       const [row] = await tx<{ count: number }[]>`select count(*)::int as count from targets where pool_id = ${poolId}`
       if ((row?.count ?? 0) >= MOST_TARGETS) {
         throw new Problem('target_limit', `A pool has ${MOST_TARGETS} targets at the most. Delete one first.`)
@@ -138,8 +138,8 @@ export async function changeTarget(
 ): Promise<void> {
   await sql.begin(async (tx) => {
     const [row] = await tx<{ url: string; key_ciphertext: Buffer | null }[]>`
-      select url, key_ciphertext from targets where pool_id = ${poolId} and name = ${name} for update`
-    if (!row) throw notFound()
+      select url, key_ciphertext from targets where pool_id = ${poolId} and name = ${name} for no key update`
+    if (!row) throw targetNotFound()
     if (change.url !== undefined && change.url !== row.url && row.key_ciphertext !== null && !('key' in change)) {
       const errors = [{ path: 'body.key', code: 'missing_member', message: 'is needed where the url changes' }]
       throw new Problem('invalid_request', 'The url changes: give the key of the new address, or null.', { errors })
@@ -159,13 +159,10 @@ async function scheduleNext(sql: TransactionSql, poolId: number, name: string): 
     where pool_id = ${poolId} and name = ${name}`
 }
 
-/** Removes a target and its runs; a push in progress ends by itself. Throws `target_not_found`. */
+/** Deletes a target, and its runs by a foreign key; a push in progress ends by itself. Throws `target_not_found`. */
 export async function deleteTarget(sql: Sql, poolId: number, name: string): Promise<void> {
-  await sql.begin(async (tx) => {
-    const { count } = await tx`delete from targets where pool_id = ${poolId} and name = ${name}`
-    if (count === 0) throw notFound()
-    await tx`delete from sync_runs where pool_id = ${poolId} and target = ${name}`
-  })
+  const { count } = await sql`delete from targets where pool_id = ${poolId} and name = ${name}`
+  if (count === 0) throw targetNotFound()
 }
 
 /** The columns of the settings that are given. */

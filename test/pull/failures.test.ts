@@ -1,5 +1,7 @@
 import { once } from 'node:events'
 import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
@@ -164,4 +166,84 @@ t.test('--every goes on after a failed round; a signal ends it between rounds an
       t.equal(await readFile(out, 'utf8'), before)
     }
   }
+})
+
+t.test('words of a server move no cursor and forge no line', async (t) => {
+  const detail = '\u001b]0;pwned\u0007\u001b[2J\n2026-01-01 fine\u202e'
+  const url = await fakeService(t, (_, response) => {
+    response.writeHead(400, { 'content-type': 'application/problem+json' })
+    response.end(JSON.stringify({ code: 'x\u001b[2J', detail }))
+  })
+  const { code, told } = await pull(t, { url, out })
+  t.equal(code, 5)
+  t.match(told, /^\S+ It answers 400: \ufffd\]0;pwned[^\n]*\n$/)
+  t.notMatch(told.trimEnd(), /[\p{Cc}\p{Cf}]/u)
+})
+
+t.test('a server that lies about sizes fills no disk', async (t) => {
+  const [line = '', head = '', end = ''] = [lineOf(1), ...body.split('\n').filter((row) => !row.startsWith('{"id"'))]
+  const endless = await fakeService(t, (_, response) => {
+    response.write(`${JSON.stringify({ ...JSON.parse(head), counts: { added: 1e7, updated: 0, deleted: 0 } })}\n`)
+    let n = 0
+    const more = () => {
+      while (
+        !response.destroyed &&
+        response.write(`${lineOf(n++).replace('"role":"', `"role":"${'x'.repeat(50_000)}`)}\n`)
+      );
+    }
+    response.on('drain', more)
+    more()
+  })
+  const bounded = await pull(t, { url: endless, out, 'max-mb': '5' })
+  t.equal(bounded.code, 7, bounded.told)
+  t.match(bounded.told, /more than 5 MB \(--max-mb\)/)
+  t.notMatch((await readdir(folder)).join(), /part/)
+
+  const counts = { added: 9e15, updated: 0, deleted: 0 }
+  const incredible = await fakeService(t, (_, response) => {
+    response.end([JSON.stringify({ ...JSON.parse(head), counts }), line, end].map((row) => `${row}\n`).join(''))
+  })
+  t.match(await pull(t, { url: incredible, out }), { code: 6, told: /more than 100,000,000 users/ })
+  t.match(await pull(t, { url: incredible, out, 'max-mb': '0' }), { code: 2, told: /--max-mb expects/ })
+})
+
+t.test('TLS that fails is retried, and told by its code', async (t) => {
+  const url = await fakeService(t, (_, response) => void response.end())
+  const { code, told } = await pull(t, { url: url.replace('http:', 'https:'), out })
+  t.equal(code, 3, told)
+  t.equal(told.match(/ERR_SSL_\w+\)\. Its port does not speak TLS.*Again in/g)?.length, 5)
+})
+
+t.test('proxies of the environment are used, except for loopback and NO_PROXY', async (t) => {
+  const seen: string[] = []
+  const proxy = createServer((request, response) => {
+    seen.push(`${request.method} ${request.url?.split('?')[0]}`)
+    response.end(body)
+  })
+  proxy.on('connect', (request, socket) => {
+    seen.push(`CONNECT ${request.url}`)
+    socket.end('HTTP/1.1 403 Forbidden\r\n\r\n')
+  })
+  await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => proxy.close())
+  const address = `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`
+  const env = { HTTP_PROXY: address, HTTPS_PROXY: address, NO_PROXY: 'other.invalid' }
+  const direct = await fakeService(t, (_, response) => void response.end(body))
+  const [byProxy, byTunnel, loopback, excepted] = await Promise.all(
+    ['http://service.invalid:3000', 'https://service.invalid', direct, 'http://other.invalid'].map((url, i) =>
+      pull(t, { url, out: join(folder, `proxy${i}.csv`) }, env),
+    ),
+  )
+  t.match(byProxy, { code: 0 })
+  t.match(byTunnel, { code: 3, told: /The connection failed \(\w+\)/ })
+  t.match(loopback, { code: 0 })
+  t.match(excepted, { code: 3, told: /ENOTFOUND|EAI_AGAIN/ })
+  t.strictSame([...new Set(seen)].sort(), [
+    'CONNECT service.invalid:443',
+    'GET http://service.invalid:3000/v1/users/export',
+  ])
+  t.match(await pull(t, { url: 'http://service.invalid', out }, { HTTP_PROXY: 'no url' }), {
+    code: 3,
+    told: /Are HTTPS_PROXY and HTTP_PROXY URLs/,
+  })
 })

@@ -4,6 +4,7 @@ import t from 'tap'
 import { compareExports } from '../../src/sync/compare-exports.ts'
 import { stateOf } from '../../src/sync/state-digest.ts'
 
+const idOf = (n: number) => `${String(n).padStart(8, '0')}-0000-7000-8000-000000000000`
 const lineOf = (id: string, role: string) => JSON.stringify({ id, role })
 
 /** A full export of these lines, in pieces of `size` characters. */
@@ -17,7 +18,7 @@ function exportOf(lines: string[], { size = 50, state = stateOf(lines) } = {}): 
 }
 
 const users = fc
-  .dictionary(fc.constantFrom(...'abcdefghijkl'), fc.constantFrom('user', 'ünï'), { maxKeys: 12 })
+  .dictionary(fc.nat(11).map(idOf), fc.constantFrom('user', 'ünï'), { maxKeys: 12 })
   .map((roles) => Object.fromEntries(Object.entries(roles).sort()))
 const linesOf = (roles: Record<string, string>) => Object.entries(roles).map(([id, role]) => lineOf(id, role))
 
@@ -40,7 +41,7 @@ t.test('whom only one side has, and who differs, are named', async () => {
 })
 
 t.test('a state that its users do not add up to shows', async (t) => {
-  const lines = [lineOf('a', 'user')]
+  const lines = [lineOf(idOf(1), 'user')]
   const wrong = stateOf([])
   const { local, remote } = await compareExports(exportOf(lines), exportOf(lines, { state: wrong }))
   t.strictSame(local, { state: stateOf(lines), recomputed_state: stateOf(lines), total_count: 1 })
@@ -48,15 +49,17 @@ t.test('a state that its users do not add up to shows', async (t) => {
 })
 
 t.test('so many differences are counted, and the first hundred named', async (t) => {
-  const lines = Array.from({ length: 1_000 }, (_, i) => lineOf(String(i).padStart(4, '0'), 'user'))
+  const lines = Array.from({ length: 1_000 }, (_, i) => lineOf(idOf(i), 'user'))
   const { missing } = await compareExports(exportOf(lines), exportOf([]))
   t.equal(missing.count, 1_000)
   t.strictSame(missing.ids.length, 100)
 })
 
 t.test('an export in another order, or that is no full one, is refused', async (t) => {
-  const ordered = () => exportOf([lineOf('a', 'user'), lineOf('b', 'user')])
+  const ordered = () => exportOf([lineOf(idOf(1), 'user'), lineOf(idOf(2), 'user')])
   const error = { name: 'ExportError', fault: 'malformed' }
-  await t.rejects(compareExports(ordered(), exportOf([lineOf('b', 'user'), lineOf('a', 'user')])), error)
-  await t.rejects(compareExports(ordered(), exportOf([lineOf('a', 'user'), lineOf('a', 'user')])), error)
+  await t.rejects(compareExports(ordered(), exportOf([lineOf(idOf(2), 'user'), lineOf(idOf(1), 'user')])), error)
+  await t.rejects(compareExports(ordered(), exportOf([lineOf(idOf(1), 'user'), lineOf(idOf(1), 'user')])), error)
+  for (const id of ['\u001b[2J', 'x'.repeat(100_000)])
+    await t.rejects(compareExports(ordered(), exportOf([lineOf(id, 'user')])), error)
 })

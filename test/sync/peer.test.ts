@@ -1,8 +1,33 @@
 import { createServer, type RequestListener } from 'node:http'
 import { type AddressInfo, createServer as createSocketServer, type Server } from 'node:net'
 import { text } from 'node:stream/consumers'
+import { createServer as createTlsServer } from 'node:tls'
 import t, { type Test } from 'tap'
-import { callPeer, PeerError, readJson } from '../../src/sync/peer.ts'
+import { isDatabaseUnavailable } from '../../src/database/connection.ts'
+import { EMPTY_STATE } from '../../src/export/state.ts'
+import { asPeerError, callPeer, PeerError, readJson } from '../../src/sync/peer.ts'
+
+/** A certificate for 127.0.0.1 that no CA signed, of this test only. */
+const SELF_SIGNED = {
+  key: `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgsugsUA26FEMMQrDC
++IFoRAlnP296gvLLp4I7pjV9OfahRANCAASm2lA3g/dwy53k47TAvhievukDwWdB
+W0GDGMKsH3TwAmI7OyZRJSNiyqNp0VgyaVwWxclY6jWISOypuA2KmaZb
+-----END PRIVATE KEY-----
+`,
+  cert: `-----BEGIN CERTIFICATE-----
+MIIBfzCCASWgAwIBAgIUcvxbWXQueVnGVqnKnEWmDh1SJcswCgYIKoZIzj0EAwIw
+FDESMBAGA1UEAwwJMTI3LjAuMC4xMCAXDTI2MTEyOTAzNTU1N1oYDzIxMjYxMTA1
+MDM1NTU3WjAUMRIwEAYDVQQDDAkxMjcuMC4wLjEwWTATBgcqhkjOPQIBBggqhkjO
+PQMBBwNCAASm2lA3g/dwy53k47TAvhievukDwWdBW0GDGMKsH3TwAmI7OyZRJSNi
+yqNp0VgyaVwWxclY6jWISOypuA2KmaZbo1MwUTAdBgNVHQ4EFgQUyPpmgHlTGTn6
+FJ9e7kGTKtPuhQwwHwYDVR0jBBgwFoAUyPpmgHlTGTn6FJ9e7kGTKtPuhQwwDwYD
+VR0TAQH/BAUwAwEB/zAKBggqhkjOPQQDAgNIADBFAiEAhrA1lHDwVeYjNfELSts4
+NxyWLvh8Tk/9OIXO5mOrqgYCIAMm+zUbRkZmI50YBrk3LUMvlXuScXqEPYHw1v/b
+UqWK
+-----END CERTIFICATE-----
+`,
+}
 
 const never = new AbortController().signal
 
@@ -37,6 +62,12 @@ t.test('an answer comes as it is, and the key went with the request', async (t) 
   t.equal(await text((await ask(`${url}/`)).body), 'Bearer secret')
 })
 
+const refusing = (t: Test, status: number, problem: object, headers = {}) =>
+  answering(t, (_, response) => {
+    response.writeHead(status, { 'content-type': 'application/problem+json', ...headers })
+    response.end(JSON.stringify(problem))
+  })
+
 t.test('each kind of refusal is told apart', async (t) => {
   const faults = {
     302: 'not_understood',
@@ -58,13 +89,48 @@ t.test('each kind of refusal is told apart', async (t) => {
   }
 })
 
-t.test('a problem is told with its code and detail, and how long to wait', async (t) => {
-  const problem = { code: 'overloaded', detail: 'As much as it takes.', state: 'u1-0' }
-  const url = await answering(t, (_, response) => {
-    response.writeHead(503, { 'content-type': 'application/problem+json', 'retry-after': '7' })
-    response.end(JSON.stringify(problem))
+t.test('a problem is named by its code and detail, and its Retry-After is kept', async (t) => {
+  const problem = { code: 'base_mismatch', detail: 'As much as it takes.', state: EMPTY_STATE }
+  const url = await refusing(t, 503, problem, { 'retry-after': '7' })
+  const { code, state } = problem
+  await t.rejects(ask(url), {
+    fault: 'busy',
+    retryAfterMs: 7_000,
+    problem: { code, state },
+    message: /503: base_mismatch: As much/,
   })
-  await t.rejects(ask(url), { fault: 'busy', retryAfterMs: 7_000, problem, message: /503: overloaded: As much/ })
+})
+
+t.test('words of a peer are visible, well-formed and bounded', async (t) => {
+  const details = [
+    'a\0b',
+    '\ud800',
+    '\u001b]0;x\u0007\u001b[2J\nforged',
+    '\u009b2J',
+    '\u202egnp',
+    'x'.repeat(60_000),
+    ['a'],
+    7,
+    {},
+  ]
+  for (const detail of details) {
+    const url = await refusing(t, 400, { code: 'x\0', detail, state: 'u1-\u001b[2J' })
+    const error: unknown = await ask(url).catch((error) => error)
+    if (!(error instanceof PeerError)) throw error
+    t.equal(error.fault, 'refused')
+    t.match(error.message, /^It answers 400/)
+    t.ok(error.message.isWellFormed() && error.message.length <= 500)
+    t.notMatch(error.message, /[\p{Cc}\p{Cf}]/u)
+    t.strictSame(error.problem, { code: undefined, state: undefined })
+  }
+})
+
+t.test('a refusal is told by its status whatever its body is', async (t) => {
+  const headers = { 'content-type': 'application/problem+json' }
+  for (const body of ['', '[', 'null', '"text"', '[1]']) {
+    const url = await answering(t, (_, response) => void response.writeHead(503, headers).end(body))
+    t.equal(await faultOf(ask(url)), 'busy', body)
+  }
 })
 
 t.test('silence is a timeout: before the answer, and within it', async (t) => {
@@ -92,6 +158,42 @@ t.test('no listener, a broken connection, and what is no HTTP', async (t) => {
   t.equal(await faultOf(ask(strange)), 'not_understood')
   const page = await answering(t, (_, response) => void response.end('<html>'))
   t.equal(await faultOf(ask(page).then(({ body }) => readJson(body))), 'not_understood')
+})
+
+t.test('whatever fails before an answer is unreachable, by its code', async (t) => {
+  const http = await answering(t, (_, response) => void response.end())
+  const https = await listening(
+    t,
+    createTlsServer(SELF_SIGNED, () => {}),
+  )
+  const rejections: Record<string, [url: string, message: RegExp]> = {
+    'https on an http port': [http.replace('http:', 'https:'), /\(ERR_SSL_\w+\).*http instead of https/],
+    'a certificate that is not trusted': [
+      https.replace('http:', 'https:'),
+      /\(DEPTH_ZERO_SELF_SIGNED_CERT\).*NODE_EXTRA_CA_CERTS/,
+    ],
+    'a name that nobody has': ['http://nobody.invalid', /\((ENOTFOUND|EAI_AGAIN)\)/],
+  }
+  for (const [what, [url, message]] of Object.entries(rejections)) {
+    await t.rejects(ask(url, 4_000), { name: 'PeerError', fault: 'unreachable', isPassing: true, message }, what)
+  }
+  for (const code of [
+    'EAI_AGAIN',
+    'ENETUNREACH',
+    'EHOSTUNREACH',
+    'EMFILE',
+    'CERT_HAS_EXPIRED',
+    'ERR_TLS_X',
+    'UND_ERR_X',
+  ]) {
+    const error = Object.assign(new Error('s3cret'), { code })
+    for (const it of [error, new Error('failed', { cause: error })]) {
+      const { fault, message } = asPeerError(it)
+      t.match({ fault, message }, { fault: 'unreachable', message: `(${code})` })
+      t.notOk(isDatabaseUnavailable(asPeerError(it)), 'the database is not at fault')
+    }
+  }
+  t.equal(asPeerError(new Error('no code')).fault, 'unreachable')
 })
 
 t.test('a call that is called off ends with the reason', async (t) => {

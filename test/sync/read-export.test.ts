@@ -4,6 +4,7 @@ import t from 'tap'
 import { ExportError, type ExportRow, readExport } from '../../src/sync/read-export.ts'
 
 const STATE = `u1-${'0'.repeat(64)}`
+const idOf = (n: number) => `${String(n).padStart(8, '0')}-0000-7000-8000-000000000000`
 const user = (id: string, name = 'ünï "☃"\n') => JSON.stringify({ id, username: name })
 
 /** The lines of an export with these rows between head and end. */
@@ -59,13 +60,13 @@ t.test('rows come in their order as they are, however the text arrives', async (
 })
 
 t.test('a body cut anywhere is refused', async (t) => {
-  const body = bodyOf(linesOf([user('a'), user('b')]))
+  const body = bodyOf(linesOf([user(idOf(1)), user(idOf(2))]))
   for (let length = 0; length < body.length; length++) {
     const fault = await faultOf(body.slice(0, length))
     if (fault !== 'cut') t.fail(`${fault} after ${length} characters`)
   }
   t.equal(await faultOf(body), undefined)
-  t.equal(await faultOf(bodyOf(linesOf([user('a')], { users: 2 }))), 'cut', 'a line is missing in the middle')
+  t.equal(await faultOf(bodyOf(linesOf([user(idOf(1))], { users: 2 }))), 'cut', 'a line is missing in the middle')
 })
 
 t.test('what is no export is refused', async (t) => {
@@ -80,6 +81,7 @@ t.test('what is no export is refused', async (t) => {
     'a line after the end': [head, end, end],
     'another state at the end': [head, end.replace('u1-0', 'u1-1')],
     'an empty line': [head, '', end],
+    'a state of another form': [head, end].map((line) => line.replaceAll(STATE, 'u1-\u001b[2J')),
   }
   for (const [what, lines] of Object.entries(wrong)) t.equal(await faultOf(bodyOf(lines)), 'malformed', what)
 })

@@ -1,7 +1,9 @@
+import { Agent, request as httpRequest } from 'node:http'
+import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { startService } from '../http/service.ts'
 
-const { call, sql } = await startService(t, { MAX_WORKERS: '1' })
+const { call, sql, url, log } = await startService(t, { MAX_WORKERS: '1' })
 const KEY = 's3cret-of-the-receiver'
 const create = (members: Record<string, unknown>, query = '') =>
   call('POST', `/v1/targets${query}`, { body: { url: 'http://127.0.0.1:9', ...members } })
@@ -105,4 +107,41 @@ t.test('a name is taken once in a pool, and a pool has a hundred at the most', a
   t.equal((await create({ name: 't1' })).status, 201, 'another pool')
   t.equal((await call('DELETE', '/v1/pools/full')).status, 204)
   t.same(await sql`select from targets where name = 't5'`, [], 'they went with the pool')
+})
+
+t.test('nothing waits for an import whose sender is slow', async (t) => {
+  const agent = new Agent()
+  t.teardown(() => agent.destroy())
+  const headers = { 'content-type': 'application/x-ndjson' }
+  const slow = httpRequest(`${url}/v1/users/import`, { method: 'POST', agent, headers })
+  slow.on('error', () => {})
+  const rows = Array.from({ length: 3_000 }, (_, n) => `{"username":"slow${n}@example.com"}\n`)
+  slow.write(rows.join(''))
+  const locks = () => sql`
+    select from pg_locks where relation = 'users'::regclass and mode = 'RowExclusiveLock' and granted`
+  for (const deadline = Date.now() + 10_000; Date.now() < deadline && (await locks()).length === 0; ) await sleep(20)
+  const started = performance.now()
+  t.equal((await create({ name: 'meanwhile' })).status, 201)
+  t.equal((await call('PATCH', '/v1/targets/meanwhile', { body: { interval_seconds: null } })).status, 200)
+  t.ok(performance.now() - started < 3_000)
+  slow.destroy()
+})
+
+t.test('nothing is left without its pool or target', async (t) => {
+  const orphan = { pool_id: 999_999, url: 'http://x', remote_pool: 'x', test_users_only: true, bulk_users_only: false }
+  await t.rejects(sql`insert into targets ${sql({ ...orphan, name: 'x' })}`, { code: '23503' })
+  await t.rejects(sql`insert into sync_runs (pool_id, target, trigger, "full") values (1, 'none', 'request', false)`, {
+    code: '23503',
+  })
+  await t.rejects(sql`insert into templates (pool_id, name, settings) values (999999, 'x', '{}')`, { code: '23503' })
+})
+
+t.test('a key that crosses a network unencrypted is worth a warning', async (t) => {
+  const isWarned = (name: string) =>
+    log.some((line) => JSON.parse(line).target === name && /unencrypted/.test(line) && JSON.parse(line).level === 40)
+  await create({ name: 'near', key: KEY })
+  await create({ name: 'keyless', url: 'http://tester.example:3000' })
+  await create({ name: 'https', url: 'https://tester.example', key: KEY })
+  await create({ name: 'far', url: 'http://tester.example:3000', key: KEY })
+  t.strictSame(['near', 'keyless', 'https', 'far'].filter(isWarned), ['far'])
 })

@@ -1,11 +1,26 @@
-import { boolean, check, index, integer, pgTable, primaryKey, sql, text, uniqueIndex, uuid } from '../drizzle.ts'
+import {
+  boolean,
+  check,
+  foreignKey,
+  index,
+  integer,
+  pgTable,
+  primaryKey,
+  sql,
+  text,
+  uniqueIndex,
+  uuid,
+} from '../drizzle.ts'
 import { bigNumber, bytes, bytewiseText, time } from './columns.ts'
+import { pools } from './pools.ts'
 
 /** Receivers that a pool is pushed to. */
 export const targets = pgTable(
   'targets',
   {
-    poolId: integer('pool_id').notNull(),
+    poolId: integer('pool_id')
+      .notNull()
+      .references(() => pools.id, { onDelete: 'cascade' }),
     name: bytewiseText('name').notNull(),
     url: text('url').notNull(),
     /** The receiver's pool. */
@@ -54,12 +69,17 @@ export const syncRuns = pgTable(
     createdAt: time('created_at').notNull().defaultNow(),
     startedAt: time('started_at'),
     finishedAt: time('finished_at'),
-    /** The process that has it in work, and until when it may be silent before another one takes the run over. */
+    /** The claim that has the run in work. Without a renewal until `lease_until`, the run may be claimed again. */
     holder: uuid('holder'),
     leaseUntil: time('lease_until'),
   },
   (t) => [
     primaryKey({ columns: [t.poolId, t.id] }),
+    foreignKey({
+      name: 'sync_runs_of_target',
+      columns: [t.poolId, t.target],
+      foreignColumns: [targets.poolId, targets.name],
+    }).onDelete('cascade'),
     index('sync_runs_target').on(t.poolId, t.target, t.id), // listing, and the last run of a target
     uniqueIndex('sync_runs_one_queued').on(t.poolId, t.target).where(sql`status = 'queued'`),
     uniqueIndex('sync_runs_one_running').on(t.poolId, t.target).where(sql`status = 'running'`),

@@ -1,12 +1,15 @@
 import type { TemplateSettings } from '../../templates/template-schema.ts'
 import { integer, jsonb, pgTable, primaryKey, text } from '../drizzle.ts'
 import { bytewiseText, time } from './columns.ts'
+import { pools } from './pools.ts'
 
 /** Creation settings by name; the built-in ones stand in the code. */
 export const templates = pgTable(
   'templates',
   {
-    poolId: integer('pool_id').notNull(),
+    poolId: integer('pool_id')
+      .notNull()
+      .references(() => pools.id, { onDelete: 'cascade' }),
     name: bytewiseText('name').notNull(),
     description: text('description').notNull().default(''),
     /** What the template was given, and no default: those it leaves out are the service's, whatever they are by then. */

@@ -1,0 +1,36 @@
+import { statfs } from 'node:fs/promises'
+
+/** Free space that a pull leaves on a disk: others on that machine need some. A smaller disk keeps a tenth of it. */
+const RESERVE_BYTES = 1_000_000_000
+const RESERVE_SHARE = 0.1
+
+/** The disk is looked at again after so many bytes. */
+const BYTES_BETWEEN_LOOKS = 16_777_216
+
+/** Thrown if the users take more room than the disk or `--max-mb` has. */
+export class NoRoom extends Error {
+  override name = 'NoRoom'
+}
+
+/** Bounds what a round writes, whatever the server sends. */
+export interface Room {
+  /** Takes room for so many bytes. Throws NoRoom. */
+  take(bytes: number): Promise<void>
+}
+
+export function createRoom(folder: string, maxBytes = Number.POSITIVE_INFINITY): Room {
+  let taken = 0
+  let nextLook = 0
+  return {
+    async take(bytes) {
+      taken += bytes
+      if (taken > maxBytes) throw new NoRoom(`the users take more than ${maxBytes / 1_000_000} MB (--max-mb)`)
+      if (taken < nextLook) return
+      nextLook = taken + BYTES_BETWEEN_LOOKS
+      const { bavail, blocks, bsize } = await statfs(folder)
+      const reserve = Math.min(RESERVE_BYTES, blocks * bsize * RESERVE_SHARE)
+      if (bavail * bsize < reserve + bytes)
+        throw new NoRoom(`the disk of ${folder} has less than ${Math.ceil(reserve / 1_000_000)} MB left`)
+    },
+  }
+}

@@ -1,0 +1,59 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import t from 'tap'
+import type { SyncRun } from '../../src/sync/sync-runs.ts'
+import { startService } from '../http/service.ts'
+import { RECEIVER_KEY, startReceiver } from './receiver.ts'
+
+/* What status and verify show, to whom, and of targets that cannot be called. */
+
+const [ADMIN, READER] = ['a'.repeat(32), 'r'.repeat(32)]
+const { call, sql } = await startService(t, {
+  MAX_WORKERS: '1',
+  API_KEYS: `boss=admin=${ADMIN},reader=users:read=${READER}`,
+})
+const as = (key: string) => ({ authorization: `Bearer ${key}` })
+const status = async (key: string) =>
+  await call<{ items: { target: string; remote_failure: string | null }[] }>('GET', '/v1/sync/status', {
+    headers: as(key),
+  })
+const verify = (key: string, target: string) => call('POST', '/v1/sync/verify', { headers: as(key), body: { target } })
+
+const receiver = await startReceiver(t)
+const create = (body: object) => call('POST', '/v1/targets', { headers: as(ADMIN), body })
+await create({ name: 'narrow', url: receiver.url, key: RECEIVER_KEY })
+await create({ name: 'wide', url: receiver.url, key: RECEIVER_KEY, filter: { test_users_only: false } })
+await create({ name: 'tls', url: receiver.url.replace('http:', 'https:') })
+await create({ name: 'nowhere', url: 'http://nobody.invalid' })
+await sql`insert into users (username, email, is_test_user) values ('ceo', 'ceo@example.org', false)`
+
+t.test('one target that cannot be called is that target’s line', async (t) => {
+  const { status: code, json } = await status(ADMIN)
+  t.equal(code, 200)
+  const faults = Object.fromEntries(json.items.map(({ target, remote_failure }) => [target, remote_failure]))
+  t.match(faults, { narrow: null, wide: null, tls: 'unreachable', nowhere: 'unreachable' })
+  for (const target of ['tls', 'nowhere']) {
+    t.match(await verify(ADMIN, target), { status: 502, json: { code: 'target_failed', detail: /^unreachable: / } })
+  }
+})
+
+t.test('a run to a target that cannot be called is unreachable, with the code', async (t) => {
+  const { headers } = await call('POST', '/v1/sync', { headers: as(ADMIN), body: { target: 'tls' } })
+  for (const deadline = Date.now() + 60_000; Date.now() < deadline; await sleep(50)) {
+    const { json } = await call<SyncRun>('GET', String(headers.location), { headers: as(ADMIN) })
+    if (json.finished_at === null) continue
+    t.match(json, { status: 'failed', failure: 'unreachable', attempts: 4, detail: /ERR_SSL/ })
+    return
+  }
+  t.fail('the run did not end')
+})
+
+t.test('a target with non-test users is shown to administrators only', async (t) => {
+  const { json } = await status(READER)
+  t.strictSame(
+    json.items.map(({ target }) => target),
+    ['narrow', 'nowhere', 'tls'],
+  )
+  t.match(await verify(READER, 'wide'), { status: 403, json: { code: 'forbidden' } })
+  t.notMatch((await verify(READER, 'narrow')).status, 403)
+  t.notMatch((await verify(ADMIN, 'wide')).status, 403)
+})
