@@ -3,6 +3,7 @@ import type { Sql } from 'postgres'
 import { Type } from 'typebox'
 import type { Exports } from '../export/exports.ts'
 import { createAdmission } from '../http/admission.ts'
+import { requireScope } from '../http/authentication.ts'
 import type { Cursors } from '../http/cursor.ts'
 import { makePage, pageMembers } from '../http/page.ts'
 import { Uuid } from '../http/uuid.ts'
@@ -15,6 +16,7 @@ import type { SyncScheduler } from './sync-scheduler.ts'
 import { RunAnswer, StatusAnswer, VerifyAnswer } from './sync-schema.ts'
 import { targetStatus } from './sync-status.ts'
 import { verifyTarget } from './verify.ts'
+import { withoutWideStates } from './wide-runs.ts'
 
 interface SyncRoutesOptions {
   sql: Sql
@@ -89,7 +91,8 @@ export const syncRoutes: FastifyPluginCallbackTypebox<SyncRoutesOptions> = (app,
       const poolId = await findPoolId(sql, poolName(request.query))
       const listing = `sync runs ${poolId} ${target ?? ''}`
       const runs = await listRuns(sql, { poolId, target, before: cursors.decode(listing, cursor), limit: limit + 1 })
-      return makePage({ request, reply, cursors, listing }, runs, limit, ({ id }) => id)
+      const shown = request.scopes.has('admin') ? runs : await withoutWideStates(sql, poolId, runs)
+      return makePage({ request, reply, cursors, listing }, shown, limit, ({ id }) => id)
     },
   )
 
@@ -105,7 +108,13 @@ export const syncRoutes: FastifyPluginCallbackTypebox<SyncRoutesOptions> = (app,
         response: { 200: RunAnswer },
       },
     },
-    async (request) => readRun(sql, await findPoolId(sql, poolName(request.query)), request.params.id),
+    async (request) => {
+      const poolId = await findPoolId(sql, poolName(request.query))
+      const run = await readRun(sql, poolId, request.params.id)
+      if (request.scopes.has('admin')) return run
+      const [shown] = await withoutWideStates(sql, poolId, [run])
+      return shown ?? run
+    },
   )
 
   app.get(
@@ -115,7 +124,8 @@ export const syncRoutes: FastifyPluginCallbackTypebox<SyncRoutesOptions> = (app,
       schema: {
         tags,
         summary: 'Compare the states of all targets with ours',
-        description: 'Each target is asked now, all at once, for 5 s at the most; it costs a look-up on either side.',
+        description:
+          'Calls all targets at once, for at most 5 s; it costs a look-up on either side. Targets with `test_users_only: false` are shown to keys with `admin` only.',
         querystring: PoolQuery,
         response: { 200: Type.Object({ items: Type.Array(StatusAnswer) }) },
       },
@@ -123,8 +133,10 @@ export const syncRoutes: FastifyPluginCallbackTypebox<SyncRoutesOptions> = (app,
     async (request) => {
       const poolId = await findPoolId(sql, poolName(request.query))
       const targets = await listTargets(sql, encryptionKey, { poolId, after: '', limit: MOST_TARGETS })
+      // What users without `test_users_only` add up to is for `admin`, here as elsewhere.
+      const shown = targets.filter(({ filter }) => filter.testUsersOnly || request.scopes.has('admin'))
       const [statuses, last] = await Promise.all([
-        Promise.all(targets.map((target) => targetStatus(exports, target))),
+        Promise.all(shown.map((target) => targetStatus(exports, target))),
         lastRuns(sql, poolId),
       ])
       return { items: statuses.map((status) => ({ ...status, last_run: last.get(status.target) ?? null })) }
@@ -139,7 +151,7 @@ export const syncRoutes: FastifyPluginCallbackTypebox<SyncRoutesOptions> = (app,
         tags,
         summary: 'Compare a target with ours, user by user',
         description:
-          'Reads all users of either side, computes both states from scratch, and names who is missing at the target, extra there, or changed. What is written meanwhile shows as a difference. The target’s key needs `users:read`.',
+          'Reads all users of either side, computes both states from scratch, and names who is missing at the target, extra there, or changed. What is written meanwhile shows as a difference. The target’s key needs `users:read`. A target with `test_users_only: false` needs the scope `admin` here.',
         querystring: PoolQuery,
         body: Type.Object({ ...poolMember, target: TargetName }, { additionalProperties: false }),
         response: { 200: VerifyAnswer },
@@ -148,6 +160,7 @@ export const syncRoutes: FastifyPluginCallbackTypebox<SyncRoutesOptions> = (app,
     async (request) => {
       const poolId = await findPoolId(sql, poolName(request.query, request.body))
       const target = await readTarget(sql, encryptionKey, poolId, request.body.target)
+      if (!target.filter.testUsersOnly) requireScope(request, 'admin', 'A target with test_users_only=false')
       const leave = await verifications.enter()
       try {
         const compared = await verifyTarget(exports, target)
