@@ -49,10 +49,14 @@ export function listPools(orm: PostgresJsDatabase, after: string, limit: number)
   return orm.select(columns).from(pools).where(fragment`${pools.name} > ${after}`).orderBy(pools.name).limit(limit)
 }
 
-/** Makes an empty pool. Throws `pool_exists`. */
-export async function createPool(orm: PostgresJsDatabase, name: string): Promise<Pool> {
+/** Creates an empty pool, and declares it a replica. Throws `pool_exists`. */
+export async function createPool(orm: PostgresJsDatabase, name: string, replica: Replica): Promise<Pool> {
+  const declared = replica === 'none' ? {} : { replicaSince: fragment`now()`, mirrors: replica }
   try {
-    const [pool] = await orm.insert(pools).values({ name }).returning(columns)
+    const [pool] = await orm
+      .insert(pools)
+      .values({ name, ...declared })
+      .returning(columns)
     return pool as Pool
   } catch (error) {
     if (sqlState(error) !== UNIQUE_VIOLATION) throw error

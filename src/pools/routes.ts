@@ -48,12 +48,12 @@ export const poolRoutes: FastifyPluginCallbackTypebox<PoolRoutesOptions> = (app,
         tags,
         summary: 'Make a pool',
         querystring: NoQuery,
-        body: Type.Object({ name: PoolName }, { additionalProperties: false }),
+        body: Type.Object({ name: PoolName, replica: Type.Optional(ReplicaMember) }, { additionalProperties: false }),
         response: { 201: PoolAnswer },
       },
     },
     async (request, reply) => {
-      const pool = await createPool(orm, request.body.name)
+      const pool = await createPool(orm, request.body.name, replicaOf(request.body.replica ?? 'none'))
       return reply.code(201).header('location', `/v1/pools/${pool.name}`).send(pool)
     },
   )

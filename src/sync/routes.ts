@@ -16,6 +16,7 @@ import type { SyncScheduler } from './sync-scheduler.ts'
 import { RunAnswer, StatusAnswer, VerifyAnswer } from './sync-schema.ts'
 import { targetStatus } from './sync-status.ts'
 import { verifyTarget } from './verify.ts'
+import { withoutWideStates } from './wide-runs.ts'
 
 interface SyncRoutesOptions {
   sql: Sql
@@ -88,8 +89,9 @@ export const syncRoutes: FastifyPluginCallbackTypebox<SyncRoutesOptions> = (app,
       const { limit = 100, cursor, target } = request.query
       const poolId = await findPoolId(sql, poolName(request.query))
       const listing = `sync runs ${poolId} ${target ?? ''}`
-      const runs = await listRuns(sql, { poolId, target, before: cursors.decode(listing, cursor), limit })
-      return makePage({ request, reply, cursors, listing }, runs, ({ id }) => id)
+      const { rows, hasMore } = await listRuns(sql, { poolId, target, before: cursors.decode(listing, cursor), limit })
+      const shown = request.scopes.has('admin') ? rows : await withoutWideStates(sql, poolId, rows)
+      return makePage({ request, reply, cursors, listing }, { rows: shown, hasMore }, ({ id }) => id)
     },
   )
 
@@ -105,7 +107,13 @@ export const syncRoutes: FastifyPluginCallbackTypebox<SyncRoutesOptions> = (app,
         response: { 200: RunAnswer },
       },
     },
-    async (request) => readRun(sql, await findPoolId(sql, poolName(request.query)), request.params.id),
+    async (request) => {
+      const poolId = await findPoolId(sql, poolName(request.query))
+      const run = await readRun(sql, poolId, request.params.id)
+      if (request.scopes.has('admin')) return run
+      const [shown] = await withoutWideStates(sql, poolId, [run])
+      return shown ?? run
+    },
   )
 
   app.get(

@@ -7,7 +7,7 @@ import { connect } from '../../src/database/connection.ts'
 import { forgetStep, pruneStep } from '../../src/export/prune.ts'
 import { verifyPool } from '../../src/jobs/verify-states.ts'
 import { expireBatches } from '../../src/lifecycle/expire.ts'
-import { releaseRun, renewLeases } from '../../src/sync/sync-runs.ts'
+import { releaseRuns, renewLeases } from '../../src/sync/sync-runs.ts'
 import { testDatabase } from '../database.ts'
 import { type Answer, startService } from '../http/service.ts'
 import { BATCHES, fillPool } from './fill-pool.ts'
@@ -249,8 +249,8 @@ async function runAll(t: Test, kind: keyof typeof KINDS): Promise<void> {
     ok('POST', '/v1/sync/verify', { pool: 'later', target: 'self' }),
   )
   await step('runs that are renewed and let go', 1, async () => {
-    await renewLeases(direct, HOLDER)
-    await releaseRun(direct, HOLDER, { poolId, id: HOLDER, target: 'self', full: false })
+    await renewLeases(direct, [HOLDER], 30_000)
+    await releaseRuns(direct, [HOLDER])
     await t.rejects(failBatch(direct, poolId, HOLDER, 'internal_error'), 'no such batch')
   })
   await step('the removal of a target', 1, () => ok('DELETE', '/v1/targets/self?pool=later'))

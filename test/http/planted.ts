@@ -1,0 +1,90 @@
+import type { Service } from './service.ts'
+
+/* Pools with something of every kind in them, whose ids, names, addresses and states can be looked for in answers. */
+
+export const secretOf = (name: string) => `${name}-s3cret-of-32-characters-or-more`
+export const as = (name: string) => ({ authorization: `Bearer ${secretOf(name)}` })
+
+export const POOLS = ['default', 'shop', 'crm', 'mirror', 'tester'] as const
+const REPLICAS: Record<string, string> = { mirror: 'everything', tester: 'test_users' }
+
+/** What there is in a pool, for requests to name. */
+export interface Planted {
+  pool: string
+  testUser: string
+  protectedUser: string
+  batch: string
+  run: string
+  template: string
+  target: string
+  /** A target of all users, with `test_users_only: false`. */
+  wideTarget: string
+  /** An NDJSON export of what a replica holds. */
+  body: string
+  /** Texts that only a key with `admin` may be answered. */
+  ofAdmin: string[]
+  /** Texts that only a key with a scope in the pool may be answered. */
+  ofPool: string[]
+}
+
+/** Puts back whatever of it is missing. */
+export async function plant({ call, sql, url }: Service, pool: string): Promise<Planted> {
+  const ask = async <Json>(method: string, path: string, body?: object) => {
+    const headers = { ...as('root'), prefer: 'wait=30' }
+    const query = `${path.includes('?') ? '&' : '?'}pool=${pool}`
+    return (await call<Json>(method, path + query, { headers, ...(body && { body }) })).json
+  }
+  await call('POST', '/v1/pools', { headers: as('root'), body: { name: pool } })
+  const [row] = await sql<{ id: number }[]>`select id from pools where name = ${pool}`
+  const poolId = row?.id ?? 0
+  await sql`
+    insert into users (pool_id, username, email, is_test_user)
+    select ${poolId}, v.name, v.name, v.test
+    from (values (${`tester-${pool}@example.com`}, true), (${`chief-${pool}@real-company.com`}, false)) v(name, test)
+    on conflict do nothing`
+  const label = `label-of-${pool}`
+  const { items: batches } = await ask<{ items: { id: string; label: string }[] }>('GET', '/v1/batches?limit=1000')
+  const config = { password_hash: { algorithm: 'none' } }
+  const batch =
+    batches.find((each) => each.label === label) ??
+    (await ask<{ id: string }>('POST', '/v1/batches', { count: 1, label, config }))
+  const template = `template-of-${pool}`
+  await ask('POST', '/v1/templates', { name: template, config: {} })
+  // Nothing listens at the first. The second is a pool of this service, so that verifying it has an answer.
+  const target = `target-of-${pool}`
+  const wideTarget = `wide-target-of-${pool}`
+  await ask('POST', '/v1/targets', { name: target, url: 'http://127.0.0.1:9' })
+  const wide = { name: wideTarget, url, key: secretOf('root'), remote_pool: 'sink' }
+  await ask('POST', '/v1/targets', { ...wide, filter: { test_users_only: false } })
+  if (REPLICAS[pool]) {
+    await call('PATCH', `/v1/pools/${pool}`, { headers: as('root'), body: { replica: REPLICAS[pool] } })
+  }
+  const users = await sql<{ id: string; is_test_user: boolean; username: string }[]>`
+    select id, is_test_user, username from users where pool_id = ${poolId} and batch_id is null order by username`
+  const idOf = (isTest: boolean) => users.find(({ is_test_user }) => is_test_user === isTest)?.id ?? ''
+  const stateOf = async (query: string) => (await ask<{ state: string }>('GET', `/v1/states/current?${query}`)).state
+  const wideState = await stateOf('test_users_only=false')
+  const [run] = await sql<{ id: string }[]>`
+    insert into sync_runs (pool_id, target, trigger, "full", status, kind, base, state, finished_at)
+    values (${poolId}, ${wideTarget}, 'request', false, 'succeeded', 'delta', ${wideState}, ${wideState}, now()) returning id`
+  const exported = await call(
+    'GET',
+    `/v1/users/export?format=ndjson&pool=${pool}&test_users_only=${pool !== 'mirror'}`,
+    {
+      headers: as('root'),
+    },
+  )
+  return {
+    pool,
+    testUser: idOf(true),
+    protectedUser: idOf(false),
+    batch: batch.id,
+    run: run?.id ?? '',
+    template,
+    target,
+    wideTarget,
+    body: exported.raw.toString(),
+    ofAdmin: [idOf(false), `chief-${pool}@real-company.com`, wideState],
+    ofPool: [idOf(true), `tester-${pool}@`, batch.id, label, template, target, wideTarget, await stateOf('')],
+  }
+}

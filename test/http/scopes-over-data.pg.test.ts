@@ -1,0 +1,190 @@
+import t from 'tap'
+import { parseApiKeys, scopesIn } from '../../src/http/api-keys.ts'
+import { as, type Planted, POOLS, plant, secretOf } from './planted.ts'
+import { type Request, startService } from './service.ts'
+
+/*
+ * What a key sees and changes: every route of the description, with every kind of key, about every pool. A route that this
+ * does not know how to call fails. Tried, and failing here: GET /v1/replica/users without a look at the scopes; a pool that
+ * the hook reads in the query only; verify, status and runs of a target of all users for `users:read`.
+ */
+
+const SCOPES_OF: Record<string, string> = {
+  reader: 'users:read',
+  writer: 'users:write',
+  teller: 'users:read+credentials:read',
+  'shop-reader': 'users:read@shop',
+  'shop-writer': 'users:read@shop+users:write@shop+users:read@tester',
+  root: 'admin',
+}
+const API_KEYS = Object.entries(SCOPES_OF)
+  .map(([name, scopes]) => `${name}=${scopes}=${secretOf(name)}`)
+  .join(',')
+const keys = parseApiKeys(API_KEYS)
+
+const service = await startService(t, { MAX_WORKERS: '1', API_KEYS })
+const { app, call, sql } = service
+await call('POST', '/v1/pools', { headers: as('root'), body: { name: 'sink', replica: 'everything' } })
+
+interface Described {
+  parameters?: { name: string; in: string }[]
+  requestBody?: { content: Record<string, { schema?: { properties?: object } }> }
+}
+const { paths } = app.swagger() as unknown as { paths: Record<string, Record<string, Described>> }
+const ORDER = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']
+/** Reading first and deleting last; pools at the end, since a replica takes no writes. */
+const rank = (method: string, path: string) => ORDER.indexOf(method) + (path.startsWith('/v1/pools') ? 10 : 0)
+const routes = Object.entries(paths)
+  .flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, described]) => ({ path, described, method: method.toUpperCase() })),
+  )
+  .filter(({ method }) => method !== 'HEAD')
+  .toSorted((a, b) => rank(a.method, a.path) - rank(b.method, b.path))
+
+const NDJSON = { 'content-type': 'application/x-ndjson' }
+const config = { password_hash: { algorithm: 'none' } }
+
+/** The body that each route takes; several where it matters what the body names. */
+const BODIES: Record<string, (planted: Planted) => Request[]> = {
+  'POST /v1/pools': ({ pool }) => [{ body: { name: `beside-${pool}` } }],
+  'PATCH /v1/pools/{name}': () => [{ body: { replica: 'none' } }],
+  'POST /v1/templates': ({ pool }) => [{ body: { name: `new-${pool}`, config: {} } }],
+  'PUT /v1/templates/{name}': () => [{ body: { config: {} } }],
+  'POST /v1/templates/validate': () => [{ body: { config: {} } }],
+  'POST /v1/templates/import': ({ pool }) => [{ body: { templates: [{ name: `taken-${pool}`, config: {} }] } }],
+  'POST /v1/batches': ({ template }) => [{ body: { count: 1, template, config }, headers: { prefer: 'wait=30' } }],
+  'POST /v1/users/import': () => [{ body: '{"username":"imported@example.com"}\n', headers: NDJSON }],
+  'PATCH /v1/users/{id}': () => [{ body: { role: 'changed' } }],
+  'POST /v1/lifecycle/expire': () => [{ body: { dry_run: true } }, { body: {} }],
+  'POST /v1/targets': ({ pool }) => [{ body: { name: `new-${pool}`, url: 'http://127.0.0.1:9' } }],
+  'PATCH /v1/targets/{name}': () => [{ body: { interval_seconds: 86_400 } }],
+  'POST /v1/sync': ({ target }) => [{ body: { target } }],
+  'POST /v1/sync/verify': ({ target, wideTarget }) => [{ body: { target } }, { body: { target: wideTarget } }],
+  'PUT /v1/replica/users': ({ body }) => [{ body, headers: NDJSON }],
+}
+
+/** What the parameters of paths name. */
+const NAMED: [prefix: string, names: (planted: Planted) => string[]][] = [
+  ['/v1/users/{id}', ({ testUser, protectedUser }) => [testUser, protectedUser]],
+  ['/v1/batches/{id}', ({ batch }) => [batch]],
+  ['/v1/sync/runs/{id}', ({ run }) => [run]],
+  ['/v1/pools/{name}', ({ pool }) => [pool]],
+  ['/v1/templates/{name}', ({ template }) => [template]],
+  ['/v1/targets/{name}', ({ target, wideTarget }) => [wideTarget, target]],
+]
+
+/** Parameters of queries that lead to more than a route shows without them. */
+const MORE: Record<string, (planted: Planted) => string> = {
+  test_users_only: () => 'test_users_only=false',
+  include: () => 'include=password,password_hash',
+  batch_id: ({ batch }) => `batch_id=${batch}`,
+  age_days: () => 'age_days=0',
+  base: ({ ofPool }) => `base=${ofPool.at(-1)}`,
+}
+
+interface Sent {
+  route: string
+  path: string
+  query: string[]
+  request: Request
+  /** Where the request names its pool: `none` where the route is about no single one. */
+  place: 'query' | 'body' | 'none'
+}
+
+function requestsOf({ method, path, described }: (typeof routes)[number], planted: Planted): Sent[] {
+  const route = `${method} ${path}`
+  const names = NAMED.find(([prefix]) => path.startsWith(prefix))?.[1](planted) ?? ['']
+  const bodies = described.requestBody ? BODIES[route]?.(planted) : [{}]
+  if (!bodies || (path.includes('{') && names[0] === '')) throw new Error(`how to call ${route} is not known here`)
+  const inQuery = (described.parameters ?? []).filter((parameter) => parameter.in === 'query').map(({ name }) => name)
+  const queries = [[], ...inQuery.flatMap((name) => (MORE[name] ? [[MORE[name](planted)]] : []))]
+  const inBody = 'pool' in (described.requestBody?.content['application/json']?.schema?.properties ?? {})
+  const places = [
+    ...(inQuery.includes('pool') ? ['query' as const] : ['none' as const]),
+    ...(inBody ? ['body' as const] : []),
+  ]
+  return names.flatMap((name) =>
+    bodies.flatMap((request) =>
+      queries.flatMap((query) =>
+        places.map((place) => ({ route, path: path.replace(/\{\w+\}/, name), query, request, place })),
+      ),
+    ),
+  )
+}
+
+const send = ({ route, path, query, request, place }: Sent, key: string, pool: string) => {
+  const [method = ''] = route.split(' ')
+  const all = [...query, ...(place === 'query' && pool !== 'default' ? [`pool=${pool}`] : [])]
+  const body = place === 'body' ? { ...(request.body as object), pool } : request.body
+  const headers = { ...request.headers, ...as(key) }
+  const sent = { headers, ...(body !== undefined && { body }) }
+  return call<{ code?: string; instance?: string }>(method, `${path}?${all.join('&')}`, sent)
+}
+
+/** The pool as a whole, but for runs, which go on by themselves. */
+async function contentOf(pool: string): Promise<unknown> {
+  const tables = ['users', 'batches', 'templates', 'targets'] as const
+  const [row] = await sql<{ id: number }[]>`select id from pools where name = ${pool}`
+  const contents = tables.map(
+    (table) =>
+      sql`select md5(string_agg(r::text, ' ' order by r::text)) from ${sql(table)} r where pool_id = ${row?.id ?? 0}`,
+  )
+  return JSON.stringify([
+    ...(await Promise.all(contents)),
+    await sql`select name, replica_since, mirrors from pools where id = ${row?.id ?? 0}`,
+  ])
+}
+const protectedUsers = () => sql`select u::text as line from users u where not is_test_user order by pool_id, id`
+
+const reached = new Set<string>()
+
+for (const key of keys) {
+  t.test(`${key.name}: ${SCOPES_OF[key.name]}`, async (t) => {
+    const planted = await Promise.all(POOLS.map((pool) => plant(service, pool)))
+    const before = await protectedUsers()
+    const isAdmin = key.scopes.has('admin')
+    const hidden = planted.flatMap(({ pool, ofAdmin, ofPool }) => [
+      ...(isAdmin ? [] : ofAdmin),
+      ...(scopesIn(key, pool).size > 0 ? [] : ofPool),
+    ])
+    for (const about of planted) {
+      const { pool } = about
+      const isHidden = scopesIn(key, pool).size === 0
+      const content = isHidden && (await contentOf(pool))
+      for (const route of routes) {
+        for (const sent of requestsOf(route, about)) {
+          const answer = await send(sent, key.name, pool)
+          const text = answer.raw.toString() + JSON.stringify(answer.headers)
+          const told = hidden.filter((each) => text.includes(each))
+          const what = `${sent.route} ${sent.query} ${JSON.stringify(sent.request.body ?? '').slice(0, 80)} of ${pool}`
+          if (told.length > 0) t.fail(`${what}: tells ${told}`)
+          if (answer.status < 400 || answer.json?.code === 'pool_in_use') reached.add(sent.route)
+          if (!isHidden || sent.place === 'none') continue
+          const nowhere = await send(sent, key.name, 'nowhere')
+          const shown = ({ status, json }: typeof answer) => JSON.stringify([status, { ...json, instance: '' }])
+          const same = shown(answer).replace(`pool ${pool}`, 'pool nowhere') === shown(nowhere)
+          if (!same || answer.status < 400) t.fail(`${what} differs from a pool that does not exist: ${shown(answer)}`)
+        }
+      }
+      if (isHidden) t.equal(await contentOf(pool), content, `${pool} is as it was`)
+    }
+    if (!isAdmin) t.strictSame(await protectedUsers(), before, 'the users that are not test users are as they were')
+  })
+}
+
+t.test('a body that a route does not read names no pool', async (t) => {
+  const { batch } = await plant(service, 'default')
+  const answer = await call('POST', `/v1/batches/${batch}/cancel`, {
+    headers: as('shop-writer'),
+    body: { pool: 'shop' },
+  })
+  t.match(answer, { status: 404, json: { code: 'pool_not_found' } })
+})
+
+t.test('each route did its work for some key', (t) => {
+  t.strictSame(
+    routes.map(({ method, path }) => `${method} ${path}`).filter((route) => !reached.has(route)),
+    [],
+  )
+  t.end()
+})
