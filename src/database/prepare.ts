@@ -1,5 +1,6 @@
 import type { Config } from '../config.ts'
 import { startEmbeddedDatabase } from './embedded.ts'
+import { makeDataDir } from './embedded-place.ts'
 import { migrate, requireMigrated } from './migrate.ts'
 import { requireOwnSessions } from './own-sessions.ts'
 
@@ -17,6 +18,7 @@ export interface PreparedDatabase extends AsyncDisposable {
 export async function prepareDatabase(config: Config): Promise<PreparedDatabase> {
   const { databaseUrl, dataDir, schema, schemaMode } = config
   const embedded = databaseUrl === '' ? await startEmbeddedDatabase({ dataDir }) : undefined
+  if (!embedded) await makeDataDir(dataDir)
   const url = embedded?.url ?? databaseUrl
   const leave = async () => embedded?.stop()
   try {

