@@ -45,9 +45,9 @@ function checkedColumns(columns: string[]): string[] {
   const twice = columns.filter((column, i) => columns.indexOf(column) < i)
   const errors = [
     ...unknown.map((column) => ({
-      path: `columns.${column.slice(0, 64)}`,
+      path: `columns.${column.slice(0, 64) || columns.indexOf('') + 1}`,
       code: 'unknown_member',
-      message: 'is not known here',
+      message: column === '' ? 'has no name' : 'is not known here',
     })),
     ...twice.map((column) => ({
       path: `columns.${column.slice(0, 64)}`,

@@ -109,6 +109,7 @@ t.test('columns that are wrong are named', async (t) => {
       'email\na@example.com',
       { code: 'invalid_request', errors: [{ path: 'columns.username', code: 'missing_member' }] },
     ],
+    ['username,,\n', { code: 'invalid_request', errors: [{ path: 'columns.2', message: 'has no name' }] }],
     ['username,password\n', { code: 'import_credentials' }],
     ['username,password_hash\n', { code: 'import_credentials' }],
     ['', { code: 'invalid_csv' }],
