@@ -19,7 +19,7 @@ export const API_KEYS = Object.entries(KEYS)
 export const PLANTED = 'planted-secret'
 
 /** How long a request of each kind may take, of the time in which its replica is not stopped. */
-const BOUND_MS = { health: 5_000, user: 30_000, ordinary: 45_000, export: 120_000 }
+const BOUND_MS = { health: 5_000, user: 25_000, ordinary: 45_000, export: 120_000 }
 
 export interface Request {
   replica: Replica

@@ -1,10 +1,15 @@
-import { readdir, readlink } from 'node:fs/promises'
+import { readdir, readFile, readlink } from 'node:fs/promises'
 import { eventually } from './clock.ts'
 import type { Replica } from './replica.ts'
 import type { World } from './world.ts'
 
 /** Of the service's settings: connections of the main thread, of two workers, and one that listens. */
 const CONNECTIONS = 16 + 2 + 1
+
+/** Ours, which stay open for some seconds, and those of threads, pipes and the event loop. */
+const MOST_CLIENTS = 30
+const MOST_FILES = 20
+const REST_MS = 20_000
 
 /** Deletes every batch through the service, but those that expiry has removed: it must have done as much. */
 export async function deleteAll({ sql, client, replicas }: World): Promise<void> {
@@ -37,14 +42,14 @@ export async function checkNothingLeft({ sql, report }: World): Promise<void> {
   if (left && Object.values(left).some((count) => count > 0)) report.finding('nothing-left', JSON.stringify(left))
 }
 
-/** What a replica held after it had started and served its first requests. */
+/** The sessions and handles that a service at rest needs, and no more. */
 export async function checkResources({ sql, replicas, report }: World): Promise<void> {
   const sessions = () => sql<{ application: string; count: number; open: number }[]>`
     select application_name as application, count(*)::int as count,
       count(*) filter (where state like 'idle in transaction%' and now() - state_change > interval '5 seconds')::int as open
     from pg_stat_activity where datname = 'source' and application_name like 'usersync%' group by 1`
   let text = ''
-  const areBack = await eventually(20_000, async () => {
+  const areBack = await eventually(REST_MS, async () => {
     const rows = await sessions()
     text = JSON.stringify(rows)
     const total = rows.reduce((sum, { count }) => sum + count, 0)
@@ -52,18 +57,29 @@ export async function checkResources({ sql, replicas, report }: World): Promise<
   })
   if (!areBack) report.finding('resources-back', `sessions of both replicas: ${text}`)
   for (const replica of replicas) {
-    const isBack = await eventually(20_000, async () => {
+    const isBack = await eventually(REST_MS, async () => {
       const { sockets, files } = await handlesOf(replica)
-      text = `${sockets} sockets, ${files.length} files: ${files.slice(0, 5)}`
-      return sockets <= CONNECTIONS + 30 && files.length <= 20
+      text = `${JSON.stringify(sockets)} and ${files.length} files: ${files.slice(0, 5)}`
+      const total = Object.values(sockets).reduce((sum, count) => sum + count, 0)
+      return total <= CONNECTIONS + MOST_CLIENTS && files.length <= MOST_FILES
     })
     if (!isBack) report.finding('resources-back', `${replica.name} holds ${text}`)
   }
 }
 
-async function handlesOf({ pid }: Replica): Promise<{ sockets: number; files: string[] }> {
+/** Files by name, and sockets by what they are: the local port, and the state of the connection. */
+async function handlesOf({ pid }: Replica): Promise<{ sockets: Record<string, number>; files: string[] }> {
   const handles = await readdir(`/proc/${pid}/fd`)
   const links = await Promise.all(handles.map((handle) => readlink(`/proc/${pid}/fd/${handle}`).catch(() => '')))
+  const rows = (await readFile('/proc/net/tcp', 'utf8')).split('\n').slice(1)
+  const ends = new Map(rows.map((row) => row.trim().split(/ +/)).map((cells) => [`socket:[${cells[9]}]`, cells]))
+  const sockets: Record<string, number> = {}
+  for (const link of links.filter((link) => link.startsWith('socket:'))) {
+    const [, local = '', remote = '', state = ''] = ends.get(link) ?? []
+    const port = (end: string) => Number.parseInt(end.split(':')[1] ?? '0', 16)
+    const name = local ? `${port(local) < 32_768 ? 'from a client' : `to ${port(remote)}`}, state ${state}` : 'other'
+    sockets[name] = (sockets[name] ?? 0) + 1
+  }
   const isFile = (link: string) => link.startsWith('/') && !link.startsWith('/dev/')
-  return { sockets: links.filter((link) => link.startsWith('socket:')).length, files: links.filter(isFile) }
+  return { sockets, files: links.filter(isFile) }
 }

@@ -25,14 +25,13 @@ const { values } = parseArgs({
   },
 })
 
-const STORM_MS = 40_000
-/** With its calm, in which everything is checked. */
-const ROUND_MS = 75_000
-
 const seed = Number(values.seed)
 const minutes = Number(values.minutes)
-const rounds = Math.max(1, Math.round((minutes * 60_000) / ROUND_MS))
-const events = values.replay ? await readEvents(values.replay) : makeSchedule(seed, rounds, STORM_MS)
+/** A round is a storm of events and faults, and a calm in which all must come right. */
+const stormMs = minutes < 3 ? 40_000 : 60_000
+const LEAST_CALM_MS = 10_000
+const rounds = Math.max(1, Math.floor((minutes * 60_000) / (stormMs + LEAST_CALM_MS)))
+const events = values.replay ? await readEvents(values.replay) : makeSchedule(seed, rounds, stormMs)
 if (values.record) await writeFile(values.record, events.map((event) => `${JSON.stringify(event)}\n`).join(''))
 
 const say = (text: string) => void process.stdout.write(`${text}\n`)
@@ -55,8 +54,9 @@ try {
       events: events.filter((event) => event.round === round),
       followers,
       pulls,
-      stormMs: STORM_MS,
+      stormMs,
     })
+    const stormEnded = Date.now()
     await checkReady(world)
     await checkBatches(world)
     await checkTargets(world)
@@ -65,8 +65,10 @@ try {
     await deleteAll(world)
     await checkNothingLeft(world)
     await checkResources(world)
-    say(`round ${round} over after ${Math.round((Date.now() - report.startedAt) / 1000)} s`)
+    const seconds = (since: number) => Math.round((Date.now() - since) / 1000)
+    say(`round ${round} over after ${seconds(report.startedAt)} s, ${seconds(stormEnded)} s of it since the storm`)
     if (report.findings.size > 0 && !values['keep-going']) break
+    if (Date.now() - report.startedAt > minutes * 60_000) break
   }
   watch.stop()
   await Promise.all(pulls.map((pull) => pull.end()))

@@ -14,6 +14,7 @@ export type Action =
     }
   | {
       kind: 'import'
+      pool: Pool
       form: Form
       mode: Mode
       manner: 'whole' | 'trickle' | 'stall' | 'vanish'
@@ -68,21 +69,22 @@ export function makeSchedule(seed: number, rounds: number, stormMs: number): Eve
   const random = createRandom(seed)
   const events: Event[] = []
   for (let round = 0; round < rounds; round++) {
-    const lane = (next: () => { gap: number; action: Action; busy?: number }) => {
+    const lane = (next: () => { gap: number; busy: number; action: Action }) => {
       for (let at = 500; at < stormMs; ) {
-        const { gap, action, busy = 0 } = next()
+        const { gap, busy, action } = next()
         at += gap
         if (at < stormMs) events.push({ round, at: Math.round(at), seed: random.int(1, 0x7fffffff), ...action })
         at += busy
       }
     }
-    lane(() => ({ gap: random.int(80, 800), action: makeActorAction(random, stormMs) }))
+    lane(() => ({ gap: random.int(80, 800), busy: 0, action: actorAction(random) }))
+    if (random.chance(0.6)) lane(() => ({ gap: random.int(200, 3_000), busy: 0, action: siege(random) }))
     const meanGap = random.pick([4_000, 8_000, 16_000])
     for (const makeFault of [databaseFault, processFault, targetFault]) {
-      if (random.chance(0.25)) continue
+      if (random.chance(0.35)) continue
       lane(() => {
         const action = makeFault(random)
-        return { gap: random.int(500, 2 * meanGap), action, busy: 'ms' in action ? action.ms : 2_000 }
+        return { gap: random.int(500, 2 * meanGap), busy: 'ms' in action ? action.ms : 2_000, action }
       })
     }
   }
@@ -94,25 +96,23 @@ const WEIGHTS = {
   list: 6, slowRead: 3, vanish: 4, events: 3, scopes: 4, stats: 2,
 } // biome-ignore format: a table
 
-function makeActorAction(random: Random, stormMs: number): Action {
+function actorAction(random: Random): Action {
   const pool = random.pick(POOLS)
   const which = random.next()
   const kind = random.weighted(WEIGHTS)
   switch (kind) {
     case 'batch':
       return { kind, pool, ...makeBatch(random) }
-    case 'import': {
-      const manner = random.weighted({ whole: 5, trickle: 3, stall: 4, vanish: 2 })
-      const ms = manner === 'stall' ? random.int(20_000, stormMs) : random.int(500, 8_000)
+    case 'import':
       return {
         kind,
+        pool,
         form: random.pick(FORMS),
         mode: random.weighted({ fail: 1, skip: 1, update: 3 }),
-        manner,
+        manner: random.weighted({ whole: 5, trickle: 3, stall: 2, vanish: 2 }),
         rows: random.int(5, 400),
-        ms,
+        ms: random.int(500, 8_000),
       }
-    }
     case 'patch':
       return { kind, times: random.int(1, 24), hot: random.chance(0.8) }
     case 'deleteUser':
@@ -189,6 +189,14 @@ function processFault(random: Random): Action {
   const kind = random.weighted({ killReplica: 3, stopReplica: 3, endReplica: 2, killPull: 3 })
   if (kind === 'killPull') return { kind, pull: random.int(0, 1) }
   return { kind, replica: random.int(0, 1), ms: duration(random) }
+}
+
+/** A client that sends what others change too and never comes to its end, and a crowd that changes the same. */
+function siege(random: Random): Action {
+  if (random.chance(0.8)) return { kind: 'patch', times: random.int(8, 32), hot: true }
+  const ms = random.int(15_000, 40_000)
+  const form = random.pick(FORMS)
+  return { kind: 'import', pool: 'default', form, mode: 'update', manner: 'stall', rows: random.int(50, 400), ms }
 }
 
 function targetFault(random: Random): Action {

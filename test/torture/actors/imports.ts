@@ -12,19 +12,22 @@ const TYPES: Record<Form, string> = { json: 'application/json', ndjson: 'applica
 const DRIP_MS = 2_000
 
 /**
- * Sends an import: as a whole, slowly, as a sender that never comes to its end, or as one that vanishes. Half of those that
- * update send users that others change too, each twice, so that the service writes the first before the rest has come.
+ * Sends an import: as a whole, slowly, as a sender that never comes to its end, or as one that vanishes. Those that
+ * update send users that others change too, some of them twice, so that the service writes the first before the rest has come.
  */
 export async function importUsers(world: World, event: EventOf<'import'>): Promise<void> {
-  const { form, mode, manner, rows, ms, seed } = event
+  const { pool, form, mode, manner, rows, ms, seed } = event
   const { report, storm } = world
   const random = createRandom(seed)
-  const text = bodyOf(form, makeRows(random, seed, rows, mode === 'update' && random.chance(0.8)))
+  const text = bodyOf(form, makeRows(random, seed, rows, pool === 'default' && mode === 'update'))
   const half = Math.floor(text.length / 2)
-  const sent = request(`${anyReplica(world, seed).url}/v1/users/import?on_conflict=${mode}&label=${seed}`, {
-    method: 'POST',
-    headers: { authorization: `Bearer ${KEYS.writer.secret}`, 'content-type': TYPES[form] },
-  })
+  const sent = request(
+    `${anyReplica(world, seed).url}/v1/users/import?pool=${pool}&on_conflict=${mode}&label=${seed}`,
+    {
+      method: 'POST',
+      headers: { authorization: `Bearer ${KEYS.writer.secret}`, 'content-type': TYPES[form] },
+    },
+  )
   const over = AbortSignal.any([storm, AbortSignal.timeout(manner === 'whole' ? 120_000 : ms)])
   const answered = Promise.withResolvers<number>()
   sent.on('response', (response) => {

@@ -20,7 +20,7 @@ const PULLINGS: [Pulling, Pulling] = [
   { form: 'ndjson', pool: 'default', include: '', key: 'reader' },
 ]
 
-const CATCH_UP_MS = 60_000
+const CATCH_UP_MS = 30_000
 
 /** `npm run pull -- --every 1s`, started again whenever it is killed. */
 export class Pull {
