@@ -30,8 +30,9 @@ const minutes = Number(values.minutes)
 /** A round is a storm of events and faults, and a calm in which all must come right. */
 const stormMs = minutes < 3 ? 40_000 : 60_000
 const LEAST_CALM_MS = 10_000
-const rounds = Math.max(1, Math.floor((minutes * 60_000) / (stormMs + LEAST_CALM_MS)))
-const events = values.replay ? await readEvents(values.replay) : makeSchedule(seed, rounds, stormMs)
+const planned = Math.max(1, Math.floor((minutes * 60_000) / (stormMs + LEAST_CALM_MS)))
+const events = values.replay ? await readEvents(values.replay) : makeSchedule(seed, planned, stormMs)
+const rounds = 1 + (events.at(-1)?.round ?? 0)
 if (values.record) await writeFile(values.record, events.map((event) => `${JSON.stringify(event)}\n`).join(''))
 
 const say = (text: string) => void process.stdout.write(`${text}\n`)
@@ -109,9 +110,7 @@ function conclude(): number {
   for (const { invariant, times, runMs } of report.findings.values())
     say(`FINDING ${invariant}, ${times} times, first after ${Math.round(runMs / 1000)} s`)
   const least = { requests: 200, followed: 20, batches: 5, users: 200, sql: 3, targets: 2 }
-  const idle = Object.entries(least).filter(
-    ([what, count]) => report.total(what) < count * (what === 'targets' ? 1 : rounds),
-  )
+  const idle = Object.entries(least).filter(([what, count]) => report.total(what) < count * (report.round + 1))
   for (const [what, count] of idle)
     say(`too little was done: ${what} ${report.total(what)}, at least ${count} a round expected`)
   say(report.findings.size === 0 && idle.length === 0 ? 'nothing was found' : `seed ${seed} failed`)
