@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Pull } from './actors/pulls.ts'
 import { fairNow } from './clock.ts'
-import type { EventOf } from './schedule.ts'
+import type { EventOf } from './events.ts'
 import type { World } from './world.ts'
 
 /** Sleeps as long as the fault lasts, or until the storm is over. */

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import { parse } from 'csv-parse/sync'
 import type { Answer } from './client.ts'
-import type { Form } from './schedule.ts'
+import type { Form } from './events.ts'
 
 /** A user as a follower holds it: the line that is hashed, and all that the export told, logins included. */
 interface HeldUser {

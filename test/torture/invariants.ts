@@ -1,6 +1,7 @@
 import { verifyPool } from '../../src/jobs/verify-states.ts'
 import { eventually } from './clock.ts'
-import { plantedRows, type World } from './world.ts'
+import { plantedRows } from './furnish.ts'
+import type { World } from './world.ts'
 
 const READY_MS = 20_000
 const WORK_MS = 60_000
@@ -25,13 +26,13 @@ export async function checkReady({ replicas, receiver, client, report }: World):
 export async function checkBatches({ sql, report }: World): Promise<void> {
   const unfinished = () => sql<{ kind: string; status: string; label: string }[]>`
     select kind, status, label from batches where finished_at is null`
-  if (!(await eventually(WORK_MS, async () => (await unfinished()).length === 0))) {
+  if (!(await eventually(report.patience('work-ends', WORK_MS), async () => (await unfinished()).length === 0))) {
     report.finding('work-ends', `batches without an end: ${JSON.stringify((await unfinished()).slice(0, 3))}`)
   }
   const expired = () => sql`
     select from users u join batches b on b.pool_id = u.pool_id and b.id = u.batch_id
     where b.expires_at < now() - interval '1 second' and u.is_test_user limit 1`
-  if (!(await eventually(EXPIRY_MS, async () => (await expired()).length === 0))) {
+  if (!(await eventually(report.patience('work-ends', EXPIRY_MS), async () => (await expired()).length === 0))) {
     report.finding('work-ends', 'a batch that has expired still has its users')
   }
   // In this pool nobody but batches makes, moves or deletes users; a batch that was deleted or has expired has none.
@@ -54,12 +55,12 @@ export async function checkTargets({ sql, client, replicas, report }: World): Pr
   const left = () => sql`
     select target, status, trigger, attempts, (now() - created_at)::text as age, (lease_until - now())::text as lease
     from sync_runs where status in ('queued', 'running') and created_at <= ${now?.now ?? ''}::text::timestamptz`
-  if (!(await eventually(PUSH_MS, async () => (await left()).length === 0))) {
+  if (!(await eventually(report.patience('work-ends', PUSH_MS), async () => (await left()).length === 0))) {
     report.finding('work-ends', `sync runs without an end: ${JSON.stringify(await left())}`)
   }
   for (const pool of ['default', 'steady']) {
     let text = ''
-    const isInStep = await eventually(PUSH_MS / 3, async () => {
+    const isInStep = await eventually(report.patience('target-in-step', PUSH_MS / 3), async () => {
       const answer = await client.ask({ replica: replicas[0], path: `/v1/sync/status?pool=${pool}` })
       text = answer.text
       return (answer.json['items'] as { in_step: boolean }[]).every((item) => item.in_step)

@@ -49,7 +49,7 @@ export async function checkResources({ sql, replicas, report }: World): Promise<
       count(*) filter (where state like 'idle in transaction%' and now() - state_change > interval '5 seconds')::int as open
     from pg_stat_activity where datname = 'source' and application_name like 'usersync%' group by 1`
   let text = ''
-  const areBack = await eventually(REST_MS, async () => {
+  const areBack = await eventually(report.patience('resources-back', REST_MS), async () => {
     const rows = await sessions()
     text = JSON.stringify(rows)
     const total = rows.reduce((sum, { count }) => sum + count, 0)
@@ -57,7 +57,7 @@ export async function checkResources({ sql, replicas, report }: World): Promise<
   })
   if (!areBack) report.finding('resources-back', `sessions of both replicas: ${text}`)
   for (const replica of replicas) {
-    const isBack = await eventually(REST_MS, async () => {
+    const isBack = await eventually(report.patience('resources-back', REST_MS), async () => {
       const { sockets, files } = await handlesOf(replica)
       text = `${JSON.stringify(sockets)} and ${files.length} files: ${files.slice(0, 5)}`
       const total = Object.values(sockets).reduce((sum, count) => sum + count, 0)

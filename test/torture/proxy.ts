@@ -1,5 +1,5 @@
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
-import type { Manner } from './schedule.ts'
+import type { Manner } from './events.ts'
 
 /** What stands before a server, and can be in the way of its clients. */
 export interface Way {

@@ -1,4 +1,5 @@
-/** What must hold, by a stable name, and what to look for where it does not. */
+/** What must hold, by a stable name. */
+// biome-ignore format: a table
 export const INVARIANTS = {
   'follower-in-step': 'A follower holds what a full export holds, logins included; a 304 never hides a difference',
   'delta-exact': 'A delta applied to its base gives exactly the state it names',
@@ -17,7 +18,7 @@ export const INVARIANTS = {
   'nothing-left': 'Deletion and expiry leave no credential, secret or chunk',
   'resources-back': 'Connections, open transactions and file handles are back',
   'process-alive': 'No process ends by itself',
-} // biome-ignore format: a table
+}
 
 export type Invariant = keyof typeof INVARIANTS
 
@@ -40,6 +41,11 @@ export class Report {
   roundStartedAt = Date.now()
   /** Is called with each finding that is new. */
   onFinding: (finding: Finding) => void = () => {}
+
+  /** How long to wait for `invariant` to hold: of what is known to fail, no long wait tells more. */
+  patience(invariant: Invariant, boundMs: number): number {
+    return this.findings.has(invariant) ? boundMs / 10 : boundMs
+  }
 
   count(what: string, by = 1): void {
     this.counts.set(what, (this.counts.get(what) ?? 0) + by)

@@ -6,8 +6,8 @@ import type { Pull } from './actors/pulls.ts'
 import * as readers from './actors/readers.ts'
 import { scopes } from './actors/scopes.ts'
 import * as writers from './actors/writers.ts'
+import type { Event } from './events.ts'
 import * as faults from './faults.ts'
-import type { Event } from './schedule.ts'
 import type { World } from './world.ts'
 
 /** Plays the events of one round at their times; resolves when the storm is over and all that they began has ended. */

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { EventOf, Pool } from '../events.ts'
 import { createRandom, type Random } from '../random.ts'
-import type { EventOf, Pool } from '../schedule.ts'
 import type { KnownBatch, World } from '../world.ts'
 
 /** Asks for a batch; with a key it asks again, of the other replica too, until it is answered. */

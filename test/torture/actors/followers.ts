@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Key } from '../client.ts'
 import { eventually } from '../clock.ts'
+import type { Form } from '../events.ts'
 import { differenceOf, Held } from '../held.ts'
 import { createRandom } from '../random.ts'
-import type { Form } from '../schedule.ts'
 import type { World } from '../world.ts'
 
 interface Following {
@@ -95,7 +95,7 @@ export class Follower {
   /** Once nothing changes: follows to the present, and compares what it holds with a fresh full export. */
   async settle(): Promise<void> {
     let difference: string | undefined = 'it got no export'
-    const isInStep = await eventually(CATCH_UP_MS, async () => {
+    const isInStep = await eventually(this.#world.report.patience('follower-in-step', CATCH_UP_MS), async () => {
       const fresh = new Held()
       if ((await this.#look()) !== 304 && (await this.#look()) === 0) return false
       if ((await this.#look(true, fresh)) !== 200) return false

@@ -1,9 +1,10 @@
 import { request } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { KEYS } from '../client.ts'
+import type { EventOf, Form } from '../events.ts'
+import { HOT } from '../furnish.ts'
 import { createRandom, type Random } from '../random.ts'
-import type { EventOf, Form } from '../schedule.ts'
-import { HOT, type World } from '../world.ts'
+import type { World } from '../world.ts'
 import { anyReplica } from './batches.ts'
 
 const TYPES: Record<Form, string> = { json: 'application/json', ndjson: 'application/x-ndjson', csv: 'text/csv' }

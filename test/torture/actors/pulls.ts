@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { KEYS, type Key } from '../client.ts'
 import { eventually } from '../clock.ts'
-import type { Form } from '../schedule.ts'
+import type { Form } from '../events.ts'
 import type { World } from '../world.ts'
 
 interface Pulling {
@@ -86,7 +86,7 @@ export class Pull {
     const path = `/v1/users/export?pool=${pool}&format=${form}&differential=false${include && `&include=${include}`}`
     let difference = 'there is no file'
     const isInStep = await eventually(
-      CATCH_UP_MS,
+      report.patience('follower-in-step', CATCH_UP_MS),
       async () => {
         const { status, text } = await client.ask({ replica: this.#replica, key, path, kind: 'export' })
         if (status !== 200) return false

@@ -1,8 +1,8 @@
 import { request } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { KEYS } from '../client.ts'
+import type { EventOf } from '../events.ts'
 import { createRandom } from '../random.ts'
-import type { EventOf } from '../schedule.ts'
 import type { World } from '../world.ts'
 import { anyReplica } from './batches.ts'
 

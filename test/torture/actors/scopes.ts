@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import { type Key, PLANTED } from '../client.ts'
+import type { EventOf } from '../events.ts'
 import { createRandom } from '../random.ts'
-import type { EventOf } from '../schedule.ts'
 import type { World } from '../world.ts'
 
 const STRANGER =

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { EventOf } from '../events.ts'
 import { createRandom } from '../random.ts'
-import type { EventOf } from '../schedule.ts'
 import type { World } from '../world.ts'
 import { anyReplica } from './batches.ts'
 
