@@ -23,3 +23,21 @@ export async function eventually(boundMs: number, holds: () => Promise<boolean>,
     if (fairNow() - began > boundMs) return false
   }
 }
+
+/**
+ * Waits until `look` gives nothing any more. Where what it gives stays the same for `boundMs`, nothing is coming: gives it then.
+ * So a machine that is busy takes longer, and only what stands still is a fault.
+ */
+export async function leftStanding<Row>(boundMs: number, look: () => Promise<Row[]>): Promise<Row[]> {
+  let last = ''
+  let since = fairNow()
+  for (;;) {
+    const rows = await look().catch(() => undefined)
+    if (rows?.length === 0) return []
+    const text = JSON.stringify(rows)
+    if (text !== last) since = fairNow()
+    last = text
+    if (rows && fairNow() - since > boundMs) return rows
+    await sleep(250)
+  }
+}

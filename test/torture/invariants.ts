@@ -1,5 +1,5 @@
 import { verifyPool } from '../../src/jobs/verify-states.ts'
-import { eventually } from './clock.ts'
+import { eventually, leftStanding } from './clock.ts'
 import { plantedRows } from './furnish.ts'
 import type { World } from './world.ts'
 
@@ -24,17 +24,21 @@ export async function checkReady({ replicas, receiver, client, report }: World):
 
 /** Batches and imports end, and those that are complete have exactly their users. */
 export async function checkBatches({ sql, report }: World): Promise<void> {
-  const unfinished = () => sql<{ kind: string; status: string; label: string }[]>`
-    select kind, status, label from batches where finished_at is null`
-  if (!(await eventually(report.patience('work-ends', WORK_MS), async () => (await unfinished()).length === 0))) {
-    report.finding('work-ends', `batches without an end: ${JSON.stringify((await unfinished()).slice(0, 3))}`)
-  }
-  const expired = () => sql`
-    select from users u join batches b on b.pool_id = u.pool_id and b.id = u.batch_id
-    where b.expires_at < now() - interval '1 second' and u.is_test_user limit 1`
-  if (!(await eventually(report.patience('work-ends', EXPIRY_MS), async () => (await expired()).length === 0))) {
-    report.finding('work-ends', 'a batch that has expired still has its users')
-  }
+  const unfinished = await leftStanding(
+    report.patience('batch-ends', WORK_MS),
+    () => sql`
+      select b.kind, b.status, b.label, b.total_requested as users, (
+        select count(*)::int from users u where u.pool_id = b.pool_id and u.batch_id = b.id) as made
+      from batches b where b.finished_at is null order by b.id`,
+  )
+  if (unfinished.length > 0) report.finding('batch-ends', JSON.stringify(unfinished.slice(0, 3)))
+  const expired = await leftStanding(
+    report.patience('batch-ends', EXPIRY_MS),
+    () => sql`
+      select b.label, count(*)::int as users from users u join batches b on b.pool_id = u.pool_id and b.id = u.batch_id
+      where b.expires_at < now() - interval '1 second' and u.is_test_user group by b.pool_id, b.id order by b.id`,
+  )
+  if (expired.length > 0) report.finding('batch-ends', `expired, with users: ${JSON.stringify(expired.slice(0, 3))}`)
   // In this pool nobody but batches makes, moves or deletes users; a batch that was deleted or has expired has none.
   const wrong = await sql`
     select b.label, b.status, b.total_requested, count(u.id)::int as users
@@ -52,12 +56,13 @@ export async function checkBatches({ sql, report }: World): Promise<void> {
 /** No run that was there when the faults stopped is unfinished, and each target holds what we hold. */
 export async function checkTargets({ sql, client, replicas, report }: World): Promise<void> {
   const [now] = await sql<{ now: string }[]>`select now()::text`
-  const left = () => sql`
-    select target, status, trigger, attempts, (now() - created_at)::text as age, (lease_until - now())::text as lease
-    from sync_runs where status in ('queued', 'running') and created_at <= ${now?.now ?? ''}::text::timestamptz`
-  if (!(await eventually(report.patience('work-ends', PUSH_MS), async () => (await left()).length === 0))) {
-    report.finding('work-ends', `sync runs without an end: ${JSON.stringify(await left())}`)
-  }
+  const unfinished = await leftStanding(
+    report.patience('run-ends', PUSH_MS),
+    () => sql`
+      select target, status, trigger, attempts, started_at::text, holder from sync_runs
+      where status in ('queued', 'running') and created_at <= ${now?.now ?? ''}::text::timestamptz order by id`,
+  )
+  if (unfinished.length > 0) report.finding('run-ends', JSON.stringify(unfinished))
   for (const pool of ['default', 'steady']) {
     let text = ''
     const isInStep = await eventually(report.patience('target-in-step', PUSH_MS / 3), async () => {
