@@ -1,0 +1,125 @@
+import { fairNow } from './clock.ts'
+import type { Replica } from './replica.ts'
+import type { Report } from './report.ts'
+
+/** The keys of the service under torture, by name. */
+export const KEYS = {
+  admin: { scopes: 'admin', secret: 'torture-admin-secret-of-32-characters!' },
+  reader: { scopes: 'users:read', secret: 'torture-reader-secret-of-32-characters' },
+  writer: { scopes: 'users:read+users:write', secret: 'torture-writer-secret-of-32-characters' },
+  logins: { scopes: 'users:read+credentials:read', secret: 'torture-logins-secret-of-32-characters' },
+} as const
+export type Key = keyof typeof KEYS
+
+export const API_KEYS = Object.entries(KEYS)
+  .map(([name, { scopes, secret }]) => `${name}=${scopes}=${secret}`)
+  .join(',')
+
+/** Stands in each planted user who is not a test user. No answer to a key without `admin` may hold it. */
+export const PLANTED = 'planted-secret'
+
+/** How long a request of each kind may take, of the time in which its replica is not stopped. */
+const BOUND_MS = { health: 5_000, user: 25_000, ordinary: 45_000, export: 120_000 }
+
+export interface Request {
+  replica: Replica
+  key?: Key
+  method?: string
+  path: string
+  body?: object | string
+  headers?: Record<string, string>
+  /** What it counts as, and how long it may take. */
+  kind?: keyof typeof BOUND_MS
+  /** What it may take on top of its kind's bound: `Prefer: wait=`. */
+  extraMs?: number
+  /** Gives it up; counts as a client that vanishes. */
+  signal?: AbortSignal
+}
+
+export interface Answer {
+  /** 0: no answer, or one that was cut. */
+  status: number
+  headers: Headers
+  text: string
+  json: Record<string, unknown>
+}
+
+const NO_ANSWER: Answer = { status: 0, headers: new Headers(), text: '', json: {} }
+
+interface InFlight {
+  what: string
+  replica: Replica
+  boundMs: number
+  beganAt: number
+  stoppedBefore: number
+  late: AbortController
+}
+
+/** Sends requests, and looks at each answer for what no answer may be. */
+export class Client {
+  readonly #report: Report
+  readonly #inFlight = new Set<InFlight>()
+
+  constructor(report: Report) {
+    this.#report = report
+  }
+
+  /** Reports, once, each request that has outlived its bound, and gives it up. */
+  watch(): void {
+    for (const request of this.#inFlight) {
+      const { what, replica, boundMs, beganAt, stoppedBefore, late } = request
+      const ms = fairNow() - beganAt - (replica.stoppedMs - stoppedBefore)
+      if (ms < boundMs) continue
+      this.#inFlight.delete(request)
+      this.#report.finding('request-bound', `${what} at ${replica.name}: no answer after ${boundMs} ms`)
+      late.abort()
+    }
+  }
+
+  async ask(request: Request): Promise<Answer> {
+    const { replica, key = 'admin', path, body, kind = 'ordinary', extraMs = 0, signal } = request
+    const method = request.method ?? (body === undefined ? 'GET' : 'POST')
+    const what = `${method} ${path.replace(/[0-9a-f]{8}-[0-9a-f-]{27}|u1-[0-9a-f]{64}/g, '…').slice(0, 120)}`
+    const late = new AbortController()
+    const boundMs = BOUND_MS[kind] + extraMs
+    const inFlight = { what, replica, boundMs, beganAt: fairNow(), stoppedBefore: replica.stoppedMs, late }
+    this.#inFlight.add(inFlight)
+    let answer = NO_ANSWER
+    try {
+      const response = await fetch(replica.url + path, {
+        method,
+        signal: signal ? AbortSignal.any([late.signal, signal]) : late.signal,
+        headers: {
+          authorization: `Bearer ${KEYS[key].secret}`,
+          ...(typeof body === 'object' && { 'content-type': 'application/json' }),
+          ...request.headers,
+        },
+        ...(body !== undefined && { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+      })
+      const text = await response.text()
+      answer = { status: response.status, headers: response.headers, text, json: jsonOf(response.headers, text) }
+    } catch {
+      // refused, cut, or given up: what the service owes is seen by the next request
+    } finally {
+      this.#inFlight.delete(inFlight)
+    }
+    this.#report.count(`requests ${kind} ${answer.status}`)
+    this.#judge(what, key, kind, answer)
+    return answer
+  }
+
+  #judge(what: string, key: Key, kind: string, { status, text, headers, json }: Answer): void {
+    if (key !== 'admin' && text.includes(PLANTED)) {
+      this.#report.finding('scopes', `${what} shows a user who is not a test user to the key ${key}`)
+    }
+    if (status === 500 || (status >= 400 && kind !== 'health' && typeof json['code'] !== 'string')) {
+      const type = headers.get('content-type')
+      this.#report.finding('no-internal-error', `${what}: ${status} ${type} ${text.slice(0, 200)}`)
+    }
+  }
+}
+
+function jsonOf(headers: Headers, text: string): Record<string, unknown> {
+  if (!/^application\/(problem\+)?json/.test(headers.get('content-type') ?? '') || text === '') return {}
+  return text.length < 5_000_000 ? (JSON.parse(text) as Record<string, unknown>) : {}
+}

@@ -1,0 +1,66 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Pull } from './actors/pulls.ts'
+import { fairNow } from './clock.ts'
+import type { EventOf } from './events.ts'
+import type { World } from './world.ts'
+
+/** Sleeps as long as the fault lasts, or until the storm is over. */
+const lasting = (world: World, ms: number) => sleep(ms, undefined, { signal: world.storm }).catch(() => {})
+
+async function withoutDatabase(world: World, fault: () => Promise<void>, heal: () => Promise<void>): Promise<void> {
+  world.databaseWellSince = undefined
+  try {
+    await fault()
+  } finally {
+    await heal()
+    world.databaseWellSince = fairNow()
+  }
+}
+
+export async function databaseWay(world: World, { manner, ms }: EventOf<'databaseWay'>): Promise<void> {
+  const { databaseWay: way } = world
+  const fault = async () => {
+    await way.disturb(manner)
+    await lasting(world, ms)
+  }
+  await withoutDatabase(world, fault, () => way.restore())
+}
+
+export async function killDatabase(world: World, { ms }: EventOf<'killDatabase'>): Promise<void> {
+  const fault = async () => {
+    await world.postgres.kill()
+    await lasting(world, ms)
+  }
+  await withoutDatabase(world, fault, () => world.postgres.start())
+}
+
+export async function restartDatabase(world: World): Promise<void> {
+  await withoutDatabase(
+    world,
+    async () => {},
+    () => world.postgres.restart(),
+  )
+}
+
+export async function targetWay(world: World, { manner, ms }: EventOf<'targetWay'>): Promise<void> {
+  await world.targetWay.disturb(manner)
+  await lasting(world, ms)
+  await world.targetWay.restore()
+}
+
+export async function stopReplica(world: World, { replica, ms }: EventOf<'killReplica'>): Promise<void> {
+  const process = world.replicas[replica === 0 ? 0 : 1]
+  process.stop()
+  await lasting(world, ms)
+  process.continue()
+}
+
+export async function endReplica(world: World, { kind, replica, ms }: EventOf<'killReplica'>): Promise<void> {
+  const process = world.replicas[replica === 0 ? 0 : 1]
+  await process.end(kind === 'killReplica' ? 'SIGKILL' : 'SIGTERM', lasting(world, Math.min(ms, 4_000)))
+  await process.run()
+}
+
+export function killPull(pulls: Pull[], { pull }: EventOf<'killPull'>): void {
+  pulls[pull]?.kill()
+}

@@ -1,0 +1,132 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { createWriteStream, type WriteStream } from 'node:fs'
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fairNow } from './clock.ts'
+import type { Report } from './report.ts'
+
+const RESTART_PAUSE_MS = 500
+
+/**
+ * A process of the service under the care of a supervisor that starts it again whenever it ends, on the same port and with the
+ * same folder, as Kubernetes would.
+ */
+export class Replica {
+  readonly name: string
+  readonly url: string
+  /** When it began to listen, by the fair clock; undefined while it does not. */
+  upSince: number | undefined
+  readonly #start: () => ChildProcess
+  readonly #report: Report
+  readonly #log: WriteStream
+  #child: ChildProcess | undefined
+  #running: Promise<void> | undefined
+  /** Whether it is to run; whether an end is one that we caused. */
+  #wanted = false
+  #expected = false
+  #stoppedSince: number | undefined
+  #stoppedMs = 0
+
+  private constructor(name: string, url: string, log: WriteStream, report: Report, start: () => ChildProcess) {
+    this.name = name
+    this.url = url
+    this.#log = log
+    this.#report = report
+    this.#start = start
+  }
+
+  /** Prepares a replica of the checkout `service`; `run` starts it. */
+  static async create(
+    name: string,
+    options: { service: string; folder: string; port: number; settings: Record<string, string>; report: Report },
+  ): Promise<Replica> {
+    const { service, folder, port, settings, report } = options
+    const dataDir = join(folder, name)
+    await mkdir(dataDir, { recursive: true })
+    const env = {
+      PATH: process.env.PATH,
+      NODE_COMPILE_CACHE: join(folder, 'compile-cache'),
+      PORT: String(port),
+      DATA_DIR: dataDir,
+      ...settings,
+    }
+    const log = createWriteStream(join(folder, `${name}.log`))
+    const start = () =>
+      spawn(process.execPath, [join(service, 'src/server.ts')], {
+        cwd: service,
+        env,
+        stdio: ['ignore', 'pipe', 'pipe'],
+      })
+    return new Replica(name, `http://127.0.0.1:${port}`, log, report, start)
+  }
+
+  get pid(): number {
+    return this.#child?.pid ?? 0
+  }
+
+  /** How long it has been stopped by SIGSTOP so far, by the fair clock. */
+  get stoppedMs(): number {
+    return this.#stoppedMs + (this.#stoppedSince === undefined ? 0 : fairNow() - this.#stoppedSince)
+  }
+
+  /** Keeps it running; resolves when it listens for the first time. */
+  async run(): Promise<void> {
+    this.#wanted = true
+    this.#running ??= this.#supervise().finally(() => {
+      this.#running = undefined
+    })
+    while (this.#wanted && this.upSince === undefined) await sleep(50)
+  }
+
+  async #supervise(): Promise<void> {
+    while (this.#wanted) {
+      this.#expected = false
+      const child = this.#start()
+      this.#child = child
+      child.stdout?.pipe(this.#log, { end: false })
+      child.stderr?.pipe(this.#log, { end: false })
+      if (child.stdout) {
+        createInterface(child.stdout).on('line', (line) => {
+          if (line.includes('usersync listens on') && this.#child === child) this.upSince = fairNow()
+        })
+      }
+      const ended = await new Promise<string>((resolve) => {
+        child.once('exit', (code, signal) => resolve(String(signal ?? code)))
+      })
+      const wasUp = this.upSince !== undefined
+      this.upSince = undefined
+      this.continue()
+      if (wasUp && !this.#expected) this.#report.finding('process-alive', `${this.name} ended by itself: ${ended}`)
+      if (this.#wanted) await sleep(RESTART_PAUSE_MS)
+    }
+  }
+
+  /** SIGKILL or SIGTERM, and no new start within `downMs`. */
+  async end(signal: 'SIGKILL' | 'SIGTERM', pause: Promise<unknown>): Promise<void> {
+    this.#wanted = false
+    this.#expected = true
+    this.#child?.kill(signal)
+    this.upSince = undefined
+    const killed = setTimeout(() => this.#child?.kill('SIGKILL'), 40_000) // longer than any drain
+    await this.#running
+    clearTimeout(killed)
+    await pause
+  }
+
+  /** Stops the process as a debugger would, or a machine that swaps. */
+  stop(): void {
+    if (this.#stoppedSince !== undefined || this.upSince === undefined) return
+    this.#stoppedSince = fairNow()
+    this.#child?.kill('SIGSTOP')
+  }
+
+  continue(): void {
+    if (this.#stoppedSince === undefined) return
+    this.#child?.kill('SIGCONT')
+    this.#stoppedMs += fairNow() - this.#stoppedSince
+    this.#stoppedSince = undefined
+    if (this.upSince !== undefined) this.upSince = fairNow()
+  }
+}

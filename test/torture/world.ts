@@ -1,0 +1,128 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import postgres, { type Sql } from 'postgres'
+import { freePort } from '../faults/free-port.ts'
+import { type OwnPostgres, startOwnPostgres } from '../faults/own-postgres.ts'
+import { API_KEYS, Client } from './client.ts'
+import { fairNow } from './clock.ts'
+import { furnish } from './furnish.ts'
+import { startProxy, type Way } from './proxy.ts'
+import { Replica } from './replica.ts'
+import type { Report } from './report.ts'
+
+/** A batch that a request was sent for, and what is known of it. */
+export interface KnownBatch {
+  pool: string
+  label: string
+  id: string
+}
+
+/** Everything that is under torture, and what stands around it. */
+export interface World {
+  report: Report
+  client: Client
+  folder: string
+  service: string
+  postgres: OwnPostgres
+  /** Plain SQL from outside, past the proxy. */
+  sql: Sql
+  /** The same of the receiver's database. */
+  targetSql: Sql
+  databaseWay: Way
+  targetWay: Way
+  /** Since when the database and the way to it are well, by the fair clock; undefined while they are not. */
+  databaseWellSince: number | undefined
+  replicas: [Replica, Replica]
+  receiver: Replica
+  batches: KnownBatch[]
+  /** Ids of users in HOT. */
+  hotIds: string[]
+  /** The planted rows, as they were at the start. */
+  planted: string
+  /** Aborted when the faults stop. */
+  storm: AbortSignal
+  close(): Promise<void>
+}
+
+const SETTINGS = {
+  API_KEYS,
+  ENCRYPTION_KEY: '5e'.repeat(32),
+  MAX_WORKERS: '2',
+  DRAIN_SECONDS: '5',
+  BASE_RETENTION: '90s',
+  EXPORT_CACHE_MB: '32',
+}
+
+/** Starts it: a PostgreSQL of its own, the receiver, and two replicas behind a proxy. */
+export async function makeWorld(service: string, report: Report): Promise<World> {
+  const closing: (() => Promise<unknown>)[] = []
+  const closeAll = async () => {
+    for (const close of closing.reverse()) await close().catch((error) => process.stderr.write(`${error}\n`))
+  }
+  const later = { teardown: (close: () => Promise<void>) => void closing.push(close) }
+  try {
+    const folder = await mkdtemp(join(tmpdir(), 'usersync-torture-'))
+    later.teardown(() => (process.env['KEEP'] ? Promise.resolve() : rm(folder, { recursive: true, force: true })))
+    const server = await startOwnPostgres(later, { settings: { max_connections: '150' } })
+    const sql = openSql(server.url, 'source', later)
+    const targetSql = openSql(server.url, 'target', later)
+    const admin = postgres(server.url, { max: 1, onnotice: () => {} })
+    for (const name of ['source', 'target']) await admin`create database ${admin(name)}`
+    await admin.end()
+
+    const databaseWay = await startProxy(Number(new URL(server.url).port))
+    later.teardown(() => databaseWay.close())
+    const make = async (name: string, settings: Record<string, string>) => {
+      const replica = await Replica.create(name, {
+        service,
+        folder,
+        port: await freePort(),
+        settings: { ...SETTINGS, ...settings },
+        report,
+      })
+      later.teardown(() => replica.end('SIGKILL', Promise.resolve()))
+      await replica.run()
+      return replica
+    }
+    const receiver = await make('receiver', { DATABASE_URL: databaseUrl(server.url, 'target') })
+    const targetWay = await startProxy(Number(new URL(receiver.url).port))
+    later.teardown(() => targetWay.close())
+    const throughProxy = databaseUrl(server.url, 'source', databaseWay.port)
+    const replicas: [Replica, Replica] = [
+      await make('replica-0', { DATABASE_URL: throughProxy }),
+      await make('replica-1', { DATABASE_URL: throughProxy }),
+    ]
+    const world: World = {
+      ...{
+        report,
+        client: new Client(report),
+        folder,
+        service,
+        postgres: server,
+        sql,
+        targetSql,
+        databaseWay,
+        targetWay,
+      },
+      ...{ databaseWellSince: fairNow(), replicas, receiver, batches: [], hotIds: [], planted: '' },
+      storm: AbortSignal.abort(),
+      close: closeAll,
+    }
+    await furnish(world)
+    return world
+  } catch (error) {
+    await closeAll()
+    throw error
+  }
+}
+
+const databaseUrl = (url: string, name: string, port?: number) =>
+  Object.assign(new URL(url), { pathname: `/${name}`, ...(port && { port: String(port) }) }).href
+
+function openSql(url: string, name: string, later: { teardown(close: () => Promise<void>): void }): Sql {
+  const connection = { search_path: 'usersync', application_name: 'torture', statement_timeout: 60_000 }
+  const sql = postgres(databaseUrl(url, name), { max: 6, connect_timeout: 5, onnotice: () => {}, connection })
+  later.teardown(() => sql.end({ timeout: 2 }))
+  return sql
+}
