@@ -48,7 +48,7 @@ export async function startService(config: Config, databaseUrl: string, log: Fas
   const memory = startMemoryGuard(memoryLimitBytes, log)
   const workers = startWorkerPool(maxWorkers, { databaseUrl, schema, encryptionKey })
   const dispatcher = await startDispatcher(sql, workers, memory, metrics, tracing, log)
-  const reasonsToRefuse = () => [...(dispatcher.draining() ? ['draining'] : []), ...(memory.isOver() ? ['memory'] : [])]
+  const reasonsToRefuse = () => (dispatcher.draining() ? ['draining'] : [])
   const retention = startRetention(sql, config.baseRetention, log)
   const expiry = startExpiry(sql, config.auditRetention, metrics, log)
   const orm = drizzle(sql)
