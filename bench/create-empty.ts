@@ -13,6 +13,7 @@ export async function emptyTables({ sql, within }: Surroundings): Promise<void> 
       await tx`alter table users disable trigger refuse_truncate`
       await tx`truncate users, tombstones, scopes, states, part_changes, credentials, failures, chunks, batches`
       await tx`alter table users enable always trigger refuse_truncate`
+      await tx`delete from pools where name <> 'default'` // a section makes its pools by the same names again
       await tx`update pools set next_user_number = 1, next_credential_id = 1`
     })
     await sql`checkpoint`

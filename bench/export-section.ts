@@ -1,3 +1,4 @@
+import { measureDeletions } from './export-deletions.ts'
 import { measureDelta } from './export-delta.ts'
 import { measureFull } from './export-full.ts'
 import { fillPools } from './export-pools.ts'
@@ -16,9 +17,10 @@ export const exportAnswers: Section = {
     const unchanged = await measureUnchanged(surroundings, big)
     const delta = await measureDelta(surroundings, big, small)
     const full = await measureFull(surroundings, big)
+    const deletions = await measureDeletions(surroundings)
     return {
-      rows: [...unchanged.rows, ...delta.rows, ...full.rows],
-      raw: { unchanged: unchanged.raw, delta: delta.raw, full: full.raw },
+      rows: [...unchanged.rows, ...delta.rows, ...deletions.rows, ...full.rows],
+      raw: { unchanged: unchanged.raw, delta: delta.raw, deletions: deletions.raw, full: full.raw },
     }
   },
 }

@@ -10,6 +10,7 @@ import { batchRoutes } from './batches/routes.ts'
 import { asksForKeys, type Config } from './config.ts'
 import type { Exports } from './export/exports.ts'
 import { exportRoutes } from './export/routes.ts'
+import { answerBudget } from './http/answer-budget.ts'
 import { authentication, authorization } from './http/authentication.ts'
 import { bodyDeadline } from './http/body-deadline.ts'
 import { closeGently } from './http/close-gently.ts'
@@ -127,11 +128,13 @@ export async function buildApp(config: Config, services: Services) {
   await app.register(poolAccess)
   await app.register(auditTrail, { sql })
   await app.register(workAdmission, { memory })
+  const unreadBytes = (config.memoryLimitMb * 1_048_576) / 6 // 256 MiB by default
+  await app.register(answerBudget, { waitMs: config.waitSeconds * 1000, totalBytes: unreadBytes })
   await app.register(compression, { threshold: config.compressionThreshold })
   await app.register(openapi)
   await app.register(methodAnswers)
 
-  await app.register(healthRoutes, { sql: probe, reasonsToRefuse })
+  await app.register(healthRoutes, { sql: probe, reasonsToRefuse, memory })
   await app.register(metricsRoutes, { metrics })
   await app.register(poolRoutes, { sql, orm, cursors })
   await app.register(templateRoutes, { config, sql, cursors })

@@ -2,23 +2,27 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import type { FastifyBaseLogger } from 'fastify'
 
-/** Watches what the process holds in memory, worker threads included, against a limit. */
+/** Compares the resident memory of the process, worker threads included, with a limit. */
 export interface MemoryGuard {
-  /** Whether new work is to be refused: from passing the limit until a tenth below it. */
+  /** Whether new work must be refused: from passing the limit until memory is a tenth below it. */
   isOver(): boolean
-  /** How often the limit was passed since the start. */
+  /** How many times the limit was passed since the start. */
   alerts(): number
   stop(): void
 }
 
 const SAMPLE_MS = 250
 
-/** It takes the main thread some 20 ms, so it is asked for this seldom. */
+/** A forced collection stops the main thread for some 20 ms. */
 const COLLECTION_MS = 5_000
 
+/** Share of the time since the last sample that the event loop may have worked, and still counts as idle. */
+const IDLE_UTILIZATION = 0.1
+
 /**
- * Starts the watch; `limitBytes` is of resident memory, which is what a container is killed for. Above it the garbage is
- * collected as well: V8 gives pages back only then, and an idle process would stay above the limit for good.
+ * Starts the watch; `limitBytes` is the resident memory, which is what a container is killed for. V8 collects garbage while the
+ * process works, but an idle process would stay above the limit forever. So the guard forces a collection, only in an idle
+ * process, where it delays nobody.
  */
 export function startMemoryGuard(limitBytes: number, log: FastifyBaseLogger): MemoryGuard {
   setFlagsFromString('--expose-gc')
@@ -26,6 +30,7 @@ export function startMemoryGuard(limitBytes: number, log: FastifyBaseLogger): Me
   let over = false
   let alerts = 0
   let collectedAt = 0
+  let lastUtilization = performance.eventLoopUtilization()
   const sample = () => {
     const bytes = process.memoryUsage.rss()
     if (bytes > limitBytes && !over) {
@@ -36,7 +41,10 @@ export function startMemoryGuard(limitBytes: number, log: FastifyBaseLogger): Me
       over = false
       log.info({ bytes, limitBytes }, 'memory is below its limit again')
     }
-    if (over && Date.now() - collectedAt > COLLECTION_MS) {
+    const now = performance.eventLoopUtilization()
+    const isIdle = performance.eventLoopUtilization(now, lastUtilization).utilization < IDLE_UTILIZATION
+    lastUtilization = now
+    if (over && isIdle && Date.now() - collectedAt > COLLECTION_MS) {
       collect()
       collectedAt = Date.now()
     }

@@ -70,7 +70,7 @@ export async function startService(config: Config, databaseUrl: string, log: Fas
   started.defer(() => workers.close())
   const dispatcher = await startDispatcher(sql, workers, memory, metrics, tracing, log)
   started.defer(() => dispatcher.drain())
-  const reasonsToRefuse = () => [...(dispatcher.draining() ? ['draining'] : []), ...(memory.isOver() ? ['memory'] : [])]
+  const reasonsToRefuse = () => (dispatcher.draining() ? ['draining'] : [])
   const retention = startRetention(sql, config.baseRetention, log)
   started.defer(() => retention.stop())
   const expiry = startExpiry(sql, config.auditRetention, metrics, log)

@@ -35,7 +35,8 @@ t.test('above the limit new work is refused, and what was accepted is not lost',
   const refusal = { status: 503, headers: { 'retry-after': '5' }, json: { code: 'overloaded' } }
   t.match(await full.call('POST', '/v1/batches', { body: { count: 10 } }), refusal)
   t.match(await full.call('GET', '/v1/users/export'), refusal)
-  t.match(await full.call('GET', '/readyz'), { status: 503, json: { reasons: ['memory'] } })
+  t.match(await full.call('GET', '/readyz'), { status: 200, json: { status: 'ready' } }, 'it still answers')
+  t.match(await full.call('GET', '/healthz'), { status: 200, json: { status: 'ready', warnings: ['memory'] } })
   t.equal((await full.call('GET', '/livez')).status, 200)
   t.equal((await full.call('GET', '/v1/users')).status, 200, 'what is cheap goes on')
 

@@ -3,8 +3,11 @@ import { isScope, isScopeInPool, selectsInPool } from '../users/filter.ts'
 import type { LineRow } from './line-form.ts'
 import { type Selection, tellsInPool } from './selection.ts'
 
-/** Rows that the cursor of a delta fetches at once: of attributes of 1 MB each they are one text still, which V8 bounds at 512 MB. */
-const ROWS_A_FETCH = 100
+/** Lines that a cursor fetches at once: of attributes of 1 MB each they still fit into one text, which V8 bounds at 512 MB. */
+const LINES_A_FETCH = 100
+
+/** Ids are short, and each fetch is a round trip. */
+const IDS_A_FETCH = 5_000
 
 /** What separates a base from the present, each user at most once. Reads one snapshot. */
 export interface Delta {
@@ -72,6 +75,7 @@ export function readDelta(sql: Sql, selection: Selection, baseVersion: string): 
         select ${form.columns(sql)} from ${changedUsers} ${form.joins(sql)} where ${condition}
         order by e.version`,
       form.text,
+      LINES_A_FETCH,
     )
 
   return {
@@ -89,6 +93,7 @@ export function readDelta(sql: Sql, selection: Selection, baseVersion: string): 
       fetched(
         sql<{ user_id: string }[]>`select t.user_id from ${endedStays} where ${isGone}`,
         ({ user_id }) => user_id,
+        IDS_A_FETCH,
       ),
     addedLines: () => lines(sql`not ${wasInBase}`),
     updatedLines: () => lines(wasInBase),
@@ -99,8 +104,9 @@ export function readDelta(sql: Sql, selection: Selection, baseVersion: string): 
 async function* fetched<Row extends object>(
   query: PendingQuery<Row[]>,
   text: (row: Row) => string,
+  rowsAFetch: number,
 ): AsyncGenerator<string[], void, void> {
-  for await (const rows of query.cursor(ROWS_A_FETCH)) {
+  for await (const rows of query.cursor(rowsAFetch)) {
     if (rows.length > 0) yield (rows as Row[]).map(text)
   }
 }

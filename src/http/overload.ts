@@ -14,6 +14,9 @@ interface OverloadOptions {
   maxDelayMs?: number
 }
 
+/** A single key leaves a quarter of the places to the others. */
+const SHARE_OF_A_KEY = 0.75
+
 /** An export from the cache begins in 0.3 to 0.5 ms: so many take some 15 ms. */
 const REQUESTS_A_TURN = 32
 
@@ -29,13 +32,15 @@ const SAMPLE_MS = 1_000
 
 /**
  * Refuses at once what the process has no room for: more requests than it may have in progress, and any while its event loop
- * is far behind (503 `overloaded`); more of one key than its share (429 `rate_limited`, with the RateLimit headers of the
- * IETF draft). Health is always answered, and never behind all the work that came at once: an orchestrator that hears
+ * is far behind (503 `overloaded`); more of one key than its share, in progress or a minute (429 `rate_limited`, for the minute with
+ * the RateLimit headers of the IETF draft). Health is always answered, and never behind all the work that came at once: an orchestrator that hears
  * nothing would kill what is only busy.
  */
 export const overload = plugin<OverloadOptions>(
   async (app: FastifyInstance, { maxRequests, rateLimit: perMinute, maxDelayMs = 5_000 }) => {
     let inProgress = 0
+    const inProgressOf = new Map<string, number>()
+    const maxRequestsOfKey = Math.ceil(maxRequests * SHARE_OF_A_KEY)
     // A turn of the event loop accepts a single connection (libuv 1.45 and later), so with work in each a new one waited long: at
     // 10,000 requests at once a probe of its own connection waited 3.8 s, and 0.8 to 1.5 s where connections go before work.
     let connected = false
@@ -50,9 +55,16 @@ export const overload = plugin<OverloadOptions>(
     const refuseInTurn = createTurns(REFUSALS_A_TURN, MOST_REFUSALS_WAITING, () => false)
     app.addHook('onRequest', (request, reply, next) => {
       if (!isWork(request)) return next()
+      const { keyName } = request
+      const ofKey = keyName === undefined ? 0 : (inProgressOf.get(keyName) ?? 0)
+      if (ofKey >= maxRequestsOfKey) return refuseInTurn(() => next(fullForKey))
       if (inProgress >= maxRequests) return refuseInTurn(() => next(full))
       inProgress++
-      reply.raw.on('close', () => inProgress--)
+      if (keyName !== undefined) inProgressOf.set(keyName, ofKey + 1)
+      reply.raw.on('close', () => {
+        inProgress--
+        if (keyName !== undefined) inProgressOf.set(keyName, (inProgressOf.get(keyName) ?? 1) - 1)
+      })
       inTurn(next)
     })
     let measuredFrom = Number.POSITIVE_INFINITY
@@ -90,4 +102,7 @@ const isWork = ({ routeOptions }: FastifyRequest) => routeOptions.config.scope !
 const overloaded = (detail: string) =>
   new Problem('overloaded', `${detail} Try again.`, { headers: { 'retry-after': '1' } })
 const full = overloaded('As many requests as it takes are in progress.')
+const fullForKey = new Problem('rate_limited', 'The key has too many requests in progress. Try again.', {
+  headers: { 'retry-after': '1' },
+})
 const behind = overloaded('The process is far behind with its work.')

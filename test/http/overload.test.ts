@@ -149,6 +149,20 @@ t.test('a delay that was not measured for once is held against nobody', async (t
   for (let n = 0; n < 5; n++) t.equal((await get('/work')).status, 200)
 })
 
+t.test('a key leaves a quarter of the places to the others', async (t) => {
+  const { get, held, until } = await listening(t, { maxRequests: 4, withKeys: true })
+  const as = (name: string, path: string) => get(path, { authorization: `Bearer ${secretOf(name)}` })
+  const first = [as('one', '/held'), as('one', '/held'), as('one', '/held')]
+  await until(3)
+  const refused = await as('one', '/work')
+  t.match(refused, { status: 429, text: /"code":"rate_limited"/ })
+  t.equal(refused.headers.get('retry-after'), '1')
+  t.equal((await as('two', '/work')).status, 200)
+  held[0]?.()
+  await first[0]
+  t.equal((await as('one', '/work')).status, 200, 'a place that is free again is taken')
+})
+
 t.test('each key has a share of its own', async (t) => {
   const { get } = await listening(t, { rateLimit: 3, withKeys: true })
   const as = (name: string) => get('/work', { authorization: `Bearer ${secretOf(name)}` })

@@ -1,0 +1,109 @@
+import type { FastifyInstance } from 'fastify'
+import plugin from 'fastify-plugin'
+import { Problem } from '../errors.ts'
+
+interface AnswerBudgetOptions {
+  /** How long an answer waits for room before it is refused. */
+  waitMs: number
+  totalBytes: number
+  /** How long a client may read nothing of an answer before its connection is closed. */
+  idleMs?: number
+}
+
+/** Smaller answers are not counted: MAX_REQUESTS of them are 128 MiB, and most fit into the buffers of the connection. */
+const SMALL_BYTES = 65_536
+
+const IDLE_MS = 30_000
+
+/**
+ * Bounds the memory of answers that are whole texts and not read yet by their clients. One key, or one address without keys, has
+ * half of `totalBytes`. A further answer waits for at most `waitMs`, while those that wait are at most a quarter of `totalBytes`
+ * in all, or a single one; otherwise it is replaced by 503 `overloaded`. The answer to a change is counted but never refused,
+ * since the change is done. Streams are not counted: they are made at their client's pace.
+ */
+export const answerBudget = plugin<AnswerBudgetOptions>(
+  (app: FastifyInstance, { waitMs, totalBytes, idleMs = IDLE_MS }, done) => {
+    const budget = createBudget(totalBytes, waitMs)
+    // Runs after the hook that sets `plainBytes`, and before compression makes a stream of the text.
+    app.addHook('onSend', (request, reply, payload, next) => {
+      const { raw, plainBytes = 0 } = reply
+      if (plainBytes <= SMALL_BYTES) return next(null, payload)
+      const holder = request.keyName ?? request.ip
+      const send = (giveBack: () => void) => {
+        if (raw.destroyed) giveBack()
+        else raw.once('close', giveBack)
+        raw.socket?.setTimeout(idleMs) // Node sets its own timeout again when the answer is sent
+        next(null, payload)
+      }
+      if (request.method !== 'GET') return send(budget.take(holder, plainBytes))
+      budget.enter(holder, plainBytes).then(send, next)
+    })
+    done()
+  },
+  { name: 'answer-budget', dependencies: ['request-metrics', 'authentication'] },
+)
+
+interface Waiting {
+  holder: string
+  bytes: number
+  admit: () => void
+}
+
+/** Counts bytes by their holder. An answer that is larger than its share passes when the holder has no other. */
+export function createBudget(totalBytes: number, waitMs: number) {
+  const held = new Map<string, number>()
+  const waiting: Waiting[] = []
+  let total = 0
+  let waitingBytes = 0
+
+  const fits = (holder: string, bytes: number) => {
+    const own = held.get(holder) ?? 0
+    return own === 0 || (own + bytes <= totalBytes / 2 && total + bytes <= totalBytes)
+  }
+  const take = (holder: string, bytes: number) => {
+    total += bytes
+    held.set(holder, (held.get(holder) ?? 0) + bytes)
+    return () => {
+      total -= bytes
+      const left = (held.get(holder) ?? 0) - bytes
+      if (left > 0) held.set(holder, left)
+      else held.delete(holder)
+      for (const next of [...waiting]) if (fits(next.holder, next.bytes)) next.admit()
+    }
+  }
+  const refusal = () =>
+    new Problem('overloaded', 'Too many large answers wait for their clients to read them. Try again.', {
+      headers: { 'retry-after': '5' },
+    })
+
+  return {
+    /** Takes the bytes at once. Returns the function that gives them back, to be called once. */
+    take,
+    /** The same when there is room for them. Throws `overloaded`. */
+    enter(holder: string, bytes: number): Promise<() => void> {
+      if (fits(holder, bytes)) return Promise.resolve(take(holder, bytes))
+      if (waitingBytes > 0 && waitingBytes + bytes > totalBytes / 4) return Promise.reject(refusal())
+      const { promise, resolve, reject } = Promise.withResolvers<() => void>()
+      const leaveLine = () => {
+        clearTimeout(timer)
+        waiting.splice(waiting.indexOf(entry), 1)
+        waitingBytes -= bytes
+      }
+      const entry: Waiting = {
+        holder,
+        bytes,
+        admit() {
+          leaveLine()
+          resolve(take(holder, bytes))
+        },
+      }
+      const timer = setTimeout(() => {
+        leaveLine()
+        reject(refusal())
+      }, waitMs)
+      waiting.push(entry)
+      waitingBytes += bytes
+      return promise
+    },
+  }
+}

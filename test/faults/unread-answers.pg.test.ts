@@ -1,0 +1,39 @@
+import { connect as connectSocket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import t from 'tap'
+import { startService } from '../http/service.ts'
+
+/* Clients that ask for the largest pages that there are, and read none. */
+
+const READERS = 40
+
+t.test('the service is ready and serves the others', async (t) => {
+  const { sql, url, call, memory } = await startService(t, {
+    MAX_WORKERS: '1',
+    MEMORY_LIMIT_MB: '128',
+    WAIT_SECONDS: '1',
+  })
+  await sql`
+    insert into users (username, email, custom_attributes)
+    select 'user' || n, 'user' || n || '@example.com', jsonb_build_object('x', repeat('a', 500000)) from generate_series(1, 5) n`
+  const port = Number(new URL(url).port)
+  for (let n = 0; n < READERS; n++) {
+    const socket = connectSocket(port, '127.0.0.1').on('error', () => {})
+    t.teardown(() => void socket.destroy())
+    socket.pause()
+    socket.write('GET /v1/users?limit=1000 HTTP/1.1\r\nhost: x\r\n\r\n'.repeat(4))
+  }
+  let refused = 0
+  for (const deadline = Date.now() + 20_000; Date.now() < deadline && refused === 0; await sleep(50)) {
+    const large = await call<{ code?: string }>('GET', '/v1/users?limit=1000')
+    if (large.status === 503 && large.json.code === 'overloaded') refused++
+  }
+  t.equal(refused, 1, 'there is no room for another large answer')
+  t.ok(memory.isOver())
+  t.match(await call('GET', '/readyz'), { status: 200, json: { status: 'ready', reasons: [] } })
+  t.match(await call('GET', '/healthz'), { status: 200, json: { status: 'ready', warnings: ['memory'] } })
+  t.match(await call('GET', '/v1/users/export'), { status: 503 }, 'new work is refused while memory is above its limit')
+  for (const path of ['/v1/users?limit=1&sort=-id', '/v1/states/current', '/v1/batches', '/v1/stats']) {
+    t.equal((await call('GET', path)).status, 200, path)
+  }
+})

@@ -1,0 +1,98 @@
+import { once } from 'node:events'
+import { type AddressInfo, connect, type Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import Fastify from 'fastify'
+import t, { type Test } from 'tap'
+import { answerBudget, createBudget } from '../../src/http/answer-budget.ts'
+import { authentication } from '../../src/http/authentication.ts'
+import { errorAnswers } from '../../src/http/error-answers.ts'
+import { createMetrics } from '../../src/metrics/metrics.ts'
+import { requestMetrics } from '../../src/metrics/request-metrics.ts'
+
+t.test('a holder has half of the budget, and the other half is for others', async (t) => {
+  const budget = createBudget(1_000, 20)
+  const giveBack = await budget.enter('one', 400)
+  await t.rejects(budget.enter('one', 200), { code: 'overloaded', headers: { 'retry-after': '5' } })
+  await budget.enter('two', 500)
+  const waiting = budget.enter('one', 200)
+  giveBack()
+  t.type(await waiting, 'function', 'what waits is admitted when there is room')
+})
+
+t.test('an answer beyond its share passes alone, and what waits is bounded too', async (t) => {
+  const budget = createBudget(1_000, 20)
+  const giveBack = await budget.enter('one', 5_000)
+  const waiting = budget.enter('one', 200)
+  const begun = performance.now()
+  await t.rejects(budget.enter('one', 100), { code: 'overloaded' })
+  t.ok(performance.now() - begun < 15, 'at once')
+  giveBack()
+  t.type(await waiting, 'function')
+})
+
+const TEXT_BYTES = 20_000_000 // more than the buffers of a connection take
+
+/** An app whose answers are larger than what the kernel takes for a client that does not read. */
+async function listening(t: Test, options: { totalBytes: number; waitMs: number; idleMs?: number }) {
+  const app = Fastify({ connectionTimeout: 60_000 })
+  await app.register(requestMetrics, { metrics: createMetrics() })
+  await app.register(errorAnswers)
+  await app.register(authentication, { keyring: undefined })
+  await app.register(answerBudget, options)
+  app.get('/large', () => 'x'.repeat(TEXT_BYTES))
+  app.get('/small', () => 'x'.repeat(1_000))
+  app.post('/large', () => 'x'.repeat(TEXT_BYTES))
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  t.teardown(() => app.close())
+  const { port } = app.server.address() as AddressInfo
+  const neverRead = async (): Promise<Socket> => {
+    const socket = connect(port, '127.0.0.1').on('error', () => {})
+    await once(socket, 'connect')
+    socket.pause()
+    socket.write('GET /large HTTP/1.1\r\nhost: x\r\n\r\n')
+    t.teardown(() => void socket.destroy())
+    await sleep(20)
+    return socket
+  }
+  const send = async (method: string, path: string) => {
+    const answer = await fetch(`http://127.0.0.1:${port}${path}`, { method })
+    return { status: answer.status, text: await answer.text() }
+  }
+  return { app, neverRead, send }
+}
+
+t.test(
+  'while answers wait for a client, large ones are refused, and small ones and those to changes are sent',
+  async (t) => {
+    const { neverRead, send } = await listening(t, { totalBytes: 3 * TEXT_BYTES, waitMs: 50 })
+    const reader = await neverRead()
+    t.match(await send('GET', '/large'), { status: 503, text: /"code":"overloaded"/ })
+    t.equal((await send('GET', '/small')).status, 200)
+    t.equal((await send('POST', '/large')).text.length, TEXT_BYTES)
+    reader.destroy()
+    await sleep(50)
+    t.equal((await send('GET', '/large')).text.length, TEXT_BYTES, 'a client that leaves gives its room back')
+    t.equal((await send('GET', '/large')).text.length, TEXT_BYTES, 'and so does one that has read its answer')
+  },
+)
+
+t.test('memory stays bounded, however many clients read nothing', async (t) => {
+  const READERS = 24
+  const { neverRead, send } = await listening(t, { totalBytes: 5 * TEXT_BYTES, waitMs: 100 })
+  const before = process.memoryUsage.rss()
+  for (let n = 0; n < READERS; n++) await neverRead()
+  const grown = process.memoryUsage.rss() - before
+  t.ok(
+    grown < (READERS * TEXT_BYTES) / 2,
+    `${Math.round(grown / 1e6)} MB for answers of ${(READERS * TEXT_BYTES) / 1e6} MB`,
+  )
+  t.equal((await send('GET', '/small')).status, 200)
+})
+
+t.test('a connection on which nothing is read is closed', async (t) => {
+  const { app, neverRead, send } = await listening(t, { totalBytes: 3 * TEXT_BYTES, waitMs: 5_000, idleMs: 300 })
+  await neverRead()
+  t.equal((await send('GET', '/large')).status, 200, 'and what waited for its room is answered')
+  const [socket] = await Promise.all([once(app.server, 'connection'), send('GET', '/large')])
+  t.not(socket[0].timeout, 300, 'once an answer is read, its connection has the timeouts of the server again')
+})
