@@ -40,7 +40,7 @@ async function start() {
   const { host, pathname } = new URL(database.url)
   const { embeddedIn } = database
   const where = embeddedIn ? `embedded PostgreSQL in ${embeddedIn}` : `PostgreSQL at ${host}${pathname}`
-  const open = asksForKeys(config) ? '' : '; no key is set, so it can be used from this machine only'
+  const open = asksForKeys(config) ? '' : '; no key is set, so it is open to everybody on this machine'
   await service.app.listen({
     host: config.host,
     port: config.port,
