@@ -27,6 +27,7 @@ import { ownSite } from './http/own-site.ts'
 import { requestHead } from './http/request-head.ts'
 import { createRequestIds } from './http/request-ids.ts'
 import { requestLog } from './http/request-log.ts'
+import { securityHeaders } from './http/security-headers.ts'
 import { LONGEST_UPLOAD_MS } from './http/upload.ts'
 import { validation } from './http/validation.ts'
 import { workAdmission } from './http/work-admission.ts'
@@ -116,6 +117,7 @@ export async function buildApp(config: Config, services: Services) {
   await tracing?.traceRequests(app)
   await app.register(requestLog)
   await app.register(requestMetrics, { metrics })
+  await app.register(securityHeaders)
   await app.register(expectations)
   await app.register(errorAnswers)
   await app.register(requestHead)

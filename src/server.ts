@@ -44,7 +44,7 @@ async function start() {
   const where = embeddedIn
     ? `embedded PostgreSQL in ${embeddedIn}`
     : `PostgreSQL at ${describeAddress(parseDatabaseUrl(url))}`
-  const open = asksForKeys(config) ? '' : '; no key is set, so it can be used from this machine only'
+  const open = asksForKeys(config) ? '' : '; no key is set, so it is open to everybody on this machine'
   await service.app.listen({
     host: config.host,
     port: config.port,

@@ -198,6 +198,7 @@ export function clientErrorAnswer(errorCode: string | undefined, isHead: boolean
   return [
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
     'content-type: application/problem+json',
+    'x-content-type-options: nosniff',
     `content-length: ${Buffer.byteLength(body)}`,
     'connection: close',
     '',

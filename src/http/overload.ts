@@ -3,6 +3,7 @@ import underPressure from '@fastify/under-pressure'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import plugin from 'fastify-plugin'
 import { Problem } from '../errors.ts'
+import { isProbe } from './is-probe.ts'
 import { createTurns } from './turns.ts'
 
 interface OverloadOptions {
@@ -55,7 +56,7 @@ export const overload = plugin<OverloadOptions>(
     const refuseInTurn = createTurns(REFUSALS_A_TURN, MOST_REFUSALS_WAITING, () => false)
     app.addHook('onRequest', (request, reply, next) => {
       if (!isWork(request)) return next()
-      const { keyName } = request
+      const keyName = request.apiKey?.name
       const ofKey = keyName === undefined ? 0 : (inProgressOf.get(keyName) ?? 0)
       if (ofKey >= maxRequestsOfKey) return refuseInTurn(() => next(fullForKey))
       if (inProgress >= maxRequests) return refuseInTurn(() => next(full))
@@ -82,21 +83,29 @@ export const overload = plugin<OverloadOptions>(
     })
     if (perMinute === 0) return
     await app.register(rateLimit, {
+      global: false,
       max: perMinute,
       timeWindow: 60_000,
       enableDraftSpec: true,
       cache: 10_000, // keys and addresses that are counted; the oldest goes
-      allowList: (request) => !isWork(request),
+      allowList: isHealth,
       keyGenerator: ({ apiKey, ip }) => apiKey?.name ?? ip,
       errorResponseBuilder: (_request, { max, ttl }) =>
-        new Problem('rate_limited', `A key may send ${max} requests a minute. Wait ${Math.ceil(ttl / 1000)} s.`),
+        new Problem(
+          'rate_limited',
+          `A key, or an address without a valid key, may send ${max} requests a minute. Wait ${Math.ceil(ttl / 1000)} s.`,
+        ),
     })
+    // The plugin's own hooks are those of each route, which would run after the refusal of a key, and for no unknown path.
+    app.addHook('onRequest', app.rateLimit())
   },
   { name: 'overload', dependencies: ['authentication'] },
 )
 
-/** Health and the description of the interface need no scope. */
-const isWork = ({ routeOptions }: FastifyRequest) => routeOptions.config.scope !== undefined
+/** All but health and metrics, which tell what is wrong while everything else is refused. */
+const isWork = (request: FastifyRequest) => !isProbe(request)
+
+const isHealth = (request: FastifyRequest) => isProbe(request) && request.routeOptions.url !== '/metrics'
 
 // Made once: the stack of an error is a seventh of what a refusal costs, and refusals come by the thousand.
 const overloaded = (detail: string) =>

@@ -212,7 +212,8 @@ export const SETTINGS = {
     variable: 'RATE_LIMIT',
     fallback: '0',
     unit: 'requests a minute',
-    description: 'Of one key (without keys: of one address), counted by each replica; the next get 429. 0: no limit.',
+    description:
+      'Of one key, or of one address for requests without a valid key, counted by each replica; the next get 429. All but health count, refused ones too. 0: no limit.',
     parse: integer(0, 10_000_000),
   }),
   drainDelaySeconds: setting({
