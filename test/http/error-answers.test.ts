@@ -104,11 +104,13 @@ t.test('nothing of what PostgreSQL said reaches the client', async (t) => {
 })
 
 t.test('a database that cannot be reached is a 503, whatever the code', async (t) => {
-  const noTls = createServer((socket) => socket.once('data', () => socket.end('Snonsense'))).listen(0, '127.0.0.1')
+  const noTls = createServer((socket) =>
+    socket.once('data', () => socket.write('S', () => socket.end('this is no TLS handshake'))),
+  ).listen(0, '127.0.0.1')
   t.teardown(() => noTls.close())
   await once(noTls, 'listening')
   const { port } = noTls.address() as AddressInfo
-  const databases = ['127.0.0.1:1/x', 'nobody.invalid/x', '240.0.0.1/x', `127.0.0.1:${port}/x?sslmode=require`]
+  const databases = ['127.0.0.1:1/x', 'nobody.invalid/x', '255.255.255.255/x', `127.0.0.1:${port}/x?sslmode=require`]
   for (const database of databases) {
     const sql = connectDatabase({
       url: `postgres://${database}`,
