@@ -33,9 +33,9 @@ const SAMPLE_MS = 1_000
 
 /**
  * Refuses at once what the process has no room for: more requests than it may have in progress, and any while its event loop
- * is far behind (503 `overloaded`); more of one key than its share, in progress or a minute (429 `rate_limited`, for the minute with
- * the RateLimit headers of the IETF draft). Health is always answered, and never behind all the work that came at once: an orchestrator that hears
- * nothing would kill what is only busy.
+ * is far behind (503 `overloaded`); more of one key than its share, in progress or a minute (429 `rate_limited`, for the minute
+ * with the RateLimit headers of the IETF draft). Health is always answered, and never behind all the work that came at once: an
+ * orchestrator that hears nothing would kill what is only busy.
  */
 export const overload = plugin<OverloadOptions>(
   async (app: FastifyInstance, { maxRequests, rateLimit: perMinute, maxDelayMs = 5_000 }) => {
@@ -58,8 +58,8 @@ export const overload = plugin<OverloadOptions>(
       if (!isWork(request)) return next()
       const keyName = request.apiKey?.name
       const ofKey = keyName === undefined ? 0 : (inProgressOf.get(keyName) ?? 0)
-      if (ofKey >= maxRequestsOfKey) return refuseInTurn(() => next(fullForKey))
       if (inProgress >= maxRequests) return refuseInTurn(() => next(full))
+      if (ofKey >= maxRequestsOfKey) return refuseInTurn(() => next(fullForKey))
       inProgress++
       if (keyName !== undefined) inProgressOf.set(keyName, ofKey + 1)
       reply.raw.on('close', () => {

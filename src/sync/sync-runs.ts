@@ -67,7 +67,10 @@ export async function readRun(sql: Sql, poolId: number, id: string): Promise<Syn
   return run
 }
 
-/** One page of runs, the newest first: those before `before`, of one target or all. */
+/**
+ * One page of runs, the newest first: those before `before`, of one target or all. The target is a range and part of the order,
+ * which only its own index gives; with `target = …` the page could walk the runs of all targets.
+ */
 export async function listRuns(
   sql: Sql,
   {
@@ -82,9 +85,9 @@ export async function listRuns(
     limit,
     (sql, rows) => sql<SyncRun[]>`
     select ${runColumns(sql)} from sync_runs r
-    where r.pool_id = ${poolId} ${target === undefined ? sql`` : sql`and r.target = ${target}`}
+    where r.pool_id = ${poolId} ${target === undefined ? sql`` : sql`and r.target >= ${target} and r.target <= ${target}`}
       ${before === undefined ? sql`` : sql`and r.id < ${before}`}
-    order by r.id desc limit ${rows}`,
+    order by ${target === undefined ? sql`` : sql`r.target desc,`} r.id desc limit ${rows}`,
   )
 }
 

@@ -20,6 +20,7 @@ import { recordPlans } from './plan-recorder.ts'
  */
 
 const FULL = process.env.SIZE === 'full'
+t.setTimeout(FULL ? 900_000 : 120_000)
 const USERS = FULL ? 50_000 : 8_000
 const OTHERS = FULL ? 100_000 : 16_000
 /** Users of a batch that is deleted as a whole. */
