@@ -1,12 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Sql } from 'postgres'
-import t from 'tap'
 import { connect, sqlState } from '../../src/database/connection.ts'
 import { startServerProcess } from '../server-process.ts'
+import { suite } from '../suite.ts'
 import { ask, beginBatch, untilEnded, untilReady } from './client.ts'
 import { checkExact } from './exact.ts'
 import { startOwnPostgres } from './own-postgres.ts'
 import { refusedStart } from './refused-start.ts'
+
+const t = suite()
 
 /* Others hold all connections that PostgreSQL has. */
 

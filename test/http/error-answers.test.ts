@@ -3,7 +3,6 @@ import { type AddressInfo, connect, createServer } from 'node:net'
 import { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import Fastify from 'fastify'
-import t from 'tap'
 import { Type } from 'typebox'
 import { connect as connectDatabase } from '../../src/database/connection.ts'
 import { postgres } from '../../src/database/driver.ts'
@@ -11,6 +10,9 @@ import { DrizzleQueryError } from '../../src/database/drizzle.ts'
 import { ERRORS, type ErrorCode, Problem } from '../../src/errors.ts'
 import { answerClientError, clientErrorAnswer, errorAnswers } from '../../src/http/error-answers.ts'
 import { validation } from '../../src/http/validation.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 /** As the driver makes it from what PostgreSQL says. */
 function postgresError(code: string): Error {

@@ -1,8 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import t from 'tap'
 import { testDatabase } from '../database.ts'
 import { startProxy } from '../database-proxy.ts'
+import { suite } from '../suite.ts'
 import { startService } from './service.ts'
+
+const t = suite()
 
 /* What is asked of the service besides its work: its description, and how it is. */
 

@@ -3,11 +3,14 @@ import type { AddressInfo } from 'node:net'
 import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import Fastify from 'fastify'
-import t, { type Test } from 'tap'
+import type { Test } from 'tap'
 import { parseApiKeys } from '../../src/http/api-keys.ts'
 import { authentication, authorization } from '../../src/http/authentication.ts'
 import { errorAnswers } from '../../src/http/error-answers.ts'
 import { overload } from '../../src/http/overload.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 const secretOf = (name: string) => `${name}-s3cret-of-32-characters-or-more`
 const keys = parseApiKeys(['one', 'two'].map((name) => `${name}=users:read=${secretOf(name)}`).join(','))

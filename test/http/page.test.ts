@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto'
-import t from 'tap'
 import { createCursors } from '../../src/http/cursor.ts'
 import { makePage } from '../../src/http/page.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 const cursors = createCursors(randomBytes(32))
 

@@ -2,13 +2,15 @@ import { once } from 'node:events'
 import { type ClientRequest, request } from 'node:http'
 import { text } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
-import t from 'tap'
 import type { Batch } from '../../src/batches/batches.ts'
 import { connect } from '../../src/database/connection.ts'
 import { testDatabase } from '../database.ts'
 import { makePool } from '../export/observe.ts'
 import { startService } from '../http/service.ts'
 import { exportOf } from '../replica/pair.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 /* A client that sends slowly, or another writer's lock: neither may hold up anybody else. */
 

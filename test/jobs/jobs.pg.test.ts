@@ -4,13 +4,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import t from 'tap'
 import { cancelBatch, deleteBatch, failBatch } from '../../src/batches/end-batch.ts'
 import { connect } from '../../src/database/connection.ts'
 import { CHILD_ENV } from '../child-env.ts'
 import { emptyDatabase, testDatabase } from '../database.ts'
 import { beginLog } from '../run-record.ts'
+import { suite } from '../suite.ts'
 import { RECEIVER_KEY, startReceiver } from '../sync/receiver.ts'
+
+const t = suite()
 
 /* Each job is a process that starts a whole service: some seconds of processor time, more where other tests run beside. */
 t.setTimeout(300_000)

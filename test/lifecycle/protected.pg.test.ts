@@ -1,12 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { pino } from 'pino'
-import t from 'tap'
 import type { Batch } from '../../src/batches/batches.ts'
 import { readConfig } from '../../src/config.ts'
 import { JOBS } from '../../src/jobs/jobs.ts'
 import { startExpiry } from '../../src/lifecycle/expiry.ts'
 import { createMetrics } from '../../src/metrics/metrics.ts'
 import { startService } from '../http/service.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 /* A user who is not a test user, put into a batch by plain SQL, survives whatever ends the batch, and is told as protected. */
 

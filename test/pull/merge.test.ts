@@ -1,8 +1,10 @@
 import fc from 'fast-check'
-import t from 'tap'
 import { readChanges } from '../../src/pull/changes.ts'
 import { merge } from '../../src/pull/merge.ts'
 import { ExportError, type ExportHead, type ExportRow } from '../../src/sync/read-export.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 const GOES_NOT = 'the delta does not go with the users that are held'
 

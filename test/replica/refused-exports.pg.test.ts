@@ -3,12 +3,14 @@ import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib'
 import Fastify from 'fastify'
-import t from 'tap'
 import { readConfig } from '../../src/config.ts'
 import { createExports } from '../../src/export/exports.ts'
 import { replicaRoutes } from '../../src/replica/routes.ts'
 import { stateOf as stateOfLines } from '../../src/sync/state-digest.ts'
+import { suite } from '../suite.ts'
 import { exportOf, makeUsers, put, startPair, stateOf, userLines } from './pair.ts'
+
+const t = suite()
 
 /*
  * Exports that are not what they say, and what becomes of the replica: nothing. Tried, and failing here: taking an export

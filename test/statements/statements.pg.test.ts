@@ -1,6 +1,6 @@
 import { glob, readFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
-import t, { type Test } from 'tap'
+import type { Test } from 'tap'
 import { forgetEvents } from '../../src/audit/audit-events.ts'
 import { failBatch } from '../../src/batches/end-batch.ts'
 import { connect } from '../../src/database/connection.ts'
@@ -10,8 +10,11 @@ import { expireBatches } from '../../src/lifecycle/expire.ts'
 import { releaseRuns, renewLeases } from '../../src/sync/sync-runs.ts'
 import { testDatabase } from '../database.ts'
 import { type Answer, startService } from '../http/service.ts'
+import { suite } from '../suite.ts'
 import { BATCHES, fillPool } from './fill-pool.ts'
 import { recordPlans } from './plan-recorder.ts'
+
+const t = suite()
 
 /*
  * Every statement of the service runs here, through its routes, under each kind of statistics that a database can have, and none
