@@ -5,6 +5,7 @@ import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from 'nod
 import Fastify from 'fastify'
 import { readConfig } from '../../src/config.ts'
 import { createExports } from '../../src/export/exports.ts'
+import { authentication } from '../../src/http/authentication.ts'
 import { replicaRoutes } from '../../src/replica/routes.ts'
 import { stateOf as stateOfLines } from '../../src/sync/state-digest.ts'
 import { suite } from '../suite.ts'
@@ -289,6 +290,7 @@ t.test('HEAD answers the state, and reads no user', async (t) => {
     return exports.openDirect(asked)
   }
   const app = Fastify()
+  await app.register(authentication, { keyring: undefined })
   await app.register(replicaRoutes, { config: readConfig({}), sql, uploads: sql, exports: { ...exports, openDirect } })
   const [head, get] = [
     await app.inject({ method: 'HEAD', url: '/v1/replica/users' }),
