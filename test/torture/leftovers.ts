@@ -3,8 +3,8 @@ import { eventually } from './clock.ts'
 import type { Replica } from './replica.ts'
 import type { World } from './world.ts'
 
-/** Of the service's settings: connections of the main thread, of two workers, and one that listens. */
-const CONNECTIONS = 16 + 2 + 1
+/** Of a replica with two workers: connections for requests, of the workers, one that listens, one for health, six for uploads. */
+const CONNECTIONS = 16 + 2 + 1 + 1 + 6
 
 /** Ours, which stay open for some seconds, and those of threads, pipes and the event loop. */
 const MOST_CLIENTS = 30

@@ -1,7 +1,9 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import postgres, { type Sql } from 'postgres'
+import type { Sql } from 'postgres'
+import { connect } from '../../src/database/connection.ts'
+import { databaseUrl, onServer } from '../cluster.ts'
 import { freePort } from '../faults/free-port.ts'
 import { type OwnPostgres, startOwnPostgres } from '../faults/own-postgres.ts'
 import { API_KEYS, Client } from './client.ts'
@@ -67,9 +69,9 @@ export async function makeWorld(service: string, report: Report): Promise<World>
     const server = await startOwnPostgres(later, { settings: { max_connections: '150' } })
     const sql = openSql(server.url, 'source', later)
     const targetSql = openSql(server.url, 'target', later)
-    const admin = postgres(server.url, { max: 1, onnotice: () => {} })
-    for (const name of ['source', 'target']) await admin`create database ${admin(name)}`
-    await admin.end()
+    await onServer(server.url, async (admin) => {
+      for (const name of ['source', 'target']) await admin`create database ${admin(name)}`
+    })
 
     const databaseWay = await startProxy(Number(new URL(server.url).port))
     later.teardown(() => databaseWay.close())
@@ -88,7 +90,7 @@ export async function makeWorld(service: string, report: Report): Promise<World>
     const receiver = await make('receiver', { DATABASE_URL: databaseUrl(server.url, 'target') })
     const targetWay = await startProxy(Number(new URL(receiver.url).port))
     later.teardown(() => targetWay.close())
-    const throughProxy = databaseUrl(server.url, 'source', databaseWay.port)
+    const throughProxy = Object.assign(new URL(databaseUrl(server.url, 'source')), { port: databaseWay.port }).href
     const replicas: [Replica, Replica] = [
       await make('replica-0', { DATABASE_URL: throughProxy }),
       await make('replica-1', { DATABASE_URL: throughProxy }),
@@ -117,12 +119,8 @@ export async function makeWorld(service: string, report: Report): Promise<World>
   }
 }
 
-const databaseUrl = (url: string, name: string, port?: number) =>
-  Object.assign(new URL(url), { pathname: `/${name}`, ...(port && { port: String(port) }) }).href
-
 function openSql(url: string, name: string, later: { teardown(close: () => Promise<void>): void }): Sql {
-  const connection = { search_path: 'usersync', application_name: 'torture', statement_timeout: 60_000 }
-  const sql = postgres(databaseUrl(url, name), { max: 6, connect_timeout: 5, onnotice: () => {}, connection })
+  const sql = connect({ url: databaseUrl(url, name), schema: 'usersync', connections: 6, name: 'torture' })
   later.teardown(() => sql.end({ timeout: 2 }))
   return sql
 }

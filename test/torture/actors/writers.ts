@@ -52,7 +52,8 @@ export async function sql(world: World, event: EventOf<'sql'>): Promise<void> {
       const some = tx`
         select id from users where pool_id = 1 and is_test_user and id <> all(${hotIds})
         order by md5(id::text || ${salt}) limit ${rows}`
-      const someBatch = tx`(select id from batches where pool_id = 1 order by md5(id::text || ${salt}) limit 1)`
+      // Whether expiry looks again at a batch that it has removed is not said anywhere.
+      const someBatch = tx`(select id from batches where pool_id = 1 and expires_at is null order by md5(id::text || ${salt}) limit 1)`
       if (statement === 'insert')
         await tx`
           insert into users (username, email, batch_id, custom_attributes)
