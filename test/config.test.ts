@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { ConfigError, configWarnings, readConfig, settingsTable, shownSettings } from '../src/config.ts'
+import { ConfigError, configWarnings, readConfig, settingsTable, shownSettings } from '../src/config/config.ts'
 import { suite } from './suite.ts'
 
 const t = suite()

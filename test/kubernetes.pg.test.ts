@@ -1,6 +1,6 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { parse } from 'yaml'
-import { type Config, type ConfigError, readConfig, shownSettings } from '../src/config.ts'
+import { type Config, type ConfigError, readConfig, shownSettings } from '../src/config/config.ts'
 import { startService } from './http/service.ts'
 import { suite } from './suite.ts'
 

@@ -9,7 +9,7 @@ import { suite } from './suite.ts'
 const t = suite()
 
 const run = promisify(execFile)
-const LOG = JSON.stringify(new URL('../src/log.ts', import.meta.url))
+const LOG = JSON.stringify(new URL('../src/process/log.ts', import.meta.url))
 
 t.test('every line comes out, in order, also those of the turn in which the process exits', async (t) => {
   const script = `

@@ -1,7 +1,7 @@
 import { pino } from 'pino'
 import { postgres } from '../src/database/driver.ts'
 import { DrizzleQueryError } from '../src/database/drizzle.ts'
-import { createLog, loggableError } from '../src/log.ts'
+import { createLog, loggableError } from '../src/process/log.ts'
 import { suite } from './suite.ts'
 
 const t = suite()

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { startMemoryGuard } from '../src/memory-guard.ts'
+import { startMemoryGuard } from '../src/process/memory-guard.ts'
 import { testDatabase } from './database.ts'
 import { startService } from './http/service.ts'
 import { suite } from './suite.ts'

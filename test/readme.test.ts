@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import { settingsTable } from '../src/config.ts'
+import { settingsTable } from '../src/config/config.ts'
 import { suite } from './suite.ts'
 
 const t = suite()

@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyRequest, onSendAsyncHookHandler, preSerializationHookHandler } from 'fastify'
 import plugin from 'fastify-plugin'
 import type { Sql } from 'postgres'
-import { untrustedText } from '../http/untrusted-text.ts'
+import { untrustedText } from '../protocol/untrusted-text.ts'
 import { type AuditEvent, recordEvent } from './audit-events.ts'
 
 declare module 'fastify' {

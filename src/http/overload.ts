@@ -1,10 +1,75 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
 import rateLimit from '@fastify/rate-limit'
 import underPressure from '@fastify/under-pressure'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import plugin from 'fastify-plugin'
 import { Problem } from '../errors.ts'
-import { isProbe } from './is-probe.ts'
-import { createTurns } from './turns.ts'
+import type { MemoryGuard } from '../process/memory-guard.ts'
+import { isProbe } from './request-log.ts'
+
+/** For so long work that waits is put off at the most by what is more urgent. */
+const LONGEST_YIELD_MS = 100
+
+/**
+ * Begins at most `most` pieces of work in one turn of the event loop, and the others, in their order, in the turns after it.
+ * Between turns the loop takes what has come over the network, so that whatever is not sent through here (health) waits for
+ * `most` pieces and not for all. A turn in which something more urgent came (`cameUrgent`, asked once a turn) begins none of
+ * those that wait, for a tenth of a second at the most. Where `mostWaiting` wait already, a further one begins at once: a single
+ * connection can send requests faster than they are begun.
+ */
+export function createTurns(most: number, mostWaiting: number, cameUrgent: () => boolean): (begin: () => void) => void {
+  const waiting: (() => void)[] = []
+  let begun = 0
+  let lastBegin = 0
+  const nextTurn = () => {
+    const urgent = cameUrgent()
+    if (waiting.length === 0) {
+      begun = 0
+      return
+    }
+    setImmediate(nextTurn)
+    begun = most
+    if (urgent && performance.now() - lastBegin < LONGEST_YIELD_MS) return
+    lastBegin = performance.now()
+    begun = Math.min(most, waiting.length)
+    for (const begin of waiting.splice(0, begun)) begin()
+  }
+  return (begin) => {
+    if (begun >= most) {
+      if (waiting.length < mostWaiting) waiting.push(AsyncLocalStorage.bind(begin))
+      else begin()
+      return
+    }
+    if (begun === 0) {
+      lastBegin = performance.now()
+      setImmediate(nextTurn)
+    }
+    begun++
+    begin()
+  }
+}
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** The route begins work that takes memory for a while: it is refused while there is too little. */
+    work?: true
+  }
+}
+
+/** Refuses new work while memory is above its limit, at once and saying so; what is cheap goes on. */
+export const workAdmission = plugin<{ memory: MemoryGuard }>(
+  (app: FastifyInstance, { memory }, done) => {
+    app.addHook('onRequest', (request, _reply, next) => {
+      if (!memory.isOver() || !request.routeOptions.config.work) return next()
+      const headers = { 'retry-after': '5' }
+      next(
+        new Problem('overloaded', 'Memory is above its limit. Work that was accepted goes on; try again.', { headers }),
+      )
+    })
+    done()
+  },
+  { name: 'work-admission', dependencies: ['error-answers'] },
+)
 
 interface OverloadOptions {
   /** Requests in progress at once. */

@@ -1,9 +1,9 @@
 import type { Fragment, ISql, Sql } from 'postgres'
+import type { PeerFault } from '../client/peer.ts'
 import { sqlState } from '../database/connection.ts'
 import { type Page, readPage } from '../database/page.ts'
 import { Problem } from '../errors.ts'
-import { targetNotFound } from '../targets/targets.ts'
-import type { PeerFault } from './peer.ts'
+import { targetNotFound } from './targets.ts'
 
 /**
  * Why a run did not bring its target in step: a fault of the peer, or `integrity` (what arrived does not add up to its
@@ -187,4 +187,15 @@ export async function finishRun(sql: Sql, run: ClaimedRun, outcome: Outcome): Pr
       delete from sync_runs r
       where r.pool_id = ${poolId} and r.target = ${target} and r.finished_at < now() - interval '30 days'`
   })
+}
+
+/**
+ * Runs as a key without `admin` may see them: without the states of targets with `test_users_only: false`, which users that are
+ * not test users are part of.
+ */
+export async function withoutWideStates(sql: Sql, poolId: number, runs: SyncRun[]): Promise<SyncRun[]> {
+  const wide = await sql<{ name: string }[]>`
+    select name from targets where pool_id = ${poolId} and not test_users_only`
+  const names = new Set(wide.map(({ name }) => name))
+  return runs.map((run) => (names.has(run.target) ? { ...run, base: null, state: null } : run))
 }

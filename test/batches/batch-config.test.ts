@@ -1,6 +1,6 @@
 import { Ajv } from 'ajv'
 import { batchConfigBody, completeConfig } from '../../src/batches/batch-config.ts'
-import { readConfig } from '../../src/config.ts'
+import { readConfig } from '../../src/config/config.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()

@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { fillPattern, makeIds, planNames } from '../../src/batches/plan.ts'
+import { fillPattern, makeIds, planNames } from '../../src/batches/naming.ts'
 import { Problem } from '../../src/errors.ts'
 import { suite } from '../suite.ts'
 

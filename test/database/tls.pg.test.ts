@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { connect } from '../../src/database/connection.ts'
-import { findPlace } from '../../src/database/embedded-place.ts'
+import { findPlace } from '../../src/database/embedded/embedded-place.ts'
 import { startOwnPostgres } from '../faults/own-postgres.ts'
 import { suite } from '../suite.ts'
 

@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { EMPTY_STATE, isState, statesIn } from '../../src/export/state.ts'
+import { EMPTY_STATE, isState, statesIn } from '../../src/protocol/state.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()

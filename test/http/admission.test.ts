@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import fc from 'fast-check'
-import { createAdmission } from '../../src/http/admission.ts'
+import { createAdmission } from '../../src/http/concurrency-limit.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()

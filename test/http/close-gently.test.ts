@@ -4,8 +4,8 @@ import { type AddressInfo, connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import Fastify from 'fastify'
 import type { Test } from 'tap'
-import { closeGently } from '../../src/http/close-gently.ts'
-import { sendHead } from '../../src/http/send-head.ts'
+import { sendHead } from '../../src/http/compression.ts'
+import { closeGently } from '../../src/http/graceful-close.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()

@@ -2,7 +2,7 @@ import { buffer } from 'node:stream/consumers'
 import { pipeline } from 'node:stream/promises'
 import { zstdDecompressSync } from 'node:zlib'
 import fc from 'fast-check'
-import { createEncoder } from '../../src/http/codings.ts'
+import { createEncoder } from '../../src/http/content-coding.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()

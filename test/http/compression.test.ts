@@ -3,7 +3,7 @@ import { brotliDecompressSync, gunzipSync, inflateSync, zstdDecompressSync } fro
 import fc from 'fast-check'
 import Fastify from 'fastify'
 import { compression } from '../../src/http/compression.ts'
-import { errorAnswers } from '../../src/http/error-answers.ts'
+import { errorAnswers } from '../../src/http/error-responses.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import fc from 'fast-check'
 import { Problem } from '../../src/errors.ts'
-import { type Cursors, createCursors } from '../../src/http/cursor.ts'
+import { type Cursors, createCursors } from '../../src/http/pagination.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()

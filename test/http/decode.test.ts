@@ -1,5 +1,5 @@
 import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib'
-import { type Coding, codingOf, decodeBody } from '../../src/http/decode.ts'
+import { type Coding, codingOf, decodeBody } from '../../src/http/decompress.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()

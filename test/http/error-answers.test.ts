@@ -8,7 +8,7 @@ import { connect as connectDatabase } from '../../src/database/connection.ts'
 import { postgres } from '../../src/database/driver.ts'
 import { DrizzleQueryError } from '../../src/database/drizzle.ts'
 import { ERRORS, type ErrorCode, Problem } from '../../src/errors.ts'
-import { answerClientError, clientErrorAnswer, errorAnswers } from '../../src/http/error-answers.ts'
+import { answerClientError, clientErrorAnswer, errorAnswers } from '../../src/http/error-responses.ts'
 import { validation } from '../../src/http/validation.ts'
 import { suite } from '../suite.ts'
 

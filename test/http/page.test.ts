@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { createCursors } from '../../src/http/cursor.ts'
-import { makePage } from '../../src/http/page.ts'
+import { createCursors, makePage } from '../../src/http/pagination.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()

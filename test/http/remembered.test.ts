@@ -1,4 +1,4 @@
-import { remembered } from '../../src/http/remembered.ts'
+import { remembered } from '../../src/http/memoize.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()

@@ -1,4 +1,4 @@
-import { createRequestIds } from '../../src/http/request-ids.ts'
+import { createRequestIds } from '../../src/http/request-log.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()

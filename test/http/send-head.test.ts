@@ -1,7 +1,7 @@
 import type { AddressInfo } from 'node:net'
 import Fastify from 'fastify'
-import { closeGently } from '../../src/http/close-gently.ts'
-import { sendHead } from '../../src/http/send-head.ts'
+import { sendHead } from '../../src/http/compression.ts'
+import { closeGently } from '../../src/http/graceful-close.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()

@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Patience, readBody } from '../../src/http/streamed-body.ts'
+import { type Patience, readBody } from '../../src/http/upload.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()

@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import fc from 'fast-check'
-import { createTurns } from '../../src/http/turns.ts'
+import { createTurns } from '../../src/http/overload.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()

@@ -1,5 +1,4 @@
-import { checkRow } from '../../src/import/check-row.ts'
-import { givenRow } from '../../src/import/given-row.ts'
+import { checkRow, givenRow } from '../../src/import/row.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()

@@ -1,7 +1,6 @@
 import fc from 'fast-check'
-import { ElementCutter } from '../../src/import/elements.ts'
-import { LineCutter } from '../../src/import/lines.ts'
-import { LONGEST_ROW } from '../../src/import/row-limit.ts'
+import { ElementCutter } from '../../src/import/read-json.ts'
+import { LineCutter, LONGEST_ROW } from '../../src/protocol/lines.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()

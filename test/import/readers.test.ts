@@ -1,9 +1,9 @@
 import fc from 'fast-check'
-import type { GivenRow } from '../../src/import/given-row.ts'
 import { readCsv } from '../../src/import/read-csv.ts'
 import { readJson } from '../../src/import/read-json.ts'
 import { readNdjson } from '../../src/import/read-ndjson.ts'
-import { LONGEST_ROW } from '../../src/import/row-limit.ts'
+import type { GivenRow } from '../../src/import/row.ts'
+import { LONGEST_ROW } from '../../src/protocol/lines.ts'
 import { suite } from '../suite.ts'
 import { csvOf } from './csv.ts'
 

@@ -17,7 +17,7 @@ const t = suite()
 /* Each job is a process that starts a whole service: some seconds of processor time, more where other tests run beside. */
 t.setTimeout(300_000)
 
-const JOB = fileURLToPath(new URL('../../src/jobs/job.ts', import.meta.url))
+const JOB = fileURLToPath(new URL('../../src/job.ts', import.meta.url))
 const DATABASE_URL = await testDatabase(t)
 const DATA_DIR = await mkdtemp(join(tmpdir(), 'usersync-job-'))
 t.teardown(() => rm(DATA_DIR, { recursive: true, force: true }))

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { pino } from 'pino'
 import type { Batch } from '../../src/batches/batches.ts'
-import { readConfig } from '../../src/config.ts'
+import { startExpiry } from '../../src/batches/expiry.ts'
+import { readConfig } from '../../src/config/config.ts'
 import { JOBS } from '../../src/jobs/jobs.ts'
-import { startExpiry } from '../../src/lifecycle/expiry.ts'
-import { createMetrics } from '../../src/metrics/metrics.ts'
+import { createMetrics } from '../../src/telemetry/metrics.ts'
 import { startService } from '../http/service.ts'
 import { suite } from '../suite.ts'
 

@@ -4,8 +4,8 @@ import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import Fastify from 'fastify'
 import type { Test } from 'tap'
-import type { Answered, Metrics } from '../../src/metrics/metrics.ts'
-import { requestMetrics } from '../../src/metrics/request-metrics.ts'
+import type { Answered, Metrics } from '../../src/telemetry/metrics.ts'
+import { requestMetrics } from '../../src/telemetry/request-metrics.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { connect } from '../../src/database/connection.ts'
-import { createDatabaseLook } from '../../src/metrics/database-look.ts'
+import { createDatabaseLook } from '../../src/telemetry/gauges.ts'
 import { testDatabase } from '../database.ts'
 import { startProxy } from '../database-proxy.ts'
 import { startService } from '../http/service.ts'

@@ -3,7 +3,7 @@ import { chmod, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import type { Test } from 'tap'
-import { decrypt, deriveKey, encrypt, loadEncryptionKey } from '../../src/passwords/encryption.ts'
+import { decrypt, deriveKey, encrypt, loadEncryptionKey } from '../../src/secrets/encryption.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { credentialCells, csvLine, lineOfCells } from '../../src/export/csv.ts'
-import { takeApart } from '../../src/export/line-parts.ts'
-import { userLine } from '../../src/users/filter.ts'
+import { takeApart } from '../../src/protocol/user-line.ts'
+import { userLine } from '../../src/states/filter.ts'
 import { startService } from '../http/service.ts'
 import { suite } from '../suite.ts'
 

@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { WHOLE_POOL } from '../../src/replica/takeable.ts'
+import { WHOLE_POOL } from '../../src/replica/apply-export.ts'
 import { runTransaction, transaction } from '../export/history.ts'
 import { makePool, stateFromScratch } from '../export/observe.ts'
 import { startService } from '../http/service.ts'

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
+import { ExportError } from '../../src/protocol/read-export.ts'
+import { stateOf } from '../../src/protocol/state.ts'
 import { applyExport, type Held } from '../../src/sync/apply-export.ts'
-import { ExportError } from '../../src/sync/read-export.ts'
-import { stateOf } from '../../src/sync/state-digest.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()

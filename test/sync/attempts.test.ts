@@ -1,5 +1,5 @@
-import { withAttempts } from '../../src/sync/attempts.ts'
-import { PeerError } from '../../src/sync/peer.ts'
+import { PeerError } from '../../src/client/peer.ts'
+import { withAttempts } from '../../src/client/retry.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()

@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream'
 import fc from 'fast-check'
-import { compareExports } from '../../src/sync/compare-exports.ts'
-import { stateOf } from '../../src/sync/state-digest.ts'
+import { stateOf } from '../../src/protocol/state.ts'
+import { compareExports } from '../../src/sync/verify.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()

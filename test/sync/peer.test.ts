@@ -3,9 +3,9 @@ import { type AddressInfo, createServer as createSocketServer, type Server } fro
 import { text } from 'node:stream/consumers'
 import { createServer as createTlsServer } from 'node:tls'
 import type { Test } from 'tap'
+import { asPeerError, callPeer, PeerError, readJson } from '../../src/client/peer.ts'
 import { isDatabaseUnavailable } from '../../src/database/connection.ts'
-import { EMPTY_STATE } from '../../src/export/state.ts'
-import { asPeerError, callPeer, PeerError, readJson } from '../../src/sync/peer.ts'
+import { EMPTY_STATE } from '../../src/protocol/state.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream'
 import fc from 'fast-check'
-import { ExportError, type ExportRow, readExport } from '../../src/sync/read-export.ts'
+import { ExportError, type ExportRow, readExport } from '../../src/protocol/read-export.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import fc from 'fast-check'
-import { StateDigest, stateOf } from '../../src/sync/state-digest.ts'
+import { StateDigest, stateOf } from '../../src/protocol/state.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()

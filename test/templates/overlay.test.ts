@@ -1,4 +1,4 @@
-import { overlay } from '../../src/templates/overlay.ts'
+import { overlay } from '../../src/templates/settings.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()

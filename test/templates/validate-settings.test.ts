@@ -1,6 +1,5 @@
-import { readConfig } from '../../src/config.ts'
-import { settingsCheck } from '../../src/templates/check-settings.ts'
-import { settingsValidator } from '../../src/templates/validate-settings.ts'
+import { readConfig } from '../../src/config/config.ts'
+import { settingsCheck, settingsValidator } from '../../src/templates/settings.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()

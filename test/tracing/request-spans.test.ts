@@ -2,7 +2,7 @@ import { request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import Fastify from 'fastify'
 import { pino } from 'pino'
-import { startTracing } from '../../src/tracing/tracing.ts'
+import { startTracing } from '../../src/telemetry/tracing.ts'
 import { suite } from '../suite.ts'
 import { startCollector } from './collector.ts'
 

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { startWorkerPool } from '../../src/worker-pool/worker-pool.ts'
+import { startWorkerPool } from '../../src/batches/worker-pool.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()

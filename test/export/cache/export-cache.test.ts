@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { CODINGS } from '../../../src/http/codings.ts'
+import { CODINGS } from '../../../src/http/content-coding.ts'
 import { suite } from '../../suite.ts'
 import { filesIn, heldText, makeCache, makeFolder, openFilesIn, text, textOf, until } from './harness.ts'
 

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { setImmediate as turnOfTheLoop } from 'node:timers/promises'
 import fc from 'fast-check'
-import { CODINGS, type Coding } from '../../../src/http/codings.ts'
+import { CODINGS, type Coding } from '../../../src/http/content-coding.ts'
 import { suite } from '../../suite.ts'
 import { decoded, filesIn, makeCache, makeFolder, openFilesIn, until } from './harness.ts'
 
