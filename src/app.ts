@@ -31,9 +31,9 @@ import { LONGEST_UPLOAD_MS } from './http/upload.ts'
 import { validation } from './http/validation.ts'
 import { importRoutes } from './import/routes.ts'
 import { poolRoutes } from './pools/routes.ts'
-import { statsRoutes } from './pools/stats-routes.ts'
 import type { MemoryGuard } from './process/memory-guard.ts'
 import { replicaRoutes } from './replica/replica-routes.ts'
+import { statsRoutes } from './stats/routes.ts'
 import { syncRoutes } from './sync/routes.ts'
 import type { SyncScheduler } from './sync/sync-scheduler.ts'
 import { targetRoutes } from './sync/target-routes.ts'
@@ -43,6 +43,7 @@ import { metricsRoutes } from './telemetry/routes.ts'
 import type { Tracing } from './telemetry/tracing.ts'
 import { templateExchangeRoutes } from './templates/exchange-routes.ts'
 import { templateRoutes } from './templates/routes.ts'
+import { templateReader } from './templates/settings.ts'
 import { userRoutes } from './users/routes.ts'
 
 /** What the routes work with; made and closed by who calls. */
@@ -137,13 +138,16 @@ export async function buildApp(config: Config, services: Services) {
   await app.register(poolRoutes, { sql, orm, cursors })
   await app.register(templateRoutes, { config, sql, cursors })
   await app.register(templateExchangeRoutes, { config, sql })
-  await app.register(batchRoutes, { config, sql, dispatcher, cursors, encryptionKey })
+  await app.register(batchRoutes, {
+    ...{ config, sql, dispatcher, cursors, encryptionKey },
+    withTemplate: templateReader(sql, config),
+  })
   await app.register(batchProgressRoutes, { sql, dispatcher, cursors })
   await app.register(userRoutes, { sql, cursors, reservedDomains: config.reservedDomains })
   await app.register(statsRoutes, { sql })
-  await app.register(exportRoutes, { sql, exports, metrics })
+  await app.register(exportRoutes, { sql, exports, observer: metrics })
   await app.register(importRoutes, { config, sql, uploads })
-  await app.register(lifecycleRoutes, { sql, cursors, metrics })
+  await app.register(lifecycleRoutes, { sql, cursors, observer: metrics })
   await app.register(auditRoutes, { sql, cursors })
   await app.register(targetRoutes, { sql, cursors, encryptionKey })
   await app.register(syncRoutes, { sql, cursors, encryptionKey, exports, scheduler: syncScheduler })

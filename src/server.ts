@@ -3,6 +3,7 @@ import closeWithGrace from 'close-with-grace'
 import { asksForKeys, ConfigError, configWarnings, readConfig, shownSettings } from './config/config.ts'
 import { describeAddress, parseDatabaseUrl } from './database/database-url.ts'
 import { DrizzleQueryError } from './database/drizzle.ts'
+import { loggableError } from './database/loggable-error.ts'
 import { type PreparedDatabase, prepareDatabase } from './database/prepare.ts'
 import { drain } from './process/drain.ts'
 import { createLog } from './process/log.ts'
@@ -16,7 +17,7 @@ setFlagsFromString('--external-memory-accounted-in-global-limit')
 /** Settings, signals, database, service, and last of all the port: who can connect is served. */
 async function start() {
   const config = readConfig(process.env)
-  const log = createLog(config.logLevel)
+  const log = createLog(config.logLevel, loggableError)
   log.info(shownSettings(config), 'settings')
   for (const warning of configWarnings(process.env, config)) log.warn(warning)
 

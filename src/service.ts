@@ -3,7 +3,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { Sql } from 'postgres'
 import { buildApp } from './app.ts'
 import { openKeyring } from './auth/keyring.ts'
-import { startDispatcher } from './batches/dispatcher.ts'
+import { type ChunkObserver, startDispatcher } from './batches/dispatcher.ts'
 import { startExpiry } from './batches/expiry.ts'
 import { startWorkerPool, type WorkerPool } from './batches/worker-pool.ts'
 import { asksForKeys, type Config } from './config/config.ts'
@@ -18,9 +18,10 @@ import { type MemoryGuard, startMemoryGuard } from './process/memory-guard.ts'
 import { loadEncryptionKey } from './secrets/encryption.ts'
 import { checkEncryptionKey } from './secrets/encryption-key-check.ts'
 import { startRetention } from './states/retention.ts'
-import { startSyncScheduler } from './sync/sync-scheduler.ts'
+import { type RunObserver, startSyncScheduler } from './sync/sync-scheduler.ts'
 import { addGauges } from './telemetry/gauges.ts'
-import { createMetrics } from './telemetry/metrics.ts'
+import { createMetrics, type Metrics } from './telemetry/metrics.ts'
+import type { Tracing } from './telemetry/tracing.ts'
 
 /** Imports and pushes that are received. */
 const UPLOAD_CONNECTIONS = 2 * UPLOAD_PLACES
@@ -68,7 +69,7 @@ export async function startService(config: Config, databaseUrl: string, log: Fas
   started.defer(() => memory.stop())
   const workers = startWorkerPool(maxWorkers, { databaseUrl, schema, encryptionKey })
   started.defer(() => workers.close())
-  const dispatcher = await startDispatcher(sql, workers, memory, metrics, tracing, log)
+  const dispatcher = await startDispatcher(sql, workers, memory, observe(metrics, tracing), log)
   started.defer(() => dispatcher.drain())
   const reasonsToRefuse = () => (dispatcher.draining() ? ['draining'] : [])
   const retention = startRetention(sql, config.baseRetention, log)
@@ -85,7 +86,7 @@ export async function startService(config: Config, databaseUrl: string, log: Fas
     waitMs,
     cache: exportCache,
   })
-  const syncScheduler = startSyncScheduler({ sql, exports, encryptionKey, metrics, tracing }, log)
+  const syncScheduler = startSyncScheduler({ sql, exports, encryptionKey, observer: observe(metrics, tracing) }, log)
   started.defer(() => syncScheduler.stop())
   addGauges(metrics.registry, { sql, workers, memory, exports, dataDir: config.dataDir, memoryLimitBytes })
   const services = {
@@ -136,6 +137,16 @@ export async function startService(config: Config, databaseUrl: string, log: Fas
   started.move()
   return { app, sql, workers, memory, stop }
 }
+
+/** Metrics and traces of what runs in the background. */
+const observe = (metrics: Metrics, tracing: Tracing | undefined): ChunkObserver & RunObserver => ({
+  chunkEnded(batchId, outcome, begun) {
+    metrics.chunkEnded(outcome, (performance.now() - begun) / 1000)
+    tracing?.chunkEnded(batchId, outcome, begun)
+  },
+  syncRunEnded: metrics.syncRunEnded,
+  push: (run, target, push) => (tracing ? tracing.push(run, target, push) : push()),
+})
 
 /** The packages of OpenTelemetry, some 25 MiB of memory, are loaded only where traces are asked for. */
 async function openTracing({ otlpEndpoint }: Config, log: FastifyBaseLogger) {

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
-import { SCOPES } from '../src/auth/api-keys.ts'
+import { SCOPES } from '../src/config/api-keys.ts'
 import { ROUTE_BODIES } from './http/route-bodies.ts'
 import { startService } from './http/service.ts'
 import { suite } from './suite.ts'

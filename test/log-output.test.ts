@@ -14,7 +14,7 @@ const LOG = JSON.stringify(new URL('../src/process/log.ts', import.meta.url))
 t.test('every line comes out, in order, also those of the turn in which the process exits', async (t) => {
   const script = `
     import { createLog } from ${LOG}
-    const log = createLog('info')
+    const log = createLog('info', () => ({}))
     for (let turn = 0; turn < 3; turn++) {
       for (let i = 0; i < 1000; i++) log.info(turn + ' ' + i)
       if (turn < 2) await new Promise((resolve) => setImmediate(resolve))
@@ -40,7 +40,7 @@ const skip = existsSync('/dev/full') ? false : 'there is no /dev/full here'
 t.test('a disk that is full takes the lines, and not the process', { skip }, async (t) => {
   const script = `
     import { createLog } from ${LOG}
-    const log = createLog('info')
+    const log = createLog('info', () => ({}))
     for (let i = 0; i < 3; i++) {
       log.info('lost')
       await new Promise((resolve) => setTimeout(resolve, 20))

@@ -1,7 +1,8 @@
 import { pino } from 'pino'
 import { postgres } from '../src/database/driver.ts'
 import { DrizzleQueryError } from '../src/database/drizzle.ts'
-import { createLog, loggableError } from '../src/process/log.ts'
+import { loggableError } from '../src/database/loggable-error.ts'
+import { createLog } from '../src/process/log.ts'
 import { suite } from './suite.ts'
 
 const t = suite()
@@ -44,7 +45,7 @@ t.test('other errors are logged whole, and what is no error by its type alone', 
 })
 
 t.test('the log takes the level of the setting, and writes errors this way', (t) => {
-  t.equal(createLog('warn').level, 'warn')
+  t.equal(createLog('warn', loggableError).level, 'warn')
   const lines: string[] = []
   const log = pino({ serializers: { err: loggableError } }, { write: (line: string) => void lines.push(line) })
   log.error({ err: postgresError('alice') }, 'failed')

@@ -1,8 +1,8 @@
 import { timingSafeEqual } from 'node:crypto'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import plugin from 'fastify-plugin'
+import { type ApiKey, digestOf, SCOPES, type Scope } from '../config/api-keys.ts'
 import { Problem } from '../errors.ts'
-import { type ApiKey, digestOf, SCOPES, type Scope } from './api-keys.ts'
 import type { Keyring } from './keyring.ts'
 
 declare module 'fastify' {

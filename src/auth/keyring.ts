@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import type { FastifyBaseLogger } from 'fastify'
-import { type ApiKey, parseApiKeysFile, requireOwnSecrets } from './api-keys.ts'
+import { type ApiKey, parseApiKeysFile, requireOwnSecrets } from '../config/api-keys.ts'
 
 /** How often the file is looked at: by its content, since a mounted secret changes by a link, which no watcher tells. */
 const POLL_MS = 1_000

@@ -1,8 +1,8 @@
 import type { FastifyInstance, FastifyRequest, FastifySchema } from 'fastify'
 import plugin from 'fastify-plugin'
+import { scopesIn } from '../config/api-keys.ts'
 import { poolName } from '../pools/pool-parameter.ts'
 import { poolNotFound } from '../pools/pools.ts'
-import { scopesIn } from './api-keys.ts'
 import { lacksScope } from './authentication.ts'
 
 /**

@@ -1,10 +1,10 @@
 import { type Static, Type } from 'typebox'
 import type { Config } from '../config/config.ts'
+import { DOMAIN_EXPECTED, DOMAIN_FORM } from '../config/reserved-domain.ts'
 import { type MemberFault, Problem } from '../errors.ts'
 import { MOST_BCRYPT_BYTES } from '../passwords/bcrypt.ts'
 import { ALGORITHMS } from '../passwords/hash-password.ts'
-import { jsonbBytes } from '../users/longest-line.ts'
-import { DOMAIN_EXPECTED, DOMAIN_FORM } from '../users/reserved-domain.ts'
+import { jsonbBytes } from '../protocol/longest-line.ts'
 import { CustomAttributes, nameOf } from '../users/user-schema.ts'
 
 const PasswordMode = Type.Enum(['shared', 'per_user'])

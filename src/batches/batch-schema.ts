@@ -2,6 +2,12 @@ import { type Static, Type } from 'typebox'
 import { orNull } from '../http/schemas.ts'
 import { BatchConfig } from './batch-config.ts'
 
+/** The words that stand in a template's place in other paths are no names. */
+export const TemplateName = Type.String({
+  pattern: '^(?!(export|import|validate)$)[a-z0-9][a-z0-9._-]{0,62}$',
+  description: 'Lower-case letters, digits, and . _ - after the first; at most 63. Not export, import or validate.',
+})
+
 /** What to do with a row whose id, username or email is taken. */
 export const OnConflict = Type.Enum(['fail', 'skip', 'update'])
 export type OnConflict = Static<typeof OnConflict>

@@ -1,10 +1,10 @@
 import type { Sql, TransactionSql } from 'postgres'
 import { sqlState } from '../database/connection.ts'
 import { passwordOf } from '../passwords/derive.ts'
-import { type Algorithm, hashPassword } from '../passwords/hash-password.ts'
+import { hashPassword } from '../passwords/hash-password.ts'
 import { decrypt } from '../secrets/encryption.ts'
 import { type BatchErrorCode, classify } from './batch-errors.ts'
-import { createUsers } from './create-users.ts'
+import { type BatchPart, type Chunk, type ChunkPart, createUsers } from './create-users.ts'
 
 /**
  * `done`: the chunk is committed, with counts of users created and failed; a batch has one `first_n` of a kind. `none`: no
@@ -14,31 +14,6 @@ export type ChunkOutcome =
   | { outcome: 'done'; kind: Chunk['kind']; first_n: number; created: number; failed: number }
   | { outcome: 'none' }
   | { outcome: 'retry' | 'failed'; code: BatchErrorCode; reason: string }
-
-interface ChunkPart {
-  kind: 'credentials' | 'users'
-  first_n: number
-  last_n: number
-  timeouts: number
-}
-
-interface BatchPart {
-  pool_id: number
-  batch_id: string
-  first_user_number: string
-  first_credential_id: string
-  credential_count: number
-  username_pattern: string
-  email_suffix: string
-  role: string
-  custom_attributes: string
-  password_mode: 'shared' | 'per_user'
-  algorithm: Algorithm
-  password_ciphertext: Buffer
-}
-
-/** A chunk, and what its batch says about the users in it. */
-export type Chunk = ChunkPart & BatchPart
 
 /** A chunk that meets the statement timeout is halved; its batch fails when this happens so often to one range of users. */
 const MAX_TIMEOUTS = 3

@@ -1,6 +1,31 @@
 import type { TransactionSql } from 'postgres'
 import { sqlState } from '../database/connection.ts'
-import type { Chunk } from './chunks.ts'
+import type { Algorithm } from '../passwords/hash-password.ts'
+
+export interface ChunkPart {
+  kind: 'credentials' | 'users'
+  first_n: number
+  last_n: number
+  timeouts: number
+}
+
+export interface BatchPart {
+  pool_id: number
+  batch_id: string
+  first_user_number: string
+  first_credential_id: string
+  credential_count: number
+  username_pattern: string
+  email_suffix: string
+  role: string
+  custom_attributes: string
+  password_mode: 'shared' | 'per_user'
+  algorithm: Algorithm
+  password_ciphertext: Buffer
+}
+
+/** A chunk, and what its batch says about the users in it. */
+export type Chunk = ChunkPart & BatchPart
 
 const UNIQUE_VIOLATION = '23505'
 

@@ -2,9 +2,8 @@ import { EventEmitter, once } from 'node:events'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Sql } from 'postgres'
 import type { MemoryGuard } from '../process/memory-guard.ts'
-import type { Metrics } from '../telemetry/metrics.ts'
-import type { Tracing } from '../telemetry/tracing.ts'
 import type { BatchErrorCode } from './batch-errors.ts'
+import type { ChunkOutcome } from './chunks.ts'
 import { WAKE_CHANNEL } from './create-batch.ts'
 import { failBatch } from './end-batch.ts'
 import { markCompleted, markRunning, noteError, type UnfinishedBatch, unfinishedBatches } from './unfinished.ts'
@@ -32,6 +31,12 @@ export interface Dispatcher {
   drain(): Promise<void>
 }
 
+/** Is told about the end of each chunk that a worker took. */
+export interface ChunkObserver {
+  /** `begun` is of `performance.now()`. */
+  chunkEnded(batchId: string, outcome: ChunkOutcome, begun: number): void
+}
+
 const POLL_MS = 1_000
 const BATCHES_A_ROUND = 100
 
@@ -45,8 +50,7 @@ export async function startDispatcher(
   sql: Sql,
   workers: WorkerPool,
   memory: MemoryGuard,
-  metrics: Metrics,
-  tracing: Tracing | undefined,
+  observer: ChunkObserver,
   log: FastifyBaseLogger,
 ): Promise<Dispatcher> {
   const progress = new EventEmitter().setMaxListeners(0)
@@ -115,8 +119,7 @@ export async function startDispatcher(
     const begun = performance.now()
     try {
       const result = await workers.run('chunk', { poolId: batch.pool_id, batchId: batch.id })
-      metrics.chunkEnded(result, (performance.now() - begun) / 1000)
-      tracing?.chunkEnded(batch.id, result, begun)
+      observer.chunkEnded(batch.id, result, begun)
       if (result.outcome === 'done') {
         refusals = 0
         resting.delete(batch.id)

@@ -7,9 +7,9 @@ import { orNull } from '../http/schemas.ts'
 import { requireWritable } from '../pools/locks.ts'
 import { poolMember, poolName } from '../pools/pool-parameter.ts'
 import { findPoolId } from '../pools/pools.ts'
-import type { Metrics } from '../telemetry/metrics.ts'
 import { BatchStatus } from './batch-schema.ts'
 import { expireBatches } from './expire.ts'
+import type { ExpiryObserver } from './expiry.ts'
 import { type Candidate, listCandidates } from './expiry-candidates.ts'
 
 /** Batches that one request removes. The client repeats the request while there are more. */
@@ -40,9 +40,9 @@ const Report = Type.Object({
 })
 
 /** Lists and removes expired batches. The service also removes them by itself, some seconds after `expires_at`. */
-export const lifecycleRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: Cursors; metrics: Metrics }> = (
+export const lifecycleRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: Cursors; observer: ExpiryObserver }> = (
   app,
-  { sql, cursors, metrics },
+  { sql, cursors, observer },
   done,
 ) => {
   const tags = ['lifecycle']
@@ -109,7 +109,7 @@ export const lifecycleRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: 
               log: request.log,
             }),
           )
-      if (!isDryRun) metrics.batchesExpired(batches.length)
+      if (!isDryRun) observer.batchesExpired(batches.length)
       const left = await listCandidates(sql, poolId, page)
       return {
         dry_run: isDryRun,

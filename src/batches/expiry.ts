@@ -2,9 +2,14 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { Sql } from 'postgres'
 import { forgetEvents, recordEvent } from '../audit/audit-events.ts'
 import { type Repeating, startRepeating } from '../process/repeat.ts'
-import type { Metrics } from '../telemetry/metrics.ts'
 import { expireBatches } from './expire.ts'
 import { sweepCredentials } from './unused-credentials.ts'
+
+/** Is told what expiry did. */
+export interface ExpiryObserver {
+  batchesExpired(count: number): void
+  lookedForExpired(outcome: 'done' | 'failed'): void
+}
 
 /** How often a process looks for batches past their `expires_at`. */
 const INTERVAL_MS = 10_000
@@ -18,7 +23,7 @@ const BY_ITSELF = { actor: undefined, action: 'expiry', status: 200, code: undef
 export function startExpiry(
   sql: Sql,
   auditRetention: number,
-  metrics: Metrics,
+  observer: ExpiryObserver,
   log: FastifyBaseLogger,
   intervalMs = INTERVAL_MS,
 ): Repeating {
@@ -32,14 +37,14 @@ export function startExpiry(
         log,
       })
       for await (const { batch_id: batch, pool, ...counts } of expired) {
-        metrics.batchesExpired(1)
+        observer.batchesExpired(1)
         log.info({ batch, pool, ...counts }, 'batch has expired')
       }
       await sweepCredentials(sql, signal)
       await forgetEvents(sql, auditRetention)
-      metrics.lookedForExpired('done')
+      observer.lookedForExpired('done')
     } catch (err) {
-      metrics.lookedForExpired('failed')
+      observer.lookedForExpired('failed')
       log.warn({ err }, 'expiry failed, retrying')
     }
   }, intervalMs)

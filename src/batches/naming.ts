@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
+import { EMAIL_EXPECTED, EMAIL_FORM, requireReservedDomain } from '../config/reserved-domain.ts'
 import { Problem } from '../errors.ts'
-import { EMAIL_EXPECTED, EMAIL_FORM, requireReservedDomain } from '../users/reserved-domain.ts'
 
 /** How the users of a batch are named. Fixed when the batch is created, so that every worker makes the same names. */
 export interface NamePlan {

@@ -9,10 +9,8 @@ import { Uuid } from '../http/schemas.ts'
 import { generatePassword } from '../passwords/generate.ts'
 import { poolMember, poolName } from '../pools/pool-parameter.ts'
 import { findPoolId } from '../pools/pools.ts'
-import { templateReader } from '../templates/settings.ts'
-import { TemplateName } from '../templates/template-schema.ts'
-import { batchConfigBody, completeConfig } from './batch-config.ts'
-import { BatchAnswer, BatchStatus } from './batch-schema.ts'
+import { type BatchConfigBody, batchConfigBody, completeConfig } from './batch-config.ts'
+import { BatchAnswer, BatchStatus, TemplateName } from './batch-schema.ts'
 import { listBatches, readBatch } from './batches.ts'
 import { createBatch } from './create-batch.ts'
 import type { Dispatcher } from './dispatcher.ts'
@@ -25,6 +23,8 @@ interface BatchRoutesOptions {
   dispatcher: Dispatcher
   cursors: Cursors
   encryptionKey: Buffer
+  /** Reads a template, with the settings of a request over its own. Throws `template_not_found` and `invalid_request`. */
+  withTemplate: (poolId: number, template: string, given: BatchConfigBody) => Promise<BatchConfigBody>
 }
 
 const BatchPath = Type.Object({ id: Uuid })
@@ -32,9 +32,8 @@ const PoolQuery = Type.Object(poolMember, { additionalProperties: false })
 
 /** Bulk creation: a batch is accepted, created chunk by chunk in worker threads, read and deleted as a whole. */
 export const batchRoutes: FastifyPluginCallbackTypebox<BatchRoutesOptions> = (app, options, done) => {
-  const { config, sql, dispatcher, cursors, encryptionKey } = options
+  const { config, sql, dispatcher, cursors, encryptionKey, withTemplate } = options
   const { reservedDomains, maxBatchUsers } = config
-  const withTemplate = templateReader(sql, config)
   const read = { scope: 'users:read' } as const
   const write = { scope: 'users:write' } as const
   const tags = ['batches']

@@ -1,5 +1,5 @@
 import { parseDatabaseUrl } from '../database/database-url.ts'
-import { asciiDomain } from '../users/reserved-domain.ts'
+import { asciiDomain } from './reserved-domain.ts'
 
 /* How the texts of settings are read. Each throws an Error whose message says what it expects. */
 

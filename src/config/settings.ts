@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os'
-import { type ApiKey, parseApiKeys } from '../auth/api-keys.ts'
+import { type ApiKey, parseApiKeys } from './api-keys.ts'
 import { collectorUrl, databaseUrl, domains, duration, encryptionKey, integer, matching, oneOf } from './parse.ts'
 
 interface Setting<Value> {

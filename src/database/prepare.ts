@@ -1,5 +1,4 @@
 import type { Sql } from 'postgres'
-import type { Config } from '../config/config.ts'
 import { connect, sqlState } from './connection.ts'
 import { describeAddress, parseDatabaseUrl } from './database-url.ts'
 import { startEmbeddedDatabase } from './embedded/embedded.ts'
@@ -87,6 +86,14 @@ const isPooler = (kind: string) =>
     `DATABASE_URL leads to a connection pooler ${kind}, such as PgBouncer with pool_mode = transaction: give the address of PostgreSQL itself`,
   )
 
+interface DatabaseSettings {
+  /** Empty: the embedded PostgreSQL in `dataDir`. */
+  databaseUrl: string
+  dataDir: string
+  schema: string
+  schemaMode: 'always' | 'embedded' | 'never'
+}
+
 /** A database that is there and has the schema of this program. */
 export interface PreparedDatabase extends AsyncDisposable {
   url: string
@@ -98,8 +105,12 @@ export interface PreparedDatabase extends AsyncDisposable {
  * Gives the configured database, or starts the embedded one, with its schema made or brought up to date as SCHEMA_MODE says;
  * to be disposed of, which leaves the embedded one. Throws the database's error, or one that says what to do.
  */
-export async function prepareDatabase(config: Config): Promise<PreparedDatabase> {
-  const { databaseUrl, dataDir, schema, schemaMode } = config
+export async function prepareDatabase({
+  databaseUrl,
+  dataDir,
+  schema,
+  schemaMode,
+}: DatabaseSettings): Promise<PreparedDatabase> {
   const embedded = databaseUrl === '' ? await startEmbeddedDatabase({ dataDir }) : undefined
   if (!embedded) await makeDataDir(dataDir)
   const url = embedded?.url ?? databaseUrl

@@ -1,4 +1,4 @@
-import { remembered } from '../http/memoize.ts'
+import { remembered } from '../process/memoize.ts'
 import type { State } from '../protocol/state.ts'
 import type { Plan } from './answer.ts'
 

@@ -1,12 +1,6 @@
-import type { Sql } from 'postgres'
 import type { State } from '../protocol/state.ts'
 import type { Text } from '../protocol/text.ts'
-import { type AgedBase, type Base, findBase } from '../states/base.ts'
-import type { Filter } from '../states/filter.ts'
-import type { ScopeState } from '../states/scope-state.ts'
-import { type Delta, readDelta } from './delta.ts'
-import { fullLines, fullPages } from './full.ts'
-import { isTold, type Selection } from './lines.ts'
+import type { AgedBase, Base } from '../states/base.ts'
 
 export interface Counts {
   added: number
@@ -39,42 +33,13 @@ export interface Answer {
     | { kind: 'unchanged' }
 }
 
-/** Decides between unchanged, delta and full, for a client who holds these states, if any, or wants all. */
-export async function planAnswer(
-  sql: Sql,
-  filter: Filter,
-  present: ScopeState,
-  { held, differential }: { held: readonly State[]; differential: boolean },
-): Promise<Plan> {
-  if (!differential) return { kind: 'full', reason: 'requested', base: null }
-  if (held.length === 0) return { kind: 'full', reason: 'none', base: null }
-  const { state, version } = present
-  if (held.includes(state)) return { kind: 'unchanged', reason: null, base: { state, version } }
-  const base = await findBase(sql, filter, present, held)
-  if (base === 'unknown' || base === 'expired') return { kind: 'full', reason: base, base: null }
-  return { kind: 'delta', reason: null, base }
-}
-
-/** Makes the planned answer, reading what its head needs. `sql` is the snapshot that `present` and `plan` are of. */
-export async function makeAnswer(sql: Sql, selection: Selection, present: ScopeState, plan: Plan): Promise<Answer> {
-  const { state, userCount: totalCount } = present
-  const { kind, reason } = plan
-  const answer = { kind, reason, base: plan.base?.state ?? null, state, totalCount }
-  if (plan.kind === 'unchanged') {
-    return { ...answer, counts: { added: 0, updated: 0, deleted: 0 }, content: { kind: 'unchanged' } }
-  }
-  if (plan.kind === 'delta') {
-    const delta = readDelta(sql, selection, plan.base.version)
-    return { ...answer, counts: await delta.counts(), content: { kind: 'delta', delta } }
-  }
-  const added = selection.shard ? await countUsers(sql, selection) : totalCount
-  const pages = (separator: string) => (selection.form.isPlain ? fullPages : fullLines)(sql, selection, separator)
-  return { ...answer, counts: { added, updated: 0, deleted: 0 }, content: { kind: 'full', pages } }
-}
-
-/** Users of the selection; of a shard no sum is kept. */
-async function countUsers(sql: Sql, selection: Selection): Promise<number> {
-  const [row] = await sql<{ count: number }[]>`
-    select count(*)::float8 as count from users u where ${isTold(sql, selection)}`
-  return row?.count ?? 0
+/** What separates a base from the present, each user at most once. Reads one snapshot. */
+export interface Delta {
+  counts(): Promise<{ added: number; updated: number; deleted: number }>
+  /** Ids of users who were in the base and are not in the present state. */
+  deletedIds(): AsyncGenerator<string[], void, void>
+  /** Lines of users who are in the present state and were not in the base. */
+  addedLines(): AsyncGenerator<string[], void, void>
+  /** Lines of users who were in the base and are in the present state, and may differ. */
+  updatedLines(): AsyncGenerator<string[], void, void>
 }

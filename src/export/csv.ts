@@ -1,7 +1,7 @@
 import type { Fragment, Sql } from 'postgres'
 import type { Text } from '../protocol/text.ts'
 import type { Answer } from './answer.ts'
-import type { Credential } from './lines.ts'
+import { type Credential, plainForm } from './lines.ts'
 
 const COLUMNS = [
   'id',
@@ -26,11 +26,8 @@ const cell = (text: string | null) =>
 /** Cells as a line of CSV, without its line end: what `csvLine` makes in SQL. */
 export const lineOfCells = (values: (string | null)[]) => values.map(cell).join(',')
 
-/** The cells of credentials, to follow those of the user. */
-export const credentialCells = (values: (string | null)[]) => values.map((value) => `,${cell(value)}`).join('')
-
 /** The row `u` of users as a line of CSV, written in SQL: quoted where `cell` would quote. */
-export function csvLine(sql: Sql): Fragment {
+function cells(sql: Sql): Fragment {
   const textCell = (column: string) => {
     const text = sql`u.${sql(column)}::text`
     return sql`case when ${text} ~ '[",\r\n]|^[-=+@\t]' then '"' || replace(${text}, '"', '""') || '"' else ${text} end`
@@ -41,6 +38,9 @@ export function csvLine(sql: Sql): Fragment {
     coalesce(u.batch_id::text, ''), u.created_by_bulk::text, ${textCell('custom_attributes')},
     ${timeCell('created_at')}, ${timeCell('updated_at')})`
 }
+
+/** The user as a line of CSV. */
+export const csvLine = plainForm(cells, (line, values) => line + values.map(([, value]) => `,${cell(value)}`).join(''))
 
 /** CSV (RFC 4180 with LF, UTF-8): a header row, then users; in a delta and where nothing changed `op` stands in front. */
 export async function* writeCsv(answer: Answer, credentials: Credential[]): Text {

@@ -1,24 +1,13 @@
 import type { Fragment, PendingQuery, Sql } from 'postgres'
 import { isScope, isScopeInPool, selectsInPool } from '../states/filter.ts'
-import type { LineRow } from './lines.ts'
-import { type Selection, tellsInPool } from './lines.ts'
+import type { Delta } from './answer.ts'
+import { type LineRow, type Selection, tellsInPool } from './lines.ts'
 
 /** Lines that a cursor fetches at once: of attributes of 1 MB each they still fit into one text, which V8 bounds at 512 MB. */
 const LINES_A_FETCH = 100
 
 /** Ids are short, and each fetch is a round trip. */
 const IDS_A_FETCH = 5_000
-
-/** What separates a base from the present, each user at most once. Reads one snapshot. */
-export interface Delta {
-  counts(): Promise<{ added: number; updated: number; deleted: number }>
-  /** Ids of users who were in the base and are not in the present state. */
-  deletedIds(): AsyncGenerator<string[], void, void>
-  /** Lines of users who are in the present state and were not in the base. */
-  addedLines(): AsyncGenerator<string[], void, void>
-  /** Lines of users who were in the base and are in the present state, and may differ. */
-  updatedLines(): AsyncGenerator<string[], void, void>
-}
 
 /**
  * The delta from the version of a base on. Its SQL rests on three facts that the triggers of the state capture

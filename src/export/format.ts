@@ -1,12 +1,12 @@
 import type { FastifyRequest } from 'fastify'
 import Negotiator from 'negotiator'
 import { Problem } from '../errors.ts'
-import { remembered } from '../http/memoize.ts'
+import { remembered } from '../process/memoize.ts'
 import type { Text } from '../protocol/text.ts'
 import type { Answer } from './answer.ts'
-import { writeCsv } from './csv.ts'
+import { csvLine, writeCsv } from './csv.ts'
 import { writeJson } from './json.ts'
-import type { Credential } from './lines.ts'
+import { type Credential, jsonLine, type LineForm } from './lines.ts'
 import { writeNdjson } from './ndjson.ts'
 
 /** What the formats tell besides the answer. */
@@ -18,6 +18,8 @@ export interface FormatContext {
 
 interface FormatForm {
   mediaType: string
+  /** How it writes a user. */
+  line: LineForm
   write: (answer: Answer, context: FormatContext) => Text
 }
 
@@ -25,10 +27,11 @@ interface FormatForm {
 export const FORMATS = {
   json: {
     mediaType: 'application/json',
+    line: jsonLine,
     write: (answer, { filters }) => writeJson(answer, { filters, exportTimestamp: new Date().toISOString() }),
   },
-  ndjson: { mediaType: 'application/x-ndjson', write: writeNdjson },
-  csv: { mediaType: 'text/csv', write: (answer, { credentials }) => writeCsv(answer, credentials) },
+  ndjson: { mediaType: 'application/x-ndjson', line: jsonLine, write: writeNdjson },
+  csv: { mediaType: 'text/csv', line: csvLine, write: (answer, { credentials }) => writeCsv(answer, credentials) },
 } satisfies Record<string, FormatForm>
 
 export type Format = keyof typeof FORMATS

@@ -2,6 +2,11 @@ import type { Fragment, Sql } from 'postgres'
 import type { Text } from '../protocol/text.ts'
 import { isTold, type LineRow, type Selection } from './lines.ts'
 
+/** The lines of all users in the selection, in id order and with `separator` between them. */
+export function readFull(sql: Sql, selection: Selection, separator: string): Text {
+  return selection.form.isPlain ? fullPages(sql, selection, separator) : fullLines(sql, selection, separator)
+}
+
 /** Rows that the cursor fetches at once: of attributes of 1 MB each they are one text still, which V8 bounds at 512 MB. */
 const ROWS_A_FETCH = 100
 
@@ -9,7 +14,7 @@ const ROWS_A_FETCH = 100
  * The same as `fullPages`, for a form of line that PostgreSQL cannot write by itself: row by row through a cursor, at some
  * four times the cost.
  */
-export async function* fullLines(sql: Sql, selection: Selection, separator: string): Text {
+async function* fullLines(sql: Sql, selection: Selection, separator: string): Text {
   const { form } = selection
   let before = ''
   const query = sql<LineRow[]>`
@@ -37,7 +42,7 @@ type Part = [text: Buffer, lastId: Buffer, isLast: Buffer]
  * The lines of all users that are told, in id order and with `separator` between them. They are found by key and joined in
  * SQL (row by row would cost 9 times as much here); the next page is read while the present one is sent.
  */
-export async function* fullPages(sql: Sql, selection: Selection, separator: string): Text {
+async function* fullPages(sql: Sql, selection: Selection, separator: string): Text {
   let next: Promise<Part[]> | undefined = readPage(sql, selection, separator, null)
   try {
     while (next !== undefined) {

@@ -3,7 +3,6 @@ import { passwordOf } from '../passwords/derive.ts'
 import { isInShard, type Shard } from '../protocol/shard.ts'
 import { decrypt } from '../secrets/encryption.ts'
 import { type Filter, selectsInPool, userLine } from '../states/filter.ts'
-import { credentialCells, csvLine } from './csv.ts'
 
 /** What of a user's credentials an export tells besides the user line. */
 export type Credential = 'password' | 'password_hash'
@@ -15,6 +14,8 @@ export interface LineForm {
   text: (row: LineRow) => string
   /** Whether the column `line` is the whole text: then PostgreSQL can join the lines of a page by itself. */
   isPlain: boolean
+  /** The line with further members or cells at its end. */
+  append: (line: string, values: [name: string, value: string | null][]) => string
 }
 
 export interface LineRow {
@@ -26,24 +27,26 @@ export interface LineRow {
   password_ciphertext?: Buffer
 }
 
-const plainForm = (line: (sql: Sql) => Fragment): LineForm => ({
+/** A form whose column `line`, written in SQL, is the whole text. */
+export const plainForm = (line: (sql: Sql) => Fragment, append: LineForm['append']): LineForm => ({
   columns: (sql) => sql`${line(sql)} as line`,
   joins: (sql) => sql``,
   text: ({ line }) => line,
   isPlain: true,
+  append,
 })
 
-/** The user line as it is: the text that is hashed into the state. */
-export const plainLine = plainForm(userLine)
-
-/** The user as a line of CSV. */
-export const plainCsvLine = plainForm(csvLine)
+/** The user line: the text that is hashed into the state. */
+export const jsonLine = plainForm(userLine, (line, values) => {
+  const members = values.map(([name, value]) => `,"${name}":${JSON.stringify(value)}`)
+  return `${line.slice(0, -1)}${members.join('')}}`
+})
 
 /**
- * The line with the asked-for credentials put in as its last members or cells, null where the user has none. Secrets of
- * batches are decrypted once an export, and are gone with it.
+ * The line with the requested credentials as its last members or cells, null if the user has none. Secrets of batches are
+ * decrypted once an export and not kept beyond it.
  */
-export function lineWithCredentials(plain: LineForm, asked: Credential[], encryptionKey: Buffer): LineForm {
+export function withCredentials(plain: LineForm, names: Credential[], encryptionKey: Buffer): LineForm {
   const secrets = new Map<string, string>()
   const secretOf = (batchId: string, ciphertext: Buffer) => {
     const secret = secrets.get(batchId) ?? decrypt(encryptionKey, ciphertext, batchId)
@@ -56,6 +59,7 @@ export function lineWithCredentials(plain: LineForm, asked: Credential[], encryp
     return passwordOf(password_mode, secretOf(credential_batch_id, password_ciphertext), credential_id)
   }
   return {
+    ...plain,
     isPlain: false,
     // `lateral … offset 0` holds the planner to one probe a user: with statistics from before the pool was filled it joined all
     // users with all credentials, 16 s for 2,900.
@@ -68,10 +72,11 @@ export function lineWithCredentials(plain: LineForm, asked: Credential[], encryp
       ) c on true
       left join lateral (select * from batches b where b.pool_id = c.pool_id and b.id = c.batch_id offset 0) b on true`,
     text: (row) => {
-      const values = asked.map((name) => (name === 'password' ? password(row) : (row.password_hash ?? null)))
-      if (plain === plainCsvLine) return row.line + credentialCells(values)
-      const members = asked.map((name, i) => `,"${name}":${JSON.stringify(values[i])}`)
-      return `${row.line.slice(0, -1)}${members.join('')}}`
+      const valueOf = (name: Credential) => (name === 'password' ? password(row) : (row.password_hash ?? null))
+      return plain.append(
+        row.line,
+        names.map((name) => [name, valueOf(name)]),
+      )
     },
   }
 }

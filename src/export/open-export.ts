@@ -5,10 +5,11 @@ import type { Admission } from '../http/concurrency-limit.ts'
 import type { State } from '../protocol/state.ts'
 import type { Text } from '../protocol/text.ts'
 import { lookUpScope } from '../states/scope-state.ts'
-import { makeAnswer, type Plan, planAnswer } from './answer.ts'
+import type { Plan } from './answer.ts'
 import { type ExportRequest, filtersOf } from './export-request.ts'
 import { FORMATS } from './format.ts'
-import { lineWithCredentials, plainCsvLine, plainLine, type Selection } from './lines.ts'
+import { type Selection, withCredentials } from './lines.ts'
+import { makeAnswer, planAnswer } from './make-answer.ts'
 
 /** What exports are made with. */
 export interface ExportSource {
@@ -56,8 +57,8 @@ export async function openExport(source: ExportSource, asked: ExportRequest): Pr
 
 function selectionOf(asked: ExportRequest, poolId: number, encryptionKey: Buffer): Selection {
   const { filter, shard, format, credentials } = asked
-  const plain = format === 'csv' ? plainCsvLine : plainLine
-  const form = credentials.length === 0 ? plain : lineWithCredentials(plain, credentials, encryptionKey)
+  const { line } = FORMATS[format]
+  const form = credentials.length === 0 ? line : withCredentials(line, credentials, encryptionKey)
   return { filter: { poolId, ...filter }, shard, form }
 }
 

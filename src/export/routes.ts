@@ -8,23 +8,28 @@ import type { Coding } from '../http/content-coding.ts'
 import { poolName } from '../pools/pool-parameter.ts'
 import type { State } from '../protocol/state.ts'
 import { oldestBaseAt } from '../states/scope-state.ts'
-import type { Metrics } from '../telemetry/metrics.ts'
 import { filterMembers, filterOf } from '../users/filter-parameters.ts'
-import { planAnswer } from './answer.ts'
+import type { Plan } from './answer.ts'
 import { CACHING_HEADERS, stateHeaders, unchangedHeaders } from './answer-headers.ts'
 import { ExportQuery, readExportRequest } from './export-request.ts'
 import type { Export, Exports } from './exports.ts'
 import { FORMATS } from './format.ts'
+import { planAnswer } from './make-answer.ts'
+
+/** Is told about each export that is answered, also by 304. */
+export interface ExportObserver {
+  exported(plan: Pick<Plan, 'kind'> & Partial<Plan>): void
+}
 
 interface ExportRoutesOptions {
   sql: Sql
   exports: Exports
-  metrics: Metrics
+  observer: ExportObserver
 }
 
 /** States, and the export by the state that the client holds: unchanged, a delta, or full. */
 export const exportRoutes: FastifyPluginCallbackTypebox<ExportRoutesOptions> = (app, options, done) => {
-  const { sql, exports, metrics } = options
+  const { sql, exports, observer } = options
   const config = { scope: 'users:read' } as const
   const tags = ['export']
 
@@ -70,24 +75,24 @@ export const exportRoutes: FastifyPluginCallbackTypebox<ExportRoutesOptions> = (
     async (request, reply) => {
       const asked = readExportRequest(request, request.query)
       const present = await exports.currentScope(asked)
-      if (asked.isMatch(present.state)) return sendNotModified(reply, present.state, metrics)
+      if (asked.isMatch(present.state)) return sendNotModified(reply, present.state, observer)
       reply.headers(CACHING_HEADERS)
       reply.type(`${FORMATS[asked.format].mediaType}; charset=utf-8`)
       if (request.method === 'HEAD') {
         const filter = { poolId: present.poolId, ...asked.filter }
         const plan = await planAnswer(sql, filter, present, asked)
         reply.headers(stateHeaders(plan.kind, plan.base?.state, present.state))
-        metrics.exported(plan)
+        observer.exported(plan)
         return reply.send(Readable.from([])) // a stream, or Fastify would tell the length of nothing
       }
       // The compression plugin has settled the coding, and leaves alone what is encoded.
       const exported = await exports.open(asked, request.headers['accept-encoding'] as Coding)
       if (asked.isMatch(exported.state)) {
         discardBody(exported)
-        return sendNotModified(reply.removeHeader('content-type'), exported.state, metrics)
+        return sendNotModified(reply.removeHeader('content-type'), exported.state, observer)
       }
       reply.headers(stateHeaders(exported.plan.kind, exported.plan.base?.state, exported.state))
-      metrics.exported(exported.plan)
+      observer.exported(exported.plan)
       return sendBody(reply, exported)
     },
   )
@@ -95,8 +100,8 @@ export const exportRoutes: FastifyPluginCallbackTypebox<ExportRoutesOptions> = (
   done()
 }
 
-function sendNotModified(reply: FastifyReply, state: State, metrics: Metrics) {
-  metrics.exported({ kind: 'unchanged' })
+function sendNotModified(reply: FastifyReply, state: State, observer: ExportObserver) {
+  observer.exported({ kind: 'unchanged' })
   return sendHead(reply, 304, unchangedHeaders(state))
 }
 

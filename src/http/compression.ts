@@ -4,9 +4,9 @@ import type { FastifyInstance, FastifyReply } from 'fastify'
 import plugin from 'fastify-plugin'
 import Negotiator from 'negotiator'
 import { Problem } from '../errors.ts'
+import { remembered } from '../process/memoize.ts'
 import { BROTLI_OPTIONS, CODINGS, type Coding, ZLIB_OPTIONS } from './content-coding.ts'
 import { codingName, DECODERS, isWindowTooLarge } from './decompress.ts'
-import { remembered } from './memoize.ts'
 
 /**
  * Answers by this status, these headers and those that are set, without a body and past `onSend` hooks, which have nothing to

@@ -4,7 +4,7 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 import plugin from 'fastify-plugin'
 import { isDatabaseUnavailable, isHeldUp, sqlState } from '../database/connection.ts'
 import { ERRORS, type ErrorCode, type MemberFault, MOST_FAULTS, Problem } from '../errors.ts'
-import { TOO_LARGE } from '../users/longest-line.ts'
+import { TOO_LARGE } from '../protocol/longest-line.ts'
 import { ZSTD_WINDOW_HELP, ZSTD_WINDOW_TOO_LARGE } from './decompress.ts'
 import { everyFault } from './validation.ts'
 

@@ -3,9 +3,9 @@ import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Problem } from '../errors.ts'
-import { bodyIsComing } from './body-deadline.ts'
 import { createAdmission } from './concurrency-limit.ts'
 import { codingOf, decodeBody } from './decompress.ts'
+import { bodyIsComing } from './request-body.ts'
 
 /** A sender who has not looked up from sending by then does not read answers. */
 const LINGER_MS = 5_000

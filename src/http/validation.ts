@@ -2,7 +2,7 @@ import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import plugin from 'fastify-plugin'
 import { Problem } from '../errors.ts'
-import { hasBody } from './body-deadline.ts'
+import { hasBody } from './request-body.ts'
 
 /** Whether a text or a name in the value holds U+0000, which PostgreSQL cannot store. */
 export function holdsNul(value: unknown): boolean {

@@ -1,8 +1,8 @@
+import { EMAIL_EXPECTED, EMAIL_FORM, isReserved } from '../config/reserved-domain.ts'
 import { Problem } from '../errors.ts'
 import { UUID_FORM } from '../http/schemas.ts'
 import { holdsNul, requireStorable } from '../http/validation.ts'
-import { LONGEST_LINE, lineBytes, memberBytes, numberBytes, TOO_LARGE } from '../users/longest-line.ts'
-import { EMAIL_EXPECTED, EMAIL_FORM, isReserved } from '../users/reserved-domain.ts'
+import { LONGEST_LINE, lineBytes, memberBytes, numberBytes, TOO_LARGE } from '../protocol/longest-line.ts'
 import { NAME_EXPECTED, NAME_FORM } from '../users/user-schema.ts'
 
 /** A row as it came. */

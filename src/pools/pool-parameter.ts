@@ -1,8 +1,6 @@
 import { Type } from 'typebox'
+import { POOL_NAME } from '../config/api-keys.ts'
 import { Problem } from '../errors.ts'
-
-/** What a pool may be called. */
-export const POOL_NAME = /^[a-z0-9][a-z0-9._-]{0,62}$/
 
 export const PoolName = Type.String({
   pattern: POOL_NAME.source,

@@ -1,15 +1,15 @@
 import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js'
-import type { Sql } from 'postgres'
-import { batches, credentials } from '../batches/tables.ts'
+import type { Sql, TransactionSql } from 'postgres'
 import { sqlState } from '../database/connection.ts'
-import { and, eq, sql as fragment, inArray } from '../database/drizzle.ts'
+import { eq, sql as fragment } from '../database/drizzle.ts'
 import { Problem } from '../errors.ts'
-import { scopes, states, tombstones } from '../states/tables.ts'
-import { users } from '../users/tables.ts'
 import { pools } from './tables.ts'
 
 /** Which users of a pool only exports write: none, its test users, or all, users that are not test users included. */
 export type Replica = 'none' | 'test_users' | 'everything'
+
+/** What a replica mirrors. */
+export type Mirrors = Exclude<Replica, 'none'>
 
 /** One system under test, apart from the others in names, states and rights. */
 export interface Pool {
@@ -65,30 +65,36 @@ export async function createPool(orm: PostgresJsDatabase, name: string, replica:
 }
 
 /**
- * Removes a pool with all its users, batches and history. Throws `pool_in_use` where it is the default pool, holds a
- * non-test user or an unfinished batch, and `pool_not_found`. It locks the pool's row first, which keeps writers out; it waits
- * for those in progress.
+ * Removes a pool with all its users, batches and history. Throws `pool_in_use` if it is the default pool, or holds a non-test
+ * user or an unfinished batch, and `pool_not_found`. It locks the pool's row first, which keeps writers out; it waits for those
+ * in progress.
  */
-export async function deletePool(orm: PostgresJsDatabase, name: string): Promise<void> {
-  await orm.transaction(async (transaction) => {
-    const [pool] = await transaction.select({ id: pools.id }).from(pools).where(eq(pools.name, name)).for('update')
+export async function deletePool(sql: Sql, name: string): Promise<void> {
+  await sql.begin(async (tx) => {
+    const [pool] = await tx<{ id: number }[]>`select id from pools where name = ${name} for update`
     if (!pool) throw poolNotFound(name)
     if (pool.id === 1) throw new Problem('pool_in_use', 'The default pool stays.')
-    const isProtected = and(eq(users.poolId, pool.id), eq(users.isTestUser, false))
-    const unfinished = and(eq(batches.poolId, pool.id), inArray(batches.status, ['queued', 'running']))
-    if ((await transaction.select({ id: users.id }).from(users).where(isProtected).limit(1)).length > 0) {
-      throw new Problem('pool_in_use', 'The pool holds users that are not test users; they are never deleted here.')
-    }
-    if ((await transaction.select({ id: batches.id }).from(batches).where(unfinished).limit(1)).length > 0) {
-      throw new Problem('pool_in_use', 'The pool has unfinished batches. Wait for them, or delete them first.')
-    }
-    await transaction.delete(users).where(eq(users.poolId, pool.id))
-    // The users' removal is recorded at commit; done now, so that the record goes with the pool.
-    await transaction.execute(fragment`set constraints all immediate`)
-    // Batches, templates and targets go with the pool by foreign keys; these tables have none (migrations/0016).
-    for (const table of [tombstones, states, scopes, credentials]) {
-      await transaction.delete(table).where(eq(table.poolId, pool.id))
-    }
-    await transaction.delete(pools).where(eq(pools.id, pool.id))
+    await requireUnused(tx, pool.id)
+    await tx`delete from users where pool_id = ${pool.id}`
+    // The deletion is recorded at commit; done now, so that the record goes with the pool.
+    await tx`set constraints all immediate`
+    // Batches, templates and targets go with the pool by foreign keys; these tables have none, since triggers write them.
+    await tx`delete from tombstones where pool_id = ${pool.id}`
+    await tx`delete from states where pool_id = ${pool.id}`
+    await tx`delete from scopes where pool_id = ${pool.id}`
+    await tx`delete from credentials where pool_id = ${pool.id}`
+    await tx`delete from pools where id = ${pool.id}`
   })
+}
+
+async function requireUnused(tx: TransactionSql, poolId: number): Promise<void> {
+  const [pool] = await tx<{ holds_others: boolean; has_unfinished: boolean }[]>`
+    select exists (select from users where pool_id = ${poolId} and not is_test_user offset 0) as holds_others,
+      exists (select from batches where pool_id = ${poolId} and status in ('queued', 'running') offset 0) as has_unfinished`
+  if (pool?.holds_others) {
+    throw new Problem('pool_in_use', 'The pool holds users that are not test users; they are never deleted here.')
+  }
+  if (pool?.has_unfinished) {
+    throw new Problem('pool_in_use', 'The pool has unfinished batches. Wait for them, or delete them first.')
+  }
 }

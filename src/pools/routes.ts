@@ -121,7 +121,7 @@ export const poolRoutes: FastifyPluginCallbackTypebox<PoolRoutesOptions> = (app,
       },
     },
     async (request, reply) => {
-      await deletePool(orm, request.params.name)
+      await deletePool(sql, request.params.name)
       return reply.code(204).send(null)
     },
   )

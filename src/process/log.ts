@@ -1,6 +1,4 @@
-import { destination, type Logger, pino, stdSerializers } from 'pino'
-import { sqlState } from '../database/connection.ts'
-import { DrizzleQueryError } from '../database/drizzle.ts'
+import { destination, type Logger, pino } from 'pino'
 
 /** Lines that could not be written, for as long as a full disk is still likely to be emptied in time. */
 const MOST_KEPT_BYTES = 16_777_216
@@ -29,9 +27,9 @@ export function createLogOutput() {
   }
 }
 
-/** A log of one JSON object a line on standard output. */
-export function createLog(level: string): Logger {
-  const options = { level, base: null, timestamp: isoTime(), serializers: { err: loggableError } }
+/** A log of one JSON object a line on standard output. `serializeError` says what of an error is logged. */
+export function createLog(level: string, serializeError: (error: unknown) => object): Logger {
+  const options = { level, base: null, timestamp: isoTime(), serializers: { err: serializeError } }
   return pino(options, createLogOutput())
 }
 
@@ -43,28 +41,4 @@ function isoTime(): () => string {
     if (now !== millisecond) [millisecond, text] = [now, `,"time":"${new Date(now).toISOString()}"`]
     return text
   }
-}
-
-const isPlace = (line: string) => /^\s+at /.test(line)
-
-/**
- * An error as it may be logged. PostgreSQL's messages, and drizzle's of failed queries, carry values of users and whole
- * statements; of those only the SQLSTATE and the places in the code are kept.
- */
-export function loggableError(error: unknown): object {
-  if (!(error instanceof Error)) return { type: typeof error }
-  const state = sqlState(error)
-  // Without a SQLSTATE, as where the connection was lost, drizzle's message is the statement all the same.
-  if (state === undefined && error instanceof DrizzleQueryError) return loggableError(error.cause)
-  if (state === undefined) return stdSerializers.err(error)
-  const stack = error.stack ?? ''
-  const message = stack.indexOf(error.message) // it may have lines of its own that look like places
-  const places =
-    message < 0
-      ? []
-      : stack
-          .slice(message + error.message.length)
-          .split('\n')
-          .filter(isPlace)
-  return { type: 'PostgresError', sqlstate: state, stack: places.join('\n') }
 }

@@ -1,5 +1,5 @@
 import { Problem } from '../errors.ts'
-import { LONGEST_LINE } from '../users/longest-line.ts'
+import { LONGEST_LINE } from './longest-line.ts'
 
 /**
  * Characters of the longest row that is read. A user line has half of that: CSV doubles its quotes, and an export with credentials

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto'
-import { remembered } from '../http/memoize.ts'
+import { remembered } from '../process/memoize.ts'
 
 /**
  * The state of a set of users by its definition (api.md): the SHA-256 of each user line as four big-endian words, summed

@@ -1,6 +1,6 @@
 import { open } from 'node:fs/promises'
 import type { Answer } from '../export/answer.ts'
-import { credentialCells, lineOfCells } from '../export/csv.ts'
+import { lineOfCells } from '../export/csv.ts'
 import { filtersOf } from '../export/export-request.ts'
 import { FORMATS } from '../export/format.ts'
 import { endLine, headLine } from '../export/ndjson.ts'
@@ -94,7 +94,7 @@ const csvLineOf =
   ({ credentials }: Asked) =>
   ({ line }: UserRow) => {
     const { cells, credentials: held } = partsOf(line)
-    return lineOfCells(cells) + credentialCells(credentials.map((name) => held.get(name) ?? null))
+    return lineOfCells([...cells, ...credentials.map((name) => held.get(name) ?? null)])
   }
 
 function partsOf(line: string) {

@@ -1,20 +1,18 @@
 import type { ISql, Sql } from 'postgres'
 import { refreshStatistics } from '../batches/unfinished.ts'
+import { EMAIL_FORM, isReserved } from '../config/reserved-domain.ts'
 import { inTransaction, withSession } from '../database/session.ts'
 import { Problem } from '../errors.ts'
 import { declareReplica, lockPool, readReplica, requireNoUnfinishedBatch } from '../pools/locks.ts'
-import type { Replica } from '../pools/pools.ts'
+import type { Mirrors } from '../pools/pools.ts'
 import { type ExportHead, readExport } from '../protocol/read-export.ts'
 import { lookUpScope } from '../states/scope-state.ts'
-import { EMAIL_FORM, isReserved } from '../users/reserved-domain.ts'
 import { applyStaged, type Counts } from './apply-staged.ts'
 import { asProblem } from './problems.ts'
 import { stageExport } from './stage-export.ts'
 
 export const WHOLE_POOL = { batchId: undefined, testUsersOnly: false, bulkUsersOnly: false }
 export const TEST_USERS = { ...WHOLE_POOL, testUsersOnly: true }
-
-export type Mirrors = Exclude<Replica, 'none'>
 
 /** The users of the pool that a replica of this extent holds for its source. Its state is theirs. */
 export const usersOf = (mirrors: Mirrors) => (mirrors === 'everything' ? WHOLE_POOL : TEST_USERS)

@@ -12,8 +12,8 @@ import { directStream } from '../export/open-export.ts'
 import type { Patience } from '../http/upload.ts'
 import { acceptUploads } from '../http/upload.ts'
 import { poolMember, poolName } from '../pools/pool-parameter.ts'
-import { findPoolId } from '../pools/pools.ts'
-import { type Mirrors, requireAdmin, requireReplica, takeExport, usersOf } from './apply-export.ts'
+import { findPoolId, type Mirrors } from '../pools/pools.ts'
+import { requireAdmin, requireReplica, takeExport, usersOf } from './apply-export.ts'
 
 const NDJSON = 'application/x-ndjson'
 

@@ -5,8 +5,6 @@ import { isDatabaseUnavailable, isHeldUp } from '../database/connection.ts'
 import { Problem } from '../errors.ts'
 import type { Exports } from '../export/exports.ts'
 import { startRepeating } from '../process/repeat.ts'
-import type { Metrics } from '../telemetry/metrics.ts'
-import type { Tracing } from '../telemetry/tracing.ts'
 import { nothingYet, PUSH_PACE, push } from './push.ts'
 import {
   type ClaimedRun,
@@ -14,6 +12,7 @@ import {
   finishRun,
   type Outcome,
   queueDueRuns,
+  type RunFailure,
   releaseRuns,
   renewLeases,
 } from './sync-runs.ts'
@@ -32,12 +31,18 @@ const PACE = { pollMs: 1_000, leaseMs: 30_000, push: PUSH_PACE }
 const isGone = (error: unknown) =>
   error instanceof Problem && (error.code === 'pool_not_found' || error.code === 'target_not_found')
 
+/** Is told about each run, and runs its push. */
+export interface RunObserver {
+  syncRunEnded(failure: RunFailure | null, seconds: number): void
+  /** Runs a push, and returns or throws what it does. */
+  push(run: { id: string }, target: { name: string; url: string }, push: () => Promise<Outcome>): Promise<Outcome>
+}
+
 interface SyncParts {
   sql: Sql
   exports: Exports
   encryptionKey: Buffer
-  metrics: Metrics
-  tracing: Tracing | undefined
+  observer: RunObserver
 }
 
 export interface SyncScheduler {
@@ -61,7 +66,7 @@ interface Work {
  * same run do no harm: a receiver takes an export only onto its base.)
  */
 export function startSyncScheduler(
-  { sql, exports, encryptionKey, metrics, tracing }: SyncParts,
+  { sql, exports, encryptionKey, observer }: SyncParts,
   log: FastifyBaseLogger,
   { pollMs, leaseMs, push: pushPace } = PACE,
 ): SyncScheduler {
@@ -118,7 +123,7 @@ export function startSyncScheduler(
     try {
       const outcome = await record(run, await outcomeOf(run, signal))
       const { kind, failure, detail, sent_bytes, attempts } = outcome
-      metrics.syncRunEnded(failure, (performance.now() - started) / 1000)
+      observer.syncRunEnded(failure, (performance.now() - started) / 1000)
       const line = { target: run.target, run: run.id, kind, sent_bytes, attempts }
       if (failure === null) log.info(line, 'target is in step')
       else log.warn({ ...line, failure, detail }, 'target could not be brought in step')
@@ -135,7 +140,7 @@ export function startSyncScheduler(
       signal.throwIfAborted()
       const target = await readTarget(sql, encryptionKey, run.poolId, run.target)
       const work = () => push(exports, target, { full: run.full, signal, pace: pushPace })
-      return await (tracing ? tracing.push(run, target, work) : work())
+      return await observer.push(run, target, work)
     } catch (err) {
       if (signal.aborted || isDatabaseUnavailable(err) || isGone(err)) throw err
       return failed(run, err)

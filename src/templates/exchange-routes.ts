@@ -2,11 +2,12 @@ import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebo
 import type { Sql } from 'postgres'
 import { Type } from 'typebox'
 import { BatchConfig } from '../batches/batch-config.ts'
+import { TemplateName } from '../batches/batch-schema.ts'
 import type { Config } from '../config/config.ts'
 import { poolMember, poolName } from '../pools/pool-parameter.ts'
 import { findPoolId } from '../pools/pools.ts'
 import { settingsCheck, settingsValidator } from './settings.ts'
-import { TemplateName, templateConfigBody } from './template-schema.ts'
+import { templateConfigBody } from './template-schema.ts'
 import { listOwnTemplates } from './templates.ts'
 import { importTemplates } from './write-templates.ts'
 

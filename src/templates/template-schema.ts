@@ -2,12 +2,6 @@ import { Type } from 'typebox'
 import { type BatchConfigBody, batchConfigBody } from '../batches/batch-config.ts'
 import type { Config } from '../config/config.ts'
 
-/** The words that stand in a template's place in other paths are no names. */
-export const TemplateName = Type.String({
-  pattern: '^(?!(export|import|validate)$)[a-z0-9][a-z0-9._-]{0,62}$',
-  description: 'Lower-case letters, digits, and . _ - after the first; at most 63. Not export, import or validate.',
-})
-
 /** Settings of a batch as a template holds them: all but the password. */
 export type TemplateSettings = Omit<BatchConfigBody, 'password'>
 

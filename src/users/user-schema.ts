@@ -1,7 +1,7 @@
 import { Type } from 'typebox'
+import { EMAIL_EXPECTED, EMAIL_FORM } from '../config/reserved-domain.ts'
 import { Uuid } from '../http/schemas.ts'
 import { poolMember } from '../pools/pool-parameter.ts'
-import { EMAIL_EXPECTED, EMAIL_FORM } from './reserved-domain.ts'
 
 /**
  * Members of any names. The pattern that a plain record of strings gets, `^.*$`, knows no line ends: members with one in their

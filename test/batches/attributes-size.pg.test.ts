@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { jsonbBytes } from '../../src/users/longest-line.ts'
+import { jsonbBytes } from '../../src/protocol/longest-line.ts'
 import { startService } from '../http/service.ts'
 import { suite } from '../suite.ts'
 

@@ -1,9 +1,9 @@
 import fc from 'fast-check'
 import { connect } from '../../src/database/connection.ts'
 import { openSnapshot } from '../../src/database/snapshot.ts'
-import { fullPages } from '../../src/export/full.ts'
+import { readFull } from '../../src/export/full.ts'
 import type { Selection } from '../../src/export/lines.ts'
-import { plainLine } from '../../src/export/lines.ts'
+import { jsonLine } from '../../src/export/lines.ts'
 import { userLine } from '../../src/states/filter.ts'
 import { testDatabase } from '../database.ts'
 import { suite } from '../suite.ts'
@@ -47,11 +47,11 @@ t.test('each line once, in order, with a separator between, whatever their numbe
           from generate_series(1, ${users}::int) n`
         }
         const filter = { poolId, batchId: undefined, testUsersOnly: true, bulkUsersOnly: false }
-        const selection: Selection = { filter, shard: undefined, form: plainLine }
+        const selection: Selection = { filter, shard: undefined, form: jsonLine }
         const snapshot = await openSnapshot(sql)
         try {
           const parts: Buffer[] = []
-          for await (const part of fullPages(snapshot.sql, selection, separator)) parts.push(Buffer.from(part))
+          for await (const part of readFull(snapshot.sql, selection, separator)) parts.push(Buffer.from(part))
           const [row] = await snapshot.sql<{ text: string }[]>`
           select coalesce(string_agg(${userLine(sql)}, ${separator} order by u.id), '') as text
           from users u where u.pool_id = ${poolId}`
@@ -72,7 +72,7 @@ t.test('a reader who has enough leaves the connection free', async (t) => {
     select ${poolId}::int, 'l' || n, 'l' || n || '@example.com' from generate_series(1, 10000) n`
   const filter = { poolId, batchId: undefined, testUsersOnly: true, bulkUsersOnly: false }
   const snapshot = await openSnapshot(sql)
-  for await (const part of fullPages(snapshot.sql, { filter, shard: undefined, form: plainLine }, '\n')) {
+  for await (const part of readFull(snapshot.sql, { filter, shard: undefined, form: jsonLine }, '\n')) {
     t.match(String(part), /^\{"id":"/)
     break
   }

@@ -1,7 +1,7 @@
 import type { Sql } from 'postgres'
 import { openSnapshot } from '../../src/database/snapshot.ts'
-import { makeAnswer, planAnswer } from '../../src/export/answer.ts'
-import { plainLine } from '../../src/export/lines.ts'
+import { jsonLine } from '../../src/export/lines.ts'
+import { makeAnswer, planAnswer } from '../../src/export/make-answer.ts'
 import { writeNdjson } from '../../src/export/ndjson.ts'
 import type { ExportHead } from '../../src/protocol/read-export.ts'
 import type { Filter } from '../../src/states/filter.ts'
@@ -28,7 +28,7 @@ export async function exportTo(
   const snapshot = await openSnapshot(sql)
   try {
     const present = await lookUpScope(snapshot.sql, pool, filter)
-    const selection = { filter: { poolId: present.poolId, ...filter }, shard: undefined, form: plainLine }
+    const selection = { filter: { poolId: present.poolId, ...filter }, shard: undefined, form: jsonLine }
     const request = { held: held.state === undefined ? [] : [held.state], differential: true }
     const plan = await planAnswer(snapshot.sql, selection.filter, present, request)
     const answer = await makeAnswer(snapshot.sql, selection, present, plan)

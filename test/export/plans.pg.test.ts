@@ -2,8 +2,8 @@ import type { Test } from 'tap'
 import { connect } from '../../src/database/connection.ts'
 import { postgres } from '../../src/database/driver.ts'
 import { openSnapshot } from '../../src/database/snapshot.ts'
-import { makeAnswer, planAnswer } from '../../src/export/answer.ts'
-import { plainLine } from '../../src/export/lines.ts'
+import { jsonLine } from '../../src/export/lines.ts'
+import { makeAnswer, planAnswer } from '../../src/export/make-answer.ts'
 import type { State } from '../../src/protocol/state.ts'
 import { lookUpScope, oldestBaseAt } from '../../src/states/scope-state.ts'
 import { testDatabase } from '../database.ts'
@@ -111,7 +111,7 @@ async function checkDelta(t: Test, url: string, base: State): Promise<void> {
     const filter = { poolId: present.poolId, ...FILTER }
     await oldestBaseAt(sql, filter)
     const plan = await planAnswer(sql, filter, present, { held: [base], differential: true })
-    const answer = await makeAnswer(sql, { filter, shard: undefined, form: plainLine }, present, plan)
+    const answer = await makeAnswer(sql, { filter, shard: undefined, form: jsonLine }, present, plan)
     t.match(answer.counts, { added: 0, updated: CHANGES, deleted: CHANGES })
     if (answer.content.kind !== 'delta') throw new Error(answer.kind)
     const { delta } = answer.content
@@ -125,7 +125,7 @@ async function checkPages(t: Test, url: string): Promise<void> {
   for (const shard of [undefined, { index: 1, count: 3 }]) {
     const plans = await plansOf(url, async (sql) => {
       const present = await lookUpScope(sql, 'default', FILTER)
-      const selection = { filter: { poolId: present.poolId, ...FILTER }, shard, form: plainLine }
+      const selection = { filter: { poolId: present.poolId, ...FILTER }, shard, form: jsonLine }
       const answer = await makeAnswer(sql, selection, present, { kind: 'full', reason: 'none', base: null })
       if (answer.content.kind !== 'full') throw new Error(answer.kind)
       for await (const _ of answer.content.pages('\n'));

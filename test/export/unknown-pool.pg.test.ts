@@ -1,6 +1,6 @@
 import { postgres } from '../../src/database/driver.ts'
-import { fullLines } from '../../src/export/full.ts'
-import { lineWithCredentials, plainLine } from '../../src/export/lines.ts'
+import { readFull } from '../../src/export/full.ts'
+import { jsonLine, withCredentials } from '../../src/export/lines.ts'
 import { findConflicts, independentRows, updateRows } from '../../src/import/apply-rows.ts'
 import type { Row } from '../../src/import/row.ts'
 import { createStagedRows, RowStage } from '../../src/import/stage-rows.ts'
@@ -70,9 +70,9 @@ async function mostRowsOf(words: RegExp) {
 }
 
 t.test('an export with credentials', async (t) => {
-  const form = lineWithCredentials(plainLine, ['password_hash'], Buffer.alloc(32))
+  const form = withCredentials(jsonLine, ['password_hash'], Buffer.alloc(32))
   let lines = 0
-  for await (const text of fullLines(sql, { filter: FILTER, shard: undefined, form }, '\n')) {
+  for await (const text of readFull(sql, { filter: FILTER, shard: undefined, form }, '\n')) {
     lines += String(text)
       .split('\n')
       .filter((line) => line !== '').length

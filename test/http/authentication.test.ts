@@ -1,6 +1,6 @@
 import Fastify from 'fastify'
-import { parseApiKeys, SCOPES, scopesIn } from '../../src/auth/api-keys.ts'
 import { authentication, authorization, requireScope } from '../../src/auth/authentication.ts'
+import { parseApiKeys, SCOPES, scopesIn } from '../../src/config/api-keys.ts'
 import { isLoopback } from '../../src/config/config.ts'
 import { errorAnswers } from '../../src/http/error-responses.ts'
 import { suite } from '../suite.ts'

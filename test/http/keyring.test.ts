@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { pino } from 'pino'
-import { parseApiKeys } from '../../src/auth/api-keys.ts'
 import { openKeyring } from '../../src/auth/keyring.ts'
+import { parseApiKeys } from '../../src/config/api-keys.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()

@@ -1,4 +1,4 @@
-import { remembered } from '../../src/http/memoize.ts'
+import { remembered } from '../../src/process/memoize.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()

@@ -1,4 +1,4 @@
-import { parseApiKeys, scopesIn } from '../../src/auth/api-keys.ts'
+import { parseApiKeys, scopesIn } from '../../src/config/api-keys.ts'
 import { suite } from '../suite.ts'
 import { as, type Planted, POOLS, plant, secretOf } from './planted.ts'
 import { type Request, startService } from './service.ts'

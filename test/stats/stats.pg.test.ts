@@ -1,4 +1,4 @@
-import type { PoolStats } from '../../src/pools/pool-stats.ts'
+import type { PoolStats } from '../../src/stats/pool-stats.ts'
 import { startService } from '../http/service.ts'
 import { suite } from '../suite.ts'
 

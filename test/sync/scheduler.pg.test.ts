@@ -6,9 +6,8 @@ import type { Test } from 'tap'
 import { connect } from '../../src/database/connection.ts'
 import { createExports, type Exports } from '../../src/export/exports.ts'
 import { readRun, requestRun, type SyncRun } from '../../src/sync/sync-runs.ts'
-import { startSyncScheduler } from '../../src/sync/sync-scheduler.ts'
+import { type RunObserver, startSyncScheduler } from '../../src/sync/sync-scheduler.ts'
 import { createTarget, deleteTarget } from '../../src/sync/targets.ts'
-import { createMetrics } from '../../src/telemetry/metrics.ts'
 import { testDatabase } from '../database.ts'
 import { startProxy } from '../database-proxy.ts'
 import { suite } from '../suite.ts'
@@ -37,7 +36,8 @@ function startScheduler(t: Test, { pace = PACE, change = (exports: Exports) => e
   const exports = change(createExports({ sql: own, encryptionKey, concurrency: 2, waitMs: 500, cache: undefined }))
   const log: Record<string, unknown>[] = []
   const logger = pino({ level: 'info' }, { write: (line: string) => void log.push(JSON.parse(line)) })
-  const parts = { sql: own, exports, encryptionKey, metrics: createMetrics(), tracing: undefined }
+  const observer: RunObserver = { syncRunEnded: () => {}, push: (_run, _target, push) => push() }
+  const parts = { sql: own, exports, encryptionKey, observer }
   const scheduler = startSyncScheduler(parts, logger, pace)
   t.teardown(async () => {
     await scheduler.stop()

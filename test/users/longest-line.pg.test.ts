@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { jsonbBytes, LONGEST_LINE, numberBytes } from '../../src/users/longest-line.ts'
+import { jsonbBytes, LONGEST_LINE, numberBytes } from '../../src/protocol/longest-line.ts'
 import { makePool } from '../export/observe.ts'
 import { startService } from '../http/service.ts'
 import { exportOf, put } from '../replica/pair.ts'

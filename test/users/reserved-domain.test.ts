@@ -1,7 +1,7 @@
 import { planNames } from '../../src/batches/naming.ts'
 import { domains } from '../../src/config/parse.ts'
+import { DOMAIN_FORM, isReserved } from '../../src/config/reserved-domain.ts'
 import { checkRow, givenRow } from '../../src/import/row.ts'
-import { DOMAIN_FORM, isReserved } from '../../src/users/reserved-domain.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()

@@ -1,8 +1,8 @@
 import type { Sql } from 'postgres'
 import type { Batch } from '../batches/batches.ts'
+import { poolNotFound } from '../pools/pools.ts'
 import { EMPTY_STATE, type State } from '../protocol/state.ts'
 import { ANY_BATCH } from '../states/tables.ts'
-import { poolNotFound } from './pools.ts'
 
 /** What a pool holds at one moment. */
 export interface PoolStats {

@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto'
-import { POOL_NAME } from '../pools/pool-parameter.ts'
+
+/** What a pool may be called, here behind the @ of a scope. */
+export const POOL_NAME = /^[a-z0-9][a-z0-9._-]{0,62}$/
 
 export const SCOPES = ['users:read', 'users:write', 'credentials:read', 'admin'] as const
 export type Scope = (typeof SCOPES)[number]

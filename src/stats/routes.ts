@@ -1,7 +1,7 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
 import type { Sql } from 'postgres'
 import { Type } from 'typebox'
-import { poolMember, poolName } from './pool-parameter.ts'
+import { poolMember, poolName } from '../pools/pool-parameter.ts'
 import { readPoolStats } from './pool-stats.ts'
 
 const StatsAnswer = Type.Object({
