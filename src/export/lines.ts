@@ -72,10 +72,10 @@ export function withCredentials(plain: LineForm, names: Credential[], encryption
       ) c on true
       left join lateral (select * from batches b where b.pool_id = c.pool_id and b.id = c.batch_id offset 0) b on true`,
     text: (row) => {
-      const valueOf = (name: Credential) => (name === 'password' ? password(row) : (row.password_hash ?? null))
+      const credentialOf = (name: Credential) => (name === 'password' ? password(row) : (row.password_hash ?? null))
       return plain.append(
         row.line,
-        names.map((name) => [name, valueOf(name)]),
+        names.map((name) => [name, credentialOf(name)]),
       )
     },
   }
