@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { BatchConfigBody } from '../src/batches/batch-config.ts'
 import type { Batch } from '../src/batches/batches.ts'
-import { readConfig } from '../src/config.ts'
+import { readConfig } from '../src/config/config.ts'
 import type { Surroundings } from './bench-surroundings.ts'
 
 /** Far below any speed worth measuring; who is slower hangs. */

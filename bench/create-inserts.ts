@@ -1,8 +1,8 @@
 import { getTableColumns } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/postgres-js'
 import type { Sql } from 'postgres'
-import { makeIds } from '../src/batches/plan.ts'
-import { users } from '../src/database/tables/users.ts'
+import { makeIds } from '../src/batches/naming.ts'
+import { users } from '../src/users/tables.ts'
 import type { Surroundings } from './bench-surroundings.ts'
 import { deadlineFor } from './create-batch.ts'
 

@@ -1,8 +1,8 @@
 import { once } from 'node:events'
 import { type IncomingHttpHeaders, type IncomingMessage, request } from 'node:http'
 import { brotliDecompressSync, gunzipSync, inflateSync, zstdDecompressSync } from 'node:zlib'
+import type { ExportHead } from '../src/protocol/read-export.ts'
 import { applyExport, type Held } from '../src/sync/apply-export.ts'
-import type { ExportHead } from '../src/sync/read-export.ts'
 
 /** How a body is decoded, by its content coding. */
 const DECODERS = {

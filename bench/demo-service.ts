@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { startEmbeddedDatabase } from '../src/database/embedded.ts'
+import { startEmbeddedDatabase } from '../src/database/embedded/embedded.ts'
 import { within } from './demo-deadline.ts'
 
 const SERVER = fileURLToPath(new URL('../src/server.ts', import.meta.url))

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { type IncomingMessage, request } from 'node:http'
-import type { Coding } from '../src/http/codings.ts'
+import type { Coding } from '../src/http/content-coding.ts'
 import type { Pool } from './export-pools.ts'
 
 /** An export as a client got it who keeps nothing of the body. */

@@ -1,4 +1,4 @@
-import type { Coding } from '../src/http/codings.ts'
+import type { Coding } from '../src/http/content-coding.ts'
 import type { Surroundings } from './bench-surroundings.ts'
 import { type Download, download } from './export-download.ts'
 import { changeUsers, type Pool, spreadIds } from './export-pools.ts'

@@ -1,9 +1,8 @@
 import type { Sql } from 'postgres'
 import { readInIndexOrder } from '../src/database/index-order.ts'
-import { type Filter, selects, userLine } from '../src/users/filter.ts'
-import { markOf, readMark } from '../src/users/mark.ts'
+import { type Filter, selects, userLine } from '../src/states/filter.ts'
 import { walkPool } from '../src/users/page-queries.ts'
-import { readSort } from '../src/users/sort.ts'
+import { markOf, readMark, readSort } from '../src/users/sort.ts'
 import { inTurns, type Rounds } from './bench-rounds.ts'
 import type { Surroundings } from './bench-surroundings.ts'
 

@@ -1,6 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
-import { settingsTable } from '../src/config.ts'
+import { settingsTable } from '../src/config/config.ts'
 
 /** Writes the table of settings into the README (`npm run readme`); test/readme.test.ts fails while they differ. */
 const README = fileURLToPath(new URL('../README.md', import.meta.url))

@@ -71,7 +71,7 @@ where credential_count > 0 and finished_at is not null;
 create function note_credentials() returns trigger language plpgsql security definer set search_path from current as $$
 begin
   if tg_relid <> 'users'::regclass then
-    raise exception 'note_credentials is a trigger of users alone';
+    raise exception 'note_credentials() is a trigger of the table users' using errcode = 'wrong_object_type';
   end if;
   insert into credential_checks (pool_id, first_id, last_id)
   select o.pool_id, min(o.credential_id), max(o.credential_id) from old_rows o
@@ -92,7 +92,7 @@ alter table users enable always trigger note_credentials;
 create function pin_credential() returns trigger language plpgsql security definer set search_path from current as $$
 begin
   if tg_relid <> 'users'::regclass then
-    raise exception 'pin_credential is a trigger of users alone';
+    raise exception 'pin_credential() is a trigger of the table users' using errcode = 'wrong_object_type';
   end if;
   update credentials set pinned = true where pool_id = old.pool_id and id = old.credential_id;
   return null;

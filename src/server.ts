@@ -1,13 +1,13 @@
 import { setFlagsFromString } from 'node:v8'
 import closeWithGrace from 'close-with-grace'
-import { asksForKeys, ConfigError, configWarnings, readConfig, shownSettings } from './config.ts'
+import { asksForKeys, ConfigError, configWarnings, readConfig, shownSettings } from './config/config.ts'
 import { describeAddress, parseDatabaseUrl } from './database/database-url.ts'
 import { DrizzleQueryError } from './database/drizzle.ts'
 import { type PreparedDatabase, prepareDatabase } from './database/prepare.ts'
-import { drain } from './drain.ts'
-import { createLog } from './log.ts'
+import { drain } from './process/drain.ts'
+import { createLog } from './process/log.ts'
+import { onStopSignal, STOP_CODES, type StopSignal } from './process/stop-signal.ts'
 import { type Service, startService } from './service.ts'
-import { onStopSignal, STOP_CODES, type StopSignal } from './stop-signal.ts'
 
 // V8's own default since its commit 6a5039d9db, which Node 24 does not have yet. Without it each 32 MB of buffers that come and go
 // have V8 collect the whole heap: a dozen times in an export of 300,000 users, for half of the processor time that it took here.
@@ -44,7 +44,7 @@ async function start() {
   const where = embeddedIn
     ? `embedded PostgreSQL in ${embeddedIn}`
     : `PostgreSQL at ${describeAddress(parseDatabaseUrl(url))}`
-  const open = asksForKeys(config) ? '' : '; no key is set, so it can be used from this machine only'
+  const open = asksForKeys(config) ? '' : '; no key is set, so it is open to everybody on this machine'
   await service.app.listen({
     host: config.host,
     port: config.port,

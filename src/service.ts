@@ -2,25 +2,25 @@ import { join } from 'node:path'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Sql } from 'postgres'
 import { buildApp } from './app.ts'
+import { openKeyring } from './auth/keyring.ts'
 import { startDispatcher } from './batches/dispatcher.ts'
-import { asksForKeys, type Config } from './config.ts'
+import { startExpiry } from './batches/expiry.ts'
+import { startWorkerPool, type WorkerPool } from './batches/worker-pool.ts'
+import { asksForKeys, type Config } from './config/config.ts'
 import { connect } from './database/connection.ts'
-import { checkConnectionBudget } from './database/connection-budget.ts'
 import { drizzle } from './database/drizzle.ts'
-import { drain } from './drain.ts'
+import { checkConnectionBudget } from './database/prepare.ts'
 import { createExportCache } from './export/cache/export-cache.ts'
 import { createExports } from './export/exports.ts'
-import { startRetention } from './export/retention.ts'
-import { openKeyring } from './http/keyring.ts'
 import { UPLOAD_PLACES } from './http/upload.ts'
-import { startExpiry } from './lifecycle/expiry.ts'
-import { type MemoryGuard, startMemoryGuard } from './memory-guard.ts'
-import { addGauges } from './metrics/gauges.ts'
-import { createMetrics } from './metrics/metrics.ts'
-import { loadEncryptionKey } from './passwords/encryption.ts'
-import { checkEncryptionKey } from './passwords/encryption-key-check.ts'
+import { drain } from './process/drain.ts'
+import { type MemoryGuard, startMemoryGuard } from './process/memory-guard.ts'
+import { loadEncryptionKey } from './secrets/encryption.ts'
+import { checkEncryptionKey } from './secrets/encryption-key-check.ts'
+import { startRetention } from './states/retention.ts'
 import { startSyncScheduler } from './sync/sync-scheduler.ts'
-import { startWorkerPool, type WorkerPool } from './worker-pool/worker-pool.ts'
+import { addGauges } from './telemetry/gauges.ts'
+import { createMetrics } from './telemetry/metrics.ts'
 
 /** Imports and pushes that are received. */
 const UPLOAD_CONNECTIONS = 2 * UPLOAD_PLACES
@@ -140,7 +140,7 @@ export async function startService(config: Config, databaseUrl: string, log: Fas
 /** The packages of OpenTelemetry, some 25 MiB of memory, are loaded only where traces are asked for. */
 async function openTracing({ otlpEndpoint }: Config, log: FastifyBaseLogger) {
   if (otlpEndpoint === '') return undefined
-  const { startTracing } = await import('./tracing/tracing.ts')
+  const { startTracing } = await import('./telemetry/tracing.ts')
   return startTracing(otlpEndpoint, log)
 }
 

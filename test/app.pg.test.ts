@@ -1,10 +1,12 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
-import t from 'tap'
-import { SCOPES } from '../src/http/api-keys.ts'
+import { SCOPES } from '../src/auth/api-keys.ts'
 import { ROUTE_BODIES } from './http/route-bodies.ts'
 import { startService } from './http/service.ts'
+import { suite } from './suite.ts'
+
+const t = suite()
 
 /* What holds for every route alike: keys and scopes, methods, parameters, the form of errors, the log. */
 

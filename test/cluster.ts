@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import postgres from 'postgres'
-import { findPostmaster } from '../src/database/embedded-postmaster.ts'
+import { findPostmaster } from '../src/database/embedded/embedded-postmaster.ts'
 
 /** The PostgreSQL server of one test run. */
 export interface TestCluster {

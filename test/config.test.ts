@@ -1,6 +1,8 @@
 import fc from 'fast-check'
-import t from 'tap'
-import { ConfigError, configWarnings, readConfig, settingsTable, shownSettings } from '../src/config.ts'
+import { ConfigError, configWarnings, readConfig, settingsTable, shownSettings } from '../src/config/config.ts'
+import { suite } from './suite.ts'
+
+const t = suite()
 
 const SECRET = 'correct-horse-battery-staple-2026'
 

@@ -1,7 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { pino } from 'pino'
-import t from 'tap'
-import { drain } from '../src/drain.ts'
+import { drain } from '../src/process/drain.ts'
+import { suite } from './suite.ts'
+
+const t = suite()
 
 /** A log, and what was written to it. */
 function capturedLog() {

@@ -1,8 +1,10 @@
 import { readdir, readFile } from 'node:fs/promises'
-import t from 'tap'
 import { parse } from 'yaml'
-import { type Config, type ConfigError, readConfig, shownSettings } from '../src/config.ts'
+import { type Config, type ConfigError, readConfig, shownSettings } from '../src/config/config.ts'
 import { startService } from './http/service.ts'
+import { suite } from './suite.ts'
+
+const t = suite()
 
 /* The manifests of `kubernetes/` speak of settings, routes and limits that there are. */
 

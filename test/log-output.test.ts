@@ -4,10 +4,12 @@ import { open } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { promisify } from 'node:util'
-import t from 'tap'
+import { suite } from './suite.ts'
+
+const t = suite()
 
 const run = promisify(execFile)
-const LOG = JSON.stringify(new URL('../src/log.ts', import.meta.url))
+const LOG = JSON.stringify(new URL('../src/process/log.ts', import.meta.url))
 
 t.test('every line comes out, in order, also those of the turn in which the process exits', async (t) => {
   const script = `

@@ -1,8 +1,10 @@
 import { pino } from 'pino'
-import t from 'tap'
 import { postgres } from '../src/database/driver.ts'
 import { DrizzleQueryError } from '../src/database/drizzle.ts'
-import { createLog, loggableError } from '../src/log.ts'
+import { createLog, loggableError } from '../src/process/log.ts'
+import { suite } from './suite.ts'
+
+const t = suite()
 
 /** As the driver makes it from what PostgreSQL says. */
 function postgresError(message: string): Error {

@@ -1,8 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import t from 'tap'
-import { startMemoryGuard } from '../src/memory-guard.ts'
+import { startMemoryGuard } from '../src/process/memory-guard.ts'
 import { testDatabase } from './database.ts'
 import { startService } from './http/service.ts'
+import { suite } from './suite.ts'
+
+const t = suite()
 
 const until = async (condition: () => boolean) => {
   for (let i = 0; i < 100 && !condition(); i++) await sleep(100)

@@ -1,5 +1,7 @@
-import t from 'tap'
 import { type Teller, toldIn } from './never-told.ts'
+import { suite } from './suite.ts'
+
+const t = suite()
 
 t.test('each kind is found, in a log and in an answer', (t) => {
   const table: [line: string, what: string][] = [

@@ -4,10 +4,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
-import t, { type Test } from 'tap'
+import type { Test } from 'tap'
 import { CHILD_ENV } from './child-env.ts'
 import { testDatabase } from './database.ts'
 import { beginLog } from './run-record.ts'
+import { suite } from './suite.ts'
+
+const t = suite()
 
 /* What is started by npm ends with it: npm passes signals on to its child alone, be that a shell or the service. */
 

@@ -1,13 +1,15 @@
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import t from 'tap'
 import { readCluster } from './cluster.ts'
 import { testDatabase } from './database.ts'
 import { startService } from './http/service.ts'
 import { BEGUN } from './run-record.ts'
 import { plant, searchRecord } from './search-record.ts'
 import { startServerProcess } from './server-process.ts'
+import { suite } from './suite.ts'
+
+const t = suite()
 
 /** What is in the record of this run from this process. */
 async function kept(ending: string): Promise<string> {
@@ -21,7 +23,7 @@ t.test('what services log and answer as errors is kept', async (t) => {
   const service = await startService(t, { MAX_WORKERS: '1' })
   t.match(await service.call('GET', '/v1/pools/kept'), { status: 404 })
   t.match(await kept('.log'), /"route":"\/v1\/pools\/:name","status":404/)
-  t.match(await kept('.answers'), /^404 \{.*"content-type":"application\/problem\+json.*"code":"pool_not_found"/)
+  t.match(await kept('.answers'), /^404 \{.*"content-type":"application\/problem\+json.*"code":"pool_not_found"/m)
 
   const { url } = await startServerProcess(t, { DATABASE_URL: await testDatabase(t), ENCRYPTION_KEY: '5e'.repeat(32) })
   t.match(await kept('.log'), `usersync listens on ${url}`, 'of a process too')

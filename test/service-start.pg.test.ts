@@ -5,14 +5,17 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { pino } from 'pino'
-import t, { type Test } from 'tap'
-import { readConfig } from '../src/config.ts'
+import type { Test } from 'tap'
+import { readConfig } from '../src/config/config.ts'
 import { connect } from '../src/database/connection.ts'
-import { findPlace } from '../src/database/embedded-place.ts'
+import { findPlace } from '../src/database/embedded/embedded-place.ts'
 import { prepareDatabase } from '../src/database/prepare.ts'
 import { startService } from '../src/service.ts'
 import { emptyDatabase, testDatabase } from './database.ts'
 import { refusedStart } from './faults/refused-start.ts'
+import { suite } from './suite.ts'
+
+const t = suite()
 
 /* A start that cannot succeed says why in one line, and leaves nothing behind. */
 

@@ -8,7 +8,7 @@ const ODD_NAMES = [
   'two\nlines',
   '=1+1',
   '007',
-  '  spaced  ',
+  'two  spaces',
   '{{ username }}',
   '$x',
   '\\"',

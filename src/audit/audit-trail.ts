@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyRequest, onSendAsyncHookHandler, preSerializationHookHandler } from 'fastify'
 import plugin from 'fastify-plugin'
 import type { Sql } from 'postgres'
-import { untrustedText } from '../http/untrusted-text.ts'
+import { untrustedText } from '../protocol/untrusted-text.ts'
 import { type AuditEvent, recordEvent } from './audit-events.ts'
 
 declare module 'fastify' {
@@ -14,9 +14,9 @@ declare module 'fastify' {
 const CHANGES = new Set(['POST', 'PUT', 'PATCH', 'DELETE'])
 
 /**
- * Remembers every request that may change something and whose key may do so, also where it failed: as a line of the log,
- * and in the table, before the answer goes out. Where the table cannot be written the answer goes out all the same, and
- * the line of the log is all there is.
+ * Records every request that may change something and whose key may do so, failed ones included: as a line of the log, and in
+ * the table, after the change and before the answer. A process that is killed between the two leaves a change without an event;
+ * its client got no answer. If the table cannot be written, the answer goes out and only the log has the event.
  */
 export const auditTrail = plugin<{ sql: Sql }>(
   (app: FastifyInstance, { sql }, done) => {

@@ -1,9 +1,9 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
 import type { Sql } from 'postgres'
 import { Type } from 'typebox'
-import type { Cursors } from '../http/cursor.ts'
-import { orNull } from '../http/or-null.ts'
-import { makePage, pageMembers } from '../http/page.ts'
+import type { Cursors } from '../http/pagination.ts'
+import { makePage, pageMembers } from '../http/pagination.ts'
+import { orNull } from '../http/schemas.ts'
 import { PoolName } from '../pools/pool-parameter.ts'
 import { listEvents } from './audit-events.ts'
 

@@ -1,12 +1,11 @@
 import { type Static, Type } from 'typebox'
-import type { Config } from '../config.ts'
+import type { Config } from '../config/config.ts'
 import { type MemberFault, Problem } from '../errors.ts'
 import { MOST_BCRYPT_BYTES } from '../passwords/bcrypt.ts'
 import { ALGORITHMS } from '../passwords/hash-password.ts'
-import { CustomAttributes } from '../users/custom-attributes.ts'
 import { jsonbBytes } from '../users/longest-line.ts'
-import { nameOf } from '../users/name-form.ts'
 import { DOMAIN_EXPECTED, DOMAIN_FORM } from '../users/reserved-domain.ts'
+import { CustomAttributes, nameOf } from '../users/user-schema.ts'
 
 const PasswordMode = Type.Enum(['shared', 'per_user'])
 const HashAlgorithm = Type.Enum([...ALGORITHMS])

@@ -1,7 +1,17 @@
-import { Type } from 'typebox'
-import { orNull } from '../http/or-null.ts'
+import { type Static, Type } from 'typebox'
+import { orNull } from '../http/schemas.ts'
 import { BatchConfig } from './batch-config.ts'
-import { ImportConfig } from './import-config.ts'
+
+/** What to do with a row whose id, username or email is taken. */
+export const OnConflict = Type.Enum(['fail', 'skip', 'update'])
+export type OnConflict = Static<typeof OnConflict>
+
+export const ImportFormat = Type.Enum(['json', 'ndjson', 'csv'])
+export type ImportFormat = Static<typeof ImportFormat>
+
+/** What a batch of the kind `import` was asked for. */
+export const ImportConfig = Type.Object({ on_conflict: OnConflict, format: ImportFormat })
+export type ImportConfig = Static<typeof ImportConfig>
 
 const time = Type.String({ description: 'RFC 3339, UTC' })
 

@@ -1,10 +1,10 @@
 import type { Fragment, ISql, PendingQuery, Sql } from 'postgres'
 import { type Page, readPage } from '../database/page.ts'
-import { ANY_BATCH } from '../database/tables/states.ts'
 import { Problem } from '../errors.ts'
+import { ANY_BATCH } from '../states/tables.ts'
 import type { BatchConfig } from './batch-config.ts'
 import { batchError } from './batch-errors.ts'
-import type { ImportConfig } from './import-config.ts'
+import type { ImportConfig } from './batch-schema.ts'
 
 /** A batch as the API returns it; times are RFC 3339 in UTC. */
 export interface Batch {

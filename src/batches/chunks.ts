@@ -1,8 +1,8 @@
 import type { Sql, TransactionSql } from 'postgres'
 import { sqlState } from '../database/connection.ts'
-import { decrypt } from '../passwords/encryption.ts'
+import { passwordOf } from '../passwords/derive.ts'
 import { type Algorithm, hashPassword } from '../passwords/hash-password.ts'
-import { passwordOf } from '../passwords/password-of.ts'
+import { decrypt } from '../secrets/encryption.ts'
 import { type BatchErrorCode, classify } from './batch-errors.ts'
 import { createUsers } from './create-users.ts'
 

@@ -2,11 +2,11 @@ import { createHmac } from 'node:crypto'
 import type { Sql, TransactionSql } from 'postgres'
 import { sqlState } from '../database/connection.ts'
 import { Problem } from '../errors.ts'
-import { deriveKey, encrypt } from '../passwords/encryption.ts'
 import type { Algorithm } from '../passwords/hash-password.ts'
-import { poolIsReplica } from '../pools/writable-pool.ts'
+import { poolIsReplica } from '../pools/locks.ts'
+import { deriveKey, encrypt } from '../secrets/encryption.ts'
 import { type BatchConfig, MOST_CHUNKS } from './batch-config.ts'
-import { makeIds, planNames } from './plan.ts'
+import { makeIds, planNames } from './naming.ts'
 
 interface Settled {
   settings: BatchConfig

@@ -1,14 +1,14 @@
 import { EventEmitter, once } from 'node:events'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Sql } from 'postgres'
-import type { MemoryGuard } from '../memory-guard.ts'
-import type { Metrics } from '../metrics/metrics.ts'
-import type { Tracing } from '../tracing/tracing.ts'
-import type { WorkerPool } from '../worker-pool/worker-pool.ts'
+import type { MemoryGuard } from '../process/memory-guard.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
+import type { Tracing } from '../telemetry/tracing.ts'
 import type { BatchErrorCode } from './batch-errors.ts'
 import { WAKE_CHANNEL } from './create-batch.ts'
 import { failBatch } from './end-batch.ts'
 import { markCompleted, markRunning, noteError, type UnfinishedBatch, unfinishedBatches } from './unfinished.ts'
+import type { WorkerPool } from './worker-pool.ts'
 
 /**
  * Keeps the worker threads busy with the chunks of unfinished batches. All state is in the database: N replicas each run a

@@ -1,5 +1,5 @@
 import type { Sql, TransactionSql } from 'postgres'
-import { requireWritable } from '../pools/writable-pool.ts'
+import { requireWritable } from '../pools/locks.ts'
 import type { BatchErrorCode } from './batch-errors.ts'
 import { batchNotFound } from './batches.ts'
 import { deleteUnusedCredentials } from './unused-credentials.ts'

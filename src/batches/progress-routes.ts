@@ -4,15 +4,22 @@ import type { FastifyReply } from 'fastify'
 import type { Sql } from 'postgres'
 import { Type } from 'typebox'
 import { Problem } from '../errors.ts'
-import type { Cursors } from '../http/cursor.ts'
-import { makePage, pageMembers } from '../http/page.ts'
-import { Uuid } from '../http/uuid.ts'
+import { type Cursors, makePage, pageMembers } from '../http/pagination.ts'
+import { Uuid } from '../http/schemas.ts'
 import { poolMember, poolName } from '../pools/pool-parameter.ts'
 import { findPoolId } from '../pools/pools.ts'
 import { readBatch } from './batches.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import { batchEvents } from './events.ts'
 import { Failure, listFailures } from './failures.ts'
+
+const LONGEST_WAIT_SECONDS = 60
+
+/** The seconds of `Prefer: wait=N` (RFC 7240), at most 60; 0 where there is none, since preferences may be ignored. */
+export function preferredWait(header: string | string[] | undefined): number {
+  const [, seconds] = /(?:^|[,;])\s*wait\s*=\s*"?(\d+)"?\s*(?=$|[,;])/i.exec([header].flat().join(',')) ?? []
+  return Math.min(LONGEST_WAIT_SECONDS, Number(seconds ?? 0))
+}
 
 const BatchPath = Type.Object({ id: Uuid })
 

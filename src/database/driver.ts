@@ -63,6 +63,13 @@ const MENDS: Record<string, Mend[]> = {
   ],
   'connection.js': [
     ['  function error(err) {\n', `  function error(err) {\n    ${marked('err')}\n`],
+    // A connect that fails at once (ENETUNREACH, EMFILE) emits its error in the next tick, before what follows an `await`: with
+    // no listener yet it ended the process.
+    [
+      '  async function createSocket() {\n    let x\n    try {\n      x = options.socket\n        ? (await Promise.resolve(options.socket(options)))\n',
+      '  function createSocket() {\n    let x\n    try {\n      x = options.socket\n        ? options.socket(options)\n',
+    ],
+    ['    socket || (socket = await createSocket())\n', '    socket || (socket = createSocket())\n'],
     [
       // one that was closed while it opened was opened again and again, and told nobody
       '    socket = null\n\n    if (initial)\n      return reconnect()\n\n    !hadError && (query || sent.length) && error(',

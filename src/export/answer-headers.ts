@@ -1,6 +1,6 @@
-import { remembered } from '../http/remembered.ts'
+import { remembered } from '../http/memoize.ts'
+import type { State } from '../protocol/state.ts'
 import type { Plan } from './answer.ts'
-import type { State } from './state.ts'
 
 /** The headers that stand on every export whatever it says, and on the errors in place of its body. */
 export const CACHING_HEADERS = {

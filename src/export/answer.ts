@@ -1,13 +1,12 @@
 import type { Sql } from 'postgres'
-import type { Filter } from '../users/filter.ts'
-import { type AgedBase, type Base, findBase } from './base.ts'
+import type { State } from '../protocol/state.ts'
+import type { Text } from '../protocol/text.ts'
+import { type AgedBase, type Base, findBase } from '../states/base.ts'
+import type { Filter } from '../states/filter.ts'
+import type { ScopeState } from '../states/scope-state.ts'
 import { type Delta, readDelta } from './delta.ts'
-import { fullLines } from './full-lines.ts'
-import { fullPages } from './full-pages.ts'
-import type { ScopeState } from './scope-state.ts'
-import { isTold, type Selection } from './selection.ts'
-import type { State } from './state.ts'
-import type { Text } from './text.ts'
+import { fullLines, fullPages } from './full.ts'
+import { isTold, type Selection } from './lines.ts'
 
 export interface Counts {
   added: number

@@ -1,7 +1,7 @@
 import type { Fragment, Sql } from 'postgres'
+import type { Text } from '../protocol/text.ts'
 import type { Answer } from './answer.ts'
-import type { Credential } from './line-form.ts'
-import type { Text } from './text.ts'
+import type { Credential } from './lines.ts'
 
 const COLUMNS = [
   'id',

@@ -1,7 +1,7 @@
 import type { Fragment, PendingQuery, Sql } from 'postgres'
-import { isScope, isScopeInPool, selectsInPool } from '../users/filter.ts'
-import type { LineRow } from './line-form.ts'
-import { type Selection, tellsInPool } from './selection.ts'
+import { isScope, isScopeInPool, selectsInPool } from '../states/filter.ts'
+import type { LineRow } from './lines.ts'
+import { type Selection, tellsInPool } from './lines.ts'
 
 /** Lines that a cursor fetches at once: of attributes of 1 MB each they still fit into one text, which V8 bounds at 512 MB. */
 const LINES_A_FETCH = 100

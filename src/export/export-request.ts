@@ -1,14 +1,14 @@
 import type { FastifyRequest } from 'fastify'
 import { type Static, Type } from 'typebox'
+import { requireScope } from '../auth/authentication.ts'
 import { Problem } from '../errors.ts'
-import { requireScope } from '../http/authentication.ts'
 import { poolName } from '../pools/pool-parameter.ts'
-import type { Filter } from '../users/filter.ts'
+import { parseShard, type Shard, ShardText } from '../protocol/shard.ts'
+import { isState, type State, statesIn } from '../protocol/state.ts'
+import type { Filter } from '../states/filter.ts'
 import { filterMembers, filterOf } from '../users/filter-parameters.ts'
 import { acceptedFormat, FORMAT_NAMES, type Format } from './format.ts'
-import type { Credential } from './line-form.ts'
-import { parseShard, type Shard, ShardText } from './shard.ts'
-import { isState, type State, statesIn } from './state.ts'
+import type { Credential } from './lines.ts'
 
 export const ExportQuery = Type.Object(
   {
@@ -62,3 +62,12 @@ export function readExportRequest(request: FastifyRequest, query: Static<typeof 
     isMatch: (state) => differential && (matching === 'any' || matching.includes(state)),
   }
 }
+
+/** The filter as JSON tells it. */
+export const filtersOf = ({ pool, filter, shard }: Pick<ExportRequest, 'pool' | 'filter' | 'shard'>) => ({
+  pool,
+  batch_id: filter.batchId ?? null,
+  test_users_only: filter.testUsersOnly,
+  bulk_users_only: filter.bulkUsersOnly,
+  ...(shard && { shard: `${shard.index}/${shard.count}` }),
+})

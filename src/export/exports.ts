@@ -1,16 +1,15 @@
 import type { Readable } from 'node:stream'
 import type { Sql } from 'postgres'
-import { createAdmission } from '../http/admission.ts'
-import type { Coding } from '../http/codings.ts'
+import { createAdmission } from '../http/concurrency-limit.ts'
+import type { Coding } from '../http/content-coding.ts'
+import type { State } from '../protocol/state.ts'
+import type { Text } from '../protocol/text.ts'
+import { lookUpScope, type ScopeState } from '../states/scope-state.ts'
 import { type Plan, planAnswer } from './answer.ts'
 import type { ExportCache } from './cache/export-cache.ts'
-import { directStream } from './direct-stream.ts'
 import type { ExportRequest } from './export-request.ts'
-import { type ExportSource, type OpenExport, openExport } from './open-export.ts'
-import { lookUpScope, type ScopeState } from './scope-state.ts'
+import { directStream, type ExportSource, type OpenExport, openExport } from './open-export.ts'
 import { createSharedLookUp } from './shared-look-up.ts'
-import type { State } from './state.ts'
-import type { Text } from './text.ts'
 
 /** An export that is ready to be sent: no snapshot waits for its client. */
 export interface Export {

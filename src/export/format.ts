@@ -1,13 +1,13 @@
 import type { FastifyRequest } from 'fastify'
 import Negotiator from 'negotiator'
 import { Problem } from '../errors.ts'
-import { remembered } from '../http/remembered.ts'
+import { remembered } from '../http/memoize.ts'
+import type { Text } from '../protocol/text.ts'
 import type { Answer } from './answer.ts'
 import { writeCsv } from './csv.ts'
 import { writeJson } from './json.ts'
-import type { Credential } from './line-form.ts'
+import type { Credential } from './lines.ts'
 import { writeNdjson } from './ndjson.ts'
-import type { Text } from './text.ts'
 
 /** What the formats tell besides the answer. */
 export interface FormatContext {

@@ -1,5 +1,5 @@
+import type { Text } from '../protocol/text.ts'
 import type { Answer } from './answer.ts'
-import type { Text } from './text.ts'
 
 /** What the JSON form tells besides the answer. */
 export interface JsonContext {

@@ -1,5 +1,5 @@
+import type { Text } from '../protocol/text.ts'
 import type { Answer } from './answer.ts'
-import type { Text } from './text.ts'
 
 /** NDJSON: a head line, deletions, user lines, and a last line without which the body counts as cut (api.md). */
 export async function* writeNdjson(answer: Answer): Text {

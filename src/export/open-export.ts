@@ -1,15 +1,14 @@
+import { Readable } from 'node:stream'
 import type { Sql } from 'postgres'
 import { openSnapshot } from '../database/snapshot.ts'
-import type { Admission } from '../http/admission.ts'
+import type { Admission } from '../http/concurrency-limit.ts'
+import type { State } from '../protocol/state.ts'
+import type { Text } from '../protocol/text.ts'
+import { lookUpScope } from '../states/scope-state.ts'
 import { makeAnswer, type Plan, planAnswer } from './answer.ts'
-import type { ExportRequest } from './export-request.ts'
-import { filtersOf } from './filters-of.ts'
+import { type ExportRequest, filtersOf } from './export-request.ts'
 import { FORMATS } from './format.ts'
-import { lineWithCredentials, plainCsvLine, plainLine } from './line-form.ts'
-import { lookUpScope } from './scope-state.ts'
-import type { Selection } from './selection.ts'
-import type { State } from './state.ts'
-import type { Text } from './text.ts'
+import { lineWithCredentials, plainCsvLine, plainLine, type Selection } from './lines.ts'
 
 /** What exports are made with. */
 export interface ExportSource {
@@ -69,4 +68,22 @@ async function* releasing(text: Text, release: () => Promise<void>) {
   } finally {
     await release()
   }
+}
+
+/** How long a client may take to read an export that holds a snapshot. */
+const LONGEST_MS = 300_000
+
+/**
+ * The text of an export as a stream, read from the database at its client's pace; the snapshot is given back whatever
+ * becomes of it, after five minutes at the latest.
+ */
+export function directStream({ text, release }: OpenExport): Readable {
+  const stream = Readable.from(text, { objectMode: false, highWaterMark: 65_536 })
+  const deadline = setTimeout(() => stream.destroy(new Error('An export took too long to be read.')), LONGEST_MS)
+  stream.once('close', () => {
+    clearTimeout(deadline)
+    // A client may be gone before the first read; a text that was never begun would give nothing back by its end.
+    void text.return().then(release)
+  })
+  return stream
 }

@@ -3,18 +3,18 @@ import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebo
 import type { FastifyReply } from 'fastify'
 import type { Sql } from 'postgres'
 import { Type } from 'typebox'
-import type { Coding } from '../http/codings.ts'
-import { sendHead } from '../http/send-head.ts'
-import type { Metrics } from '../metrics/metrics.ts'
+import { sendHead } from '../http/compression.ts'
+import type { Coding } from '../http/content-coding.ts'
 import { poolName } from '../pools/pool-parameter.ts'
+import type { State } from '../protocol/state.ts'
+import { oldestBaseAt } from '../states/scope-state.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
 import { filterMembers, filterOf } from '../users/filter-parameters.ts'
 import { planAnswer } from './answer.ts'
 import { CACHING_HEADERS, stateHeaders, unchangedHeaders } from './answer-headers.ts'
 import { ExportQuery, readExportRequest } from './export-request.ts'
 import type { Export, Exports } from './exports.ts'
 import { FORMATS } from './format.ts'
-import { oldestBaseAt } from './scope-state.ts'
-import type { State } from './state.ts'
 
 interface ExportRoutesOptions {
   sql: Sql

@@ -28,7 +28,7 @@ export const answerBudget = plugin<AnswerBudgetOptions>(
     app.addHook('onSend', (request, reply, payload, next) => {
       const { raw, plainBytes = 0 } = reply
       if (plainBytes <= SMALL_BYTES) return next(null, payload)
-      const holder = request.keyName ?? request.ip
+      const holder = request.apiKey?.name ?? request.ip
       const send = (giveBack: () => void) => {
         if (raw.destroyed) giveBack()
         else raw.once('close', giveBack)

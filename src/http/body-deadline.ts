@@ -1,7 +1,16 @@
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import type { FastifyInstance } from 'fastify'
 import plugin from 'fastify-plugin'
-import { bodyIsComing } from './body-is-coming.ts'
-import { answerAsLast } from './error-answers.ts'
+import { answerAsLast } from './error-responses.ts'
+
+/** Whether a request of these headers has a body, of a byte at least where it says its length (RFC 9112 section 6.3). */
+export const hasBody = (headers: IncomingHttpHeaders): boolean =>
+  headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
+
+/** Whether a part of the request's body has not arrived yet, and may still do. */
+export function bodyIsComing({ headers, complete, destroyed }: IncomingMessage): boolean {
+  return !complete && !destroyed && hasBody(headers)
+}
 
 declare module 'fastify' {
   interface FastifyContextConfig {

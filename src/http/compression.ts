@@ -1,11 +1,25 @@
+import type { OutgoingHttpHeaders } from 'node:http'
 import compress from '@fastify/compress'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyReply } from 'fastify'
 import plugin from 'fastify-plugin'
 import Negotiator from 'negotiator'
 import { Problem } from '../errors.ts'
-import { BROTLI_OPTIONS, CODINGS, type Coding, ZLIB_OPTIONS } from './codings.ts'
-import { codingName, DECODERS, isWindowTooLarge } from './decode.ts'
-import { remembered } from './remembered.ts'
+import { BROTLI_OPTIONS, CODINGS, type Coding, ZLIB_OPTIONS } from './content-coding.ts'
+import { codingName, DECODERS, isWindowTooLarge } from './decompress.ts'
+import { remembered } from './memoize.ts'
+
+/**
+ * Answers by this status, these headers and those that are set, without a body and past `onSend` hooks, which have nothing to
+ * do for it: they, and what Fastify does about a body, are a tenth of what a 304 costs.
+ */
+export function sendHead(reply: FastifyReply, status: number, headers: OutgoingHttpHeaders): FastifyReply {
+  if (reply.isLast) reply.header('connection', 'close')
+  reply
+    .hijack()
+    .raw.writeHead(status, { ...reply.getHeaders(), ...headers } as OutgoingHttpHeaders)
+    .end()
+  return reply
+}
 
 /**
  * Content coding negotiated for each request, by @fastify/compress with what it lacks (9.2.0): q-values and refusals by

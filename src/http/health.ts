@@ -1,7 +1,7 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
 import type { Sql } from 'postgres'
 import { Type } from 'typebox'
-import type { MemoryGuard } from '../memory-guard.ts'
+import type { MemoryGuard } from '../process/memory-guard.ts'
 
 const Readiness = Type.Object({
   status: Type.Enum(['ready', 'not_ready']),

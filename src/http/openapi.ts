@@ -18,8 +18,26 @@ export const openapi = plugin(
         security: [{ key: [] }],
       },
     })
-    await app.register(swaggerUi, { routePrefix: '/docs' })
-    app.get('/openapi.json', { schema: { hide: true } }, () => app.swagger())
+    // Writing the document takes a millisecond: its routes do not change, so its text is made once.
+    let text: string | undefined
+    const document = () => (text ??= JSON.stringify(app.swagger()))
+    await app.register(swaggerUi, {
+      routePrefix: '/docs',
+      staticCSP: true,
+      // The service speaks plain HTTP; a browser that asks for https:// instead gets no answer.
+      transformStaticCSP: (policy) =>
+        policy.replace(' upgrade-insecure-requests;', '').replace("frame-ancestors 'self'", "frame-ancestors 'none'"),
+      uiHooks: {
+        // The page's own copies of the document answer with the same text.
+        onRequest({ url }, reply, next) {
+          if (/^\/docs\/json(\?|$)/.test(url)) reply.type(JSON_TYPE).send(document())
+          else next()
+        },
+      },
+    })
+    app.get('/openapi.json', { schema: { hide: true } }, (_request, reply) => reply.type(JSON_TYPE).send(document()))
   },
   { name: 'openapi' },
 )
+
+const JSON_TYPE = 'application/json; charset=utf-8'

@@ -1,14 +1,131 @@
 import type { ISql } from 'postgres'
+import type { OnConflict } from '../batches/batch-schema.ts'
 import type { Failure } from '../batches/failures.ts'
-import type { OnConflict } from '../batches/import-config.ts'
 import { Problem } from '../errors.ts'
-import { importConflict } from './faults.ts'
 import type { Counts } from './import-batch.ts'
-import { independentRows } from './independent-rows.ts'
-import { findConflicts, insertRows } from './insert-rows.ts'
-import type { Page } from './page-rows.ts'
+import { namedUser, type Page, pageRows } from './page-rows.ts'
+import { importConflict } from './problems.ts'
 import type { Target } from './stage-rows.ts'
-import { updateRows } from './update-rows.ts'
+
+/**
+ * The longest beginning of a page whose rows have nothing to do with one another: no two share an id, username or email,
+ * neither with each other nor with a user that the other one changes. One statement for all of them then gives what one
+ * statement for each row, in order, would give. It is never empty.
+ */
+export async function independentRows(session: ISql, page: Page): Promise<Page> {
+  const [row] = await session<{ dependent: number | null }[]>`
+    with touched as materialized (
+      select p.n, keys.key from ${pageRows(session, page)}
+      cross join lateral (
+        values (case when p.has_id then 'i' || p.id end), ('u' || p.username), ('e' || p.email)
+      ) keys (key)
+      union all
+      select p.n, keys.key from ${pageRows(session, page)}
+      cross join ${namedUser(session)}
+      cross join lateral (values ('i' || named.id), ('u' || named.username), ('e' || named.email)) keys (key)
+    ), shared as materialized (
+      select key, min(n) as first from touched where key is not null group by key having min(n) < max(n)
+    )
+    select min(t.n) as dependent from touched t join shared s on s.key = t.key and t.n > s.first`
+  return { first: page.first, last: row?.dependent == null ? page.last : row.dependent - 1 }
+}
+
+/**
+ * Inserts the rows of a page in their order, in one statement, except those whose id, username or email is taken, also by an
+ * earlier row; and except the rows `found`. Members that a row leaves out get the defaults of a new user. Returns how many there
+ * were to insert, and the numbers of those that are not inserted.
+ */
+export async function insertRows(
+  session: ISql,
+  { poolId, batchId }: Target,
+  page: Page,
+  found: number[],
+): Promise<{ missing: number; left: number[] }> {
+  const [row] = await session<{ missing: number; left: number[] }[]>`
+    with planned as materialized (
+      select p.*, row_number() over (partition by p.id, p.username, p.email order by p.n) as copy
+      from ${pageRows(session, page)}
+      where p.n <> all(${found}::int[])
+    ), inserted as (
+      insert into users (pool_id, id, username, email, role, batch_id, created_by_bulk, custom_attributes, created_at, updated_at)
+      select ${poolId}, id, username, email, coalesce(given->>'role', 'user'),
+        case when given ? 'batch_id' then (given->>'batch_id')::uuid else ${batchId}::uuid end,
+        coalesce((given->>'created_by_bulk')::boolean, false), coalesce(given->'custom_attributes', '{}'),
+        coalesce((given->>'created_at')::timestamptz, now()), coalesce((given->>'updated_at')::timestamptz, now())
+      from planned order by n
+      on conflict do nothing
+      returning id, username, email
+    )
+    select count(*)::int as missing, coalesce(array_agg(p.n) filter (where i.id is null or p.copy > 1), '{}') as left
+    from planned p
+    left join inserted i on i.id = p.id and i.username = p.username and i.email = p.email`
+  return row ?? { missing: 0, left: [] }
+}
+
+/** Why rows could not be inserted, in their order. */
+export async function findConflicts(session: ISql, page: Page, numbers: number[]): Promise<Failure[]> {
+  return await session<Failure[]>`
+    select p.n, p.username, p.email,
+      case
+        when exists (select from users u where u.pool_id = p.pool_id and u.id = p.id) then 'id_taken'
+        when exists (select from users u where u.pool_id = p.pool_id and u.username = p.username) then 'username_taken'
+        when exists (select from users u where u.pool_id = p.pool_id and u.email = p.email) then 'email_taken'
+        else 'conflict' -- what was in the way is gone by now
+      end as code
+    from ${pageRows(session, page)} where p.n = any(${numbers}::int[]) order by p.n`
+}
+
+/** What became of a row whose user exists: a failure by its code, or null. */
+type Judged = Omit<Failure, 'code'> & { code: Failure['code'] | null; changed: boolean }
+
+/**
+ * Updates the test users that the rows of an independent page name, with the members that are given. A user that equals its
+ * row already is not touched. Rows whose user does not exist are not among those returned.
+ *
+ * Attributes are compared as text, since 1.1 and 1.10 are equal numbers and different lines. For the same reason `updated_at`
+ * always moves, or the user line would change without a new time.
+ */
+export async function updateRows(session: ISql, page: Page): Promise<Judged[]> {
+  return await session<Judged[]>`
+    with judged as materialized (
+      select p.*, named.id as user_id, case
+        when not named.is_test_user then 'user_protected'
+        when exists (select from users o where o.pool_id = p.pool_id and o.username = p.username and o.id <> named.id)
+          then 'username_taken'
+        when p.given ? 'email'
+          and exists (select from users o where o.pool_id = p.pool_id and o.email = p.email and o.id <> named.id)
+          then 'email_taken'
+        end as code
+      from ${pageRows(session, page)} cross join ${namedUser(session)}
+    ), updated as (
+      update users u set
+        username = w.username, email = w.email, role = w.role, batch_id = w.batch_id, created_by_bulk = w.created_by_bulk,
+        custom_attributes = w.custom_attributes, created_at = w.created_at,
+        updated_at = case when w.updated_at is distinct from u.updated_at and w.updated_at is not null then w.updated_at
+          else greatest(now(), u.updated_at + interval '1 microsecond') end
+      from (
+        select o.pool_id, o.id, j.username,
+          case when j.given ? 'email' then j.email else o.email end as email,
+          coalesce(j.given->>'role', o.role) as role,
+          case when j.given ? 'batch_id' then (j.given->>'batch_id')::uuid else o.batch_id end as batch_id,
+          coalesce((j.given->>'created_by_bulk')::boolean, o.created_by_bulk) as created_by_bulk,
+          coalesce(j.given->'custom_attributes', o.custom_attributes) as custom_attributes,
+          coalesce((j.given->>'created_at')::timestamptz, o.created_at) as created_at,
+          (j.given->>'updated_at')::timestamptz as updated_at
+        from judged j join users o on o.pool_id = j.pool_id and o.id = j.user_id
+        where j.code is null
+      ) w
+      where u.pool_id = w.pool_id and u.id = w.id and u.is_test_user and (
+        (u.username, u.email, u.role, u.batch_id, u.created_by_bulk, u.custom_attributes::text, u.created_at)
+          is distinct from
+        (w.username, w.email, w.role, w.batch_id, w.created_by_bulk, w.custom_attributes::text, w.created_at)
+        or w.updated_at <> u.updated_at
+      )
+      returning u.id
+    )
+    select j.n, j.username, j.email, j.code, x.id is not null as changed
+    from judged j left join updated x on x.id = j.user_id order by j.n`
+}
 
 /** Rows that change one another's users are applied one by one; their locks must end even so. */
 const LONGEST_APPLY_MS = 300_000

@@ -1,5 +1,5 @@
 import type { ISql } from 'postgres'
-import type { ImportConfig } from '../batches/import-config.ts'
+import type { ImportConfig } from '../batches/batch-schema.ts'
 import type { Target } from './stage-rows.ts'
 
 /** What became of the rows; their sum is the number of rows. */

@@ -1,7 +1,7 @@
 import { Problem } from '../errors.ts'
-import { notFull } from './elements.ts'
-import { type GivenRow, givenRow } from './given-row.ts'
-import { LineCutter } from './lines.ts'
+import { LineCutter } from '../protocol/lines.ts'
+import { notFull } from './read-json.ts'
+import { type GivenRow, givenRow } from './row.ts'
 
 const cut = (detail: string) => new Problem('import_cut', detail)
 

@@ -1,5 +1,5 @@
 import type { ISql } from 'postgres'
-import type { Row } from './check-row.ts'
+import type { Row } from './row.ts'
 
 /** Where an import writes. */
 export interface Target {

@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Sql } from 'postgres'
-import type { Config } from '../config.ts'
-import { forgetStep, pruneStep } from '../export/prune.ts'
+import type { Config } from '../config/config.ts'
 import type { Service } from '../service.ts'
+import { forgetStep, pruneStep } from '../states/prune.ts'
+import { verifyPool } from '../states/verify-states.ts'
+import { batchKey, lossOf } from './batch-recovery.ts'
 import type { JobRun } from './job-runs.ts'
 import type { Parameters, ParameterValue } from './parameters.ts'
-import { batchKey, lossOf } from './run-batch.ts'
-import { verifyPool } from './verify-states.ts'
 
 /** What jobs work with. */
 export interface JobContext {

@@ -1,6 +1,10 @@
-import { UUID_FORM } from '../http/uuid-form.ts'
-import { isTime } from '../import/time.ts'
-import { JobUsageError } from './job-usage-error.ts'
+import { UUID_FORM } from '../http/schemas.ts'
+import { isTime } from '../import/row.ts'
+
+/** Thrown where a job is called in a wrong way. The message says what there is. */
+export class JobUsageError extends Error {
+  override name = 'JobUsageError'
+}
 
 /** The value of a parameter as the record holds it: JSON that reads back as the same value. */
 export type ParameterValue = string | number | boolean | string[]

@@ -1,6 +1,8 @@
 import { Type } from 'typebox'
 import { Problem } from '../errors.ts'
-import { POOL_NAME } from './pool-name.ts'
+
+/** What a pool may be called. */
+export const POOL_NAME = /^[a-z0-9][a-z0-9._-]{0,62}$/
 
 export const PoolName = Type.String({
   pattern: POOL_NAME.source,

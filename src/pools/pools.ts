@@ -1,12 +1,12 @@
 import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js'
 import type { Sql } from 'postgres'
+import { batches, credentials } from '../batches/tables.ts'
 import { sqlState } from '../database/connection.ts'
 import { and, eq, sql as fragment, inArray } from '../database/drizzle.ts'
-import { batches, credentials } from '../database/tables/batches.ts'
-import { pools } from '../database/tables/pools.ts'
-import { scopes, states, tombstones } from '../database/tables/states.ts'
-import { users } from '../database/tables/users.ts'
 import { Problem } from '../errors.ts'
+import { scopes, states, tombstones } from '../states/tables.ts'
+import { users } from '../users/tables.ts'
+import { pools } from './tables.ts'
 
 /** Which users of a pool only exports write: none, its test users, or all, users that are not test users included. */
 export type Replica = 'none' | 'test_users' | 'everything'

@@ -2,11 +2,11 @@ import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebo
 import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js'
 import type { Sql } from 'postgres'
 import { Type } from 'typebox'
-import type { Cursors } from '../http/cursor.ts'
-import { makePage, pageMembers } from '../http/page.ts'
+import type { Cursors } from '../http/pagination.ts'
+import { makePage, pageMembers } from '../http/pagination.ts'
+import { setReplica } from './locks.ts'
 import { PoolName } from './pool-parameter.ts'
 import { createPool, deletePool, getPool, listPools, type Replica } from './pools.ts'
-import { setReplica } from './replica.ts'
 
 const PoolAnswer = Type.Object({
   name: Type.String(),

@@ -1,5 +1,5 @@
 import type { WriteStream } from 'node:tty'
-import { untrustedText } from '../http/untrusted-text.ts'
+import { untrustedText } from '../protocol/untrusted-text.ts'
 import type { Transferred } from './transfer.ts'
 
 /** A terminal is not rewritten more often than this. */

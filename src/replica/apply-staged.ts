@@ -1,7 +1,7 @@
 import type { Fragment, ISql } from 'postgres'
-import type { ExportHead } from '../sync/read-export.ts'
-import { userLine } from '../users/filter.ts'
-import type { Mirrors } from './takeable.ts'
+import type { ExportHead } from '../protocol/read-export.ts'
+import { userLine } from '../states/filter.ts'
+import type { Mirrors } from './apply-export.ts'
 
 /** Users of the pool, as the export really changed them. */
 export interface Counts {

@@ -1,6 +1,6 @@
 import type { ISql } from 'postgres'
-import { ExportError, type ExportHead, type ExportRow } from '../sync/read-export.ts'
-import { notAUserLine } from './faults.ts'
+import { ExportError, type ExportHead, type ExportRow } from '../protocol/read-export.ts'
+import { notAUserLine } from './problems.ts'
 
 /** Characters that one statement takes: some 3,000 users. */
 const PAGE_CHARACTERS = 1_048_576

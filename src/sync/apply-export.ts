@@ -1,5 +1,5 @@
-import { ExportError, type ExportHead } from './read-export.ts'
-import { stateOf } from './state-digest.ts'
+import { ExportError, type ExportHead } from '../protocol/read-export.ts'
+import { stateOf } from '../protocol/state.ts'
 
 /** What a client holds: the user lines by id, and the state that they add up to. */
 export interface Held {

@@ -1,9 +1,9 @@
 import type { Fragment, ISql, Sql } from 'postgres'
+import type { PeerFault } from '../client/peer.ts'
 import { sqlState } from '../database/connection.ts'
 import { type Page, readPage } from '../database/page.ts'
 import { Problem } from '../errors.ts'
-import { targetNotFound } from '../targets/targets.ts'
-import type { PeerFault } from './peer.ts'
+import { targetNotFound } from './targets.ts'
 
 /**
  * Why a run did not bring its target in step: a fault of the peer, or `integrity` (what arrived does not add up to its
@@ -67,7 +67,10 @@ export async function readRun(sql: Sql, poolId: number, id: string): Promise<Syn
   return run
 }
 
-/** One page of runs, the newest first: those before `before`, of one target or all. */
+/**
+ * One page of runs, the newest first: those before `before`, of one target or all. The target is a range and part of the order,
+ * which only its own index gives; with `target = …` the page could walk the runs of all targets.
+ */
 export async function listRuns(
   sql: Sql,
   {
@@ -82,9 +85,9 @@ export async function listRuns(
     limit,
     (sql, rows) => sql<SyncRun[]>`
     select ${runColumns(sql)} from sync_runs r
-    where r.pool_id = ${poolId} ${target === undefined ? sql`` : sql`and r.target = ${target}`}
+    where r.pool_id = ${poolId} ${target === undefined ? sql`` : sql`and r.target >= ${target} and r.target <= ${target}`}
       ${before === undefined ? sql`` : sql`and r.id < ${before}`}
-    order by r.id desc limit ${rows}`,
+    order by ${target === undefined ? sql`` : sql`r.target desc,`} r.id desc limit ${rows}`,
   )
 }
 
@@ -184,4 +187,15 @@ export async function finishRun(sql: Sql, run: ClaimedRun, outcome: Outcome): Pr
       delete from sync_runs r
       where r.pool_id = ${poolId} and r.target = ${target} and r.finished_at < now() - interval '30 days'`
   })
+}
+
+/**
+ * Runs as a key without `admin` may see them: without the states of targets with `test_users_only: false`, which users that are
+ * not test users are part of.
+ */
+export async function withoutWideStates(sql: Sql, poolId: number, runs: SyncRun[]): Promise<SyncRun[]> {
+  const wide = await sql<{ name: string }[]>`
+    select name from targets where pool_id = ${poolId} and not test_users_only`
+  const names = new Set(wide.map(({ name }) => name))
+  return runs.map((run) => (names.has(run.target) ? { ...run, base: null, state: null } : run))
 }

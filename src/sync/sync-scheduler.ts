@@ -4,10 +4,9 @@ import type { Sql } from 'postgres'
 import { isDatabaseUnavailable, isHeldUp } from '../database/connection.ts'
 import { Problem } from '../errors.ts'
 import type { Exports } from '../export/exports.ts'
-import type { Metrics } from '../metrics/metrics.ts'
-import { startRepeating } from '../repeating.ts'
-import { readTarget } from '../targets/targets.ts'
-import type { Tracing } from '../tracing/tracing.ts'
+import { startRepeating } from '../process/repeat.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
+import type { Tracing } from '../telemetry/tracing.ts'
 import { nothingYet, PUSH_PACE, push } from './push.ts'
 import {
   type ClaimedRun,
@@ -18,6 +17,7 @@ import {
   releaseRuns,
   renewLeases,
 } from './sync-runs.ts'
+import { readTarget } from './targets.ts'
 
 /**
  * Pushes of one process at once. A push mostly waits, for its target or between attempts, so that there are many places: with

@@ -1,5 +1,5 @@
 import { Type } from 'typebox'
-import { orNull } from '../http/or-null.ts'
+import { orNull } from '../http/schemas.ts'
 
 /** A run as it is answered everywhere. */
 export const RunAnswer = Type.Object({

@@ -1,13 +1,107 @@
+import { callPeer, PeerError } from '../client/peer.ts'
+import { answerTexts } from '../client/response-text.ts'
 import { Problem } from '../errors.ts'
 import type { Exports } from '../export/exports.ts'
-import { characters } from '../export/text.ts'
-import type { Target } from '../targets/targets.ts'
-import { answerTexts } from './answer-texts.ts'
-import { type Comparison, compareExports } from './compare-exports.ts'
-import { exportForTarget } from './export-for-target.ts'
-import { replicaPath } from './held-state.ts'
-import { callPeer, PeerError } from './peer.ts'
-import { ExportError } from './read-export.ts'
+import { UUID_FORM } from '../http/schemas.ts'
+import { ExportError, type ExportRow, readExport } from '../protocol/read-export.ts'
+import { StateDigest } from '../protocol/state.ts'
+import { characters } from '../protocol/text.ts'
+import { replicaPath } from './probe.ts'
+import { exportForTarget } from './push.ts'
+import type { Target } from './targets.ts'
+
+/** So many ids of a kind are named; who has more differences sends all anew. */
+const MOST_IDS = 100
+
+/** One side of a comparison. */
+export interface Side {
+  /** As the export names it. */
+  state: string
+  /** As its user lines add up. */
+  recomputed_state: string
+  total_count: number
+}
+
+/** Users whom only one side has, or whose lines differ: how many, and the ids of the first hundred. */
+export interface Difference {
+  count: number
+  ids: string[]
+}
+
+export interface Comparison {
+  local: Side
+  remote: Side
+  missing: Difference
+  extra: Difference
+  changed: Difference
+}
+
+/**
+ * Compares two full NDJSON exports user by user, as they arrive: both are in the order of ids, so that memory stays that of a
+ * page of each. Throws ExportError where one is cut, is not full, or is in another order.
+ */
+export async function compareExports(local: AsyncIterable<string>, remote: AsyncIterable<string>): Promise<Comparison> {
+  const [a, b] = [await openSide(local), await openSide(remote)]
+  const [missing, extra, changed] = [noDifference(), noDifference(), noDifference()]
+  let [left, right] = [await a.next(), await b.next()]
+  while (left !== undefined || right !== undefined) {
+    const order = orderOf(left, right)
+    if (order < 0) note(missing, left)
+    if (order > 0) note(extra, right)
+    if (order === 0 && left?.line !== right?.line) note(changed, left)
+    if (order <= 0) left = await a.next()
+    if (order >= 0) right = await b.next()
+  }
+  return { local: a.told(), remote: b.told(), missing, extra, changed }
+}
+
+interface User {
+  id: string
+  line: string
+}
+
+/** Whose turn it is: below 0 the left one's, above 0 the right one's, 0: both are of the same user. */
+function orderOf(left: User | undefined, right: User | undefined): number {
+  if (left === undefined) return 1
+  if (right === undefined || left.id < right.id) return -1
+  return left.id === right.id ? 0 : 1
+}
+
+const noDifference = (): Difference => ({ count: 0, ids: [] })
+
+function note(difference: Difference, user: User | undefined): void {
+  difference.count++
+  if (user && difference.ids.length < MOST_IDS) difference.ids.push(user.id)
+}
+
+async function openSide(texts: AsyncIterable<string>) {
+  const { head, pages } = await readExport(texts)
+  if (head.kind !== 'full') throw outOfForm()
+  const digest = new StateDigest()
+  let page: ExportRow[] = []
+  let at = 0
+  let last = ''
+  return {
+    /** The next user; undefined after the last. */
+    async next(): Promise<User | undefined> {
+      if (at === page.length) {
+        const { value, done } = await pages.next()
+        if (done) return undefined
+        page = value
+        at = 0
+      }
+      const row = page[at++]
+      // Ids are shown, up to a hundred of each kind: what is no id is a stranger's text.
+      if (!row || 'deleted' in row || row.id <= last || !UUID_FORM.test(row.id)) throw outOfForm()
+      last = row.id
+      digest.add(row.line)
+      return row
+    },
+    told: (): Side => ({ state: head.state, recomputed_state: digest.name(), total_count: head.total_count }),
+  }
+}
+
+const outOfForm = () => new ExportError('malformed', 'this is not a full NDJSON export in the order of ids')
 
 /** How long a target may be silent, and how long all may take: reading a million users takes either side some 15 s. */
 const SILENCE_MS = 30_000

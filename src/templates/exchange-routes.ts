@@ -2,14 +2,13 @@ import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebo
 import type { Sql } from 'postgres'
 import { Type } from 'typebox'
 import { BatchConfig } from '../batches/batch-config.ts'
-import type { Config } from '../config.ts'
+import type { Config } from '../config/config.ts'
 import { poolMember, poolName } from '../pools/pool-parameter.ts'
 import { findPoolId } from '../pools/pools.ts'
-import { settingsCheck } from './check-settings.ts'
-import { importTemplates } from './import-templates.ts'
+import { settingsCheck, settingsValidator } from './settings.ts'
 import { TemplateName, templateConfigBody } from './template-schema.ts'
 import { listOwnTemplates } from './templates.ts'
-import { settingsValidator } from './validate-settings.ts'
+import { importTemplates } from './write-templates.ts'
 
 const PoolQuery = Type.Object(poolMember, { additionalProperties: false })
 const Faults = Type.Array(Type.Object({ path: Type.String(), code: Type.String(), message: Type.String() }))

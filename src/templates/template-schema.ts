@@ -1,6 +1,6 @@
 import { Type } from 'typebox'
 import { type BatchConfigBody, batchConfigBody } from '../batches/batch-config.ts'
-import type { Config } from '../config.ts'
+import type { Config } from '../config/config.ts'
 
 /** The words that stand in a template's place in other paths are no names. */
 export const TemplateName = Type.String({

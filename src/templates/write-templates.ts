@@ -1,6 +1,8 @@
 import type { Sql, TransactionSql } from 'postgres'
-import { Problem } from '../errors.ts'
+import { type MemberFault, Problem } from '../errors.ts'
 import { isBuiltIn } from './built-in-templates.ts'
+import { attempt } from './settings.ts'
+import type { TemplateSettings } from './template-schema.ts'
 import { MOST_TEMPLATES, type Template, templateColumns, templateNotFound } from './templates.ts'
 
 export type NewTemplate = Pick<Template, 'name' | 'description' | 'config'>
@@ -83,4 +85,47 @@ async function upsert(tx: TransactionSql, poolId: number, templates: NewTemplate
       set description = excluded.description, settings = excluded.settings, updated_at = now()
       where ${overwrite}
     returning ${templateColumns(tx)}, xmax = 0 as is_new`
+}
+
+/** A template as a client sends it, its settings not looked at yet. */
+export interface Candidate {
+  name: string
+  description?: string
+  config: object
+}
+
+export interface Imported {
+  imported: string[]
+  skipped: string[]
+  errors: MemberFault[]
+}
+
+/**
+ * Takes over the candidates that are right, in one transaction, and tells the faults of the others. Names of built-in
+ * templates, and of the pool's own unless they are to be overwritten, are skipped. Throws `template_limit`, and has then
+ * taken over none.
+ */
+export async function importTemplates(
+  sql: Sql,
+  poolId: number,
+  candidates: Candidate[],
+  { overwrite, check }: { overwrite: boolean; check: (config: unknown) => TemplateSettings },
+): Promise<Imported> {
+  const errors: MemberFault[] = []
+  const right = new Map<string, NewTemplate>()
+  for (const [i, { name, description = '', config }] of candidates.entries()) {
+    if (isBuiltIn(name)) continue
+    const place = `body.templates.${i}`
+    if (right.has(name)) {
+      errors.push({ path: `${place}.name`, code: 'duplicate', message: 'is the name of one before' })
+      continue
+    }
+    const read = attempt(() => check(config), `${place}.config`)
+    if (read.value) right.set(name, { name, description, config: read.value })
+    else errors.push(...read.errors)
+  }
+  const written = await writeTemplates(sql, poolId, [...right.values()], { overwrite })
+  const imported = written.map(({ template }) => template.name)
+  const known = [...candidates.map(({ name }) => name).filter(isBuiltIn), ...right.keys()]
+  return { imported, skipped: [...new Set(known)].filter((name) => !imported.includes(name)), errors }
 }

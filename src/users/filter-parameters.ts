@@ -1,11 +1,11 @@
 import type { FastifyRequest } from 'fastify'
 import { type Static, Type } from 'typebox'
-import { ANY_BATCH } from '../database/tables/states.ts'
+import { requireScope } from '../auth/authentication.ts'
 import { Problem } from '../errors.ts'
-import { requireScope } from '../http/authentication.ts'
-import { Uuid } from '../http/uuid.ts'
+import { Uuid } from '../http/schemas.ts'
 import { poolMember } from '../pools/pool-parameter.ts'
-import type { Filter } from './filter.ts'
+import type { Filter } from '../states/filter.ts'
+import { ANY_BATCH } from '../states/tables.ts'
 
 /** The query members that select users, the same on every route that reads many. */
 export const filterMembers = {

@@ -1,6 +1,6 @@
 import type { ISql, PendingQuery, Sql } from 'postgres'
 import { type Page, readPage } from '../database/page.ts'
-import { type Filter, isScope } from './filter.ts'
+import { type Filter, isScope } from '../states/filter.ts'
 import { sortBatch, type UserPage, walkBatch, walkPool } from './page-queries.ts'
 
 /**

@@ -1,7 +1,6 @@
 import type { Fragment, ISql, PendingQuery } from 'postgres'
-import { type Filter, selects, selectsInPool, userLine } from './filter.ts'
-import type { Mark } from './mark.ts'
-import type { Sort, SortKey } from './sort.ts'
+import { type Filter, selects, selectsInPool, userLine } from '../states/filter.ts'
+import type { Mark, Sort, SortKey } from './sort.ts'
 
 /** A page of users: those that the filter selects, in the order of `sort`, after `after`, at most `limit` of them. */
 export interface UserPage {

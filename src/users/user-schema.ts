@@ -1,9 +1,27 @@
 import { Type } from 'typebox'
-import { Uuid } from '../http/uuid.ts'
+import { Uuid } from '../http/schemas.ts'
 import { poolMember } from '../pools/pool-parameter.ts'
-import { CustomAttributes } from './custom-attributes.ts'
-import { nameOf } from './name-form.ts'
 import { EMAIL_EXPECTED, EMAIL_FORM } from './reserved-domain.ts'
+
+/**
+ * Members of any names. The pattern that a plain record of strings gets, `^.*$`, knows no line ends: members with one in their
+ * name were left out of answers and of exported templates.
+ */
+export const CustomAttributes = Type.Record(Type.String({ pattern: '^[\\s\\S]*$' }), Type.Unknown())
+
+/** Usernames and roles, whose length is checked apart: nobody sees a blank at an end, and a login form cuts it off. */
+export const NAME_FORM = /^(?:\S(?:[\s\S]*\S)?)?$/u
+
+export const NAME_EXPECTED = 'with no blank at the beginning or end'
+
+/** The same in a schema. */
+export const nameOf = (maxLength: number) =>
+  Type.String({
+    minLength: 1,
+    maxLength,
+    pattern: NAME_FORM.source,
+    description: `1 to ${maxLength} characters, ${NAME_EXPECTED}`,
+  })
 
 const time = Type.String({ format: 'date-time', description: 'RFC 3339, UTC, six digits of a second' })
 

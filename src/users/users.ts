@@ -1,8 +1,8 @@
 import type { Sql } from 'postgres'
 import { sqlState } from '../database/connection.ts'
 import { Problem } from '../errors.ts'
-import { requireWritable, writablePool } from '../pools/writable-pool.ts'
-import { userLine } from './filter.ts'
+import { requireWritable, writablePool } from '../pools/locks.ts'
+import { userLine } from '../states/filter.ts'
 
 /** What a request may change of a user; a member left out stays. `custom_attributes` is a merge patch (RFC 7396). */
 export interface UserChange {

@@ -1,7 +1,9 @@
-import t from 'tap'
 import type { RecordedEvent } from '../../src/audit/audit-events.ts'
 import { forgetEvents } from '../../src/audit/audit-events.ts'
 import { startService } from '../http/service.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 const secretOf = (name: string) => `${name}-s3cret-of-32-characters-or-more`
 const API_KEYS = `reader=users:read=${secretOf('reader')},maker=users:write=${secretOf('maker')},root=admin=${secretOf('root')}`

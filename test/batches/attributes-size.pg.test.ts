@@ -1,7 +1,9 @@
 import fc from 'fast-check'
-import t from 'tap'
 import { jsonbBytes } from '../../src/users/longest-line.ts'
 import { startService } from '../http/service.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 /* Attributes are stored once for each user of a batch, as the text that PostgreSQL makes of them. */
 

@@ -1,7 +1,9 @@
 import { Ajv } from 'ajv'
-import t from 'tap'
 import { batchConfigBody, completeConfig } from '../../src/batches/batch-config.ts'
-import { readConfig } from '../../src/config.ts'
+import { readConfig } from '../../src/config/config.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 const config = readConfig({ CHUNK_SIZE: '700', MAX_WORKERS: '3' })
 

@@ -1,9 +1,11 @@
 import { argon2Sync } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import t from 'tap'
 import type { Batch } from '../../src/batches/batches.ts'
 import { stateFromScratch } from '../export/observe.ts'
 import { type Answer, startService } from '../http/service.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 const { sql, call, log, workers } = await startService(t, { MAX_WORKERS: '4' })
 

@@ -1,12 +1,15 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import t, { type Test } from 'tap'
+import type { Test } from 'tap'
 import type { Batch } from '../../src/batches/batches.ts'
 import { workChunk } from '../../src/batches/chunks.ts'
 import { connect } from '../../src/database/connection.ts'
 import { testDatabase } from '../database.ts'
 import { startService } from '../http/service.ts'
+import { suite } from '../suite.ts'
 import { KEY, newBatch } from './new-batch.ts'
+
+const t = suite()
 
 /* Every batch reaches an end, or says what it waits for. */
 

@@ -1,10 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import t, { type Test } from 'tap'
+import type { Test } from 'tap'
 import type { Batch } from '../../src/batches/batches.ts'
 import { connect } from '../../src/database/connection.ts'
 import { testDatabase } from '../database.ts'
 import { stateFromScratch } from '../export/observe.ts'
 import { type ServerProcess, startServerProcess } from '../server-process.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 /*
  * Invariant (d): whatever is killed at whatever moment, a batch ends with exactly its users. Tried, and failing here: marking

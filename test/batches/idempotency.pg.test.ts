@@ -1,6 +1,8 @@
-import t from 'tap'
 import type { Batch } from '../../src/batches/batches.ts'
 import { startService } from '../http/service.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 const ONE = 'one-s3cret-of-32-characters-or-more!!'
 const OTHER = 'other-s3cret-of-32-characters-or-more'

@@ -1,7 +1,10 @@
-import t, { type Test } from 'tap'
+import type { Test } from 'tap'
 import type { Batch } from '../../src/batches/batches.ts'
 import { stateFromScratch } from '../export/observe.ts'
 import { startService } from '../http/service.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 /* Batches at the edge of what is allowed, and one beyond. */
 

@@ -1,10 +1,13 @@
-import t, { type Test } from 'tap'
+import type { Test } from 'tap'
 import type { Batch } from '../../src/batches/batches.ts'
 import { workChunk } from '../../src/batches/chunks.ts'
 import { connect } from '../../src/database/connection.ts'
 import { testDatabase } from '../database.ts'
 import { startService } from '../http/service.ts'
+import { suite } from '../suite.ts'
 import { KEY, newBatch } from './new-batch.ts'
+
+const t = suite()
 
 /* Whatever an export can include with a user is committed before the user: a login changes no state, so no later delta has it. */
 

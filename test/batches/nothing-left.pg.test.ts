@@ -1,8 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import t, { type Test } from 'tap'
+import type { Test } from 'tap'
 import type { Batch } from '../../src/batches/batches.ts'
 import { sweepCredentials } from '../../src/batches/unused-credentials.ts'
 import { startService } from '../http/service.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 /* After a batch is gone, every table holds only what the remaining users explain. The batch's row stays as a record. */
 

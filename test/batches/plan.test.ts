@@ -1,7 +1,9 @@
 import fc from 'fast-check'
-import t from 'tap'
-import { fillPattern, makeIds, planNames } from '../../src/batches/plan.ts'
+import { fillPattern, makeIds, planNames } from '../../src/batches/naming.ts'
 import { Problem } from '../../src/errors.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 const DOMAINS = ['test', 'example.com']
 

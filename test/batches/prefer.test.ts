@@ -1,5 +1,7 @@
-import t from 'tap'
-import { preferredWait } from '../../src/batches/prefer.ts'
+import { preferredWait } from '../../src/batches/progress-routes.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 t.test('reads the seconds of Prefer: wait', (t) => {
   const table: [header: string | string[] | undefined, seconds: number][] = [

@@ -1,8 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import t from 'tap'
 import type { Batch } from '../../src/batches/batches.ts'
 import type { Failure } from '../../src/batches/failures.ts'
 import { startService } from '../http/service.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 /* What becomes of a batch after it was asked for: followed, cancelled, asked for again, with users that failed. */
 

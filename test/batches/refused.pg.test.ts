@@ -1,5 +1,7 @@
-import t from 'tap'
 import { startService } from '../http/service.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 const { sql, call } = await startService(t, { MAX_BATCH_USERS: '5000', MAX_WORKERS: '2' })
 

@@ -1,6 +1,8 @@
-import t from 'tap'
 import type { Batch } from '../../src/batches/batches.ts'
 import { startService } from '../http/service.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 /* What takes a table's statistics holds a lock that VACUUM, CREATE INDEX CONCURRENTLY and another ANALYZE hold as well. */
 

@@ -1,6 +1,8 @@
-import t from 'tap'
 import type { Batch } from '../../src/batches/batches.ts'
 import { startService } from '../http/service.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 /* One thread for all batches: they take turns, chunk by chunk. */
 

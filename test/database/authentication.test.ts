@@ -2,8 +2,11 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import t, { type Test } from 'tap'
+import type { Test } from 'tap'
 import { connect } from '../../src/database/connection.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 /* Servers that are not ours, on the port of one that was: none gets the password. */
 

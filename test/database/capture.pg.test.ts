@@ -1,10 +1,13 @@
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import t, { type Test } from 'tap'
+import type { Test } from 'tap'
 import { connect } from '../../src/database/connection.ts'
 import type { Held } from '../../src/sync/apply-export.ts'
 import { testDatabase } from '../database.ts'
 import { exportTo, makePool, NOTHING, stateFromScratch } from '../export/observe.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 /*
  * Whoever writes `users`, however: the next delta has it, and the kept state is that of the rows. Each test works in a

@@ -1,5 +1,7 @@
-import t from 'tap'
 import { type DatabaseAddress, describeAddress, parseDatabaseUrl } from '../../src/database/database-url.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 const one = (host: string, port = 5432) => ({ hosts: [{ host, port }] })
 

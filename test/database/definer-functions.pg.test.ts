@@ -1,8 +1,11 @@
 import { randomBytes } from 'node:crypto'
 import type { Sql } from 'postgres'
-import t, { type Test } from 'tap'
+import type { Test } from 'tap'
 import { connect, sqlState } from '../../src/database/connection.ts'
 import { testDatabase } from '../database.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 /*
  * Trigger functions that run with the rights of the owner (`security definer`). PostgreSQL lets any role with EXECUTE attach

@@ -9,14 +9,21 @@ import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import t, { type Test } from 'tap'
+import type { Test } from 'tap'
 import { connect } from '../../src/database/connection.ts'
-import { type EmbeddedDatabase, EmbeddedDatabaseError, startEmbeddedDatabase } from '../../src/database/embedded.ts'
-import { findPostmaster } from '../../src/database/embedded-postmaster.ts'
+import {
+  type EmbeddedDatabase,
+  EmbeddedDatabaseError,
+  startEmbeddedDatabase,
+} from '../../src/database/embedded/embedded.ts'
+import { findPostmaster } from '../../src/database/embedded/embedded-postmaster.ts'
 import { migrate } from '../../src/database/migrate.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 const FAST = { fsync: 'off', shared_buffers: '16MB' }
-const EMBEDDED = new URL('../../src/database/embedded.ts', import.meta.url).href
+const EMBEDDED = new URL('../../src/database/embedded/embedded.ts', import.meta.url).href
 
 /** A service in a process of its own: tells what it started, and leaves when it is told to end. */
 const SERVICE = `

@@ -1,8 +1,10 @@
-import t from 'tap'
 import { connect } from '../../src/database/connection.ts'
 import { migrate } from '../../src/database/migrate.ts'
 import { databaseUrl, onServer } from '../cluster.ts'
 import { emptyDatabase } from '../database.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 const url = await emptyDatabase(t)
 

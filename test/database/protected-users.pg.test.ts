@@ -1,6 +1,8 @@
-import t from 'tap'
 import { connect, sqlState } from '../../src/database/connection.ts'
 import { testDatabase } from '../database.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 const url = await testDatabase(t)
 const service = connect({ url, schema: 'usersync', connections: 1, name: 'test', isService: true })

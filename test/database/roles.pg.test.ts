@@ -1,10 +1,13 @@
 import { randomBytes } from 'node:crypto'
 import type { Sql } from 'postgres'
-import t, { type Test } from 'tap'
+import type { Test } from 'tap'
 import { connect } from '../../src/database/connection.ts'
-import { checkConnectionBudget } from '../../src/database/connection-budget.ts'
 import { migrate } from '../../src/database/migrate.ts'
+import { checkConnectionBudget } from '../../src/database/prepare.ts'
 import { emptyDatabase } from '../database.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 /* Roles and schemas as administrators make them. */
 

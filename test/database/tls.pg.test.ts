@@ -3,10 +3,12 @@ import { chmod, chown, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import t from 'tap'
 import { connect } from '../../src/database/connection.ts'
-import { findPlace } from '../../src/database/embedded-place.ts'
+import { findPlace } from '../../src/database/embedded/embedded-place.ts'
 import { startOwnPostgres } from '../faults/own-postgres.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 /* TLS to PostgreSQL by `sslmode`, with a CA of one's own. */
 

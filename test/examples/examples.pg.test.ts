@@ -2,13 +2,16 @@ import { mkdtemp, readdir, readFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
-import t, { type Test } from 'tap'
+import type { Test } from 'tap'
 import { checkKeepInStep, keepInStep, type Place } from '../../examples/check/keep-in-step.ts'
 import { startRecorder } from '../../examples/check/recorder.ts'
 import { AUTOCANNON, checkTool, JMETER, LOCUST } from '../../examples/check/tools.ts'
 import { exportedUsers, makeUsers, rowsOf } from '../../examples/check/users.ts'
 import { testDatabase } from '../database.ts'
 import { startServerProcess } from '../server-process.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 const place = (t: Test): Place => ({ folder: t.testdir(), signal: AbortSignal.timeout(100_000) })
 const heldBy = ({ folder }: Place) => readFile(join(folder, 'users.csv'), 'utf8')

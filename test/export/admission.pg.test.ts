@@ -1,8 +1,10 @@
 import { readdir, readlink } from 'node:fs/promises'
 import { type IncomingMessage, request } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
-import t from 'tap'
 import { startService } from '../http/service.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 /* Readers who are slow, who leave in the middle, and who are more than there are places. */
 

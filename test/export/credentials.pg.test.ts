@@ -1,11 +1,13 @@
 import { pbkdf2 } from 'node:crypto'
 import { promisify } from 'node:util'
-import t from 'tap'
 import type { Batch } from '../../src/batches/batches.ts'
 import { ALGORITHMS } from '../../src/passwords/hash-password.ts'
-import { stateOf } from '../../src/sync/state-digest.ts'
+import { stateOf } from '../../src/protocol/state.ts'
 import { startService } from '../http/service.ts'
 import { verifyLogin } from '../passwords/verify-login.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 const derive = promisify(pbkdf2)
 

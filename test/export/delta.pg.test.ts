@@ -1,8 +1,11 @@
-import t, { type Test } from 'tap'
+import type { Test } from 'tap'
 import type { Batch } from '../../src/batches/batches.ts'
 import { applyExport, type Held } from '../../src/sync/apply-export.ts'
 import { startService } from '../http/service.ts'
+import { suite } from '../suite.ts'
 import { NOTHING } from './observe.ts'
+
+const t = suite()
 
 /* Deltas over HTTP, after changes over HTTP and by plain SQL; random histories are in state-capture.pg.test.ts. */
 

@@ -1,10 +1,12 @@
 import { brotliDecompressSync, gunzipSync, inflateSync, zstdDecompressSync } from 'node:zlib'
-import t from 'tap'
-import { ANY_BATCH } from '../../src/database/tables/states.ts'
+import { stateOf } from '../../src/protocol/state.ts'
+import { ANY_BATCH } from '../../src/states/tables.ts'
 import { applyExport } from '../../src/sync/apply-export.ts'
-import { stateOf } from '../../src/sync/state-digest.ts'
 import { type Answer, startService } from '../http/service.ts'
+import { suite } from '../suite.ts'
 import { NOTHING } from './observe.ts'
+
+const t = suite()
 
 /* The export as it comes over the wire: codings, forms, headers, the conditional request. */
 

@@ -3,10 +3,12 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import t from 'tap'
 import { applyExport } from '../../src/sync/apply-export.ts'
 import { startService } from '../http/service.ts'
+import { suite } from '../suite.ts'
 import { NOTHING } from './observe.ts'
+
+const t = suite()
 
 /* The forms as their readers read them: csv of Python, COPY of PostgreSQL, a splitter that knows no quotes; and shards. */
 

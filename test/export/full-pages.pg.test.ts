@@ -1,13 +1,15 @@
 import fc from 'fast-check'
-import t from 'tap'
 import { connect } from '../../src/database/connection.ts'
 import { openSnapshot } from '../../src/database/snapshot.ts'
-import { fullPages } from '../../src/export/full-pages.ts'
-import { plainLine } from '../../src/export/line-form.ts'
-import type { Selection } from '../../src/export/selection.ts'
-import { userLine } from '../../src/users/filter.ts'
+import { fullPages } from '../../src/export/full.ts'
+import type { Selection } from '../../src/export/lines.ts'
+import { plainLine } from '../../src/export/lines.ts'
+import { userLine } from '../../src/states/filter.ts'
 import { testDatabase } from '../database.ts'
+import { suite } from '../suite.ts'
 import { makePool } from './observe.ts'
+
+const t = suite()
 
 /*
  * Full exports over the borders of their parts (250 lines, 128 KiB) and pages (1 MiB). Tried, and failing here: the separator

@@ -1,12 +1,12 @@
 import type { Sql } from 'postgres'
 import { openSnapshot } from '../../src/database/snapshot.ts'
 import { makeAnswer, planAnswer } from '../../src/export/answer.ts'
-import { plainLine } from '../../src/export/line-form.ts'
+import { plainLine } from '../../src/export/lines.ts'
 import { writeNdjson } from '../../src/export/ndjson.ts'
-import { lookUpScope } from '../../src/export/scope-state.ts'
+import type { ExportHead } from '../../src/protocol/read-export.ts'
+import type { Filter } from '../../src/states/filter.ts'
+import { lookUpScope } from '../../src/states/scope-state.ts'
 import { applyExport, type Held } from '../../src/sync/apply-export.ts'
-import type { ExportHead } from '../../src/sync/read-export.ts'
-import type { Filter } from '../../src/users/filter.ts'
 
 type PoollessFilter = Omit<Filter, 'poolId'>
 

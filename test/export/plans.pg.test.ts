@@ -1,12 +1,15 @@
-import t, { type Test } from 'tap'
+import type { Test } from 'tap'
 import { connect } from '../../src/database/connection.ts'
 import { postgres } from '../../src/database/driver.ts'
 import { openSnapshot } from '../../src/database/snapshot.ts'
 import { makeAnswer, planAnswer } from '../../src/export/answer.ts'
-import { plainLine } from '../../src/export/line-form.ts'
-import { lookUpScope, oldestBaseAt } from '../../src/export/scope-state.ts'
-import type { State } from '../../src/export/state.ts'
+import { plainLine } from '../../src/export/lines.ts'
+import type { State } from '../../src/protocol/state.ts'
+import { lookUpScope, oldestBaseAt } from '../../src/states/scope-state.ts'
 import { testDatabase } from '../database.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 /*
  * What PostgreSQL does for an export among 200,000 users: every statement that the code sends is recorded, and explained

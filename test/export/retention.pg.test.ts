@@ -1,14 +1,16 @@
 import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
 import fc from 'fast-check'
-import t from 'tap'
 import { connect } from '../../src/database/connection.ts'
-import { forgetStep, pruneStep } from '../../src/export/prune.ts'
+import { forgetStep, pruneStep } from '../../src/states/prune.ts'
 import type { Held } from '../../src/sync/apply-export.ts'
 import { testDatabase } from '../database.ts'
 import { startService } from '../http/service.ts'
+import { suite } from '../suite.ts'
 import { FILTERS, runTransaction, transaction } from './history.ts'
 import { exportTo, makePool, NOTHING } from './observe.ts'
+
+const t = suite()
 
 /*
  * Pruning between the commits of a history. Tried, and failing here: take a base for usable by its own mark, not by that of

@@ -1,10 +1,12 @@
-import t from 'tap'
 import type { Batch } from '../../src/batches/batches.ts'
-import { pruneStep } from '../../src/export/prune.ts'
+import { pruneStep } from '../../src/states/prune.ts'
 import { applyExport, type Held } from '../../src/sync/apply-export.ts'
 import { testDatabase } from '../database.ts'
 import { startService } from '../http/service.ts'
+import { suite } from '../suite.ts'
 import { NOTHING } from './observe.ts'
+
+const t = suite()
 
 /* Two services on one database, writers by API and by plain SQL, and transactions that stay open across exports. */
 

@@ -1,7 +1,9 @@
 import { setImmediate as turnOfTheLoop } from 'node:timers/promises'
 import fc from 'fast-check'
-import t from 'tap'
 import { createSharedLookUp } from '../../src/export/shared-look-up.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 /** A read that ends when it is told to, and counts how often it was begun. */
 function heldReads() {

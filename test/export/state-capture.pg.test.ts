@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
-import t from 'tap'
 import { connect } from '../../src/database/connection.ts'
 import type { Held } from '../../src/sync/apply-export.ts'
 import { testDatabase } from '../database.ts'
+import { suite } from '../suite.ts'
 import { FILTERS, runStep, runTransaction, transaction } from './history.ts'
 import { expectedCounts, exportTo, makePool, NOTHING, stateFromScratch } from './observe.ts'
+
+const t = suite()
 
 /*
  * Invariants (a), (b) and (c) of the state capture. Each of these changes was tried, and fails a test here:

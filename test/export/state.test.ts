@@ -1,6 +1,8 @@
 import fc from 'fast-check'
-import t from 'tap'
-import { EMPTY_STATE, isState, statesIn } from '../../src/export/state.ts'
+import { EMPTY_STATE, isState, statesIn } from '../../src/protocol/state.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 const STATE = `u1-${'0123456789abcdef'.repeat(4)}`
 

@@ -1,14 +1,14 @@
-import t from 'tap'
 import { postgres } from '../../src/database/driver.ts'
-import { fullLines } from '../../src/export/full-lines.ts'
-import { lineWithCredentials, plainLine } from '../../src/export/line-form.ts'
-import type { Row } from '../../src/import/check-row.ts'
-import { independentRows } from '../../src/import/independent-rows.ts'
-import { findConflicts } from '../../src/import/insert-rows.ts'
+import { fullLines } from '../../src/export/full.ts'
+import { lineWithCredentials, plainLine } from '../../src/export/lines.ts'
+import { findConflicts, independentRows, updateRows } from '../../src/import/apply-rows.ts'
+import type { Row } from '../../src/import/row.ts'
 import { createStagedRows, RowStage } from '../../src/import/stage-rows.ts'
-import { updateRows } from '../../src/import/update-rows.ts'
 import { testDatabase } from '../database.ts'
 import { startService } from '../http/service.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 /*
  * A pool that was filled after statistics were taken, which then expect no user in it: what joins users must still look up each

@@ -1,10 +1,12 @@
 import { existsSync } from 'node:fs'
-import t from 'tap'
 import { connect } from '../../src/database/connection.ts'
 import { testDatabase } from '../database.ts'
 import { startServerProcess } from '../server-process.ts'
+import { suite } from '../suite.ts'
 import { ask, beginBatch, untilEnded } from './client.ts'
 import { checkExact } from './exact.ts'
+
+const t = suite()
 
 /* A replica whose clock is wrong by years, beside one whose clock is right: what time it is, the database says. */
 

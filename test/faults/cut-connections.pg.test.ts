@@ -1,10 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import t from 'tap'
 import { connect } from '../../src/database/connection.ts'
 import { testDatabase } from '../database.ts'
 import { startServerProcess } from '../server-process.ts'
+import { suite } from '../suite.ts'
 import { ask, beginBatch, untilEnded, untilReady } from './client.ts'
 import { checkExact } from './exact.ts'
+
+const t = suite()
 
 /*
  * Connections are cut at random, in the middle of whatever they do: a batch, imports and exports. What is there afterwards

@@ -3,12 +3,14 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import t from 'tap'
 import { connect } from '../../src/database/connection.ts'
 import { startServerProcess } from '../server-process.ts'
+import { suite } from '../suite.ts'
 import { ask, beginBatch, untilEnded, untilReady } from './client.ts'
 import { checkExact } from './exact.ts'
 import { startOwnPostgres } from './own-postgres.ts'
+
+const t = suite()
 
 /* The disk of PostgreSQL is full in the middle of a batch, and has room again later. */
 

@@ -1,9 +1,9 @@
 import { Agent } from 'node:http'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import fc from 'fast-check'
-import t from 'tap'
 import { stateFromScratch } from '../export/observe.ts'
 import { startService } from '../http/service.ts'
+import { suite } from '../suite.ts'
 import { brokenImport } from './broken-import.ts'
 import { curlOf } from './curl-of.ts'
 import { forgedCursor } from './forged-cursor.ts'
@@ -13,6 +13,8 @@ import { API_KEYS, furnish, PASSWORD, SECRETS, USER_MARK } from './known.ts'
 import { heldAtRest } from './left-behind.ts'
 import type { Schema } from './schema-value.ts'
 import { send, type TimedAnswer } from './send.ts'
+
+const t = suite()
 
 /*
  * Requests of every kind against every route, as the description names them. A failure prints the request as a command of

@@ -1,12 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Sql } from 'postgres'
-import t from 'tap'
 import { connect, sqlState } from '../../src/database/connection.ts'
 import { startServerProcess } from '../server-process.ts'
+import { suite } from '../suite.ts'
 import { ask, beginBatch, untilEnded, untilReady } from './client.ts'
 import { checkExact } from './exact.ts'
 import { startOwnPostgres } from './own-postgres.ts'
 import { refusedStart } from './refused-start.ts'
+
+const t = suite()
 
 /* Others hold all connections that PostgreSQL has. */
 
@@ -66,7 +68,7 @@ t.test('while it runs: 503 in time, with what connections it has, and back by it
     const { taken, giveBack } = await takeAll()
     places.push(giveBack)
     const killed = await killer`
-      select pg_terminate_backend(pid) from pg_stat_activity where application_name in ('usersync', 'usersync worker')`
+      select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'usersync%'`
     quiet = taken + killed.length > 0 ? 0 : quiet + 1
   }
   for (const path of ['/v1/users', '/v1/users/export', '/v1/batches']) {

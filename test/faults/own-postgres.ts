@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import { openCluster, runProgram } from '../../src/database/embedded-cluster.ts'
-import { findPlace } from '../../src/database/embedded-place.ts'
-import { findPostmaster } from '../../src/database/embedded-postmaster.ts'
+import { openCluster, runProgram } from '../../src/database/embedded/embedded-cluster.ts'
+import { findPlace } from '../../src/database/embedded/embedded-place.ts'
+import { findPostmaster } from '../../src/database/embedded/embedded-postmaster.ts'
 import { freePort } from './free-port.ts'
 
 interface Test {

@@ -4,12 +4,15 @@ import { connect as connectSocket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import t, { type Test } from 'tap'
+import type { Test } from 'tap'
 import { connect } from '../../src/database/connection.ts'
 import { testDatabase } from '../database.ts'
+import { suite } from '../suite.ts'
 import { debianProgram } from './debian-program.ts'
 import { freePort } from './free-port.ts'
 import { refusedStart } from './refused-start.ts'
+
+const t = suite()
 
 /* PgBouncer in transaction mode between the service and PostgreSQL: refused at the start, with what to do. */
 

@@ -1,8 +1,10 @@
 import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import t from 'tap'
 import { startService } from '../http/service.ts'
+import { suite } from '../suite.ts'
 import { exchange, type RawAnswer } from './raw-exchange.ts'
+
+const t = suite()
 
 /* Bytes that no client of HTTP would send. Each ends in the right answer, or one 4xx and a closed connection. */
 

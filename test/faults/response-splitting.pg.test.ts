@@ -1,6 +1,8 @@
-import t from 'tap'
 import { startService } from '../http/service.ts'
+import { suite } from '../suite.ts'
 import { exchange } from './raw-exchange.ts'
+
+const t = suite()
 
 /* Where a value of a request may come back in a header of the answer, no line of a sender's own comes with it. */
 

@@ -1,15 +1,17 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import t from 'tap'
 import type { Batch } from '../../src/batches/batches.ts'
 import { connect } from '../../src/database/connection.ts'
 import { testDatabase } from '../database.ts'
 import { stateFromScratch } from '../export/observe.ts'
 import { type ServerProcess, startServerProcess } from '../server-process.ts'
+import { suite } from '../suite.ts'
 import { ask, beginBatch, untilEnded, untilMoving, untilReady } from './client.ts'
 import { checkExact } from './exact.ts'
 import { freePort } from './free-port.ts'
 import { NGINX, startNginx } from './nginx.ts'
 import { startSteadyLoad } from './steady-load.ts'
+
+const t = suite()
 
 /*
  * Two replicas behind nginx, which goes by docs/nginx.conf; one after the other is ended and started anew while they are used.

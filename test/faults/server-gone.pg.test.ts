@@ -1,10 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import t, { type Test } from 'tap'
+import type { Test } from 'tap'
 import { connect } from '../../src/database/connection.ts'
 import { startServerProcess } from '../server-process.ts'
+import { suite } from '../suite.ts'
 import { type Answer, ask, beginBatch, untilEnded, untilMoving, untilReady } from './client.ts'
 import { checkExact } from './exact.ts'
 import { startOwnPostgres } from './own-postgres.ts'
+
+const t = suite()
 
 /* PostgreSQL is killed, or restarted, under a service that has a batch in work and exports on the way. */
 

@@ -1,8 +1,10 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import t from 'tap'
 import { startService } from '../http/service.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 /* Who sends or reads too slowly, or nothing, is cut off, and holds nobody up. The limits are Node's, and made short here. */
 

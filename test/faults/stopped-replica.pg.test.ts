@@ -1,10 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import t from 'tap'
 import { connect } from '../../src/database/connection.ts'
 import { testDatabase } from '../database.ts'
 import { startServerProcess } from '../server-process.ts'
+import { suite } from '../suite.ts'
 import { ask, beginBatch, untilEnded, untilMoving } from './client.ts'
 import { checkExact } from './exact.ts'
+
+const t = suite()
 
 /*
  * A replica that is stopped and not dead (SIGSTOP, a frozen container, a laptop that sleeps) keeps its connections, and

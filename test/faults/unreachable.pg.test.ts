@@ -1,11 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import t, { type Test } from 'tap'
+import type { Test } from 'tap'
 import { connect } from '../../src/database/connection.ts'
 import { testDatabase } from '../database.ts'
 import { startServerProcess } from '../server-process.ts'
+import { suite } from '../suite.ts'
 import { ask, beginBatch, untilEnded, untilMoving, untilReady } from './client.ts'
 import { checkExact } from './exact.ts'
 import { startProxy } from './proxy.ts'
+
+const t = suite()
 
 /*
  * The database is there, and the service cannot get at it. Whatever the way in which it fails, every request ends in time,

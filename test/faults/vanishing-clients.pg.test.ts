@@ -4,10 +4,12 @@ import { connect, type Socket } from 'node:net'
 import { buffer } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { brotliDecompressSync, gunzipSync, zstdDecompressSync } from 'node:zlib'
-import t from 'tap'
 import { ROUTE_BODIES } from '../http/route-bodies.ts'
 import { startService } from '../http/service.ts'
+import { suite } from '../suite.ts'
 import { heldAtRest } from './left-behind.ts'
+
+const t = suite()
 
 /* Clients that vanish at any point of any route, and answers that fail half-way. */
 

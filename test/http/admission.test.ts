@@ -1,7 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import fc from 'fast-check'
-import t from 'tap'
-import { createAdmission } from '../../src/http/admission.ts'
+import { createAdmission } from '../../src/http/concurrency-limit.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 const LONG = 60_000
 

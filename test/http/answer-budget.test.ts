@@ -2,12 +2,15 @@ import { once } from 'node:events'
 import { type AddressInfo, connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import Fastify from 'fastify'
-import t, { type Test } from 'tap'
+import type { Test } from 'tap'
+import { authentication } from '../../src/auth/authentication.ts'
 import { answerBudget, createBudget } from '../../src/http/answer-budget.ts'
-import { authentication } from '../../src/http/authentication.ts'
-import { errorAnswers } from '../../src/http/error-answers.ts'
-import { createMetrics } from '../../src/metrics/metrics.ts'
-import { requestMetrics } from '../../src/metrics/request-metrics.ts'
+import { errorAnswers } from '../../src/http/error-responses.ts'
+import { createMetrics } from '../../src/telemetry/metrics.ts'
+import { requestMetrics } from '../../src/telemetry/request-metrics.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 t.test('a holder has half of the budget, and the other half is for others', async (t) => {
   const budget = createBudget(1_000, 20)

@@ -1,9 +1,11 @@
 import Fastify from 'fastify'
-import t from 'tap'
-import { parseApiKeys, SCOPES, scopesIn } from '../../src/http/api-keys.ts'
-import { authentication, authorization, requireScope } from '../../src/http/authentication.ts'
-import { errorAnswers } from '../../src/http/error-answers.ts'
-import { isLoopback } from '../../src/http/loopback.ts'
+import { parseApiKeys, SCOPES, scopesIn } from '../../src/auth/api-keys.ts'
+import { authentication, authorization, requireScope } from '../../src/auth/authentication.ts'
+import { isLoopback } from '../../src/config/config.ts'
+import { errorAnswers } from '../../src/http/error-responses.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 const secretOf = (name: string) => `${name}-s3cret-of-32-characters-or-more`
 const KEYS = [

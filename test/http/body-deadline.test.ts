@@ -3,8 +3,10 @@ import { type AddressInfo, connect } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
 import Fastify from 'fastify'
-import t from 'tap'
 import { bodyDeadline } from '../../src/http/body-deadline.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 const app = Fastify()
 await app.register(bodyDeadline, { milliseconds: 200 })

@@ -3,9 +3,12 @@ import { Agent, type IncomingMessage, request } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import Fastify from 'fastify'
-import t, { type Test } from 'tap'
-import { closeGently } from '../../src/http/close-gently.ts'
-import { sendHead } from '../../src/http/send-head.ts'
+import type { Test } from 'tap'
+import { sendHead } from '../../src/http/compression.ts'
+import { closeGently } from '../../src/http/graceful-close.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 /** Long beside what a request takes, even on a busy machine. */
 const DELAY_MS = 2_000

@@ -2,8 +2,10 @@ import { buffer } from 'node:stream/consumers'
 import { pipeline } from 'node:stream/promises'
 import { zstdDecompressSync } from 'node:zlib'
 import fc from 'fast-check'
-import t from 'tap'
-import { createEncoder } from '../../src/http/codings.ts'
+import { createEncoder } from '../../src/http/content-coding.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 t.test('zstd is one frame, however the text comes: strict decoders refuse a second, be it empty', async () => {
   const pieces = fc.array(fc.nat({ max: 200_000 }), { maxLength: 5 })

@@ -2,9 +2,11 @@ import { Readable } from 'node:stream'
 import { brotliDecompressSync, gunzipSync, inflateSync, zstdDecompressSync } from 'node:zlib'
 import fc from 'fast-check'
 import Fastify from 'fastify'
-import t from 'tap'
 import { compression } from '../../src/http/compression.ts'
-import { errorAnswers } from '../../src/http/error-answers.ts'
+import { errorAnswers } from '../../src/http/error-responses.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 const DECODERS: Record<string, (body: Buffer) => Buffer> = {
   zstd: (body) => zstdDecompressSync(body),

@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import fc from 'fast-check'
-import t from 'tap'
 import { Problem } from '../../src/errors.ts'
-import { type Cursors, createCursors } from '../../src/http/cursor.ts'
+import { type Cursors, createCursors } from '../../src/http/pagination.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 const key = randomBytes(32)
 const cursors = createCursors(key)

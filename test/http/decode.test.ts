@@ -1,6 +1,8 @@
 import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib'
-import t from 'tap'
-import { type Coding, codingOf, decodeBody } from '../../src/http/decode.ts'
+import { type Coding, codingOf, decodeBody } from '../../src/http/decompress.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 const TEXT = `${'ünï 🐉 '.repeat(20_000)}end`
 const CODERS = { gzip: gzipSync, br: brotliCompressSync, zstd: zstdCompressSync, deflate: deflateSync }

@@ -1,6 +1,8 @@
-import t from 'tap'
 import { exchange } from '../faults/raw-exchange.ts'
+import { suite } from '../suite.ts'
 import { startService } from './service.ts'
+
+const t = suite()
 
 /* A client may tell the type of a body that it does not send: many put one on each request, DELETE and cancel included. */
 

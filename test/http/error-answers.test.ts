@@ -3,14 +3,16 @@ import { type AddressInfo, connect, createServer } from 'node:net'
 import { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import Fastify from 'fastify'
-import t from 'tap'
 import { Type } from 'typebox'
 import { connect as connectDatabase } from '../../src/database/connection.ts'
 import { postgres } from '../../src/database/driver.ts'
 import { DrizzleQueryError } from '../../src/database/drizzle.ts'
 import { ERRORS, type ErrorCode, Problem } from '../../src/errors.ts'
-import { answerClientError, clientErrorAnswer, errorAnswers } from '../../src/http/error-answers.ts'
+import { answerClientError, clientErrorAnswer, errorAnswers } from '../../src/http/error-responses.ts'
 import { validation } from '../../src/http/validation.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 /** As the driver makes it from what PostgreSQL says. */
 function postgresError(code: string): Error {
@@ -104,11 +106,13 @@ t.test('nothing of what PostgreSQL said reaches the client', async (t) => {
 })
 
 t.test('a database that cannot be reached is a 503, whatever the code', async (t) => {
-  const noTls = createServer((socket) => socket.once('data', () => socket.end('Snonsense'))).listen(0, '127.0.0.1')
+  const noTls = createServer((socket) =>
+    socket.once('data', () => socket.write('S', () => socket.end('this is no TLS handshake'))),
+  ).listen(0, '127.0.0.1')
   t.teardown(() => noTls.close())
   await once(noTls, 'listening')
   const { port } = noTls.address() as AddressInfo
-  const databases = ['127.0.0.1:1/x', 'nobody.invalid/x', '240.0.0.1/x', `127.0.0.1:${port}/x?sslmode=require`]
+  const databases = ['127.0.0.1:1/x', 'nobody.invalid/x', '255.255.255.255/x', `127.0.0.1:${port}/x?sslmode=require`]
   for (const database of databases) {
     const sql = connectDatabase({
       url: `postgres://${database}`,

@@ -1,8 +1,10 @@
 import { constants, gzipSync, zstdCompressSync } from 'node:zlib'
-import t from 'tap'
 import { makePool } from '../export/observe.ts'
+import { suite } from '../suite.ts'
 import { ROUTE_BODIES } from './route-bodies.ts'
 import { startService } from './service.ts'
+
+const t = suite()
 
 /* What is wrong with a request is answered by its cause, whatever else the request is like, and on every route. */
 

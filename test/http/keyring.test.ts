@@ -3,9 +3,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { pino } from 'pino'
-import t from 'tap'
-import { parseApiKeys } from '../../src/http/api-keys.ts'
-import { openKeyring } from '../../src/http/keyring.ts'
+import { parseApiKeys } from '../../src/auth/api-keys.ts'
+import { openKeyring } from '../../src/auth/keyring.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 const folder = await mkdtemp(join(tmpdir(), 'usersync-keys-'))
 t.teardown(() => rm(folder, { recursive: true }))

@@ -1,8 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import t from 'tap'
 import { testDatabase } from '../database.ts'
 import { startProxy } from '../database-proxy.ts'
+import { suite } from '../suite.ts'
 import { startService } from './service.ts'
+
+const t = suite()
 
 /* What is asked of the service besides its work: its description, and how it is. */
 
@@ -85,6 +87,17 @@ t.test('a page shows it', async (t) => {
       ? await call('GET', new URL(headers.location ?? '', 'http://x/docs').pathname)
       : await call('GET', '/docs/')
   t.match(page, { status: 200, headers: { 'content-type': /^text\/html/ } })
+})
+
+t.test('no answer is read as another type, and no page is shown inside of another', async (t) => {
+  for (const path of ['/docs/', '/docs/json', '/openapi.json', '/livez', '/v1/users', '/v1/users/export', '/nothing']) {
+    const { headers } = await call('GET', path)
+    t.match(headers, { 'x-content-type-options': 'nosniff', 'x-frame-options': 'DENY' }, path)
+  }
+  const { headers } = await call('GET', '/docs/')
+  t.match(headers['content-security-policy'], /default-src 'self'.*frame-ancestors 'none'.*script-src 'self'/)
+  const [one, other] = [await call('GET', '/openapi.json'), await call('GET', '/docs/json')]
+  t.ok(one.raw.equals(other.raw), 'the page reads the same text')
 })
 
 t.test('health, with everything there', async (t) => {

@@ -3,11 +3,14 @@ import type { AddressInfo } from 'node:net'
 import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import Fastify from 'fastify'
-import t, { type Test } from 'tap'
-import { parseApiKeys } from '../../src/http/api-keys.ts'
-import { authentication } from '../../src/http/authentication.ts'
-import { errorAnswers } from '../../src/http/error-answers.ts'
+import type { Test } from 'tap'
+import { parseApiKeys } from '../../src/auth/api-keys.ts'
+import { authentication, authorization } from '../../src/auth/authentication.ts'
+import { errorAnswers } from '../../src/http/error-responses.ts'
 import { overload } from '../../src/http/overload.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 const secretOf = (name: string) => `${name}-s3cret-of-32-characters-or-more`
 const keys = parseApiKeys(['one', 'two'].map((name) => `${name}=users:read=${secretOf(name)}`).join(','))
@@ -16,7 +19,7 @@ function keepBusy(milliseconds: number) {
   for (const end = performance.now() + milliseconds; performance.now() < end; );
 }
 
-/** A listening app: `/held` waits to be let go, `/busy` keeps the processor for a while, `/health` needs no scope. */
+/** A listening app: `/held` waits to be let go, `/busy` keeps the processor for a while, `/livez` is always answered. */
 async function listening(
   t: Test,
   options: { maxRequests?: number; rateLimit?: number; maxDelayMs?: number; withKeys?: boolean; startMs?: number },
@@ -27,6 +30,7 @@ async function listening(
   await app.register(errorAnswers)
   await app.register(authentication, { keyring: withKeys ? { keys: () => keys, stop: () => {} } : undefined })
   await app.register(overload, { maxRequests, rateLimit, maxDelayMs })
+  await app.register(authorization)
   const config = { scope: 'users:read' } as const
   app.get('/held', { config }, () => new Promise((resolve) => held.push(() => resolve('done'))))
   let worked = 0
@@ -39,7 +43,7 @@ async function listening(
     if (reply.statusCode === 503) refused++
     next(null, payload)
   })
-  app.get('/health', () => String(refused))
+  app.get('/livez', () => String(refused))
   await app.ready()
   keepBusy(startMs)
   await app.listen({ host: '127.0.0.1', port: 0 })
@@ -65,7 +69,7 @@ t.test('one request too many is refused at once, and a place that is free again 
   const refused = await get('/work')
   t.match(refused, { status: 503, text: /"code":"overloaded"/ })
   t.equal(refused.headers.get('retry-after'), '1')
-  t.equal((await get('/health')).status, 200, 'health is answered')
+  t.equal((await get('/livez')).status, 200, 'health is answered')
   held[0]?.()
   await Promise.race(first)
   t.equal((await get('/work')).status, 200)
@@ -73,13 +77,13 @@ t.test('one request too many is refused at once, and a place that is free again 
 
 t.test('health does not wait for all the work that came before it', async (t) => {
   const { port, get, worked } = await listening(t, { maxRequests: 1_000 })
-  await get('/health')
+  await get('/livez')
   const socket = connect(port, '127.0.0.1')
   t.teardown(() => socket.destroy())
   await once(socket, 'connect')
   socket.resume()
   socket.write('GET /work HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(500))
-  t.equal((await get('/health')).status, 200)
+  t.equal((await get('/livez')).status, 200)
   t.ok(worked() < 500, `${worked()} of 500 had begun`)
   for (const deadline = Date.now() + 5_000; Date.now() < deadline && worked() < 500; ) await sleep(5)
   t.equal(worked(), 500, 'all are served in the end')
@@ -94,7 +98,7 @@ t.test('nor for all the refusals', async (t) => {
   await once(socket, 'connect')
   socket.resume()
   socket.write('GET /work HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(2_000))
-  const { text } = await get('/health')
+  const { text } = await get('/livez')
   t.ok(Number(text) < 1_000, `${text} of 2,000 were refused`)
   for (const deadline = Date.now() + 10_000; Date.now() < deadline && refused() < 2_000; ) await sleep(5)
   t.equal(refused(), 2_000, 'each is, in the end')
@@ -120,7 +124,7 @@ t.test('a process that is far behind refuses work, and answers for its health', 
   const behind = setInterval(keepBusy, 0, 400)
   try {
     await sleep(2_500)
-    const [work, health] = await Promise.all([get('/work'), get('/health')])
+    const [work, health] = await Promise.all([get('/work'), get('/livez')])
     t.match(work, { status: 503, text: /"code":"overloaded"/ })
     t.equal(health.status, 200)
   } finally {
@@ -177,5 +181,17 @@ t.test('each key has a share of its own', async (t) => {
   t.match(last?.text, /"code":"rate_limited"/)
   t.ok(Number(last?.headers.get('retry-after')) > 0 && Number(last?.headers.get('retry-after')) <= 60)
   t.equal((await as('two')).status, 200)
-  t.equal((await get('/health')).status, 200)
+  t.equal((await get('/livez')).status, 200)
+})
+
+t.test('who has no key is counted by address, and takes nothing from the keys', async (t) => {
+  const { get } = await listening(t, { rateLimit: 3, withKeys: true })
+  const statuses: number[] = []
+  for (const authorization of ['Bearer wrong', 'Bearer other', '', '']) {
+    statuses.push((await get('/work', authorization === '' ? {} : { authorization })).status)
+  }
+  t.strictSame(statuses, [401, 401, 401, 429])
+  t.equal((await get('/nothing')).status, 429, 'also where nothing is')
+  t.equal((await get('/work', { authorization: `Bearer ${secretOf('one')}` })).status, 200)
+  t.equal((await get('/livez')).status, 200)
 })

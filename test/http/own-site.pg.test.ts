@@ -1,8 +1,10 @@
 import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
-import t from 'tap'
+import { suite } from '../suite.ts'
 import { as, secretOf } from './planted.ts'
 import { startService } from './service.ts'
+
+const t = suite()
 
 /*
  * What a web page that the operator visits can reach of a service without keys, over every route of the description. Tried, and

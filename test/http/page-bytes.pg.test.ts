@@ -1,5 +1,7 @@
-import t from 'tap'
+import { suite } from '../suite.ts'
 import { type Answer, startService } from './service.ts'
+
+const t = suite()
 
 /* Every listing ends a page after 2 MiB, whatever its limit, and a walk through its pages comes to all rows. */
 

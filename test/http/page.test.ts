@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
-import t from 'tap'
-import { createCursors } from '../../src/http/cursor.ts'
-import { makePage } from '../../src/http/page.ts'
+import { createCursors, makePage } from '../../src/http/pagination.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 const cursors = createCursors(randomBytes(32))
 

@@ -1,5 +1,7 @@
-import t from 'tap'
-import { remembered } from '../../src/http/remembered.ts'
+import { remembered } from '../../src/http/memoize.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 t.test('a text is read once, whatever came of it, also where that is undefined', (t) => {
   const read: string[] = []

@@ -1,5 +1,7 @@
-import t from 'tap'
-import { createRequestIds } from '../../src/http/request-ids.ts'
+import { createRequestIds } from '../../src/http/request-log.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 t.test('no id is given twice, by one process or by several', (t) => {
   const processes = Array.from({ length: 20 }, createRequestIds)

@@ -1,7 +1,9 @@
-import t from 'tap'
-import { parseApiKeys, scopesIn } from '../../src/http/api-keys.ts'
+import { parseApiKeys, scopesIn } from '../../src/auth/api-keys.ts'
+import { suite } from '../suite.ts'
 import { as, type Planted, POOLS, plant, secretOf } from './planted.ts'
 import { type Request, startService } from './service.ts'
+
+const t = suite()
 
 /*
  * What a key sees and changes: every route of the description, with every kind of key, about every pool. A route that this

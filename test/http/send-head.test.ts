@@ -1,8 +1,10 @@
 import type { AddressInfo } from 'node:net'
 import Fastify from 'fastify'
-import t from 'tap'
-import { closeGently } from '../../src/http/close-gently.ts'
-import { sendHead } from '../../src/http/send-head.ts'
+import { sendHead } from '../../src/http/compression.ts'
+import { closeGently } from '../../src/http/graceful-close.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 t.test('the status and the headers that are set, once, and an end that is told', async (t) => {
   const ended: unknown[] = []

@@ -1,8 +1,10 @@
 import { createServer, type IncomingMessage, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import t from 'tap'
-import { type Patience, readBody } from '../../src/http/streamed-body.ts'
+import { type Patience, readBody } from '../../src/http/upload.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 const PATIENT = { silenceMs: 10_000, totalMs: 10_000, bytesPerSecond: 0 }
 

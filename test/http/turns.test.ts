@@ -1,8 +1,10 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import fc from 'fast-check'
-import t from 'tap'
-import { createTurns } from '../../src/http/turns.ts'
+import { createTurns } from '../../src/http/overload.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 const never = () => false
 

@@ -1,6 +1,7 @@
-import t from 'tap'
-import { checkRow } from '../../src/import/check-row.ts'
-import { givenRow } from '../../src/import/given-row.ts'
+import { checkRow, givenRow } from '../../src/import/row.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 const check = (text: string) => checkRow(7, givenRow(text), ['test', 'example.com'])
 const of = (members: object) => check(JSON.stringify({ username: 'a@example.com', ...members }))

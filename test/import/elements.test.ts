@@ -1,8 +1,9 @@
 import fc from 'fast-check'
-import t from 'tap'
-import { ElementCutter } from '../../src/import/elements.ts'
-import { LineCutter } from '../../src/import/lines.ts'
-import { LONGEST_ROW } from '../../src/import/row-limit.ts'
+import { ElementCutter } from '../../src/import/read-json.ts'
+import { LineCutter, LONGEST_ROW } from '../../src/protocol/lines.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 /** Cuts `text`, sent in pieces that end at the given places. */
 function cut(cutter: { push(piece: string): string[]; end(): unknown }, text: string, places: number[] = []): string[] {

@@ -1,8 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import t from 'tap'
 import type { Batch } from '../../src/batches/batches.ts'
 import { makePool } from '../export/observe.ts'
 import { type Answer, startService } from '../http/service.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 /* What becomes of rows that meet users who are there, each other, or the rules. */
 

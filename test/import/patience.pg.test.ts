@@ -2,11 +2,13 @@ import { once } from 'node:events'
 import { type AddressInfo, connect } from 'node:net'
 import { text } from 'node:stream/consumers'
 import Fastify from 'fastify'
-import t from 'tap'
-import { readConfig } from '../../src/config.ts'
-import { errorAnswers } from '../../src/http/error-answers.ts'
+import { readConfig } from '../../src/config/config.ts'
+import { errorAnswers } from '../../src/http/error-responses.ts'
 import { importRoutes } from '../../src/import/routes.ts'
 import { startService } from '../http/service.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 t.test('a silent sender gets 408, and its transaction and place are given back', async (t) => {
   const { sql } = await startService(t, { MAX_WORKERS: '1' })

@@ -1,11 +1,13 @@
 import fc from 'fast-check'
-import t from 'tap'
-import type { GivenRow } from '../../src/import/given-row.ts'
 import { readCsv } from '../../src/import/read-csv.ts'
 import { readJson } from '../../src/import/read-json.ts'
 import { readNdjson } from '../../src/import/read-ndjson.ts'
-import { LONGEST_ROW } from '../../src/import/row-limit.ts'
+import type { GivenRow } from '../../src/import/row.ts'
+import { LONGEST_ROW } from '../../src/protocol/lines.ts'
+import { suite } from '../suite.ts'
 import { csvOf } from './csv.ts'
+
+const t = suite()
 
 type Reader = (texts: AsyncIterable<string>) => AsyncIterable<GivenRow[]>
 

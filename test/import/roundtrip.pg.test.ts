@@ -1,6 +1,8 @@
-import t from 'tap'
 import { makePool, stateFromScratch } from '../export/observe.ts'
 import { startService } from '../http/service.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 const { sql, call } = await startService(t, { MAX_WORKERS: '1' })
 

@@ -4,18 +4,20 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import t from 'tap'
 import { cancelBatch, deleteBatch, failBatch } from '../../src/batches/end-batch.ts'
 import { connect } from '../../src/database/connection.ts'
 import { CHILD_ENV } from '../child-env.ts'
 import { emptyDatabase, testDatabase } from '../database.ts'
 import { beginLog } from '../run-record.ts'
+import { suite } from '../suite.ts'
 import { RECEIVER_KEY, startReceiver } from '../sync/receiver.ts'
+
+const t = suite()
 
 /* Each job is a process that starts a whole service: some seconds of processor time, more where other tests run beside. */
 t.setTimeout(300_000)
 
-const JOB = fileURLToPath(new URL('../../src/jobs/job.ts', import.meta.url))
+const JOB = fileURLToPath(new URL('../../src/job.ts', import.meta.url))
 const DATABASE_URL = await testDatabase(t)
 const DATA_DIR = await mkdtemp(join(tmpdir(), 'usersync-job-'))
 t.teardown(() => rm(DATA_DIR, { recursive: true, force: true }))

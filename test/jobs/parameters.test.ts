@@ -1,6 +1,8 @@
 import fc from 'fast-check'
-import t from 'tap'
 import { type Parameters, type ParameterValue, readParameters, type TYPES } from '../../src/jobs/parameters.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 /** For each type: texts that are taken, with the value that the record holds, and texts that are not. */
 const TABLE: Record<keyof typeof TYPES, { taken: [text: string, value: ParameterValue][]; refused: string[] }> = {

@@ -1,11 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { pino } from 'pino'
-import t from 'tap'
+import { expireBatches } from '../../src/batches/expire.ts'
+import { startExpiry } from '../../src/batches/expiry.ts'
 import { connect } from '../../src/database/connection.ts'
-import { expireBatches } from '../../src/lifecycle/expire.ts'
-import { startExpiry } from '../../src/lifecycle/expiry.ts'
-import { createMetrics } from '../../src/metrics/metrics.ts'
+import { createMetrics } from '../../src/telemetry/metrics.ts'
 import { testDatabase } from '../database.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 /* A round of expiry reaches every expired batch, whatever becomes of the others. */
 

@@ -1,9 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { pino } from 'pino'
-import t from 'tap'
-import { startExpiry } from '../../src/lifecycle/expiry.ts'
-import { createMetrics } from '../../src/metrics/metrics.ts'
+import { startExpiry } from '../../src/batches/expiry.ts'
+import { createMetrics } from '../../src/telemetry/metrics.ts'
 import { startService } from '../http/service.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 const { call, sql } = await startService(t, { MAX_WORKERS: '1' })
 

@@ -1,8 +1,10 @@
 import { readFile } from 'node:fs/promises'
-import t from 'tap'
 import { parse } from 'yaml'
 import { startService } from '../http/service.ts'
+import { suite } from '../suite.ts'
 import { scrape } from './scrape.ts'
+
+const t = suite()
 
 /* The files of `monitoring/` can be read, and speak of metrics and routes that there are. */
 

@@ -3,9 +3,12 @@ import { type AddressInfo, connect } from 'node:net'
 import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import Fastify from 'fastify'
-import t, { type Test } from 'tap'
-import type { Answered, Metrics } from '../../src/metrics/metrics.ts'
-import { requestMetrics } from '../../src/metrics/request-metrics.ts'
+import type { Test } from 'tap'
+import type { Answered, Metrics } from '../../src/telemetry/metrics.ts'
+import { requestMetrics } from '../../src/telemetry/request-metrics.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 /** An app whose answer says to be coded, and to be a million bytes without that; and what is told of its requests. */
 async function startApp(t: Test, body: () => Readable) {

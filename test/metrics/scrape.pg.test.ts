@@ -1,11 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import t from 'tap'
 import { connect } from '../../src/database/connection.ts'
-import { createDatabaseLook } from '../../src/metrics/database-look.ts'
+import { createDatabaseLook } from '../../src/telemetry/gauges.ts'
 import { testDatabase } from '../database.ts'
 import { startProxy } from '../database-proxy.ts'
 import { startService } from '../http/service.ts'
+import { suite } from '../suite.ts'
 import { type Scrape, scrape, scrapeUntil } from './scrape.ts'
+
+const t = suite()
 
 /* What a scrape is like, whatever happens around it. */
 

@@ -1,8 +1,11 @@
 import { isDeepStrictEqual } from 'node:util'
-import t, { type Test } from 'tap'
+import type { Test } from 'tap'
 import { startService } from '../http/service.ts'
+import { suite } from '../suite.ts'
 import { RECEIVER_KEY, startReceiver } from '../sync/receiver.ts'
 import { type Scrape, scrape, scrapeUntil } from './scrape.ts'
+
+const t = suite()
 
 /* Each metric is moved by what should move it, by as much as that. */
 

@@ -1,7 +1,9 @@
 import { connect } from 'node:net'
-import t from 'tap'
 import { startService } from '../http/service.ts'
+import { suite } from '../suite.ts'
 import { scrape } from './scrape.ts'
+
+const t = suite()
 
 /* The bytes that are counted are those that a client receives, to the last one. */
 

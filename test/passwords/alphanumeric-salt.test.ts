@@ -1,5 +1,7 @@
-import t from 'tap'
 import { alphanumericSalt } from '../../src/passwords/alphanumeric-salt.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 t.test('a salt has its length in letters and digits, all of them and nothing else', (t) => {
   const salt = alphanumericSalt(10_000)

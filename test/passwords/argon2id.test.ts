@@ -1,6 +1,8 @@
-import t from 'tap'
 import { hashArgon2id } from '../../src/passwords/argon2id.ts'
+import { suite } from '../suite.ts'
 import { verifyLogin } from './verify-login.ts'
+
+const t = suite()
 
 const PHC = /^\$argon2id\$v=(\d+)\$m=(\d+),t=(\d+),p=(\d+)\$([A-Za-z0-9+/]+)\$([A-Za-z0-9+/]+)$/
 

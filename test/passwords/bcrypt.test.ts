@@ -1,6 +1,8 @@
-import t from 'tap'
 import { hashBcrypt, MOST_BCRYPT_BYTES } from '../../src/passwords/bcrypt.ts'
+import { suite } from '../suite.ts'
 import { verifyLogin } from './verify-login.ts'
+
+const t = suite()
 
 /** The least cost there is, so that a test takes 2 ms. */
 const SALT = '$2b$04$cVWp4XaNU8a4v1uMRum2SO'

@@ -1,7 +1,9 @@
 import fc from 'fast-check'
-import t from 'tap'
 import { derivePassword } from '../../src/passwords/derive.ts'
 import { generatePassword } from '../../src/passwords/generate.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 const secret = fc.string({ unit: 'grapheme', minLength: 1 })
 const userId = fc.uuid()

@@ -1,9 +1,11 @@
 import { randomBytes } from 'node:crypto'
-import t from 'tap'
 import { connect } from '../../src/database/connection.ts'
-import { checkEncryptionKey } from '../../src/passwords/encryption-key-check.ts'
+import { checkEncryptionKey } from '../../src/secrets/encryption-key-check.ts'
 import { testDatabase } from '../database.ts'
 import { startServerProcess } from '../server-process.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 t.test('the first key settles it, also of several at once; another one is refused', async (t) => {
   const sql = connect({ url: await testDatabase(t), schema: 'usersync', connections: 4, name: 'test' })

@@ -2,8 +2,11 @@ import { createDecipheriv, randomBytes } from 'node:crypto'
 import { chmod, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import fc from 'fast-check'
-import t, { type Test } from 'tap'
-import { decrypt, deriveKey, encrypt, loadEncryptionKey } from '../../src/passwords/encryption.ts'
+import type { Test } from 'tap'
+import { decrypt, deriveKey, encrypt, loadEncryptionKey } from '../../src/secrets/encryption.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 const text = fc.string({ unit: 'grapheme' })
 const key = fc.uint8Array({ minLength: 32, maxLength: 32 }).map(Buffer.from)

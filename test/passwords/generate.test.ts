@@ -1,5 +1,7 @@
-import t from 'tap'
 import { generatePassword } from '../../src/passwords/generate.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 t.test('a password has 20 characters of every class that rules ask for, none that is easily misread', (t) => {
   const passwords = Array.from({ length: 200 }, generatePassword)

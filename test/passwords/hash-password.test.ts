@@ -1,6 +1,8 @@
 import { argon2Verify } from 'hash-wasm'
-import t from 'tap'
 import { ALGORITHMS, hashPassword } from '../../src/passwords/hash-password.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 const FORMS = {
   argon2id: /^\$argon2id\$v=19\$m=19456,t=2,p=1\$/,

@@ -1,6 +1,8 @@
-import t from 'tap'
 import { hashPbkdf2Sha256 } from '../../src/passwords/pbkdf2-sha256.ts'
+import { suite } from '../suite.ts'
 import { verifyLogin } from './verify-login.ts'
+
+const t = suite()
 
 const DJANGO = /^pbkdf2_sha256\$(\d+)\$([^$]+)\$([A-Za-z0-9+/]{43}=)$/
 

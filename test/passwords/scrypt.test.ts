@@ -1,6 +1,8 @@
-import t from 'tap'
 import { hashScrypt } from '../../src/passwords/scrypt.ts'
+import { suite } from '../suite.ts'
 import { verifyLogin } from './verify-login.ts'
+
+const t = suite()
 
 t.test('makes the hash of RFC 7914 section 12 (N = 16384, r = 8, p = 1)', (t) => {
   const hash =

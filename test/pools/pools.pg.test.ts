@@ -1,7 +1,9 @@
-import t from 'tap'
 import type { Batch } from '../../src/batches/batches.ts'
 import { ROUTE_BODIES } from '../http/route-bodies.ts'
 import { startService } from '../http/service.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 const { sql, call, app } = await startService(t)
 

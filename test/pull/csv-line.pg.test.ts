@@ -1,9 +1,11 @@
 import fc from 'fast-check'
-import t from 'tap'
 import { credentialCells, csvLine, lineOfCells } from '../../src/export/csv.ts'
-import { takeApart } from '../../src/export/line-parts.ts'
-import { userLine } from '../../src/users/filter.ts'
+import { takeApart } from '../../src/protocol/user-line.ts'
+import { userLine } from '../../src/states/filter.ts'
 import { startService } from '../http/service.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 /* A user line taken apart, and written as CSV, is the line of CSV that PostgreSQL writes of the same user. */
 

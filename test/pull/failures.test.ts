@@ -5,9 +5,11 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
-import t from 'tap'
+import { suite } from '../suite.ts'
 import { fakeService, fullOf, lineOf } from './fake-service.ts'
 import { outFolder, pull, startPull } from './pull-process.ts'
+
+const t = suite()
 
 /* What a pull says, and how it ends, where it cannot do what it was asked for. */
 

@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Test } from 'tap'
-import { stateOf } from '../../src/sync/state-digest.ts'
+import { stateOf } from '../../src/protocol/state.ts'
 
 /** A user line with this number in its id. */
 export const lineOf = (n: number, role = 'user') =>

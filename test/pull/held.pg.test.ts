@@ -1,8 +1,11 @@
 import { readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import t, { type Test } from 'tap'
+import type { Test } from 'tap'
 import { startService } from '../http/service.ts'
+import { suite } from '../suite.ts'
 import { outFolder, pull, startPull } from './pull-process.ts'
+
+const t = suite()
 
 /* Whatever became of the files since the last round, the next one ends with the export. */
 

@@ -1,16 +1,19 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { gzipSync, zstdCompressSync } from 'node:zlib'
-import t, { type Test } from 'tap'
-import type { Asked } from '../../src/pull/asked.ts'
-import { exitCodeOf } from '../../src/pull/exit-code.ts'
-import { readHeld } from '../../src/pull/held.ts'
-import { outFiles } from '../../src/pull/out-files.ts'
+import type { Test } from 'tap'
+import { stateOf } from '../../src/protocol/state.ts'
+import { readHeld } from '../../src/pull/base.ts'
+import type { Asked } from '../../src/pull/base-label.ts'
+import { exitCodeOf } from '../../src/pull/cli.ts'
+import { outFiles } from '../../src/pull/files.ts'
 import { roundText } from '../../src/pull/report.ts'
-import { pullRound } from '../../src/pull/round.ts'
-import { stateOf } from '../../src/sync/state-digest.ts'
+import { pullRound } from '../../src/pull/rounds.ts'
+import { suite } from '../suite.ts'
 import { exportOf, fakeService, fullOf, lineOf, type Told } from './fake-service.ts'
 import { outFolder } from './pull-process.ts'
+
+const t = suite()
 
 /* What does not add up is never put in place. */
 

@@ -1,7 +1,9 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import t from 'tap'
-import { readKey } from '../../src/pull/key.ts'
+import { readKey } from '../../src/pull/cli.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 const KEY = 'k'.repeat(32)
 

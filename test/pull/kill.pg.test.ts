@@ -1,12 +1,14 @@
 import { readdir, readFile, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import t from 'tap'
 import { lineOfCells } from '../../src/export/csv.ts'
-import { takeApart } from '../../src/export/line-parts.ts'
-import { stateOf } from '../../src/sync/state-digest.ts'
+import { stateOf } from '../../src/protocol/state.ts'
+import { takeApart } from '../../src/protocol/user-line.ts'
 import { startService } from '../http/service.ts'
+import { suite } from '../suite.ts'
 import { outFolder, pull, startPull } from './pull-process.ts'
+
+const t = suite()
 
 /* A pull is killed again and again while users change; its file is never a half, and the next pull goes on from it. */
 

@@ -1,8 +1,9 @@
 import fc from 'fast-check'
-import t from 'tap'
-import { readChanges } from '../../src/pull/changes.ts'
-import { merge } from '../../src/pull/merge.ts'
-import { ExportError, type ExportHead, type ExportRow } from '../../src/sync/read-export.ts'
+import { ExportError, type ExportHead, type ExportRow } from '../../src/protocol/read-export.ts'
+import { merge, readChanges } from '../../src/pull/merge.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 const GOES_NOT = 'the delta does not go with the users that are held'
 

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
 import { CHILD_ENV } from '../child-env.ts'
 
-const PULL = fileURLToPath(new URL('../../src/pull/pull.ts', import.meta.url))
+const PULL = fileURLToPath(new URL('../../src/pull.ts', import.meta.url))
 
 /** A pull as a process of its own. */
 export interface PullProcess {

@@ -1,8 +1,10 @@
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import t from 'tap'
 import { startService } from '../http/service.ts'
+import { suite } from '../suite.ts'
 import { outFolder, pull } from './pull-process.ts'
+
+const t = suite()
 
 /* The file that a pull keeps is the export, byte for byte, whatever happens to the users. */
 

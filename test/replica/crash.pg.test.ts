@@ -1,13 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import t from 'tap'
 import { connect } from '../../src/database/connection.ts'
-import { lookUpScope } from '../../src/export/scope-state.ts'
-import { WHOLE_POOL } from '../../src/replica/takeable.ts'
+import { WHOLE_POOL } from '../../src/replica/apply-export.ts'
+import { lookUpScope } from '../../src/states/scope-state.ts'
 import { testDatabase } from '../database.ts'
 import { stateFromScratch } from '../export/observe.ts'
 import { startService } from '../http/service.ts'
 import { startServerProcess } from '../server-process.ts'
+import { suite } from '../suite.ts'
 import { exportOf, makeUsers, put, stateOf } from './pair.ts'
+
+const t = suite()
 
 /* Invariant: whatever is killed at whatever moment, a replica holds the old state or the new one. */
 

@@ -1,6 +1,6 @@
 import type { Sql } from 'postgres'
 import type { Test } from 'tap'
-import type { Taken } from '../../src/replica/take-export.ts'
+import type { Taken } from '../../src/replica/apply-export.ts'
 import { type Service, startService } from '../http/service.ts'
 
 export interface PutAnswer {

@@ -1,12 +1,14 @@
 import { Readable } from 'node:stream'
-import t, { type Test } from 'tap'
+import type { Test } from 'tap'
 import { connect } from '../../src/database/connection.ts'
 import { postgres } from '../../src/database/driver.ts'
-import { lookUpScope } from '../../src/export/scope-state.ts'
-import { takeExport } from '../../src/replica/take-export.ts'
-import { WHOLE_POOL } from '../../src/replica/takeable.ts'
-import { userLine } from '../../src/users/filter.ts'
+import { takeExport, WHOLE_POOL } from '../../src/replica/apply-export.ts'
+import { userLine } from '../../src/states/filter.ts'
+import { lookUpScope } from '../../src/states/scope-state.ts'
 import { testDatabase } from '../database.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 /*
  * A delta of 100 onto 200,000 users reads what it tells, by key: counted by PostgreSQL itself, without statistics of the

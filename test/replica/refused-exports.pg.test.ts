@@ -3,12 +3,15 @@ import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib'
 import Fastify from 'fastify'
-import t from 'tap'
-import { readConfig } from '../../src/config.ts'
+import { authentication } from '../../src/auth/authentication.ts'
+import { readConfig } from '../../src/config/config.ts'
 import { createExports } from '../../src/export/exports.ts'
-import { replicaRoutes } from '../../src/replica/routes.ts'
-import { stateOf as stateOfLines } from '../../src/sync/state-digest.ts'
+import { stateOf as stateOfLines } from '../../src/protocol/state.ts'
+import { replicaRoutes } from '../../src/replica/replica-routes.ts'
+import { suite } from '../suite.ts'
 import { exportOf, makeUsers, put, startPair, stateOf, userLines } from './pair.ts'
+
+const t = suite()
 
 /*
  * Exports that are not what they say, and what becomes of the replica: nothing. Tried, and failing here: taking an export
@@ -287,6 +290,7 @@ t.test('HEAD answers the state, and reads no user', async (t) => {
     return exports.openDirect(asked)
   }
   const app = Fastify()
+  await app.register(authentication, { keyring: undefined })
   await app.register(replicaRoutes, { config: readConfig({}), sql, uploads: sql, exports: { ...exports, openDirect } })
   const [head, get] = [
     await app.inject({ method: 'HEAD', url: '/v1/replica/users' }),

@@ -1,9 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import t, { type Test } from 'tap'
+import type { Test } from 'tap'
 import type { Batch } from '../../src/batches/batches.ts'
 import { makePool } from '../export/observe.ts'
 import { startService } from '../http/service.ts'
+import { suite } from '../suite.ts'
 import { exportOf, makeUsers, put, stateOf } from './pair.ts'
+
+const t = suite()
 
 /*
  * Who else may write a replica, and which pools may become one. Tried, and failing here: an import's

@@ -1,10 +1,12 @@
 import fc from 'fast-check'
-import t from 'tap'
-import { WHOLE_POOL } from '../../src/replica/takeable.ts'
+import { WHOLE_POOL } from '../../src/replica/apply-export.ts'
 import { runTransaction, transaction } from '../export/history.ts'
 import { makePool, stateFromScratch } from '../export/observe.ts'
 import { startService } from '../http/service.ts'
+import { suite } from '../suite.ts'
 import { exportOf, makeUsers, put, startPair, stateOf, userLines } from './pair.ts'
+
+const t = suite()
 
 /* Histories of plain SQL, pushed delta by delta; and exports that come at once. */
 

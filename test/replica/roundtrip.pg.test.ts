@@ -1,6 +1,9 @@
-import t, { type Test } from 'tap'
+import type { Test } from 'tap'
 import { stateFromScratch } from '../export/observe.ts'
+import { suite } from '../suite.ts'
 import { exportOf, makeUsers, put, startPair, stateOf, userLines } from './pair.ts'
+
+const t = suite()
 
 const { source, replica } = await startPair(t)
 await makeUsers(source.sql, 5_000)

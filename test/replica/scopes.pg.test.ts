@@ -1,6 +1,8 @@
-import t from 'tap'
 import { as, secretOf } from '../http/planted.ts'
 import { startService } from '../http/service.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 /*
  * Who may make a pool a replica, and which users an export may put there. Tried, and failing here: an export of a key without

@@ -1,17 +1,20 @@
 import { glob, readFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
-import t, { type Test } from 'tap'
+import type { Test } from 'tap'
 import { forgetEvents } from '../../src/audit/audit-events.ts'
 import { failBatch } from '../../src/batches/end-batch.ts'
+import { expireBatches } from '../../src/batches/expire.ts'
 import { connect } from '../../src/database/connection.ts'
-import { forgetStep, pruneStep } from '../../src/export/prune.ts'
-import { verifyPool } from '../../src/jobs/verify-states.ts'
-import { expireBatches } from '../../src/lifecycle/expire.ts'
+import { forgetStep, pruneStep } from '../../src/states/prune.ts'
+import { verifyPool } from '../../src/states/verify-states.ts'
 import { releaseRuns, renewLeases } from '../../src/sync/sync-runs.ts'
 import { testDatabase } from '../database.ts'
 import { type Answer, startService } from '../http/service.ts'
+import { suite } from '../suite.ts'
 import { BATCHES, fillPool } from './fill-pool.ts'
 import { recordPlans } from './plan-recorder.ts'
+
+const t = suite()
 
 /*
  * Every statement of the service runs here, through its routes, under each kind of statistics that a database can have, and none
@@ -20,6 +23,7 @@ import { recordPlans } from './plan-recorder.ts'
  */
 
 const FULL = process.env.SIZE === 'full'
+t.setTimeout(FULL ? 900_000 : 120_000)
 const USERS = FULL ? 50_000 : 8_000
 const OTHERS = FULL ? 100_000 : 16_000
 /** Users of a batch that is deleted as a whole. */

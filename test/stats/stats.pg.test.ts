@@ -1,6 +1,8 @@
-import t from 'tap'
-import type { PoolStats } from '../../src/stats/pool-stats.ts'
+import type { PoolStats } from '../../src/pools/pool-stats.ts'
 import { startService } from '../http/service.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 const { call, sql } = await startService(t, { MAX_WORKERS: '1' })
 const makePool = (name: string) => call('POST', '/v1/pools', { body: { name } })

@@ -1,8 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import t from 'tap'
 import type { SyncRun } from '../../src/sync/sync-runs.ts'
 import { startService } from '../http/service.ts'
+import { suite } from '../suite.ts'
 import { RECEIVER_KEY, startReceiver } from './receiver.ts'
+
+const t = suite()
 
 /* What status and verify show, to whom, and of targets that cannot be called. */
 

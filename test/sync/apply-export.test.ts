@@ -1,8 +1,10 @@
 import fc from 'fast-check'
-import t from 'tap'
+import { ExportError } from '../../src/protocol/read-export.ts'
+import { stateOf } from '../../src/protocol/state.ts'
 import { applyExport, type Held } from '../../src/sync/apply-export.ts'
-import { ExportError } from '../../src/sync/read-export.ts'
-import { stateOf } from '../../src/sync/state-digest.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 const lineOf = (id: number, role = 'user') => JSON.stringify({ id: `id-${id}`, role })
 const heldOf = (lines: string[]): Held => ({

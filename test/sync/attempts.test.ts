@@ -1,6 +1,8 @@
-import t from 'tap'
-import { withAttempts } from '../../src/sync/attempts.ts'
-import { PeerError } from '../../src/sync/peer.ts'
+import { PeerError } from '../../src/client/peer.ts'
+import { withAttempts } from '../../src/client/retry.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 const never = new AbortController().signal
 

@@ -1,8 +1,10 @@
 import { Readable } from 'node:stream'
 import fc from 'fast-check'
-import t from 'tap'
-import { compareExports } from '../../src/sync/compare-exports.ts'
-import { stateOf } from '../../src/sync/state-digest.ts'
+import { stateOf } from '../../src/protocol/state.ts'
+import { compareExports } from '../../src/sync/verify.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 const idOf = (n: number) => `${String(n).padStart(8, '0')}-0000-7000-8000-000000000000`
 const lineOf = (id: string, role: string) => JSON.stringify({ id, role })

@@ -2,10 +2,13 @@ import { createServer, type RequestListener } from 'node:http'
 import { type AddressInfo, createServer as createSocketServer, type Server } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { createServer as createTlsServer } from 'node:tls'
-import t, { type Test } from 'tap'
+import type { Test } from 'tap'
+import { asPeerError, callPeer, PeerError, readJson } from '../../src/client/peer.ts'
 import { isDatabaseUnavailable } from '../../src/database/connection.ts'
-import { EMPTY_STATE } from '../../src/export/state.ts'
-import { asPeerError, callPeer, PeerError, readJson } from '../../src/sync/peer.ts'
+import { EMPTY_STATE } from '../../src/protocol/state.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 /** A certificate for 127.0.0.1 that no CA signed, of this test only. */
 const SELF_SIGNED = {

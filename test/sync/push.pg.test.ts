@@ -1,9 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import t, { type Test } from 'tap'
+import type { Test } from 'tap'
 import type { SyncRun } from '../../src/sync/sync-runs.ts'
 import { startService } from '../http/service.ts'
+import { suite } from '../suite.ts'
 import { RECEIVER_KEY, type Receiver, startReceiver } from './receiver.ts'
+
+const t = suite()
 
 /* Pushes of a real service to receivers that hold their users in memory, by code of their own. */
 

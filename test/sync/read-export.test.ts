@@ -1,7 +1,9 @@
 import { Readable } from 'node:stream'
 import fc from 'fast-check'
-import t from 'tap'
-import { ExportError, type ExportRow, readExport } from '../../src/sync/read-export.ts'
+import { ExportError, type ExportRow, readExport } from '../../src/protocol/read-export.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 const STATE = `u1-${'0'.repeat(64)}`
 const idOf = (n: number) => `${String(n).padStart(8, '0')}-0000-7000-8000-000000000000`

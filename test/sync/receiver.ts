@@ -2,9 +2,9 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net'
 import { buffer } from 'node:stream/consumers'
 import { zstdDecompressSync } from 'node:zlib'
-import { EMPTY_STATE } from '../../src/export/state.ts'
+import { ExportError } from '../../src/protocol/read-export.ts'
+import { EMPTY_STATE } from '../../src/protocol/state.ts'
 import { applyExport, type Held } from '../../src/sync/apply-export.ts'
-import { ExportError } from '../../src/sync/read-export.ts'
 
 interface Test {
   teardown(fn: () => void): void

@@ -2,16 +2,19 @@ import type { ServerResponse } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import fc from 'fast-check'
 import { pino } from 'pino'
-import t, { type Test } from 'tap'
+import type { Test } from 'tap'
 import { connect } from '../../src/database/connection.ts'
 import { createExports, type Exports } from '../../src/export/exports.ts'
-import { createMetrics } from '../../src/metrics/metrics.ts'
 import { readRun, requestRun, type SyncRun } from '../../src/sync/sync-runs.ts'
 import { startSyncScheduler } from '../../src/sync/sync-scheduler.ts'
-import { createTarget, deleteTarget } from '../../src/targets/targets.ts'
+import { createTarget, deleteTarget } from '../../src/sync/targets.ts'
+import { createMetrics } from '../../src/telemetry/metrics.ts'
 import { testDatabase } from '../database.ts'
 import { startProxy } from '../database-proxy.ts'
+import { suite } from '../suite.ts'
 import { RECEIVER_KEY, startReceiver } from './receiver.ts'
+
+const t = suite()
 
 /* A scheduler on a database that goes away, refuses, or loses what was in work: every run ends, and the next one is pushed. */
 

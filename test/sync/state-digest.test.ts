@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto'
 import fc from 'fast-check'
-import t from 'tap'
-import { StateDigest, stateOf } from '../../src/sync/state-digest.ts'
+import { StateDigest, stateOf } from '../../src/protocol/state.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 /** The definition of api.md, word by word in arbitrary precision. */
 function stateByDefinition(lines: string[]): string {

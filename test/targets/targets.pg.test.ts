@@ -1,7 +1,9 @@
 import { Agent, request as httpRequest } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
-import t from 'tap'
 import { startService } from '../http/service.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 const { call, sql, url, log } = await startService(t, { MAX_WORKERS: '1' })
 const KEY = 's3cret-of-the-receiver'

@@ -1,8 +1,9 @@
-import t from 'tap'
-import { readConfig } from '../../src/config.ts'
+import { readConfig } from '../../src/config/config.ts'
 import { BUILT_IN, isBuiltIn } from '../../src/templates/built-in-templates.ts'
-import { settingsCheck } from '../../src/templates/check-settings.ts'
-import { settingsValidator } from '../../src/templates/validate-settings.ts'
+import { settingsCheck, settingsValidator } from '../../src/templates/settings.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 const config = readConfig({})
 

@@ -1,5 +1,7 @@
-import t from 'tap'
-import { overlay } from '../../src/templates/overlay.ts'
+import { overlay } from '../../src/templates/settings.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 const template = {
   username_pattern: 'shop_{id}@shop.test',

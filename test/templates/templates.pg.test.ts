@@ -1,7 +1,9 @@
-import t from 'tap'
 import type { Batch } from '../../src/batches/batches.ts'
 import type { Template } from '../../src/templates/templates.ts'
 import { type Answer, startService } from '../http/service.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 const { sql, call, log } = await startService(t, { MAX_WORKERS: '2' })
 

@@ -1,7 +1,8 @@
-import t from 'tap'
-import { readConfig } from '../../src/config.ts'
-import { settingsCheck } from '../../src/templates/check-settings.ts'
-import { settingsValidator } from '../../src/templates/validate-settings.ts'
+import { readConfig } from '../../src/config/config.ts'
+import { settingsCheck, settingsValidator } from '../../src/templates/settings.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 const config = readConfig({ MAX_WORKERS: '3', CHUNK_SIZE: '700', RESERVED_DOMAINS: 'test,example.com' })
 const validate = settingsValidator(config)

@@ -1,4 +1,4 @@
-import { verifyPool } from '../../src/jobs/verify-states.ts'
+import { verifyPool } from '../../src/states/verify-states.ts'
 import { eventually, leftStanding } from './clock.ts'
 import { plantedRows } from './furnish.ts'
 import type { World } from './world.ts'

@@ -1,8 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import t, { type Test } from 'tap'
+import type { Test } from 'tap'
 import { testDatabase } from '../database.ts'
 import { startServerProcess } from '../server-process.ts'
+import { suite } from '../suite.ts'
 import { startCollector } from './collector.ts'
+
+const t = suite()
 
 /* A collector that is silent, or not there, is no matter of those who use the service. */
 

@@ -1,9 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { pino } from 'pino'
-import t from 'tap'
-import { tracesUrl } from '../../src/tracing/exporter.ts'
-import { startTracing } from '../../src/tracing/tracing.ts'
+import { tracesUrl } from '../../src/telemetry/exporter.ts'
+import { startTracing } from '../../src/telemetry/tracing.ts'
+import { suite } from '../suite.ts'
 import { startCollector } from './collector.ts'
+
+const t = suite()
 
 t.test('the address for traces is made of the base URL', (t) => {
   const addresses = {

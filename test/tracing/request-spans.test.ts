@@ -2,9 +2,11 @@ import { request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import Fastify from 'fastify'
 import { pino } from 'pino'
-import t from 'tap'
-import { startTracing } from '../../src/tracing/tracing.ts'
+import { startTracing } from '../../src/telemetry/tracing.ts'
+import { suite } from '../suite.ts'
 import { startCollector } from './collector.ts'
+
+const t = suite()
 
 const collector = await startCollector(t)
 const tracing = startTracing(collector.url, pino({ level: 'silent' }))

@@ -1,9 +1,11 @@
-import t from 'tap'
 import type { SyncRun } from '../../src/sync/sync-runs.ts'
 import { testDatabase } from '../database.ts'
 import { startService } from '../http/service.ts'
 import { startServerProcess } from '../server-process.ts'
+import { suite } from '../suite.ts'
 import { CLIENT, SERVER, startCollector } from './collector.ts'
+
+const t = suite()
 
 /* What a collector is told of a service's work, and what it must not be told. */
 

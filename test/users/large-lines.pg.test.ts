@@ -1,5 +1,7 @@
-import t from 'tap'
 import { startService } from '../http/service.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 /* Users of a megabyte each: a page holds as many as fit, and the walk comes to all of them. */
 

@@ -1,13 +1,15 @@
 import type { Row } from 'postgres'
-import t, { type Test } from 'tap'
+import type { Test } from 'tap'
 import { connect } from '../../src/database/connection.ts'
 import { readInIndexOrder } from '../../src/database/index-order.ts'
-import { type Filter, selects, userLine } from '../../src/users/filter.ts'
+import { type Filter, selects, userLine } from '../../src/states/filter.ts'
 import { choosePageQuery, listUserLines } from '../../src/users/list-users.ts'
-import { markOf, readMark } from '../../src/users/mark.ts'
 import type { UserPage } from '../../src/users/page-queries.ts'
-import { readSort, type Sort } from '../../src/users/sort.ts'
+import { markOf, readMark, readSort, type Sort } from '../../src/users/sort.ts'
 import { testDatabase } from '../database.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 /* What PostgreSQL does for a page, at the start, in the middle and at the end of a pool: the very statements, explained. */
 

@@ -1,8 +1,10 @@
 import fc from 'fast-check'
-import t from 'tap'
 import { SUPPORTED_SORTS } from '../../src/users/sort.ts'
 import { startService } from '../http/service.ts'
+import { suite } from '../suite.ts'
 import { type ListedUser, listAll, type Page, pagesOf } from './all-pages.ts'
+
+const t = suite()
 
 /* The listing of users by keys, seen from outside. */
 

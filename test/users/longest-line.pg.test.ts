@@ -1,9 +1,11 @@
 import fc from 'fast-check'
-import t from 'tap'
 import { jsonbBytes, LONGEST_LINE, numberBytes } from '../../src/users/longest-line.ts'
 import { makePool } from '../export/observe.ts'
 import { startService } from '../http/service.ts'
 import { exportOf, put } from '../replica/pair.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 /* One rule for every writer: the line of a user is at most 1 MiB. */
 

@@ -1,9 +1,10 @@
-import t from 'tap'
-import { planNames } from '../../src/batches/plan.ts'
-import { checkRow } from '../../src/import/check-row.ts'
-import { givenRow } from '../../src/import/given-row.ts'
-import { domains } from '../../src/settings/values.ts'
+import { planNames } from '../../src/batches/naming.ts'
+import { domains } from '../../src/config/parse.ts'
+import { checkRow, givenRow } from '../../src/import/row.ts'
 import { DOMAIN_FORM, isReserved } from '../../src/users/reserved-domain.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 const RESERVED = domains('test,Bücher.example,example.com')
 

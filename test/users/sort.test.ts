@@ -1,7 +1,9 @@
 import fc from 'fast-check'
-import t from 'tap'
 import { Problem } from '../../src/errors.ts'
 import { readSort, SUPPORTED_SORTS } from '../../src/users/sort.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 t.test('the supported orders, and other spellings of them', (t) => {
   const spellings: Record<string, string> = {

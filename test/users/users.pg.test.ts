@@ -1,7 +1,9 @@
 import fc from 'fast-check'
-import t from 'tap'
 import { startService } from '../http/service.ts'
+import { suite } from '../suite.ts'
 import { listAll, type Page, type ListedUser as User } from './all-pages.ts'
+
+const t = suite()
 
 const { sql, call } = await startService(t, { MAX_WORKERS: '1' })
 

@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import t from 'tap'
-import { startWorkerPool } from '../../src/worker-pool/worker-pool.ts'
+import { startWorkerPool } from '../../src/batches/worker-pool.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
 
 /** No thread connects before its first task. */
 const OPTIONS = {

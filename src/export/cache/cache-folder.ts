@@ -1,7 +1,7 @@
 import { hash, randomBytes } from 'node:crypto'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Coding } from '../../http/codings.ts'
+import type { Coding } from '../../http/content-coding.ts'
 import { listFiles, remove } from './files.ts'
 
 /** A live producer writes all the time; a partial file that was not written for this long is of one that died. */

@@ -1,7 +1,7 @@
 import { pipeline } from 'node:stream/promises'
 import type { FastifyBaseLogger } from 'fastify'
-import { type Coding, createEncoder } from '../../http/codings.ts'
-import type { Text } from '../text.ts'
+import { type Coding, createEncoder } from '../../http/content-coding.ts'
+import type { Text } from '../../protocol/text.ts'
 import { createGrowingFile, type GrowingFile } from './growing-file.ts'
 import type { PartialFile } from './partial-file.ts'
 

@@ -3,8 +3,10 @@ import { once } from 'node:events'
 import { stat, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import t from 'tap'
+import { suite } from '../../suite.ts'
 import { filesIn, makeCache, makeFolder, text, textOf } from './harness.ts'
+
+const t = suite()
 
 const CHILD = fileURLToPath(new URL('growing-child.ts', import.meta.url))
 

@@ -2,9 +2,12 @@ import { open, rm, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { text as readText } from 'node:stream/consumers'
-import t, { type Test as TapTest } from 'tap'
+import type { Test as TapTest } from 'tap'
 import { Problem } from '../../../src/errors.ts'
+import { suite } from '../../suite.ts'
 import { filesIn, heldText, makeCache, makeFolder, openFilesIn, text, textOf, until } from './harness.ts'
+
+const t = suite()
 
 const PAGE = 'x'.repeat(100_000)
 

@@ -1,8 +1,10 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import t from 'tap'
-import { CODINGS } from '../../../src/http/codings.ts'
+import { CODINGS } from '../../../src/http/content-coding.ts'
+import { suite } from '../../suite.ts'
 import { filesIn, heldText, makeCache, makeFolder, openFilesIn, text, textOf, until } from './harness.ts'
+
+const t = suite()
 
 const LINES = Array.from({ length: 50 }, (_, page) => `{"page":${page},"text":"${'é'.repeat(5_000)}"}\n`)
 

@@ -7,7 +7,7 @@ import { brotliDecompressSync, gunzipSync, inflateSync, zstdDecompressSync } fro
 import { pino } from 'pino'
 import type { Test as TapTest } from 'tap'
 import { createExportCache } from '../../../src/export/cache/export-cache.ts'
-import type { Coding } from '../../../src/http/codings.ts'
+import type { Coding } from '../../../src/http/content-coding.ts'
 
 const DECODERS: Record<Coding, (body: Buffer) => Buffer> = {
   zstd: (body) => zstdDecompressSync(body),

@@ -1,8 +1,10 @@
 import { mkdir, readdir, stat, truncate, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import t from 'tap'
+import { suite } from '../../suite.ts'
 import { filesIn, heldText, makeCache, makeFolder, openFilesIn, text, textOf, until } from './harness.ts'
+
+const t = suite()
 
 const LIMIT = 1_000_000
 const pageOf = (key: string) => key.repeat(50_000)

@@ -3,9 +3,11 @@ import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { setImmediate as turnOfTheLoop } from 'node:timers/promises'
 import fc from 'fast-check'
-import t from 'tap'
-import { CODINGS, type Coding } from '../../../src/http/codings.ts'
+import { CODINGS, type Coding } from '../../../src/http/content-coding.ts'
+import { suite } from '../../suite.ts'
 import { decoded, filesIn, makeCache, makeFolder, openFilesIn, until } from './harness.ts'
+
+const t = suite()
 
 const turns = async (count: number) => {
   for (let turn = 0; turn < count; turn++) await turnOfTheLoop()

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { createWriteStream } from 'node:fs'
+import { createWriteStream, existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -53,7 +53,7 @@ export class Pull {
     }
     while (!this.#isOver) {
       this.#expected = false
-      const child = spawn(process.execPath, [join(service, 'src/pull/pull.ts'), ...options], { cwd: service, env })
+      const child = spawn(process.execPath, [pullProgram(service), ...options], { cwd: service, env })
       this.#child = child
       const log = createWriteStream(`${this.#out}.log`, { flags: 'a' })
       child.stdout.pipe(log, { end: false })
@@ -110,3 +110,7 @@ function userLines(text: string) {
 }
 
 export const startPulls = (world: World): Pull[] => PULLINGS.map((pulling, i) => new Pull(world, pulling, i))
+
+/** The program moved; an older checkout has it in its former place. */
+const pullProgram = (service: string): string =>
+  ['src/pull.ts', 'src/pull/pull.ts'].map((file) => join(service, file)).find(existsSync) ?? ''

@@ -1,0 +1,47 @@
+import type { FastifyInstance, FastifyRequest, FastifySchema } from 'fastify'
+import plugin from 'fastify-plugin'
+import { poolName } from '../pools/pool-parameter.ts'
+import { poolNotFound } from '../pools/pools.ts'
+import { scopesIn } from './api-keys.ts'
+import { lacksScope } from './authentication.ts'
+
+/**
+ * Decides for every route which pool a request is about, and narrows `request.scopes` to what its key may do there. A pool in
+ * which the key has no scope is answered as one that does not exist. `query.pool` names the pool from then on, so that a route
+ * cannot work on another pool than the one that was checked.
+ */
+export const poolAccess = plugin(
+  (app: FastifyInstance, _options, done) => {
+    app.addHook('onRoute', ({ url, method, config, schema }) => {
+      if (config?.scope === undefined || config.scope === 'admin' || hasPool(schema?.querystring)) return
+      throw new Error(`${method} ${url} must take the parameter pool, or need admin: scopes are bound to pools`)
+    })
+    app.addHook('preHandler', (request, _reply, next) => {
+      const { scope } = request.routeOptions.config
+      // `admin` is never bound to a pool.
+      if (scope === undefined || scope === 'admin') return next()
+      try {
+        const pool = poolOf(request)
+        ;(request.query as { pool: string }).pool = pool
+        const { apiKey } = request
+        if (!apiKey || apiKey.poolScopes.size === 0) return next()
+        request.scopes = scopesIn(apiKey, pool)
+        if (request.scopes.size === 0) return next(poolNotFound(pool))
+        next(request.scopes.has(scope) ? undefined : lacksScope(scope))
+      } catch (error) {
+        next(error as Error)
+      }
+    })
+    done()
+  },
+  { name: 'pool-access', dependencies: ['authentication'] },
+)
+
+/** A body names the pool only if the schema of the route says so: any other body is not checked. */
+function poolOf({ query, body, routeOptions }: FastifyRequest): string {
+  const inBody = hasPool(routeOptions.schema?.body) ? (body as { pool?: string }) : {}
+  return poolName(query as { pool?: string }, inBody)
+}
+
+const hasPool = (schema: FastifySchema['body']): boolean =>
+  'pool' in ((schema as { properties?: object } | undefined)?.properties ?? {})

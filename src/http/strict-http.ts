@@ -1,0 +1,93 @@
+import { METHODS } from 'node:http'
+import type { FastifyInstance, FastifyRequest, HTTPMethods } from 'fastify'
+import plugin from 'fastify-plugin'
+import { Problem } from '../errors.ts'
+import { routeNotFound } from './error-responses.ts'
+
+/**
+ * Passes over an `Expect` that is not `100-continue`, as RFC 9110 section 10.1.1 lets us: Node would answer 417 by itself,
+ * without a body, and without a line in the log.
+ */
+export const expectations = plugin(
+  (app: FastifyInstance, _options, done) => {
+    app.server.on('checkExpectation', (request, response) => app.routing(request, response))
+    done()
+  },
+  { name: 'expectations' },
+)
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** To be called when every route is there: answers 405 with `Allow` where a path has no route for the method. */
+    refuseOtherMethods(): void
+  }
+}
+
+/**
+ * What is wrong with the address or the method is answered before the body is looked at. Fastify answers 404 where the path is right
+ * and the method wrong, where RFC 9110 section 15.5.6 wants 405; and for an unknown path or method it parses the body first, so that
+ * the answer to `curl -T users.csv` would be 415.
+ */
+export const methodAnswers = plugin(
+  (app: FastifyInstance, _options, done) => {
+    for (const method of METHODS) if (!app.supportedMethods.includes(method)) app.addHttpMethod(method)
+    const methodsOfPath = new Map<string, Set<HTTPMethods>>()
+    app.addHook('onRoute', ({ url, method }) => {
+      const methods = methodsOfPath.get(url) ?? new Set()
+      for (const one of [method].flat()) methods.add(one)
+      methodsOfPath.set(url, methods)
+    })
+    app.addHook('onRequest', (request, _reply, next) => next(addressProblem(request)))
+    app.decorate('refuseOtherMethods', () => {
+      for (const [url, methods] of [...methodsOfPath]) {
+        const allow = [...methods].sort().join(', ')
+        app.route({
+          url,
+          method: (app.supportedMethods as HTTPMethods[]).filter((method) => !methods.has(method)),
+          schema: { hide: true },
+          onRequest: (_request, _reply, next) => {
+            next(new Problem('method_not_allowed', `Use ${allow}.`, { headers: { allow } }))
+          },
+          handler: () => {},
+        })
+      }
+    })
+    done()
+  },
+  { name: 'method-answers' },
+)
+
+/** `/v1/batches/` would else be read as the batch without an id. */
+function addressProblem({ is404, url }: FastifyRequest): Problem | undefined {
+  const [, withoutSlash] = /^(\/v1\/[^?]*[^?/])\/+(\?|$)/.exec(url) ?? []
+  if (withoutSlash) return routeNotFound(`No address here ends in a slash. Use ${withoutSlash}.`)
+  return is404 ? routeNotFound() : undefined
+}
+
+/**
+ * Refuses what Node's parser lets pass: HTTP/0.9, several `Host` headers, of which a proxy might go by another than we do,
+ * and in HTTP/1.1 none (RFC 9112 section 3.2). Node's own check, `requireHostHeader`, must be off: it answers without a body.
+ * That several are taken is Node's wont (nodejs/node#3094 and #39322).
+ */
+export const requestHead = plugin(
+  (app: FastifyInstance, _options, done) => {
+    app.addHook('onRequest', ({ raw }, reply, next) => {
+      const hosts = countHosts(raw.rawHeaders)
+      if (raw.httpVersion === '1.1' ? hosts === 1 : raw.httpVersion === '1.0' && hosts <= 1) return next()
+      reply.header('connection', 'close')
+      next(new Problem('invalid_request', 'Send HTTP/1.1 with one Host header.'))
+    })
+    done()
+  },
+  { name: 'request-head' },
+)
+
+/** Names and values follow one another. Node's `headersDistinct` would sort all of them for each request. */
+function countHosts(rawHeaders: string[]): number {
+  let hosts = 0
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i]
+    if (name?.length === 4 && name.toLowerCase() === 'host') hosts++
+  }
+  return hosts
+}

@@ -1,0 +1,229 @@
+import { Problem } from '../errors.ts'
+import { UUID_FORM } from '../http/schemas.ts'
+import { holdsNul, requireStorable } from '../http/validation.ts'
+import { LONGEST_LINE, lineBytes, memberBytes, numberBytes, TOO_LARGE } from '../users/longest-line.ts'
+import { EMAIL_EXPECTED, EMAIL_FORM, isReserved } from '../users/reserved-domain.ts'
+import { NAME_EXPECTED, NAME_FORM } from '../users/user-schema.ts'
+
+/** A row as it came. */
+export interface GivenRow {
+  /** JSON, which PostgreSQL reads with every digit of its numbers. */
+  text: string
+  /** The same read by JavaScript, to be looked at; undefined where it is no JSON, or a CSV row of another length. */
+  value: unknown
+}
+
+/** Reads a row's text; what is no JSON is a row all the same, for who judges rows. */
+export function givenRow(text: string): GivenRow {
+  try {
+    return { text, value: JSON.parse(text) }
+  } catch {
+    return { text, value: undefined }
+  }
+}
+
+const TIME =
+  /^(\d{4})-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,9})?(Z|[+-](0\d|1[0-4]):[0-5]\d)$/i
+const FIRST = Date.parse('0001-01-01T00:00:00Z')
+const LAST = Date.parse('9999-12-31T23:59:59.999Z')
+
+/**
+ * Whether it is an RFC 3339 time of the years 0001 to 9999 in UTC, with up to nine digits of a second. PostgreSQL keeps six and rounds
+ * to the nearest, the same for an import as for plain SQL.
+ */
+export function isTime(value: unknown): boolean {
+  const parts = typeof value === 'string' ? TIME.exec(value) : null
+  if (!parts) return false
+  const [year = 0, month = 0, day = 0] = parts.slice(1, 4).map(Number)
+  if (year === 0 || day > daysOf(year, month)) return false
+  if (year > 1 && year < 9999) return true
+  const time = Date.parse(parts[0].toUpperCase()) // by its offset it may lie in the year before or after
+  const roundsToNextSecond = /^\.9{6}[5-9]/.test(parts[5] ?? '')
+  return time >= FIRST && time + (roundsToNextSecond ? 1 : 0) <= LAST
+}
+
+function daysOf(year: number, month: number): number {
+  if (month !== 2) return [4, 6, 9, 11].includes(month) ? 30 : 31
+  return (year % 4 === 0 && year % 100 !== 0) || year % 400 === 0 ? 29 : 28
+}
+
+interface Member {
+  expects: string
+  is: (value: unknown) => boolean
+  /** Whether the value is text as it stands; else JSON of its own. */
+  isText: boolean
+}
+
+const isId = (value: unknown) => typeof value === 'string' && UUID_FORM.test(value)
+const isBoolean = (value: unknown) => typeof value === 'boolean'
+
+/** Whether it is what JSON calls an object. */
+export function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** Text of 1 to `longest` characters as PostgreSQL counts them, without a blank at its beginning or end. */
+const isNameUpTo = (longest: number) => (value: unknown) =>
+  typeof value === 'string' &&
+  value !== '' &&
+  NAME_FORM.test(value) &&
+  (value.length <= longest || [...value].length <= longest)
+const isName = isNameUpTo(254)
+
+const id: Member = { expects: 'a UUID', is: isId, isText: true }
+const flag: Member = { expects: 'true or false', is: isBoolean, isText: false }
+const time: Member = { expects: 'an RFC 3339 time of the years 0001 to 9999', is: isTime, isText: true }
+
+/** The members of a user that an import takes: those of the export. */
+export const MEMBERS: Record<string, Member> = {
+  id,
+  username: { expects: `1 to 254 characters, ${NAME_EXPECTED}`, is: isName, isText: true },
+  email: {
+    expects: `${EMAIL_EXPECTED}, of at most 254 characters`,
+    is: (value) => isName(value) && EMAIL_FORM.test(value as string),
+    isText: true,
+  },
+  role: { expects: `1 to 64 characters, ${NAME_EXPECTED}`, is: isNameUpTo(64), isText: true },
+  is_test_user: flag,
+  batch_id: { expects: 'a UUID or null', is: (value) => value === null || isId(value), isText: true },
+  created_by_bulk: flag,
+  custom_attributes: {
+    expects: 'an object',
+    is: isObject,
+    isText: false,
+  },
+  created_at: time,
+  updated_at: time,
+}
+
+export const isMember = (name: string) => Object.hasOwn(MEMBERS, name)
+
+export const isCredential = (name: string) => name === 'password' || name === 'password_hash'
+
+/** For rows that hold passwords or hashes: to leave them out in silence would make users who cannot log in. */
+export const credentialsRefused = () =>
+  new Problem('import_credentials', 'Export without include, or leave password and password_hash out.')
+
+/** Such a number may be in the text; in most texts none is, and they need no closer look. */
+const UNUSUAL = /\d[eE][+-]?\d{3}|\d{400}/
+
+/** Characters of the longest number. A double needs at most 344, an exact one of an export as many as it has. */
+const LONGEST_NUMBER = 1_000
+
+/**
+ * Whether every number of a JSON text is short as PostgreSQL writes it: `1e-9999` takes ten thousand characters. The rule goes by
+ * what is written, so that an import takes back each number that it took.
+ */
+export function numbersFit(text: string): boolean {
+  if (!UNUSUAL.test(text)) return true
+  let fit = true
+  const look = (_name: string, value: unknown, { source = '' }: { source?: string } = {}) => {
+    if (typeof value === 'number' && numberBytes(source) > LONGEST_NUMBER) fit = false
+    return value
+  }
+  JSON.parse(text, look as (name: string, value: unknown) => unknown)
+  return fit
+}
+
+/** A row that can be written. */
+export interface Row {
+  /** Which row of the body, from 1. */
+  n: number
+  text: string
+  id: string | undefined
+  username: string
+  email: string
+}
+
+/** A row that cannot be taken, whatever the pool holds. */
+export interface RowFault {
+  n: number
+  code: 'invalid_row' | 'unknown_member' | 'not_test_user' | 'domain_not_reserved' | 'user_too_large'
+  /** Empty where the fault is not of one member. */
+  member: string
+  message: string
+  /** As far as they can be told and kept. */
+  username: string
+  email: string
+}
+
+/**
+ * Judges a row by itself, so that no single one of them fails the statement that writes a page of them. Throws
+ * `import_credentials` where it holds a password or its hash.
+ */
+export function checkRow(n: number, { text, value }: GivenRow, reservedDomains: string[]): Row | RowFault {
+  if (!isObject(value)) return { n, ...notAnObject, username: '', email: '' }
+  const fault = faultOf(value, text, reservedDomains)
+  if (fault) return { n, ...fault, username: shown(value, 'username'), email: shown(value, 'email') }
+  const { id, username, email = username } = value as { id?: string; username: string; email?: string }
+  return { n, text, id: id?.toLowerCase(), username, email }
+}
+
+export const isFault = (row: Row | RowFault): row is RowFault => 'code' in row
+
+type Fault = Pick<RowFault, 'code' | 'member' | 'message'>
+
+const invalid = (member: string, message: string): Fault => ({ code: 'invalid_row', member, message })
+const notAnObject = invalid('', 'is no object of a user’s members, or has another number of cells than columns')
+
+function faultOf(members: Record<string, unknown>, text: string, reservedDomains: string[]): Fault | undefined {
+  const names = Object.keys(members)
+  if (names.some(isCredential)) throw credentialsRefused()
+  const unknown = names.find((name) => !isMember(name))
+  if (unknown !== undefined) {
+    return {
+      code: 'unknown_member',
+      member: isStorable(unknown) ? unknown.slice(0, 64) : '',
+      message: 'is not known here',
+    }
+  }
+  for (const [name, value] of Object.entries(members)) {
+    if (!MEMBERS[name]?.is(value)) return invalid(name, `must be ${MEMBERS[name]?.expects}`)
+  }
+  if (members['username'] === undefined) return invalid('username', 'is missing')
+  if (!isStorable(members))
+    return invalid('', 'holds a text or a number that cannot be stored, or is nested too deeply')
+  if (!numbersFit(text)) return invalid('', 'holds a number of more digits than are kept')
+  const email = String(members['email'] ?? members['username'])
+  if (!EMAIL_FORM.test(email)) return invalid('email', 'is missing, and the username is no address')
+  if (members['is_test_user'] === false) {
+    return { code: 'not_test_user', member: 'is_test_user', message: 'must be true: only test users are imported' }
+  }
+  if (!isReserved(email, reservedDomains)) {
+    return { code: 'domain_not_reserved', member: 'email', message: 'must be of a reserved domain' }
+  }
+  if (mayBeTooLarge(text) && rowLineBytes(members, text, email) > LONGEST_LINE) {
+    return { code: 'user_too_large', member: 'custom_attributes', message: TOO_LARGE }
+  }
+  return undefined
+}
+
+/**
+ * Whether the row needs a closer look. A character becomes at most 4 bytes of the line, and 200 where a number has an exponent:
+ * `1e-998` takes 1,000.
+ */
+const mayBeTooLarge = (text: string) => text.length > (/\d[eE]/.test(text) ? 5_000 : 200_000)
+
+const ANY_ID = '00000000-0000-7000-8000-000000000000'
+
+/** Bytes of the line of a new user of this row; what the row leaves out is as the import fills it in. */
+function rowLineBytes(members: Record<string, unknown>, text: string, email: string): number {
+  const defaults = { role: 'user', batch_id: ANY_ID, created_by_bulk: false }
+  const given = { ...defaults, ...members, email } as Parameters<typeof lineBytes>[0]
+  return lineBytes(given, memberBytes(text, 'custom_attributes') ?? '{}'.length)
+}
+
+function isStorable(value: unknown): boolean {
+  try {
+    requireStorable(value)
+    return !holdsNul(value)
+  } catch {
+    return false
+  }
+}
+
+/** A member of a row that is refused, as its failure tells it: empty where it is no name that could be kept. */
+function shown(members: Record<string, unknown>, name: 'username' | 'email'): string {
+  const value = members[name]
+  return MEMBERS[name]?.is(value) && isStorable(value) ? (value as string) : ''
+}

@@ -1,0 +1,25 @@
+import { bytes, time } from '../database/columns.ts'
+import { check, integer, jsonb, pgTable, sql, text, unique, uuid } from '../database/drizzle.ts'
+
+/** Named jobs, each with its parameters: what a scheduler has begun, and what came of it. */
+export const jobRuns = pgTable(
+  'job_runs',
+  {
+    id: uuid('id').primaryKey().default(sql`uuid_v7()`),
+    name: text('name').notNull(),
+    parameters: jsonb('parameters').$type<Record<string, unknown>>().notNull(),
+    /** SHA-256 of the parameters as text, by which a run is found again. */
+    parametersDigest: bytes('parameters_digest').notNull(),
+    status: text('status').notNull().default('running'),
+    attempts: integer('attempts').notNull().default(0),
+    result: jsonb('result').$type<Record<string, unknown>>(),
+    failure: text('failure'),
+    createdAt: time('created_at').notNull().defaultNow(),
+    startedAt: time('started_at'),
+    finishedAt: time('finished_at'),
+  },
+  (t) => [
+    unique('job_runs_parameters').on(t.name, t.parametersDigest),
+    check('job_runs_status', sql`status in ('running', 'completed', 'failed')`),
+  ],
+)

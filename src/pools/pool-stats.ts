@@ -1,0 +1,57 @@
+import type { Sql } from 'postgres'
+import type { Batch } from '../batches/batches.ts'
+import { EMPTY_STATE, type State } from '../protocol/state.ts'
+import { ANY_BATCH } from '../states/tables.ts'
+import { poolNotFound } from './pools.ts'
+
+/** What a pool holds at one moment. */
+export interface PoolStats {
+  pool: string
+  total_users: number
+  test_users: number
+  /** Test users of batches and imports. */
+  bulk_users: number
+  /** Users who are no test users: nothing here changes or deletes them. */
+  protected_users: number
+  batches: Record<Batch['status'], number>
+  /** Of the test users: that of an export without a filter. */
+  state: State
+}
+
+interface StatsRow {
+  test_users_only: boolean | null
+  bulk_users_only: boolean | null
+  user_count: number | null
+  state: State | null
+  batches: Partial<PoolStats['batches']> | null
+}
+
+/** The counts of a pool, from its scopes and batches in one statement: no user is read. Throws `pool_not_found`. */
+export async function readPoolStats(sql: Sql, pool: string): Promise<PoolStats> {
+  const rows = await sql<StatsRow[]>`
+    select s.test_users_only, s.bulk_users_only, s.user_count::float8 as user_count,
+      state_name(s.word_0, s.word_1, s.word_2, s.word_3) as state, b.batches
+    from pools p
+    left join scopes s on s.pool_id = p.id and s.batch_id = ${ANY_BATCH}
+    cross join lateral (
+      select json_object_agg(status, batches) as batches
+      from (select status, count(*) as batches from batches where pool_id = p.id group by status) by_status
+    ) b
+    where p.name = ${pool}`
+  const [first] = rows
+  if (!first) throw poolNotFound(pool)
+  const scope = (testUsersOnly: boolean, bulkUsersOnly: boolean) =>
+    rows.find((row) => row.test_users_only === testUsersOnly && row.bulk_users_only === bulkUsersOnly)
+  const totalUsers = scope(false, false)?.user_count ?? 0
+  const testUsers = scope(true, false)?.user_count ?? 0
+  const none = { queued: 0, running: 0, completed: 0, completed_with_failures: 0, cancelled: 0, failed: 0 }
+  return {
+    pool,
+    total_users: totalUsers,
+    test_users: testUsers,
+    bulk_users: scope(true, true)?.user_count ?? 0,
+    protected_users: totalUsers - testUsers,
+    batches: { ...none, ...first.batches },
+    state: scope(true, false)?.state ?? EMPTY_STATE,
+  }
+}

@@ -1,0 +1,20 @@
+import { bigNumber, bytewiseText, time } from '../database/columns.ts'
+import { check, integer, pgTable, sql, text } from '../database/drizzle.ts'
+
+export const pools = pgTable(
+  'pools',
+  {
+    id: integer('id').primaryKey().generatedByDefaultAsIdentity({ startWith: 2 }),
+    name: bytewiseText('name').notNull().unique(),
+    nextUserNumber: bigNumber('next_user_number').notNull().default(1),
+    nextCredentialId: bigNumber('next_credential_id').notNull().default(1),
+    createdAt: time('created_at').notNull().defaultNow(),
+    /** Since when the pool's users are those of exports that are put into it, and nothing else writes them. Null: it is no replica. */
+    replicaSince: time('replica_since'),
+    /** Which users a replica takes from its source. */
+    mirrors: text('mirrors', { enum: ['test_users', 'everything'] })
+      .notNull()
+      .default('test_users'),
+  },
+  () => [check('pools_mirrors', sql`mirrors in ('test_users', 'everything')`)],
+)

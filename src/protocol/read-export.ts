@@ -1,0 +1,129 @@
+import { LineCutter } from './lines.ts'
+import { isState } from './state.ts'
+
+/** The head line of an NDJSON export. */
+export interface ExportHead {
+  kind: 'full' | 'delta' | 'unchanged'
+  reason?: string
+  base: string | null
+  state: string
+  total_count: number
+  counts: { added: number; updated: number; deleted: number }
+}
+
+/** A deletion, or a user by its line: the very text that is hashed, unless credentials stand in it. */
+export type ExportRow = { deleted: string } | { id: string; line: string }
+
+/**
+ * What is wrong with an export: it ended before its last line, is no export at all, is for another base than what is held,
+ * or does not add up to the state that it names.
+ */
+export type ExportFault = 'cut' | 'malformed' | 'other_base' | 'wrong_sum'
+
+/** Thrown where an export cannot be used. Whoever applies one keeps what was held before. */
+export class ExportError extends Error {
+  override name = 'ExportError'
+  readonly fault: ExportFault
+
+  constructor(fault: ExportFault, message: string) {
+    super(message)
+    this.fault = fault
+  }
+}
+
+const DELETION = /^\{"deleted":"([^"\\]+)"\}$/
+const USER = /^\{"id":"([^"\\]+)",.*\}$/s
+const KINDS = ['full', 'delta', 'unchanged']
+
+/**
+ * Reads an NDJSON export (api.md) as it arrives: its head, then pages of its rows. Memory stays that of a page. The pages
+ * end well only where the last line came and its count of user lines is right; whatever was read before counts for nothing
+ * otherwise. Whether the rows add up to the state is for the caller to see. Throws ExportError `cut` or `malformed`.
+ */
+export async function readExport(
+  texts: AsyncIterable<string>,
+): Promise<{ head: ExportHead; pages: AsyncGenerator<ExportRow[], void, void> }> {
+  const parts = linesOf(texts)
+  const first = await parts.next()
+  const [headLine = '', ...others] = first.done ? [] : first.value
+  const head = readHead(headLine)
+  return { head, pages: pagesOf(head, others, parts) }
+}
+
+/** The complete lines, some at a time, never none. Throws ExportError where the last one has no line end. */
+async function* linesOf(texts: AsyncIterable<string>): AsyncGenerator<string[], void, void> {
+  const cutter = new LineCutter()
+  for await (const text of texts) {
+    const lines = cutter.push(text)
+    if (lines.length > 0) yield lines
+  }
+  if (cutter.end() !== '') throw cut()
+}
+
+async function* pagesOf(
+  head: ExportHead,
+  begun: string[],
+  parts: AsyncGenerator<string[], void, void>,
+): AsyncGenerator<ExportRow[], void, void> {
+  let users = 0
+  let ended = false
+  const read = (lines: string[]) => {
+    const page: ExportRow[] = []
+    for (const line of lines) {
+      if (ended) throw malformed()
+      const row = readRow(line)
+      if (row === undefined) {
+        requireEnd(line, head, users)
+        ended = true
+      } else {
+        if ('id' in row) users++
+        page.push(row)
+      }
+    }
+    return page
+  }
+  const first = read(begun)
+  if (first.length > 0) yield first
+  for await (const lines of parts) {
+    const page = read(lines)
+    if (page.length > 0) yield page
+  }
+  if (!ended) throw cut()
+}
+
+function readHead(line: string): ExportHead {
+  if (line === '') throw cut()
+  const head = parse(line) as Partial<ExportHead>
+  const { kind = '', base, state, total_count: total } = head
+  const isHead = KINDS.includes(kind) && typeof state === 'string' && isState(state) && Number.isSafeInteger(total)
+  if (!isHead || (kind === 'full') !== (base === null)) throw malformed()
+  return head as ExportHead
+}
+
+/** The row of a line; undefined where it is neither a deletion nor a user. */
+function readRow(line: string): ExportRow | undefined {
+  const [, id] = USER.exec(line) ?? []
+  if (id !== undefined) return { id, line }
+  const [, deleted] = DELETION.exec(line) ?? []
+  return deleted === undefined ? undefined : { deleted }
+}
+
+function requireEnd(line: string, head: ExportHead, users: number): void {
+  const { end, lines } = parse(line) as { end?: string; lines?: number }
+  if (end !== head.state) throw malformed()
+  if (lines !== users) throw new ExportError('cut', 'the export has another number of user lines than it says')
+}
+
+/** The object that a line holds. */
+function parse(line: string): object {
+  try {
+    const value: unknown = JSON.parse(line)
+    if (value !== null && typeof value === 'object') return value
+  } catch {
+    // told below, like everything else that is not a line of an export
+  }
+  throw malformed()
+}
+
+const cut = () => new ExportError('cut', 'the export was cut before its last line')
+const malformed = () => new ExportError('malformed', 'this is not an NDJSON export')

@@ -1,0 +1,192 @@
+import { readFile } from 'node:fs/promises'
+import { extname } from 'node:path'
+import { parseArgs } from 'node:util'
+import { PeerError } from '../client/peer.ts'
+import { FORMAT_NAMES, type Format } from '../export/format.ts'
+import type { Credential } from '../export/lines.ts'
+import { UUID_FORM } from '../http/schemas.ts'
+import { ExportError } from '../protocol/read-export.ts'
+import type { Asked } from './base-label.ts'
+import { NoRoom } from './room.ts'
+
+/** Thrown where the call itself is wrong. The message says what to do. */
+export class UsageError extends Error {
+  override name = 'UsageError'
+}
+
+/** The exit code that tells why a pull failed; USAGE lists them. */
+export function exitCodeOf(error: unknown): number {
+  if (error instanceof UsageError) return 2
+  if (error instanceof ExportError) return 6
+  if (error instanceof NoRoom) return 7
+  if (error instanceof DOMException && error.name === 'TimeoutError') return 3
+  if (!(error instanceof PeerError)) return 1
+  if (error.fault === 'unauthorized') return 4
+  return error.isPassing ? 3 : 5
+}
+
+/** The key to ask with: what the file holds, else USERSYNC_KEY, if there is one. Throws UsageError, which never tells it. */
+export async function readKey(keyFile: string | undefined): Promise<string | undefined> {
+  const text = keyFile === undefined ? process.env['USERSYNC_KEY'] : await readText(keyFile)
+  const key = text?.trim()
+  if (keyFile === undefined && !key) return undefined
+  if (key && /^[\x21-\x7e]+$/.test(key)) return key
+  throw new UsageError(`${keyFile ?? 'USERSYNC_KEY'} holds no key: one word of printable ASCII is expected`)
+}
+
+async function readText(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8')
+  } catch (cause) {
+    throw new UsageError(`--key-file ${path} cannot be read (${(cause as NodeJS.ErrnoException).code})`, { cause })
+  }
+}
+
+/** What the command line asks for. */
+export interface PullOptions {
+  asked: Asked
+  /** The file that is kept in step. */
+  out: string
+  /** Undefined: the key is in the environment, if there is one. */
+  keyFile: string | undefined
+  /** The pause between rounds; undefined: one round. */
+  everyMs: number | undefined
+  /** The most bytes that a round may write; undefined: as many as the disk has room for. */
+  maxBytes: number | undefined
+}
+
+export const USAGE = `npm run pull -- --url URL --out FILE [option]...
+Keeps FILE in step with the users of a usersync service. FILE is always a complete export of one state; beside it stand
+FILE.base, from which the next round goes on, and FILE.lock.
+  --url URL        where the service listens, such as http://host:3000
+  --out FILE       the file to keep in step
+  --format F       csv, ndjson or json (default: by the extension of FILE, else csv)
+  --pool NAME      the pool (default: default)
+  --filter LIST    batch_id=ID,test_users_only=true|false,bulk_users_only=true|false (any of them)
+  --shard I/N      the part I (0 to N-1) of N
+  --include LIST   password,password_hash (either or both): needs the scope credentials:read
+  --every TIME     go on, with this pause between rounds: 1s to 24h, such as 30s, 5m, 1h
+  --max-mb N       write at most N MB for FILE and FILE.base together (default: until 1 GB, or a tenth of a smaller disk,
+                   is left free)
+  --key-file PATH  read the key from this file, not from the environment variable USERSYNC_KEY
+  --help           print this
+HTTPS_PROXY, HTTP_PROXY and NO_PROXY are respected; loopback is never called through a proxy.
+Exit codes: 0 in step, or --every ended by a signal; 1 unexpected; 2 wrong usage, or another pull writes FILE; 3 not
+reachable, silent or too busy; 4 the key is refused; 5 the request is refused; 6 the users do not add up to the state,
+even in full; 7 --max-mb or the disk has no room for them; 130, 143 one round ended by SIGINT, SIGTERM. From 2 to 7 FILE is
+as it was.`
+
+const CREDENTIALS: Credential[] = ['password', 'password_hash']
+const UNITS = { s: 1_000, m: 60_000, h: 3_600_000 }
+const LONGEST_EVERY_MS = 24 * UNITS.h
+
+/** Reads the arguments after the program's name; undefined where they ask for help. Throws UsageError. */
+export function readOptions(args: string[]): PullOptions | undefined {
+  const values = parse(args)
+  if (values.help) return undefined
+  const { url, out } = values
+  if (!url) throw new UsageError('--url is missing: where the service listens, such as http://host:3000')
+  if (!out) throw new UsageError('--out is missing: the file to keep in step')
+  const format = values.format ?? extname(out).slice(1).toLowerCase()
+  if (values.format !== undefined && !isFormat(format)) throw new UsageError('--format expects csv, ndjson or json')
+  const asked = {
+    url: checkedUrl(url),
+    pool: values.pool,
+    filter: filterOf(values.filter),
+    shard: values.shard === undefined ? undefined : shardOf(values.shard),
+    credentials: credentialsOf(values.include),
+    format: isFormat(format) ? format : ('csv' as const),
+  }
+  const everyMs = values.every === undefined ? undefined : millisecondsOf(values.every)
+  const maxBytes = values['max-mb'] === undefined ? undefined : bytesOf(values['max-mb'])
+  return { asked, out, keyFile: values['key-file'], everyMs, maxBytes }
+}
+
+function parse(args: string[]) {
+  try {
+    const string = { type: 'string' } as const
+    const { values } = parseArgs({
+      args,
+      options: {
+        url: string,
+        out: string,
+        format: string,
+        pool: { ...string, default: 'default' },
+        filter: { ...string, default: '' },
+        shard: string,
+        include: { ...string, default: '' },
+        every: string,
+        'max-mb': string,
+        'key-file': string,
+        help: { type: 'boolean', default: false },
+      },
+    })
+    return values
+  } catch (error) {
+    const message = String(error instanceof Error ? error.message : error).replaceAll('\n', ' ')
+    throw new UsageError(`${message} --help tells the options.`)
+  }
+}
+
+const isFormat = (text: string): text is Format => FORMAT_NAMES.some((name) => name === text)
+
+/** The URL without a slash at its end. A key in it could be read by everybody on the machine. */
+function checkedUrl(text: string): string {
+  const url = URL.parse(text)
+  if (!url || !/^https?:$/.test(url.protocol)) throw new UsageError('--url expects an address such as http://host:3000')
+  if (url.username || url.password)
+    throw new UsageError('--url may hold no key: put it into USERSYNC_KEY or --key-file')
+  if (url.search || url.hash) throw new UsageError('--url expects an address without ? and #')
+  return url.href.replace(/\/+$/, '')
+}
+
+const FILTERS = {
+  batch_id: UUID_FORM,
+  test_users_only: /^(true|false)$/,
+  bulk_users_only: /^(true|false)$/,
+}
+
+function filterOf(list: string): Asked['filter'] {
+  const given = new Map<string, string>()
+  for (const member of list === '' ? [] : list.split(',')) {
+    const [name = '', ...rest] = member.split('=')
+    const value = rest.join('=')
+    const form = Object.hasOwn(FILTERS, name) ? FILTERS[name as keyof typeof FILTERS] : undefined
+    if (!form) throw new UsageError(`--filter knows ${Object.keys(FILTERS).join(', ')}, each as name=value`)
+    if (!form.test(value))
+      throw new UsageError(`--filter ${name} expects ${name === 'batch_id' ? 'an id' : 'true or false'}`)
+    if (given.has(name)) throw new UsageError(`--filter names ${name} twice`)
+    given.set(name, value)
+  }
+  return {
+    batchId: given.get('batch_id')?.toLowerCase(),
+    testUsersOnly: given.get('test_users_only') !== 'false',
+    bulkUsersOnly: given.get('bulk_users_only') === 'true',
+  }
+}
+
+function shardOf(text: string): Asked['shard'] {
+  const [, index, count] = (/^(\d{1,4})\/(\d{1,4})$/.exec(text) ?? []).map(Number)
+  if (index === undefined || count === undefined || index >= count)
+    throw new UsageError('--shard expects I/N, with I from 0 to N-1 and N to 9999, such as 0/10')
+  return { index, count }
+}
+
+function credentialsOf(list: string): Credential[] {
+  const names = list === '' ? [] : list.split(',')
+  if (names.some((name) => !CREDENTIALS.some((known) => known === name)))
+    throw new UsageError(`--include knows ${CREDENTIALS.join(', ')}`)
+  return CREDENTIALS.filter((name) => names.includes(name))
+}
+
+function millisecondsOf(text: string): number {
+  const [, number, unit] = /^(\d{1,6})([smh])$/.exec(text) ?? []
+  const time = Number(number) * UNITS[(unit ?? 's') as keyof typeof UNITS]
+  if (time >= UNITS.s && time <= LONGEST_EVERY_MS) return time
+  throw new UsageError('--every expects a time from 1s to 24h, such as 30s, 5m or 1h')
+}
+
+function bytesOf(megabytes: string): number {
+  if (/^[1-9]\d{0,8}$/.test(megabytes)) return Number(megabytes) * 1_000_000
+  throw new UsageError('--max-mb expects a whole number of megabytes, such as 500')
+}

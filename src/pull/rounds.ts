@@ -1,0 +1,77 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { PeerError } from '../client/peer.ts'
+import { withAttempts } from '../client/retry.ts'
+import { ExportError } from '../protocol/read-export.ts'
+import { type Held, readHeld } from './base.ts'
+import { removePart } from './files.ts'
+import { DeltaTooLarge } from './merge.ts'
+import { type Report, roundText } from './report.ts'
+import { type Job, type Transferred, transfer } from './transfer.ts'
+
+const MOST_ATTEMPTS = 6
+const DEADLINE_MS = 600_000
+
+export interface RoundEvents {
+  /** An attempt failed, and another one follows after the pause. */
+  onPause: (error: PeerError, pauseMs: number) => void
+  /** What came cannot be used, and everything is asked for. */
+  onDistrust: (error: Error) => void
+}
+
+/**
+ * Brings the files to the present state, in 10 minutes at the most. Where what came cannot be used, it asks once for
+ * everything anew. Throws as `transfer` does.
+ */
+export async function pullRound(
+  job: Job,
+  held: Held | undefined,
+  stop: AbortSignal,
+  { onPause, onDistrust }: RoundEvents,
+): Promise<Transferred> {
+  const signal = AbortSignal.any([stop, AbortSignal.timeout(DEADLINE_MS)])
+  const attempts = { most: MOST_ATTEMPTS, signal, onPause }
+  try {
+    return await withAttempts(() => transfer(job, held, false, signal), attempts)
+  } catch (error) {
+    if (!(error instanceof ExportError || error instanceof DeltaTooLarge)) throw error
+    onDistrust(error)
+    return await withAttempts(() => transfer(job, held, true, signal), attempts)
+  }
+}
+
+/** The share by which a pause may be shorter or longer, so that many load generators do not ask at once. */
+const JITTER = 0.03
+
+/**
+ * One round; with `everyMs` rounds without end, that long apart, whatever becomes of one of them. The lock on `out` is held.
+ * Throws what made the only round fail, and `stop`'s reason.
+ */
+export async function keepInStep(
+  job: Job,
+  everyMs: number | undefined,
+  stop: AbortSignal,
+  report: Report,
+): Promise<void> {
+  const { files, asked } = job
+  for (const path of [files.base, files.out]) await removePart(path)
+  let held = await readHeld(files, asked)
+  const events = {
+    onPause: (error: Error, pauseMs: number) =>
+      report.line(`${error.message} Again in ${(pauseMs / 1000).toFixed(1)} s.`),
+    onDistrust: (error: Error) => report.line(`asks for everything: ${error.message}`),
+  }
+  for (;;) {
+    const begun = performance.now()
+    try {
+      if (held && !(await held.isUntouched())) held = await readHeld(files, asked)
+      const done = await pullRound(job, held, stop, events)
+      held = done.held
+      report.line(roundText(done, performance.now() - begun))
+    } catch (error) {
+      if (everyMs === undefined || stop.aborted) throw error
+      report.line(`failed: ${error instanceof Error ? error.message : error}`)
+    }
+    if (everyMs === undefined) return
+    await sleep(everyMs * (1 + JITTER * (2 * Math.random() - 1)), undefined, { signal: stop })
+  }
+}

@@ -1,4 +1,0 @@
-/** Thrown where the call itself is wrong. The message says what to do. */
-export class UsageError extends Error {
-  override name = 'UsageError'
-}

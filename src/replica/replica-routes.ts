@@ -1,0 +1,114 @@
+import { Readable } from 'node:stream'
+import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyRequest } from 'fastify'
+import type { Sql } from 'postgres'
+import { Type } from 'typebox'
+import type { Config } from '../config/config.ts'
+import { Problem } from '../errors.ts'
+import { CACHING_HEADERS, stateHeaders } from '../export/answer-headers.ts'
+import type { ExportRequest } from '../export/export-request.ts'
+import type { Exports } from '../export/exports.ts'
+import { directStream } from '../export/open-export.ts'
+import type { Patience } from '../http/upload.ts'
+import { acceptUploads } from '../http/upload.ts'
+import { poolMember, poolName } from '../pools/pool-parameter.ts'
+import { findPoolId } from '../pools/pools.ts'
+import { type Mirrors, requireAdmin, requireReplica, takeExport, usersOf } from './apply-export.ts'
+
+const NDJSON = 'application/x-ndjson'
+
+interface ReplicaRoutesOptions {
+  config: Config
+  sql: Sql
+  /** Connections that uploads keep while their clients send. */
+  uploads: Sql
+  exports: Exports
+  patience?: Patience
+}
+
+/** The receiving side of sync: a pool that is kept equal to another one by the exports that are put into it. */
+export const replicaRoutes: FastifyPluginCallbackTypebox<ReplicaRoutesOptions> = (app, options, done) => {
+  const { config, sql, uploads, exports, patience } = options
+  const { importLimitMb: limitMb, waitSeconds } = config
+  const receive = acceptUploads(app, { limitMb, waitMs: waitSeconds * 1000, patience })
+
+  app.put(
+    '/v1/replica/users',
+    {
+      config: { scope: 'users:write', work: true, readsBody: true },
+      compress: false,
+      decompress: false,
+      schema: {
+        tags: ['replica'],
+        summary: 'Put an export into a replica',
+        description:
+          'An NDJSON export as it is, full or delta: all of it is taken, in one transaction, or nothing. 409 `base_mismatch` tells in its member `state` what is held. The pool must be a replica (PATCH /v1/pools/{name}); one of `everything` needs the scope `admin`. A full export with the scope `admin` declares an empty pool a replica of everything.',
+        querystring: Type.Object(poolMember, { additionalProperties: false }),
+        body: { content: { [NDJSON]: { schema: {} } } },
+        response: {
+          200: Type.Object({
+            kind: Type.Enum(['full', 'delta', 'unchanged']),
+            state: Type.String(),
+            total_count: Type.Integer(),
+            counts: Type.Object({ added: Type.Integer(), updated: Type.Integer(), deleted: Type.Integer() }),
+          }),
+        },
+      },
+    },
+    async (request) => {
+      const pool = poolName(request.query)
+      await findPoolId(sql, pool)
+      requireNdjson(request)
+      const receiver = { pool, isAdmin: request.scopes.has('admin'), reservedDomains: config.reservedDomains }
+      return receive(request, (texts) => takeExport(uploads, receiver, texts))
+    },
+  )
+
+  app.get(
+    '/v1/replica/users',
+    {
+      config: { scope: 'users:read', work: true },
+      schema: {
+        tags: ['replica'],
+        summary: 'Read all that a replica holds',
+        description:
+          'A full NDJSON export of the users that the pool mirrors, read from the database itself: its source compares it user by user. A replica of `everything` needs the scope `admin`.',
+        querystring: Type.Object(poolMember, { additionalProperties: false }),
+      },
+    },
+    async (request, reply) => {
+      const pool = poolName(request.query)
+      const mirrors = await requireReplica(sql, pool)
+      if (mirrors === 'everything') requireAdmin(request.scopes.has('admin'))
+      reply.headers(CACHING_HEADERS).type(`${NDJSON}; charset=utf-8`)
+      if (request.method === 'HEAD') {
+        const { state } = await exports.currentScope({ pool, filter: usersOf(mirrors) })
+        reply.headers(stateHeaders('full', undefined, state))
+        return reply.send(Readable.from([])) // a stream, or Fastify would state a length of 0
+      }
+      const opened = await exports.openDirect(everybodyIn(pool, mirrors))
+      reply.headers(stateHeaders(opened.plan.kind, undefined, opened.state))
+      return reply.send(directStream(opened))
+    },
+  )
+
+  done()
+}
+
+const everybodyIn = (pool: string, mirrors: Mirrors): ExportRequest => ({
+  pool,
+  filter: usersOf(mirrors),
+  format: 'ndjson',
+  shard: undefined,
+  credentials: [],
+  differential: false,
+  held: [],
+  isMatch: () => false,
+})
+
+/** Throws `media_type_unsupported`. */
+function requireNdjson({ headers }: FastifyRequest): void {
+  const [mediaType = ''] = (headers['content-type'] ?? '').split(';')
+  if (mediaType.trim().toLowerCase() === NDJSON) return
+  throw new Problem('media_type_unsupported', `Send ${NDJSON}.`)
+}

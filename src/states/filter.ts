@@ -1,0 +1,43 @@
+import type { Fragment, ISql } from 'postgres'
+import { ANY_BATCH } from './tables.ts'
+
+/** Which users of which pool; each filter is one scope, with versions and states of its own. */
+export interface Filter {
+  poolId: number
+  batchId: string | undefined
+  testUsersOnly: boolean
+  bulkUsersOnly: boolean
+}
+
+/** The filter as a condition on rows of `users`. */
+export function selects(sql: ISql, filter: Filter, alias: 'u'): Fragment {
+  return sql`${sql(alias)}.pool_id = ${filter.poolId} ${selectsInPool(sql, filter, alias)}`
+}
+
+/** The same but for the pool, also on ended stays in `tombstones`: further conditions, each with `and` before it. */
+export function selectsInPool(sql: ISql, filter: Omit<Filter, 'poolId'>, alias: 'u' | 't'): Fragment {
+  const rows = sql(alias)
+  return sql`
+    ${filter.batchId === undefined ? sql`` : sql`and ${rows}.batch_id = ${filter.batchId}`}
+    ${filter.testUsersOnly ? sql`and ${rows}.is_test_user` : sql``}
+    ${filter.bulkUsersOnly ? sql`and ${rows}.created_by_bulk` : sql``}`
+}
+
+/** The filter as the key of its scope, a condition on rows of `scopes` or `states`. */
+export function isScope(sql: ISql, filter: Filter, alias: 's' | 'e'): Fragment {
+  return sql`${sql(alias)}.pool_id = ${filter.poolId} ${isScopeInPool(sql, filter, alias)}`
+}
+
+/** The same but for the pool: further conditions, each with `and` before it. */
+export function isScopeInPool(sql: ISql, filter: Omit<Filter, 'poolId'>, alias: 's' | 'e'): Fragment {
+  const rows = sql(alias)
+  return sql`
+    and ${rows}.batch_id = ${filter.batchId ?? ANY_BATCH} and ${rows}.test_users_only = ${filter.testUsersOnly}
+    and ${rows}.bulk_users_only = ${filter.bulkUsersOnly}`
+}
+
+/** The user line of the row `u`: the text that is exported, and hashed into the state. */
+export function userLine(sql: ISql): Fragment {
+  return sql`user_line(u.id, u.username, u.email, u.role, u.is_test_user, u.batch_id, u.created_by_bulk,
+    u.custom_attributes, u.created_at, u.updated_at)`
+}

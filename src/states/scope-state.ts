@@ -1,0 +1,54 @@
+import type { ISql, Sql } from 'postgres'
+import { poolNotFound } from '../pools/pools.ts'
+import { EMPTY_STATE, type State } from '../protocol/state.ts'
+import { type Filter, isScope } from './filter.ts'
+import { ANY_BATCH } from './tables.ts'
+
+/** What a scope holds at one moment. */
+export interface ScopeState {
+  state: State
+  userCount: number
+  /** Of the last commit that touched the scope; 0: none has. Text, since it may pass 2^53. */
+  version: string
+}
+
+interface ScopeRow {
+  pool_id: number
+  state: State | null
+  user_count: number
+  version: string
+}
+
+/** The pool's id and the present state of its filter, in one look-up that reads no user. Throws `pool_not_found`. */
+export async function lookUpScope(
+  sql: ISql,
+  pool: string,
+  filter: Omit<Filter, 'poolId'>,
+): Promise<ScopeState & { poolId: number }> {
+  const [row] = await sql<ScopeRow[]>`
+    select p.id as pool_id, coalesce(s.user_count, 0)::float8 as user_count, coalesce(s.version, 0) as version,
+      state_name(s.word_0, s.word_1, s.word_2, s.word_3) as state
+    from pools p
+    left join scopes s on s.pool_id = p.id and s.batch_id = ${filter.batchId ?? ANY_BATCH}
+      and s.test_users_only = ${filter.testUsersOnly} and s.bulk_users_only = ${filter.bulkUsersOnly}
+    where p.name = ${pool}`
+  if (!row) throw poolNotFound(pool)
+  return { poolId: row.pool_id, state: row.state ?? EMPTY_STATE, userCount: row.user_count, version: row.version }
+}
+
+/**
+ * When the oldest state that the scope can still give a delta from was recorded, null where there is none: that of the last
+ * commit whose tombstones are pruned, else of the first.
+ */
+export async function oldestBaseAt(sql: Sql, filter: Filter): Promise<string | null> {
+  const recordedAt = sql`to_char(e.recorded_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
+  const [row] = await sql<{ at: string | null }[]>`
+    select coalesce(
+      (
+        select ${recordedAt} from states e where ${isScope(sql, filter, 'e')} and e.pruned_at is not null
+        order by e.version desc limit 1
+      ),
+      (select ${recordedAt} from states e where ${isScope(sql, filter, 'e')} order by e.version limit 1)
+    ) as at`
+  return row?.at ?? null
+}

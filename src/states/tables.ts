@@ -1,0 +1,68 @@
+import { bigNumber, bytewiseText, time } from '../database/columns.ts'
+import { bigint, boolean, index, integer, pgTable, primaryKey, sql, unique, uuid } from '../database/drizzle.ts'
+
+/** Stands for "any batch" in the key of a scope, where a null could not be part of the primary key. */
+export const ANY_BATCH = '00000000-0000-0000-0000-000000000000'
+
+/** What a filter selects names its scope; the two flags say that only test users, only bulk-created users count. */
+const scopeKey = {
+  poolId: integer('pool_id').notNull(),
+  batchId: uuid('batch_id').notNull(),
+  testUsersOnly: boolean('test_users_only').notNull(),
+  bulkUsersOnly: boolean('bulk_users_only').notNull(),
+}
+
+/** The present version and digest of each scope. A word holds 64 unsigned bits in a signed column. */
+export const scopes = pgTable(
+  'scopes',
+  {
+    ...scopeKey,
+    version: bigNumber('version').notNull(),
+    userCount: bigNumber('user_count').notNull(),
+    word0: bigint('word_0', { mode: 'bigint' }).notNull(),
+    word1: bigint('word_1', { mode: 'bigint' }).notNull(),
+    word2: bigint('word_2', { mode: 'bigint' }).notNull(),
+    word3: bigint('word_3', { mode: 'bigint' }).notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.poolId, t.batchId, t.testUsersOnly, t.bulkUsersOnly] })],
+)
+
+/** The history of each scope: which commit made which version, and the state it then had. */
+export const states = pgTable(
+  'states',
+  {
+    ...scopeKey,
+    version: bigNumber('version').notNull(),
+    commitId: bigNumber('commit_id').notNull(),
+    state: bytewiseText('state').notNull(),
+    recordedAt: time('recorded_at').notNull().default(sql`clock_timestamp()`),
+    /** Since when the commit's tombstones are gone: no delta leads across it. Null: they are there. */
+    prunedAt: time('pruned_at'),
+  },
+  (t) => [
+    primaryKey({ columns: [t.poolId, t.batchId, t.testUsersOnly, t.bulkUsersOnly, t.version] }), // commits since a base
+    unique('states_commit').on(t.poolId, t.commitId, t.batchId, t.testUsersOnly, t.bulkUsersOnly), // and what a commit made
+    index('states_state').on(t.poolId, t.batchId, t.testUsersOnly, t.bulkUsersOnly, t.state, t.version), // base look-up
+    index('states_pruned') // how far a scope is pruned
+      .on(t.poolId, t.batchId, t.testUsersOnly, t.bulkUsersOnly, t.version)
+      .where(sql`pruned_at is not null`),
+  ],
+)
+
+/** A user's stay in a part that has ended: by deletion, or by a move to another part. */
+export const tombstones = pgTable(
+  'tombstones',
+  {
+    poolId: integer('pool_id').notNull(),
+    leftCommitId: bigNumber('left_commit_id').notNull(),
+    userId: uuid('user_id').notNull(),
+    batchId: uuid('batch_id'),
+    isTestUser: boolean('is_test_user').notNull(),
+    createdByBulk: boolean('created_by_bulk').notNull(),
+    enteredCommitId: bigNumber('entered_commit_id').notNull(),
+  },
+  (t) => [
+    primaryKey({ columns: [t.poolId, t.leftCommitId, t.userId] }), // deletions of the commits since the base
+    index('tombstones_user').on(t.poolId, t.userId), // whether a user who is here now was in the base
+  ],
+)

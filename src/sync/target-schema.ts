@@ -1,0 +1,66 @@
+import { Type } from 'typebox'
+import { isLoopback } from '../config/config.ts'
+import { Problem } from '../errors.ts'
+import { orNull, Uuid } from '../http/schemas.ts'
+import { PoolName } from '../pools/pool-parameter.ts'
+
+/**
+ * The address of a receiver as it is kept: http or https, a path perhaps, and nothing else. Throws `invalid_request`. A key
+ * has a member of its own, since an address is shown and logged.
+ */
+export function receiverUrl(text: string): string {
+  const url = URL.parse(text)
+  const isPlain = url !== null && !url.username && !url.password && !url.search && !url.hash
+  if (isPlain && /^https?:$/.test(url.protocol)) return url.href.replace(/\/+$/, '')
+  const message = 'expects http://host:port or https://host, without user, query or fragment'
+  throw new Problem('invalid_request', `body.url ${message}`, {
+    errors: [{ path: 'body.url', code: 'format', message }],
+  })
+}
+
+/** Whether a key for this URL crosses a network unencrypted. */
+export function isCleartext(url: string): boolean {
+  const { protocol, hostname } = new URL(url)
+  return protocol === 'http:' && !isLoopback(hostname.replace(/^\[|\]$/g, ''))
+}
+
+export const TargetName = PoolName
+
+const TargetFilter = Type.Object(
+  {
+    batch_id: Type.Optional(orNull(Uuid)),
+    test_users_only: Type.Optional(Type.Boolean({ default: true })),
+    bulk_users_only: Type.Optional(Type.Boolean({ default: false })),
+  },
+  { additionalProperties: false, description: 'Which users the receiver is to hold' },
+)
+
+/** What a request says of a target. */
+export const targetMembers = {
+  url: Type.String({
+    maxLength: 2_000,
+    description: 'Where the receiver listens, such as `http://tester:3000`, without `/v1`',
+  }),
+  key: Type.Optional(orNull(Type.String({ minLength: 1, maxLength: 1_000, pattern: '^[\\x21-\\x7e]+$' }))),
+  filter: Type.Optional(TargetFilter),
+  remote_pool: Type.Optional(PoolName),
+  interval_seconds: Type.Optional(
+    orNull(Type.Integer({ minimum: 1, maximum: 86_400, description: 'null: pushed by request alone' })),
+  ),
+}
+
+/** A target as it is answered: the key itself is never told. */
+export const TargetAnswer = Type.Object({
+  name: Type.String(),
+  url: Type.String(),
+  has_key: Type.Boolean(),
+  filter: Type.Object({
+    batch_id: orNull(Type.String()),
+    test_users_only: Type.Boolean(),
+    bulk_users_only: Type.Boolean(),
+  }),
+  remote_pool: Type.String(),
+  interval_seconds: orNull(Type.Integer()),
+  created_at: Type.String(),
+  updated_at: Type.String(),
+})

@@ -1,0 +1,184 @@
+import type { Fragment, ISql, Sql, TransactionSql } from 'postgres'
+import { sqlState } from '../database/connection.ts'
+import { type Page, readPage } from '../database/page.ts'
+import { Problem } from '../errors.ts'
+import { decrypt, encrypt } from '../secrets/encryption.ts'
+import type { Filter } from '../states/filter.ts'
+
+/** A receiver that a pool is pushed to. */
+export interface Target {
+  poolId: number
+  /** The name of the pool that is pushed. */
+  pool: string
+  name: string
+  url: string
+  /** Of the receiver; undefined where it asks for none. */
+  key: string | undefined
+  remotePool: string
+  filter: Omit<Filter, 'poolId'>
+  intervalSeconds: number | null
+  createdAt: string
+  updatedAt: string
+}
+
+/** What can be changed of a target; a member left out stays. */
+export type TargetSettings = Pick<Target, 'url' | 'key' | 'remotePool' | 'filter' | 'intervalSeconds'>
+
+interface TargetRow {
+  pool_id: number
+  pool: string
+  name: string
+  url: string
+  key_ciphertext: Buffer | null
+  remote_pool: string
+  batch_id: string | null
+  test_users_only: boolean
+  bulk_users_only: boolean
+  interval_seconds: number | null
+  created_at: string
+  updated_at: string
+}
+
+/** The most targets that a pool may have: each holds a connection while it is pushed to. */
+export const MOST_TARGETS = 100
+
+const UNIQUE_VIOLATION = '23505'
+
+/** For every look-up of a target that finds none. */
+export const targetNotFound = () => new Problem('target_not_found', 'GET /v1/targets lists those that there are.')
+
+/** The key is bound to its target, so that no other target's can be put in its place. */
+const keyContext = (poolId: number, name: string) => `key of target ${name} of pool ${poolId}`
+
+function targetOf(row: TargetRow, encryptionKey: Buffer): Target {
+  const { pool_id: poolId, pool, name, url, key_ciphertext: sealed } = row
+  return {
+    poolId,
+    pool,
+    name,
+    url,
+    key: sealed ? decrypt(encryptionKey, sealed, keyContext(poolId, name)) : undefined,
+    remotePool: row.remote_pool,
+    filter: {
+      batchId: row.batch_id ?? undefined,
+      testUsersOnly: row.test_users_only,
+      bulkUsersOnly: row.bulk_users_only,
+    },
+    intervalSeconds: row.interval_seconds,
+    createdAt: row.created_at,
+    updatedAt: row.updated_at,
+  }
+}
+
+/** The columns of a row `t` of targets, of the pool `p`. */
+function targetColumns(sql: ISql): Fragment {
+  const time = (column: string) => sql`to_char(${sql(column)} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
+  return sql`t.pool_id, p.name as pool, t.name, t.url, t.key_ciphertext, t.remote_pool, t.batch_id, t.test_users_only,
+    t.bulk_users_only, t.interval_seconds, ${time('t.created_at')} as created_at, ${time('t.updated_at')} as updated_at`
+}
+
+/** The target of this name. Throws `target_not_found`. */
+export async function readTarget(sql: Sql, encryptionKey: Buffer, poolId: number, name: string): Promise<Target> {
+  const [row] = await sql<TargetRow[]>`
+    select ${targetColumns(sql)} from targets t join pools p on p.id = t.pool_id
+    where t.pool_id = ${poolId} and t.name = ${name}`
+  if (!row) throw targetNotFound()
+  return targetOf(row, encryptionKey)
+}
+
+/** One page of a pool's targets by name: those after `after`. */
+export async function listTargets(
+  sql: Sql,
+  encryptionKey: Buffer,
+  { poolId, after, limit }: { poolId: number; after: string; limit: number },
+): Promise<Page<Target>> {
+  const { rows, hasMore } = await readPage(
+    sql,
+    limit,
+    (sql, rows) => sql<TargetRow[]>`
+      select ${targetColumns(sql)} from targets t join pools p on p.id = t.pool_id
+      where t.pool_id = ${poolId} and t.name > ${after} order by t.name limit ${rows}`,
+  )
+  return { rows: rows.map((row) => targetOf(row, encryptionKey)), hasMore }
+}
+
+/** Creates a target; one with an interval is due at once. Throws `pool_not_found`, `target_exists`, `target_limit`. */
+export async function createTarget(
+  sql: Sql,
+  encryptionKey: Buffer,
+  { poolId, name, ...settings }: TargetSettings & { poolId: number; name: string },
+): Promise<void> {
+  const columns = { pool_id: poolId, name, ...columnsOf(settings, encryptionKey, poolId, name) }
+  try {
+    await sql.begin(async (tx) => {
+      // Serialises creations, so that their count is right. Writers of users hold `for key share`, and are not waited for.
+      const { count: pools } = await tx`select from pools where id = ${poolId} for no key update`
+      if (pools === 0) throw new Problem('pool_not_found', 'The pool was deleted meanwhile.')
+      const [row] = await tx<{ count: number }[]>`select count(*)::int as count from targets where pool_id = ${poolId}`
+      if ((row?.count ?? 0) >= MOST_TARGETS) {
+        throw new Problem('target_limit', `A pool has ${MOST_TARGETS} targets at the most. Delete one first.`)
+      }
+      await tx`insert into targets ${tx(columns)}`
+      await scheduleNext(tx, poolId, name)
+    })
+  } catch (error) {
+    if (sqlState(error) !== UNIQUE_VIOLATION) throw error
+    throw new Problem('target_exists', `There is a target ${name} already: PATCH changes it.`, { cause: error })
+  }
+}
+
+/**
+ * Changes a target; what is left out stays. Throws `target_not_found`, and `invalid_request` where the address changes and
+ * the key is not given anew: else whoever may change a target could have its key sent to an address of their own.
+ */
+export async function changeTarget(
+  sql: Sql,
+  encryptionKey: Buffer,
+  { poolId, name, ...change }: Partial<TargetSettings> & { poolId: number; name: string },
+): Promise<void> {
+  await sql.begin(async (tx) => {
+    const [row] = await tx<{ url: string; key_ciphertext: Buffer | null }[]>`
+      select url, key_ciphertext from targets where pool_id = ${poolId} and name = ${name} for no key update`
+    if (!row) throw targetNotFound()
+    if (change.url !== undefined && change.url !== row.url && row.key_ciphertext !== null && !('key' in change)) {
+      const errors = [{ path: 'body.key', code: 'missing_member', message: 'is needed where the url changes' }]
+      throw new Problem('invalid_request', 'The url changes: give the key of the new address, or null.', { errors })
+    }
+    const columns = columnsOf(change, encryptionKey, poolId, name)
+    await tx`
+      update targets set ${tx(columns)}, updated_at = now()
+      where pool_id = ${poolId} and name = ${name}`
+    if ('intervalSeconds' in change) await scheduleNext(tx, poolId, name)
+  })
+}
+
+/** Sets a target due now where it has an interval, and never where it has none. */
+async function scheduleNext(sql: TransactionSql, poolId: number, name: string): Promise<void> {
+  await sql`
+    update targets set next_run_at = case when interval_seconds is not null then now() end
+    where pool_id = ${poolId} and name = ${name}`
+}
+
+/** Deletes a target, and its runs by a foreign key; a push in progress ends by itself. Throws `target_not_found`. */
+export async function deleteTarget(sql: Sql, poolId: number, name: string): Promise<void> {
+  const { count } = await sql`delete from targets where pool_id = ${poolId} and name = ${name}`
+  if (count === 0) throw targetNotFound()
+}
+
+/** The columns of the settings that are given. */
+function columnsOf(settings: Partial<TargetSettings>, encryptionKey: Buffer, poolId: number, name: string) {
+  const { url, key, remotePool, filter, intervalSeconds } = settings
+  return {
+    ...(url !== undefined && { url }),
+    ...('key' in settings && {
+      key_ciphertext: key === undefined ? null : encrypt(encryptionKey, key, keyContext(poolId, name)),
+    }),
+    ...(remotePool !== undefined && { remote_pool: remotePool }),
+    ...(filter && {
+      batch_id: filter.batchId ?? null,
+      test_users_only: filter.testUsersOnly,
+      bulk_users_only: filter.bulkUsersOnly,
+    }),
+    ...(intervalSeconds !== undefined && { interval_seconds: intervalSeconds }),
+  }
+}

@@ -1,0 +1,21 @@
+import { bytewiseText, time } from '../database/columns.ts'
+import { integer, jsonb, pgTable, primaryKey, text } from '../database/drizzle.ts'
+import { pools } from '../pools/tables.ts'
+import type { TemplateSettings } from './template-schema.ts'
+
+/** Creation settings by name; the built-in ones stand in the code. */
+export const templates = pgTable(
+  'templates',
+  {
+    poolId: integer('pool_id')
+      .notNull()
+      .references(() => pools.id, { onDelete: 'cascade' }),
+    name: bytewiseText('name').notNull(),
+    description: text('description').notNull().default(''),
+    /** What the template was given, and no default: those it leaves out are the service's, whatever they are by then. */
+    settings: jsonb('settings').$type<TemplateSettings>().notNull(),
+    createdAt: time('created_at').notNull().defaultNow(),
+    updatedAt: time('updated_at').notNull().defaultNow(),
+  },
+  (t) => [primaryKey({ columns: [t.poolId, t.name] })],
+)
