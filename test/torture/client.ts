@@ -1,3 +1,4 @@
+import { Agent, fetch, Headers } from 'undici'
 import { fairNow } from './clock.ts'
 import type { Replica } from './replica.ts'
 import type { Report } from './report.ts'
@@ -44,6 +45,9 @@ export interface Answer {
   json: Record<string, unknown>
 }
 
+/** Gives idle connections back soon, or they would count as handles that replicas have kept. */
+const dispatcher = new Agent({ keepAliveTimeout: 2_000, keepAliveMaxTimeout: 2_000 })
+
 const NO_ANSWER: Answer = { status: 0, headers: new Headers(), text: '', json: {} }
 
 interface InFlight {
@@ -88,6 +92,7 @@ export class Client {
     try {
       const response = await fetch(replica.url + path, {
         method,
+        dispatcher,
         signal: signal ? AbortSignal.any([late.signal, signal]) : late.signal,
         headers: {
           authorization: `Bearer ${KEYS[key].secret}`,

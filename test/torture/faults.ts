@@ -1,3 +1,6 @@
+import { existsSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Pull } from './actors/pulls.ts'
 import { fairNow } from './clock.ts'
@@ -34,12 +37,17 @@ export async function killDatabase(world: World, { ms }: EventOf<'killDatabase'>
   await withoutDatabase(world, fault, () => world.postgres.start())
 }
 
+/** A fast shutdown and a start. (After `pg_ctl restart` the server's command line no longer names its folder, and kill() misses it.) */
 export async function restartDatabase(world: World): Promise<void> {
-  await withoutDatabase(
-    world,
-    async () => {},
-    () => world.postgres.restart(),
-  )
+  const [row] = await world.sql<
+    { directory: string }[]
+  >`select setting as directory from pg_settings where name = 'data_directory'`
+  const [pid] = (await readFile(join(row?.directory ?? '', 'postmaster.pid'), 'utf8')).split('\n')
+  const stop = async () => {
+    process.kill(Number(pid), 'SIGINT')
+    while (existsSync(`/proc/${pid}`)) await sleep(50)
+  }
+  await withoutDatabase(world, stop, () => world.postgres.start())
 }
 
 export async function targetWay(world: World, { manner, ms }: EventOf<'targetWay'>): Promise<void> {
@@ -49,16 +57,16 @@ export async function targetWay(world: World, { manner, ms }: EventOf<'targetWay
 }
 
 export async function stopReplica(world: World, { replica, ms }: EventOf<'killReplica'>): Promise<void> {
-  const process = world.replicas[replica === 0 ? 0 : 1]
-  process.stop()
+  const stopped = world.replicas[replica === 0 ? 0 : 1]
+  stopped.stop()
   await lasting(world, ms)
-  process.continue()
+  stopped.continue()
 }
 
 export async function endReplica(world: World, { kind, replica, ms }: EventOf<'killReplica'>): Promise<void> {
-  const process = world.replicas[replica === 0 ? 0 : 1]
-  await process.end(kind === 'killReplica' ? 'SIGKILL' : 'SIGTERM', lasting(world, Math.min(ms, 4_000)))
-  await process.run()
+  const ended = world.replicas[replica === 0 ? 0 : 1]
+  await ended.end(kind === 'killReplica' ? 'SIGKILL' : 'SIGTERM', lasting(world, Math.min(ms, 4_000)))
+  await ended.run()
 }
 
 export function killPull(pulls: Pull[], { pull }: EventOf<'killPull'>): void {
