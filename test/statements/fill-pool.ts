@@ -33,8 +33,8 @@ export async function fillPool(sql: Sql, pool: string, users: number): Promise<n
       now() - interval '1 day', case when b % 2 = 0 then now() + interval '1 day' end
     from generate_series(1, ${BATCHES}::int) b`
   await sql`
-    insert into chunks (pool_id, batch_id, kind, first_n, last_n, created_count, failed_count, finished_at)
-    select ${poolId}, ${batchId}, k, c * 1000 + 1, c * 1000 + 1000, 1000, 0, now()
+    insert into chunks (pool_id, batch_id, kind, first_n, last_n)
+    select ${poolId}, ${batchId}, k, c * 1000 + 1, c * 1000 + 1000
     from generate_series(1, ${BATCHES}::int) b, generate_series(0, 1) c, unnest(array['users', 'credentials']) k`
   await sql`
     insert into failures (pool_id, batch_id, n, username, email, code)

@@ -45,7 +45,6 @@ const KINDS = {
 /** What runs by itself during any step, and the rows that it may read for its own reasons. */
 const EXCEPTIONS: [RegExp, number][] = [
   [/^delete from audit_events/, 10_000], // deletes up to as many
-  [/from batches b join pools p .* b.expires_at <= now\(\)/, 2 * BATCHES], // no index leads to the batches that have expired
 ]
 
 /** The id of a process, a run and a batch that do not exist. */
