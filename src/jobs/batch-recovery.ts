@@ -2,22 +2,33 @@ import type { Sql } from 'postgres'
 import type { JobRun } from './job-runs.ts'
 
 /**
- * The idempotency key by which a run makes its batch: that of the batch which an earlier attempt has begun, so that there is
- * no second one; another where that batch is lost, see `lossOf`.
+ * Returns the idempotency key for the batch of a run: the key of the batch that an earlier attempt began, so that there is no
+ * second one, or a new key if that batch is lost (see `lossOf`).
+ *
+ * Keys begin with the id of the run, and a space follows it if there is more. The range up to `!`, which comes after the
+ * space, is read along the index of keys; `starts_with` would read all batches. The owner is '': a job has no API key.
  */
 export async function batchKey(sql: Sql, run: JobRun, pool: string): Promise<string> {
   const [last] = await sql<{ id: string; key: string }[]>`
     select b.id, b.idempotency_key as key from batches b join pools p on p.id = b.pool_id
-    where p.name = ${pool} and starts_with(b.idempotency_key, ${run.id}) order by b.id desc limit 1`
+    where p.name = ${pool} and b.idempotency_owner = ''
+      and b.idempotency_key >= ${run.id}::text and b.idempotency_key < ${run.id}::text || '!'
+    order by b.id desc limit 1`
   if (!last) return run.id
   return (await lossOf(sql, pool, last.id)) ? `${run.id} after ${last.id}` : last.key
 }
 
-/** What has become of a batch whose users are not all there, nor being made, fit for a person; undefined where they are. */
+/**
+ * Says what happened to a batch that no longer has its users, or will not get them; otherwise undefined. Whether it has users
+ * is read from its scope: a look for one of its users scanned the whole table.
+ */
 export async function lossOf(sql: Sql, pool: string, id: string): Promise<string | undefined> {
   const [batch] = await sql<{ status: string; made: number; is_empty: boolean }[]>`
     select b.status, b.created_count as made,
-      not exists (select from users u where u.pool_id = b.pool_id and u.batch_id = b.id) as is_empty
+      coalesce((
+        select s.user_count from scopes s
+        where s.pool_id = b.pool_id and s.batch_id = b.id and not s.test_users_only and not s.bulk_users_only offset 0
+      ), 0) = 0 as is_empty
     from batches b join pools p on p.id = b.pool_id
     where p.name = ${pool} and b.id = ${id}`
   if (!batch) return 'was removed with its pool'

@@ -27,14 +27,14 @@ export async function fillPool(sql: Sql, pool: string, users: number): Promise<n
   const batchId = sql`('01890000-0000-7000-8000-' || lpad(to_hex(b), 12, '0'))::uuid`
   await sql`
     insert into batches (pool_id, id, label, status, total_requested, first_user_number, first_credential_id, username_pattern,
-      email_suffix, config, password_ciphertext, created_at, started_at, finished_at, expires_at)
+      email_suffix, config, password_ciphertext, created_at, started_at, finished_at, expires_at, idempotency_key)
     select ${poolId}, ${batchId}, 'batch ' || b, 'completed', 2000, 1, 1, 'u{n}', '@example.com',
       ${CONFIG}, ${Buffer.alloc(60)}, now() - interval '2 days', now() - interval '2 days',
-      now() - interval '1 day', case when b % 2 = 0 then now() + interval '1 day' end
+      now() - interval '1 day', case when b % 2 = 0 then now() + interval '1 day' end, 'key ' || b
     from generate_series(1, ${BATCHES}::int) b`
   await sql`
-    insert into chunks (pool_id, batch_id, kind, first_n, last_n, created_count, failed_count, finished_at)
-    select ${poolId}, ${batchId}, k, c * 1000 + 1, c * 1000 + 1000, 1000, 0, now()
+    insert into chunks (pool_id, batch_id, kind, first_n, last_n)
+    select ${poolId}, ${batchId}, k, c * 1000 + 1, c * 1000 + 1000
     from generate_series(1, ${BATCHES}::int) b, generate_series(0, 1) c, unnest(array['users', 'credentials']) k`
   await sql`
     insert into failures (pool_id, batch_id, n, username, email, code)
@@ -56,6 +56,9 @@ export async function fillPool(sql: Sql, pool: string, users: number): Promise<n
   await sql`
     insert into audit_events (action, pool, status)
     select 'POST /v1/batches', ${pool}, 201 from generate_series(1, ${Math.ceil(users / 5)}::int) n`
+  await sql`
+    insert into job_runs (name, parameters, parameters_digest)
+    select 'create', '{}', convert_to(${pool} || n, 'UTF8') from generate_series(1, ${Math.ceil(users / 5)}::int) n`
   for (let first = 1; first <= users; first += 2_000) {
     await sql`
       insert into users (pool_id, username, email, batch_id, created_by_bulk, custom_attributes, credential_id, created_at)

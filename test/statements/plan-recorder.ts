@@ -68,6 +68,7 @@ export async function recordPlans(t: Test, databaseUrl: string): Promise<PlanRec
     await new Promise((resolve) => void server.close(resolve))
   })
   url.port = String((server.address() as AddressInfo).port)
+  url.searchParams.set('sslmode', 'disable') // the proxy reads plain messages, and the answer to a request for TLS is none
   return {
     url: url.href,
     take() {
