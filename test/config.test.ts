@@ -202,7 +202,7 @@ t.test('whatever stands in a variable, it is a value or a named fault', (t) => {
   t.end()
 })
 
-t.test('the README’s table has a row for each setting', (t) => {
+t.test('the table has a row for each setting', (t) => {
   const rows = settingsTable().split('\n').slice(2)
   t.strictSame(
     rows.map((row) => row.split('`')[1]),

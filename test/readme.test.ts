@@ -1,10 +1,59 @@
-import { readFile } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { readdir, readFile } from 'node:fs/promises'
 import { settingsTable } from '../src/config/config.ts'
 import { suite } from './suite.ts'
 
 const t = suite()
 
-t.test('the README’s table of settings is the config’s; `npm run readme` writes it', async (t) => {
-  const readme = await readFile(new URL('../README.md', import.meta.url), 'utf8')
-  t.ok(readme.includes(settingsTable()), settingsTable())
+const ROOT = new URL('../', import.meta.url)
+
+t.test('docs/configuration.md has the table of settings; `npm run settings-table` writes it', async (t) => {
+  const page = await readFile(new URL('docs/configuration.md', ROOT), 'utf8')
+  t.ok(page.includes(settingsTable()), settingsTable())
 })
+
+t.test('each relative link of the README and docs/ leads to a file, and to a heading if it names one', async (t) => {
+  const docs = (await readdir(new URL('docs/', ROOT))).filter((name) => name.endsWith('.md'))
+  const pages = ['README.md', 'examples/README.md', ...docs.map((name) => `docs/${name}`)]
+  const broken: string[] = []
+  for (const page of pages) {
+    const address = new URL(page, ROOT)
+    for (const link of relativeLinks(await readFile(address, 'utf8'))) {
+      if (!(await exists(new URL(link, address)))) broken.push(`${page}: ${link}`)
+    }
+  }
+  t.strictSame(broken, [])
+})
+
+t.test('the README leads to each page of docs/', async (t) => {
+  const links = relativeLinks(await readFile(new URL('README.md', ROOT), 'utf8'))
+  const docs = (await readdir(new URL('docs/', ROOT))).filter((name) => name.endsWith('.md'))
+  t.strictSame(
+    docs.filter((name) => !links.includes(`docs/${name}`)),
+    [],
+  )
+})
+
+/** The targets of `[text](target)`, without those on other hosts. Code blocks hold no links. */
+function relativeLinks(markdown: string): string[] {
+  const text = markdown.replace(/^```[\s\S]*?^```/gm, '')
+  return [...text.matchAll(/\]\(([^)\s]+)\)/g)].flatMap(([, link = '']) => (/^[a-z]+:/.test(link) ? [] : [link]))
+}
+
+async function exists(target: URL): Promise<boolean> {
+  const file = new URL(target)
+  file.hash = ''
+  if (!existsSync(file)) return false
+  return target.hash === '' || anchorsOf(await readFile(file, 'utf8')).includes(target.hash)
+}
+
+/** The anchors of the headings as GitHub makes them: lower case, hyphens for spaces, no punctuation. */
+function anchorsOf(markdown: string): string[] {
+  return [...markdown.matchAll(/^#+ (.*)$/gm)].map(
+    ([, heading = '']) =>
+      `#${heading
+        .toLowerCase()
+        .replace(/[^\p{L}\p{N}_ -]/gu, '')
+        .replaceAll(' ', '-')}`,
+  )
+}

@@ -94,7 +94,7 @@ export function shownSettings(config: Config): Record<string, unknown> {
   return Object.fromEntries(shown)
 }
 
-/** The README's table of settings, in Markdown. */
+/** The table of settings in docs/configuration.md, in Markdown. */
 export function settingsTable(): string {
   const rows = Object.values(SETTINGS).map(({ variable, fallback, unit, description }) => {
     const shown = variable === 'MAX_WORKERS' ? 'cores' : fallback === '' ? 'unset' : `\`${fallback}\``

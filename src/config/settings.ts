@@ -8,27 +8,27 @@ interface Setting<Value> {
   fallback: string
   unit: string
   description: string
-  /** Gives the value of the text; throws an Error whose message says what is expected. */
+  /** Returns the value of the text. Throws an Error whose message says what is expected. */
   parse: (text: string) => Value
   secret?: true
 }
 
 const setting = <Value>(setting: Setting<Value>) => setting
 
-/** The single place that names a setting: the README's table is made from it. */
+/** The single place that names a setting. The table in docs/configuration.md is generated from it. */
 export const SETTINGS = {
   host: setting({
     variable: 'HOST',
     fallback: '127.0.0.1',
     unit: 'address',
-    description: 'Address to listen on. Anything but loopback needs `API_KEYS` or `API_KEYS_FILE`.',
+    description: 'Address to listen on. Any address but loopback needs `API_KEYS` or `API_KEYS_FILE`.',
     parse: matching(/^[\w.:-]+$/, 'an address or a host name'),
   }),
   port: setting({
     variable: 'PORT',
     fallback: '3000',
     unit: 'port',
-    description: 'Port to listen on; 0 takes a free one.',
+    description: 'Port to listen on. 0: a free port.',
     parse: integer(0, 65_535),
   }),
   apiKeys: setting<ApiKey[]>({
@@ -36,7 +36,7 @@ export const SETTINGS = {
     fallback: '',
     unit: 'name=scope+scope=secret',
     description:
-      'Keys with commas between; scopes `users:read`, `users:write`, `credentials:read`, `admin` (holds all); `users:read@shop` holds in the pool `shop` only, `admin` is never bound to a pool; each key has its own secret, of 32 or more visible ASCII characters.',
+      'Keys, separated by commas. Scopes: `users:read`, `users:write`, `credentials:read`, `admin` (includes all). `users:read@shop` holds in the pool `shop` only; `admin` cannot be bound to a pool. Each key has its own secret of at least 32 visible ASCII characters.',
     parse: parseApiKeys,
     secret: true,
   }),
@@ -45,14 +45,14 @@ export const SETTINGS = {
     fallback: '',
     unit: 'path',
     description:
-      'File of further keys, one a line; a comment has a line of its own, which begins with `#`. It is read anew within 2 s of a change, without a restart.',
+      'File with more keys, one per line. A comment is a line that begins with `#`. A change takes effect within 2 s, without a restart.',
     parse: matching(/^/, 'a path'),
   }),
   databaseUrl: setting({
     variable: 'DATABASE_URL',
     fallback: '',
     unit: 'URL',
-    description: 'PostgreSQL 15 to 18. Unset: the embedded PostgreSQL, kept in `DATA_DIR`.',
+    description: 'PostgreSQL 15 to 18. Unset: the embedded PostgreSQL in `DATA_DIR`.',
     parse: databaseUrl,
     secret: true,
   }),
@@ -60,7 +60,8 @@ export const SETTINGS = {
     variable: 'DB_SCHEMA',
     fallback: 'usersync',
     unit: 'name',
-    description: 'Schema of the tables, made if missing. Not `public`, where others may create objects.',
+    description:
+      'Schema of the tables, created if missing. `public` is refused, because other roles may create objects there.',
     parse: matching(
       /^(?!public$|information_schema$|pg_)[a-z_][a-z0-9_]{0,49}$/,
       'a lower-case name of at most 50 letters, digits and _, and not public, information_schema or pg_…',
@@ -71,7 +72,7 @@ export const SETTINGS = {
     fallback: 'always',
     unit: 'mode',
     description:
-      'Who makes the schema and brings it up to date: this program at its start (`always`), only in its embedded database (`embedded`), or never this program (`never`).',
+      'When this program creates or migrates the schema at its start: `always`, only in its `embedded` database, or `never`.',
     parse: oneOf('always', 'embedded', 'never'),
   }),
   databaseConnections: setting({
@@ -79,14 +80,14 @@ export const SETTINGS = {
     fallback: '16',
     unit: 'connections',
     description:
-      'Connections for requests. Each worker has one more; health has one, `LISTEN` one, and uploads up to six.',
+      'Connections for requests. In addition each worker thread uses one, health one, `LISTEN` one, and uploads up to six.',
     parse: integer(4, 1000),
   }),
   dataDir: setting({
     variable: 'DATA_DIR',
     fallback: '.data',
     unit: 'path',
-    description: 'Folder of the embedded database, the made encryption key and the export cache.',
+    description: 'Folder of the embedded database, the generated encryption key and the export cache.',
     parse: matching(/./, 'a path'),
   }),
   encryptionKey: setting({
@@ -94,7 +95,7 @@ export const SETTINGS = {
     fallback: '',
     unit: '64 hex digits',
     description:
-      'Encrypts stored passwords, signs cursors. Unset: made once in `DATA_DIR`. Replicas on one database need the same.',
+      'Encrypts stored passwords and signs cursors. Unset: generated once in `DATA_DIR`. Replicas on one database need the same key.',
     parse: encryptionKey,
     secret: true,
   }),
@@ -102,21 +103,22 @@ export const SETTINGS = {
     variable: 'MAX_BATCH_USERS',
     fallback: '1000000',
     unit: 'users',
-    description: 'The most users that one batch may ask for, and rows of one import.',
+    description: 'Maximum number of users in one batch, and of rows in one import.',
     parse: integer(1, 100_000_000),
   }),
   maxWorkers: setting({
     variable: 'MAX_WORKERS',
     fallback: String(Math.min(4, Math.max(2, availableParallelism()))),
     unit: 'threads',
-    description: 'Worker threads, each with a database connection of its own. Default: the cores, from 2 to 4.',
+    description:
+      'Worker threads, each with its own database connection. Default: the number of cores, but at least 2 and at most 4.',
     parse: integer(1, 64),
   }),
   chunkSize: setting({
     variable: 'CHUNK_SIZE',
     fallback: '5000',
     unit: 'users',
-    description: 'Users made in one transaction, unless the batch says otherwise.',
+    description: 'Users created per transaction, unless the batch sets `chunk_size`.',
     parse: integer(1, 50_000),
   }),
   memoryLimitMb: setting({
@@ -124,21 +126,21 @@ export const SETTINGS = {
     fallback: '1536',
     unit: 'MiB',
     description:
-      'Above this resident memory new work is refused with 503 until it falls; work that was accepted goes on.',
+      'Limit of resident memory. Above it new work is refused with 503 until memory falls; accepted work continues.',
     parse: integer(128, 1_048_576),
   }),
   reservedDomains: setting({
     variable: 'RESERVED_DOMAINS',
     fallback: 'test,example,invalid,localhost,example.com,example.net,example.org',
     unit: 'domains',
-    description: 'Test users may have addresses of these domains and those below them (RFC 2606, RFC 6761).',
+    description: 'Domains, with their subdomains, that addresses of test users may have (RFC 2606, RFC 6761).',
     parse: domains,
   }),
   compressionThreshold: setting({
     variable: 'COMPRESSION_THRESHOLD_BYTES',
     fallback: '1024',
     unit: 'bytes',
-    description: 'Answers below this size go out as they are.',
+    description: 'Responses below this size are not compressed.',
     parse: integer(0, 1_048_576),
   }),
   baseRetention: setting({
@@ -146,21 +148,21 @@ export const SETTINGS = {
     fallback: '30d',
     unit: 'duration',
     description:
-      'How long a delta can lead on from a state that is no more the present one, such as `90s`, `12h`, `30d`; after that the answer is full, `expired`.',
+      'How long a state stays usable as the base of a delta after it has ceased to be the present state, such as `90s`, `12h`, `30d`. After that the answer is the full export, `expired`.',
     parse: duration,
   }),
   auditRetention: setting({
     variable: 'AUDIT_RETENTION',
     fallback: '90d',
     unit: 'duration',
-    description: 'How long the audit trail remembers a change.',
+    description: 'How long audit events are kept.',
     parse: duration,
   }),
   exportConcurrency: setting({
     variable: 'EXPORT_CONCURRENCY',
     fallback: '4',
     unit: 'exports',
-    description: 'Exports that read the database at once; the next wait (`WAIT_SECONDS`).',
+    description: 'Maximum number of exports that read the database at once. Further exports wait (`WAIT_SECONDS`).',
     parse: integer(1, 100),
   }),
   exportCacheMb: setting({
@@ -168,28 +170,30 @@ export const SETTINGS = {
     fallback: '512',
     unit: 'MiB',
     description:
-      'Encoded exports kept in `DATA_DIR/exports`, so that all who ask for the same state cost one; 0 switches it off.',
+      'Size of the cache of encoded exports in `DATA_DIR/exports`: clients that request the same state share one export. 0: no cache.',
     parse: integer(0, 1_048_576),
   }),
   importLimitMb: setting({
     variable: 'IMPORT_LIMIT_MB',
     fallback: '1024',
     unit: 'MiB',
-    description: 'The largest body that an import takes, as it is when it is decoded.',
+    description: 'Maximum size of the body of an import or of an export sent to a replica, after decoding.',
     parse: integer(1, 1_048_576),
   }),
   maxConnections: setting({
     variable: 'MAX_CONNECTIONS',
     fallback: '12000',
     unit: 'connections',
-    description: 'Clients connected at once; a further one is hung up on. Each takes a file handle (`ulimit -n`).',
+    description:
+      'Maximum number of open client connections. Further connections are closed. Each uses a file handle (`ulimit -n`).',
     parse: integer(10, 1_000_000),
   }),
   maxRequests: setting({
     variable: 'MAX_REQUESTS',
     fallback: '2000',
     unit: 'requests',
-    description: 'Requests in progress at once; the next get 503 with `Retry-After`. Health is always answered.',
+    description:
+      'Maximum number of requests in progress. Further requests get 503 with `Retry-After`. Health is always answered.',
     parse: integer(1, 1_000_000),
   }),
   listenBacklog: setting({
@@ -197,7 +201,7 @@ export const SETTINGS = {
     fallback: '4096',
     unit: 'connections',
     description:
-      'Connections that may wait to be accepted; the kernel allows `net.core.somaxconn` at the most, and has clients beyond that try again.',
+      'Maximum number of connections that wait to be accepted. The kernel caps it at `net.core.somaxconn`; clients beyond that retry.',
     parse: integer(1, 65_535),
   }),
   waitSeconds: setting({
@@ -205,7 +209,7 @@ export const SETTINGS = {
     fallback: '5',
     unit: 'seconds',
     description:
-      'How long a request waits for a database connection, or its place among the exports, imports or pushes that come in; then 503.',
+      'How long a request waits for a database connection, or for its place among the exports, imports or received pushes. After that: 503.',
     parse: integer(1, 60),
   }),
   rateLimit: setting({
@@ -213,7 +217,7 @@ export const SETTINGS = {
     fallback: '0',
     unit: 'requests a minute',
     description:
-      'Of one key, or of one address for requests without a valid key, counted by each replica; the next get 429. All but health count, refused ones too. 0: no limit.',
+      'Maximum per key, or per client address if the key is missing or invalid. Each replica counts by itself. Further requests get 429. All requests but health count, refused ones too. 0: no limit.',
     parse: integer(0, 10_000_000),
   }),
   drainDelaySeconds: setting({
@@ -221,14 +225,15 @@ export const SETTINGS = {
     fallback: '0',
     unit: 'seconds',
     description:
-      'How long a stop goes on to serve, `/readyz` saying 503, before it closes the port; and how long connections are then kept for a last answer. Longer than proxies or Kubernetes take to send elsewhere; 0: both at once.',
+      'How long the service keeps serving after SIGTERM, with `/readyz` at 503, before it closes the port; then how long it keeps open connections for a last response. Set it longer than proxies or Kubernetes take to send elsewhere. 0: no delay.',
     parse: integer(0, 600),
   }),
   drainSeconds: setting({
     variable: 'DRAIN_SECONDS',
     fallback: '20',
     unit: 'seconds',
-    description: 'How long a stop waits for requests and chunks in work, `DRAIN_DELAY_SECONDS` apart.',
+    description:
+      'How long a stop waits for requests and chunks in progress, in addition to twice `DRAIN_DELAY_SECONDS`.',
     parse: integer(1, 3600),
   }),
   otlpEndpoint: setting({
@@ -236,7 +241,7 @@ export const SETTINGS = {
     fallback: '',
     unit: 'URL',
     description:
-      'OpenTelemetry collector that takes OTLP over HTTP; `/v1/traces` is added. Unset: nothing is traced. With it the standard `OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` are read too.',
+      'OpenTelemetry collector for OTLP over HTTP; the service appends `/v1/traces`. Unset: no traces. If set, `OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` apply too.',
     parse: collectorUrl,
     secret: true,
   }),
@@ -244,7 +249,7 @@ export const SETTINGS = {
     variable: 'LOG_LEVEL',
     fallback: 'info',
     unit: 'level',
-    description: 'fatal, error, warn, info, debug, trace or silent.',
+    description: '`fatal`, `error`, `warn`, `info`, `debug`, `trace` or `silent`.',
     parse: oneOf('fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'),
   }),
 }

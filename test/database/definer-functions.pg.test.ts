@@ -100,7 +100,7 @@ t.test('a role with usage on the schema does not forge the states of a pool', as
   t.same(await owner`select coalesce(sum(user_count), 0)::int as users from scopes`, [{ users: 0 }])
 })
 
-t.test('a writer with the grants of the README writes, and is captured', async (t) => {
+t.test('a writer with the grants of docs/users.md writes, and is captured', async (t) => {
   const writer = await connectAsGuest(
     t,
     'usage on sequence usersync.commit_ids',
