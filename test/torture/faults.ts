@@ -10,14 +10,21 @@ import type { World } from './world.ts'
 /** Sleeps as long as the fault lasts, or until the storm is over. */
 const lasting = (world: World, ms: number) => sleep(ms, undefined, { signal: world.storm }).catch(() => {})
 
+let databaseTurn: Promise<unknown> = Promise.resolve()
+
+/** One fault of the database at a time: a start may take longer than the schedule thinks. */
 async function withoutDatabase(world: World, fault: () => Promise<void>, heal: () => Promise<void>): Promise<void> {
-  world.databaseWellSince = undefined
-  try {
-    await fault()
-  } finally {
-    await heal()
-    world.databaseWellSince = fairNow()
-  }
+  const turn = databaseTurn.then(async () => {
+    world.databaseWellSince = undefined
+    try {
+      await fault()
+    } finally {
+      await heal()
+      world.databaseWellSince = fairNow()
+    }
+  })
+  databaseTurn = turn.catch(() => {})
+  await turn
 }
 
 export async function databaseWay(world: World, { manner, ms }: EventOf<'databaseWay'>): Promise<void> {
@@ -39,11 +46,10 @@ export async function killDatabase(world: World, { ms }: EventOf<'killDatabase'>
 
 /** A fast shutdown and a start. (After `pg_ctl restart` the server's command line no longer names its folder, and kill() misses it.) */
 export async function restartDatabase(world: World): Promise<void> {
-  const [row] = await world.sql<
-    { directory: string }[]
-  >`select setting as directory from pg_settings where name = 'data_directory'`
-  const [pid] = (await readFile(join(row?.directory ?? '', 'postmaster.pid'), 'utf8')).split('\n')
   const stop = async () => {
+    const [row] = await world.sql<{ directory: string }[]>`
+      select setting as directory from pg_settings where name = 'data_directory'`
+    const [pid] = (await readFile(join(row?.directory ?? '', 'postmaster.pid'), 'utf8')).split('\n')
     process.kill(Number(pid), 'SIGINT')
     while (existsSync(`/proc/${pid}`)) await sleep(50)
   }
