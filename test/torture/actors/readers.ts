@@ -56,7 +56,7 @@ const SEEN = [
   '/v1/lifecycle/candidates',
   '/v1/batches?limit=1000',
   '/v1/audit?limit=5',
-  '/healthz',
+  '/livez',
   '/metrics',
   '/openapi.json',
 ]
