@@ -13,7 +13,7 @@ interface ConnectOptions {
   connections: number
   /** Told to PostgreSQL, so that `pg_stat_activity` shows who is who. */
   name: string
-  /** Whether statements are the service's: those never change who is not a test user (migrations/0010_protect_users.sql). */
+  /** Whether statements are the service's: those never change who is not a test user (migrations/0003_protect_users.sql). */
   isService?: boolean
   /** After so long without a statement PostgreSQL ends a transaction, and gives back what it has locked. */
   longestIdleMs?: number

@@ -127,10 +127,10 @@ const REFUSED_VALUES: Record<string, string> = {
   '23514': 'A value is longer or otherwise outside of what a user may have.',
 }
 
-/** The user line would be too long: migrations/0019, or one of PostgreSQL's own limits on the size of a value. */
+/** The user line would be too long: migrations/0000_foundation.sql, or one of PostgreSQL's own limits on the size of a value. */
 const LIMIT_EXCEEDED = '54000'
 
-/** Of the trigger that has the last word: migrations/0010_protect_users.sql. */
+/** Of the trigger that has the last word: migrations/0003_protect_users.sql. */
 const PROTECTED_USER = 'US001'
 
 function databaseProblem(error: Error): Problem | undefined {

@@ -85,7 +85,7 @@ export async function deletePool(orm: PostgresJsDatabase, name: string): Promise
     await transaction.delete(users).where(eq(users.poolId, pool.id))
     // The users' removal is recorded at commit; done now, so that the record goes with the pool.
     await transaction.execute(fragment`set constraints all immediate`)
-    // Batches, templates and targets go with the pool by foreign keys; these tables have none (migrations/0016).
+    // Batches, templates and targets go with the pool by foreign keys; these tables have none (migrations/0001_tables.sql).
     for (const table of [tombstones, states, scopes, credentials]) {
       await transaction.delete(table).where(eq(table.poolId, pool.id))
     }

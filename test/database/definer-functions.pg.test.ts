@@ -93,7 +93,7 @@ t.test('a role with usage on the schema does not forge the states of a pool', as
   await guest`create temp table forged (like usersync.users including defaults)`
   const trigger = guest`
     create trigger forge after insert on forged referencing new table as new_rows
-    for each statement execute function usersync.capture_changes()`
+    for each statement execute function usersync.capture_insert()`
   t.equal(await stateOf(trigger), PERMISSION_DENIED)
   await guest`select nextval('commit_ids')` // the defaults read its current value
   await guest`insert into forged (username, email) select n, n || '@example.com' from generate_series(1, 1000) n`
