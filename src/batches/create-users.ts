@@ -1,8 +1,6 @@
 import type { TransactionSql } from 'postgres'
-import { sqlState } from '../database/connection.ts'
+import { sqlState, UNIQUE_VIOLATION } from '../database/sqlstate.ts'
 import type { Chunk } from './chunks.ts'
-
-const UNIQUE_VIOLATION = '23505'
 
 /** The users n = first_n to last_n of the batch, as one relation `planned`. Names are filled in as `fillPattern` does. */
 function planned(tx: TransactionSql, chunk: Chunk) {

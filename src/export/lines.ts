@@ -34,7 +34,7 @@ const plainForm = (line: (sql: Sql) => Fragment): LineForm => ({
 })
 
 /** The user line as it is: the text that is hashed into the state. */
-export const plainLine = plainForm(userLine)
+export const plainLine = plainForm((sql) => userLine(sql, 'u'))
 
 /** The user as a line of CSV. */
 export const plainCsvLine = plainForm(csvLine)

@@ -1,6 +1,6 @@
 import { destination, type Logger, pino, stdSerializers } from 'pino'
-import { sqlState } from '../database/connection.ts'
 import { DrizzleQueryError } from '../database/drizzle.ts'
+import { sqlState } from '../database/sqlstate.ts'
 
 /** Lines that could not be written, for as long as a full disk is still likely to be emptied in time. */
 const MOST_KEPT_BYTES = 16_777_216

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import type { Sql } from 'postgres'
 import type { Test } from 'tap'
-import { connect, sqlState } from '../../src/database/connection.ts'
+import { connect } from '../../src/database/connection.ts'
+import { sqlState } from '../../src/database/sqlstate.ts'
 import { testDatabase } from '../database.ts'
 import { suite } from '../suite.ts'
 
