@@ -23,7 +23,7 @@ export async function plainLastPages(
   try {
     const skipped = surroundings.options.listed - limit
     const after = await markAt(sql, skipped)
-    const lines = sql`select ${userLine(sql)} as line from users u where ${selects(sql, FILTER, 'u')}`
+    const lines = sql`select ${userLine(sql, 'u')} as line from users u where ${selects(sql, FILTER, 'u')}`
     const order = sql`order by ${sql.unsafe(ORDER)}`
     const condition = sql`(u.created_at > ${after.created_at}
       or (u.created_at = ${after.created_at} and u.username < ${after.username}))`
@@ -50,7 +50,7 @@ export async function plainLastPages(
 /** The mark of the user after whom the last page begins. */
 async function markAt(sql: Sql, skipped: number) {
   const [row] = await sql<{ line: string }[]>`
-    select ${userLine(sql)} as line from users u where u.pool_id = ${FILTER.poolId} and u.id = (
+    select ${userLine(sql, 'u')} as line from users u where u.pool_id = ${FILTER.poolId} and u.id = (
       select u.id from users u where ${selects(sql, FILTER, 'u')}
       order by ${sql.unsafe(ORDER)} offset ${skipped - 1} limit 1
     )`

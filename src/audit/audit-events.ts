@@ -45,7 +45,7 @@ export function listEvents(
     sql,
     limit,
     (sql, rows) => sql<RecordedEvent[]>`
-    select id, to_char(at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as at, actor, action, pool, subject, status,
+    select id, rfc3339(at) as at, actor, action, pool, subject, status,
       code, counts, request_id
     from audit_events
     where ${pool === undefined ? sql`true` : sql`pool = ${pool}`} and ${before === undefined ? sql`true` : sql`id < ${before}`}

@@ -1,4 +1,4 @@
-import { isDatabaseUnavailable, isHeldUp, sqlState } from '../database/connection.ts'
+import { isConnectionLimit, isDatabaseUnavailable, isHeldUp, sqlState } from '../database/sqlstate.ts'
 
 /** What the chunks of a batch can meet, as `last_error` of the batch tells it. Codes are part of the interface. */
 export const BATCH_ERRORS = {
@@ -25,12 +25,10 @@ export function batchError(code: string | null): { code: string; detail: string 
 /** Values that the schema does not allow, a broken constraint, a limit of PostgreSQL, an exception of a trigger. */
 const REFUSED = /^(22|23|54|P0)/
 
-const TOO_MANY_CONNECTIONS = /^(53300|53400)$/
-
 /** The error of a chunk, and whether another attempt can help. */
 export function classify(error: unknown): { code: BatchErrorCode; canRetry: boolean } {
   const state = sqlState(error) ?? ''
-  if (TOO_MANY_CONNECTIONS.test(state)) return { code: 'connections_exhausted', canRetry: true }
+  if (isConnectionLimit(error)) return { code: 'connections_exhausted', canRetry: true }
   if (isDatabaseUnavailable(error)) return { code: 'database_unavailable', canRetry: true }
   if (isHeldUp(error)) return { code: 'held_up', canRetry: true }
   return { code: REFUSED.test(state) ? 'user_refused' : 'internal_error', canRetry: false }

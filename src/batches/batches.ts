@@ -68,12 +68,11 @@ export async function listBatches(
 
 /** The page is cut before chunks and scopes are looked up, so that they are read for its batches alone. */
 function selectBatches(sql: ISql, poolId: number, condition: Fragment, limit: number): PendingQuery<BatchRow[]> {
-  const time = (column: string) => sql`to_char(${sql(column)} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
   return sql<BatchRow[]>`
     select b.id, b.kind, b.label, b.status, b.total_requested, b.created_count, b.updated_count, b.skipped_count,
       b.failed_count, b.config,
-      ${time('b.created_at')} as created_at, ${time('b.started_at')} as started_at, ${time('b.finished_at')} as finished_at,
-      ${time('b.expires_at')} as expires_at, b.last_error, b.chunk_count,
+      rfc3339(b.created_at) as created_at, rfc3339(b.started_at) as started_at, rfc3339(b.finished_at) as finished_at,
+      rfc3339(b.expires_at) as expires_at, b.last_error, b.chunk_count,
       b.peak_memory_bytes::float8 as peak_memory_bytes,
       (extract(epoch from coalesce(b.finished_at, now()) - b.started_at) * 1000)::float8 as elapsed_ms,
       state_name(coalesce(s.word_0, 0), coalesce(s.word_1, 0), coalesce(s.word_2, 0), coalesce(s.word_3, 0)) as state

@@ -1,5 +1,5 @@
 import type { Sql, TransactionSql } from 'postgres'
-import { sqlState } from '../database/connection.ts'
+import { QUERY_CANCELED, sqlState } from '../database/sqlstate.ts'
 import { passwordOf } from '../passwords/derive.ts'
 import { hashPassword } from '../passwords/hash-password.ts'
 import { decrypt } from '../secrets/encryption.ts'
@@ -17,9 +17,6 @@ export type ChunkOutcome =
 
 /** A chunk that meets the statement timeout is halved; its batch fails when this happens so often to one range of users. */
 const MAX_TIMEOUTS = 3
-
-/** The statement timeout; an administrator who cancels a statement looks the same. */
-const QUERY_CANCELED = '57014'
 
 /**
  * Takes one free chunk of the batch and does it, all in one transaction: its effect happens exactly once, and a crash at any

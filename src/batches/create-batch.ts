@@ -1,6 +1,6 @@
 import { createHmac } from 'node:crypto'
 import type { Sql, TransactionSql } from 'postgres'
-import { sqlState } from '../database/connection.ts'
+import { sqlState, UNIQUE_VIOLATION } from '../database/sqlstate.ts'
 import { Problem } from '../errors.ts'
 import type { Algorithm } from '../passwords/hash-password.ts'
 import { poolIsReplica } from '../pools/locks.ts'
@@ -41,8 +41,6 @@ const CREDENTIALS_A_CHUNK: Record<Algorithm, number> = {
 
 /** Notifications tell dispatchers that there is work; a dispatcher that misses one finds the work by polling. */
 export const WAKE_CHANNEL = 'usersync_batches'
-
-const UNIQUE_VIOLATION = '23505'
 
 /**
  * Writes a batch, its range of `{id}` numbers and its chunks in one transaction, and wakes the dispatchers of every

@@ -1,5 +1,5 @@
 import type { TransactionSql } from 'postgres'
-import { sqlState } from '../database/connection.ts'
+import { sqlState, UNIQUE_VIOLATION } from '../database/sqlstate.ts'
 import type { Algorithm } from '../passwords/hash-password.ts'
 
 export interface ChunkPart {
@@ -26,8 +26,6 @@ export interface BatchPart {
 
 /** A chunk, and what its batch says about the users in it. */
 export type Chunk = ChunkPart & BatchPart
-
-const UNIQUE_VIOLATION = '23505'
 
 /** The users n = first_n to last_n of the batch, as one relation `planned`. Names are filled in as `fillPattern` does. */
 function planned(tx: TransactionSql, chunk: Chunk) {

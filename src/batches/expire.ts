@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Sql, TransactionSql } from 'postgres'
-import { isDatabaseUnavailable, isHeldUp } from '../database/connection.ts'
+import { isDatabaseUnavailable, isHeldUp } from '../database/sqlstate.ts'
 import { Problem } from '../errors.ts'
 import { deleteBatch } from './end-batch.ts'
 import { expiredBatches } from './expiry-candidates.ts'

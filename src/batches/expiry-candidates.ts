@@ -46,12 +46,11 @@ export async function listCandidates(
       ? isExpired(sql)
       : sql`b.created_at <= now() - ${olderThan}::float8 * interval '1 second'
           and (t.user_count > 0 or b.status in ('queued', 'running'))`
-  const time = (column: string) => sql`to_char(${sql(column)} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
   return await readPage(
     sql,
     limit,
     (sql, rows) => sql<Candidate[]>`
-    select b.id as batch_id, b.label, b.status, ${time('b.created_at')} as created_at, ${time('b.expires_at')} as expires_at,
+    select b.id as batch_id, b.label, b.status, rfc3339(b.created_at) as created_at, rfc3339(b.expires_at) as expires_at,
       floor(extract(epoch from now() - b.created_at))::float8 as age_seconds,
       coalesce(t.user_count, 0)::float8 as user_count,
       (coalesce(a.user_count, 0) - coalesce(t.user_count, 0))::float8 as protected_count

@@ -2,6 +2,7 @@ import { bigNumber, bytes, bytewiseText, time } from '../database/columns.ts'
 import {
   boolean,
   check,
+  foreignKey,
   index,
   integer,
   jsonb,
@@ -65,7 +66,8 @@ export const batches = pgTable(
     idempotencyDigest: bytes('idempotency_digest'),
   },
   (t) => [
-    primaryKey({ columns: [t.poolId, t.id] }),
+    primaryKey({ columns: [t.poolId, t.id] }), // listing, newest first: ids begin with the time
+    foreignKey({ name: 'batches_of_pool', columns: [t.poolId], foreignColumns: [pools.id] }).onDelete('cascade'),
     uniqueIndex('batches_idempotency_key')
       .on(t.poolId, t.idempotencyOwner, t.idempotencyKey)
       .where(sql`idempotency_key is not null`),
@@ -95,6 +97,11 @@ export const chunks = pgTable(
   },
   (t) => [
     primaryKey({ columns: [t.poolId, t.batchId, t.kind, t.firstN] }), // taking the next
+    foreignKey({
+      name: 'chunks_of_batch',
+      columns: [t.poolId, t.batchId],
+      foreignColumns: [batches.poolId, batches.id],
+    }).onDelete('cascade'),
     check('chunks_kind', sql`kind in ('credentials', 'users')`),
   ],
 )
@@ -110,7 +117,14 @@ export const failures = pgTable(
     email: text('email').notNull(),
     code: text('code').notNull(),
   },
-  (t) => [primaryKey({ columns: [t.poolId, t.batchId, t.n] })],
+  (t) => [
+    primaryKey({ columns: [t.poolId, t.batchId, t.n] }),
+    foreignKey({
+      name: 'failures_of_batch',
+      columns: [t.poolId, t.batchId],
+      foreignColumns: [batches.poolId, batches.id],
+    }).onDelete('cascade'),
+  ],
 )
 
 export const credentials = pgTable(
@@ -132,11 +146,14 @@ export const credentialChecks = pgTable(
   'credential_checks',
   {
     id: bigNumber('id').primaryKey().generatedAlwaysAsIdentity(),
-    poolId: integer('pool_id')
-      .notNull()
-      .references(() => pools.id, { onDelete: 'cascade' }),
+    poolId: integer('pool_id').notNull(),
     firstId: bigNumber('first_id').notNull(),
     lastId: bigNumber('last_id').notNull(),
   },
-  (t) => [index('credential_checks_pool').on(t.poolId, t.id)],
+  (t) => [
+    foreignKey({ name: 'credential_checks_of_pool', columns: [t.poolId], foreignColumns: [pools.id] }).onDelete(
+      'cascade',
+    ),
+    index('credential_checks_pool').on(t.poolId, t.id), // sweeping one pool
+  ],
 )

@@ -2,7 +2,7 @@ import { connect as connectSocket, type Socket } from 'node:net'
 import type { Sql } from 'postgres'
 import { refuseAuthentication } from './authentication.ts'
 import { type DatabaseAddress, parseDatabaseUrl } from './database-url.ts'
-import { isConnectionError, postgres } from './driver.ts'
+import { postgres } from './driver.ts'
 import { watchSilence } from './silence.ts'
 import { tlsOptions } from './tls.ts'
 
@@ -13,7 +13,7 @@ interface ConnectOptions {
   connections: number
   /** Told to PostgreSQL, so that `pg_stat_activity` shows who is who. */
   name: string
-  /** Whether statements are the service's: those never change who is not a test user (migrations/0010_protect_users.sql). */
+  /** Whether statements are the service's: those never change who is not a test user (migrations/0003_protect_users.sql). */
   isService?: boolean
   /** After so long without a statement PostgreSQL ends a transaction, and gives back what it has locked. */
   longestIdleMs?: number
@@ -156,29 +156,4 @@ function socketOpener() {
       : connectSocket({ ...to, noDelay: true })
     return Object.assign(socket, { host: to.host, server: to }) // the driver takes the name for TLS from `host`
   }
-}
-
-/** The SQLSTATE of an error that came from PostgreSQL (also inside drizzle's wrapper), else undefined. */
-export function sqlState(error: unknown): string | undefined {
-  if (error instanceof postgres.PostgresError) return error.code
-  return error instanceof Error && error.cause !== undefined ? sqlState(error.cause) : undefined
-}
-
-/** Serialisation failure, deadlock, lock, statement and transaction time-out. */
-const HELD_UP = /^(40001|40P01|55P03|57014|25P03)$/
-
-/** Whether other work was in the way: the transaction is gone, and the same may well succeed the next time. */
-export const isHeldUp = (error: unknown): boolean => HELD_UP.test(sqlState(error) ?? '')
-
-/** Connection exceptions, insufficient resources, and PostgreSQL's shutdown, crash and start. */
-const UNAVAILABLE = /^(08|53|57P0)/
-
-/**
- * Whether trying again later can help: the database could not be reached, or had no room. Errors of connections are known by
- * where they arose, not by a list of codes: `EAI_AGAIN` may as well come from a peer.
- */
-export function isDatabaseUnavailable(error: unknown): boolean {
-  if (!(error instanceof Error)) return false
-  if (error instanceof postgres.PostgresError) return UNAVAILABLE.test(error.code)
-  return isConnectionError(error) || isDatabaseUnavailable(error.cause)
 }

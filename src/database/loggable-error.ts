@@ -1,6 +1,6 @@
 import { stdSerializers } from 'pino'
-import { sqlState } from './connection.ts'
 import { DrizzleQueryError } from './drizzle.ts'
+import { sqlState } from './sqlstate.ts'
 
 const isPlace = (line: string) => /^\s+at /.test(line)
 

@@ -1,7 +1,8 @@
 import { fileURLToPath } from 'node:url'
 import { type MigrationMeta, readMigrationFiles } from 'drizzle-orm/migrator'
 import type { Sql } from 'postgres'
-import { connect, sqlState } from './connection.ts'
+import { connect } from './connection.ts'
+import { INSUFFICIENT_PRIVILEGE, sqlState } from './sqlstate.ts'
 
 /**
  * Makes sure that no stranger can put a function or an operator into the schema: definer functions of the service would call
@@ -42,7 +43,6 @@ const MIGRATION_LOCK = 0x7573_7379
 
 /** Services that start at the same time wait for the migration of the first. */
 const MIGRATION_WAIT_MS = 120_000
-const INSUFFICIENT_PRIVILEGE = '42501'
 
 /**
  * Creates `schema` in the database at `url`, or brings it up to the version of this program, in one transaction. Services that

@@ -1,9 +1,10 @@
 import type { Sql } from 'postgres'
-import { connect, sqlState } from './connection.ts'
+import { connect } from './connection.ts'
 import { describeAddress, parseDatabaseUrl } from './database-url.ts'
 import { startEmbeddedDatabase } from './embedded/embedded.ts'
 import { makeDataDir } from './embedded/embedded-place.ts'
 import { migrate, requireMigrated } from './migrate.ts'
+import { isConnectionLimit, PROTOCOL_VIOLATION, sqlState } from './sqlstate.ts'
 
 interface Limit {
   name: string
@@ -38,9 +39,6 @@ export async function checkConnectionBudget(sql: Sql, needed: number): Promise<v
   )
 }
 
-const NO_CONNECTION_FREE = '53300'
-const PROTOCOL_VIOLATION = '08P01'
-
 /**
  * Makes sure that PostgreSQL can be reached, and that each connection is a session of its own, with the settings that it was
  * opened with. Through a pooler that gives a session to whoever has a transaction they are lost: tables would be looked for in
@@ -63,7 +61,7 @@ export async function requireOwnSessions(url: string, schema: string): Promise<v
     if (pids[0] === pids[1]) throw isPooler('that shares sessions among connections')
   } catch (error) {
     const { message, code } = error as NodeJS.ErrnoException
-    if (sqlState(error) === NO_CONNECTION_FREE) {
+    if (isConnectionLimit(error)) {
       throw new Error(
         'PostgreSQL has no connection free: end others, or raise max_connections or the CONNECTION LIMIT of the role or database',
         { cause: error },

@@ -32,11 +32,9 @@ function cells(sql: Sql): Fragment {
     const text = sql`u.${sql(column)}::text`
     return sql`case when ${text} ~ '[",\r\n]|^[-=+@\t]' then '"' || replace(${text}, '"', '""') || '"' else ${text} end`
   }
-  const timeCell = (column: string) =>
-    sql`to_char(u.${sql(column)} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
   return sql`concat_ws(',', u.id, ${textCell('username')}, ${textCell('email')}, ${textCell('role')}, u.is_test_user::text,
     coalesce(u.batch_id::text, ''), u.created_by_bulk::text, ${textCell('custom_attributes')},
-    ${timeCell('created_at')}, ${timeCell('updated_at')})`
+    rfc3339(u.created_at), rfc3339(u.updated_at))`
 }
 
 /** The user as a line of CSV. */

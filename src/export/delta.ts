@@ -11,7 +11,7 @@ const IDS_A_FETCH = 5_000
 
 /**
  * The delta from the version of a base on. Its SQL rests on three facts that the triggers of the state capture
- * keep (migrations/0002):
+ * keep (migrations/0002_state_capture.sql):
  *
  * - a user's row carries the commit that wrote it last, and the commit since which it has been in its part of the pool;
  * - a tombstone is a stay in a part that has ended, with the commits that began and ended it;

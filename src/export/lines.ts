@@ -37,10 +37,13 @@ export const plainForm = (line: (sql: Sql) => Fragment, append: LineForm['append
 })
 
 /** The user line: the text that is hashed into the state. */
-export const jsonLine = plainForm(userLine, (line, values) => {
-  const members = values.map(([name, value]) => `,"${name}":${JSON.stringify(value)}`)
-  return `${line.slice(0, -1)}${members.join('')}}`
-})
+export const jsonLine = plainForm(
+  (sql) => userLine(sql, 'u'),
+  (line, values) => {
+    const members = values.map(([name, value]) => `,"${name}":${JSON.stringify(value)}`)
+    return `${line.slice(0, -1)}${members.join('')}}`
+  },
+)
 
 /**
  * The line with the requested credentials as its last members or cells, null if the user has none. Secrets of batches are

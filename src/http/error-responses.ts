@@ -2,7 +2,7 @@ import { type ServerResponse, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import plugin from 'fastify-plugin'
-import { isDatabaseUnavailable, isHeldUp, sqlState } from '../database/connection.ts'
+import { isDatabaseUnavailable, isHeldUp, LIMIT_EXCEEDED, PROTECTED_USER, sqlState } from '../database/sqlstate.ts'
 import { ERRORS, type ErrorCode, type MemberFault, MOST_FAULTS, Problem } from '../errors.ts'
 import { TOO_LARGE } from '../protocol/longest-line.ts'
 import { ZSTD_WINDOW_HELP, ZSTD_WINDOW_TOO_LARGE } from './decompress.ts'
@@ -126,12 +126,6 @@ const REFUSED_VALUES: Record<string, string> = {
   '22003': 'A number is larger than can be stored.',
   '23514': 'A value is longer or otherwise outside of what a user may have.',
 }
-
-/** The user line would be too long: migrations/0019, or one of PostgreSQL's own limits on the size of a value. */
-const LIMIT_EXCEEDED = '54000'
-
-/** Of the trigger that has the last word: migrations/0010_protect_users.sql. */
-const PROTECTED_USER = 'US001'
 
 function databaseProblem(error: Error): Problem | undefined {
   const refusal = REFUSED_VALUES[sqlState(error) ?? '']

@@ -4,8 +4,8 @@ import { type Failure, recordFailures } from '../batches/failures.ts'
 import { makeIds } from '../batches/naming.ts'
 import { refreshStatistics } from '../batches/unfinished.ts'
 import { isReserved } from '../config/reserved-domain.ts'
-import { sqlState } from '../database/connection.ts'
 import { inTransaction, withSession } from '../database/session.ts'
+import { sqlState, UNIQUE_VIOLATION } from '../database/sqlstate.ts'
 import { Problem } from '../errors.ts'
 import { requireWritable } from '../pools/locks.ts'
 import { applyRows } from './apply-rows.ts'
@@ -31,9 +31,6 @@ export const MOST_FAILURES = 10_000
 /** How long an import waits for the one before it in its pool. It holds no other lock while it waits. */
 const IMPORT_WAIT_MS = 60_000
 
-/** A name that another writer took between two looks at it, a deadlock, a serialisation failure. */
-const OF_ANOTHER_WRITER = /^(23505|40P01|40001)$/
-
 /**
  * Takes rows into a pool as one batch. Rows are staged as they arrive, and applied in one transaction when all are there: a
  * slow client holds no lock, and whatever ends the import early, nothing of it stays. The result is that of rows taken one by
@@ -58,7 +55,8 @@ export async function importUsers(uploads: Sql, { poolId, label, config, ...inpu
       return batchId
     })
   } catch (error) {
-    if (!OF_ANOTHER_WRITER.test(sqlState(error) ?? '')) throw error
+    if (sqlState(error) !== UNIQUE_VIOLATION) throw error
+    // Another writer took a name after the rows were compared with the pool.
     throw new Problem('import_conflict', 'Another writer changed the same users. Nothing was kept; send it again.', {
       cause: error,
     })

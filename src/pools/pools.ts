@@ -1,7 +1,7 @@
 import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js'
 import type { Sql, TransactionSql } from 'postgres'
-import { sqlState } from '../database/connection.ts'
 import { eq, sql as fragment } from '../database/drizzle.ts'
+import { sqlState, UNIQUE_VIOLATION } from '../database/sqlstate.ts'
 import { Problem } from '../errors.ts'
 import { pools } from './tables.ts'
 
@@ -18,12 +18,10 @@ export interface Pool {
   created_at: string
 }
 
-const UNIQUE_VIOLATION = '23505'
-
 const columns = {
   name: pools.name,
   replica: fragment<Replica>`case when ${pools.replicaSince} is null then 'none' else ${pools.mirrors} end`,
-  created_at: fragment<string>`to_char(${pools.createdAt} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`,
+  created_at: fragment<string>`rfc3339(${pools.createdAt})`,
 }
 
 /** For a name that no pool has, and for a pool that the key has no scope in: an answer that tells them apart would leak names. */

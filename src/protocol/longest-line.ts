@@ -1,6 +1,6 @@
 import { Problem } from '../errors.ts'
 
-/** Bytes of the longest user line. The database enforces it for every writer (migrations/0019). */
+/** Bytes of the longest user line. The database enforces it for every writer (migrations/0000_foundation.sql). */
 export const LONGEST_LINE = 1_048_576
 
 /** The members that decide how long a user's line is, but for its attributes. */

@@ -23,14 +23,10 @@ export async function applyStaged(tx: ISql, poolId: number, head: ExportHead, mi
   return { added: inserted - removed.again, updated: removed.again, deleted: removed.all - removed.again }
 }
 
-const stagedLine = (tx: ISql) => tx`
-  user_line(s.id, s.username, s.email, s.role, s.is_test_user, s.batch_id, s.created_by_bulk, s.custom_attributes,
-    s.created_at, s.updated_at)`
-
 /** A full export: ids of users who are not in it, or not as they are. It reads the pool once. */
 const notInExport = (tx: ISql, poolId: number): Fragment => tx`
   select u.id from users u left join staged_users s on s.id = u.id
-  where u.pool_id = ${poolId} and (s.id is null or ${userLine(tx)} <> ${stagedLine(tx)})`
+  where u.pool_id = ${poolId} and (s.id is null or ${userLine(tx, 'u')} <> ${userLine(tx, 's')})`
 
 /**
  * A delta: ids of users whom it deletes, or who are not as it says. `lateral … offset 0` holds the planner to the key,
@@ -41,9 +37,9 @@ const inDelta = (tx: ISql, poolId: number): Fragment => tx`
   union
   select s.id from staged_users s
   cross join lateral (
-    select ${userLine(tx)} as line from users u where u.pool_id = ${poolId} and u.id = s.id offset 0
+    select ${userLine(tx, 'u')} as line from users u where u.pool_id = ${poolId} and u.id = s.id offset 0
   ) u
-  where u.line <> ${stagedLine(tx)}`
+  where u.line <> ${userLine(tx, 's')}`
 
 /**
  * Deletes the users with these ids that belong to the replica. Returns how many there were, and how many of them will be

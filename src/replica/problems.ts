@@ -1,4 +1,4 @@
-import { sqlState } from '../database/connection.ts'
+import { sqlState } from '../database/sqlstate.ts'
 import { Problem } from '../errors.ts'
 import { ExportError } from '../protocol/read-export.ts'
 

@@ -1,5 +1,6 @@
 import type { ISql } from 'postgres'
 import { ExportError, type ExportHead, type ExportRow } from '../protocol/read-export.ts'
+import { userLine } from '../states/filter.ts'
 import { notAUserLine } from './problems.ts'
 
 /** Characters that one statement takes: some 3,000 users. */
@@ -64,8 +65,7 @@ async function stageUsers(session: ISql, lines: string[]): Promise<void> {
     from string_to_table(${lines.join('\n')}, ${'\n'}) line
     cross join lateral jsonb_to_record(line::jsonb) u (id uuid, username text, email text, role text, is_test_user boolean,
       batch_id uuid, created_by_bulk boolean, custom_attributes jsonb, created_at timestamptz, updated_at timestamptz)
-    where user_line(u.id, u.username, u.email, u.role, u.is_test_user, u.batch_id, u.created_by_bulk, u.custom_attributes,
-      u.created_at, u.updated_at) = line`
+    where ${userLine(session, 'u')} = line`
   if (count < lines.length) throw notAUserLine()
 }
 

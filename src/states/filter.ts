@@ -36,8 +36,9 @@ export function isScopeInPool(sql: ISql, filter: Omit<Filter, 'poolId'>, alias: 
     and ${rows}.bulk_users_only = ${filter.bulkUsersOnly}`
 }
 
-/** The user line of the row `u`: the text that is exported, and hashed into the state. */
-export function userLine(sql: ISql): Fragment {
-  return sql`user_line(u.id, u.username, u.email, u.role, u.is_test_user, u.batch_id, u.created_by_bulk,
-    u.custom_attributes, u.created_at, u.updated_at)`
+/** The user line of a row with the columns of `users`: the text that is exported, and hashed into the state. */
+export function userLine(sql: ISql, alias: 'u' | 's'): Fragment {
+  const row = sql(alias)
+  return sql`user_line(${row}.id, ${row}.username, ${row}.email, ${row}.role, ${row}.is_test_user, ${row}.batch_id,
+    ${row}.created_by_bulk, ${row}.custom_attributes, ${row}.created_at, ${row}.updated_at)`
 }

@@ -41,14 +41,13 @@ export async function lookUpScope(
  * commit whose tombstones are pruned, else of the first.
  */
 export async function oldestBaseAt(sql: Sql, filter: Filter): Promise<string | null> {
-  const recordedAt = sql`to_char(e.recorded_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
   const [row] = await sql<{ at: string | null }[]>`
     select coalesce(
       (
-        select ${recordedAt} from states e where ${isScope(sql, filter, 'e')} and e.pruned_at is not null
+        select rfc3339(e.recorded_at) from states e where ${isScope(sql, filter, 'e')} and e.pruned_at is not null
         order by e.version desc limit 1
       ),
-      (select ${recordedAt} from states e where ${isScope(sql, filter, 'e')} order by e.version limit 1)
+      (select rfc3339(e.recorded_at) from states e where ${isScope(sql, filter, 'e')} order by e.version limit 1)
     ) as at`
   return row?.at ?? null
 }

@@ -1,4 +1,5 @@
 import type { Sql } from 'postgres'
+import { userLine } from './filter.ts'
 import { ANY_BATCH } from './tables.ts'
 
 /** A pool whose recorded state was compared with its users. */
@@ -24,8 +25,7 @@ export async function verifyPool(sql: Sql, { id, name }: { id: number; name: str
         sum(substring(d.digest from 129 for 64)::bigint) as word_2, sum(substring(d.digest from 193 for 64)::bigint) as word_3
       from (
         select u.batch_id, u.is_test_user, u.created_by_bulk,
-          line_digest(user_line(u.id, u.username, u.email, u.role, u.is_test_user, u.batch_id, u.created_by_bulk,
-            u.custom_attributes, u.created_at, u.updated_at)) as digest
+          line_digest(${userLine(sql, 'u')}) as digest
         from users u where u.pool_id = ${id} offset 0
       ) d
       group by d.batch_id, d.is_test_user, d.created_by_bulk

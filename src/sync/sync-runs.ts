@@ -1,7 +1,7 @@
 import type { Fragment, ISql, Sql } from 'postgres'
 import type { PeerFault } from '../client/peer.ts'
-import { sqlState } from '../database/connection.ts'
 import { type Page, readPage } from '../database/page.ts'
+import { FOREIGN_KEY_VIOLATION, sqlState } from '../database/sqlstate.ts'
 import { Problem } from '../errors.ts'
 import { targetNotFound } from './targets.ts'
 
@@ -48,14 +48,11 @@ export interface ClaimedRun {
   full: boolean
 }
 
-const FOREIGN_KEY_VIOLATION = '23503'
-
 /** The columns of a row `r` of sync_runs, as they are answered. */
 function runColumns(sql: ISql): Fragment {
-  const time = (column: string) => sql`to_char(${sql(column)} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
   return sql`r.id, r.target, r.trigger, r."full", r.status, r.kind, r.base, r.state, r.added_count::float8,
     r.updated_count::float8, r.deleted_count::float8, r.sent_bytes::float8, r.attempts, r.failure, r.detail,
-    ${time('r.created_at')} as created_at, ${time('r.started_at')} as started_at, ${time('r.finished_at')} as finished_at,
+    rfc3339(r.created_at) as created_at, rfc3339(r.started_at) as started_at, rfc3339(r.finished_at) as finished_at,
     (extract(epoch from r.finished_at - r.started_at) * 1000)::float8 as duration_ms`
 }
 

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Sql } from 'postgres'
-import { isDatabaseUnavailable, isHeldUp } from '../database/connection.ts'
+import { isDatabaseUnavailable, isHeldUp } from '../database/sqlstate.ts'
 import { Problem } from '../errors.ts'
 import type { Exports } from '../export/exports.ts'
 import { startRepeating } from '../process/repeat.ts'

@@ -18,9 +18,7 @@ import { pools } from '../pools/tables.ts'
 export const targets = pgTable(
   'targets',
   {
-    poolId: integer('pool_id')
-      .notNull()
-      .references(() => pools.id, { onDelete: 'cascade' }),
+    poolId: integer('pool_id').notNull(),
     name: bytewiseText('name').notNull(),
     url: text('url').notNull(),
     /** The receiver's pool. */
@@ -39,6 +37,7 @@ export const targets = pgTable(
   },
   (t) => [
     primaryKey({ columns: [t.poolId, t.name] }),
+    foreignKey({ name: 'targets_of_pool', columns: [t.poolId], foreignColumns: [pools.id] }).onDelete('cascade'),
     index('targets_due').on(t.nextRunAt).where(sql`next_run_at is not null`), // what schedulers look for
   ],
 )

@@ -1,6 +1,6 @@
 import type { Fragment, ISql, Sql, TransactionSql } from 'postgres'
-import { sqlState } from '../database/connection.ts'
 import { type Page, readPage } from '../database/page.ts'
+import { sqlState, UNIQUE_VIOLATION } from '../database/sqlstate.ts'
 import { Problem } from '../errors.ts'
 import { decrypt, encrypt } from '../secrets/encryption.ts'
 import type { Filter } from '../states/filter.ts'
@@ -42,8 +42,6 @@ interface TargetRow {
 /** The most targets that a pool may have: each holds a connection while it is pushed to. */
 export const MOST_TARGETS = 100
 
-const UNIQUE_VIOLATION = '23505'
-
 /** For every look-up of a target that finds none. */
 export const targetNotFound = () => new Problem('target_not_found', 'GET /v1/targets lists those that there are.')
 
@@ -72,9 +70,8 @@ function targetOf(row: TargetRow, encryptionKey: Buffer): Target {
 
 /** The columns of a row `t` of targets, of the pool `p`. */
 function targetColumns(sql: ISql): Fragment {
-  const time = (column: string) => sql`to_char(${sql(column)} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
   return sql`t.pool_id, p.name as pool, t.name, t.url, t.key_ciphertext, t.remote_pool, t.batch_id, t.test_users_only,
-    t.bulk_users_only, t.interval_seconds, ${time('t.created_at')} as created_at, ${time('t.updated_at')} as updated_at`
+    t.bulk_users_only, t.interval_seconds, rfc3339(t.created_at) as created_at, rfc3339(t.updated_at) as updated_at`
 }
 
 /** The target of this name. Throws `target_not_found`. */

@@ -1,5 +1,5 @@
 import { bytewiseText, time } from '../database/columns.ts'
-import { integer, jsonb, pgTable, primaryKey, text } from '../database/drizzle.ts'
+import { foreignKey, integer, jsonb, pgTable, primaryKey, text } from '../database/drizzle.ts'
 import { pools } from '../pools/tables.ts'
 import type { TemplateSettings } from './template-schema.ts'
 
@@ -7,9 +7,7 @@ import type { TemplateSettings } from './template-schema.ts'
 export const templates = pgTable(
   'templates',
   {
-    poolId: integer('pool_id')
-      .notNull()
-      .references(() => pools.id, { onDelete: 'cascade' }),
+    poolId: integer('pool_id').notNull(),
     name: bytewiseText('name').notNull(),
     description: text('description').notNull().default(''),
     /** What the template was given, and no default: those it leaves out are the service's, whatever they are by then. */
@@ -17,5 +15,8 @@ export const templates = pgTable(
     createdAt: time('created_at').notNull().defaultNow(),
     updatedAt: time('updated_at').notNull().defaultNow(),
   },
-  (t) => [primaryKey({ columns: [t.poolId, t.name] })],
+  (t) => [
+    primaryKey({ columns: [t.poolId, t.name] }),
+    foreignKey({ name: 'templates_of_pool', columns: [t.poolId], foreignColumns: [pools.id] }).onDelete('cascade'),
+  ],
 )

@@ -65,7 +65,6 @@ function selectPage(sql: ISql, poolId: number, after: string, limit: number): Pe
 
 /** A template as it is answered, of the row `t`. */
 export function templateColumns(sql: ISql): Fragment {
-  const time = (column: string) => sql`to_char(${sql(column)} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
   return sql`t.name, t.description, false as built_in, t.settings as config,
-    ${time('t.created_at')} as created_at, ${time('t.updated_at')} as updated_at`
+    rfc3339(t.created_at) as created_at, rfc3339(t.updated_at) as updated_at`
 }

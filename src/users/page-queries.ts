@@ -45,7 +45,7 @@ export function walkBatch(sql: ISql, { filter, sort, after, limit }: UserPage, b
     ? sql`(u.batch_id, u.id) ${beyond} (${batchId}, ${after.id})`
     : sql`u.batch_id ${beyond}= ${batchId}`
   return sql`
-    select ${userLine(sql)} as line from users u
+    select ${userLine(sql, 'u')} as line from users u
     where ${selects(sql, { ...filter, batchId: undefined }, 'u')} and ${from} and ${upTo}
     order by u.batch_id ${way}, u.id ${way} limit ${limit}`
 }
@@ -76,5 +76,5 @@ function readRanges(sql: ISql, page: UserPage, { rows, tied }: Record<'rows' | '
     const condition = sql`${column(first)} = ${after[first.column]} and ${beyond(second, after)}`
     ranges.unshift(range(tied, condition, sql`u.pool_id ${way(first)}, ${by(second)}`), sql`union all`)
   }
-  return sql`select ${userLine(sql)} as line from (${ranges}) u order by ${order} limit ${limit}`
+  return sql`select ${userLine(sql, 'u')} as line from (${ranges}) u order by ${order} limit ${limit}`
 }

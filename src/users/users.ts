@@ -1,5 +1,5 @@
 import type { Sql } from 'postgres'
-import { sqlState } from '../database/connection.ts'
+import { sqlState, UNIQUE_VIOLATION } from '../database/sqlstate.ts'
 import { Problem } from '../errors.ts'
 import { requireWritable, writablePool } from '../pools/locks.ts'
 import { userLine } from '../states/filter.ts'
@@ -12,14 +12,12 @@ export interface UserChange {
   custom_attributes?: Record<string, unknown>
 }
 
-const UNIQUE_VIOLATION = '23505'
-
 const notFound = () => new Problem('user_not_found', 'It may have been deleted, or be in another pool.')
 
 /** The line of one user. Throws `user_not_found`, also for a non-test user where only test users may be seen. */
 export async function readUserLine(sql: Sql, poolId: number, id: string, testUsersOnly: boolean): Promise<string> {
   const [row] = await sql<{ line: string }[]>`
-    select ${userLine(sql)} as line from users u
+    select ${userLine(sql, 'u')} as line from users u
     where u.pool_id = ${poolId} and u.id = ${id} ${testUsersOnly ? sql`and u.is_test_user` : sql``}`
   if (!row) throw notFound()
   return row.line
@@ -42,7 +40,7 @@ export async function updateUser(sql: Sql, poolId: number, id: string, change: U
     const [row] = await sql<{ line: string }[]>`
       update users u set ${sql(columns as Record<string, string>)}
       where u.pool_id = ${writablePool(sql, poolId)} and u.id = ${id} and u.is_test_user
-      returning ${userLine(sql)} as line`
+      returning ${userLine(sql, 'u')} as line`
     return row?.line ?? (await refuse(sql, poolId, id))
   } catch (error) {
     if (sqlState(error) !== UNIQUE_VIOLATION) throw error

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import type { Sql } from 'postgres'
 import type { Test } from 'tap'
-import { connect, sqlState } from '../../src/database/connection.ts'
+import { connect } from '../../src/database/connection.ts'
+import { sqlState } from '../../src/database/sqlstate.ts'
 import { testDatabase } from '../database.ts'
 import { suite } from '../suite.ts'
 
@@ -93,7 +94,7 @@ t.test('a role with usage on the schema does not forge the states of a pool', as
   await guest`create temp table forged (like usersync.users including defaults)`
   const trigger = guest`
     create trigger forge after insert on forged referencing new table as new_rows
-    for each statement execute function usersync.capture_changes()`
+    for each statement execute function usersync.capture_insert()`
   t.equal(await stateOf(trigger), PERMISSION_DENIED)
   await guest`select nextval('commit_ids')` // the defaults read its current value
   await guest`insert into forged (username, email) select n, n || '@example.com' from generate_series(1, 1000) n`

@@ -1,4 +1,5 @@
-import { connect, sqlState } from '../../src/database/connection.ts'
+import { connect } from '../../src/database/connection.ts'
+import { sqlState } from '../../src/database/sqlstate.ts'
 import { testDatabase } from '../database.ts'
 import { suite } from '../suite.ts'
 

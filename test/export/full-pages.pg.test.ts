@@ -53,7 +53,7 @@ t.test('each line once, in order, with a separator between, whatever their numbe
           const parts: Buffer[] = []
           for await (const part of readFull(snapshot.sql, selection, separator)) parts.push(Buffer.from(part))
           const [row] = await snapshot.sql<{ text: string }[]>`
-          select coalesce(string_agg(${userLine(sql)}, ${separator} order by u.id), '') as text
+          select coalesce(string_agg(${userLine(sql, 'u')}, ${separator} order by u.id), '') as text
           from users u where u.pool_id = ${poolId}`
           return Buffer.concat(parts).toString() === row?.text && parts.every(({ length }) => length < 1_200_000)
         } finally {

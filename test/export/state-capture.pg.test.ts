@@ -11,7 +11,7 @@ const t = suite()
 
 /*
  * Invariants (a), (b) and (c) of the state capture. Each of these changes was tried, and fails a test here:
- * - migrations/0002: record only part_changes that do not add up to zero; leave out tombstones of moves; keep
+ * - migrations/0002_state_capture.sql: record only part_changes that do not add up to zero; leave out tombstones of moves; keep
  *   entered_commit_id over a move; take the scopes' locks in the statement trigger and draw versions from a sequence;
  *   leave out stamp_insert
  * - delta.ts: tell added from updated without the tombstones; take a tombstone whose stay began after the base

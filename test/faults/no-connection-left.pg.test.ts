@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Sql } from 'postgres'
-import { connect, sqlState } from '../../src/database/connection.ts'
+import { connect } from '../../src/database/connection.ts'
+import { sqlState } from '../../src/database/sqlstate.ts'
 import { startServerProcess } from '../server-process.ts'
 import { suite } from '../suite.ts'
 import { ask, beginBatch, untilEnded, untilReady } from './client.ts'

@@ -312,3 +312,27 @@ t.test('a pool that is not there, and parameters that are not known', async (t) 
     json: { code: 'invalid_request' },
   })
 })
+
+t.test(
+  'a name that another writer takes meanwhile is a conflict; other work in the way is worth a retry',
+  async (t) => {
+    const pool = await poolWith('meanwhile')
+    const before = await written(pool)
+    const importConflict = { status: 409, json: { code: 'import_conflict' } }
+    const overloaded = { status: 503, json: { code: 'overloaded' }, headers: { 'retry-after': '5' } }
+    for (const [sqlstate, answer] of [
+      ['23505', importConflict],
+      ['40001', overloaded],
+      ['40P01', overloaded],
+      ['55P03', overloaded],
+    ] as const) {
+      await sql.unsafe(`
+      create function refuse() returns trigger language plpgsql as
+        $$ begin raise exception 'refused' using errcode = '${sqlstate}'; end $$;
+      create trigger b_refuse before insert on users for each row when (new.username = 'refused') execute function refuse()`)
+      t.match(await send(pool, 'fail', [{ username: 'refused', email: 'refused@example.com' }]), answer, sqlstate)
+      await sql`drop function refuse cascade`
+    }
+    t.same(await written(pool), before, 'nothing is kept')
+  },
+)

@@ -75,7 +75,7 @@ t.test('the service’s line', async () => {
   await fc.assert(
     fc.asyncProperty(user, fc.uuid(), async ({ username, email, role, test, batch, bulk, attributes, created }, id) => {
       const [row] = await sql<{ user_line: string; line: string }[]>`
-        select ${userLine(sql)} as user_line, ${csvLine.columns(sql)} from (
+        select ${userLine(sql, 'u')} as user_line, ${csvLine.columns(sql)} from (
           select ${id}::uuid as id, ${username}::text as username, ${email}::text as email, ${role}::text as role,
             ${test}::bool as is_test_user, ${batch}::uuid as batch_id, ${bulk}::bool as created_by_bulk,
             ${attributes}::jsonb as custom_attributes, ${created}::timestamptz as created_at, now() as updated_at

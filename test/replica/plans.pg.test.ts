@@ -42,7 +42,7 @@ async function makeDelta(url: string, round: number): Promise<string> {
       await tx`insert into users (username, email, role) select 'new' || ${round}::int || '-' || n, 'new' || ${round}::int || '-' || n || '@example.com', 'changed' from generate_series(1, 30) n`
       const lines = await tx<
         { line: string }[]
-      >`select ${userLine(tx)} as line from users u where role = 'changed' and commit_id = currval('commit_ids')`
+      >`select ${userLine(tx, 'u')} as line from users u where role = 'changed' and commit_id = currval('commit_ids')`
       await tx`set constraints all immediate`
       const after = await lookUpScope(tx, 'default', WHOLE_POOL)
       const head = { kind: 'delta', base: before.state, state: after.state, total_count: after.userCount, counts: {} }

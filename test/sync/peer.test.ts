@@ -4,7 +4,7 @@ import { text } from 'node:stream/consumers'
 import { createServer as createTlsServer } from 'node:tls'
 import type { Test } from 'tap'
 import { asPeerError, callPeer, PeerError, readJson } from '../../src/client/peer.ts'
-import { isDatabaseUnavailable } from '../../src/database/connection.ts'
+import { isDatabaseUnavailable } from '../../src/database/sqlstate.ts'
 import { EMPTY_STATE } from '../../src/protocol/state.ts'
 import { suite } from '../suite.ts'
 

@@ -81,7 +81,7 @@ const rowsOf = (node: Node) => (node['Actual Rows'] + (node['Rows Removed by Fil
 /** The line of a user who is somewhere in the middle, whatever users are sorted by. */
 async function lineInTheMiddle(filter: Filter): Promise<string> {
   const [row] = await sql<{ line: string }[]>`
-    select ${userLine(sql)} as line from users u
+    select ${userLine(sql, 'u')} as line from users u
     where ${selects(sql, filter, 'u')} and u.username like '8%' and u.email like '8%'
     order by abs(extract(epoch from u.created_at - ${MIDDLE})), u.id desc limit 1`
   return row?.line ?? ''
@@ -93,7 +93,7 @@ async function lineNearTheEnd(filter: Filter, sort: Sort): Promise<string> {
   const [row] = await readInIndexOrder(
     sql,
     (sql) => sql<{ line: string }[]>`
-      select ${userLine(sql)} as line from users u
+      select ${userLine(sql, 'u')} as line from users u
       where ${selects(sql, filter, 'u')} order by ${sql.unsafe(backwards)} offset ${LAST} limit 1`,
   )
   return row?.line ?? ''

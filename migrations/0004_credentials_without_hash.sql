@@ -1,1 +1,0 @@
-ALTER TABLE "credentials" ALTER COLUMN "password_hash" DROP NOT NULL;

@@ -1,1 +1,0 @@
-ALTER TABLE "pools" ADD COLUMN "replica_since" timestamp with time zone;
