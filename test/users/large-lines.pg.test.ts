@@ -1,4 +1,5 @@
 import { startService } from '../http/service.ts'
+import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()
@@ -7,7 +8,7 @@ const t = suite()
 
 const { sql, call } = await startService(t, { MAX_WORKERS: '1' })
 const MEGABYTE = 1_000_000
-const USERS = 20
+const USERS = sized(6, 20)
 
 interface Page {
   items: { username: string }[]
@@ -17,10 +18,10 @@ interface Page {
 const readPage = (query: string) => call<Page>('GET', `/v1/users?${query}`)
 
 t.test('a page ends after some 2 MiB, whatever its limit, and the next one goes on from there', async (t) => {
-  const custom_attributes = { x: 'a'.repeat(MEGABYTE) }
-  const config = { custom_attributes, password_hash: { algorithm: 'none' }, chunk_size: 5 }
-  const body = { count: USERS, config }
-  t.match(await call('POST', '/v1/batches', { body, headers: { prefer: 'wait=60' } }), { status: 201 })
+  await sql`
+    insert into users (username, email, custom_attributes)
+    select 'user' || n, 'user' || n || '@example.com', jsonb_build_object('x', repeat('a', ${MEGABYTE}::int))
+    from generate_series(1, ${USERS}::int) n`
   const seen: string[] = []
   const sizes: number[] = []
   let cursor: string | null = ''
