@@ -18,7 +18,7 @@ import { type MemoryGuard, startMemoryGuard } from './process/memory-guard.ts'
 import { loadEncryptionKey } from './secrets/encryption.ts'
 import { checkEncryptionKey } from './secrets/encryption-key-check.ts'
 import { startRetention } from './states/retention.ts'
-import { type RunObserver, startSyncScheduler } from './sync/sync-scheduler.ts'
+import { type RunObserver, type SYNC_PACE, startSyncScheduler } from './sync/sync-scheduler.ts'
 import { addGauges } from './telemetry/gauges.ts'
 import { createMetrics, type Metrics } from './telemetry/metrics.ts'
 import type { Tracing } from './telemetry/tracing.ts'
@@ -39,8 +39,19 @@ export interface Service {
   stop(): Promise<void>
 }
 
+/** Intervals and timeouts that no setting changes. Tests shorten them. */
+export interface Pace {
+  lockTimeoutMs?: number
+  sync?: typeof SYNC_PACE
+}
+
 /** Starts the parts of the service in the order in which they depend on one another. Throws where one cannot. */
-export async function startService(config: Config, databaseUrl: string, log: FastifyBaseLogger): Promise<Service> {
+export async function startService(
+  config: Config,
+  databaseUrl: string,
+  log: FastifyBaseLogger,
+  pace: Pace = {},
+): Promise<Service> {
   const { schema, databaseConnections: connections, maxWorkers } = config
   // Frees what was started, in reverse order, if a later step throws. After the last step `stop` takes over.
   await using started = new AsyncDisposableStack()
@@ -50,14 +61,13 @@ export async function startService(config: Config, databaseUrl: string, log: Fas
     : undefined
   started.defer(() => keyring?.stop())
   const waitMs = config.waitSeconds * 1000
-  const sql = connect({ url: databaseUrl, schema, connections, name: 'usersync', isService: true, waitMs })
+  const requests = { url: databaseUrl, schema, isService: true, waitMs, lockTimeoutMs: pace.lockTimeoutMs }
+  const sql = connect({ ...requests, connections, name: 'usersync' })
   started.defer(() => sql.end({ timeout: 5 }))
   // Requests that wait for a connection must not make the database look absent, nor wait for clients that send slowly.
   const probe = connect({ url: databaseUrl, schema, connections: 1, name: 'usersync health' })
   started.defer(() => probe.end({ timeout: 5 }))
-  const uploads = connect({
-    ...{ url: databaseUrl, schema, connections: UPLOAD_CONNECTIONS, name: 'usersync uploads', isService: true, waitMs },
-  })
+  const uploads = connect({ ...requests, connections: UPLOAD_CONNECTIONS, name: 'usersync uploads' })
   started.defer(() => uploads.end({ timeout: 5 }))
   await checkConnectionBudget(sql, connections + maxWorkers + OTHER_CONNECTIONS)
   await checkEncryptionKey(sql, encryptionKey)
@@ -86,7 +96,8 @@ export async function startService(config: Config, databaseUrl: string, log: Fas
     waitMs,
     cache: exportCache,
   })
-  const syncScheduler = startSyncScheduler({ sql, exports, encryptionKey, observer: observe(metrics, tracing) }, log)
+  const observer = observe(metrics, tracing)
+  const syncScheduler = startSyncScheduler({ sql, exports, encryptionKey, observer }, log, pace.sync)
   started.defer(() => syncScheduler.stop())
   addGauges(metrics.registry, { sql, workers, memory, exports, dataDir: config.dataDir, memoryLimitBytes })
   const services = {

@@ -16,7 +16,11 @@ const SETTINGS = { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'o
 
 await removePrevious()
 
-const cluster: TestCluster = { runner: process.ppid, template: `usersync_template_${randomBytes(6).toString('hex')}` }
+const cluster: TestCluster = {
+  runner: process.ppid,
+  startedAt: Date.now(),
+  template: `usersync_template_${randomBytes(6).toString('hex')}`,
+}
 try {
   cluster.record = await mkdtemp(join(tmpdir(), 'usersync-test-record-'))
   await writeCluster(cluster)

@@ -1,10 +1,12 @@
 // What `npm test` runs after the tests, also when they failed. A code other than 0 fails the run.
 
+import { glob, readFile, stat } from 'node:fs/promises'
 import { readCluster, removeCluster } from './cluster.ts'
 import { searchRecord } from './search-record.ts'
 
 const cluster = await readCluster()
 if (cluster) {
+  await printSlowest(cluster.startedAt)
   try {
     if (cluster.record) await search(cluster.record, cluster.url)
   } finally {
@@ -20,4 +22,23 @@ async function search(record: string, url: string | undefined): Promise<void> {
   const told = faults.length > 0 ? 'not ok - told what must not be' : 'ok - told nothing that must not be'
   const lines = [`${told}: ${logs} logs and ${answers} answers that are errors`, ...faults.slice(0, 20)]
   process.stdout.write(`${lines.join('\n  ')}\n`)
+}
+
+/** Prints the ten files that took longest, by the results that tap keeps of each lane, and the time of the whole run. */
+async function printSlowest(startedAt: number): Promise<void> {
+  const files: { name: string; seconds: number }[] = []
+  for await (const results of glob('.tap/test-results/test/lanes/*.tap')) {
+    if ((await stat(results)).mtimeMs < startedAt) continue // of an earlier run
+    for (const [, name = '', ms] of (await readFile(results, 'utf8')).matchAll(
+      /^(?:not )?ok \d+ - (\S+) # time=([\d.]+)ms/gm,
+    )) {
+      files.push({ name, seconds: Number(ms) / 1000 })
+    }
+  }
+  const slowest = files.toSorted((a, b) => b.seconds - a.seconds).slice(0, 10)
+  const total = Math.round((Date.now() - startedAt) / 1000)
+  const lines = slowest.map(({ name, seconds }) => `${seconds.toFixed(1).padStart(6)} s  ${name}`)
+  process.stdout.write(
+    `# ${total} s in all${lines.length > 0 ? '; the slowest files:' : ''}\n${lines.map((line) => `# ${line}\n`).join('')}`,
+  )
 }

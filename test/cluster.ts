@@ -9,6 +9,8 @@ import { findPostmaster } from '../src/database/embedded/embedded-postmaster.ts'
 export interface TestCluster {
   /** The test runner's process. */
   runner: number
+  /** When it began, in milliseconds since 1970. */
+  startedAt: number
   /** Of a database that statements on databases are sent through; not there before the server is. */
   url?: string
   /** The folder of what services say and answer in this run; see run-record.ts. */

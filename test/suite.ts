@@ -9,12 +9,14 @@ import t, { type Test } from 'tap'
  */
 export const LANES = {
   unit: ['{!(lanes),!(lanes)/**}/!(*.pg).test.ts', '!(*.pg).test.ts'],
-  users: ['{users,pools,stats,audit,templates,http}/*.pg.test.ts', '{app,run-record,service-start}.pg.test.ts'],
-  batches: ['{batches,lifecycle,passwords,jobs}/*.pg.test.ts'],
+  faults: ['faults/*.pg.test.ts'],
+  replica: ['{replica,targets,sync}/*.pg.test.ts'],
+  pull: ['{pull,jobs,examples}/*.pg.test.ts'],
   export: ['{export,statements}/**/*.pg.test.ts'],
+  batches: ['{batches,lifecycle,passwords}/*.pg.test.ts'],
   database: ['{database,import}/*.pg.test.ts'],
-  sync: ['{sync,targets,pull,replica}/*.pg.test.ts'],
-  faults: ['{metrics,tracing,examples,faults}/*.pg.test.ts', '{memory-guard,kubernetes,npm-start}.pg.test.ts'],
+  telemetry: ['{metrics,tracing}/*.pg.test.ts', '{memory-guard,kubernetes,npm-start}.pg.test.ts'],
+  users: ['{users,pools,stats,audit,templates,http}/*.pg.test.ts', '{app,run-record,service-start}.pg.test.ts'],
 } satisfies Record<string, string[]>
 
 let current: Test = t

@@ -19,6 +19,7 @@ export interface Keyring {
 export async function openKeyring(
   { configured, file }: { configured: ApiKey[]; file: string },
   log: FastifyBaseLogger,
+  pollMs = POLL_MS,
 ): Promise<Keyring> {
   if (file === '') return { keys: () => configured, stop: () => {} }
   let text = await readKeysFile(file)
@@ -39,7 +40,7 @@ export async function openKeyring(
       told = message
     }
   }
-  const poll = setInterval(follow, POLL_MS)
+  const poll = setInterval(follow, pollMs)
   return { keys: () => keys, stop: () => clearInterval(poll) }
 }
 

@@ -18,7 +18,7 @@ interface ConnectOptions {
   /** After so long without a statement PostgreSQL ends a transaction, and gives back what it has locked. */
   longestIdleMs?: number
   /** How long a statement waits for a lock; 5 s if it is not given. */
-  lockTimeoutMs?: number
+  lockTimeoutMs?: number | undefined
   /** How long a query waits for a connection; 5 s if it is not given. */
   waitMs?: number
 }

@@ -2,6 +2,17 @@
 export const STOP_CODES = { SIGINT: 130, SIGTERM: 143 } as const
 export type StopSignal = keyof typeof STOP_CODES
 
+/** The reason with which a program aborts its work after a signal. */
+export class Stopped extends Error {
+  override name = 'Stopped'
+  readonly exitCode: number
+
+  constructor(signal: StopSignal) {
+    super(`ended by ${signal}`)
+    this.exitCode = STOP_CODES[signal]
+  }
+}
+
 /** npm passes on what the terminal has sent to it and to us: such a second one comes within a millisecond or so. */
 const SAME_MS = 300
 

@@ -26,8 +26,8 @@ export function exitCodeOf(error: unknown): number {
 }
 
 /** The key to ask with: what the file holds, else USERSYNC_KEY, if there is one. Throws UsageError, which never tells it. */
-export async function readKey(keyFile: string | undefined): Promise<string | undefined> {
-  const text = keyFile === undefined ? process.env['USERSYNC_KEY'] : await readText(keyFile)
+export async function readKey(keyFile: string | undefined, env: NodeJS.ProcessEnv): Promise<string | undefined> {
+  const text = keyFile === undefined ? env['USERSYNC_KEY'] : await readText(keyFile)
   const key = text?.trim()
   if (keyFile === undefined && !key) return undefined
   if (key && /^[\x21-\x7e]+$/.test(key)) return key

@@ -15,7 +15,10 @@ export interface Report {
   line(text: string): void
 }
 
-export function createReport(stream: WriteStream): Report {
+/** Standard error, or what stands for it. */
+export type Terminal = Pick<WriteStream, 'isTTY' | 'columns'> & { write(text: string): unknown }
+
+export function createReport(stream: Terminal): Report {
   let writtenAt = Number.NEGATIVE_INFINITY
   const clear = stream.isTTY ? '\r\x1b[K' : ''
   return {

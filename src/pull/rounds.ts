@@ -29,7 +29,7 @@ export async function pullRound(
   { onPause, onDistrust }: RoundEvents,
 ): Promise<Transferred> {
   const signal = AbortSignal.any([stop, AbortSignal.timeout(DEADLINE_MS)])
-  const attempts = { most: MOST_ATTEMPTS, signal, onPause }
+  const attempts = { most: MOST_ATTEMPTS, signal, onPause, firstPauseMs: job.firstPauseMs }
   try {
     return await withAttempts(() => transfer(job, held, false, signal), attempts)
   } catch (error) {

@@ -21,6 +21,8 @@ export interface Job {
   key: string | undefined
   /** The most bytes that a round may write, if there is a bound. */
   maxBytes?: number | undefined
+  /** The pause after the first failed attempt, if it is not the usual one. */
+  firstPauseMs?: number | undefined
   /** Told as users and bytes arrive: `total` is what the head says. */
   onProgress: (kind: ExportHead['kind'], users: number, total: number, bytes: number) => void
 }

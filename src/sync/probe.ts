@@ -3,9 +3,6 @@ import type { Exports } from '../export/exports.ts'
 import type { State } from '../protocol/state.ts'
 import type { Target } from './targets.ts'
 
-/** How long a receiver may be silent when it is asked what it holds. */
-const SILENCE_MS = 5_000
-
 /**
  * Asks a receiver whether it holds this state, of so many users, by an export that changes nothing; gives the state that it
  * holds. It costs neither side more than a look-up. Throws PeerError, and the reason of `signal`.
@@ -13,14 +10,14 @@ const SILENCE_MS = 5_000
 export async function heldState(
   peer: Peer & { pool: string },
   { state, userCount }: { state: State; userCount: number },
-  signal: AbortSignal,
+  { signal, silenceMs }: { signal: AbortSignal; silenceMs: number },
 ): Promise<State> {
   const counts = { added: 0, updated: 0, deleted: 0 }
   const head = { kind: 'unchanged', base: state, state, total_count: userCount, counts }
   const body = `${JSON.stringify(head)}\n${JSON.stringify({ end: state, lines: 0 })}\n`
   const headers = { 'content-type': 'application/x-ndjson' }
   try {
-    const call = { method: 'PUT', path: replicaPath(peer.pool), headers, body, silenceMs: SILENCE_MS, signal } as const
+    const call = { method: 'PUT', path: replicaPath(peer.pool), headers, body, silenceMs, signal } as const
     await requireState(await callPeer(peer, call), state)
     return state
   } catch (error) {
@@ -65,7 +62,10 @@ export async function targetStatus(exports: Exports, { name, pool, filter, ...ta
   const status = { target: name, in_step: false, local_state: present.state, remote_state: null, remote_failure: null }
   const patience = AbortSignal.timeout(PATIENCE_MS)
   try {
-    const held = await heldState({ ...target, pool: target.remotePool }, present, patience)
+    const held = await heldState({ ...target, pool: target.remotePool }, present, {
+      signal: patience,
+      silenceMs: PATIENCE_MS,
+    })
     return { ...status, in_step: held === present.state, remote_state: held }
   } catch (error) {
     if (patience.aborted) return { ...status, remote_failure: 'timeout' }

@@ -80,13 +80,15 @@ const ATTEMPTS = 4
 /** How often an attempt sends again because the receiver turns out to hold another state than it said. */
 const SENDS = 3
 
-/** How long a push may take, and wait between its attempts. */
-export const PUSH_PACE = { deadlineMs: 900_000, firstPauseMs: 500 }
+/** How long a push may take, wait between its attempts, and wait for the state that the receiver holds. */
+export const PUSH_PACE = { deadlineMs: 900_000, firstPauseMs: 500, silenceMs: 5_000 }
 
 interface Push {
   exports: Exports
   target: Target
   signal: AbortSignal
+  /** How long the receiver may be silent when it is asked what it holds. */
+  silenceMs: number
   /** What came of it so far, also of attempts that fail. */
   outcome: Outcome
 }
@@ -103,7 +105,7 @@ export async function push(
 ): Promise<Outcome> {
   const deadline = AbortSignal.timeout(pace.deadlineMs)
   const outcome = nothingYet()
-  const task = { exports, target, signal: AbortSignal.any([signal, deadline]), outcome }
+  const task = { exports, target, signal: AbortSignal.any([signal, deadline]), silenceMs: pace.silenceMs, outcome }
   try {
     await withAttempts(
       async (attempt) => {
@@ -138,17 +140,18 @@ export const nothingYet = (): Outcome => ({
   detail: null,
 })
 
-async function bringInStep({ exports, target, signal, outcome }: Push, full: boolean): Promise<void> {
+async function bringInStep(task: Push, full: boolean): Promise<void> {
+  const { exports, target, signal, silenceMs, outcome } = task
   const { pool, filter } = target
   const present = await exports.currentScope({ pool, filter })
-  let held = full ? undefined : await heldState(receiverOf(target), present, signal)
+  let held = full ? undefined : await heldState(receiverOf(target), present, { signal, silenceMs })
   if (held === present.state) {
     Object.assign(outcome, { kind: 'unchanged', base: held, state: held })
     return
   }
   for (let sends = 1; ; sends++) {
     try {
-      await send({ exports, target, signal, outcome }, held)
+      await send(task, held)
       return
     } catch (error) {
       const other = otherState(error)

@@ -25,7 +25,7 @@ import { readTarget } from './targets.ts'
 const MAX_RUNS = 100
 
 /** How often the scheduler looks for runs, and how long a run stays with a process that does not renew its lease. */
-const PACE = { pollMs: 1_000, leaseMs: 30_000, push: PUSH_PACE }
+export const SYNC_PACE = { pollMs: 1_000, leaseMs: 30_000, push: PUSH_PACE }
 
 /** Whether the pool or the target was deleted during the push. The run was deleted with it. */
 const isGone = (error: unknown) =>
@@ -68,7 +68,7 @@ interface Work {
 export function startSyncScheduler(
   { sql, exports, encryptionKey, observer }: SyncParts,
   log: FastifyBaseLogger,
-  { pollMs, leaseMs, push: pushPace } = PACE,
+  { pollMs, leaseMs, push: pushPace } = SYNC_PACE,
 ): SyncScheduler {
   const stopping = new AbortController()
   /** By claim. Only what is in here is renewed. */

@@ -5,6 +5,7 @@ import { connect } from '../../src/database/connection.ts'
 import { testDatabase } from '../database.ts'
 import { stateFromScratch } from '../export/observe.ts'
 import { type ServerProcess, startServerProcess } from '../server-process.ts'
+import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()
@@ -14,9 +15,8 @@ const t = suite()
  * the chunk as finished in a transaction of its own, before or after the insert.
  */
 
-/** Few, to be quick; `USERS=60000 KILLS=20 npm test -- test/batches/crash.pg.test.ts` after a change of batches. */
-const KILLS = Number(process.env['KILLS'] ?? 2)
-const USERS = Number(process.env['USERS'] ?? 8_000)
+const KILLS = sized(1, 10)
+const USERS = sized(5_000, 40_000)
 t.setTimeout(120_000 + KILLS * 10_000)
 const settings = (url: string) => ({
   DATABASE_URL: url,

@@ -15,7 +15,10 @@ const UNCACHED = `${EXPORT}&include=password`
 
 /** A service with 12 MB of users that hardly compress: more than the kernel takes for a client that does not read. */
 async function startFilled(settings: Record<string, string> = {}) {
-  const service = await startService(t, { MAX_WORKERS: '1', EXPORT_CONCURRENCY: String(PLACES), ...settings })
+  const service = await startService(t, {
+    ...{ MAX_WORKERS: '1', EXPORT_CONCURRENCY: String(PLACES), WAIT_SECONDS: '60' },
+    ...settings,
+  })
   await service.sql`
     insert into users (username, email, custom_attributes)
     select 'user' || n, 'user' || n || '@example.com', jsonb_build_object('text', text)

@@ -6,6 +6,7 @@ import type { Selection } from '../../src/export/lines.ts'
 import { jsonLine } from '../../src/export/lines.ts'
 import { userLine } from '../../src/states/filter.ts'
 import { testDatabase } from '../database.ts'
+import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 import { makePool } from './observe.ts'
 
@@ -17,7 +18,7 @@ const t = suite()
  * begun after the first line of the one before it; only one page read.
  */
 
-const RUNS = Number(process.env['HISTORIES'] ?? 25)
+const RUNS = sized(8, 80)
 t.setTimeout(Math.max(60, RUNS * 4) * 1000)
 
 const url = await testDatabase(t)

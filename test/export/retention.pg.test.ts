@@ -6,6 +6,7 @@ import { forgetStep, pruneStep } from '../../src/states/prune.ts'
 import type { Held } from '../../src/sync/apply-export.ts'
 import { testDatabase } from '../database.ts'
 import { startService } from '../http/service.ts'
+import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 import { FILTERS, runTransaction, transaction } from './history.ts'
 import { exportTo, makePool, NOTHING } from './observe.ts'
@@ -22,7 +23,7 @@ const url = await testDatabase(t)
 const sql = connect({ url, schema: 'usersync', connections: 4, name: 'test' })
 t.teardown(() => sql.end())
 
-const RUNS = Number(process.env['HISTORIES'] ?? 10)
+const RUNS = sized(5, 60)
 t.setTimeout(Math.max(60, RUNS * 2) * 1000)
 
 const ALL = { batchId: undefined, testUsersOnly: true, bulkUsersOnly: false }

@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { connect } from '../../src/database/connection.ts'
 import type { Held } from '../../src/sync/apply-export.ts'
 import { testDatabase } from '../database.ts'
+import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 import { FILTERS, runStep, runTransaction, transaction } from './history.ts'
 import { expectedCounts, exportTo, makePool, NOTHING, stateFromScratch } from './observe.ts'
@@ -21,8 +22,7 @@ const url = await testDatabase(t)
 const sql = connect({ url, schema: 'usersync', connections: 6, name: 'test' })
 t.teardown(() => sql.end())
 
-/** Few, to be quick; a change of the capture or the delta deserves `HISTORIES=500 npm test -- test/export/state-capture.pg.test.ts`. */
-const RUNS = Number(process.env.HISTORIES ?? 15)
+const RUNS = sized(10, 150)
 t.setTimeout(Math.max(60, RUNS * 2) * 1000)
 
 let pools = 0

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { connect } from '../../src/database/connection.ts'
 import { testDatabase } from '../database.ts'
 import { startServerProcess } from '../server-process.ts'
+import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 import { ask, beginBatch, untilEnded } from './client.ts'
 import { checkExact } from './exact.ts'
@@ -15,13 +16,10 @@ t.setTimeout(120_000)
 const FAKETIME = ['x86_64', 'aarch64']
   .map((machine) => `/usr/lib/${machine}-linux-gnu/faketime/libfaketimeMT.so.1`)
   .find((path) => existsSync(path))
-/** A minute in all, so only where asked for: `FAULTS=all npm test -- test/faults/clock.pg.test.ts`. */
+/** A minute in all. */
 const skip =
-  process.env['FAULTS'] !== 'all'
-    ? 'only with FAULTS=all'
-    : FAKETIME
-      ? false
-      : 'there is no libfaketime here (Debian: apt-get install faketime)'
+  sized('only with SIZE=full', '') ||
+  (FAKETIME ? false : 'there is no libfaketime here (Debian: apt-get install faketime)')
 
 const USERS = 10_000
 

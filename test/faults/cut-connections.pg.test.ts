@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { connect } from '../../src/database/connection.ts'
 import { testDatabase } from '../database.ts'
 import { startServerProcess } from '../server-process.ts'
+import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 import { ask, beginBatch, untilEnded, untilReady } from './client.ts'
 import { checkExact } from './exact.ts'
@@ -13,9 +14,9 @@ const t = suite()
  * is what would be there without it.
  */
 
-/** Few, to be quick; `CUTS=200 USERS=100000 npm test -- test/faults/cut-connections.pg.test.ts` cuts for longer. */
-const CUTS = Number(process.env['CUTS'] ?? 40)
-const USERS = Number(process.env['USERS'] ?? 20_000)
+/** At least so many, and until an export and an import have succeeded between them. */
+const CUTS = sized(15, 200)
+const USERS = sized(6_000, 100_000)
 t.setTimeout(120_000 + CUTS * 1_000)
 
 t.test('pg_terminate_backend, again and again', async (t) => {
@@ -70,7 +71,8 @@ t.test('pg_terminate_backend, again and again', async (t) => {
 
   const others = [imports(), exports(), exports()]
   let cuts = 0
-  for (const deadline = Date.now() + CUTS * 1_000; cuts < CUTS && Date.now() < deadline; ) {
+  const isDone = () => cuts >= CUTS && told.whole > 0 && told.imports > 0
+  for (const deadline = Date.now() + 30_000 + CUTS * 1_000; !isDone() && Date.now() < deadline; ) {
     const found = await sql`
       select pg_terminate_backend(pid) from (
         select pid from pg_stat_activity
@@ -83,7 +85,7 @@ t.test('pg_terminate_backend, again and again', async (t) => {
   }
   over = true
   await Promise.all(others)
-  t.equal(cuts, CUTS)
+  t.ok(cuts >= CUTS, `${cuts} connections were cut`)
   t.comment(JSON.stringify(told))
   t.ok(told.whole > 0 && told.imports > 0, 'work was done meanwhile')
   await untilReady(service.url, 10)

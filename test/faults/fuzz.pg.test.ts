@@ -3,6 +3,7 @@ import { Ajv2020 } from 'ajv/dist/2020.js'
 import fc from 'fast-check'
 import { stateFromScratch } from '../export/observe.ts'
 import { startService } from '../http/service.ts'
+import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 import { brokenImport } from './broken-import.ts'
 import { curlOf } from './curl-of.ts'
@@ -18,10 +19,10 @@ const t = suite()
 
 /*
  * Requests of every kind against every route, as the description names them. A failure prints the request as a command of
- * curl, and the seed: REQUESTS and SEED run as many as one likes, and the same again.
+ * curl, and the seed: SEED repeats a run.
  */
 
-const REQUESTS = Number(process.env.REQUESTS ?? 1_500)
+const REQUESTS = sized(300, 1_500)
 const SEED = process.env.SEED === undefined ? undefined : Number(process.env.SEED)
 /** After so many the things that requests name are put back. */
 const ROUND = 250

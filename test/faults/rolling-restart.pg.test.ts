@@ -4,6 +4,7 @@ import { connect } from '../../src/database/connection.ts'
 import { testDatabase } from '../database.ts'
 import { stateFromScratch } from '../export/observe.ts'
 import { type ServerProcess, startServerProcess } from '../server-process.ts'
+import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 import { ask, beginBatch, untilEnded, untilMoving, untilReady } from './client.ts'
 import { checkExact } from './exact.ts'
@@ -18,10 +19,10 @@ const t = suite()
  */
 
 const skip = NGINX ? false : 'there is no nginx here (Debian: apt-get install nginx-light)'
-const TURNS = process.env['FAULTS'] === 'all' ? 2 : 1
+const TURNS = sized(1, 2)
 
 /** In work in each turn from its beginning; small chunks, and one thread of a process, so that it takes its time. */
-const LARGE = process.env['FAULTS'] === 'all' ? 100_000 : 50_000
+const LARGE = sized(30_000, 100_000)
 const SLOWLY = { chunk_size: 200, max_workers: 1, password_hash: { algorithm: 'none' } }
 
 /** Longer than `keepalive_timeout` in docs/nginx.conf, as that file asks. */

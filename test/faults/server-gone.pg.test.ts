@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
 import { connect } from '../../src/database/connection.ts'
 import { startServerProcess } from '../server-process.ts'
+import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 import { type Answer, ask, beginBatch, untilEnded, untilMoving, untilReady } from './client.ts'
 import { checkExact } from './exact.ts'
@@ -13,8 +14,8 @@ const t = suite()
 
 t.setTimeout(180_000)
 
-/** Few, to be quick; `USERS=150000 npm test -- test/faults/server-gone.pg.test.ts` after a change of batches or the driver. */
-const USERS = Number(process.env['USERS'] ?? 30_000)
+const USERS = sized(12_000, 150_000)
+const CHUNK = sized(200, 1_000)
 const pg = await startOwnPostgres(t)
 const settings = { DATABASE_URL: pg.url, ENCRYPTION_KEY: '5e'.repeat(32), MAX_WORKERS: '2', EXPORT_CACHE_MB: '0' }
 
@@ -29,7 +30,7 @@ function checkRefused(t: Test, { status, json, retryAfter, ms }: Answer, what: s
 
 t.test('killed in the middle of a batch: the service lives, stops in time, and another ends the batch', async (t) => {
   const first = await startServerProcess(t, { ...settings, DRAIN_SECONDS: '8' })
-  const id = await beginBatch(first.url, USERS)
+  const id = await beginBatch(first.url, USERS, { chunk_size: CHUNK })
   await untilMoving(first.url, id)
   await pg.kill()
   for (let i = 0; i < 4; i++) {
@@ -88,7 +89,7 @@ async function addHeavyUsers(): Promise<void> {
 t.test('restarted under a batch and under exports: the service comes back by itself', async (t) => {
   const service = await startServerProcess(t, settings)
   await addHeavyUsers()
-  const id = await beginBatch(service.url, USERS / 2, { chunk_size: 1_000 })
+  const id = await beginBatch(service.url, USERS / 2, { chunk_size: CHUNK })
   await untilMoving(service.url, id)
   const restart = Promise.withResolvers<void>()
   const cut = [readExport(service.url, restart.promise), readExport(service.url, restart.promise)]

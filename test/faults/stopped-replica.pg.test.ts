@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { connect } from '../../src/database/connection.ts'
 import { testDatabase } from '../database.ts'
 import { startServerProcess } from '../server-process.ts'
+import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 import { ask, beginBatch, untilEnded, untilMoving } from './client.ts'
 import { checkExact } from './exact.ts'
@@ -13,7 +14,7 @@ const t = suite()
  * with them the lock on its chunk. PostgreSQL ends a transaction in which nothing comes, and the other replica does the chunk.
  */
 
-const USERS = 20_000
+const USERS = sized(10_000, 20_000)
 t.setTimeout(180_000)
 
 /** A worker's transaction may be idle for 20 s; the poll and the chunk itself come after it. */

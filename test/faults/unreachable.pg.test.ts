@@ -3,6 +3,7 @@ import type { Test } from 'tap'
 import { connect } from '../../src/database/connection.ts'
 import { testDatabase } from '../database.ts'
 import { startServerProcess } from '../server-process.ts'
+import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 import { ask, beginBatch, untilEnded, untilMoving, untilReady } from './client.ts'
 import { checkExact } from './exact.ts'
@@ -16,6 +17,8 @@ const t = suite()
  */
 
 t.setTimeout(180_000)
+
+const USERS = sized(15_000, 40_000)
 
 const PATHS = [
   '/v1/users',
@@ -74,7 +77,7 @@ t.test('silent, closing or refusing: 503 in time, and back without a restart', a
       EXPORT_CONCURRENCY: '2',
     },
   })
-  const id = await beginBatch(service.url, 40_000, { chunk_size: 500 })
+  const id = await beginBatch(service.url, USERS, { chunk_size: sized(200, 500) })
   await untilMoving(service.url, id)
 
   proxy.hold()
@@ -98,7 +101,7 @@ t.test('silent, closing or refusing: 503 in time, and back without a restart', a
   await proxy.pass()
   await untilReady(service.url, 10)
 
-  await checkExact(t, url, await untilEnded(service.url, id), 40_000)
+  await checkExact(t, url, await untilEnded(service.url, id), USERS)
   t.equal(await service.end('SIGTERM'), 0)
 })
 

@@ -23,7 +23,7 @@ t.test('a file of keys is followed, and a slip changes nothing', async (t) => {
   const file = join(folder, 'followed')
   await writeFile(file, `# load generators\n\n${line('one')}\r\n  ${line('two')}\n`)
   const { lines, log } = logged()
-  const keyring = await openKeyring({ configured: parseApiKeys(line('root')), file }, log)
+  const keyring = await openKeyring({ configured: parseApiKeys(line('root')), file }, log, 100)
   t.teardown(() => keyring.stop())
   const names = () => keyring.keys().map(({ name }) => name)
   t.strictSame(names(), ['root', 'one', 'two'])
@@ -55,7 +55,7 @@ t.test('a file of keys is followed, and a slip changes nothing', async (t) => {
     t.equal(lines.length, before + 1, 'it is told')
   }
   await rm(file)
-  await sleep(2_500)
+  await sleep(500)
   t.strictSame(names(), ['root', 'four'])
   t.equal(lines.filter((text) => text.includes('cannot be read')).length, 1, 'and told once')
   t.notMatch(lines.join(''), /s3cret-of-32/)

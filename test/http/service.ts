@@ -8,7 +8,7 @@ import type { Sql } from 'postgres'
 import { readConfig } from '../../src/config/config.ts'
 import { connect } from '../../src/database/connection.ts'
 import { loggableError } from '../../src/database/loggable-error.ts'
-import { type Service as RealService, startService as startRealService } from '../../src/service.ts'
+import { type Pace, type Service as RealService, startService as startRealService } from '../../src/service.ts'
 import { testDatabase } from '../database.ts'
 import { beginLog, keepAnswer } from '../run-record.ts'
 
@@ -46,7 +46,7 @@ export interface Service extends Omit<RealService, 'stop' | 'sql'> {
  * Starts the whole service in this process: real worker threads, a database of its own, a port on loopback. `settings` are
  * environment variables. All of it ends with `t`.
  */
-export async function startService(t: Test, settings: Record<string, string> = {}): Promise<Service> {
+export async function startService(t: Test, settings: Record<string, string> = {}, pace?: Pace): Promise<Service> {
   const databaseUrl = settings['DATABASE_URL'] ?? (await testDatabase(t))
   const dataDir = await mkdtemp(join(tmpdir(), 'usersync-data-'))
   t.teardown(() => rm(dataDir, { recursive: true, force: true }))
@@ -62,7 +62,7 @@ export async function startService(t: Test, settings: Record<string, string> = {
       },
     },
   )
-  const { app, workers, memory, stop } = await startRealService(config, databaseUrl, log)
+  const { app, workers, memory, stop } = await startRealService(config, databaseUrl, log, pace)
   const sql = connect({ url: databaseUrl, schema: config.schema, connections: 4, name: 'test' })
   await app.listen({ host: '127.0.0.1', port: 0 })
   const url = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`

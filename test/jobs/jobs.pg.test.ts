@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { cancelBatch, deleteBatch, failBatch } from '../../src/batches/end-batch.ts'
 import { connect } from '../../src/database/connection.ts'
+import { runJob } from '../../src/jobs/run-job.ts'
 import { CHILD_ENV } from '../child-env.ts'
 import { emptyDatabase, testDatabase } from '../database.ts'
 import { beginLog } from '../run-record.ts'
@@ -14,7 +15,6 @@ import { RECEIVER_KEY, startReceiver } from '../sync/receiver.ts'
 
 const t = suite()
 
-/* Each job is a process that starts a whole service: some seconds of processor time, more where other tests run beside. */
 t.setTimeout(300_000)
 
 const JOB = fileURLToPath(new URL('../../src/job.ts', import.meta.url))
@@ -52,7 +52,21 @@ function start(args: string[], settings: Record<string, string> = {}) {
   })
   return { child, ended }
 }
-const job = (...args: string[]) => start(args).ended
+
+/** Runs a job in this process: a process of its own costs a second. */
+async function run(args: string[], settings: Record<string, string> = {}) {
+  let out = ''
+  let err = ''
+  const code = await runJob(args, {
+    env: { DATABASE_URL, DATA_DIR, MAX_WORKERS: '1', ...settings },
+    stdout: { write: (text) => (out += text) },
+    stderr: { write: (text) => (err += text) },
+    stop: new AbortController().signal,
+  })
+  if (out + err !== '') beginLog()(out + err)
+  return { code, told: (out ? JSON.parse(out) : undefined) as Told, err }
+}
+const job = (...args: string[]) => run(args)
 
 const userCount = async () => (await sql<{ count: number }[]>`select count(*)::int as count from users`)[0]?.count
 
@@ -161,7 +175,7 @@ for (const [i, [name, lose, told]] of LOSSES.entries()) {
   t.test(`a batch that is ${name} meanwhile is a failed job, and the same call makes another batch`, async (t) => {
     const count = 3_001 + i
     const args = ['create', '--count', String(count)]
-    const { ended } = start(args, { CHUNK_SIZE: '1' })
+    const ended = run(args, { CHUNK_SIZE: '1' })
     const begun = () => sql<{ id: string }[]>`
       select id from batches where total_requested = ${count} and status = 'running'`
     for (const deadline = Date.now() + 60_000; Date.now() < deadline && (await begun()).length === 0; ) await sleep(20)
@@ -222,21 +236,19 @@ t.test('a wrong call says what there is', async (t) => {
     const { code, told } = await job(...args, '--pool', 'default#&pool=default')
     t.match({ code, told }, { code: 1, told: { failure: /^invalid_request: querystring.pool/ } }, args.join(' '))
   }
-  t.match(await start(['prune'], { PORT: 'x' }).ended, { code: 2, err: /PORT expects/ })
+  t.match(await run(['prune'], { PORT: 'x' }), { code: 2, err: /PORT expects/ })
 })
 
 t.test('SCHEMA_MODE says who makes the schema, of any name, and two who start at once agree', async (t) => {
   const settings = { DATABASE_URL: await emptyDatabase(t), DB_SCHEMA: 'load_test' }
   const never = { ...settings, SCHEMA_MODE: 'never' }
-  t.match(await start(['prune'], never).ended, { code: 1, err: /the schema load_test is not there, and SCHEMA_MODE/ })
-  t.match(await start(['prune'], { ...settings, SCHEMA_MODE: 'embedded' }).ended, { code: 1, err: /is not there/ })
-  const both = await Promise.all(
-    ['2026-05-01', '2026-05-02'].map((date) => start(['prune', '--date', date], settings).ended),
-  )
+  t.match(await run(['prune'], never), { code: 1, err: /the schema load_test is not there, and SCHEMA_MODE/ })
+  t.match(await run(['prune'], { ...settings, SCHEMA_MODE: 'embedded' }), { code: 1, err: /is not there/ })
+  const both = await Promise.all(['2026-05-01', '2026-05-02'].map((date) => run(['prune', '--date', date], settings)))
   t.match(both, [{ code: 0 }, { code: 0 }])
-  t.match(await start(['prune', '--date', '2026-05-03'], never).ended, { code: 0 })
+  t.match(await run(['prune', '--date', '2026-05-03'], never), { code: 0 })
   const old = connect({ url: settings.DATABASE_URL, schema: 'load_test', connections: 1, name: 'test' })
   await old`delete from __drizzle_migrations where created_at = (select max(created_at) from __drizzle_migrations)`
   await old.end()
-  t.match(await start(['prune', '--date', '2026-05-04'], never).ended, { code: 1, err: /of another version/ })
+  t.match(await run(['prune', '--date', '2026-05-04'], never), { code: 1, err: /of another version/ })
 })

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
 import { suite } from '../suite.ts'
 import { fakeService, fullOf, lineOf } from './fake-service.ts'
-import { outFolder, pull, startPull } from './pull-process.ts'
+import { outFolder, pull, pullByProcess, startPull } from './pull-process.ts'
 
 const t = suite()
 
@@ -46,7 +46,7 @@ t.test('a call that is wrong: exit 2, and what to do', async (t) => {
     [{ ...right, out: join(folder, 'none', 'users.csv') }, /no folder/],
     [{ ...right, out: folder }, /no ordinary file/],
   ]
-  const done = await Promise.all(wrong.map(([options]) => pull(t, options)))
+  const done = await Promise.all(wrong.map(([options]) => pull(options)))
   for (const [i, { code, told }] of done.entries()) {
     t.equal(code, 2, JSON.stringify(wrong[i]?.[0]))
     t.match(told, wrong[i]?.[1])
@@ -55,10 +55,7 @@ t.test('a call that is wrong: exit 2, and what to do', async (t) => {
 })
 
 t.test('help', async (t) => {
-  const { child, ended, told } = startPull(t, { help: '' })
-  t.equal(await ended, 2, 'help takes no value')
-  t.match(told(), /--help tells/)
-  t.ok(child.exitCode)
+  t.match(await pull({ help: '' }), { code: 2, told: /--help tells/ }, 'help takes no value')
 })
 
 t.test('each refusal has its exit code, and is not asked again', async (t) => {
@@ -68,7 +65,7 @@ t.test('each refusal has its exit code, and is not asked again', async (t) => {
       asked++
       response.writeHead(Number(status)).end()
     })
-    const done = await pull(t, { url, out })
+    const done = await pull({ url, out })
     t.equal(done.code, code, `${status}: ${done.told}`)
     t.equal(asked, 1)
   }
@@ -85,7 +82,7 @@ t.test('what may pass is asked six times: exit 3', async (t) => {
     response.write(gzipSync(body).subarray(0, 40), () => response.destroy())
   })
   const urls = [busy, broken, 'http://127.0.0.1:9']
-  const done = await Promise.all(urls.map((url, i) => pull(t, { url, out: join(folder, `${i}.csv`) })))
+  const done = await Promise.all(urls.map((url, i) => pull({ url, out: join(folder, `${i}.csv`) })))
   for (const { code, told } of done) {
     t.equal(code, 3, told)
     t.equal(told.match(/Again in \d+\.\d s/g)?.length, 5)
@@ -100,10 +97,10 @@ t.test('the key: of the environment or a file, and told nowhere', async (t) => {
   const file = join(folder, 'key')
   await writeFile(file, 's3cret\n')
   const calls = [
-    [await pull(t, { url, out }, { USERSYNC_KEY: 's3cret' }), 0],
-    [await pull(t, { url, out, 'key-file': file }, { USERSYNC_KEY: 'other' }), 0],
-    [await pull(t, { url, out }, { USERSYNC_KEY: 's3cret2' }), 4],
-    [await pull(t, { url, out }, { USERSYNC_KEY: 's3cr\net' }), 2],
+    [await pull({ url, out }, { USERSYNC_KEY: 's3cret' }), 0],
+    [await pull({ url, out, 'key-file': file }, { USERSYNC_KEY: 'other' }), 0],
+    [await pull({ url, out }, { USERSYNC_KEY: 's3cret2' }), 4],
+    [await pull({ url, out }, { USERSYNC_KEY: 's3cr\net' }), 2],
   ] as const
   for (const [{ code, told }, expected] of calls) {
     t.equal(code, expected, told)
@@ -123,13 +120,13 @@ t.test('two pulls for one file: the second is refused, until the first is gone h
   })
   const first = startPull(t, { url, out })
   await asked
-  t.match(await pull(t, { url, out }), { code: 2, told: /another pull keeps .*users\.csv in step/ })
+  t.match(await pull({ url, out }), { code: 2, told: /another pull keeps .*users\.csv in step/ })
   first.child.kill('SIGKILL')
   t.equal(await first.ended, 'SIGKILL')
   await writeFile(`${out}.part`, 'of a pull that was killed')
   await writeFile(`${out}.base.part`, 'of a pull that was killed')
   isSilent = false
-  t.match(await pull(t, { url, out }), { code: 0 })
+  t.match(await pull({ url, out }), { code: 0 })
   t.notMatch((await readdir(folder)).join(), /part/)
 })
 
@@ -176,7 +173,7 @@ t.test('words of a server move no cursor and forge no line', async (t) => {
     response.writeHead(400, { 'content-type': 'application/problem+json' })
     response.end(JSON.stringify({ code: 'x\u001b[2J', detail }))
   })
-  const { code, told } = await pull(t, { url, out })
+  const { code, told } = await pull({ url, out })
   t.equal(code, 5)
   t.match(told, /^\S+ It answers 400: \ufffd\]0;pwned[^\n]*\n$/)
   t.notMatch(told.trimEnd(), /[\p{Cc}\p{Cf}]/u)
@@ -196,7 +193,7 @@ t.test('a server that lies about sizes fills no disk', async (t) => {
     response.on('drain', more)
     more()
   })
-  const bounded = await pull(t, { url: endless, out, 'max-mb': '5' })
+  const bounded = await pull({ url: endless, out, 'max-mb': '5' })
   t.equal(bounded.code, 7, bounded.told)
   t.match(bounded.told, /more than 5 MB \(--max-mb\)/)
   t.notMatch((await readdir(folder)).join(), /part/)
@@ -205,13 +202,13 @@ t.test('a server that lies about sizes fills no disk', async (t) => {
   const incredible = await fakeService(t, (_, response) => {
     response.end([JSON.stringify({ ...JSON.parse(head), counts }), line, end].map((row) => `${row}\n`).join(''))
   })
-  t.match(await pull(t, { url: incredible, out }), { code: 6, told: /more than 100,000,000 users/ })
-  t.match(await pull(t, { url: incredible, out, 'max-mb': '0' }), { code: 2, told: /--max-mb expects/ })
+  t.match(await pull({ url: incredible, out }), { code: 6, told: /more than 100,000,000 users/ })
+  t.match(await pull({ url: incredible, out, 'max-mb': '0' }), { code: 2, told: /--max-mb expects/ })
 })
 
 t.test('TLS that fails is retried, and told by its code', async (t) => {
   const url = await fakeService(t, (_, response) => void response.end())
-  const { code, told } = await pull(t, { url: url.replace('http:', 'https:'), out })
+  const { code, told } = await pull({ url: url.replace('http:', 'https:'), out })
   t.equal(code, 3, told)
   t.equal(told.match(/ERR_SSL_\w+\)\. Its port does not speak TLS.*Again in/g)?.length, 5)
 })
@@ -233,7 +230,7 @@ t.test('proxies of the environment are used, except for loopback and NO_PROXY', 
   const direct = await fakeService(t, (_, response) => void response.end(body))
   const [byProxy, byTunnel, loopback, excepted] = await Promise.all(
     ['http://service.invalid:3000', 'https://service.invalid', direct, 'http://other.invalid'].map((url, i) =>
-      pull(t, { url, out: join(folder, `proxy${i}.csv`) }, env),
+      pullByProcess(t, { url, out: join(folder, `proxy${i}.csv`) }, env),
     ),
   )
   t.match(byProxy, { code: 0 })
@@ -244,7 +241,7 @@ t.test('proxies of the environment are used, except for loopback and NO_PROXY', 
     'CONNECT service.invalid:443',
     'GET http://service.invalid:3000/v1/users/export',
   ])
-  t.match(await pull(t, { url: 'http://service.invalid', out }, { HTTP_PROXY: 'no url' }), {
+  t.match(await pullByProcess(t, { url: 'http://service.invalid', out }, { HTTP_PROXY: 'no url' }), {
     code: 3,
     told: /Are HTTPS_PROXY and HTTP_PROXY URLs/,
   })

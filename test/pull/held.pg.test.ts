@@ -19,7 +19,7 @@ const base = `${out}.base`
 await sql`insert into users (username, email) select 'u' || n, 'u' || n || '@example.com' from generate_series(1, 500) n`
 
 async function pullTo(t: Test, kind: RegExp, what: string, options: Record<string, string> = {}) {
-  t.match(await pull(t, { url, out, ...options }), { code: 0, told: kind }, what)
+  t.match(await pull({ url, out, ...options }), { code: 0, told: kind }, what)
   t.equal(await readFile(out, 'utf8'), (await call('GET', '/v1/users/export?format=csv')).raw.toString(), what)
 }
 
@@ -92,8 +92,8 @@ t.test('a base for something else is not used', async (t) => {
     { format: 'ndjson' },
   ]
   for (const options of others) {
-    t.match(await pull(t, { url, out, ...options }), { code: 0, told: /full/ }, JSON.stringify(options))
-    t.match(await pull(t, { url, out, ...options }), { code: 0, told: /unchanged/ })
+    t.match(await pull({ url, out, ...options }), { code: 0, told: /full/ }, JSON.stringify(options))
+    t.match(await pull({ url, out, ...options }), { code: 0, told: /unchanged/ })
   }
   await pullTo(t, /full/, 'as at first', { filter: 'bulk_users_only=false,test_users_only=true' })
   await pullTo(t, /unchanged/, 'the defaults are what was asked', { pool: 'default' })
@@ -101,7 +101,7 @@ t.test('a base for something else is not used', async (t) => {
 
 t.test('of a pool that is not there nothing is kept', async (t) => {
   const before = await readFile(out, 'utf8')
-  t.match(await pull(t, { url, out, pool: 'missing' }), { code: 5, told: /pool_not_found/ })
+  t.match(await pull({ url, out, pool: 'missing' }), { code: 5, told: /pool_not_found/ })
   t.equal(await readFile(out, 'utf8'), before)
 })
 

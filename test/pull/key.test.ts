@@ -10,17 +10,14 @@ const KEY = 'k'.repeat(32)
 t.test('blanks and line ends around a key are no part of it, in the variable as in the file', async (t) => {
   const file = join(t.testdir(), 'key')
   for (const text of [KEY, `${KEY}\n`, ` ${KEY}\r\n`]) {
-    process.env['USERSYNC_KEY'] = text
-    t.equal(await readKey(undefined), KEY)
+    t.equal(await readKey(undefined, { USERSYNC_KEY: text }), KEY)
     await writeFile(file, text)
-    t.equal(await readKey(file), KEY)
+    t.equal(await readKey(file, {}), KEY)
   }
   for (const text of [`${KEY} ${KEY}`, 'schlüssel']) {
-    process.env['USERSYNC_KEY'] = text
-    await t.rejects(readKey(undefined), /USERSYNC_KEY holds no key/)
+    await t.rejects(readKey(undefined, { USERSYNC_KEY: text }), /USERSYNC_KEY holds no key/)
   }
   for (const text of ['', ' \n']) {
-    process.env['USERSYNC_KEY'] = text
-    t.equal(await readKey(undefined), undefined, 'an empty variable is none')
+    t.equal(await readKey(undefined, { USERSYNC_KEY: text }), undefined, 'an empty variable is none')
   }
 })

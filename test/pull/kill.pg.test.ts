@@ -5,20 +5,21 @@ import { lineOfCells } from '../../src/export/csv.ts'
 import { stateOf } from '../../src/protocol/state.ts'
 import { takeApart } from '../../src/protocol/user-line.ts'
 import { startService } from '../http/service.ts'
+import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
-import { outFolder, pull, startPull } from './pull-process.ts'
+import { outFolder, pull, pullByProcess, startPull } from './pull-process.ts'
 
 const t = suite()
 
 /* A pull is killed again and again while users change; its file is never a half, and the next pull goes on from it. */
 
-/** Few, to be quick; `KILLS=20 npm test -- test/pull/kill.pg.test.ts` after a change of pulls. */
-const KILLS = Number(process.env['KILLS'] ?? 3)
+const KILLS = sized(2, 12)
+const USERS = sized(8_000, 25_000)
 t.setTimeout(120_000 + KILLS * 10_000)
 const { url, call, sql } = await startService(t, { MAX_WORKERS: '1' })
 const folder = await outFolder(t)
 await sql`insert into users (username, email, custom_attributes)
-  select 'u' || n, 'u' || n || '@example.com', '{"note": "a, \\"b\\""}' from generate_series(1, 25000) n`
+  select 'u' || n, 'u' || n || '@example.com', '{"note": "a, \\"b\\""}' from generate_series(1, ${USERS}::int) n`
 
 const exported = async (format: string) => (await call('GET', `/v1/users/export?format=${format}`)).raw.toString()
 
@@ -56,7 +57,7 @@ async function isWhole(out: string, before: string): Promise<boolean> {
 t.test(`killed ${KILLS} times`, async (t) => {
   const outs = ['ndjson', 'csv'].map((format) => join(folder, `users.${format}`))
   const begun = performance.now()
-  for (const out of outs) t.match(await pull(t, { url, out }), { code: 0 })
+  for (const out of outs) t.match(await pullByProcess(t, { url, out }), { code: 0 })
   const roundMs = (performance.now() - begun) / 2
   let ended = 0
   let cut = 0
@@ -80,7 +81,7 @@ t.test(`killed ${KILLS} times`, async (t) => {
   }
   t.comment(`${ended} rounds had ended before the kill, ${cut} were cut while they wrote; ${changes} changes`)
   for (const out of outs) {
-    t.match(await pull(t, { url, out }), { code: 0 })
+    t.match(await pull({ url, out }), { code: 0 })
     t.equal(await readFile(out, 'utf8'), await exported(out.endsWith('csv') ? 'csv' : 'ndjson'))
   }
   t.notMatch((await readdir(folder)).join(), /part/)

@@ -4,9 +4,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
+import { runPull } from '../../src/pull/run-pull.ts'
 import { CHILD_ENV } from '../child-env.ts'
 
 const PULL = fileURLToPath(new URL('../../src/pull.ts', import.meta.url))
+
+const argumentsOf = (options: Record<string, string>) =>
+  Object.entries(options).flatMap(([name, value]) => [`--${name}`, value])
 
 /** A pull as a process of its own. */
 export interface PullProcess {
@@ -30,8 +34,7 @@ export function startPull(
   options: Record<string, string>,
   env: Record<string, string> = {},
 ): PullProcess {
-  const args = Object.entries(options).flatMap(([name, value]) => [`--${name}`, value])
-  const child = spawn(process.execPath, [PULL, ...args], {
+  const child = spawn(process.execPath, [PULL, ...argumentsOf(options)], {
     env: { ...CHILD_ENV, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
@@ -47,8 +50,20 @@ export function startPull(
   return { child, told: () => text, ended }
 }
 
-/** Runs it to its end. */
+/** Runs the program to its end, in this process: a process of its own costs half a second. */
 export async function pull(
+  options: Record<string, string>,
+  env: Record<string, string> = {},
+): Promise<{ code: number; told: string }> {
+  let told = ''
+  const stream = { isTTY: false, columns: 80, write: (text: string) => (told += text) }
+  const stop = new AbortController().signal
+  const code = await runPull(argumentsOf(options), { env, stdout: stream, stderr: stream, stop, firstPauseMs: 1 })
+  return { code, told }
+}
+
+/** Runs a process to its end. */
+export async function pullByProcess(
   t: Pick<Test, 'teardown'>,
   options: Record<string, string>,
   env?: Record<string, string>,

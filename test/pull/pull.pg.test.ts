@@ -43,7 +43,7 @@ const untimed = (text: string) => text.replace(/"export_timestamp":"[^"]*"/, '')
 async function pullAll(what: string): Promise<string[]> {
   const told: string[] = []
   for (const [i, out] of outs.entries()) {
-    const done = await pull(t, { url, out })
+    const done = await pull({ url, out })
     t.equal(done.code, 0, `${what}: ${done.told}`)
     told.push(done.told)
     t.equal(untimed(await readFile(out, 'utf8')), untimed(await exported(`format=${FORMATS[i]}`)), `${what}, ${out}`)
@@ -99,13 +99,13 @@ t.test('credentials: the last cells of each line, and for the eyes of the owner 
   for (const kind of ['full', 'delta']) {
     await call('POST', '/v1/batches', { body: { count: 20, config }, headers: { prefer: 'wait=60' } })
     await sql`insert into users (username, email) values (${kind}, ${`${kind}@example.com`})`
-    t.match(await pull(t, { url, out, include }), { code: 0, told: `${kind}` })
+    t.match(await pull({ url, out, include }), { code: 0, told: `${kind}` })
     t.equal(await readFile(out, 'utf8'), await exported(`format=csv&include=${include}`))
     for (const path of [out, `${out}.base`]) t.equal((await stat(path)).mode & 0o777, 0o600)
   }
-  t.match(await pull(t, { url, out, include: 'password' }), { code: 0, told: /full/ })
+  t.match(await pull({ url, out, include: 'password' }), { code: 0, told: /full/ })
   t.equal(await readFile(out, 'utf8'), await exported('format=csv&include=password'))
-  t.match(await pull(t, { url, out }), { code: 0, told: /full/ })
+  t.match(await pull({ url, out }), { code: 0, told: /full/ })
   t.equal(await readFile(out, 'utf8'), await exported('format=csv'))
 })
 
@@ -117,7 +117,7 @@ t.test('shards: each file is its part, none twice, together the pool', async (t)
     lines.length = 0
     for (let i = 0; i < 10; i++) {
       const out = join(folder, `shard-${i}.csv`)
-      t.match(await pull(t, { url, out, shard: `${i}/10` }), { code: 0, told: kind })
+      t.match(await pull({ url, out, shard: `${i}/10` }), { code: 0, told: kind })
       const text = await readFile(out, 'utf8')
       t.equal(text, await exported(`format=csv&shard=${i}/10`))
       lines.push(...text.trim().split('\n').slice(1))

@@ -6,6 +6,7 @@ import { testDatabase } from '../database.ts'
 import { stateFromScratch } from '../export/observe.ts'
 import { startService } from '../http/service.ts'
 import { startServerProcess } from '../server-process.ts'
+import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 import { exportOf, makeUsers, put, stateOf } from './pair.ts'
 
@@ -13,9 +14,8 @@ const t = suite()
 
 /* Invariant: whatever is killed at whatever moment, a replica holds the old state or the new one. */
 
-/** Few, to be quick; `KILLS=30 npm test -- test/replica/crash.pg.test.ts` after a change of what is written when. */
-const KILLS = Number(process.env['KILLS'] ?? 1)
-const USERS = 40_000
+const KILLS = sized(1, 6)
+const USERS = sized(8_000, 40_000)
 t.setTimeout(120_000 + KILLS * 20_000)
 
 t.test('kill -9 in the middle of a PUT, again and again', async (t) => {
@@ -29,10 +29,10 @@ t.test('kill -9 in the middle of a PUT, again and again', async (t) => {
 
   /** Until it is taken: the one that was killed may hold the pool for a while. */
   const putUntilTaken = async (server: string, body: string) => {
-    for (let attempt = 0; attempt < 20; attempt++) {
+    for (let attempt = 0; attempt < 100; attempt++) {
       const { status, json } = await put(server, body)
       if (status !== 503) return { status, json }
-      await sleep(500)
+      await sleep(100)
     }
     return { status: 503, json: {} }
   }

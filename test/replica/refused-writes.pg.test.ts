@@ -13,7 +13,7 @@ const t = suite()
  * check without its lock.
  */
 
-const service = await startService(t, { MAX_WORKERS: '1' })
+const service = await startService(t, { MAX_WORKERS: '1' }, { lockTimeoutMs: 2_000 })
 const { sql, call, url } = service
 
 const setReplica = (pool: string, replica: string | boolean) =>
@@ -133,13 +133,16 @@ t.test('a full export is not let onto users who were not declared to be a replic
   )
 })
 
+const isAnyoneWaiting = async () =>
+  (await sql`select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`).length > 0
+
 /** Begins a request while the pool is locked as a PUT locks it, lets the pool become a replica, and gives its answer. */
 async function whileBecoming(pool: string, request: () => Promise<unknown>): Promise<unknown> {
   const locker = await sql.reserve()
   await locker`begin`
   await locker`select from pools where name = ${pool} for update`
   const answer = request()
-  await sleep(300)
+  for (let n = 0; n < 300 && !(await isAnyoneWaiting()); n++) await sleep(10)
   await locker`update pools set replica_since = now() where name = ${pool}`
   await locker`commit`
   locker.release()

@@ -3,6 +3,7 @@ import { WHOLE_POOL } from '../../src/replica/apply-export.ts'
 import { runTransaction, transaction } from '../export/history.ts'
 import { makePool, stateFromScratch } from '../export/observe.ts'
 import { startService } from '../http/service.ts'
+import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 import { exportOf, makeUsers, put, startPair, stateOf, userLines } from './pair.ts'
 
@@ -34,7 +35,7 @@ t.test('whatever happens at the source, the deltas bring it over', async (t) => 
         )
       },
     ),
-    { numRuns: Number(process.env['RUNS'] ?? 15) },
+    { numRuns: sized(6, 60) },
   )
 })
 

@@ -13,6 +13,7 @@ import { releaseRuns, renewLeases, withoutWideStates } from '../../src/sync/sync
 
 import { testDatabase } from '../database.ts'
 import { type Answer, startService } from '../http/service.ts'
+import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 import { BATCHES, fillPool } from './fill-pool.ts'
 import { recordPlans } from './plan-recorder.ts'
@@ -25,12 +26,11 @@ const t = suite()
  * runs.
  */
 
-const FULL = process.env.SIZE === 'full'
-t.setTimeout(FULL ? 900_000 : 120_000)
-const USERS = FULL ? 50_000 : 8_000
-const OTHERS = FULL ? 100_000 : 16_000
+t.setTimeout(sized(120_000, 900_000))
+const USERS = sized(8_000, 50_000)
+const OTHERS = sized(16_000, 100_000)
 /** Users of a batch that is deleted as a whole. */
-const MANY = FULL ? 9_000 : 3_000
+const MANY = sized(3_000, 9_000)
 
 /** What a statement may touch for each row that its request returns or changes, and beside that. */
 const ROWS = { each: 6, beside: 1_500 }

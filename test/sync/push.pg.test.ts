@@ -10,7 +10,9 @@ const t = suite()
 
 /* Pushes of a real service to receivers that hold their users in memory, by code of their own. */
 
-const { call, sql, log } = await startService(t, { MAX_WORKERS: '1' })
+/** Short, so that silent and failing targets are given up soon. */
+const PACE = { pollMs: 200, leaseMs: 30_000, push: { deadlineMs: 900_000, firstPauseMs: 50, silenceMs: 1_500 } }
+const { call, sql, log } = await startService(t, { MAX_WORKERS: '1' }, { sync: PACE })
 
 interface Status {
   target: string

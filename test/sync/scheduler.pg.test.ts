@@ -26,7 +26,7 @@ t.teardown(() => sql.end({ timeout: 5 }))
 await sql`insert into users (username, email) values ('one', 'one@example.com')`
 
 /** Several times as fast as in the service. */
-const PACE = { pollMs: 50, leaseMs: 1_500, push: { deadlineMs: 20_000, firstPauseMs: 20 } }
+const PACE = { pollMs: 50, leaseMs: 1_500, push: { deadlineMs: 20_000, firstPauseMs: 20, silenceMs: 5_000 } }
 
 /** A scheduler of its own behind the proxy, ended with `t`. */
 function startScheduler(t: Test, { pace = PACE, change = (exports: Exports) => exports } = {}) {
@@ -181,7 +181,7 @@ t.test('a target that is deleted takes its runs along, also those in work', asyn
 })
 
 t.test('whatever a receiver answers, the run ends within its deadline', async (t) => {
-  startScheduler(t, { pace: { ...PACE, push: { deadlineMs: 200, firstPauseMs: 5 } } })
+  startScheduler(t, { pace: { ...PACE, push: { deadlineMs: 200, firstPauseMs: 5, silenceMs: 5_000 } } })
   const { receiver, push } = await startTarget(t)
   const words = fc.oneof(
     fc.constantFrom('a\0b', '\ud800', '\u001b[2J\n', 'x'.repeat(1_000_000), `u1-${'0'.repeat(64)}`, 'base_mismatch'),

@@ -1,20 +1,26 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import tap from 'tap'
 import { connect } from '../../src/database/connection.ts'
 import type { SyncRun } from '../../src/sync/sync-runs.ts'
 import type { Comparison } from '../../src/sync/verify.ts'
 import { emptyDatabase, testDatabase } from '../database.ts'
 import { startService } from '../http/service.ts'
 import { startServerProcess } from '../server-process.ts'
+import { sized } from '../size.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
+/** What starts inside a test and serves the following ones too. */
+const file = t
 
 /* Two services on two databases: one pushes, the other is a process that is killed in the middle of it. */
 
-const { call } = await startService(tap)
-const DATABASE_URL = await testDatabase(tap)
+const USERS = sized(10_000, 40_000)
+const { call } = await startService(t)
+const DATABASE_URL = await testDatabase(t)
 const ENCRYPTION_KEY = 'c3'.repeat(32)
-const receiver = await startServerProcess(tap, { DATABASE_URL, ENCRYPTION_KEY, MAX_WORKERS: '1' })
+const receiver = await startServerProcess(t, { DATABASE_URL, ENCRYPTION_KEY, MAX_WORKERS: '1' })
 const replica = connect({ url: DATABASE_URL, schema: 'usersync', connections: 2, name: 'test' })
-tap.teardown(() => replica.end())
+t.teardown(() => replica.end())
 
 const config = { password_hash: { algorithm: 'none' }, custom_attributes: { plan: 'gold', n: 1.5 } }
 
@@ -46,7 +52,7 @@ const exported = async (url: string) => {
   return await answer.text()
 }
 
-tap.test('two services name the same state, user by user, whatever dies', async (t) => {
+t.test('two services name the same state, user by user, whatever dies', async (t) => {
   await call('POST', '/v1/targets', { body: { name: 'tester', url: receiver.url } })
   const first = await make(5_000)
   t.match(await push(), { status: 'succeeded', added_count: 5_000 })
@@ -55,7 +61,7 @@ tap.test('two services name the same state, user by user, whatever dies', async 
   t.match((await call('DELETE', `/v1/batches/${first}`)).json, { deleted_count: 5_000 })
   t.match(await push(), { status: 'succeeded', kind: 'delta', deleted_count: 5_000 })
 
-  await make(40_000)
+  await make(USERS)
   const before = await exported(receiver.url)
   const { headers } = await call('POST', '/v1/sync', { body: { target: 'tester' } })
   const isApplying = async () =>
@@ -63,7 +69,7 @@ tap.test('two services name the same state, user by user, whatever dies', async 
     0
   for (const deadline = Date.now() + 20_000; Date.now() < deadline && !(await isApplying()); ) await sleep(5)
   await receiver.end('SIGKILL')
-  const again = await startServerProcess(tap, {
+  const again = await startServerProcess(file, {
     DATABASE_URL,
     ENCRYPTION_KEY,
     MAX_WORKERS: '1',
@@ -77,11 +83,11 @@ tap.test('two services name the same state, user by user, whatever dies', async 
 
   const compared = await verify()
   t.match(compared, { in_step: true, missing: { count: 0 }, extra: { count: 0 }, changed: { count: 0 } })
-  t.equal(compared.local.total_count, 40_300)
+  t.equal(compared.local.total_count, USERS + 300)
   t.match((await call('GET', '/v1/sync/status')).json, { items: [{ in_step: true, remote_failure: null }] })
 })
 
-tap.test('what differs is named, and the next push mends it', async (t) => {
+t.test('what differs is named, and the next push mends it', async (t) => {
   const [changed, gone] = await replica<{ id: string }[]>`select id from users order by id limit 2`
   await replica`update users set role = 'root' where id = ${changed?.id ?? ''}`
   await replica`delete from users where id = ${gone?.id ?? ''}`
@@ -98,7 +104,7 @@ tap.test('what differs is named, and the next push mends it', async (t) => {
   t.match(await verify(), { in_step: true })
 })
 
-tap.test('a replica refuses other writes, and a target that is none is told', async (t) => {
+t.test('a replica refuses other writes, and a target that is none is told', async (t) => {
   const body = JSON.stringify({ count: 1 })
   const refused = await fetch(`${receiver.url}/v1/batches`, {
     method: 'POST',
@@ -106,8 +112,8 @@ tap.test('a replica refuses other writes, and a target that is none is told', as
     headers: { 'content-type': 'application/json' },
   })
   t.match(await refused.json(), { status: 409, code: 'pool_is_replica' })
-  const other = await startServerProcess(tap, {
-    DATABASE_URL: await emptyDatabase(tap),
+  const other = await startServerProcess(t, {
+    DATABASE_URL: await emptyDatabase(t),
     ENCRYPTION_KEY,
     MAX_WORKERS: '1',
   })

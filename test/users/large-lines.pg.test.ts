@@ -1,4 +1,5 @@
 import { startService } from '../http/service.ts'
+import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()
@@ -7,7 +8,7 @@ const t = suite()
 
 const { sql, call } = await startService(t, { MAX_WORKERS: '1' })
 const MEGABYTE = 1_000_000
-const USERS = 20
+const USERS = sized(6, 20)
 
 interface Page {
   items: { username: string }[]

@@ -7,13 +7,18 @@ import { choosePageQuery, listUserLines } from '../../src/users/list-users.ts'
 import type { UserPage } from '../../src/users/page-queries.ts'
 import { markOf, readMark, readSort, type Sort } from '../../src/users/sort.ts'
 import { testDatabase } from '../database.ts'
+import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()
 
 /* What PostgreSQL does for a page, at the start, in the middle and at the end of a pool: the very statements, explained. */
 
-const USERS = 200_000
+const USERS = sized(20_000, 200_000)
+/** Users of one `created_at`, as those of a chunk. */
+const CHUNK = USERS / 40
+const LARGE_USERS = 0.75 * USERS
+const SMALL_USERS = 1_000
 const LIMIT = 101
 const LAST = 50
 
@@ -23,7 +28,7 @@ t.teardown(() => sql.end({ timeout: 5 }))
 
 const LARGE = '01890000-0000-7000-8000-00000000000a'
 const SMALL = '01890000-0000-7000-8000-00000000000b'
-/** A chunk of 5,000 has one time, this is the one in the middle. */
+/** The time of the chunk in the middle. */
 const MIDDLE = '2030-01-01T00:00:00.000020Z'
 
 // Statistics of the time when the pool had 1,000 users, all made at once: for them one time is as good as any other. They
@@ -45,13 +50,13 @@ for (const { name } of indexes) await sql`drop index ${sql(name)}`
 await sql`
   insert into users (pool_id, username, email, batch_id, created_at)
   select 2, md5(n::text), md5(-n || '') || '@example.com',
-    case when n <= 150000 then ${LARGE}::uuid when n > 199000 then ${SMALL}::uuid end,
-    timestamptz '2030-01-01' + n / 5000 * interval '1 microsecond'
+    case when n <= ${LARGE_USERS}::int then ${LARGE}::uuid when n > ${USERS - SMALL_USERS}::int then ${SMALL}::uuid end,
+    timestamptz '2030-01-01' + n / ${CHUNK}::int * interval '1 microsecond'
   from generate_series(1, ${USERS}::int) n`
 for (const { definition } of indexes) await sql.unsafe(definition)
 await sql`
   insert into scopes (pool_id, batch_id, test_users_only, bulk_users_only, version, user_count, word_0, word_1, word_2, word_3)
-  values (2, ${LARGE}, false, false, 1, 150000, 0, 0, 0, 0), (2, ${SMALL}, false, false, 1, 1000, 0, 0, 0, 0)`
+  values (2, ${LARGE}, false, false, 1, ${LARGE_USERS}, 0, 0, 0, 0), (2, ${SMALL}, false, false, 1, ${SMALL_USERS}, 0, 0, 0, 0)`
 
 interface Node {
   'Node Type': string
@@ -156,8 +161,8 @@ const large = await listingOf(LARGE)
 const small = await listingOf(SMALL)
 // A small batch is read as a whole. On the way through a large one a quarter of the pool is passed by: spread by name, in a
 // row by time.
-const readWhole = { ...small, rows: 1_000, blocks: 1_100 }
-const passedBy = 51_000
+const readWhole = { ...small, rows: SMALL_USERS, blocks: 1.1 * SMALL_USERS }
+const passedBy = USERS / 4 + SMALL_USERS
 const cases = [
   ...(await casesOf('id', 'users_pool_id_id_pk', whole)),
   ...(await casesOf('-id', 'users_pool_id_id_pk', whole)),

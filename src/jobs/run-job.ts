@@ -1,0 +1,94 @@
+import { pino } from 'pino'
+import type { ReservedSql, Sql } from 'postgres'
+import { ConfigError, readConfig } from '../config/config.ts'
+import { connect } from '../database/connection.ts'
+import { loggableError } from '../database/loggable-error.ts'
+import { prepareDatabase } from '../database/prepare.ts'
+import type { Service } from '../service.ts'
+import { beginRun, endRun, findOrMakeRun, type JobRun, lockRun } from './job-runs.ts'
+import { JOBS, type Job, JobFailure } from './jobs.ts'
+import { JobUsageError, listOf, type ParameterValue, readParameters } from './parameters.ts'
+
+const USAGE = `npm run job -- NAME [--parameter value]...
+${Object.entries(JOBS)
+  .map(([name, { parameters, description }]) => `  ${name} ${listOf(parameters)}\n      ${description}`)
+  .join('\n')}
+The settings are the service's own environment variables. Exit codes: 0 completed, now or before; 1 failed, and begun again by
+the same call; 2 wrong usage or settings; 3 another process runs it.`
+
+interface JobProgram {
+  env: NodeJS.ProcessEnv
+  stdout: { write(text: string): unknown }
+  stderr: { write(text: string): unknown }
+  /** Ends the job when aborted with a JobFailure. */
+  stop: AbortSignal
+}
+
+/** Runs the program `job` with these arguments. Returns its exit code; USAGE lists them. */
+export async function runJob([name = '', ...args]: string[], program: JobProgram): Promise<number> {
+  try {
+    if (name === '--help') {
+      program.stdout.write(`${USAGE}\n`)
+      return 0
+    }
+    const job = JOBS[name]
+    if (!job) throw new JobUsageError(`there is no job ${name || 'without a name'}: ${Object.keys(JOBS).join(', ')}`)
+    return await run({ name, job, parameters: readParameters(job.parameters, args) }, program)
+  } catch (error) {
+    program.stderr.write(`${error instanceof Error ? error.message : error}\n`)
+    return error instanceof JobUsageError || error instanceof ConfigError ? 2 : 1
+  }
+}
+
+async function run(
+  { name, job, parameters }: { name: string; job: Job; parameters: Record<string, ParameterValue> },
+  { env, stdout, stderr, stop }: JobProgram,
+): Promise<number> {
+  const tell = (run: JobRun, what: string, exitCode: number) => {
+    stdout.write(`${lineOf(run, what)}\n`)
+    return exitCode
+  }
+  // Whoever may start it has the database: no key is asked for, and nothing listens.
+  const config = { ...readConfig(env), apiKeys: [], apiKeysFile: '' }
+  const log = pino({ level: 'warn', base: null, serializers: { err: loggableError } }, stderr)
+  await using database = await prepareDatabase(config)
+  const connections = connect({ url: database.url, schema: config.schema, connections: 2, name: 'usersync job' })
+  try {
+    using connection = await reserveConnection(connections)
+    const run = await findOrMakeRun(connection, name, parameters)
+    if (!(await lockRun(connection, run))) return tell(run, 'is run by another process', 3)
+    const present = await findOrMakeRun(connection, name, parameters) // as it is now that nobody else changes it
+    if (present.status === 'completed') return tell(present, 'was completed before', 0)
+    await beginRun(connection, run)
+    let service: Service | undefined
+    const app = async () => {
+      const { startService } = await import('../service.ts') // loaded by those jobs alone that ask the service
+      service ??= await startService(config, database.url, log)
+      return service.app
+    }
+    try {
+      const result = await job.run({ app, sql: connections, config, signal: stop }, run)
+      await endRun(connection, run, { result, failure: null })
+      return tell({ ...run, result }, 'completed', 0)
+    } catch (error) {
+      const failure = error instanceof JobFailure ? error.message : 'a fault of the service, which its log tells'
+      if (!(error instanceof JobFailure)) log.error({ err: error }, 'job failed')
+      await endRun(connection, run, { result: null, failure })
+      return tell({ ...run, failure }, 'failed', 1)
+    } finally {
+      await service?.stop()
+    }
+  } finally {
+    await connections.end({ timeout: 5 })
+  }
+}
+
+/** A connection that lives as long as the job: one of the pool would be closed when idle, and its lock be gone. */
+async function reserveConnection(connections: Sql): Promise<ReservedSql & Disposable> {
+  const connection = await connections.reserve()
+  return Object.assign(connection, { [Symbol.dispose]: () => connection.release() })
+}
+
+/** One line of JSON for the scheduler's log. */
+const lineOf = ({ id, name, parameters, result, failure }: JobRun, what: string) =>
+  JSON.stringify({ job: name, what, run: id, parameters, result, failure })
