@@ -19,7 +19,7 @@ export const API_KEYS = Object.entries(KEYS)
 /** Stands in each planted user who is not a test user. No answer to a key without `admin` may hold it. */
 export const PLANTED = 'planted-secret'
 
-/** How long a request of each kind may take, of the time in which its replica is not stopped. */
+/** How long a request of each kind may take, of the time in which its replica is neither stopped nor waiting for a processor. */
 const BOUND_MS = { health: 5_000, user: 25_000, ordinary: 45_000, export: 120_000 }
 
 export interface Request {
@@ -55,7 +55,7 @@ interface InFlight {
   replica: Replica
   boundMs: number
   beganAt: number
-  stoppedBefore: number
+  pausedBefore: number
   late: AbortController
 }
 
@@ -71,8 +71,8 @@ export class Client {
   /** Reports, once, each request that has outlived its bound, and gives it up. */
   watch(): void {
     for (const request of this.#inFlight) {
-      const { what, replica, boundMs, beganAt, stoppedBefore, late } = request
-      const ms = fairNow() - beganAt - (replica.stoppedMs - stoppedBefore)
+      const { what, replica, boundMs, beganAt, pausedBefore, late } = request
+      const ms = fairNow() - beganAt - Math.max(0, replica.pausedMs - pausedBefore) // less where it was started again
       if (ms < boundMs) continue
       this.#inFlight.delete(request)
       this.#report.finding('request-bound', `${what} at ${replica.name}: no answer after ${boundMs} ms`)
@@ -86,7 +86,7 @@ export class Client {
     const what = `${method} ${path.replace(/[0-9a-f]{8}-[0-9a-f-]{27}|u1-[0-9a-f]{64}/g, '…').slice(0, 120)}`
     const late = new AbortController()
     const boundMs = BOUND_MS[kind] + extraMs
-    const inFlight = { what, replica, boundMs, beganAt: fairNow(), stoppedBefore: replica.stoppedMs, late }
+    const inFlight = { what, replica, boundMs, beganAt: fairNow(), pausedBefore: replica.pausedMs, late }
     this.#inFlight.add(inFlight)
     let answer = NO_ANSWER
     try {

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { createWriteStream, type WriteStream } from 'node:fs'
+import { createWriteStream, readFileSync, type WriteStream } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -66,9 +66,10 @@ export class Replica {
     return this.#child?.pid ?? 0
   }
 
-  /** How long it has been stopped by SIGSTOP so far, by the fair clock. */
-  get stoppedMs(): number {
-    return this.#stoppedMs + (this.#stoppedSince === undefined ? 0 : fairNow() - this.#stoppedSince)
+  /** How long it could not run so far: stopped by SIGSTOP, or its main thread waiting for a processor. */
+  get pausedMs(): number {
+    const sinceStop = this.#stoppedSince === undefined ? 0 : fairNow() - this.#stoppedSince
+    return this.#stoppedMs + sinceStop + starvedMs(this.pid)
   }
 
   /** Keeps it running; resolves when it listens for the first time. */
@@ -128,5 +129,14 @@ export class Replica {
     this.#stoppedMs += fairNow() - this.#stoppedSince
     this.#stoppedSince = undefined
     if (this.upSince !== undefined) this.upSince = fairNow()
+  }
+}
+
+/** How long the main thread of a process has waited for a processor (proc_pid_schedstat(5)): a busy machine is no fault of it. */
+function starvedMs(pid: number): number {
+  try {
+    return Number(readFileSync(`/proc/${pid}/schedstat`, 'utf8').split(' ')[1]) / 1e6
+  } catch {
+    return 0
   }
 }
