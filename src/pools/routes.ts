@@ -95,7 +95,7 @@ export const poolRoutes: FastifyPluginCallbackTypebox<PoolRoutesOptions> = (app,
       schema: {
         tags,
         summary: 'Declare a pool a replica, or release it',
-        description: 'An export that is put into a replica replaces all its users, however they were created.',
+        description: 'An export that is put into a replica replaces its users, however they were created.',
         params: PoolPath,
         querystring: NoQuery,
         body: Type.Object({ replica: ReplicaMember }, { additionalProperties: false }),
