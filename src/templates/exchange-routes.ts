@@ -86,7 +86,8 @@ export const templateExchangeRoutes: FastifyPluginCallbackTypebox<{ config: Conf
       schema: {
         tags,
         summary: 'Import templates from an export',
-        description: 'Stores the valid templates in one transaction. Skips the names of built-in and, without `overwrite`, of existing templates.',
+        description:
+          'Stores the valid templates in one transaction. Skips the names of built-in and, without `overwrite`, of existing templates.',
         querystring: PoolQuery,
         body: Type.Object(
           {

@@ -102,7 +102,8 @@ export const templateRoutes: FastifyPluginCallbackTypebox<TemplateRoutesOptions>
       schema: {
         tags,
         summary: 'Create or replace a template',
-        description: 'Returns 201 if the template is new, else 200. Batches created from the previous version do not change.',
+        description:
+          'Returns 201 if the template is new, else 200. Batches created from the previous version do not change.',
         params: TemplatePath,
         querystring: PoolQuery,
         body: Type.Object({ ...poolMember, ...members }, { additionalProperties: false }),

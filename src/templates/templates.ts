@@ -25,7 +25,8 @@ const builtIns: Template[] = BUILT_IN.map((template) => ({
 }))
 
 /** Thrown by every look-up that finds no template. */
-export const templateNotFound = () => new Problem('template_not_found', 'GET /v1/templates lists the existing templates.')
+export const templateNotFound = () =>
+  new Problem('template_not_found', 'GET /v1/templates lists the existing templates.')
 
 /** Returns the template with this name, built-in or the pool's own. Throws `template_not_found`. */
 export async function readTemplate(sql: Sql, poolId: number, name: string): Promise<Template> {

@@ -14,7 +14,11 @@ interface Written {
 
 /** Creates a template. Throws `template_exists`, also for the name of a built-in template, and `template_limit`. */
 export async function createTemplate(sql: Sql, poolId: number, template: NewTemplate): Promise<Template> {
-  const exists = () => new Problem('template_exists', 'Choose another name, or replace the template with PUT. Built-in templates cannot be replaced.')
+  const exists = () =>
+    new Problem(
+      'template_exists',
+      'Choose another name, or replace the template with PUT. Built-in templates cannot be replaced.',
+    )
   if (isBuiltIn(template.name)) throw exists()
   const [written] = await writeTemplates(sql, poolId, [template], { overwrite: false })
   if (!written) throw exists()

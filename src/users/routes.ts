@@ -82,7 +82,8 @@ export const userRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: Curso
     },
     async (request, reply) => {
       const { pool: _, ...change } = request.body
-      if (Object.keys(change).length === 0) throw new Problem('invalid_request', 'The body has no member to change. Name at least one.')
+      if (Object.keys(change).length === 0)
+        throw new Problem('invalid_request', 'The body has no member to change. Name at least one.')
       if (change.email !== undefined) requireReservedDomain(change.email, reservedDomains, 'body.email')
       const poolId = await findPoolId(sql, poolName(request.query, request.body))
       return sendJson(reply, await updateUser(sql, poolId, request.params.id, change))
