@@ -1,7 +1,7 @@
 import type { Text } from '../protocol/text.ts'
 import type { Answer } from './answer.ts'
 
-/** NDJSON: a head line, deletions, user lines, and a last line without which the body counts as cut (api.md). */
+/** NDJSON: a head line, deletions, user lines, and an end line. A body without the end line is truncated (api.md). */
 export async function* writeNdjson(answer: Answer): Text {
   const { content } = answer
   yield headLine(answer)
@@ -17,13 +17,13 @@ export async function* writeNdjson(answer: Answer): Text {
   yield endLine(answer)
 }
 
-/** The first line, with its line end. */
+/** The head line, with its line end. */
 export function headLine({ kind, reason, base, state, totalCount, counts }: Answer): string {
   const head = { kind, ...(reason && { reason }), base, state, total_count: totalCount, counts }
   return `${JSON.stringify(head)}\n`
 }
 
-/** The last line, with its line end. */
+/** The end line, with its line end. */
 export function endLine({ state, counts }: Answer): string {
   return `${JSON.stringify({ end: state, lines: counts.added + counts.updated })}\n`
 }
