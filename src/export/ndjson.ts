@@ -1,7 +1,7 @@
 import type { Text } from '../protocol/text.ts'
 import type { Answer } from './answer.ts'
 
-/** NDJSON: a head line, deletions, user lines, and an end line. A body without the end line is truncated (api.md). */
+/** NDJSON: a head line, deletions, user lines, and an last line. A body without the last line is truncated (api.md). */
 export async function* writeNdjson(answer: Answer): Text {
   const { content } = answer
   yield headLine(answer)
@@ -23,7 +23,7 @@ export function headLine({ kind, reason, base, state, totalCount, counts }: Answ
   return `${JSON.stringify(head)}\n`
 }
 
-/** The end line, with its line end. */
+/** The last line, with its line end. */
 export function endLine({ state, counts }: Answer): string {
   return `${JSON.stringify({ end: state, lines: counts.added + counts.updated })}\n`
 }

@@ -46,10 +46,7 @@ export async function createExportCache(options: {
   const living = new Set<SharedExport>()
   let closing = false
   const refusal = () =>
-    new Problem(
-      'shutting_down',
-      'The service is shutting down. Retry, so that another replica answers.',
-    )
+    new Problem('shutting_down', 'The service is shutting down. Retry, so that another replica answers.')
 
   const share = (path: string, coding: Coding, make: () => Text) => {
     const forget = () => {
