@@ -6,7 +6,7 @@ import { connect, sqlState } from './connection.ts'
 /**
  * Checks that only trusted roles can create a function or an operator in the schema: the service's definer functions
  * would call it with the rights of their owner. Trusted roles are this role, roles that it is a member of, roles that
- * are members of it, superusers, and the owner of the database, who is the administrator at most providers. Throws an
+ * are members of it, superusers, and the owner of the database, which is the administrator at most providers. Throws an
  * Error that says what to do.
  */
 export async function requireSafeSchema(sql: Sql, schema: string): Promise<void> {

@@ -15,7 +15,7 @@ export interface AgedBase extends Base {
 }
 
 /**
- * Returns the most recent base among the states that the client holds. Returns `expired` if the scope had one of them
+ * Returns the most recent base among the states that the client has. Returns `expired` if the scope had one of them
  * but later tombstones are pruned: a delta could miss deletions. Returns `unknown` if the scope never had any of them,
  * or no longer remembers them.
  *

@@ -49,7 +49,7 @@ export const states = pgTable(
   ],
 )
 
-/** A user's stay in a part that has ended: by deletion, or by a move to another part. */
+/** An ended stay of a user in a part of the pool (batch and flags): the user was deleted, or moved to another part. */
 export const tombstones = pgTable(
   'tombstones',
   {
@@ -63,6 +63,6 @@ export const tombstones = pgTable(
   },
   (t) => [
     primaryKey({ columns: [t.poolId, t.leftCommitId, t.userId] }), // deletions of the commits since the base
-    index('tombstones_user').on(t.poolId, t.userId), // whether a user who is here now was in the base
+    index('tombstones_user').on(t.poolId, t.userId), // whether a current user was in the base
   ],
 )
