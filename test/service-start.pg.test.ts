@@ -35,7 +35,7 @@ t.test('a schema with tables of another program is one line', async (t) => {
   t.equal(code, 1)
   t.match(
     said,
-    /^usersync cannot start: Error: the schema usersync holds tables of another program \(users\).*DB_SCHEMA\n$/,
+    /^usersync cannot start: Error: the schema usersync contains tables of another program \(users\).*DB_SCHEMA\n$/,
   )
 })
 

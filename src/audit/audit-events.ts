@@ -1,9 +1,9 @@
 import type { ISql, Sql } from 'postgres'
 import { type Page, readPage } from '../database/page.ts'
 
-/** A change as it is remembered: who, what, how much, and what came of it. */
+/** One change to record: its actor, its action, its counts and its outcome. */
 export interface AuditEvent {
-  /** Undefined: no key is configured, or the service did it by itself. */
+  /** Undefined if no key is configured, or if the service made the change itself. */
   actor: string | undefined
   action: string
   pool: string | undefined
@@ -14,7 +14,7 @@ export interface AuditEvent {
   requestId: string | undefined
 }
 
-/** An event as it is answered. */
+/** An event as the API returns it. */
 export interface RecordedEvent {
   id: string
   at: string
@@ -28,7 +28,7 @@ export interface RecordedEvent {
   request_id: string | null
 }
 
-/** Remembers a change. */
+/** Stores one event. */
 export async function recordEvent(sql: ISql, event: AuditEvent): Promise<void> {
   const { actor = null, action, pool = null, subject = null, status, code = null, counts, requestId = null } = event
   await sql`
@@ -36,7 +36,7 @@ export async function recordEvent(sql: ISql, event: AuditEvent): Promise<void> {
     values (${actor}, ${action}, ${pool}, ${subject}, ${status}, ${code}, ${JSON.stringify(counts)}, ${requestId})`
 }
 
-/** One page of events, the newest first: those before `before`, of one pool or all. */
+/** Returns one page of events, newest first: those before `before`, of one pool or of all pools. */
 export function listEvents(
   sql: Sql,
   { pool, before, limit }: { pool: string | undefined; before: string | undefined; limit: number },
@@ -53,7 +53,7 @@ export function listEvents(
   )
 }
 
-/** Forgets the oldest events of more than `seconds` ago, 10,000 at the most; gives how many. */
+/** Deletes up to 10,000 of the oldest events that are more than `seconds` old. Returns how many it deleted. */
 export async function forgetEvents(sql: Sql, seconds: number): Promise<number> {
   const { count } = await sql`
     delete from audit_events where id in (

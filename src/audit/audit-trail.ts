@@ -6,7 +6,7 @@ import { type AuditEvent, recordEvent } from './audit-events.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** What the audit trail will tell of the answer. */
+    /** What the audit trail records about the response. */
     told: { code: string | undefined; counts: Record<string, number>; subject: string | undefined }
   }
 }
@@ -14,9 +14,10 @@ declare module 'fastify' {
 const CHANGES = new Set(['POST', 'PUT', 'PATCH', 'DELETE'])
 
 /**
- * Records every request that may change something and whose key may do so, failed ones included: as a line of the log, and in
- * the table, after the change and before the answer. A process that is killed between the two leaves a change without an event;
- * its client got no answer. If the table cannot be written, the answer goes out and only the log has the event.
+ * Records every authorised mutating request, failed ones included, in the log and in `audit_events`. It does so after
+ * the change and before the response goes out. If the process is killed between the two, the change has no event, and
+ * the client has no response. If the table cannot be written, the response still goes out, and only the log has the
+ * event.
  */
 export const auditTrail = plugin<{ sql: Sql }>(
   (app: FastifyInstance, { sql }, done) => {
@@ -29,11 +30,11 @@ export const auditTrail = plugin<{ sql: Sql }>(
       if (!mayChange(request)) return payload
       const event = eventOf(request, reply.statusCode)
       request.log.info({ audit: event }, 'change')
-      if (reply.statusCode === 503) return payload // nothing was changed, and the database may be what is missing
-      await recordEvent(sql, event).catch((err) => request.log.error({ err }, 'a change is in the log alone'))
+      if (reply.statusCode === 503) return payload // nothing changed, and the database may be unavailable
+      await recordEvent(sql, event).catch((err) => request.log.error({ err }, 'audit event not stored'))
       return payload
     }
-    // On those routes alone: an asynchronous step before each answer was some 4 % of what a 304 costs.
+    // Only on mutating routes: an asynchronous hook adds about 4 % to the cost of a 304.
     app.addHook('onRoute', (route) => {
       if (![route.method].flat().some((method) => CHANGES.has(method))) return
       route.preSerialization = [route.preSerialization ?? [], tell].flat()
@@ -44,7 +45,7 @@ export const auditTrail = plugin<{ sql: Sql }>(
   { name: 'audit-trail', dependencies: ['authentication'] },
 )
 
-/** Requests without a key that may do it change nothing; to record them would let anybody fill the table. */
+/** Unauthorised requests change nothing. Recording them would let anyone fill the table. */
 function mayChange({ routeOptions, scopes }: FastifyRequest): boolean {
   const { scope } = routeOptions.config
   return scope !== undefined && scopes?.has(scope)
@@ -68,7 +69,7 @@ function eventOf(request: FastifyRequest, status: number): AuditEvent {
   }
 }
 
-/** What an answer tells by itself: its id or name, the code of a problem, and whatever it counts. */
+/** Reads from the response body its id or name, the code of a problem, and every count. */
 function tellingOf(payload: unknown): FastifyRequest['told'] {
   const answer = (typeof payload === 'object' && payload !== null ? payload : {}) as Record<string, unknown>
   const { id, name, code } = answer

@@ -10,7 +10,11 @@ import { listEvents } from './audit-events.ts'
 const EventAnswer = Type.Object({
   id: Type.String(),
   at: Type.String(),
-  actor: orNull(Type.String({ description: 'The name of the key; null: none is configured, or the service itself' })),
+  actor: orNull(
+    Type.String({
+      description: 'The name of the API key; null if no key is configured or the service made the change itself',
+    }),
+  ),
   action: Type.String(),
   pool: orNull(Type.String()),
   subject: orNull(Type.String()),
@@ -20,7 +24,7 @@ const EventAnswer = Type.Object({
   request_id: orNull(Type.String()),
 })
 
-/** What was changed, by whom: for administrators. */
+/** Lists the recorded changes. For administrators. */
 export const auditRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: Cursors }> = (
   app,
   { sql, cursors },
@@ -32,9 +36,9 @@ export const auditRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: Curs
       config: { scope: 'admin' },
       schema: {
         tags: ['audit'],
-        summary: 'List changes, the newest first',
+        summary: 'List changes, newest first',
         description:
-          'Every request that may change something and whose key may do so, refused ones too, and what the service removed by itself. Without `pool` of all pools.',
+          'Every authorised mutating request, rejected ones included, and everything that the service removed by itself. Without `pool`, lists the changes of all pools.',
         querystring: Type.Object({ pool: Type.Optional(PoolName), ...pageMembers }, { additionalProperties: false }),
         response: { 200: Type.Object({ items: Type.Array(EventAnswer), next_cursor: orNull(Type.String()) }) },
       },

@@ -1,31 +1,31 @@
 import { bytewiseText, time } from '../database/columns.ts'
 import { index, integer, jsonb, pgTable, sql, text, uuid } from '../database/drizzle.ts'
 
-/** Who changed what, and what came of it. Never a password, a key, or a user's data. */
+/** Recorded changes. A row never contains a password, a key, or data of a user. */
 export const auditEvents = pgTable(
   'audit_events',
   {
     id: uuid('id').primaryKey().default(sql`uuid_v7()`),
     at: time('at').notNull().defaultNow(),
-    /** The name of the key; null: no key is configured, or the service did it by itself. */
+    /** The name of the API key; null if no key is configured, or if the service made the change itself. */
     actor: text('actor'),
-    /** Such as `DELETE /v1/batches/{id}`, or `expiry`. */
+    /** For example `DELETE /v1/batches/{id}`, or `expiry`. */
     action: text('action').notNull(),
-    /** The pool that was named, whether or not it is there. */
+    /** The pool that the request names. It may not exist. */
     pool: bytewiseText('pool'),
-    /** The id or name of what was changed. */
+    /** The id or name of the changed object. */
     subject: text('subject'),
-    /** The status that was answered. */
+    /** The status of the response. */
     status: integer('status').notNull(),
-    /** The code of the problem, where it was one. */
+    /** The code of the problem, if the response is one. */
     code: text('code'),
-    /** Members of the answer that count something. */
+    /** The counts in the response. */
     counts: jsonb('counts').$type<Record<string, number>>().notNull().default({}),
-    /** By which the request is found in the log. */
+    /** Finds the request in the log. */
     requestId: text('request_id'),
   },
   (t) => [
     index('audit_events_pool').on(t.pool, t.id), // listing
-    index('audit_events_at').on(t.at), // forgetting the oldest
+    index('audit_events_at').on(t.at), // deletion of the oldest
   ],
 )

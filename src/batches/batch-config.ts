@@ -10,13 +10,13 @@ import { CustomAttributes, nameOf } from '../users/user-schema.ts'
 const PasswordMode = Type.Enum(['shared', 'per_user'])
 const HashAlgorithm = Type.Enum([...ALGORITHMS])
 
-/** A chunk is one transaction and one row of bookkeeping; a batch has at most this many. */
+/** Maximum number of chunks in a batch. A chunk is one transaction and one row of bookkeeping. */
 export const MOST_CHUNKS = 100_000
 
-/** As PostgreSQL stores and exports them, once for each user of the batch. */
+/** Size as PostgreSQL stores and exports the attributes, once for each user of the batch. */
 const MAX_ATTRIBUTES_BYTES = 65_536
 
-/** The settings of a batch that a request can have; the defaults fill in the rest. */
+/** The settings of a batch that a request can contain. Defaults apply to the rest. */
 export const batchConfigBody = (config: Config) =>
   Type.Object(
     {
@@ -24,7 +24,8 @@ export const batchConfigBody = (config: Config) =>
         Type.String({
           minLength: 1,
           maxLength: 254,
-          description: 'Knows {id} (a running number of the pool), {n} (1 to count) and {batch} (the batch’s short id)',
+          description:
+            'Placeholders: {id} (a running number of the pool), {n} (1 to count) and {batch} (the batch’s short id)',
         }),
       ),
       email_domain: Type.Optional(
@@ -58,7 +59,7 @@ export const BatchConfig = Type.Object({
   max_workers: Type.Integer(),
 })
 
-/** Used where neither the request nor its template has the setting; the template `default` shows these. */
+/** Defaults for settings that neither the request nor its template names. The template `default` shows them. */
 export const DEFAULT_USERS = {
   username_pattern: 'testuser_{id}@example.com',
   email_domain: 'example.com',
@@ -70,8 +71,8 @@ export type BatchConfig = Static<typeof BatchConfig>
 export type BatchConfigBody = Static<ReturnType<typeof batchConfigBody>>
 
 /**
- * The given settings, completed with the defaults, and the password apart, undefined if none was given. Throws
- * `invalid_request` if the settings contradict each other or the count, or if the attributes are too large.
+ * Returns the given settings, completed with the defaults, and the password separately, undefined if there is none.
+ * Throws `invalid_request` if the settings contradict each other or the count, or if the attributes are too large.
  */
 export function completeConfig(
   given: BatchConfigBody,
@@ -99,16 +100,16 @@ export function completeConfig(
     errors.push({ path: `body.config.${member}`, code, message })
   const attributesBytes = jsonbBytes(JSON.stringify(settings.custom_attributes))
   if (attributesBytes > MAX_ATTRIBUTES_BYTES) {
-    const expected = `must be at most ${MAX_ATTRIBUTES_BYTES} bytes with every number written out; has ${attributesBytes}`
+    const expected = `must be at most ${MAX_ATTRIBUTES_BYTES} bytes, with every number written out; has ${attributesBytes}`
     wrong('custom_attributes', 'too_large', expected)
   }
-  if (settings.chunk_size < leastChunk) wrong('chunk_size', 'minimum', `must be at least ${leastChunk} here`)
+  if (settings.chunk_size < leastChunk) wrong('chunk_size', 'minimum', `must be at least ${leastChunk} for this count`)
   if (distinct > count) wrong('password_hash.distinct', 'maximum', `must be at most the count, ${count}`)
   if (password !== undefined && password_mode === 'per_user') {
-    wrong('password', 'contradiction', 'cannot be set if each user has a password of its own (password_mode per_user)')
+    wrong('password', 'contradiction', 'cannot be set if each user has a separate password (password_mode per_user)')
   }
   if (password !== undefined && algorithm === 'bcrypt' && !isForBcrypt(password)) {
-    wrong('password', 'maximum', `must be at most ${MOST_BCRYPT_BYTES} bytes and hold no NUL, for bcrypt`)
+    wrong('password', 'maximum', `must be at most ${MOST_BCRYPT_BYTES} bytes, without NUL, for bcrypt`)
   }
   if (errors.length === 0) return { settings, password }
   throw new Problem('invalid_request', errors.map(({ path, message }) => `${path} ${message}`).join('; '), { errors })

@@ -2,20 +2,21 @@ import { type Static, Type } from 'typebox'
 import { orNull } from '../http/schemas.ts'
 import { BatchConfig } from './batch-config.ts'
 
-/** The words that stand in a template's place in other paths are no names. */
+/** Excludes words that other paths use in the place of a template's name. */
 export const TemplateName = Type.String({
   pattern: '^(?!(export|import|validate)$)[a-z0-9][a-z0-9._-]{0,62}$',
-  description: 'Lower-case letters, digits, and . _ - after the first; at most 63. Not export, import or validate.',
+  description:
+    'At most 63 characters: lower-case letters, digits and, after the first character, . _ - Not export, import or validate.',
 })
 
-/** What to do with a row whose id, username or email is taken. */
+/** What to do with a row if its id, username or email is taken. */
 export const OnConflict = Type.Enum(['fail', 'skip', 'update'])
 export type OnConflict = Static<typeof OnConflict>
 
 export const ImportFormat = Type.Enum(['json', 'ndjson', 'csv'])
 export type ImportFormat = Static<typeof ImportFormat>
 
-/** What a batch of the kind `import` was asked for. */
+/** The settings of a batch of the kind `import`. */
 export const ImportConfig = Type.Object({ on_conflict: OnConflict, format: ImportFormat })
 export type ImportConfig = Static<typeof ImportConfig>
 
@@ -38,10 +39,10 @@ export const BatchAnswer = Type.Object({
   status: BatchStatus,
   total_requested: Type.Integer(),
   created_count: Type.Integer(),
-  updated_count: Type.Optional(Type.Integer({ description: 'Of an import: users that it changed' })),
+  updated_count: Type.Optional(Type.Integer({ description: 'Import only: users that it changed' })),
   skipped_count: Type.Optional(
     Type.Integer({
-      description: 'Of an import: rows that equal their user already, or that on_conflict=skip leaves out',
+      description: 'Import only: rows that already equal their user, or that on_conflict=skip leaves out',
     }),
   ),
   failed_count: Type.Integer(),
@@ -55,14 +56,14 @@ export const BatchAnswer = Type.Object({
   last_error: orNull(
     Type.Object(
       { code: Type.String(), detail: Type.String() },
-      { description: 'Why the batch failed; while it runs, what its chunks met last and how it goes on' },
+      { description: 'Why the batch failed; while it runs, the last error of a chunk and what happens next' },
     ),
   ),
   config: Type.Union([BatchConfig, ImportConfig]),
   profile: Type.Object({
     duration_ms: orNull(Type.Number()),
     peak_memory_bytes: orNull(Type.Number()),
-    chunks: Type.Integer({ description: 'Chunks of users that are done' }),
+    chunks: Type.Integer({ description: 'Completed chunks of users' }),
     workers: Type.Integer(),
   }),
   state: Type.String({ description: 'The state of the filter batch_id=<this batch>' }),

@@ -14,7 +14,7 @@ export interface Batch {
   status: 'queued' | 'running' | 'completed' | 'completed_with_failures' | 'cancelled' | 'failed'
   total_requested: number
   created_count: number
-  /** Of an import alone, as `skipped_count`. */
+  /** Only for an import, like `skipped_count`. */
   updated_count?: number
   skipped_count?: number
   failed_count: number
@@ -25,7 +25,7 @@ export interface Batch {
   started_at: string | null
   finished_at: string | null
   expires_at: string | null
-  /** Why the batch failed; while it runs, what its chunks met last. */
+  /** Why the batch failed; while it runs, the last error of a chunk. */
   last_error: { code: string; detail: string } | null
   config: BatchConfig | ImportConfig
   profile: { duration_ms: number | null; peak_memory_bytes: number | null; chunks: number; workers: number }
@@ -42,7 +42,7 @@ interface BatchRow
   chunk_count: number
 }
 
-export const batchNotFound = () => new Problem('batch_not_found', 'It may be in another pool.')
+export const batchNotFound = () => new Problem('batch_not_found', 'The batch may be in another pool.')
 
 /** Throws `batch_not_found`. */
 export async function readBatch(sql: Sql, poolId: number, id: string): Promise<Batch> {
@@ -51,7 +51,7 @@ export async function readBatch(sql: Sql, poolId: number, id: string): Promise<B
   return withProgress(row)
 }
 
-/** One page of batches, newest first: those created before the batch `before`, with `status` if it is given. */
+/** Returns one page of batches, newest first: those created before the batch `before`, with `status` if it is set. */
 export async function listBatches(
   sql: Sql,
   poolId: number,
@@ -66,7 +66,7 @@ export async function listBatches(
   return { rows: rows.map(withProgress), hasMore }
 }
 
-/** The page is cut before chunks and scopes are looked up, so that they are read for its batches alone. */
+/** Limits the page before it looks up chunks and scopes, so that it reads them only for the batches of the page. */
 function selectBatches(sql: ISql, poolId: number, condition: Fragment, limit: number): PendingQuery<BatchRow[]> {
   return sql<BatchRow[]>`
     select b.id, b.kind, b.label, b.status, b.total_requested, b.created_count, b.updated_count, b.skipped_count,
@@ -84,7 +84,7 @@ function selectBatches(sql: ISql, poolId: number, condition: Fragment, limit: nu
     order by b.id desc`
 }
 
-/** Adds what follows from the counts: `progress` from 0 to 1, users a second since the start, seconds to go. */
+/** Adds what follows from the counts: `progress` from 0 to 1, users per second since the start, and seconds left. */
 function withProgress(batch: BatchRow): Batch {
   const { elapsed_ms, peak_memory_bytes, chunk_count, last_error, updated_count, skipped_count, ...row } = batch
   const done = row.created_count + updated_count + skipped_count + row.failed_count

@@ -7,20 +7,21 @@ import { type BatchErrorCode, classify } from './batch-errors.ts'
 import { type BatchPart, type Chunk, type ChunkPart, createUsers } from './create-users.ts'
 
 /**
- * `done`: the chunk is committed, with counts of users created and failed; a batch has one `first_n` of a kind. `none`: no
- * chunk is free. `retry`: another attempt may succeed. `failed`: none will. `reason` is for the log.
+ * `done`: the chunk is committed, with the numbers of users created and failed; `kind` and `first_n` identify a chunk
+ * of a batch. `none`: no chunk is free. `retry`: another attempt may succeed. `failed`: no attempt can. `reason` is for
+ * the log.
  */
 export type ChunkOutcome =
   | { outcome: 'done'; kind: Chunk['kind']; first_n: number; created: number; failed: number }
   | { outcome: 'none' }
   | { outcome: 'retry' | 'failed'; code: BatchErrorCode; reason: string }
 
-/** A chunk that meets the statement timeout is halved; its batch fails when this happens so often to one range of users. */
+/** A chunk that reaches the statement timeout is halved. The batch fails after this many timeouts in one range of users. */
 const MAX_TIMEOUTS = 3
 
 /**
- * Takes one free chunk of the batch and does it, all in one transaction: its effect happens exactly once, and a crash at any
- * moment makes the chunk free again. Runs in a worker thread.
+ * Takes a free chunk of the batch and completes it in one transaction. So its effect happens exactly once, and a crash
+ * at any moment frees the chunk. Runs in a worker thread.
  */
 export async function workChunk(
   sql: Sql,
@@ -42,15 +43,15 @@ export async function workChunk(
 }
 
 /**
- * Locks a free chunk until the transaction ends. Credentials come first, and no chunk of users begins before all credentials
- * are committed: whatever an export may include with a user is committed before the user. An export that found a user without
- * its login would never correct it, since a login changes no state.
+ * Locks a free chunk until the transaction ends. Credentials come first: no chunk of users starts before all
+ * credentials are committed. So everything that an export may include with a user is committed before the user. If an
+ * export contained a user without its login, it would never correct this, because a login changes no state.
  *
- * The batch's row is locked before the chunk. Whoever ends a batch locks the row for update, and so waits for the chunks in
- * progress; no chunk begins once the batch has ended. The shared lock lets other chunks update the counters.
+ * Locks the batch's row before the chunk. Ending a batch locks the row for update, and so waits for chunks in progress;
+ * no chunk starts after the batch has ended. The shared lock lets other chunks update the counters.
  */
 async function takeChunk(tx: TransactionSql, poolId: number, batchId: string): Promise<Chunk | undefined> {
-  // Both statements are sent at once; PostgreSQL begins the second when the first has its lock.
+  // Sends both statements at once. PostgreSQL runs the second after the first has its lock.
   const [[batch], [chunk]] = await Promise.all([shareBatch(tx, poolId, batchId), lockChunk(tx, poolId, batchId)])
   return batch && chunk && { ...batch, ...chunk }
 }
@@ -85,7 +86,7 @@ async function doUsers(tx: TransactionSql, chunk: Chunk): Promise<ChunkOutcome> 
   return { outcome: 'done', kind, first_n, created, failed }
 }
 
-/** Replaces the chunk by two of half its size. */
+/** Replaces the chunk with two halves. */
 async function halve(tx: TransactionSql, { pool_id, batch_id, kind, first_n, last_n, timeouts }: Chunk): Promise<void> {
   const middle = Math.floor((first_n + last_n) / 2)
   await tx`
@@ -97,8 +98,8 @@ async function halve(tx: TransactionSql, { pool_id, batch_id, kind, first_n, las
 }
 
 /**
- * Closes a chunk of users, and adds its counts to the batch. This is the last statement before the commit: it locks the row
- * that the other chunks of the batch update too.
+ * Deletes a completed chunk of users and adds its counts to the batch. This must be the last statement before the
+ * commit, because it locks a row that the other chunks of the batch update too.
  */
 async function finishUsers(tx: TransactionSql, chunk: Chunk, created: number, failed: number): Promise<void> {
   const { pool_id, batch_id, kind, first_n } = chunk
@@ -114,8 +115,9 @@ async function finishUsers(tx: TransactionSql, chunk: Chunk, created: number, fa
 }
 
 /**
- * Creates the chunk's credentials: the shared password, or a derived one for each, hashed with a salt of its own. User n of
- * the batch has the credential (n - 1) modulo their number. One chunk is a second's work, so that the transaction stays short.
+ * Creates the chunk's credentials: the shared password, or one derived password each, hashed with a separate salt. User
+ * n of the batch has the credential (n - 1) modulo their number. One chunk takes about a second, so that the
+ * transaction stays short.
  */
 async function doCredentials(tx: TransactionSql, chunk: Chunk, encryptionKey: Buffer): Promise<ChunkOutcome> {
   const { pool_id, batch_id, kind, first_n, last_n } = chunk

@@ -17,11 +17,11 @@ export interface NewBatch {
   poolId: number
   count: number
   label: string | null
-  /** Seconds after which the batch expires; null: never. */
+  /** Seconds until the batch expires; null if it never does. */
   expiresIn: number | null
-  /** Called only if no earlier batch has the idempotency key: the template of an earlier one may be deleted by now. */
+  /** Called only if no earlier batch has the idempotency key, because the template of the earlier batch may be deleted. */
   settle: () => Promise<Settled>
-  /** The Idempotency-Key and the body that came with it. Each API key (`owner`, empty without one) has keys of its own. */
+  /** The Idempotency-Key and the body of its request. Each API key (`owner`, empty without one) has a separate key space. */
   idempotency: { owner: string; key: string; body: unknown } | undefined
 }
 
@@ -30,7 +30,7 @@ interface Surroundings {
   encryptionKey: Buffer
 }
 
-/** About a second's work, in which the transaction stays open. */
+/** About a second of work. The transaction stays open meanwhile. */
 const CREDENTIALS_A_CHUNK: Record<Algorithm, number> = {
   argon2id: 20,
   scrypt: 10,
@@ -39,13 +39,13 @@ const CREDENTIALS_A_CHUNK: Record<Algorithm, number> = {
   none: 10_000,
 }
 
-/** Notifications tell dispatchers that there is work; a dispatcher that misses one finds the work by polling. */
+/** Notifications wake the dispatchers. A dispatcher that misses one finds the work by polling. */
 export const WAKE_CHANNEL = 'usersync_batches'
 
 /**
  * Writes a batch, its range of `{id}` numbers and its chunks in one transaction, and wakes the dispatchers of every
- * replica. Returns the batch's id: that of the earlier batch if there is one with the same idempotency key and body.
- * Throws what `settle` and `planNames` throw, before anything is written, `idempotency_key_reused` and `pool_is_replica`.
+ * replica. Returns the batch's id, or that of the earlier batch with the same idempotency key and body. Throws
+ * `idempotency_key_reused`, `pool_is_replica`, and what `settle` and `planNames` throw; then it writes nothing.
  */
 export async function createBatch(sql: Sql, batch: NewBatch, surroundings: Surroundings): Promise<string> {
   const { poolId, idempotency } = batch
@@ -56,7 +56,7 @@ export async function createBatch(sql: Sql, batch: NewBatch, surroundings: Surro
     const settled = await batch.settle()
     return await sql.begin((tx) => insertBatch(tx, { ...batch, ...settled }, digest, surroundings))
   } catch (error) {
-    // Another request with the same key was faster, here or at another replica.
+    // Another request with the same key was faster, in this replica or another.
     if (!idempotency || sqlState(error) !== UNIQUE_VIOLATION) throw error
     const winner = await findByKey(sql, poolId, idempotency, digest)
     if (winner === undefined) throw error
@@ -64,11 +64,14 @@ export async function createBatch(sql: Sql, batch: NewBatch, surroundings: Surro
   }
 }
 
-/** Keyed, since the rest of the body is stored beside it: a bare hash would let a reader of the database test passwords. */
+/**
+ * HMAC instead of a hash: the rest of the body is stored too, so with a hash a reader of the database could test
+ * passwords.
+ */
 const digestOf = (body: unknown, encryptionKey: Buffer) =>
   createHmac('sha256', deriveKey(encryptionKey, 'idempotency')).update(canonical(body)).digest()
 
-/** JSON with sorted members, so that the same request is the same text however a client orders it. */
+/** JSON with sorted members, so that the same request has the same text whatever the order of its members. */
 function canonical(value: unknown): string {
   return JSON.stringify(value, (_key, member) =>
     member !== null && typeof member === 'object' && !Array.isArray(member)
@@ -87,7 +90,10 @@ async function findByKey(
     select id, idempotency_digest from batches
     where pool_id = ${poolId} and idempotency_owner = ${owner} and idempotency_key = ${key}`
   if (row && digest && !row.idempotency_digest.equals(digest)) {
-    throw new Problem('idempotency_key_reused', 'This Idempotency-Key came with another body before. Choose a new one.')
+    throw new Problem(
+      'idempotency_key_reused',
+      'This Idempotency-Key was already used with another body. Choose a new key.',
+    )
   }
   return row?.id
 }
@@ -107,7 +113,7 @@ async function insertBatch(
     returning next_user_number - ${count} as first_number, next_credential_id - ${distinct} as first_credential,
       replica_since is not null as is_replica`
   if (!range) throw new Problem('pool_not_found', 'The pool was removed.')
-  if (range.is_replica) throw poolIsReplica() // the row is locked: the pool cannot become a replica before the commit
+  if (range.is_replica) throw poolIsReplica() // the row is locked, so the pool cannot become a replica before the commit
   const { usernamePattern, emailSuffix } = planNames(
     { pattern: settings.username_pattern, emailDomain: settings.email_domain, count },
     { shortId, firstNumber: Number(range.first_number) },

@@ -24,7 +24,7 @@ export interface BatchPart {
   password_ciphertext: Buffer
 }
 
-/** A chunk, and what its batch says about the users in it. */
+/** A chunk, with the settings of its batch. */
 export type Chunk = ChunkPart & BatchPart
 
 /** The users n = first_n to last_n of the batch, as one relation `planned`. Names are filled in as `fillPattern` does. */
@@ -41,10 +41,12 @@ function planned(tx: TransactionSql, chunk: Chunk) {
 }
 
 /**
- * Inserts the chunk's users, except those whose name or address is taken, and records these as failures. Returns how many it
- * inserted. To look for conflicts row by row costs a quarter of the database's time, and conflicts are rare: so the first
- * attempt does without. A chunk that meets a conflict is inserted twice (4.4 s instead of 3.6 s for 100,000 users that all
- * conflict). Both attempts run behind a savepoint: after an error the caller can still use the transaction.
+ * Inserts the chunk's users. If a name or address is taken, it skips the user and records a failure. Returns the number
+ * of inserted users.
+ *
+ * Checking for conflicts row by row costs a quarter of the database's time, and conflicts are rare. So the first
+ * attempt does not check, and a chunk with a conflict is inserted twice (4.4 s instead of 3.6 s for 100,000 users that
+ * all conflict). Both attempts use a savepoint, so the caller can continue the transaction after an error.
  */
 export async function createUsers(tx: TransactionSql, chunk: Chunk): Promise<number> {
   const all = chunk.last_n - chunk.first_n + 1
@@ -61,7 +63,7 @@ export async function createUsers(tx: TransactionSql, chunk: Chunk): Promise<num
   }
 }
 
-/** The statement that inserts all of the chunk's users. */
+/** Inserts all users of the chunk. */
 function insertPlanned(tx: TransactionSql, chunk: Chunk) {
   return tx`
     insert into users
@@ -79,8 +81,8 @@ async function insertWithoutConflicts(tx: TransactionSql, chunk: Chunk): Promise
 }
 
 /**
- * Records which users of the chunk are not there, and what of theirs is taken. `offset 0` keeps the planner from reading the
- * whole pool into a hash table for it.
+ * Records which users of the chunk are missing, and whether their username or email is taken. `offset 0` prevents the
+ * planner from reading the whole pool into a hash table.
  */
 async function recordFailures(tx: TransactionSql, chunk: Chunk): Promise<void> {
   const { pool_id, batch_id } = chunk

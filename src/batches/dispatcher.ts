@@ -10,40 +10,41 @@ import { markCompleted, markRunning, noteError, type UnfinishedBatch, unfinished
 import type { WorkerPool } from './worker-pool.ts'
 
 /**
- * Keeps the worker threads busy with the chunks of unfinished batches. All state is in the database: N replicas each run a
- * dispatcher, and share the work by the locks that their workers take on chunks.
+ * Keeps the worker threads busy with the chunks of unfinished batches. All state is in the database. Each of N replicas
+ * runs a dispatcher, and they share the work through the locks that their workers take on chunks.
  *
- * A round reads the hundred oldest unfinished batches and completes those without an open chunk. Each free thread serves the
- * batch with the fewest chunks in progress; ties go to the batch served least recently, so that a small batch does not wait
- * for the end of large ones. A batch without a free chunk, or whose chunk has to be retried, rests until the next poll or
- * until another of its chunks is done: chunks of users become free when the credentials are there. No chunk begins while
- * memory is above its limit, or while the database refuses the workers (backoff). Rounds never overlap. A round begins at a
- * notification, at the end of a task, and once a second.
+ * A round reads the hundred oldest unfinished batches and completes those without an open chunk. Each free thread
+ * serves the batch with the fewest chunks in progress; ties go to the batch served least recently. So a small batch
+ * does not wait for large ones. A batch rests if it has no free chunk or if its chunk must be retried. It rests until
+ * the next poll, or until another of its chunks completes: chunks of users become free when the credentials exist.
+ *
+ * No chunk starts while memory is above its limit, or during the backoff after the database rejected a connection.
+ * Rounds never overlap. A round starts at a notification, at the end of a task, and once a second.
  */
 export interface Dispatcher {
-  /** Begins a round now, or another one right after the one in progress. */
+  /** Starts a round now, or right after the round in progress. */
   wake(): void
-  /** Resolves at the next sign of progress, or after `milliseconds`. */
+  /** Resolves at the next progress, or after `milliseconds`. */
   nextProgress(milliseconds: number): Promise<void>
   /** Whether `drain` was called. */
   draining(): boolean
-  /** Begins no further chunk, and resolves when those in progress are done. */
+  /** Starts no further chunk, and resolves when the chunks in progress are done. */
   drain(): Promise<void>
 }
 
-/** Is told about the end of each chunk that a worker took. */
+/** Receives the outcome of each chunk that a worker took. */
 export interface ChunkObserver {
-  /** `begun` is of `performance.now()`. */
+  /** `begun` comes from `performance.now()`. */
   chunkEnded(batchId: string, outcome: ChunkOutcome, begun: number): void
 }
 
 const POLL_MS = 1_000
 const BATCHES_A_ROUND = 100
 
-/** Pauses after 1, 2, 3 … refusals of the database in a row. */
+/** Pauses after 1, 2, 3 … consecutive rejections by the database. */
 const backoffMs = (refusals: number) => Math.min(500 * 2 ** refusals, 5_000)
 
-/** Errors of a connection, which every chunk of every batch would meet as well. */
+/** Connection errors, which affect every chunk of every batch. */
 const REFUSALS = new Set<BatchErrorCode>(['connections_exhausted', 'database_unavailable'])
 
 export async function startDispatcher(
@@ -80,7 +81,7 @@ export async function startDispatcher(
         log.warn({ err: error }, 'batches not read, retrying')
       }
     }
-    round = undefined // in the same turn as the last check of `wanted`, or a wake in between would be lost
+    round = undefined // synchronous with the last check of `wanted`: no wake can be lost in between
   }
 
   async function dispatch(batches: UnfinishedBatch[]): Promise<void> {
@@ -129,12 +130,12 @@ export async function startDispatcher(
       if (result.outcome === 'retry') await retryLater(batch, result)
       if (result.outcome === 'failed') {
         const { code, reason } = result
-        log.error({ batch: batch.id, code, reason }, 'chunk failed, batch ends')
+        log.error({ batch: batch.id, code, reason }, 'chunk failed, batch marked failed')
         await failBatch(sql, batch.pool_id, batch.id, code)
       }
     } catch (error) {
       resting.add(batch.id)
-      log.warn({ err: error, batch: batch.id }, 'worker failed, chunk is retried')
+      log.warn({ err: error, batch: batch.id }, 'worker failed, retrying chunk')
     } finally {
       const left = (inWork.get(batch.id) ?? 1) - 1
       if (left > 0) inWork.set(batch.id, left)
@@ -145,10 +146,10 @@ export async function startDispatcher(
   }
 
   async function retryLater(batch: UnfinishedBatch, { code, reason }: { code: BatchErrorCode; reason: string }) {
-    // Several threads meet one refusal together; it counts once.
+    // Several threads meet the same rejection at once. It counts once.
     if (REFUSALS.has(code) && Date.now() >= pausedUntil) pausedUntil = Date.now() + backoffMs(++refusals)
-    log.warn({ batch: batch.id, code, reason }, 'chunk is retried')
-    await noteError(sql, batch, code).catch(() => {}) // the log has it
+    log.warn({ batch: batch.id, code, reason }, 'chunk failed, retrying')
+    await noteError(sql, batch, code).catch(() => {}) // already logged
   }
 
   const poll = setInterval(() => {

@@ -4,28 +4,28 @@ import type { BatchErrorCode } from './batch-errors.ts'
 import { batchNotFound } from './batches.ts'
 import { deleteUnusedCredentials } from './unused-credentials.ts'
 
-/** How long the end of a batch waits for chunks in progress; a second is usual. */
+/** How long the end of a batch waits for chunks in progress. A second is typical. */
 const CHUNK_WAIT_MS = 60_000
 
 /** How long a deletion waits for a user that another writer has locked. */
 const USER_WAIT_MS = 60_000
 
 /**
- * Cancels an unfinished batch: no further chunk begins, and chunks in progress are waited for, so that afterwards the counts
- * are those of the users there. A finished batch stays as it is. Throws `batch_not_found`.
+ * Cancels an unfinished batch. No further chunk starts. The call waits for chunks in progress, so that the counts match
+ * the existing users afterwards. A finished batch does not change. Throws `batch_not_found`.
  */
 export async function cancelBatch(sql: Sql, poolId: number, id: string): Promise<void> {
   await sql.begin((tx) => endBatch(tx, poolId, id, 'cancelled'))
 }
 
-/** Ends an unfinished batch that meets an error which another attempt would meet again. What it created stays. */
+/** Ends an unfinished batch after an error that a retry would meet again. Users that it created stay. */
 export async function failBatch(sql: Sql, poolId: number, id: string, error: BatchErrorCode): Promise<void> {
   await sql.begin((tx) => endBatch(tx, poolId, id, 'failed', error))
 }
 
 export interface Removed {
   deleted: number
-  /** Users of the batch that are not test users, and stay. */
+  /** Users of the batch that are not test users. They stay. */
   protected: number
 }
 
@@ -36,8 +36,8 @@ interface Removal {
 }
 
 /**
- * Deletes the batch's test users and all that only they needed: credentials, the secret, failures. The batch's row stays as a
- * record. An unfinished batch is cancelled first. Users that are not test users stay. May be repeated. Throws
+ * Deletes the batch's test users and everything that only they needed: credentials, the secret, failures. The batch's
+ * row stays as a record, and so do users that are not test users. Cancels an unfinished batch first. Idempotent. Throws
  * `batch_not_found`, `pool_is_replica`.
  */
 export function deleteBatch(sql: Sql, poolId: number, id: string, removal: Removal = {}): Promise<Removed> {
@@ -60,8 +60,8 @@ export function deleteBatch(sql: Sql, poolId: number, id: string, removal: Remov
 }
 
 /**
- * Ends a batch that is not finished. Free chunks are deleted first: workers share the batch's row while they work, and as long
- * as they find another chunk to begin, their locks could overlap without a gap until the end of the batch.
+ * Ends a batch that is not finished. Deletes free chunks first. Workers hold a shared lock on the batch's row; while
+ * they find another chunk to start, their locks could overlap without a gap until the end of the batch.
  */
 async function endBatch(
   tx: TransactionSql,
@@ -76,7 +76,7 @@ async function endBatch(
     select finished_at is not null as is_finished from batches where pool_id = ${poolId} and id = ${id} for update`
   if (!batch) throw batchNotFound()
   if (batch.is_finished) return
-  await deleteFreeChunks(tx, poolId, id) // those that a worker has given back since
+  await deleteFreeChunks(tx, poolId, id) // those that a worker released meanwhile
   await tx`
     update batches set status = ${status}, finished_at = now(), last_error = coalesce(${error}, last_error)
     where pool_id = ${poolId} and id = ${id}`

@@ -3,10 +3,10 @@ import type { Batch } from './batches.ts'
 
 const LOOK_MS = 250
 
-/** Proxies close a silent stream after 30 to 60 s. */
+/** Proxies close an idle stream after 30 to 60 s. */
 const HEARTBEAT_MS = 15_000
 
-/** A stream ends after this time, and the client reconnects by itself with `Last-Event-ID`. */
+/** A stream ends after this time. The client then reconnects with `Last-Event-ID`. */
 const LONGEST_MS = 600_000
 
 interface Watching {
@@ -16,9 +16,9 @@ interface Watching {
 }
 
 /**
- * A batch's progress as server-sent events (HTML, section 9.2): `progress` whenever its counts change, then one `end`;
- * the data is the batch. An event's id is the number of users done, so a client that reconnects with `Last-Event-ID` gets what
- * is new to it, and always the end.
+ * Streams a batch's progress as server-sent events (HTML, section 9.2): `progress` whenever the counts change, then one
+ * `end`. The data is the batch. The id of an event is the number of completed users. A client that reconnects with
+ * `Last-Event-ID` receives only newer progress, and always the end.
  */
 export async function* batchEvents(
   { read, draining }: Watching,

@@ -5,12 +5,12 @@ import { Problem } from '../errors.ts'
 import { deleteBatch } from './end-batch.ts'
 import { expiredBatches } from './expiry-candidates.ts'
 
-/** Another writer may hold a user for long, and other expired batches do not wait for it. */
+/** Another writer may lock a user for long. Other expired batches do not wait for it. */
 const USER_WAIT_MS = 2_000
 
 const BATCHES_A_PAGE = 20
 
-/** What the removal of an expired batch did. */
+/** The result of removing an expired batch. */
 export interface ExpiredBatch {
   batch_id: string
   pool: string
@@ -21,7 +21,7 @@ export interface ExpiredBatch {
 interface Expiry {
   /** Undefined: all pools. */
   poolId: number | undefined
-  /** The maximum number of batches to remove. Default: all. */
+  /** Maximum number of batches to remove. Default: all. */
   limit?: number
   /** Runs in the transaction that removes the batch. */
   record?: (tx: TransactionSql, expired: ExpiredBatch) => Promise<void>
@@ -30,10 +30,9 @@ interface Expiry {
 }
 
 /**
- * Removes expired batches, oldest first and one transaction each, and yields each when it is done. An unfinished one is
- * cancelled first. A batch that cannot be removed now is passed over until the next call, whatever the reason, so that it
- * keeps no other batch waiting. Two calls at once do no harm: the second finds nothing left. Throws if the database is
- * unavailable.
+ * Removes expired batches, oldest first, one transaction each, and yields each result. Cancels an unfinished batch
+ * first. Skips a batch that cannot be removed now until the next call, so that it does not block the others. Two calls
+ * at once are harmless: the second finds nothing left. Throws if the database is unavailable.
  */
 export async function* expireBatches(
   sql: Sql,
@@ -51,7 +50,7 @@ export async function* expireBatches(
 
 type Batch = Awaited<ReturnType<typeof expiredBatches>>[number]
 
-/** Every expired batch once, page by page: also those behind a page of batches that stay. */
+/** Yields every expired batch once, page by page, including those after a page of batches that stay. */
 async function* allExpired(sql: Sql, poolId: number | undefined): AsyncGenerator<Batch, void, void> {
   let after: Batch | undefined
   do {
@@ -79,7 +78,7 @@ async function expire(
     return expired
   } catch (error) {
     if (isDatabaseUnavailable(error)) throw error
-    // A Problem: the pool was deleted, or became a replica, since the batch was read.
+    // A Problem means that the pool was deleted or became a replica since the batch was read.
     if (!(error instanceof Problem) && !isHeldUp(error))
       log.warn({ err: error, batch: id }, 'expired batch not removed')
     return undefined

@@ -2,7 +2,7 @@ import type { Fragment, ISql, Sql } from 'postgres'
 import { type Page, readPage } from '../database/page.ts'
 import type { Batch } from './batches.ts'
 
-/** A batch that can be removed, and what that would remove. */
+/** A batch that can be removed, and what its removal deletes. */
 export interface Candidate {
   batch_id: string
   label: string | null
@@ -10,9 +10,9 @@ export interface Candidate {
   created_at: string
   expires_at: string | null
   age_seconds: number
-  /** Test users, which would be deleted. */
+  /** Test users, which the removal deletes. */
   user_count: number
-  /** Users of the batch that are not test users, and stay. */
+  /** Users of the batch that are not test users. They stay. */
   protected_count: number
 }
 
@@ -23,18 +23,22 @@ interface ExpiredBatch {
   expires_at: string
 }
 
-/** That a row `b` of batches is past its `expires_at` and not removed yet: the condition of the index batches_expiring. */
+/**
+ * Whether a row `b` of batches is past its `expires_at` and not removed yet. Same condition as the index
+ * batches_expiring.
+ */
 const isExpired = (sql: ISql): Fragment => sql`b.expires_at <= now() and b.removed_at is null`
 
-/** The scope of the batch `b`. `offset 0` makes it one look-up by key for each batch, whatever the planner expects of the table. */
+/** The scope of the batch `b`. `offset 0` forces one look-up by key for each batch, even with wrong statistics. */
 const scopeOfBatch = (sql: ISql, testUsersOnly: boolean): Fragment => sql`(
   select s.user_count from scopes s
   where s.pool_id = b.pool_id and s.batch_id = b.id and s.test_users_only = ${testUsersOnly} and not s.bulk_users_only offset 0
 )`
 
 /**
- * One page of the batches that can be removed, newest first: those past their `expires_at` or, if `olderThan` is given, those
- * of that age in seconds with test users or chunks left. Counts come from the scopes, one look-up a batch; no user is read.
+ * Returns one page of the batches that can be removed, newest first: those past their `expires_at` or, with
+ * `olderThan`, those of at least that age in seconds that still have test users or chunks. Counts come from the scopes,
+ * one look-up per batch. Reads no user.
  */
 export async function listCandidates(
   sql: Sql,
@@ -63,7 +67,10 @@ export async function listCandidates(
   )
 }
 
-/** One page of expired batches that are not removed yet, oldest first: those behind `after`, of one pool or of all. */
+/**
+ * Returns one page of expired batches that are not removed yet, oldest first: those after `after`, of one pool or of
+ * all.
+ */
 export async function expiredBatches(
   sql: Sql,
   { poolId, after, limit }: { poolId: number | undefined; after: ExpiredBatch | undefined; limit: number },

@@ -12,10 +12,10 @@ import { expireBatches } from './expire.ts'
 import type { ExpiryObserver } from './expiry.ts'
 import { type Candidate, listCandidates } from './expiry-candidates.ts'
 
-/** Batches that one request removes. The client repeats the request while there are more. */
+/** Maximum number of batches that one request removes. The client repeats the request while there are more. */
 const BATCHES_A_REQUEST = 20
 
-/** After this a request begins no further batch. */
+/** After this time a request starts no further batch. */
 const REQUEST_MS = 30_000
 
 const CandidateAnswer = Type.Object({
@@ -25,8 +25,8 @@ const CandidateAnswer = Type.Object({
   created_at: Type.String(),
   expires_at: orNull(Type.String()),
   age_seconds: Type.Number(),
-  user_count: Type.Integer({ description: 'Test users, which would be deleted' }),
-  protected_count: Type.Integer({ description: 'Users that are not test users, and stay' }),
+  user_count: Type.Integer({ description: 'Test users, which the removal deletes' }),
+  protected_count: Type.Integer({ description: 'Users that are not test users. They stay.' }),
 })
 
 const Report = Type.Object({
@@ -36,10 +36,10 @@ const Report = Type.Object({
   ),
   deleted_count: Type.Integer(),
   protected_count: Type.Integer(),
-  more: Type.Boolean({ description: 'Whether further batches have expired: repeat the request' }),
+  more: Type.Boolean({ description: 'Whether more batches have expired. If true, repeat the request.' }),
 })
 
-/** Lists and removes expired batches. The service also removes them by itself, some seconds after `expires_at`. */
+/** Lists and removes expired batches. The service also removes them itself, a few seconds after `expires_at`. */
 export const lifecycleRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: Cursors; observer: ExpiryObserver }> = (
   app,
   { sql, cursors, observer },
@@ -54,7 +54,8 @@ export const lifecycleRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: 
       schema: {
         tags,
         summary: 'List the batches that can be removed',
-        description: 'Those past their `expires_at`; with `age_days` those created at least so many days ago.',
+        description:
+          'Batches past their `expires_at` or, with `age_days`, batches created at least that many days ago.',
         querystring: Type.Object(
           { ...poolMember, ...pageMembers, age_days: Type.Optional(Type.Number({ minimum: 0, maximum: 36_500 })) },
           { additionalProperties: false },
@@ -85,7 +86,7 @@ export const lifecycleRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: 
       schema: {
         tags,
         summary: 'Remove the users of expired batches',
-        description: 'With `dry_run` nothing is removed, and the response says what would be.',
+        description: 'With `dry_run`, removes nothing and returns what it would remove.',
         querystring: Type.Object(poolMember, { additionalProperties: false }),
         body: Type.Object(
           { ...poolMember, dry_run: Type.Optional(Type.Boolean({ default: false })) },

@@ -5,7 +5,7 @@ import { type Repeating, startRepeating } from '../process/repeat.ts'
 import { expireBatches } from './expire.ts'
 import { sweepCredentials } from './unused-credentials.ts'
 
-/** Is told what expiry did. */
+/** Receives the results of expiry. */
 export interface ExpiryObserver {
   batchesExpired(count: number): void
   lookedForExpired(outcome: 'done' | 'failed'): void
@@ -17,8 +17,8 @@ const INTERVAL_MS = 10_000
 const BY_ITSELF = { actor: undefined, action: 'expiry', status: 200, code: undefined, requestId: undefined }
 
 /**
- * Removes what is past its time, in all pools: expired batches, credentials whose users are gone, and audit events older than
- * `auditRetention` seconds. A batch and its audit event go in one transaction: no removal without its event.
+ * Removes expired data in all pools: expired batches, credentials without users, and audit events older than
+ * `auditRetention` seconds. A batch and its audit event share one transaction, so no removal lacks its event.
  */
 export function startExpiry(
   sql: Sql,
@@ -38,7 +38,7 @@ export function startExpiry(
       })
       for await (const { batch_id: batch, pool, ...counts } of expired) {
         observer.batchesExpired(1)
-        log.info({ batch, pool, ...counts }, 'batch has expired')
+        log.info({ batch, pool, ...counts }, 'batch expired')
       }
       await sweepCredentials(sql, signal)
       await forgetEvents(sql, auditRetention)

@@ -3,9 +3,9 @@ import { Type } from 'typebox'
 import { type Page, readPage } from '../database/page.ts'
 import { batchNotFound } from './batches.ts'
 
-/** A user of a batch that could not be created, or a row of an import that was refused. */
+/** A user of a batch that could not be created, or a row of an import that was rejected. */
 export const Failure = Type.Object({
-  n: Type.Integer({ description: 'Which user of the batch, or row of the import, from 1' }),
+  n: Type.Integer({ description: 'Number of the user in the batch, or of the row in the import, from 1' }),
   username: Type.String(),
   email: Type.String(),
   code: Type.Enum([
@@ -23,7 +23,10 @@ export const Failure = Type.Object({
 })
 export type Failure = Type.Static<typeof Failure>
 
-/** One page of a batch's failures by `n`, those after `after`. A deleted batch has none. Throws `batch_not_found`. */
+/**
+ * Returns one page of a batch's failures by `n`: those after `after`. A deleted batch has none. Throws
+ * `batch_not_found`.
+ */
 export async function listFailures(
   sql: Sql,
   poolId: number,

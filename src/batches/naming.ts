@@ -2,16 +2,16 @@ import { randomBytes } from 'node:crypto'
 import { EMAIL_EXPECTED, EMAIL_FORM, requireReservedDomain } from '../config/reserved-domain.ts'
 import { Problem } from '../errors.ts'
 
-/** How the users of a batch are named. Fixed when the batch is created, so that every worker makes the same names. */
+/** How a batch names its users. Fixed when the batch is created, so that all workers produce the same names. */
 export interface NamePlan {
-  /** With `{batch}` filled in; the inserting statement fills in `{id}` and `{n}`. */
+  /** The pattern with `{batch}` filled in. The INSERT statement fills in `{id}` and `{n}`. */
   usernamePattern: string
   /** What follows the username in the email: nothing, or `@domain`. */
   emailSuffix: string
 }
 
 const PLACEHOLDERS = ['id', 'n', 'batch']
-/** 1 next to 21 reads like 12 next to 1: two batches with one pattern could collide. */
+/** Rejected because 1 next to 21 looks the same as 12 next to 1: two batches with one pattern could collide. */
 const SIDE_BY_SIDE = /\{id\}(\d|\{batch\})*\{n\}|\{n\}(\d|\{batch\})*\{id\}/
 const LONGEST_NAME = 254
 
@@ -20,7 +20,7 @@ const invalidPattern = (message: string) =>
     errors: [{ path: 'body.config.username_pattern', code: 'pattern_invalid', message }],
   })
 
-/** Fills in the placeholders, as the inserting statement does in SQL. */
+/** Fills in the placeholders, as the INSERT statement does in SQL. */
 export const fillPattern = (pattern: string, number: number, n: number) =>
   pattern.replaceAll('{id}', String(number)).replaceAll('{n}', String(n))
 
@@ -36,31 +36,33 @@ export function planNames(
 ): NamePlan {
   const { pattern, emailDomain, count } = request
   for (const [, name = ''] of pattern.matchAll(/\{([^{}]*)\}/g)) {
-    if (!PLACEHOLDERS.includes(name)) throw invalidPattern(`knows {id}, {n} and {batch}, but not {${name}}`)
+    if (!PLACEHOLDERS.includes(name))
+      throw invalidPattern(`has the unknown placeholder {${name}}. Known: {id}, {n}, {batch}`)
   }
   if (count > 1 && !pattern.includes('{id}') && !pattern.includes('{n}')) {
-    throw invalidPattern('needs {id} or {n}, or all users would have one name')
+    throw invalidPattern('needs {id} or {n}; otherwise all users would have the same name')
   }
   if (SIDE_BY_SIDE.test(pattern)) {
-    throw invalidPattern('needs more than digits between {id} and {n}, or two users’ numbers could read the same')
+    throw invalidPattern('needs more than digits between {id} and {n}; otherwise two users could have the same name')
   }
   const usernamePattern = pattern.replaceAll('{batch}', batch.shortId)
   const longest = fillPattern(usernamePattern, batch.firstNumber + count - 1, count)
   const emailSuffix = EMAIL_FORM.test(longest) ? '' : `@${emailDomain}`
   const email = longest + emailSuffix
   if ([...email].length > LONGEST_NAME) {
-    throw invalidPattern(`makes an address of ${[...email].length} characters; the longest is ${LONGEST_NAME}`)
+    throw invalidPattern(`produces an address of ${[...email].length} characters; the maximum is ${LONGEST_NAME}`)
   }
   if (!EMAIL_FORM.test(email))
-    throw invalidPattern(`makes usernames that cannot stand before an @: it takes ${EMAIL_EXPECTED}`)
+    throw invalidPattern(`produces usernames that cannot precede an @: expects ${EMAIL_EXPECTED}`)
   const path = `body.config.${emailSuffix === '' ? 'username_pattern' : 'email_domain'}`
   requireReservedDomain(email, reservedDomains, path)
   return { usernamePattern, emailSuffix }
 }
 
 /**
- * A new batch's id and those of its users: UUIDv7 (RFC 9562) of the present millisecond and 40 random bits, whose last 32
- * bits count: 0 is the batch, n is its user n. So ids follow the order of creation, and inserts go to one end of the index.
+ * Returns the id of a new batch and of its users: UUIDv7 (RFC 9562) of the current millisecond and 40 random bits. The
+ * last 32 bits are a counter: 0 for the batch, n for its user n. So ids follow the order of creation, and inserts go to
+ * one end of the index.
  */
 export function makeIds(
   now = Date.now(),

@@ -15,7 +15,10 @@ import { Failure, listFailures } from './failures.ts'
 
 const LONGEST_WAIT_SECONDS = 60
 
-/** The seconds of `Prefer: wait=N` (RFC 7240), at most 60; 0 where there is none, since preferences may be ignored. */
+/**
+ * Returns the seconds of `Prefer: wait=N` (RFC 7240), at most 60. Returns 0 if the header is missing or invalid,
+ * because a server may ignore preferences.
+ */
 export function preferredWait(header: string | string[] | undefined): number {
   const [, seconds] = /(?:^|[,;])\s*wait\s*=\s*"?(\d+)"?\s*(?=$|[,;])/i.exec([header].flat().join(',')) ?? []
   return Math.min(LONGEST_WAIT_SECONDS, Number(seconds ?? 0))
@@ -23,13 +26,13 @@ export function preferredWait(header: string | string[] | undefined): number {
 
 const BatchPath = Type.Object({ id: Uuid })
 
-/** Maximum number of open event streams; each reads its batch four times a second. */
+/** Maximum number of open event streams. Each reads its batch four times a second. */
 const MOST_STREAMS = 100
 
 const asEvents = (reply: FastifyReply) =>
   reply.type('text/event-stream').header('cache-control', 'no-store').header('x-accel-buffering', 'no')
 
-/** The progress of a batch as it happens, and the users that could not be created. */
+/** Streams the progress of a batch, and lists the users that could not be created. */
 export const batchProgressRoutes: FastifyPluginCallbackTypebox<{
   sql: Sql
   dispatcher: Dispatcher
@@ -46,7 +49,7 @@ export const batchProgressRoutes: FastifyPluginCallbackTypebox<{
       schema: {
         tags,
         summary: 'Follow a batch',
-        description: 'Server-sent events: `progress` while it runs, then `end`; resumable by `Last-Event-ID`.',
+        description: 'Server-sent events: `progress` while the batch runs, then `end`. Resumable with `Last-Event-ID`.',
         params: BatchPath,
         querystring: Type.Object(poolMember, { additionalProperties: false }),
         headers: Type.Object({ 'last-event-id': Type.Optional(Type.String({ pattern: '^\\d{1,10}$' })) }),
@@ -55,12 +58,12 @@ export const batchProgressRoutes: FastifyPluginCallbackTypebox<{
     async (request, reply) => {
       const poolId = await findPoolId(sql, poolName(request.query))
       const read = () => readBatch(sql, poolId, request.params.id)
-      await read() // an unknown batch is a 404, not a stream that breaks
-      if (request.method === 'HEAD') return asEvents(reply).send(Readable.from([])) // a stream too, or it told a length of 0
+      await read() // an unknown batch is a 404, not a broken stream
+      if (request.method === 'HEAD') return asEvents(reply).send(Readable.from([])) // a stream, because Fastify would set content-length 0
       const lastEventId = Number(request.headers['last-event-id'] ?? -1)
       if (streams >= MOST_STREAMS) {
         const headers = { 'retry-after': '5' }
-        throw new Problem('overloaded', 'All event streams are taken. Read the batch itself, or try again.', {
+        throw new Problem('overloaded', 'All event streams are in use. Read the batch itself, or retry.', {
           headers,
         })
       }

@@ -23,14 +23,14 @@ interface BatchRoutesOptions {
   dispatcher: Dispatcher
   cursors: Cursors
   encryptionKey: Buffer
-  /** Reads a template, with the settings of a request over its own. Throws `template_not_found` and `invalid_request`. */
+  /** Reads a template and overrides it with the settings of a request. Throws `template_not_found` and `invalid_request`. */
   withTemplate: (poolId: number, template: string, given: BatchConfigBody) => Promise<BatchConfigBody>
 }
 
 const BatchPath = Type.Object({ id: Uuid })
 const PoolQuery = Type.Object(poolMember, { additionalProperties: false })
 
-/** Bulk creation: a batch is accepted, created chunk by chunk in worker threads, read and deleted as a whole. */
+/** Bulk creation. A batch is accepted at once, created chunk by chunk in worker threads, and read and deleted as a whole. */
 export const batchRoutes: FastifyPluginCallbackTypebox<BatchRoutesOptions> = (app, options, done) => {
   const { config, sql, dispatcher, cursors, encryptionKey, withTemplate } = options
   const { reservedDomains, maxBatchUsers } = config
@@ -45,7 +45,8 @@ export const batchRoutes: FastifyPluginCallbackTypebox<BatchRoutesOptions> = (ap
       schema: {
         tags,
         summary: 'Create users in bulk',
-        description: 'Answers 202 at once, or 201 where `Prefer: wait=N` (seconds, at most 60) sees the batch end.',
+        description:
+          'Returns 202 at once. With `Prefer: wait=N` (seconds, at most 60) returns 201 if the batch ends in time.',
         querystring: PoolQuery,
         headers: Type.Object({ 'idempotency-key': Type.Optional(Type.String({ minLength: 1, maxLength: 255 })) }),
         body: Type.Object(
@@ -86,7 +87,7 @@ export const batchRoutes: FastifyPluginCallbackTypebox<BatchRoutesOptions> = (ap
       const deadline = Date.now() + wait * 1000
       let batch = await readBatch(sql, poolId, id)
       while (batch.finished_at === null && Date.now() < deadline && !isFutile(request)) {
-        // Another replica may do the work without a sign here, so look at least four times a second.
+        // Another replica may do the work without a notification here, so poll at least four times a second.
         await dispatcher.nextProgress(Math.min(250, deadline - Date.now()))
         batch = await readBatch(sql, poolId, id)
       }
@@ -104,7 +105,7 @@ export const batchRoutes: FastifyPluginCallbackTypebox<BatchRoutesOptions> = (ap
       config: read,
       schema: {
         tags,
-        summary: 'List batches, the newest first',
+        summary: 'List batches, newest first',
         querystring: Type.Object(
           { ...poolMember, ...pageMembers, status: Type.Optional(BatchStatus) },
           { additionalProperties: false },
@@ -146,7 +147,7 @@ export const batchRoutes: FastifyPluginCallbackTypebox<BatchRoutesOptions> = (ap
       schema: {
         tags,
         summary: 'Cancel a batch',
-        description: 'No further chunk begins; those in progress are waited for. Users that exist stay.',
+        description: 'No further chunk starts. The response waits for chunks in progress. Users that exist stay.',
         params: BatchPath,
         querystring: PoolQuery,
         response: { 200: BatchAnswer },
@@ -166,7 +167,7 @@ export const batchRoutes: FastifyPluginCallbackTypebox<BatchRoutesOptions> = (ap
       schema: {
         tags,
         summary: 'Delete the test users of a batch',
-        description: 'Their passwords and the failures are deleted with them. The batch stays as a record.',
+        description: 'Also deletes their passwords and the failures. The batch stays as a record.',
         params: BatchPath,
         querystring: PoolQuery,
         response: {
@@ -181,7 +182,7 @@ export const batchRoutes: FastifyPluginCallbackTypebox<BatchRoutesOptions> = (ap
     },
   )
 
-  /** Whether waiting is useless: the client is gone, or no further chunk begins here. */
+  /** Whether waiting is useless: the client is gone, or no further chunk starts here. */
   function isFutile(request: FastifyRequest): boolean {
     return request.socket.destroyed || dispatcher.draining()
   }

@@ -22,42 +22,45 @@ export const batches = pgTable(
   {
     poolId: integer('pool_id').notNull(),
     id: uuid('id').notNull(),
-    /** Users made from a pattern, or taken from a file. */
+    /** Whether the users come from a pattern or from a file. */
     kind: text('kind').notNull().default('creation'),
     label: text('label'),
     status: text('status').notNull().default('queued'),
     totalRequested: integer('total_requested').notNull(),
     /** Users that an import changed. */
     updatedCount: integer('updated_count').notNull().default(0),
-    /** Rows of an import that changed nothing: equal to their user already, or left out by on_conflict=skip. */
+    /** Rows of an import that changed nothing: they already equal their user, or on_conflict=skip leaves them out. */
     skippedCount: integer('skipped_count').notNull().default(0),
     /** The `{id}` of the batch's first user. */
     firstUserNumber: bigNumber('first_user_number').notNull(),
-    /** The batch's first credential; the others follow it without a gap. */
+    /** The batch's first credential. The others follow without a gap. */
     firstCredentialId: bigNumber('first_credential_id').notNull(),
     credentialCount: integer('credential_count').notNull().default(0),
-    /** The username of every user, but for `{id}` and `{n}`. */
+    /** The username of every user, with `{id}` and `{n}` unfilled. */
     usernamePattern: text('username_pattern').notNull(),
     /** What follows the username in the email: nothing, or `@domain`. */
     emailSuffix: text('email_suffix').notNull(),
-    /** What the batch was asked for, without the password. */
+    /** The requested settings, without the password. */
     config: jsonb('config').$type<BatchConfig | ImportConfig>().notNull(),
-    /** The shared password, or the secret that the users' passwords derive from, encrypted. Null once no credential needs it. */
+    /**
+     * The shared password, or the secret that the users' passwords derive from, encrypted. Null after no credential
+     * needs it.
+     */
     passwordCiphertext: bytes('password_ciphertext'),
     createdAt: time('created_at').notNull().defaultNow(),
     startedAt: time('started_at'),
     finishedAt: time('finished_at'),
-    /** When expiry removes the batch; null: never. */
+    /** When expiry removes the batch; null if never. */
     expiresAt: time('expires_at'),
     /** When the batch was deleted or expired. The row stays as a record. */
     removedAt: time('removed_at'),
-    /** Users created, users that failed, and chunks done so far. */
+    /** Numbers of users created, users failed, and chunks completed. */
     createdCount: integer('created_count').notNull().default(0),
     failedCount: integer('failed_count').notNull().default(0),
     chunkCount: integer('chunk_count').notNull().default(0),
     /** The largest resident memory of a process after one of the chunks. */
     peakMemoryBytes: bigNumber('peak_memory_bytes'),
-    /** A code of BATCH_ERRORS: why the batch failed, or what its chunks met last. */
+    /** A code of BATCH_ERRORS: why the batch failed, or the last error of a chunk. */
     lastError: text('last_error'),
     idempotencyKey: bytewiseText('idempotency_key'),
     /** The name of the API key that sent the request; empty without one. */
@@ -83,7 +86,10 @@ export const batches = pgTable(
   ],
 )
 
-/** Open work of a batch, one transaction each: users, or distinct password hashes, `first_n` to `last_n`. A row goes with its work. */
+/**
+ * Open work of a batch, one transaction each: users or distinct password hashes from `first_n` to `last_n`. The row is
+ * deleted with the work.
+ */
 export const chunks = pgTable(
   'chunks',
   {
@@ -92,7 +98,7 @@ export const chunks = pgTable(
     kind: text('kind').notNull(),
     firstN: integer('first_n').notNull(),
     lastN: integer('last_n').notNull(),
-    /** How often this range, or the larger one it was halved from, met the statement timeout. */
+    /** How often this range, or the larger range that it was halved from, reached the statement timeout. */
     timeouts: integer('timeouts').notNull().default(0),
   },
   (t) => [
@@ -133,15 +139,15 @@ export const credentials = pgTable(
     poolId: integer('pool_id').notNull(),
     id: bigNumber('id').notNull(),
     batchId: uuid('batch_id').notNull(),
-    /** Null where the batch asked for none. */
+    /** Null if the batch requested no hash. */
     passwordHash: text('password_hash'),
-    /** Whether a user with this credential was given another id: then the credential is never deleted as unused. */
+    /** Whether a user with this credential has changed its id. Such a credential is never deleted as unused. */
     pinned: boolean('pinned').notNull().default(false),
   },
   (t) => [primaryKey({ columns: [t.poolId, t.id] })],
 )
 
-/** Ranges of credentials that may have lost their last user; a trigger of `users` adds them. */
+/** Ranges of credentials that may have lost their last user. A trigger of `users` adds them. */
 export const credentialChecks = pgTable(
   'credential_checks',
   {

@@ -1,24 +1,24 @@
 import type { ISql, Sql } from 'postgres'
 import type { BatchErrorCode } from './batch-errors.ts'
 
-/** From this size on a batch changes what the planner should expect of the table. */
+/** Minimum size of a batch after which the table's statistics are updated. */
 const MANY_USERS = 10_000
 
 /**
- * Updates the tables' statistics after a large batch (0.2 s): autovacuum runs once a minute, and until then plans are for an
- * empty table. Never throws, and skips a table that VACUUM or the like has locked.
+ * Updates the tables' statistics after a large batch (0.2 s). Autovacuum runs once a minute; until then plans assume an
+ * empty table. Never throws. Skips a table that another command, such as VACUUM, has locked.
  */
 export async function refreshStatistics(sql: ISql, batchUsers: number): Promise<void> {
   if (batchUsers >= MANY_USERS) await sql`analyze (skip_locked) users, credentials`.catch(() => {})
 }
 
-/** An unfinished batch, as dispatchers see it. */
+/** An unfinished batch, as dispatchers read it. */
 export interface UnfinishedBatch {
   pool_id: number
   id: string
   status: 'queued' | 'running'
   max_workers: number
-  /** Whether a chunk is not done yet; it may be in progress. */
+  /** Whether any chunk is not completed; it may be in progress. */
   has_open_chunks: boolean
 }
 
@@ -38,8 +38,8 @@ export async function markRunning(sql: Sql, { pool_id, id }: UnfinishedBatch): P
 }
 
 /**
- * Completes the batch if all its chunks are done; any replica may call it at any time. Credentials of users that could not be
- * created are noted for the sweep.
+ * Completes the batch if all its chunks are done. Any replica may call it at any time. Queues the credentials of users
+ * that could not be created for the sweep.
  */
 export async function markCompleted(sql: Sql, { pool_id, id }: UnfinishedBatch): Promise<void> {
   const [ended] = await sql<{ total_requested: number }[]>`
@@ -57,7 +57,7 @@ export async function markCompleted(sql: Sql, { pool_id, id }: UnfinishedBatch):
   if (ended) await refreshStatistics(sql, ended.total_requested)
 }
 
-/** Records what a chunk of the batch met, for those who read the batch. Does nothing once the batch has ended. */
+/** Stores the last error of a chunk in the batch. Does nothing after the batch has ended. */
 export async function noteError(sql: Sql, { pool_id, id }: UnfinishedBatch, error: BatchErrorCode): Promise<void> {
   await sql`
     update batches set last_error = ${error}

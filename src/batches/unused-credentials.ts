@@ -1,11 +1,14 @@
 import type { Fragment, Sql, TransactionSql } from 'postgres'
 
-/** Notes of the trigger `note_credentials` that one transaction of the sweep handles. */
+/**
+ * Maximum number of rows of `credential_checks`, which the trigger `note_credentials` adds, that one transaction
+ * handles.
+ */
 const CHECKS_A_SWEEP = 100
 
 /**
- * Deletes the credentials that lost their last user, in all pools, and the secrets that no credential needs any more. The
- * users may have been deleted in any way, plain SQL included. Two sweeps at once do no harm.
+ * Deletes, in all pools, the credentials that lost their last user, and the secrets that no credential needs. It does
+ * not matter how the users were deleted; plain SQL is fine. Two sweeps at once are harmless.
  */
 export async function sweepCredentials(sql: Sql, signal?: AbortSignal): Promise<void> {
   for (const { pool_id } of await sql<{ pool_id: number }[]>`select distinct pool_id from credential_checks`) {
@@ -13,7 +16,7 @@ export async function sweepCredentials(sql: Sql, signal?: AbortSignal): Promise<
   }
 }
 
-/** Returns how many notes it handled. */
+/** Returns how many rows of `credential_checks` it handled. */
 function sweepPool(sql: Sql, poolId: number): Promise<number> {
   return sql.begin(async (tx) => {
     const checks = await takeChecks(tx, poolId)
@@ -24,8 +27,8 @@ function sweepPool(sql: Sql, poolId: number): Promise<number> {
 }
 
 /**
- * Deletes what a batch that has ended leaves unused: credentials without a user, and its secret if no credential is left. It
- * belongs into the transaction that ends the batch or deletes its users.
+ * Deletes what an ended batch leaves unused: credentials without a user, and the secret if no credential is left. Call
+ * it in the transaction that ends the batch or deletes its users.
  */
 export async function deleteUnusedCredentials(tx: TransactionSql, poolId: number, batchId: string): Promise<void> {
   const ranges = tx`(
@@ -35,7 +38,7 @@ export async function deleteUnusedCredentials(tx: TransactionSql, poolId: number
   await deleteSecrets(tx, poolId, [batchId])
 }
 
-/** Notes of credentials whose batch is unfinished stay: its users are still to come. */
+/** Takes rows of `credential_checks`. Skips those of unfinished batches, which still create users. */
 async function takeChecks(tx: TransactionSql, poolId: number) {
   return await tx<{ first_id: string; last_id: string }[]>`
     delete from credential_checks where id = any(array(
@@ -50,11 +53,11 @@ async function takeChecks(tx: TransactionSql, poolId: number) {
 }
 
 /**
- * Deletes those credentials in `ranges` that no user refers to, and returns the batches that they belonged to.
+ * Deletes the credentials in `ranges` that no user refers to, and returns their batches.
  *
- * A credential's users need no index: user n of the batch has the credential (n - 1) modulo their number and an id that ends
- * in n, whatever batch the user is in by now. The series is in the select list, where PostgreSQL makes one value at a time:
- * the look-up ends at the first user found.
+ * Finding a credential's users needs no index: user n of the batch has the credential (n - 1) modulo their number and
+ * an id that ends in n, even if the user is now in another batch. The series is in the select list, so PostgreSQL
+ * generates one value at a time and the look-up stops at the first user that it finds.
  */
 async function deleteCredentials(tx: TransactionSql, poolId: number, ranges: Fragment): Promise<string[]> {
   const rows = await tx<{ batch_id: string }[]>`
@@ -84,7 +87,7 @@ async function deleteCredentials(tx: TransactionSql, poolId: number, ranges: Fra
   return rows.map(({ batch_id }) => batch_id)
 }
 
-/** Deletes the secrets of those of the batches that have ended and have no credential left. */
+/** Deletes the secrets of the given batches that have ended and have no credential left. */
 async function deleteSecrets(tx: TransactionSql, poolId: number, batchIds: string[]): Promise<void> {
   await tx`
     update batches b set password_ciphertext = null

@@ -7,17 +7,17 @@ import type { Tasks, ThreadOptions } from './worker-thread.ts'
 export interface WorkerPool {
   threads: number
   /**
-   * Runs a task in a thread. Throws `overloaded` at once if all threads are busy: the database is the queue, and piscina's own
-   * limit does not hold for tasks with a signal (piscina 5.3.2).
+   * Runs a task in a thread. Throws `overloaded` at once if all threads are busy, because the database is the queue.
+   * Piscina's limit does not apply to tasks with a signal (piscina 5.3.2).
    */
   run<Name extends keyof Tasks>(name: Name, input: Parameters<Tasks[Name]>[0]): ReturnType<Tasks[Name]>
   /** Tasks in progress. */
   inWork(): number
-  /** Ends the threads, also busy ones: the database rolls their transactions back. */
+  /** Ends the threads, busy ones included. The database rolls their transactions back. */
   close(): Promise<void>
 }
 
-/** How long a close waits for threads that still load their code; half a second is usual. */
+/** How long a close waits for threads that still load their code. Half a second is typical. */
 const LONGEST_LOADING_MS = 5_000
 
 /** Starts `threads` worker threads. Each opens its database connection with its first task. */
@@ -38,7 +38,7 @@ export function startWorkerPool(threads: number, options: ThreadOptions): Worker
     threads,
     inWork: () => inWork,
     async close() {
-      // Ending a thread while it loads ends the process (SIGTRAP, one in 26 here; Node 24.21).
+      // Ending a thread while it loads crashes the process (SIGTRAP, one in 26 here; Node 24.21).
       await Promise.race([allLoaded.promise, sleep(LONGEST_LOADING_MS, undefined, { ref: false })])
       await piscina.destroy()
     },

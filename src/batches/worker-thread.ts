@@ -2,14 +2,14 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { connect } from '../database/connection.ts'
 import { type ChunkOutcome, workChunk } from './chunks.ts'
 
-/** What a thread gets at its start; it reads no settings itself. */
+/** The start data of a thread, which reads no settings itself. */
 export interface ThreadOptions {
   databaseUrl: string
   schema: string
   encryptionKey: Uint8Array
 }
 
-/** The tasks of a thread. Piscina calls them by the names that this file exports. */
+/** The tasks of a thread. Piscina calls them by the exported names of this file. */
 export interface Tasks {
   chunk(input: { poolId: number; batchId: string }): Promise<ChunkOutcome>
 }
@@ -17,8 +17,8 @@ export interface Tasks {
 const { databaseUrl, schema, encryptionKey } = workerData as ThreadOptions
 
 /**
- * A replica that is stopped but not dead (SIGSTOP, a frozen machine) keeps its locks on chunks for this long. Between two
- * statements a worker hashes for about a second, or several on a busy machine.
+ * A replica that is suspended but not dead (SIGSTOP, a frozen machine) keeps its locks on chunks for this long. Between
+ * two statements a worker hashes for about a second, or for several on a busy machine.
  */
 const LONGEST_IDLE_MS = 20_000
 

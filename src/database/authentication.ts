@@ -2,19 +2,23 @@ import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import type { DatabaseAddress } from './database-url.ts'
 
-/** Requests of a server: https://www.postgresql.org/docs/current/protocol-message-formats.html (AuthenticationOk and on). */
+/**
+ * Authentication requests of a server: https://www.postgresql.org/docs/current/protocol-message-formats.html
+ * (AuthenticationOk and the following).
+ */
 const OK = 0
 const CLEARTEXT_PASSWORD = 3
 const MD5_PASSWORD = 5
 const SASL_CONTINUE = 11
 
-/** PostgreSQL uses 4,096. A server that asks for billions would stop the event loop. */
+/** PostgreSQL uses 4,096. Billions of iterations would block the event loop. */
 const MAX_SCRAM_ITERATIONS = 1_000_000
 
 /**
- * Returns why a request for authentication must not be answered, or undefined. Whoever listens on the port of a server that is
- * gone could ask for the password itself (type 3), or for an MD5 digest that is as good as the password (type 5). Both are
- * answered over a Unix socket or the TLS that `sslmode` requires, never over a connection that anyone may read.
+ * Returns why an authentication request must not be answered, or undefined. Another process on the port of a stopped
+ * server could request the password in clear (type 3), or an MD5 digest, which is as good as the password (type 5). The
+ * driver answers both over a Unix socket or the TLS that `sslmode` requires, and never over a connection that others
+ * can read.
  */
 export function refuseAuthentication({ sslMode, requireScram }: DatabaseAddress) {
   const requiresTls = sslMode !== 'prefer' && sslMode !== 'allow'
@@ -24,14 +28,14 @@ export function refuseAuthentication({ sslMode, requireScram }: DatabaseAddress)
     if ((type === CLEARTEXT_PASSWORD || type === MD5_PASSWORD) && (requireScram || !isPrivate)) {
       const what = type === MD5_PASSWORD ? 'an MD5 digest of the password' : 'the password in clear'
       return refusal(
-        `the database server asks for ${what}, which is not sent: require TLS (sslmode=verify-full), or let PostgreSQL store the password as scram-sha-256`,
+        `the database server requests ${what}, which is not sent: require TLS (sslmode=verify-full), or let PostgreSQL store the password as scram-sha-256`,
       )
     }
     if (type === OK && requireScram && !hasVerifiedServer) {
-      return refusal('the database server has not proved that it knows the password, which require_auth demands')
+      return refusal('the database server did not prove that it knows the password, which require_auth requires')
     }
     if (type === SASL_CONTINUE && !hasUsableIterations(message)) {
-      return refusal('the database server sends no usable SCRAM challenge')
+      return refusal('the database server sent an invalid SCRAM challenge')
     }
     return undefined
   }

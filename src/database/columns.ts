@@ -1,6 +1,6 @@
 import { bigint, customType, timestamp } from './drizzle.ts'
 
-/** Compared byte by byte, so that order and uniqueness are the same on every server, whatever its locale. */
+/** Compared byte by byte, so that order and uniqueness do not depend on the server's locale. */
 export const bytewiseText = customType<{ data: string }>({ dataType: () => 'text collate "C"' })
 export const bytes = customType<{ data: Buffer }>({ dataType: () => 'bytea' })
 export const time = (name: string) => timestamp(name, { withTimezone: true, mode: 'string' })

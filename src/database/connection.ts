@@ -9,13 +9,13 @@ import { tlsOptions } from './tls.ts'
 interface ConnectOptions {
   url: string
   schema: string
-  /** Connections at the most; further queries wait. */
+  /** Maximum number of connections. Further queries wait. */
   connections: number
-  /** Told to PostgreSQL, so that `pg_stat_activity` shows who is who. */
+  /** Application name, shown in `pg_stat_activity`. */
   name: string
   /** Whether statements are the service's: those never change who is not a test user (migrations/0003_protect_users.sql). */
   isService?: boolean
-  /** After so long without a statement PostgreSQL ends a transaction, and gives back what it has locked. */
+  /** PostgreSQL ends a transaction after this time without a statement, and releases its locks. */
   longestIdleMs?: number
   /** How long a statement waits for a lock; 5 s if it is not given. */
   lockTimeoutMs?: number | undefined
@@ -23,26 +23,26 @@ interface ConnectOptions {
   waitMs?: number
 }
 
-/** A connection that is not open by then is given up, and another is tried. */
+/** A connection attempt that takes longer is abandoned and repeated. */
 const LONGEST_CONNECT_SECONDS = 5
 
 const asItIs = (text: string) => text
 
-/** No statement of the service is meant to take longer; the longest is the deletion of a batch of a million users. */
+/** No statement of the service is meant to take longer. The longest is the deletion of a batch of a million users. */
 const STATEMENT_TIMEOUT_MS = 300_000
 
 /**
- * A statement that waits longer for a lock fails, and its request with 503. Otherwise one lock could occupy every connection.
- * Where waiting is the point, a longer timeout is set by name.
+ * A statement that waits longer for a lock fails, and its request returns 503. Otherwise one lock could occupy every
+ * connection. Where a long wait is intended, the code sets a longer timeout.
  */
 const LOCK_TIMEOUT_MS = 5_000
 
-/** A reader of an export who takes nothing for this long loses the snapshot that is held for it. */
+/** An export whose client reads nothing for this long loses its snapshot. */
 const IDLE_TRANSACTION_TIMEOUT_MS = 120_000
 
 /**
- * Settings of a session that results depend on, whatever ALTER ROLE, ALTER DATABASE or `options` of DATABASE_URL say. They stand
- * in the startup message and win over those.
+ * Session settings that results depend on. The startup message sets them, which overrides ALTER ROLE, ALTER DATABASE
+ * and `options` of DATABASE_URL.
  */
 const SESSION: Record<string, string> = {
   TimeZone: 'UTC',
@@ -54,34 +54,37 @@ const SESSION: Record<string, string> = {
   array_nulls: 'on',
   default_transaction_isolation: 'read committed',
   default_transaction_read_only: 'off',
-  idle_session_timeout: '0', // the connection that listens is idle
-  row_security: 'off', // a policy that hides rows is an error instead of an export without them
+  idle_session_timeout: '0', // the LISTEN connection is idle
+  row_security: 'off', // a policy that hides rows causes an error, not an incomplete export
 }
 
-/** `transaction_timeout` came with PostgreSQL 17. A statement and an idle transaction have limits of their own. */
+/**
+ * `transaction_timeout` exists since PostgreSQL 17. It is off, because statements and idle transactions have separate
+ * timeouts.
+ */
 const SESSION_SQL = `
   select set_config('transaction_timeout', '0', false) where current_setting('transaction_timeout', true) is not null`
 
 /**
- * Seconds before a connection that was lost, or could not be opened, is tried again. The driver's own grow to 20: so long a
- * database that is back would be taken for absent.
+ * Seconds before the driver reopens a lost or failed connection. Its default backoff grows to 20 s, during which a
+ * recovered database would seem unavailable.
  */
 const backoff = (failures: number) => (0.5 + Math.random() / 2) * Math.min(0.1 * 2 ** failures, 1)
 
 /**
- * The one place that makes a connection pool. Connections are opened when first used.
+ * The only place that creates a connection pool. Connections are opened on first use.
  *
- * - `search_path` is the service's schema alone, so that queries name tables as they are.
- * - Nagle's algorithm is off: with it each round trip of several small packets waits for a delayed acknowledgement
- *   (1.3 ms for an insert, 87 ms for a COPY, against 0.3 and 0.6 ms without). postgres.js has no setting for it.
- * - Timestamps come and go as text, so that they keep their microseconds, and JSON goes as text. (drizzle sets the client
- *   that it is given to the same; so a client is one and the same with it and without.)
- * - No wait is without end: not for a connection (driver.ts), not for a server that has fallen silent (silence.ts), not for a
- *   lock, and a statement or a transaction that takes too long is ended by PostgreSQL.
- * - 64-bit numbers come as text, since a JavaScript number holds 53 bits.
- * - Plans are made without the values of parameters. Statistics that do not know a pool make the planner expect a single row
- *   of it, so that any index that begins with `pool_id` looks as good as the right one: a user was read by its key through
- *   all users of the pool. Without the value the planner takes the average pool. keepIndexOrder is the exception.
+ * - `search_path` contains only the service's schema, so queries use unqualified table names.
+ * - Nagle's algorithm is off. With it, each round trip of several small packets waits for a delayed acknowledgement
+ *   (1.3 ms for an insert, 87 ms for a COPY, instead of 0.3 and 0.6 ms). postgres.js has no setting for it.
+ * - Timestamps are text in both directions, so that they keep their microseconds. JSON is sent as text. (drizzle
+ *   changes its client in the same way, so a client behaves the same with and without drizzle.)
+ * - Every wait has a limit: for a connection (driver.ts), for a silent server (silence.ts), for a lock. PostgreSQL
+ *   ends statements and transactions that take too long.
+ * - 64-bit numbers are returned as text, because a JavaScript number holds 53 bits.
+ * - Plans are generic. If the statistics do not contain a pool, the planner expects a single row of it, so any index
+ *   that begins with `pool_id` looks as good as the right one, and a look-up of one user by key read all users of the
+ *   pool. A generic plan assumes an average pool. keepIndexOrder is the exception.
  */
 export function connect(options: ConnectOptions): Sql {
   const { url, schema, connections, name, isService = false } = options
@@ -108,7 +111,7 @@ export function connect(options: ConnectOptions): Sql {
       lock_timeout: lockTimeoutMs,
       idle_in_transaction_session_timeout: longestIdleMs,
     },
-    // options that the driver's types lack; `session`, `refuse`, `watch` and `wait` are ours (driver.ts)
+    // options that the driver's types lack; `session`, `refuse`, `watch` and `wait` are our additions (driver.ts)
     ...({
       socket: socketOpener(),
       session: SESSION_SQL,
@@ -119,7 +122,7 @@ export function connect(options: ConnectOptions): Sql {
   })
 }
 
-/** The driver reads PGHOST, PGUSER and the like for what the address lacks. */
+/** The driver uses PGHOST, PGUSER and so on for what the address omits. */
 function driverOptions(address: DatabaseAddress) {
   const { hosts, user, password, database, keepAliveSeconds, requirePrimary, sslNegotiation } = address
   return {
@@ -142,9 +145,9 @@ interface Server {
 }
 
 /**
- * Returns the function that opens sockets for the driver, to its hosts in turn, or to a given server. The socket is still
- * connecting: the driver's writes wait in it, and its error and close reach the driver, which then tries again. A promise that
- * rejects would instead cost the pool the connection (postgres.js 3.4.9).
+ * Returns the function that opens sockets for the driver, to its hosts in turn or to a given server. It returns a
+ * socket that is still connecting: the driver's writes wait in it, and its error and close events reach the driver,
+ * which then retries. If it returned a promise that rejects, the pool would lose the connection (postgres.js 3.4.9).
  */
 function socketOpener() {
   let turn = 0
@@ -154,6 +157,6 @@ function socketOpener() {
     const socket = to.host.startsWith('/')
       ? connectSocket(`${to.host}/.s.PGSQL.${to.port}`)
       : connectSocket({ ...to, noDelay: true })
-    return Object.assign(socket, { host: to.host, server: to }) // the driver takes the name for TLS from `host`
+    return Object.assign(socket, { host: to.host, server: to }) // the driver reads the TLS server name from `host`
   }
 }

@@ -21,21 +21,21 @@ export interface DatabaseAddress {
   sslCert?: string
   sslKey?: string
   sslPassword?: string
-  /** A server that does not prove that it knows the password is refused. */
+  /** Rejects a server that does not prove that it knows the password. */
   requireScram: boolean
   connectTimeoutSeconds?: number
-  /** 0: no TCP keepalive. */
+  /** 0 turns TCP keepalive off. */
   keepAliveSeconds?: number
-  /** A standby is passed over. */
+  /** Skips standby servers. */
   requirePrimary: boolean
-  /** Command-line options for the server process, such as `-c work_mem=64MB`. */
+  /** Command-line options for the server process, for example `-c work_mem=64MB`. */
   options?: string
   applicationName?: string
-  /** Parameters without an effect here, each with the reason. */
+  /** Parameters that have no effect, each with the reason. */
   unused: string[]
 }
 
-/** Puts a parameter into the address. Returns why it has no effect, if it has none. Throws an Error for a wrong value. */
+/** Stores a parameter in the address. Returns the reason if it has no effect. Throws an Error for an invalid value. */
 type Take = (address: DatabaseAddress, value: string, parameters: Map<string, string>) => string | undefined
 
 const integer = (value: string, most: number): number => {
@@ -54,7 +54,7 @@ const BY_CONNECTIONS: Take = () => 'DATABASE_CONNECTIONS and WAIT_SECONDS bound 
 const BY_PROBE: Take = () => 'the service itself finds out whether a silent server is alive'
 const NOTHING: Take = () => undefined
 
-/** Parameters that are taken as they are, and what they are called in the address. */
+/** Parameters that are stored unchanged, and their names in the address. */
 const TEXTS = {
   user: 'user',
   password: 'password',
@@ -135,9 +135,9 @@ const PARAMETERS: Record<string, Take> = {
   pgbouncer: () => 'the service needs PostgreSQL itself, not a pooler',
 }
 
-/** Reads `text`, or throws an Error whose message continues `DATABASE_URL …`. The message holds no part of a password. */
+/** Parses `text`. Throws an Error whose message continues `DATABASE_URL …` and contains no part of a password. */
 export function parseDatabaseUrl(text: string): DatabaseAddress {
-  // An unencoded / ? # @ in a password would move the end of the host. A second @ or a # gives it away.
+  // An unencoded / ? # @ in a password would move the end of the host. A second @, or a #, reveals it.
   const parts = /^postgres(?:ql)?:\/\/(?:([^@/?#]*)@)?([^@/?#]*)(?:\/([^@/?#]*))?(?:\?([^@#]*))?$/.exec(text.trim())
   const [, login, hosts = '', database = '', query = ''] = parts ?? []
   if (!parts) throw new Error(EXPECTED)
@@ -156,7 +156,7 @@ export function parseDatabaseUrl(text: string): DatabaseAddress {
     unused: [],
   }
   for (const [name, value] of parameters) take(address, name, value, parameters)
-  // `require` with a root certificate verifies it, as in libpq. With `system` libpq verifies the name as well.
+  // `require` with a root certificate verifies it, as in libpq. With `system`, libpq also verifies the name.
   if (address.sslRootCert && address.sslMode === 'require') address.sslMode = 'verify-ca'
   if (address.sslRootCert === 'system') address.sslMode = 'verify-full'
   if (address.hosts.length > 1) address.requirePrimary = true // the service writes
@@ -196,7 +196,7 @@ function readQuery(query: string): Map<string, string> {
   )
 }
 
-/** `host:port,host:port`; an IPv6 address stands in brackets. */
+/** `host:port,host:port`; an IPv6 address is in brackets. */
 function readHosts(text: string): DatabaseAddress['hosts'] {
   if (text === '') return []
   const specs = text.split(',').map((spec) => /^(?:\[([^\]]+)\]|([^:[\]]*))(?::(\d*))?$/.exec(spec))
@@ -207,7 +207,7 @@ function readHosts(text: string): DatabaseAddress['hosts'] {
   )
 }
 
-/** One port serves all hosts; else each host has its own. */
+/** One port applies to all hosts; otherwise each host has its own. */
 function hostList(hosts: string[], ports: string[]): DatabaseAddress['hosts'] {
   if (ports.length > 1 && ports.length !== hosts.length) throw new Error('must name one port, or one for each host')
   return hosts.map((name, index) => {

@@ -2,29 +2,31 @@ import { registerHooks } from 'node:module'
 import type postgresType from 'postgres'
 
 /*
- * postgres.js 3.4.9 with its handling of a connection that is lost in a transaction mended. As published, a query sent on
- * such a connection throws where nobody can catch it and ends the process (porsager/postgres#1066, #1154, #1208), later
- * ones may run inside somebody else's transaction (#1216), and the pool never gets the connection back. Fixes are proposed
- * (#1209, #1215) and not released. The mends below are our own: a lost connection's reserved or transaction handle rejects
- * what is asked of it, what was half written is forgotten, no wait for a connection is without end, and a query does not take
- * longer the more there were before it. They are applied to the source as it is loaded, in main and worker threads alike. When a
- * release has fixed it, `import postgres from 'postgres'` replaces this file.
+ * postgres.js 3.4.9 with fixes for connections that are lost in a transaction. In the published version, a query on
+ * such a connection throws where nothing can catch it and ends the process (porsager/postgres#1066, #1154, #1208),
+ * later queries may run inside another transaction (#1216), and the pool never recovers the connection. Fixes are
+ * proposed (#1209, #1215) but not released.
+ *
+ * The fixes below are our own. The reserved or transaction handle of a lost connection rejects its queries,
+ * half-written data is discarded, every wait for a connection has a limit, and a query does not become slower with the
+ * number of earlier queries. They patch the source when it is loaded, in the main thread and in worker threads. When a
+ * release has fixed these bugs, `import postgres from 'postgres'` replaces this file.
  */
 
 type Mend = [published: string, mended: string]
 
 /**
- * How long a query waits for a connection, one that has to be opened included, unless the option `wait` says otherwise; and how
- * many may wait. As published they wait for ever; a few wait for good, having been given to a connection that could not be
- * opened; and where all connections are busy, queries are sent to one of them at once, to wait there for the end of whatever
- * it does.
+ * How long a query waits for a connection, opening one included, unless the option `wait` is set, and how many queries
+ * may wait. In the published version queries wait without limit. A query that was assigned to a connection that cannot
+ * be opened waits for ever. If all connections are busy, queries are sent to one of them at once, and wait for whatever
+ * it is doing.
  */
 const LONGEST_WAIT_MS = 5_000
 const MOST_WAITING = 1_000
 
 /**
- * Queries wait in one line, and every connection, when it is open or free, takes the first. A connection is opened for the
- * line, not for a query; one that cannot be opened tells so to the first in the line, if there is no other to wait for.
+ * All queries wait in one queue. Each connection takes the first query when it is open or free. A connection is opened
+ * for the queue, not for a query. If one cannot be opened and no other can serve the queue, the first query fails.
  */
 const WAIT = `
   function wait(query) {
@@ -51,7 +53,7 @@ const OPENER = `
   }
 `
 
-/** Marks an error of the connection itself, whatever its code is: sockets, TLS, name look-ups, waits. */
+/** Marks an error of the connection itself, whatever its code: sockets, TLS, name look-ups, timeouts. */
 const marked = (error: string) => `Object.defineProperty(${error}, 'isDatabaseConnection', { value: true })`
 
 const MENDS: Record<string, Mend[]> = {
@@ -63,15 +65,15 @@ const MENDS: Record<string, Mend[]> = {
   ],
   'connection.js': [
     ['  function error(err) {\n', `  function error(err) {\n    ${marked('err')}\n`],
-    // A connect that fails at once (ENETUNREACH, EMFILE) emits its error in the next tick, before what follows an `await`: with
-    // no listener yet it ended the process.
+    // A connect that fails at once (ENETUNREACH, EMFILE) emits its error in the next tick, before the code after an
+    // `await` runs. Without a listener, it ended the process.
     [
       '  async function createSocket() {\n    let x\n    try {\n      x = options.socket\n        ? (await Promise.resolve(options.socket(options)))\n',
       '  function createSocket() {\n    let x\n    try {\n      x = options.socket\n        ? options.socket(options)\n',
     ],
     ['    socket || (socket = await createSocket())\n', '    socket || (socket = createSocket())\n'],
     [
-      // one that was closed while it opened was opened again and again, and told nobody
+      // a connection that was closed while it opened was reopened again and again, and reported no error
       '    socket = null\n\n    if (initial)\n      return reconnect()\n\n    !hadError && (query || sent.length) && error(',
       '    socket = chunk = nextWriteTimer = errorResponse = null\n    hasVerifiedServer = false\n\n    ;(initial || query || sent.length) && error(',
     ],
@@ -81,13 +83,14 @@ const MENDS: Record<string, Mend[]> = {
       '    if (!socket) return (chunk = nextWriteTimer = null, false)\n    const x = socket.write(chunk, fn)\n',
     ],
     [
-      // What is written when the turn of the event loop ends waits for all that the turn still does: the look-up for the next
-      // unchanged exports went out after the answers to those before. Here a write is a whole query, so there is nothing to gather.
+      // Writes at the end of the event-loop turn wait for everything else in the turn: the look-up for the next
+      // unchanged exports was sent after the responses to the previous ones. Here a write is a whole query, so there is
+      // nothing to batch.
       '    nextWriteTimer === null && (nextWriteTimer = setImmediate(nextWrite))\n    return true\n',
       '    nextWrite()\n    return true\n',
     ],
     [
-      // one that is lost while it asks for the types ended the process by a rejection that nobody handles
+      // a connection that is lost while it queries the types ended the process with an unhandled rejection
       `      if (needsTypes) {
         initial.reserve && (initial = null)
         return fetchArrayTypes()
@@ -107,7 +110,7 @@ const MENDS: Record<string, Mend[]> = {
       '      const s = StartupMessage()\n',
       '      options.watch && options.watch(socket, () => query !== null, () => options.socket(options, socket.server))\n      const s = StartupMessage()\n',
     ],
-    // A request for the password is answered only if `options.refuse` has nothing against it.
+    // A password request is answered only if `options.refuse` returns no error.
     ['    , cancelMessage\n', '    , cancelMessage\n    , hasVerifiedServer = false\n'],
     [
       '  async function Authentication(x, type = x.readUInt32BE(5)) {\n',
@@ -124,7 +127,7 @@ const MENDS: Record<string, Mend[]> = {
       '.slice(2) === serverSignature)\n      return (hasVerifiedServer = true)\n',
     ],
     [
-      // A server without TLS ended in an error of the handshake that did not say so.
+      // A server without TLS caused a handshake error that did not say so.
       "      if (!canSSL && ssl === 'prefer')\n        return connected()\n",
       `      if (!canSSL && ssl === 'prefer')
         return connected()
@@ -144,7 +147,7 @@ const MENDS: Record<string, Mend[]> = {
       '    socket = Object.assign(tls.connect(options), { server: options.socket.server })\n',
     ],
     [
-      // Settings that not every version of PostgreSQL knows cannot stand in the startup message.
+      // Settings that not every version of PostgreSQL has cannot be in the startup message.
       '    needsTypes = false\n    const types',
       '    needsTypes = false\n    options.session && new Query([options.session], [], execute).catch(noop)\n    const types',
     ],
@@ -174,8 +177,9 @@ const MENDS: Record<string, Mend[]> = {
       ? go(busy.shift(), query)
       : queries.push(query)
 `,
-      // The connection that was free last: each query of one after another is a fifth to a third faster than with 16 in turns, since
-      // one process of PostgreSQL is awake and has all at hand, and connections that are not needed come to their idle time.
+      // Use the connection that became free last. Sequential queries are a fifth to a third faster than with 16
+      // connections in turn, because one warm PostgreSQL process serves them, and unused connections reach their idle
+      // timeout.
       '      return go(open.pop(), query)\n\n    wait(query)\n',
     ],
     [
@@ -222,9 +226,9 @@ const MENDS: Record<string, Mend[]> = {
   ],
   'queue.js': [
     [
-      // Where it never ran empty, as the line of free connections did not, what was taken stayed in the array for good, and was
-      // looked through for each query: 60 µs a query at first, 190 after 200,000, and so on. V8 takes the first of an array in no time.
-      // That of closed connections still grew by one for each that was opened.
+      // If the queue never became empty, as the queue of free connections never did, removed items stayed in the array
+      // and every query scanned them: 60 µs a query at first, 190 µs after 200,000 queries, and growing. V8 removes the
+      // first item of an array in no time. The queue of closed connections grew by one for each opened connection.
       `    shift: () => {
       const out = xs[index++]
 
@@ -243,7 +247,7 @@ const MENDS: Record<string, Mend[]> = {
   ],
 }
 
-/** The mended copy has addresses of its own, so that whoever imports `postgres` gets the published one. */
+/** The patched copy has a separate URL, so that other imports of `postgres` get the published version. */
 const COPY = '?mended'
 
 const hooks = registerHooks({
@@ -272,5 +276,5 @@ hooks.deregister()
 
 export const postgres = module.default
 
-/** Whether a connection to the database could not be made, was lost, or was waited for in vain. */
+/** Whether a connection could not be opened, was lost, or did not become free in time. */
 export const isConnectionError = (error: Error) => 'isDatabaseConnection' in error

@@ -1,12 +1,14 @@
 import type { ISql, PendingQuery, Row, Sql } from 'postgres'
 
 /**
- * Every page of an export or a listing has an index that gives its rows in its order. Where statistics are missing or stale
- * (a pool filled a moment ago) the planner expects a hundred rows, and sorts all that is left of the pool for each page of
- * it: 110 ms a page of 2,000 among 100,000 users, against 10 ms. With a generic plan, one that fits no value, a delta of a
- * hundred rows may scan the whole table. A sort that is switched off and needed all the same (of a page's rows) counts as
- * very dear before PostgreSQL 18, and would have the query compiled: hence no jit. Parallel workers are not worth their
- * start for a page, and the cores are those of other requests.
+ * Every page of an export or a listing has an index with its rows in its order. If statistics are missing or stale (the
+ * pool was just filled), the planner expects a hundred rows, and sorts the rest of the pool for each page: 110 ms per
+ * page of 2,000 among 100,000 users, instead of 10 ms. With a generic plan, a delta of a hundred rows may scan the
+ * whole table.
+ *
+ * Before PostgreSQL 18, a disabled sort that is still needed (of a page's rows) has a very high cost, which would
+ * trigger JIT compilation, so jit is off. Parallel workers are off too: their start costs more than a page, and other
+ * requests need the cores.
  */
 const PLANNING = {
   plan_cache_mode: 'force_custom_plan',
@@ -18,19 +20,19 @@ const PLANNING = {
   max_parallel_workers_per_gather: '0',
 }
 
-/** For the rest of the transaction plans follow the order of an index, and are made for the values at hand. */
+/** For the rest of the transaction, plans follow the order of an index and use the actual parameter values. */
 export function keepIndexOrder(sql: ISql): PendingQuery<Row[]> {
   return sql`
     select set_config(name, value, true)
     from unnest(${Object.keys(PLANNING)}::text[], ${Object.values(PLANNING)}::text[]) planning (name, value)`
 }
 
-/** Runs one reading query whose order an index carries, in a transaction of its own, so that no plan does otherwise. */
+/** Runs one reading query whose order an index supports, in a separate transaction with these planner settings. */
 export async function readInIndexOrder<Found extends Row>(
   sql: Sql,
   query: (transaction: ISql) => PendingQuery<Found[]>,
 ): Promise<Found[]> {
-  // Both are sent at once; PostgreSQL plans the second after it has run the first.
+  // Sends both at once. PostgreSQL plans the second after it has run the first.
   const [, rows] = await sql.begin('read only', (transaction) => [keepIndexOrder(transaction), query(transaction)])
   return rows as Found[]
 }

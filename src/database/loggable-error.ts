@@ -5,17 +5,17 @@ import { sqlState } from './sqlstate.ts'
 const isPlace = (line: string) => /^\s+at /.test(line)
 
 /**
- * An error as it may be logged. PostgreSQL's messages, and drizzle's of failed queries, carry values of users and whole
- * statements; of those only the SQLSTATE and the places in the code are kept.
+ * Returns an error in a form that is safe to log. Messages of PostgreSQL, and drizzle's messages of failed queries,
+ * contain user data and whole statements. Only the SQLSTATE and the stack frames are kept.
  */
 export function loggableError(error: unknown): object {
   if (!(error instanceof Error)) return { type: typeof error }
   const state = sqlState(error)
-  // Without a SQLSTATE, as where the connection was lost, drizzle's message is the statement all the same.
+  // Without a SQLSTATE, for example after a lost connection, drizzle's message still contains the statement.
   if (state === undefined && error instanceof DrizzleQueryError) return loggableError(error.cause)
   if (state === undefined) return stdSerializers.err(error)
   const stack = error.stack ?? ''
-  const message = stack.indexOf(error.message) // it may have lines of its own that look like places
+  const message = stack.indexOf(error.message) // the message may have lines that look like stack frames
   const places =
     message < 0
       ? []

@@ -5,9 +5,10 @@ import { connect } from './connection.ts'
 import { INSUFFICIENT_PRIVILEGE, sqlState } from './sqlstate.ts'
 
 /**
- * Makes sure that no stranger can put a function or an operator into the schema: definer functions of the service would call
- * it with the rights of their owner. Trusted are this role, roles that it is a member of or that are members of it, superusers
- * and the owner of the database, who is the administrator at most providers. Throws an Error that says what to do.
+ * Checks that only trusted roles can create a function or an operator in the schema: the service's definer functions
+ * would call it with the rights of their owner. Trusted roles are this role, roles that it is a member of, roles that
+ * are members of it, superusers, and the owner of the database, which is the administrator at most providers. Throws an
+ * Error that says what to do.
  */
 export async function requireSafeSchema(sql: Sql, schema: string): Promise<void> {
   const [found] = await sql<{ owner: string; me: string; is_foreign: boolean; is_open: boolean }[]>`
@@ -26,12 +27,12 @@ export async function requireSafeSchema(sql: Sql, schema: string): Promise<void>
     where n.nspname = ${schema}`
   if (found?.is_foreign) {
     throw new Error(
-      `the schema ${schema} belongs to ${found.owner}: name another one by DB_SCHEMA, or make ${found.me} its owner`,
+      `the schema ${schema} belongs to ${found.owner}: name another one with DB_SCHEMA, or make ${found.me} its owner`,
     )
   }
   if (found?.is_open) {
     throw new Error(
-      `every role may create objects in the schema ${schema}: revoke create on schema ${schema} from public, or name another one by DB_SCHEMA`,
+      `every role may create objects in the schema ${schema}: revoke create on schema ${schema} from public, or name another one with DB_SCHEMA`,
     )
   }
 }
@@ -41,13 +42,13 @@ const MIGRATIONS = fileURLToPath(new URL('../../migrations', import.meta.url))
 /** The same constant in every version of the service. */
 const MIGRATION_LOCK = 0x7573_7379
 
-/** Services that start at the same time wait for the migration of the first. */
+/** Services that start at the same time wait for the first one to migrate. */
 const MIGRATION_WAIT_MS = 120_000
 
 /**
- * Creates `schema` in the database at `url`, or brings it up to the version of this program, in one transaction. Services that
- * start together wait for each other on an advisory lock, for at most two minutes. If nothing is to do, no right to create
- * anything is needed. Throws an Error that says what to do, or the database's own.
+ * Creates `schema` in the database at `url`, or upgrades it to the version of this program, in one transaction.
+ * Services that start together wait for each other on an advisory lock, for at most two minutes. If there is nothing to
+ * do, the role needs no right to create anything. Throws an Error that says what to do, or the error of the database.
  */
 export async function migrate(url: string, schema: string): Promise<void> {
   const sql = connect({ url, schema, connections: 1, name: 'usersync migrate', lockTimeoutMs: MIGRATION_WAIT_MS })
@@ -73,7 +74,7 @@ export async function migrate(url: string, schema: string): Promise<void> {
 }
 
 /**
- * Makes sure that `schema` is of the version of this program, and changes nothing. Throws an Error that says what is there
+ * Checks that `schema` has the version of this program, and changes nothing. Throws an Error that says what it found
  * instead.
  */
 export async function requireMigrated(url: string, schema: string): Promise<void> {
@@ -82,8 +83,8 @@ export async function requireMigrated(url: string, schema: string): Promise<void
     await requireUtf8(sql)
     const applied = await latestMigration(sql, schema)
     if (applied === readMigrations().at(-1)?.folderMillis) return
-    const found = applied === undefined ? 'is not there' : 'is of another version than this program'
-    throw new Error(`the schema ${schema} ${found}, and SCHEMA_MODE keeps this program from changing it`)
+    const found = applied === undefined ? 'does not exist' : 'has another version than this program'
+    throw new Error(`the schema ${schema} ${found}, and SCHEMA_MODE does not let this program change it`)
   } finally {
     await sql.end({ timeout: 5 })
   }
@@ -97,7 +98,7 @@ async function createSchema(sql: Sql, schema: string): Promise<void> {
   if (!found) await sql`create schema ${sql(schema)}`
 }
 
-/** The time of the last migration that was applied; undefined: none was ever. The table and its form are drizzle's. */
+/** Returns the time of the last applied migration; undefined if there is none. The table is drizzle's. */
 async function latestMigration(sql: Sql, schema: string): Promise<number | undefined> {
   const [table] = await sql<{ is_there: boolean }[]>`
     select to_regclass(quote_ident(${schema}) || '.__drizzle_migrations') is not null as is_there`
@@ -117,7 +118,10 @@ async function applyMigrations(sql: Sql, migrations: MigrationMeta[]): Promise<v
   })
 }
 
-/** Tables of another program would end the migration in the middle, by the name of the first that is in the way. */
+/**
+ * Otherwise tables of another program would abort the migration half-way, with an error that names only the first
+ * conflict.
+ */
 async function requireNoTables(sql: Sql, schema: string): Promise<void> {
   const [found] = await sql<{ names: string | null }[]>`
     select string_agg(relname, ', ' order by relname) as names
@@ -128,16 +132,16 @@ async function requireNoTables(sql: Sql, schema: string): Promise<void> {
     ) first`
   if (found?.names) {
     throw new Error(
-      `the schema ${schema} holds tables of another program (${found.names}): name another one by DB_SCHEMA`,
+      `the schema ${schema} contains tables of another program (${found.names}): name another one with DB_SCHEMA`,
     )
   }
 }
 
-/** In any other encoding some names could not be kept: SQL_ASCII, what initdb makes without a locale, refuses `\u2028` in JSON. */
+/** Other encodings cannot store some names: SQL_ASCII, which initdb uses without a locale, rejects `\u2028` in JSON. */
 async function requireUtf8(sql: Sql): Promise<void> {
   const [row] = await sql<{ server_encoding: string }[]>`show server_encoding`
   if (row?.server_encoding === 'UTF8') return
   throw new Error(
-    `the database is encoded in ${row?.server_encoding}, and must be UTF8: create database … encoding 'UTF8' template template0`,
+    `the database has the encoding ${row?.server_encoding}, and must have UTF8: create database … encoding 'UTF8' template template0`,
   )
 }

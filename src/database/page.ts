@@ -1,7 +1,7 @@
 import type { ISql, PendingQuery, Row, Sql } from 'postgres'
 import { readInIndexOrder } from './index-order.ts'
 
-/** A page of a listing ends before the row that would take it beyond this size, but never before its first row. */
+/** A page of a listing ends before the row that would exceed this size. It always contains at least one row. */
 export const MAX_PAGE_BYTES = 2_097_152
 
 /** A page of a listing. */
@@ -11,9 +11,9 @@ export interface Page<Item> {
 }
 
 /**
- * Reads one page of a listing: at most `limit` rows, and at most MAX_PAGE_BYTES of them as PostgreSQL writes a row. `query` selects
- * the rows from the start of the page in the order of an index, and takes the number of rows that it may read, which is one
- * more than the page has.
+ * Reads one page of a listing: at most `limit` rows, and at most MAX_PAGE_BYTES as PostgreSQL writes a row. `query`
+ * selects the rows from the start of the page in the order of an index. Its parameter is the number of rows to read,
+ * which is one more than the page contains.
  */
 export async function readPage<Item extends Row>(
   sql: Sql,

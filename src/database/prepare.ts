@@ -12,8 +12,8 @@ interface Limit {
 }
 
 /**
- * Makes sure that PostgreSQL has room for the connections that this process may open, by each of its three limits. Throws an
- * Error that names the lowest and what to do, so that the service fails at its start, and not in its first busy hour. A
+ * Checks that PostgreSQL allows the connections that this process may open, by each of its three limits. Throws an
+ * Error that names the lowest limit and what to do, so that the service fails at its start and not under load. A
  * superuser has only the limit of the server.
  */
 export async function checkConnectionBudget(sql: Sql, needed: number): Promise<void> {
@@ -35,15 +35,14 @@ export async function checkConnectionBudget(sql: Sql, needed: number): Promise<v
     limit 1`
   if (!lowest || needed <= lowest.allowed) return
   throw new Error(
-    `it would open up to ${needed} database connections (DATABASE_CONNECTIONS + MAX_WORKERS + 8), and PostgreSQL allows ${lowest.allowed} by ${lowest.name}: lower the settings or raise the limit`,
+    `the service may open ${needed} database connections (DATABASE_CONNECTIONS + MAX_WORKERS + 8), but ${lowest.name} allows ${lowest.allowed}: lower the settings or raise the limit`,
   )
 }
 
 /**
- * Makes sure that PostgreSQL can be reached, and that each connection is a session of its own, with the settings that it was
- * opened with. Through a pooler that gives a session to whoever has a transaction they are lost: tables would be looked for in
- * another schema, users who are not test users would not be protected, locks and LISTEN would be somebody else's. Throws an
- * Error that says what is wrong.
+ * Checks that PostgreSQL is reachable, and that each connection is a separate session with its own settings. A
+ * transaction pooler shares sessions and would lose them: queries would use another schema, non-test users would not be
+ * protected, and locks and LISTEN would not work. Throws an Error that says what is wrong.
  */
 export async function requireOwnSessions(url: string, schema: string): Promise<void> {
   const sql = connect({ url, schema, connections: 2, name: 'usersync start', isService: true })
@@ -63,7 +62,7 @@ export async function requireOwnSessions(url: string, schema: string): Promise<v
     const { message, code } = error as NodeJS.ErrnoException
     if (isConnectionLimit(error)) {
       throw new Error(
-        'PostgreSQL has no connection free: end others, or raise max_connections or the CONNECTION LIMIT of the role or database',
+        'PostgreSQL has no free connection: close others, or raise max_connections or the CONNECTION LIMIT of the role or database',
         { cause: error },
       )
     }
@@ -71,7 +70,7 @@ export async function requireOwnSessions(url: string, schema: string): Promise<v
       throw isPooler(`that refuses the settings of a session (${message})`)
     }
     if (code === 'CONNECTION_WAIT_TIMEOUT' || code === 'CONNECT_TIMEOUT') {
-      throw new Error(`PostgreSQL at ${describeAddress(parseDatabaseUrl(url))} gives no connection`, { cause: error })
+      throw new Error(`PostgreSQL at ${describeAddress(parseDatabaseUrl(url))} accepts no connection`, { cause: error })
     }
     throw error
   } finally {
@@ -85,23 +84,24 @@ const isPooler = (kind: string) =>
   )
 
 interface DatabaseSettings {
-  /** Empty: the embedded PostgreSQL in `dataDir`. */
+  /** Empty for the embedded PostgreSQL in `dataDir`. */
   databaseUrl: string
   dataDir: string
   schema: string
   schemaMode: 'always' | 'embedded' | 'never'
 }
 
-/** A database that is there and has the schema of this program. */
+/** A database with the schema of this program. */
 export interface PreparedDatabase extends AsyncDisposable {
   url: string
-  /** The folder of the embedded PostgreSQL; undefined where it is another one. */
+  /** The folder of the embedded PostgreSQL; undefined for another server. */
   embeddedIn: string | undefined
 }
 
 /**
- * Gives the configured database, or starts the embedded one, with its schema made or brought up to date as SCHEMA_MODE says;
- * to be disposed of, which leaves the embedded one. Throws the database's error, or one that says what to do.
+ * Returns the configured database, or starts the embedded one, and creates or upgrades its schema as SCHEMA_MODE says.
+ * The caller must dispose of it, which releases the embedded database. Throws the error of the database, or an Error
+ * that says what to do.
  */
 export async function prepareDatabase({
   databaseUrl,

@@ -1,13 +1,14 @@
 import type { ISql, ReservedSql, Sql } from 'postgres'
 
 /**
- * Runs `work` on one connection, outside of a transaction. What an upload stages there in temporary tables holds no lock and
- * no snapshot while its client sends, and PostgreSQL drops it with the session, whatever ends this process.
+ * Runs `work` on one connection, outside a transaction. An upload stages its data there in temporary tables: it holds
+ * no lock and no snapshot while its client sends, and PostgreSQL drops the tables with the session, however this
+ * process ends.
  */
 export async function withSession<T>(sql: Sql, work: (session: ReservedSql) => Promise<T>): Promise<T> {
   const session = await sql.reserve()
   try {
-    await session`discard temp` // of a session that could not be cleared
+    await session`discard temp` // clears what an earlier session left
     return await work(session)
   } finally {
     await session`discard temp`.catch(() => {})
@@ -15,7 +16,7 @@ export async function withSession<T>(sql: Sql, work: (session: ReservedSql) => P
   }
 }
 
-/** Runs `work` in one transaction of the session: committed where it resolves, rolled back where it throws. */
+/** Runs `work` in one transaction of the session. Commits if it resolves, and rolls back if it throws. */
 export async function inTransaction<T>(session: ISql, work: () => Promise<T>): Promise<T> {
   await session`begin`
   try {
@@ -23,7 +24,7 @@ export async function inTransaction<T>(session: ISql, work: () => Promise<T>): P
     await session`commit`
     return result
   } catch (error) {
-    await session`rollback`.catch(() => {}) // fails where the connection is lost, and the transaction with it
+    await session`rollback`.catch(() => {}) // fails if the connection is lost; then PostgreSQL rolls back
     throw error
   }
 }

@@ -1,23 +1,23 @@
 import type { Socket } from 'node:net'
 
-/** Nothing has come for so long, and an answer is due: then the server is asked whether it is there. */
+/** How long a connection may be silent while a response is due, before the server is probed. */
 const SILENCE_MS = 3_000
 
-/** How long it may take to say so. */
+/** How long the server may take to answer the probe. */
 const ANSWER_MS = 3_000
 
-/** PostgreSQL's `SSLRequest`, which any server answers with one byte, also one that is full or has just been started. */
+/** PostgreSQL's `SSLRequest`. Every server answers it with one byte, even if it is full or still starting. */
 const IS_ANYBODY_THERE = Buffer.from([0, 0, 0, 8, 4, 210, 22, 47])
 
-/** Watches a connection: `isDue` tells whether an answer is awaited on it, `another` opens a socket to the same server. */
+/** Watches a connection. `isDue` returns whether a response is due; `another` opens a socket to the same server. */
 export type Watch = (socket: Socket, isDue: () => boolean, another: () => Socket) => void
 
 /**
- * Ends connections on which an answer will never come. A server that hangs or a network that drops packets gives no error:
- * without this a request would wait for as long as TCP does, a quarter of an hour and more. Silence alone does not tell it
- * from a statement that takes its time; so the server is asked on a new connection, which costs it a millisecond and none
- * of its places. One that answers there may still have lost this connection; after `longestStatement` milliseconds nothing
- * is awaited from it any more.
+ * Closes connections on which no response will ever arrive. A server that hangs, or a network that drops packets,
+ * causes no error: a request would wait for the TCP timeout, a quarter of an hour or more. Silence alone may also be a
+ * slow statement. So the server is probed on a new connection, which costs it a millisecond and no connection slot. A
+ * server that answers the probe may still have lost this connection, so it is closed after `longestStatement`
+ * milliseconds.
  */
 export function watchSilence(longestStatement: number): Watch {
   let asking: Promise<boolean> | undefined
@@ -27,7 +27,7 @@ export function watchSilence(longestStatement: number): Watch {
     socket.setTimeout(SILENCE_MS).on('timeout', async () => {
       silent = socket.bytesRead === read ? silent + SILENCE_MS : SILENCE_MS
       read = socket.bytesRead
-      if (!isDue()) return // the next that is sent winds the clock up again
+      if (!isDue()) return // the next write restarts the timer
       asking ??= answers(another()).finally(() => {
         asking = undefined
       })

@@ -1,13 +1,13 @@
 import type { ReservedSql, Sql } from 'postgres'
 import { keepIndexOrder } from './index-order.ts'
 
-/** One unchanging view of the database, on a connection of its own. `close` must be called, and may be called twice. */
+/** A consistent view of the database on a separate connection. The caller must call `close`, and may call it twice. */
 export interface Snapshot {
   sql: ReservedSql
   close(): Promise<void>
 }
 
-/** Opens a REPEATABLE READ READ ONLY transaction: all that is read through it is of one moment, and in index order. */
+/** Opens a REPEATABLE READ READ ONLY transaction: all reads see the same moment, and follow index order. */
 export async function openSnapshot(sql: Sql): Promise<Snapshot> {
   const connection = await sql.reserve()
   let open = true
@@ -17,7 +17,7 @@ export async function openSnapshot(sql: Sql): Promise<Snapshot> {
     try {
       await connection`rollback`
     } catch {
-      // The connection is gone, and the transaction with it; the driver opens another when one is wanted.
+      // The connection is lost, and the transaction with it. The driver opens another connection when it needs one.
     } finally {
       connection.release()
     }

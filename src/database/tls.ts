@@ -3,10 +3,10 @@ import { type ConnectionOptions, createSecureContext, getCACertificates } from '
 import type { DatabaseAddress } from './database-url.ts'
 
 /**
- * How the driver secures a connection: not at all, if the server offers it (`prefer`), or always, by these options of Node's.
- * `prefer` and `require` encrypt and trust any certificate, as in libpq; `verify-ca` needs one of a trusted CA, `verify-full`
- * also for the name of the host. Trusted are the CAs of `sslrootcert`, else those of Node and of the machine. A Unix socket
- * needs no TLS. Throws an Error if a file cannot be used.
+ * Returns how the driver secures a connection: `false` (no TLS), `prefer` (TLS if the server offers it), or Node's TLS
+ * options. As in libpq, `prefer` and `require` encrypt and accept any certificate, `verify-ca` requires one of a
+ * trusted CA, and `verify-full` also checks the host name. Trusted CAs are those of `sslrootcert`, or those of Node and
+ * of the machine. A Unix socket needs no TLS. Throws an Error if a file cannot be used.
  */
 export function tlsOptions(address: DatabaseAddress): false | 'prefer' | ConnectionOptions {
   const { sslMode, hosts } = address

@@ -2,13 +2,13 @@ import { remembered } from '../process/memoize.ts'
 import type { State } from '../protocol/state.ts'
 import type { Plan } from './answer.ts'
 
-/** The headers that stand on every export whatever it says, and on the errors in place of its body. */
+/** The headers of every export and of its errors. */
 export const CACHING_HEADERS = {
   vary: 'accept, accept-encoding, authorization',
   'cache-control': 'private, no-cache',
 }
 
-/** The headers that tell what the answer is: enough for a client that reads no body. */
+/** The headers that describe the response: enough for a client that reads no body. */
 export const stateHeaders = (kind: Plan['kind'], base: State | undefined, state: State) => ({
   etag: `W/"${state}"`,
   'usersync-kind': kind,
@@ -16,7 +16,7 @@ export const stateHeaders = (kind: Plan['kind'], base: State | undefined, state:
   'usersync-state': state,
 })
 
-/** All of these of an unchanged export: few states are asked for by many. */
+/** All headers of an unchanged export. They are cached, because many clients ask for few states. */
 export const unchangedHeaders = remembered((state) => ({
   ...CACHING_HEADERS,
   ...stateHeaders('unchanged', state, state),

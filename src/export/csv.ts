@@ -16,17 +16,20 @@ const COLUMNS = [
   'updated_at',
 ]
 
-/** What RFC 4180 quotes, and what looks like a formula. Quotes are no defence: a spreadsheet evaluates a quoted cell as well. */
+/**
+ * Text that RFC 4180 quotes, and text that looks like a formula. Quoting alone is no protection: spreadsheets also
+ * evaluate quoted cells.
+ */
 const NEEDS_QUOTES = /[",\r\n]|^[=+\-@\t]/
 
-/** A cell; null is nothing at all, which PostgreSQL's COPY reads as null again. */
+/** Returns a cell. Null becomes an empty cell, which PostgreSQL's COPY reads as null. */
 const cell = (text: string | null) =>
   text !== null && NEEDS_QUOTES.test(text) ? `"${text.replaceAll('"', '""')}"` : (text ?? '')
 
-/** Cells as a line of CSV, without its line end: what `csvLine` makes in SQL. */
+/** Joins cells to a line of CSV without its line end, as `csvLine` does in SQL. */
 export const lineOfCells = (values: (string | null)[]) => values.map(cell).join(',')
 
-/** The row `u` of users as a line of CSV, written in SQL: quoted where `cell` would quote. */
+/** Writes the row `u` of users as a line of CSV, in SQL. It quotes the same cells as `cell`. */
 function cells(sql: Sql): Fragment {
   const textCell = (column: string) => {
     const text = sql`u.${sql(column)}::text`
@@ -40,7 +43,7 @@ function cells(sql: Sql): Fragment {
 /** The user as a line of CSV. */
 export const csvLine = plainForm(cells, (line, values) => line + values.map(([, value]) => `,${cell(value)}`).join(''))
 
-/** CSV (RFC 4180 with LF, UTF-8): a header row, then users; in a delta and where nothing changed `op` stands in front. */
+/** CSV (RFC 4180 with LF, UTF-8): a header row, then users. In a delta or an unchanged export the first column is `op`. */
 export async function* writeCsv(answer: Answer, credentials: Credential[]): Text {
   const { kind, content } = answer
   const columns = [...(kind === 'full' ? [] : ['op']), ...COLUMNS, ...credentials]

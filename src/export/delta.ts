@@ -3,28 +3,30 @@ import { isScope, isScopeInPool, selectsInPool } from '../states/filter.ts'
 import type { Delta } from './answer.ts'
 import { type LineRow, type Selection, tellsInPool } from './lines.ts'
 
-/** Lines that a cursor fetches at once: of attributes of 1 MB each they still fit into one text, which V8 bounds at 512 MB. */
+/** Lines per fetch of a cursor. With attributes of 1 MB each they still fit into one string, which V8 limits to 512 MB. */
 const LINES_A_FETCH = 100
 
-/** Ids are short, and each fetch is a round trip. */
+/** More than of lines: ids are short, and each fetch is a round trip. */
 const IDS_A_FETCH = 5_000
 
 /**
  * The delta from the version of a base on. Its SQL rests on three facts that the triggers of the state capture
  * keep (migrations/0002_state_capture.sql):
  *
- * - a user's row carries the commit that wrote it last, and the commit since which it has been in its part of the pool;
- * - a tombstone is a stay in a part that has ended, with the commits that began and ended it;
+ * - a user's row has the commit that last wrote it, and the commit since which it has been in its part of the pool;
+ * - a tombstone is an ended stay in a part, with the commits that began and ended it;
  * - a commit that touched the scope after the base is among the scope's states with a later version.
  *
- * So a user was in the base if a stay that began before the base lasts still, or ended after it. Only what the later
- * commits touched is read, commit by commit through the indexes by commit id: the cost is what changed, not what exists.
+ * So a user was in the base if a stay that began before the base still lasts, or ended after it. The query reads only
+ * what later commits touched, commit by commit through the indexes by commit id. The cost depends on what changed, not
+ * on the size of the pool.
  */
 export function readDelta(sql: Sql, selection: Selection, baseVersion: string): Delta {
   const { filter, form } = selection
-  // Every look-up of single rows compares `pool_id` with the row that it is for, not with a constant. Of a constant pool that
-  // statistics do not know, the planner expects one row, finds all indexes that begin with the pool equal, and may read the
-  // whole pool for each row (16 s for 9,000 deletions). `offset 0` keeps it from joining or hashing whole tables instead.
+  // Every look-up of single rows compares `pool_id` with the row that it is for, not with a constant. For a constant
+  // pool without statistics the planner expects one row, considers all indexes that begin with the pool equal, and may
+  // read the whole pool for each row (16 s for 9,000 deletions). `offset 0` prevents it from joining or hashing whole
+  // tables.
   const isLater = (rows: 'u' | 't', commit: 'entered_commit_id' | 'left_commit_id') => sql`coalesce((
     select e.version from states e
     where e.pool_id = ${sql(rows)}.pool_id and e.commit_id = ${sql(rows)}.${sql(commit)} ${isScopeInPool(sql, filter, 'e')}
@@ -89,7 +91,7 @@ export function readDelta(sql: Sql, selection: Selection, baseVersion: string): 
   }
 }
 
-/** The rows of a query through a cursor, so that only one fetch of them is in memory. */
+/** Returns the rows of a query through a cursor, so that only one fetch is in memory. */
 async function* fetched<Row extends object>(
   query: PendingQuery<Row[]>,
   text: (row: Row) => string,

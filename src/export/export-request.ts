@@ -13,20 +13,21 @@ import type { Credential } from './lines.ts'
 export const ExportQuery = Type.Object(
   {
     ...filterMembers,
-    base: Type.Optional(Type.String({ description: 'The state that the client holds' })),
+    base: Type.Optional(Type.String({ description: 'The state that the client has' })),
     differential: Type.Optional(Type.Boolean({ default: true, description: '`false`: always the full export' })),
     format: Type.Optional(Type.Enum(FORMAT_NAMES)),
     shard: Type.Optional(ShardText),
     include: Type.Optional(
       Type.Enum(['password', 'password_hash', 'password,password_hash', 'password_hash,password'], {
-        description: 'Credentials after each user line, never part of it; needs the scope `credentials:read`',
+        description:
+          'Credentials to add after each user line; not part of the state. Requires the scope `credentials:read`',
       }),
     ),
   },
   { additionalProperties: false },
 )
 
-/** What a client asks of an export, checked. */
+/** A validated export request. */
 export interface ExportRequest {
   pool: string
   filter: Omit<Filter, 'poolId'>
@@ -34,17 +35,17 @@ export interface ExportRequest {
   shard: Shard | undefined
   credentials: Credential[]
   differential: boolean
-  /** The states that a delta may lead on from: `base`, else those of `If-None-Match`. */
+  /** The states that a delta may start from: `base`, else those of `If-None-Match`. */
   held: readonly State[]
-  /** Whether `If-None-Match` names this state, so that there is nothing to send. */
+  /** Whether `If-None-Match` contains this state, so that there is nothing to send. */
   isMatch: (state: State) => boolean
 }
 
-/** Reads an export's query and headers. Throws `base_invalid`, `invalid_request`, `not_acceptable`, `forbidden`. */
+/** Reads the query and headers of an export. Throws `base_invalid`, `invalid_request`, `not_acceptable`, `forbidden`. */
 export function readExportRequest(request: FastifyRequest, query: Static<typeof ExportQuery>): ExportRequest {
   const { base, differential = true, include, shard } = query
   if (base !== undefined && !isState(base)) {
-    throw new Problem('base_invalid', 'A state is u1- and 64 lower-case hexadecimal digits.')
+    throw new Problem('base_invalid', 'A state is u1- followed by 64 lower-case hexadecimal digits.')
   }
   const format = query.format ?? acceptedFormat(request)
   const filter = filterOf(request, query)
@@ -63,7 +64,7 @@ export function readExportRequest(request: FastifyRequest, query: Static<typeof 
   }
 }
 
-/** The filter as JSON tells it. */
+/** The filter as the JSON form shows it. */
 export const filtersOf = ({ pool, filter, shard }: Pick<ExportRequest, 'pool' | 'filter' | 'shard'>) => ({
   pool,
   batch_id: filter.batchId ?? null,

@@ -12,22 +12,28 @@ import { planAnswer } from './make-answer.ts'
 import { directStream, type ExportSource, type OpenExport, openExport } from './open-export.ts'
 import { createSharedLookUp } from './shared-look-up.ts'
 
-/** An export that is ready to be sent: no snapshot waits for its client. */
+/** An export that is ready to send. No snapshot waits for its client. */
 export interface Export {
   plan: Plan
   state: State
-  /** Text, or a stream of bytes: encoded already where `encoded` says so, of a length that is known where it is given. */
+  /** A text, or a stream of bytes. `encoded` is set if it is already encoded, `bytes` if its length is known. */
   body: { text: string } | { stream: Readable; encoded: Coding | undefined; bytes: number | undefined }
 }
 
 export interface Exports {
-  /** The present state of a filter; requests that wait share one look-up that began after they came. Throws `pool_not_found`. */
+  /**
+   * Returns the current state of a filter. Concurrent requests share one look-up, which starts after they arrived.
+   * Throws `pool_not_found`.
+   */
   currentScope(asked: Pick<ExportRequest, 'pool' | 'filter'>): Promise<ScopeState & { poolId: number }>
   /** Throws `overloaded`, `pool_not_found`, `shutting_down`. */
   open(asked: ExportRequest, coding: Coding): Promise<Export>
-  /** An export read from the database at its reader's pace, past all that is kept. Throws `overloaded`, `pool_not_found`. */
+  /**
+   * Opens an export that is read from the database at the reader's speed, without any cache. Throws `overloaded`,
+   * `pool_not_found`.
+   */
   openDirect(asked: ExportRequest): Promise<OpenExport>
-  /** How many read the database. */
+  /** Number of exports that read the database. */
   reading(): number
   /** Resolves when no export reads the database. */
   drain(): Promise<void>
@@ -36,42 +42,43 @@ export interface Exports {
 interface ExportsOptions {
   sql: Sql
   encryptionKey: Buffer
-  /** Exports that read the database at once. */
+  /** Maximum number of exports that read the database at once. */
   concurrency: number
-  /** How long an export waits for its place among them before it is refused. */
+  /** How long an export waits for a place before it is rejected. */
   waitMs: number
-  /** Undefined where it is switched off. */
+  /** Undefined if the cache is off. */
   cache: ExportCache | undefined
 }
 
-/** Up to so many users, and characters, an export is read into memory at once, and its snapshot given back. */
+/** Up to this many users and characters, an export is read into memory at once, and its snapshot is released. */
 const FEW_USERS = 2_000
 const SHORT_TEXT = 4_194_304
 
 /**
- * A longer text is encoded once, through the cache, and not for each who asks: a thousand who ask at once for 300 KB would
- * cost the processor six seconds of gzip.
+ * A longer text is encoded once, through the cache, and not for each client: a thousand simultaneous requests for 300
+ * KB would cost six seconds of gzip.
  */
 const TINY_TEXT = 32_768
 
-/** A user as JSON, in bytes, by which it is guessed whether an export fits the cache. */
+/** Estimated size of a user as JSON, to predict whether an export fits the cache. */
 const BYTES_A_USER = 400
 
 /**
- * The next one is on its way while the answer to the last one comes back: some 4 % more unchanged exports than with one; three
- * gave no more.
+ * The next look-up starts while the result of the last one returns. Two give about 4 % more unchanged exports than one;
+ * three give no more.
  */
 const LOOK_UPS_AT_ONCE = 2
 
-/** How often an export is begun anew because the pool changed between the look-up and the snapshot. */
+/** How often an export is retried because the pool changed between the look-up and the snapshot. */
 const ATTEMPTS = 3
 
-/** Thrown where the snapshot of a cached export turns out to be of another state than that which it is kept under. */
+/** Thrown if the snapshot of a cached export has another state than the key of the cache. */
 class StateChanged extends Error {}
 
 /**
- * Makes each export once for all who wait for the same: a small one in memory, a large one through the cache, named by the
- * state that it is of. Past the cache (credentials, a cache that is off or full) a large one is read at its client's speed.
+ * Produces each export once for all concurrent requests for it: a small one in memory, a large one through the cache,
+ * with the state as its key. A large export that bypasses the cache (credentials, or a cache that is off or full) is
+ * read at its client's speed.
  */
 export function createExports({ sql, encryptionKey, concurrency, waitMs, cache }: ExportsOptions): Exports {
   const admission = createAdmission(concurrency, waitMs)
@@ -81,7 +88,7 @@ export function createExports({ sql, encryptionKey, concurrency, waitMs, cache }
   const currentScope: Exports['currentScope'] = ({ pool, filter }) =>
     shareScope(JSON.stringify([pool, filter]), () => lookUpScope(source.sql, pool, filter))
 
-  /** Of a present full export the size is known without a look at it; else it shows as it is begun. */
+  /** The size of a current full export is known without opening it. Other exports must be opened first. */
   async function planned(asked: ExportRequest): Promise<Small> {
     const present = await currentScope(asked)
     const filter = { poolId: present.poolId, ...asked.filter }
@@ -111,7 +118,7 @@ export function createExports({ sql, encryptionKey, concurrency, waitMs, cache }
         } catch (error) {
           if (error instanceof StateChanged) continue
           if (usable.fits(bytes)) throw error
-          break // the disk failed: past the cache then
+          break // the disk failed: bypass the cache
         }
       }
       const opened = await openExport(source, asked)
@@ -121,7 +128,7 @@ export function createExports({ sql, encryptionKey, concurrency, waitMs, cache }
   }
 }
 
-/** An export and, where it is small, its text. */
+/** An export and, if it is small, its text. */
 interface Small {
   plan: Plan
   state: State
@@ -144,7 +151,10 @@ async function readSmall(source: ExportSource, asked: ExportRequest): Promise<Sm
   return { ...small, text: whole }
 }
 
-/** The text of the export as it is of this state, as far as it is not known yet. Throws StateChanged before its first page where it is of another. */
+/**
+ * Returns the text of the export in this state, or reads it if it is not known yet. Throws StateChanged before its
+ * first page if the snapshot has another state.
+ */
 async function* textOf(source: ExportSource, asked: ExportRequest, state: State, known: string | undefined): Text {
   if (known !== undefined) return yield known
   const opened = await openExport(source, asked)
@@ -155,6 +165,6 @@ async function* textOf(source: ExportSource, asked: ExportRequest, state: State,
   yield* opened.text
 }
 
-/** All that the text of an export follows from: the content by its state, and how it is told. */
+/** Everything that determines the text of an export: its state, and how it is written. */
 const keyOf = ({ pool, filter, format, shard }: ExportRequest, { kind, reason, base }: Plan, state: State) =>
   JSON.stringify([pool, filter, format, shard, kind, reason, base?.state, state])

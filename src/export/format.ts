@@ -9,21 +9,21 @@ import { writeJson } from './json.ts'
 import { type Credential, jsonLine, type LineForm } from './lines.ts'
 import { writeNdjson } from './ndjson.ts'
 
-/** What the formats tell besides the answer. */
+/** What the formats write besides the export itself. */
 export interface FormatContext {
-  /** The filter as the client named it. */
+  /** The filter as the client requested it. */
   filters: Record<string, unknown>
   credentials: Credential[]
 }
 
 interface FormatForm {
   mediaType: string
-  /** How it writes a user. */
+  /** How the format writes a user. */
   line: LineForm
   write: (answer: Answer, context: FormatContext) => Text
 }
 
-/** The forms of an export, in the order of preference where the client has none. */
+/** The formats of an export, in the order of preference for a client that has none. */
 export const FORMATS = {
   json: {
     mediaType: 'application/json',
@@ -40,7 +40,7 @@ export const FORMAT_NAMES = Object.keys(FORMATS) as Format[]
 
 const MEDIA_TYPES = FORMAT_NAMES.map((name) => FORMATS[name].mediaType)
 
-/** Of a media type all but its q-value. Ours are sent with `charset=utf-8`, and clients ask for just that. */
+/** The parameters of a media type, except q. Our types have `charset=utf-8`, and clients request exactly that. */
 const PARAMETERS = /;(?!\s*q\s*=)[^;,]*/gi
 
 const formatOf = remembered((given) => {
@@ -49,9 +49,10 @@ const formatOf = remembered((given) => {
   return FORMAT_NAMES.find((name) => FORMATS[name].mediaType === accepted)
 })
 
-/** The form that `Accept` prefers. Throws `not_acceptable`. */
+/** Returns the format that `Accept` prefers. Throws `not_acceptable`. */
 export function acceptedFormat(request: FastifyRequest): Format {
   const format = formatOf(request.headers.accept ?? '*/*')
-  if (format === undefined) throw new Problem('not_acceptable', `Accept must leave one of ${MEDIA_TYPES.join(', ')}.`)
+  if (format === undefined)
+    throw new Problem('not_acceptable', `Accept allows no available media type. Available: ${MEDIA_TYPES.join(', ')}.`)
   return format
 }

@@ -2,17 +2,17 @@ import type { Fragment, Sql } from 'postgres'
 import type { Text } from '../protocol/text.ts'
 import { isTold, type LineRow, type Selection } from './lines.ts'
 
-/** The lines of all users in the selection, in id order and with `separator` between them. */
+/** Returns the lines of all users in the selection, in the order of ids, with `separator` between them. */
 export function readFull(sql: Sql, selection: Selection, separator: string): Text {
   return selection.form.isPlain ? fullPages(sql, selection, separator) : fullLines(sql, selection, separator)
 }
 
-/** Rows that the cursor fetches at once: of attributes of 1 MB each they are one text still, which V8 bounds at 512 MB. */
+/** Rows per fetch of the cursor. With attributes of 1 MB each they still fit into one string, which V8 limits to 512 MB. */
 const ROWS_A_FETCH = 100
 
 /**
- * The same as `fullPages`, for a form of line that PostgreSQL cannot write by itself: row by row through a cursor, at some
- * four times the cost.
+ * Like `fullPages`, for a form of line that PostgreSQL cannot write: row by row through a cursor, at about four times
+ * the cost.
  */
 async function* fullLines(sql: Sql, selection: Selection, separator: string): Text {
   const { form } = selection
@@ -26,21 +26,21 @@ async function* fullLines(sql: Sql, selection: Selection, separator: string): Te
   }
 }
 
-/** No part of a page begins after so many bytes of it; two pages are in memory at a time. */
+/** No part of a page starts after this many bytes of the page. Two pages are in memory at a time. */
 const PAGE_BYTES = 1_048_576
 
-/** Lines to a part: with longer parts PostgreSQL waits while one is on its way, and shorter ones cost more than they spare. */
+/** Lines per part. With longer parts PostgreSQL waits while one is sent; with shorter ones the overhead exceeds the gain. */
 const PART_LINES = 250
 
-/** No line begins after so many bytes of a part, since some users are 1 MB each. */
+/** No line starts after this many bytes of a part, because some users are 1 MB each. */
 const PART_BYTES = 131_072
 
-/** Columns of a part as they came, which for the text is as they go out. */
+/** Raw columns of a part. The text is sent unchanged. */
 type Part = [text: Buffer, lastId: Buffer, isLast: Buffer]
 
 /**
- * The lines of all users that are told, in id order and with `separator` between them. They are found by key and joined in
- * SQL (row by row would cost 9 times as much here); the next page is read while the present one is sent.
+ * Returns the lines of all selected users, in the order of ids, with `separator` between them. Finds them by key and
+ * joins them in SQL (row by row would cost 9 times as much here). Reads the next page while the current one is sent.
  */
 async function* fullPages(sql: Sql, selection: Selection, separator: string): Text {
   let next: Promise<Part[]> | undefined = readPage(sql, selection, separator, null)
@@ -49,18 +49,18 @@ async function* fullPages(sql: Sql, selection: Selection, separator: string): Te
       const parts: Part[] = await next
       const [, lastId, isLast] = parts.at(-1) ?? []
       next = lastId && String(isLast) === 'f' ? readPage(sql, selection, separator, String(lastId)) : undefined
-      next?.catch(() => {}) // it is awaited in the next turn; until then a failure must not count as unhandled
+      next?.catch(() => {}) // awaited in the next turn; until then a failure must not be an unhandled rejection
       for (const [text] of parts) yield text
     }
   } finally {
-    await next?.catch(() => {}) // a reader that stops half-way leaves a query on the connection
+    await next?.catch(() => {}) // a reader that stops early leaves a query on the connection
   }
 }
 
 /**
- * The page after the id `after`, in parts. Each part is a row, and PostgreSQL gives the rows of a recursive query as it makes
- * them: so it makes one while those before it are on their way. It waited for a page of one row to arrive and the next to be
- * asked for, a quarter of the time of an export.
+ * Reads the page after the id `after`, in parts. Each part is a row, and PostgreSQL returns the rows of a recursive
+ * query as it computes them. So it computes a part while earlier parts are sent. With one row per page it idled until
+ * the page had arrived and the next was requested, a quarter of the time of an export.
  */
 async function readPage(sql: Sql, selection: Selection, separator: string, after: string | null): Promise<Part[]> {
   const part = (before: { condition: Fragment; separator: string; bytes: Fragment; lines: Fragment }) => sql`

@@ -1,14 +1,14 @@
 import type { Text } from '../protocol/text.ts'
 import type { Answer } from './answer.ts'
 
-/** What the JSON form tells besides the answer. */
+/** What the JSON form contains besides the export itself. */
 export interface JsonContext {
-  /** The filter as the client named it. */
+  /** The filter as the client requested it. */
   filters: Record<string, unknown>
   exportTimestamp: string
 }
 
-/** JSON: one object; `users` for a full answer, `added`, `updated`, `deleted` for the others (api.md). */
+/** JSON: one object, with `users` for a full export, and `added`, `updated`, `deleted` for the others (api.md). */
 export async function* writeJson(answer: Answer, { filters, exportTimestamp }: JsonContext): Text {
   const { kind, reason, base, state, totalCount, counts, content } = answer
   const head = {

@@ -4,7 +4,7 @@ import { isInShard, type Shard } from '../protocol/shard.ts'
 import { decrypt } from '../secrets/encryption.ts'
 import { type Filter, selectsInPool, userLine } from '../states/filter.ts'
 
-/** What of a user's credentials an export tells besides the user line. */
+/** The credentials of a user that an export can include besides the user line. */
 export type Credential = 'password' | 'password_hash'
 
 /** How a row of `users u` becomes a line of an export. */
@@ -12,9 +12,9 @@ export interface LineForm {
   columns: (sql: Sql) => Fragment
   joins: (sql: Sql) => Fragment
   text: (row: LineRow) => string
-  /** Whether the column `line` is the whole text: then PostgreSQL can join the lines of a page by itself. */
+  /** Whether the column `line` is the whole text. Then PostgreSQL can join the lines of a page. */
   isPlain: boolean
-  /** The line with further members or cells at its end. */
+  /** Returns the line with additional members or cells at its end. */
   append: (line: string, values: [name: string, value: string | null][]) => string
 }
 
@@ -27,7 +27,7 @@ export interface LineRow {
   password_ciphertext?: Buffer
 }
 
-/** A form whose column `line`, written in SQL, is the whole text. */
+/** A form whose column `line`, computed in SQL, is the whole text. */
 export const plainForm = (line: (sql: Sql) => Fragment, append: LineForm['append']): LineForm => ({
   columns: (sql) => sql`${line(sql)} as line`,
   joins: (sql) => sql``,
@@ -46,8 +46,8 @@ export const jsonLine = plainForm(
 )
 
 /**
- * The line with the requested credentials as its last members or cells, null if the user has none. Secrets of batches are
- * decrypted once an export and not kept beyond it.
+ * Returns the line with the requested credentials as its last members or cells, null if the user has none. Secrets of
+ * batches are decrypted once per export and not kept.
  */
 export function withCredentials(plain: LineForm, names: Credential[], encryptionKey: Buffer): LineForm {
   const secrets = new Map<string, string>()
@@ -64,8 +64,8 @@ export function withCredentials(plain: LineForm, names: Credential[], encryption
   return {
     ...plain,
     isPlain: false,
-    // `lateral … offset 0` holds the planner to one probe a user: with statistics from before the pool was filled it joined all
-    // users with all credentials, 16 s for 2,900.
+    // `lateral … offset 0` forces one look-up per user. With statistics from before the pool was filled, the planner
+    // joined all users with all credentials, 16 s for 2,900.
     columns: (sql) => sql`
       ${plain.columns(sql)}, c.id as credential_id, c.password_hash, c.batch_id as credential_batch_id,
       b.config->>'password_mode' as password_mode, b.password_ciphertext`,
@@ -84,20 +84,20 @@ export function withCredentials(plain: LineForm, names: Credential[], encryption
   }
 }
 
-/** Which users an export tells, and how it writes each. */
+/** Which users an export contains, and how it writes each. */
 export interface Selection {
   filter: Filter
-  /** A part of the filter's users; states and bases stay those of the whole filter. */
+  /** A part of the filter's users. States and bases are those of the whole filter. */
   shard: Shard | undefined
   form: LineForm
 }
 
-/** That a row of `users u` is told. */
+/** Whether the export contains a row of `users u`. */
 export function isTold(sql: Sql, selection: Selection): Fragment {
   return sql`u.pool_id = ${selection.filter.poolId} ${tellsInPool(sql, selection, 'u')}`
 }
 
-/** The same but for the pool, also of `tombstones t`: further conditions, each with `and` before it. */
+/** Like `isTold`, without the pool; also for `tombstones t`. Returns further conditions, each with a leading `and`. */
 export function tellsInPool(sql: Sql, { filter, shard }: Selection, alias: 'u' | 't'): Fragment {
   const userId = alias === 'u' ? sql`u.id` : sql`t.user_id`
   return sql`${selectsInPool(sql, filter, alias)} ${shard ? sql`and ${isInShard(sql, shard, userId)}` : sql``}`

@@ -8,7 +8,7 @@ import { readDelta } from './delta.ts'
 import { readFull } from './full.ts'
 import { isTold, type Selection } from './lines.ts'
 
-/** Decides between unchanged, delta and full, for a client who holds these states, if any, or wants all. */
+/** Decides between an unchanged export, a delta and a full export, from the states that the client has, if any. */
 export async function planAnswer(
   sql: Sql,
   filter: Filter,
@@ -24,7 +24,7 @@ export async function planAnswer(
   return { kind: 'delta', reason: null, base }
 }
 
-/** Makes the planned answer, reading what its head needs. `sql` is the snapshot that `present` and `plan` are of. */
+/** Creates the planned export and reads what its head needs. `sql` is the snapshot of `present` and `plan`. */
 export async function makeAnswer(sql: Sql, selection: Selection, present: ScopeState, plan: Plan): Promise<Answer> {
   const { state, userCount: totalCount } = present
   const { kind, reason } = plan
@@ -41,7 +41,7 @@ export async function makeAnswer(sql: Sql, selection: Selection, present: ScopeS
   return { ...answer, counts: { added, updated: 0, deleted: 0 }, content: { kind: 'full', pages } }
 }
 
-/** Users of the selection; of a shard no sum is kept. */
+/** Counts the users of the selection. There is no stored count for a shard. */
 async function countUsers(sql: Sql, selection: Selection): Promise<number> {
   const [row] = await sql<{ count: number }[]>`
     select count(*)::float8 as count from users u where ${isTold(sql, selection)}`

@@ -1,7 +1,7 @@
 import type { Text } from '../protocol/text.ts'
 import type { Answer } from './answer.ts'
 
-/** NDJSON: a head line, deletions, user lines, and a last line without which the body counts as cut (api.md). */
+/** NDJSON: a head line, deletions, user lines, and an last line. A body without the last line is truncated (api.md). */
 export async function* writeNdjson(answer: Answer): Text {
   const { content } = answer
   yield headLine(answer)
@@ -17,7 +17,7 @@ export async function* writeNdjson(answer: Answer): Text {
   yield endLine(answer)
 }
 
-/** The first line, with its line end. */
+/** The head line, with its line end. */
 export function headLine({ kind, reason, base, state, totalCount, counts }: Answer): string {
   const head = { kind, ...(reason && { reason }), base, state, total_count: totalCount, counts }
   return `${JSON.stringify(head)}\n`

@@ -11,25 +11,25 @@ import { FORMATS } from './format.ts'
 import { type Selection, withCredentials } from './lines.ts'
 import { makeAnswer, planAnswer } from './make-answer.ts'
 
-/** What exports are made with. */
+/** What an export needs. */
 export interface ExportSource {
   sql: Sql
-  /** The places of those that read the database at once. */
+  /** Limits the exports that read the database at once. */
   admission: Admission
   encryptionKey: Buffer
 }
 
-/** An export that was begun: it holds a snapshot and a place until its text was read to the end, or `release` is called. */
+/** An open export. It holds a snapshot and a place until its text is read to the end or `release` is called. */
 export interface OpenExport {
   plan: Plan
   state: State
-  /** Users that it tells, added, updated or deleted. */
+  /** Number of added, updated and deleted users. */
   changes: number
   text: Text
   release(): Promise<void>
 }
 
-/** Begins an export. Throws `overloaded` where there is no place for it in time, and `pool_not_found`. */
+/** Opens an export. Throws `overloaded` if no place becomes free in time, and `pool_not_found`. */
 export async function openExport(source: ExportSource, asked: ExportRequest): Promise<OpenExport> {
   const leave = await source.admission.enter()
   const snapshot = await openSnapshot(source.sql).catch((error) => {
@@ -62,7 +62,7 @@ function selectionOf(asked: ExportRequest, poolId: number, encryptionKey: Buffer
   return { filter: { poolId, ...filter }, shard, form }
 }
 
-/** The text, with `release` called when it has been read, given up or has failed. */
+/** Returns the text, and calls `release` when it has ended, failed or been abandoned. */
 async function* releasing(text: Text, release: () => Promise<void>) {
   try {
     yield* text
@@ -75,15 +75,18 @@ async function* releasing(text: Text, release: () => Promise<void>) {
 const LONGEST_MS = 300_000
 
 /**
- * The text of an export as a stream, read from the database at its client's pace; the snapshot is given back whatever
- * becomes of it, after five minutes at the latest.
+ * Streams the text of an export from the database at its client's speed. The snapshot is released in every case, at the
+ * latest after five minutes.
  */
 export function directStream({ text, release }: OpenExport): Readable {
   const stream = Readable.from(text, { objectMode: false, highWaterMark: 65_536 })
-  const deadline = setTimeout(() => stream.destroy(new Error('An export took too long to be read.')), LONGEST_MS)
+  const deadline = setTimeout(
+    () => stream.destroy(new Error('export timed out: the client reads too slowly')),
+    LONGEST_MS,
+  )
   stream.once('close', () => {
     clearTimeout(deadline)
-    // A client may be gone before the first read; a text that was never begun would give nothing back by its end.
+    // A client may disconnect before the first read. A generator that never started runs no `finally`, so release here.
     void text.return().then(release)
   })
   return stream

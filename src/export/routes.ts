@@ -16,7 +16,7 @@ import type { Export, Exports } from './exports.ts'
 import { FORMATS } from './format.ts'
 import { planAnswer } from './make-answer.ts'
 
-/** Is told about each export that is answered, also by 304. */
+/** Receives each export that was served, 304 included. */
 export interface ExportObserver {
   exported(plan: Pick<Plan, 'kind'> & Partial<Plan>): void
 }
@@ -27,13 +27,14 @@ interface ExportRoutesOptions {
   observer: ExportObserver
 }
 
-/** States, and the export by the state that the client holds: unchanged, a delta, or full. */
+/** Serves states, and exports for the state that the client has: unchanged, a delta, or full. */
 export const exportRoutes: FastifyPluginCallbackTypebox<ExportRoutesOptions> = (app, options, done) => {
   const { sql, exports, observer } = options
   const config = { scope: 'users:read' } as const
   const tags = ['export']
 
-  // An export whose client has gone still reads its last page; the driver waits for none when its connections are closed.
+  // An export whose client has disconnected still reads its last page, and the driver does not wait for it when it
+  // closes connections.
   app.addHook('onClose', () => exports.drain())
 
   app.get(
@@ -42,7 +43,7 @@ export const exportRoutes: FastifyPluginCallbackTypebox<ExportRoutesOptions> = (
       config,
       schema: {
         tags,
-        summary: 'The present state of a filter',
+        summary: 'Read the current state of a filter',
         querystring: Type.Object(filterMembers, { additionalProperties: false }),
         response: {
           200: Type.Object({
@@ -68,7 +69,7 @@ export const exportRoutes: FastifyPluginCallbackTypebox<ExportRoutesOptions> = (
         tags,
         summary: 'Export users: unchanged, a delta, or all',
         description:
-          'Send the state that you hold as `base=` or `If-None-Match`. See “States and differential export”.',
+          'Send the state that you have as `base=` or `If-None-Match`. See “States and differential export”.',
         querystring: ExportQuery,
       },
     },
@@ -83,9 +84,9 @@ export const exportRoutes: FastifyPluginCallbackTypebox<ExportRoutesOptions> = (
         const plan = await planAnswer(sql, filter, present, asked)
         reply.headers(stateHeaders(plan.kind, plan.base?.state, present.state))
         observer.exported(plan)
-        return reply.send(Readable.from([])) // a stream, or Fastify would tell the length of nothing
+        return reply.send(Readable.from([])) // a stream, because Fastify would set content-length 0
       }
-      // The compression plugin has settled the coding, and leaves alone what is encoded.
+      // The compression plugin has already chosen the coding, and does not encode an encoded body again.
       const exported = await exports.open(asked, request.headers['accept-encoding'] as Coding)
       if (asked.isMatch(exported.state)) {
         discardBody(exported)
@@ -105,7 +106,7 @@ function sendNotModified(reply: FastifyReply, state: State, observer: ExportObse
   return sendHead(reply, 304, unchangedHeaders(state))
 }
 
-/** A text of this size is compressed on the main thread in about a millisecond; a longer one is better streamed. */
+/** A text of this size takes about a millisecond to compress on the main thread. A longer text is streamed. */
 const SMALL_TEXT = 32_768
 
 function sendBody(reply: FastifyReply, { body }: Export) {

@@ -1,17 +1,16 @@
 import { setImmediate as endOfTurn } from 'node:timers/promises'
 
 interface Line<Value> {
-  /** Of each read that runs: resolves when it has ended, well or not. */
+  /** One promise for each read in progress. It resolves when the read ends, failed or not. */
   reads: Set<Promise<void>>
-  /** The read that has not begun, for all who came since the last one did. */
+  /** The read that has not started yet, for all callers since the last read started. */
   next: Promise<Value> | undefined
 }
 
 /**
- * Shares look-ups among the requests that wait for the same key: at most `atOnce` reads of a key run at a time, and whoever
- * comes meanwhile waits for the one after them, so no answer rests on a read that began before its request came. A read begins
- * when the turn of the event loop ends, so those whose requests it brought share one. A read that fails rejects those who wait
- * for that read. All reads of a key must ask the same.
+ * Single flight per key, with at most `atOnce` reads of a key in progress. A caller that arrives meanwhile shares the
+ * next read, so a result is never older than its request. A read starts at the end of an event-loop turn, so that all
+ * requests of the turn share it. If a read fails, only its callers are rejected. All reads of a key must be equivalent.
  */
 export function createSharedLookUp<Value>(atOnce: number): (key: string, read: () => Promise<Value>) => Promise<Value> {
   const lines = new Map<string, Line<Value>>()

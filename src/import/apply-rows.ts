@@ -8,9 +8,9 @@ import { importConflict } from './problems.ts'
 import type { Target } from './stage-rows.ts'
 
 /**
- * The longest beginning of a page whose rows have nothing to do with one another: no two share an id, username or email,
- * neither with each other nor with a user that the other one changes. One statement for all of them then gives what one
- * statement for each row, in order, would give. It is never empty.
+ * Returns the longest start of a page whose rows are independent: no two share an id, username or email, neither with
+ * each other nor with a user that the other one changes. For such rows one statement has the same effect as one
+ * statement for each row in order. Never empty.
  */
 export async function independentRows(session: ISql, page: Page): Promise<Page> {
   const [row] = await session<{ dependent: number | null }[]>`
@@ -31,9 +31,9 @@ export async function independentRows(session: ISql, page: Page): Promise<Page> 
 }
 
 /**
- * Inserts the rows of a page in their order, in one statement, except those whose id, username or email is taken, also by an
- * earlier row; and except the rows `found`. Members that a row leaves out get the defaults of a new user. Returns how many there
- * were to insert, and the numbers of those that are not inserted.
+ * Inserts the rows of a page in order, in one statement. Skips the rows `found`, and rows whose id, username or email
+ * is taken, also by an earlier row. Members that a row omits get the defaults of a new user. Returns the number of rows
+ * to insert, and the numbers of the rows that were not inserted.
  */
 export async function insertRows(
   session: ISql,
@@ -62,7 +62,7 @@ export async function insertRows(
   return row ?? { missing: 0, left: [] }
 }
 
-/** Why rows could not be inserted, in their order. */
+/** Returns why rows could not be inserted, in their order. */
 export async function findConflicts(session: ISql, page: Page, numbers: number[]): Promise<Failure[]> {
   return await session<Failure[]>`
     select p.n, p.username, p.email,
@@ -75,15 +75,15 @@ export async function findConflicts(session: ISql, page: Page, numbers: number[]
     from ${pageRows(session, page)} where p.n = any(${numbers}::int[]) order by p.n`
 }
 
-/** What became of a row whose user exists: a failure by its code, or null. */
+/** The result for a row whose user exists: a failure with its code, or null. */
 type Judged = Omit<Failure, 'code'> & { code: Failure['code'] | null; changed: boolean }
 
 /**
- * Updates the test users that the rows of an independent page name, with the members that are given. A user that equals its
- * row already is not touched. Rows whose user does not exist are not among those returned.
+ * Updates the test users that the rows of an independent page name, with the given members. Skips a user that already
+ * equals its row. Returns only rows whose user exists.
  *
- * Attributes are compared as text, since 1.1 and 1.10 are equal numbers and different lines. For the same reason `updated_at`
- * always moves, or the user line would change without a new time.
+ * Compares attributes as text, because 1.1 and 1.10 are equal numbers but different lines. For the same reason
+ * `updated_at` always increases: otherwise the user line could change without a new time.
  */
 export async function updateRows(session: ISql, page: Page): Promise<Judged[]> {
   return await session<Judged[]>`
@@ -127,17 +127,20 @@ export async function updateRows(session: ISql, page: Page): Promise<Judged[]> {
     from judged j left join updated x on x.id = j.user_id order by j.n`
 }
 
-/** Rows that change one another's users are applied one by one; their locks must end even so. */
+/** Rows that change the same users are applied one by one. This bounds the time that their locks are held. */
 const LONGEST_APPLY_MS = 300_000
 
-/** What became of the staged rows. A row that `on_conflict=skip` leaves out counts as skipped, and is told like a failure. */
+/**
+ * The results of the staged rows. A row that `on_conflict=skip` leaves out counts as skipped, and is listed like a
+ * failure.
+ */
 export interface Applied extends Counts {
   notTaken: Failure[]
 }
 
 /**
- * Brings the staged rows into the pool, as if one by one in their order. Keeps the first `keep` of those that are not taken.
- * Throws `import_conflict` where `on_conflict` is `fail` and a row's id, username or email is taken, and `body_too_large`.
+ * Applies the staged rows to the pool, with the same result as one by one in order. Stores the first `keep` failures.
+ * Throws `import_conflict` if `on_conflict` is `fail` and a row's id, username or email is taken, and `body_too_large`.
  */
 export async function applyRows(
   session: ISql,
@@ -155,7 +158,7 @@ export async function applyRows(
       if (performance.now() > deadline) throw tooEntangled()
       const wanted = { first: next, last: Math.min(end, next + size - 1) }
       const page = onConflict === 'update' ? await independentRows(session, wanted) : wanted
-      // Where rows depend on one another, a long look ahead would be wasted again and again.
+      // If rows depend on each other, looking far ahead would be wasted each time.
       size = 2 * (page.last - page.first + 1)
       const notTaken = await applyPage(session, target, onConflict, page, applied)
       applied.notTaken.push(...notTaken.slice(0, keep - applied.notTaken.length))
@@ -185,5 +188,5 @@ async function applyPage(session: ISql, target: Target, onConflict: OnConflict, 
 const tooEntangled = () =>
   new Problem(
     'body_too_large',
-    `Its rows change the same users so often that it takes longer than ${LONGEST_APPLY_MS / 60_000} minutes. Nothing was kept; send it in parts.`,
+    `The rows change the same users so often that the import takes longer than ${LONGEST_APPLY_MS / 60_000} minutes. Nothing was imported. Send it in parts.`,
   )

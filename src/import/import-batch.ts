@@ -2,22 +2,22 @@ import type { ISql } from 'postgres'
 import type { ImportConfig } from '../batches/batch-schema.ts'
 import type { Target } from './stage-rows.ts'
 
-/** What became of the rows; their sum is the number of rows. */
+/** Numbers of rows by result. Their sum is the number of rows. */
 export interface Counts {
   created: number
   updated: number
-  /** The user equals the row already, or `on_conflict=skip` leaves the row out. */
+  /** The user already equals the row, or `on_conflict=skip` leaves the row out. */
   skipped: number
   failed: number
 }
 
-/** The time at which the upload began, by the database's clock. */
+/** Returns the time at which the upload began, by the database's clock. */
 export async function readStart(session: ISql): Promise<string> {
   const [row] = await session<{ at: string }[]>`select now()::text as at`
   return row?.at ?? ''
 }
 
-/** Writes the batch of an import. Nobody sees it before the import is done, so no dispatcher takes it for work. */
+/** Writes the batch of an import. It is not visible before the import commits, so no dispatcher takes it for work. */
 export async function insertImportBatch(
   session: ISql,
   { poolId, batchId }: Target,
@@ -30,7 +30,7 @@ export async function insertImportBatch(
       ${startedAt}, ${startedAt})`
 }
 
-/** Records the outcome of the import in its batch. */
+/** Stores the result of the import in its batch. */
 export async function finishImportBatch(
   session: ISql,
   { poolId, batchId }: Target,

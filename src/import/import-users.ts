@@ -20,29 +20,29 @@ export interface NewImport {
   label: string | null
   config: ImportConfig
   reservedDomains: string[]
-  /** The most rows that it may have. */
+  /** Maximum number of rows. */
   mostRows: number
   rows: AsyncIterable<GivenRow[]>
 }
 
-/** Failures stored of one import; the others are counted. A small body can have a million of them. */
+/** Maximum number of stored failures of an import; further ones are only counted. A small body can contain a million. */
 export const MOST_FAILURES = 10_000
 
-/** How long an import waits for the one before it in its pool. It holds no other lock while it waits. */
+/** How long an import waits for the previous import in its pool. It holds no other lock while it waits. */
 const IMPORT_WAIT_MS = 60_000
 
 /**
- * Takes rows into a pool as one batch. Rows are staged as they arrive, and applied in one transaction when all are there: a
- * slow client holds no lock, and whatever ends the import early, nothing of it stays. The result is that of rows taken one by
- * one in their order. Returns the id of the batch, which is finished. Throws what `rows` throws, `body_too_large`,
- * `import_invalid`, `import_conflict` and `pool_is_replica`.
+ * Imports rows into a pool as one batch. Rows are staged while they arrive, and applied in one transaction when all
+ * have arrived. So a slow client holds no lock, and an import that ends early leaves nothing behind. The result is the
+ * same as for rows applied one by one in order. Returns the id of the finished batch. Throws what `rows` throws,
+ * `body_too_large`, `import_invalid`, `import_conflict` and `pool_is_replica`.
  */
 export async function importUsers(uploads: Sql, { poolId, label, config, ...input }: NewImport): Promise<string> {
   const { batchId, userIdPrefix } = makeIds()
   const target = { poolId, batchId, userIdPrefix }
   try {
     return await withSession(uploads, async (session) => {
-      await requireWritable(session, poolId) // a client need not send what will be refused
+      await requireWritable(session, poolId) // reject early, before the client sends everything
       const startedAt = await readStart(session)
       const staged = await stageRows(session, target, config.on_conflict, input)
       const read = await inTransaction(session, async () => {
@@ -65,12 +65,12 @@ export async function importUsers(uploads: Sql, { poolId, label, config, ...inpu
 
 interface Staged {
   pageEnds: number[]
-  /** The first of the rows that cannot be taken, whatever the pool holds. */
+  /** The first invalid rows. */
   faults: Failure[]
   faultCount: number
 }
 
-/** Stages the rows that can be taken. Throws `import_invalid` where one cannot and all or nothing is wanted. */
+/** Stages the valid rows. Throws `import_invalid` if a row is invalid and `on_conflict` is `fail`. */
 async function stageRows(
   session: ReservedSql,
   target: Target,
@@ -84,7 +84,7 @@ async function stageRows(
   let faultCount = 0
   for await (const row of judged(rows, reservedDomains, mostRows)) {
     if (!isFault(row)) {
-      // Nothing will be kept; the rest is read for its faults alone.
+      // Nothing will be imported. The rest is read only to report its faults.
       if (onConflict !== 'fail' || faultCount === 0) await stage.add(row)
       continue
     }
@@ -109,13 +109,16 @@ async function* judged(
   let n = 0
   for await (const some of rows) {
     if (n + some.length > mostRows) {
-      throw new Problem('body_too_large', `It has more than ${mostRows} rows (MAX_BATCH_USERS). Send it in parts.`)
+      throw new Problem(
+        'body_too_large',
+        `The import has more than ${mostRows} rows (MAX_BATCH_USERS). Send it in parts.`,
+      )
     }
     for (const row of some) yield checkRow(++n, row, reservedDomains)
   }
 }
 
-/** The failure as it is stored. An address that may belong to a real person is left out, with the name beside it. */
+/** The failure as it is stored. It omits an address that may belong to a real person, and the username with it. */
 function withoutRealAddress({ n, code, username, email }: RowFault, reservedDomains: string[]): Failure {
   const mayBeReal = (name: string) => name.includes('@') && !isReserved(name, reservedDomains)
   const isHidden = code === 'domain_not_reserved' || mayBeReal(username) || mayBeReal(email)
@@ -123,8 +126,8 @@ function withoutRealAddress({ n, code, username, email }: RowFault, reservedDoma
 }
 
 /**
- * Waits until no other import applies its rows to the pool. Two that change the same users would otherwise wait for each
- * other's rows with locks of their own, and meet the shorter timeout or a deadlock.
+ * Waits until no other import applies rows to the pool. Otherwise two imports that change the same users would wait for
+ * each other's row locks, and meet the shorter lock timeout or a deadlock.
  */
 async function waitForOtherImports(session: ISql, poolId: number): Promise<void> {
   await session`select set_config('lock_timeout', ${`${IMPORT_WAIT_MS}ms`}, true)`
@@ -132,7 +135,7 @@ async function waitForOtherImports(session: ISql, poolId: number): Promise<void>
   await session`set local lock_timeout to default`
 }
 
-/** Applies the staged rows, and writes the counts and failures. Returns the number of rows. */
+/** Applies the staged rows, and stores the counts and failures. Returns the number of rows. */
 async function apply(session: ISql, target: Target, onConflict: OnConflict, staged: Staged): Promise<number> {
   const { pageEnds, faults, faultCount } = staged
   const { notTaken, ...counts } = await applyRows(session, target, onConflict, pageEnds, MOST_FAILURES)

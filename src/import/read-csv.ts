@@ -9,8 +9,8 @@ const LINE_FEED = 10
 const QUOTE = 34
 
 /**
- * Lets CSV text pass as long as its rows are no longer than a row may be. csv-parse has a bound of its own, which counts no
- * commas: a row of nothing else would fill the memory. Throws `body_too_large`.
+ * Passes CSV text through while its rows stay within the maximum row size. The limit of csv-parse does not count
+ * commas: a row of only commas would fill the memory. Throws `body_too_large`.
  */
 export async function* meterRows(texts: AsyncIterable<string>): AsyncGenerator<string, void, void> {
   let inQuotes = false
@@ -19,7 +19,7 @@ export async function* meterRows(texts: AsyncIterable<string>): AsyncGenerator<s
     for (let i = 0; i < text.length; i++) {
       const char = text.charCodeAt(i)
       length++
-      if (char === QUOTE) inQuotes = !inQuotes // a doubled one is two turns
+      if (char === QUOTE) inQuotes = !inQuotes // a doubled quote toggles twice
       if (char === LINE_FEED && !inQuotes) {
         requireRowLength(length - 1)
         length = 0
@@ -31,10 +31,10 @@ export async function* meterRows(texts: AsyncIterable<string>): AsyncGenerator<s
 }
 
 /**
- * The rows of a CSV body (RFC 4180; LF or CRLF) whose first one names the columns, any of a user's in any order. An empty
- * cell is a member that is not given, but for `batch_id`: no batch. Rows of empty cells alone, which spreadsheets put at the end, are
- * skipped as empty lines are. Throws `invalid_csv`, `import_not_full`,
- * `import_credentials`, `body_too_large`, and `invalid_request` for columns that are unknown or missing.
+ * Reads the rows of a CSV body (RFC 4180; LF or CRLF). The first row names the columns: any members of a user, in any
+ * order. An empty cell is an omitted member, except in `batch_id`, where it means no batch. Skips empty lines, and rows
+ * of only empty cells, which spreadsheets append. Throws `invalid_csv`, `import_not_full`, `import_credentials`,
+ * `body_too_large`, and `invalid_request` for unknown, duplicate or missing columns.
  */
 export async function* readCsv(texts: AsyncIterable<string>): AsyncGenerator<GivenRow[], void, void> {
   let columns: string[] | undefined
@@ -42,7 +42,7 @@ export async function* readCsv(texts: AsyncIterable<string>): AsyncGenerator<Giv
     if (columns) yield [csvRow(columns, cells)]
     else columns = checkedColumns(cells)
   }
-  if (!columns) throw new Problem('invalid_csv', 'The body has no first row that names the columns.')
+  if (!columns) throw new Problem('invalid_csv', 'The body has no header row. The first row must name the columns.')
 }
 
 async function* records(texts: AsyncIterable<string>): AsyncGenerator<string[], void, void> {
@@ -52,13 +52,13 @@ async function* records(texts: AsyncIterable<string>): AsyncGenerator<string[], 
     skip_empty_lines: true,
     skip_records_with_empty_values: true,
   })
-  pipeline(Readable.from(meterRows(texts), { objectMode: false }), parser, () => {}) // what fails is met by the reader below
+  pipeline(Readable.from(meterRows(texts), { objectMode: false }), parser, () => {}) // the reader below receives errors
   try {
     yield* parser as AsyncIterable<string[]>
   } catch (error) {
     if (!(error instanceof CsvError)) throw error
     const { lines } = error as { lines?: number }
-    throw new Problem('invalid_csv', `Line ${lines ?? 1} is not CSV: look at its quotes.`, { cause: error })
+    throw new Problem('invalid_csv', `Line ${lines ?? 1} is not valid CSV. Check its quotes.`, { cause: error })
   }
 }
 
@@ -71,12 +71,12 @@ function checkedColumns(columns: string[]): string[] {
     ...unknown.map((column) => ({
       path: `columns.${column.slice(0, 64) || columns.indexOf('') + 1}`,
       code: 'unknown_member',
-      message: column === '' ? 'has no name' : 'is not known here',
+      message: column === '' ? 'has no name' : 'is unknown',
     })),
     ...twice.map((column) => ({
       path: `columns.${column.slice(0, 64)}`,
       code: 'duplicate',
-      message: 'is there twice',
+      message: 'is a duplicate',
     })),
   ].slice(0, MOST_FAULTS)
   if (!columns.includes('username'))
@@ -86,7 +86,7 @@ function checkedColumns(columns: string[]): string[] {
   throw new Problem('invalid_request', detail, { errors })
 }
 
-/** The cells as JSON. */
+/** Converts the cells to JSON. */
 function csvRow(columns: string[], cells: string[]): GivenRow {
   if (cells.length !== columns.length) return { text: '', value: undefined }
   const members = columns.flatMap((column, i) => {
@@ -96,7 +96,7 @@ function csvRow(columns: string[], cells: string[]): GivenRow {
   return givenRow(`{${members.join(',')}}`)
 }
 
-/** Attributes are JSON already, and stay the text that they are; booleans come back from spreadsheets in capitals. */
+/** Attributes are JSON text and stay unchanged. Spreadsheets write booleans in capitals. */
 function cellJson(column: string, cell: string): string | undefined {
   if (cell === '') return column === 'batch_id' ? 'null' : undefined
   if (MEMBERS[column]?.isText !== false) return JSON.stringify(cell)

@@ -2,7 +2,7 @@ import { Problem } from '../errors.ts'
 import { requireRowLength } from '../protocol/lines.ts'
 import { type GivenRow, givenRow } from './row.ts'
 
-/** What stands beside the users in a full export as JSON. */
+/** The members of a full export as JSON, besides the users. */
 const ENVELOPE = [
   'kind',
   'reason',
@@ -19,24 +19,31 @@ const OF_A_DELTA = ['added', 'updated', 'deleted']
 
 export const invalidJson = (detail: string) => new Problem('invalid_json', detail)
 
-/** For an export that does not hold all users. */
+/** For an export that does not contain all users. */
 export const notFull = () =>
-  new Problem('import_not_full', 'Export with differential=false, and send that: a delta says only what has changed.')
+  new Problem(
+    'import_not_full',
+    'The body is a delta, which contains only changes. Export with differential=false and import that.',
+  )
 
-/** For an object that is no export. */
+/** For an object that is not an export. */
 const noExport = (path: string, code: string, message: string) =>
-  new Problem('invalid_request', `${path} ${message}. Send an array of users, [{…}, …], or a full export as it is.`, {
-    errors: [{ path, code, message }],
-  })
+  new Problem(
+    'invalid_request',
+    `${path} ${message}. Send an array of users, [{…}, …], or an unmodified full export.`,
+    {
+      errors: [{ path, code, message }],
+    },
+  )
 
 /**
- * Cuts JSON that comes in pieces, an array or a full export, into the texts of its elements. It looks at quotes, brackets
- * and commas alone: whether an element is JSON is for who parses it, and its numbers keep every digit until then. Throws
- * `invalid_json`, `import_not_full`, `invalid_request` for members that a full export has not, and `body_too_large`.
+ * Splits streamed JSON, an array or a full export, into the texts of its elements. It reads only quotes, brackets and
+ * commas. The caller parses the elements, so numbers keep every digit until then. Throws `invalid_json`,
+ * `import_not_full`, `body_too_large`, and `invalid_request` for members that a full export does not have.
  */
 export class ElementCutter {
   #place: 'before' | 'envelope' | 'array' | 'after' = 'before'
-  /** Of the element, or of the envelope, as far as it has come. */
+  /** The current element, or the envelope, as far as it has arrived. */
   #text = ''
   #depth = 0
   #inString = false
@@ -48,11 +55,11 @@ export class ElementCutter {
   #expectsKey = false
   #key = ''
 
-  /** The elements that this piece completes. */
+  /** Returns the elements that this piece completes. */
   push(piece: string): string[] {
     const elements: string[] = []
     let start = 0
-    /** Takes what has come since the last cut, up to the character at `end`. */
+    /** Appends the text since the last cut, up to the character at `end`. */
     const take = (end: number) => {
       const text = this.#text + piece.slice(start, end)
       requireRowLength(text.length)
@@ -110,7 +117,7 @@ export class ElementCutter {
     return elements
   }
 
-  /** To be called at the end of the body. Throws `invalid_json` where it is not the end of the JSON. */
+  /** Call this at the end of the body. Throws `invalid_json` if the JSON is not complete. */
   end(): void {
     if (this.#place !== 'after') throw invalidJson('The body ends in the middle of the JSON.')
   }
@@ -118,7 +125,7 @@ export class ElementCutter {
   #count(char: number): void {
     if (char === 0x7b || char === 0x5b) this.#depth++
     else if (char === 0x7d || char === 0x5d) this.#depth--
-    if (this.#depth < 0) throw invalidJson('The body has a bracket that closes nothing.')
+    if (this.#depth < 0) throw invalidJson('The body has an unmatched closing bracket.')
   }
 
   #element(text: string): string {
@@ -138,7 +145,7 @@ export class ElementCutter {
     this.#keyStart = -1
     if (OF_A_DELTA.includes(this.#key)) throw notFull()
     if (!ENVELOPE.includes(this.#key) || (this.#key === 'users' && this.#envelope !== undefined)) {
-      throw noExport(`body.${this.#key}`, 'unknown_member', 'is not known here')
+      throw noExport(`body.${this.#key}`, 'unknown_member', 'is unknown')
     }
   }
 
@@ -161,13 +168,13 @@ function parse(text: string): unknown {
   try {
     return JSON.parse(text)
   } catch (cause) {
-    throw new Problem('invalid_json', 'The body could not be read as JSON.', { cause })
+    throw new Problem('invalid_json', 'The body is not valid JSON.', { cause })
   }
 }
 
 /**
- * The rows of a JSON body, an array of users or a full export. What is cut between two commas and is no JSON shows that the
- * body is none, so it is refused as a whole (`invalid_json`). Throws what ElementCutter throws.
+ * Reads the rows of a JSON body, an array of users or a full export. If an element is not valid JSON, neither is the
+ * body, so the whole body is rejected (`invalid_json`). Throws what ElementCutter throws.
  */
 export async function* readJson(texts: AsyncIterable<string>): AsyncGenerator<GivenRow[], void, void> {
   const cutter = new ElementCutter()
@@ -175,7 +182,7 @@ export async function* readJson(texts: AsyncIterable<string>): AsyncGenerator<Gi
   for await (const text of texts) {
     const rows = cutter.push(text).map(givenRow)
     const bad = rows.findIndex(({ value }) => value === undefined)
-    if (bad >= 0) throw invalidJson(`Row ${count + bad + 1} could not be read as JSON.`)
+    if (bad >= 0) throw invalidJson(`Row ${count + bad + 1} is not valid JSON.`)
     count += rows.length
     yield rows
   }

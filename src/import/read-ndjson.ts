@@ -6,8 +6,8 @@ import { type GivenRow, givenRow } from './row.ts'
 const cut = (detail: string) => new Problem('import_cut', detail)
 
 /**
- * The rows of an NDJSON body: user lines, or a full export with its head and its end. Who sends the head must send the end
- * that belongs to it. Throws `import_cut`, `import_not_full` for a delta, and `body_too_large`.
+ * Reads the rows of an NDJSON body: user lines, or a full export with its head line and last line. If the head line is
+ * present, the matching last line is required. Throws `import_cut`, `import_not_full` for a delta, and `body_too_large`.
  */
 export async function* readNdjson(texts: AsyncIterable<string>): AsyncGenerator<GivenRow[], void, void> {
   const cutter = new LineCutter()
@@ -23,18 +23,18 @@ const userRows = (lines: string[], frame: ExportFrame) =>
     .map(givenRow)
     .filter(({ value }) => frame.isUser(value))
 
-/** Keeps account of an export's first and last line. */
+/** Checks the head line and last line of an export. */
 class ExportFrame {
   #head: Record<string, unknown> | undefined
   #ended = false
   #rows = 0
   #isFirst = true
 
-  /** Whether a line is a user's, and not the frame's. */
+  /** Whether a line is a user, and not the head or last line. */
   isUser(line: unknown): boolean {
     const isFirst = this.#isFirst
     this.#isFirst = false
-    if (this.#ended) throw cut('There are lines after the last line of the export.')
+    if (this.#ended) throw cut('The body has lines after the last line of the export.')
     if (isFirst && has(line, 'kind')) {
       if (line.kind !== 'full') throw notFull()
       this.#head = line
@@ -44,7 +44,7 @@ class ExportFrame {
       this.#rows++
       return true
     }
-    if (!this.#head) throw cut('There is the last line of an export, but not its first.')
+    if (!this.#head) throw cut('The body has the last line of an export, but not its head line.')
     const { end, lines } = line as { end: unknown; lines?: unknown }
     if (end !== this.#head['state'] || lines !== this.#rows) throw cut('The last line belongs to another export.')
     this.#ended = true
@@ -52,7 +52,8 @@ class ExportFrame {
   }
 
   end(): void {
-    if (this.#head && !this.#ended) throw cut('The first line is that of an export, but its last line is missing.')
+    if (this.#head && !this.#ended)
+      throw cut('The body has the head line of an export, but not its last line. Send the whole export.')
   }
 }
 

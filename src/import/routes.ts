@@ -26,12 +26,12 @@ const FORMATS: Record<string, ImportFormat> = {
 interface ImportOptions {
   config: Config
   sql: Sql
-  /** Connections that uploads keep while their clients send. */
+  /** Connections reserved for uploads while their clients send. */
   uploads: Sql
   patience?: Patience
 }
 
-/** Imports users from a file: staged as it arrives, and applied as a whole or not at all. */
+/** Imports users from a file. The file is staged while it arrives, and applied as a whole or not at all. */
 export const importRoutes: FastifyPluginCallbackTypebox<ImportOptions> = (app, options, done) => {
   const { config, sql, uploads, patience } = options
   const { importLimitMb: limitMb, waitSeconds } = config
@@ -47,7 +47,7 @@ export const importRoutes: FastifyPluginCallbackTypebox<ImportOptions> = (app, o
         tags: ['users'],
         summary: 'Import users',
         description:
-          'A JSON array, NDJSON or CSV with a head row; or a full export as it is. All of it is kept, in one transaction, or nothing.',
+          'Accepts a JSON array, NDJSON, CSV with a header row, or an unmodified full export. Everything is imported in one transaction, or nothing.',
         querystring: Type.Object(
           {
             ...poolMember,
@@ -82,12 +82,15 @@ export const importRoutes: FastifyPluginCallbackTypebox<ImportOptions> = (app, o
   done()
 }
 
-/** The types that a web page may send to any other site without asking it first: https://fetch.spec.whatwg.org/#cors-safelisted-request-header */
+/**
+ * Content types that a web page may send to another site without a preflight request:
+ * https://fetch.spec.whatwg.org/#cors-safelisted-request-header
+ */
 const SIMPLE_TYPES = new Set(['', 'text/plain', 'application/x-www-form-urlencoded', 'multipart/form-data'])
 
 /**
- * The form of the body: `format`, or what Content-Type names. `format` does not replace a Content-Type, so that no web page
- * of another site can import. Throws `media_type_unsupported`.
+ * Returns the format of the body: `format`, or the one that Content-Type names. `format` does not replace a
+ * Content-Type, so that a web page of another site cannot import. Throws `media_type_unsupported`.
  */
 function formatOf(request: FastifyRequest, format: ImportFormat | undefined): ImportFormat {
   const [text = ''] = (request.headers['content-type'] ?? '').split(';')
@@ -96,6 +99,6 @@ function formatOf(request: FastifyRequest, format: ImportFormat | undefined): Im
   if (named !== undefined) return named
   throw new Problem(
     'media_type_unsupported',
-    `Set Content-Type to ${Object.keys(FORMATS).join(', ')}; with format= any other type but text/plain and those of forms.`,
+    `Set Content-Type to ${Object.keys(FORMATS).join(', ')}; with format=, any other type except text/plain and form types.`,
   )
 }

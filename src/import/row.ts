@@ -5,15 +5,15 @@ import { holdsNul, requireStorable } from '../http/validation.ts'
 import { LONGEST_LINE, lineBytes, memberBytes, numberBytes, TOO_LARGE } from '../protocol/longest-line.ts'
 import { NAME_EXPECTED, NAME_FORM } from '../users/user-schema.ts'
 
-/** A row as it came. */
+/** A row of an upload. */
 export interface GivenRow {
-  /** JSON, which PostgreSQL reads with every digit of its numbers. */
+  /** JSON text. PostgreSQL reads it with every digit of its numbers. */
   text: string
-  /** The same read by JavaScript, to be looked at; undefined where it is no JSON, or a CSV row of another length. */
+  /** The parsed text, for validation. Undefined if it is not JSON, or if a CSV row has the wrong number of cells. */
   value: unknown
 }
 
-/** Reads a row's text; what is no JSON is a row all the same, for who judges rows. */
+/** Parses a row's text. Invalid JSON is still a row; its validation reports the fault. */
 export function givenRow(text: string): GivenRow {
   try {
     return { text, value: JSON.parse(text) }
@@ -28,8 +28,8 @@ const FIRST = Date.parse('0001-01-01T00:00:00Z')
 const LAST = Date.parse('9999-12-31T23:59:59.999Z')
 
 /**
- * Whether it is an RFC 3339 time of the years 0001 to 9999 in UTC, with up to nine digits of a second. PostgreSQL keeps six and rounds
- * to the nearest, the same for an import as for plain SQL.
+ * Whether the value is an RFC 3339 time between the years 0001 and 9999 in UTC, with at most nine digits of a second.
+ * PostgreSQL rounds it to six digits, for an import as for plain SQL.
  */
 export function isTime(value: unknown): boolean {
   const parts = typeof value === 'string' ? TIME.exec(value) : null
@@ -37,7 +37,7 @@ export function isTime(value: unknown): boolean {
   const [year = 0, month = 0, day = 0] = parts.slice(1, 4).map(Number)
   if (year === 0 || day > daysOf(year, month)) return false
   if (year > 1 && year < 9999) return true
-  const time = Date.parse(parts[0].toUpperCase()) // by its offset it may lie in the year before or after
+  const time = Date.parse(parts[0].toUpperCase()) // with its offset it may be in the previous or next year
   const roundsToNextSecond = /^\.9{6}[5-9]/.test(parts[5] ?? '')
   return time >= FIRST && time + (roundsToNextSecond ? 1 : 0) <= LAST
 }
@@ -50,19 +50,19 @@ function daysOf(year: number, month: number): number {
 interface Member {
   expects: string
   is: (value: unknown) => boolean
-  /** Whether the value is text as it stands; else JSON of its own. */
+  /** Whether the value is plain text. Otherwise it is JSON. */
   isText: boolean
 }
 
 const isId = (value: unknown) => typeof value === 'string' && UUID_FORM.test(value)
 const isBoolean = (value: unknown) => typeof value === 'boolean'
 
-/** Whether it is what JSON calls an object. */
+/** Whether the value is a JSON object. */
 export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-/** Text of 1 to `longest` characters as PostgreSQL counts them, without a blank at its beginning or end. */
+/** Text of 1 to `longest` characters, counted as PostgreSQL does, without whitespace at either end. */
 const isNameUpTo = (longest: number) => (value: unknown) =>
   typeof value === 'string' &&
   value !== '' &&
@@ -74,7 +74,7 @@ const id: Member = { expects: 'a UUID', is: isId, isText: true }
 const flag: Member = { expects: 'true or false', is: isBoolean, isText: false }
 const time: Member = { expects: 'an RFC 3339 time of the years 0001 to 9999', is: isTime, isText: true }
 
-/** The members of a user that an import takes: those of the export. */
+/** The members of a user that an import accepts: those of an export. */
 export const MEMBERS: Record<string, Member> = {
   id,
   username: { expects: `1 to 254 characters, ${NAME_EXPECTED}`, is: isName, isText: true },
@@ -100,19 +100,22 @@ export const isMember = (name: string) => Object.hasOwn(MEMBERS, name)
 
 export const isCredential = (name: string) => name === 'password' || name === 'password_hash'
 
-/** For rows that hold passwords or hashes: to leave them out in silence would make users who cannot log in. */
+/** For rows with passwords or hashes. Ignoring them silently would create users that cannot log in. */
 export const credentialsRefused = () =>
-  new Problem('import_credentials', 'Export without include, or leave password and password_hash out.')
+  new Problem('import_credentials', 'Export without include, or omit password and password_hash.')
 
-/** Such a number may be in the text; in most texts none is, and they need no closer look. */
+/** Whether the text may contain such a number. Most texts do not, and need no closer check. */
 const UNUSUAL = /\d[eE][+-]?\d{3}|\d{400}/
 
-/** Characters of the longest number. A double needs at most 344, an exact one of an export as many as it has. */
+/**
+ * Maximum length of a number. A double needs at most 344 characters, an exact number of an export as many as it has
+ * digits.
+ */
 const LONGEST_NUMBER = 1_000
 
 /**
- * Whether every number of a JSON text is short as PostgreSQL writes it: `1e-9999` takes ten thousand characters. The rule goes by
- * what is written, so that an import takes back each number that it took.
+ * Whether PostgreSQL writes every number of a JSON text in few characters: `1e-9999` takes ten thousand. The check
+ * counts the written digits, so that an import accepts every number that it once accepted.
  */
 export function numbersFit(text: string): boolean {
   if (!UNUSUAL.test(text)) return true
@@ -125,9 +128,9 @@ export function numbersFit(text: string): boolean {
   return fit
 }
 
-/** A row that can be written. */
+/** A valid row. */
 export interface Row {
-  /** Which row of the body, from 1. */
+  /** Number of the row in the body, from 1. */
   n: number
   text: string
   id: string | undefined
@@ -135,21 +138,21 @@ export interface Row {
   email: string
 }
 
-/** A row that cannot be taken, whatever the pool holds. */
+/** A row that is invalid regardless of the pool's content. */
 export interface RowFault {
   n: number
   code: 'invalid_row' | 'unknown_member' | 'not_test_user' | 'domain_not_reserved' | 'user_too_large'
-  /** Empty where the fault is not of one member. */
+  /** Empty if the fault does not concern one member. */
   member: string
   message: string
-  /** As far as they can be told and kept. */
+  /** Empty if it must not be stored or returned. */
   username: string
   email: string
 }
 
 /**
- * Judges a row by itself, so that no single one of them fails the statement that writes a page of them. Throws
- * `import_credentials` where it holds a password or its hash.
+ * Validates a row on its own, so that no row can fail the statement that writes a page of rows. Throws
+ * `import_credentials` if the row contains a password or a hash.
  */
 export function checkRow(n: number, { text, value }: GivenRow, reservedDomains: string[]): Row | RowFault {
   if (!isObject(value)) return { n, ...notAnObject, username: '', email: '' }
@@ -164,7 +167,7 @@ export const isFault = (row: Row | RowFault): row is RowFault => 'code' in row
 type Fault = Pick<RowFault, 'code' | 'member' | 'message'>
 
 const invalid = (member: string, message: string): Fault => ({ code: 'invalid_row', member, message })
-const notAnObject = invalid('', 'is no object of a user’s members, or has another number of cells than columns')
+const notAnObject = invalid('', 'is not an object with a user’s members, or does not have one cell for each column')
 
 function faultOf(members: Record<string, unknown>, text: string, reservedDomains: string[]): Fault | undefined {
   const names = Object.keys(members)
@@ -174,23 +177,22 @@ function faultOf(members: Record<string, unknown>, text: string, reservedDomains
     return {
       code: 'unknown_member',
       member: isStorable(unknown) ? unknown.slice(0, 64) : '',
-      message: 'is not known here',
+      message: 'is unknown',
     }
   }
   for (const [name, value] of Object.entries(members)) {
     if (!MEMBERS[name]?.is(value)) return invalid(name, `must be ${MEMBERS[name]?.expects}`)
   }
   if (members['username'] === undefined) return invalid('username', 'is missing')
-  if (!isStorable(members))
-    return invalid('', 'holds a text or a number that cannot be stored, or is nested too deeply')
-  if (!numbersFit(text)) return invalid('', 'holds a number of more digits than are kept')
+  if (!isStorable(members)) return invalid('', 'has a text or a number that cannot be stored, or is nested too deeply')
+  if (!numbersFit(text)) return invalid('', 'has a number that is too long')
   const email = String(members['email'] ?? members['username'])
-  if (!EMAIL_FORM.test(email)) return invalid('email', 'is missing, and the username is no address')
+  if (!EMAIL_FORM.test(email)) return invalid('email', 'is missing, and the username is not an email address')
   if (members['is_test_user'] === false) {
     return { code: 'not_test_user', member: 'is_test_user', message: 'must be true: only test users are imported' }
   }
   if (!isReserved(email, reservedDomains)) {
-    return { code: 'domain_not_reserved', member: 'email', message: 'must be of a reserved domain' }
+    return { code: 'domain_not_reserved', member: 'email', message: 'must be in a reserved domain' }
   }
   if (mayBeTooLarge(text) && rowLineBytes(members, text, email) > LONGEST_LINE) {
     return { code: 'user_too_large', member: 'custom_attributes', message: TOO_LARGE }
@@ -199,14 +201,14 @@ function faultOf(members: Record<string, unknown>, text: string, reservedDomains
 }
 
 /**
- * Whether the row needs a closer look. A character becomes at most 4 bytes of the line, and 200 where a number has an exponent:
- * `1e-998` takes 1,000.
+ * Whether the row may be too large and needs the exact check. A character becomes at most 4 bytes of the line, or 200
+ * if a number has an exponent: `1e-998` takes 1,000.
  */
 const mayBeTooLarge = (text: string) => text.length > (/\d[eE]/.test(text) ? 5_000 : 200_000)
 
 const ANY_ID = '00000000-0000-7000-8000-000000000000'
 
-/** Bytes of the line of a new user of this row; what the row leaves out is as the import fills it in. */
+/** Size of the user line of a new user for this row, with the defaults of the import for omitted members. */
 function rowLineBytes(members: Record<string, unknown>, text: string, email: string): number {
   const defaults = { role: 'user', batch_id: ANY_ID, created_by_bulk: false }
   const given = { ...defaults, ...members, email } as Parameters<typeof lineBytes>[0]
@@ -222,7 +224,7 @@ function isStorable(value: unknown): boolean {
   }
 }
 
-/** A member of a row that is refused, as its failure tells it: empty where it is no name that could be kept. */
+/** Returns a member of a rejected row for its failure. Empty if it is not a name that can be stored. */
 function shown(members: Record<string, unknown>, name: 'username' | 'email'): string {
   const value = members[name]
   return MEMBERS[name]?.is(value) && isStorable(value) ? (value as string) : ''

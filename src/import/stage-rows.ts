@@ -1,11 +1,11 @@
 import type { ISql } from 'postgres'
 import type { Row } from './row.ts'
 
-/** Where an import writes. */
+/** The target of an import. */
 export interface Target {
   poolId: number
   batchId: string
-  /** With the number of a row behind it, the id of a user whose row has none. */
+  /** Followed by the number of a row, the id of a user whose row has none. */
   userIdPrefix: string
 }
 
@@ -13,7 +13,10 @@ export interface Target {
 const PAGE_ROWS = 2_000
 const PAGE_CHARACTERS = 1_048_576
 
-/** The table that rows wait in while the client sends. Nothing of it refers to `users`, so it locks nothing there. */
+/**
+ * Creates the table that stores rows while the client sends them. It does not refer to `users`, so it locks nothing
+ * there.
+ */
 export async function createStagedRows(session: ISql): Promise<void> {
   await session`
     create temp table staged_rows (
@@ -22,7 +25,7 @@ export async function createStagedRows(session: ISql): Promise<void> {
     )`
 }
 
-/** Writes rows to the staged table page by page. Memory stays that of a page. */
+/** Writes rows to the staging table page by page. Memory is limited to one page. */
 export class RowStage {
   /** The number of each page's last row. */
   readonly pageEnds: number[] = []
@@ -53,7 +56,7 @@ export class RowStage {
   }
 }
 
-/** Keeps a row as it was given, as jsonb, with every digit. A row without an id gets one that follows the order of the rows. */
+/** Stores the rows as jsonb, with every digit. A row without an id gets one that follows the order of the rows. */
 async function insertStagedRows(session: ISql, { poolId, userIdPrefix }: Target, rows: Row[]): Promise<void> {
   const numbers = rows.map(({ n }) => n)
   const texts = `[${rows.map(({ text }) => text).join(',')}]`

@@ -4,13 +4,13 @@ import { Problem } from '../errors.ts'
 
 export const PoolName = Type.String({
   pattern: POOL_NAME.source,
-  description: 'Lower-case letters, digits, and . _ - after the first; at most 63.',
+  description: 'At most 63 characters: lower-case letters, digits and, after the first character, . _ -',
 })
 
-/** The member that every route under /v1 takes in its query, and every JSON body may carry instead. */
+/** Every route under /v1 accepts this member in its query. A JSON body may carry it instead. */
 export const poolMember = { pool: Type.Optional(PoolName) }
 
-/** The pool that a request names in its query or its body, else `default`. Throws `invalid_request` where they differ. */
+/** Returns the pool that the query or the body names, `default` if neither does. Throws `invalid_request` if they differ. */
 export function poolName(query: { pool?: string }, body: { pool?: string } = {}): string {
   if (query.pool !== undefined && body.pool !== undefined && query.pool !== body.pool) {
     const errors = [{ path: 'body.pool', code: 'contradiction', message: 'differs from the query’s pool' }]

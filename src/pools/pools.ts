@@ -5,13 +5,13 @@ import { sqlState, UNIQUE_VIOLATION } from '../database/sqlstate.ts'
 import { Problem } from '../errors.ts'
 import { pools } from './tables.ts'
 
-/** Which users of a pool only exports write: none, its test users, or all, users that are not test users included. */
+/** Which users of a pool only exports write: none, its test users, or all users, including those that are not test users. */
 export type Replica = 'none' | 'test_users' | 'everything'
 
 /** What a replica mirrors. */
 export type Mirrors = Exclude<Replica, 'none'>
 
-/** One system under test, apart from the others in names, states and rights. */
+/** One system under test. Names, states and rights are separate in each pool. */
 export interface Pool {
   name: string
   replica: Replica
@@ -24,25 +24,25 @@ const columns = {
   created_at: fragment<string>`rfc3339(${pools.createdAt})`,
 }
 
-/** For a name that no pool has, and for a pool that the key has no scope in: an answer that tells them apart would leak names. */
+/** Same error if the pool does not exist and if the key has no scope in it. Otherwise the error would reveal pool names. */
 export const poolNotFound = (name: string) =>
   new Problem('pool_not_found', `There is no pool ${name}, or the key has no scope in it.`)
 
-/** The id of a pool. Throws `pool_not_found`. */
+/** Returns the id of a pool. Throws `pool_not_found`. */
 export async function findPoolId(sql: Sql, name: string): Promise<number> {
   const [row] = await sql<{ id: number }[]>`select id from pools where name = ${name}`
   if (!row) throw poolNotFound(name)
   return row.id
 }
 
-/** The pool of this name. Throws `pool_not_found`. */
+/** Returns the pool with this name. Throws `pool_not_found`. */
 export async function getPool(orm: PostgresJsDatabase, name: string): Promise<Pool> {
   const [pool] = await orm.select(columns).from(pools).where(eq(pools.name, name))
   if (!pool) throw poolNotFound(name)
   return pool
 }
 
-/** One page of pools by name, those after `after`. */
+/** Returns one page of pools by name: those after `after`. */
 export function listPools(orm: PostgresJsDatabase, after: string, limit: number): Promise<Pool[]> {
   return orm.select(columns).from(pools).where(fragment`${pools.name} > ${after}`).orderBy(pools.name).limit(limit)
 }
@@ -58,25 +58,26 @@ export async function createPool(orm: PostgresJsDatabase, name: string, replica:
     return pool as Pool
   } catch (error) {
     if (sqlState(error) !== UNIQUE_VIOLATION) throw error
-    throw new Problem('pool_exists', `There is a pool ${name} already.`, { cause: error })
+    throw new Problem('pool_exists', `The pool ${name} already exists. Choose another name.`, { cause: error })
   }
 }
 
 /**
- * Removes a pool with all its users, batches and history. Throws `pool_in_use` if it is the default pool, or holds a non-test
- * user or an unfinished batch, and `pool_not_found`. It locks the pool's row first, which keeps writers out; it waits for those
- * in progress.
+ * Removes a pool with all its users, batches and history. Locks the pool's row first, which blocks new writers, and
+ * waits for writers in progress. Throws `pool_not_found`. Throws `pool_in_use` if it is the default pool, or contains a
+ * non-test user or an unfinished batch.
  */
 export async function deletePool(sql: Sql, name: string): Promise<void> {
   await sql.begin(async (tx) => {
     const [pool] = await tx<{ id: number }[]>`select id from pools where name = ${name} for update`
     if (!pool) throw poolNotFound(name)
-    if (pool.id === 1) throw new Problem('pool_in_use', 'The default pool stays.')
+    if (pool.id === 1) throw new Problem('pool_in_use', 'The default pool cannot be removed.')
     await requireUnused(tx, pool.id)
     await tx`delete from users where pool_id = ${pool.id}`
-    // The deletion is recorded at commit; done now, so that the record goes with the pool.
+    // Runs the deferred triggers now, so that the deletion is recorded before the pool's history is removed.
     await tx`set constraints all immediate`
-    // Batches, templates and targets go with the pool by foreign keys; these tables have none, since triggers write them.
+    // Foreign keys delete batches, templates and targets with the pool. The tables below have none, because triggers
+    // write them.
     await tx`delete from tombstones where pool_id = ${pool.id}`
     await tx`delete from states where pool_id = ${pool.id}`
     await tx`delete from scopes where pool_id = ${pool.id}`
@@ -90,7 +91,7 @@ async function requireUnused(tx: TransactionSql, poolId: number): Promise<void> 
     select exists (select from users where pool_id = ${poolId} and not is_test_user offset 0) as holds_others,
       exists (select from batches where pool_id = ${poolId} and status in ('queued', 'running') offset 0) as has_unfinished`
   if (pool?.holds_others) {
-    throw new Problem('pool_in_use', 'The pool holds users that are not test users; they are never deleted here.')
+    throw new Problem('pool_in_use', 'The pool has users that are not test users. The service never deletes them.')
   }
   if (pool?.has_unfinished) {
     throw new Problem('pool_in_use', 'The pool has unfinished batches. Wait for them, or delete them first.')

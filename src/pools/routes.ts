@@ -11,16 +11,16 @@ import { createPool, deletePool, getPool, listPools, type Replica } from './pool
 const PoolAnswer = Type.Object({
   name: Type.String(),
   replica: Type.Enum(['none', 'test_users', 'everything'], {
-    description: 'Whose writer only exports are: nobody’s, the test users’, or everybody’s',
+    description: 'Which users only exports write: none, the test users, or all users',
   }),
   created_at: Type.String({ format: 'date-time' }),
 })
-/** What a request may say of it. */
+/** What a request may set. */
 const ReplicaMember = Type.Union(
   [Type.Enum(['none', 'test_users', 'everything']), Type.Boolean({ description: '`test_users`, or `none`' })],
   {
     description:
-      'A replica takes its users from exports (PUT /v1/replica/users) and refuses other writes. `test_users`: exports of test users of reserved domains, with the scope `users:write`; other users of the pool stay. `everything`: any export, with the scope `admin`; it replaces and deletes users that are not test users, too.',
+      'A replica receives its users from exports (PUT /v1/replica/users) and rejects other writes. `test_users`: accepts exports of test users in reserved domains, with the scope `users:write`; other users of the pool stay. `everything`: accepts any export, with the scope `admin`; the export also replaces and deletes users that are not test users.',
   },
 )
 const replicaOf = (given: Replica | boolean): Replica =>
@@ -35,7 +35,7 @@ interface PoolRoutesOptions {
   cursors: Cursors
 }
 
-/** Systems under test: made, listed, declared replicas and removed by an administrator. */
+/** Systems under test: an administrator creates, lists, declares as replicas and removes them. */
 export const poolRoutes: FastifyPluginCallbackTypebox<PoolRoutesOptions> = (app, { sql, orm, cursors }, done) => {
   const config = { scope: 'admin' } as const
   const tags = ['pools']
@@ -46,7 +46,7 @@ export const poolRoutes: FastifyPluginCallbackTypebox<PoolRoutesOptions> = (app,
       config,
       schema: {
         tags,
-        summary: 'Make a pool',
+        summary: 'Create a pool',
         querystring: NoQuery,
         body: Type.Object({ name: PoolName, replica: Type.Optional(ReplicaMember) }, { additionalProperties: false }),
         response: { 201: PoolAnswer },
@@ -64,7 +64,7 @@ export const poolRoutes: FastifyPluginCallbackTypebox<PoolRoutesOptions> = (app,
       config,
       schema: {
         tags,
-        summary: 'List the pools by name',
+        summary: 'List pools by name',
         querystring: Type.Object(pageMembers, { additionalProperties: false }),
         response: {
           200: Type.Object({ items: Type.Array(PoolAnswer), next_cursor: Type.Union([Type.String(), Type.Null()]) }),
@@ -95,7 +95,7 @@ export const poolRoutes: FastifyPluginCallbackTypebox<PoolRoutesOptions> = (app,
       schema: {
         tags,
         summary: 'Declare a pool a replica, or release it',
-        description: 'An export that is put into a replica replaces its users, whoever made them.',
+        description: 'An export that is put into a replica replaces its users, however they were created.',
         params: PoolPath,
         querystring: NoQuery,
         body: Type.Object({ replica: ReplicaMember }, { additionalProperties: false }),

@@ -9,9 +9,9 @@ export const pools = pgTable(
     nextUserNumber: bigNumber('next_user_number').notNull().default(1),
     nextCredentialId: bigNumber('next_credential_id').notNull().default(1),
     createdAt: time('created_at').notNull().defaultNow(),
-    /** Since when the pool's users are those of exports that are put into it, and nothing else writes them. Null: it is no replica. */
+    /** When the pool became a replica, which only exports write. Null if it is not a replica. */
     replicaSince: time('replica_since'),
-    /** Which users a replica takes from its source. */
+    /** Which users a replica copies from its source. */
     mirrors: text('mirrors', { enum: ['test_users', 'everything'] })
       .notNull()
       .default('test_users'),

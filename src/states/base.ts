@@ -3,22 +3,24 @@ import { EMPTY_STATE, type State } from '../protocol/state.ts'
 import { type Filter, isScope } from './filter.ts'
 import type { ScopeState } from './scope-state.ts'
 
-/** A base that a delta can lead on from, and the version at which the scope last had that state. */
+/** A state that a delta can start from, and the latest version at which the scope had it. */
 export interface Base {
   state: State
   version: string
 }
 
-/** A base, and how long ago the scope last came to that state; null: it is the empty one, from before the first commit. */
+/** A base, and how long ago the scope last reached that state; null for the empty state before the first commit. */
 export interface AgedBase extends Base {
   ageSeconds: number | null
 }
 
 /**
- * Of the states that a client holds the one that is nearest to the present. `expired`: the scope had one of them, but
- * tombstones of what came after it are pruned, so that a delta could miss deletions. `unknown`: it never had any of them, or
- * that is forgotten too. What is pruned is the beginning of the history, so the next state tells. A state may recur and
- * means the same each time; from its latest version the way is the shortest. Version 0 is before the first commit.
+ * Returns the most recent base among the states that the client has. Returns `expired` if the scope had one of them
+ * but later tombstones are pruned: a delta could miss deletions. Returns `unknown` if the scope never had any of them,
+ * or no longer remembers them.
+ *
+ * Pruning removes the beginning of a history, so it is enough to check the next state. A state may recur; its latest
+ * version gives the shortest delta. Version 0 is before the first commit.
  */
 export async function findBase(
   sql: Sql,

@@ -1,7 +1,7 @@
 import type { Fragment, ISql } from 'postgres'
 import { ANY_BATCH } from './tables.ts'
 
-/** Which users of which pool; each filter is one scope, with versions and states of its own. */
+/** Selects users of one pool. Each filter is one scope, which has its own versions and states. */
 export interface Filter {
   poolId: number
   batchId: string | undefined
@@ -9,12 +9,12 @@ export interface Filter {
   bulkUsersOnly: boolean
 }
 
-/** The filter as a condition on rows of `users`. */
+/** Returns the filter as a condition on rows of `users`. */
 export function selects(sql: ISql, filter: Filter, alias: 'u'): Fragment {
   return sql`${sql(alias)}.pool_id = ${filter.poolId} ${selectsInPool(sql, filter, alias)}`
 }
 
-/** The same but for the pool, also on ended stays in `tombstones`: further conditions, each with `and` before it. */
+/** Like `selects`, without the pool; also for `tombstones`. Returns further conditions, each with a leading `and`. */
 export function selectsInPool(sql: ISql, filter: Omit<Filter, 'poolId'>, alias: 'u' | 't'): Fragment {
   const rows = sql(alias)
   return sql`
@@ -23,12 +23,12 @@ export function selectsInPool(sql: ISql, filter: Omit<Filter, 'poolId'>, alias: 
     ${filter.bulkUsersOnly ? sql`and ${rows}.created_by_bulk` : sql``}`
 }
 
-/** The filter as the key of its scope, a condition on rows of `scopes` or `states`. */
+/** Returns the filter as the key of its scope: a condition on rows of `scopes` or `states`. */
 export function isScope(sql: ISql, filter: Filter, alias: 's' | 'e'): Fragment {
   return sql`${sql(alias)}.pool_id = ${filter.poolId} ${isScopeInPool(sql, filter, alias)}`
 }
 
-/** The same but for the pool: further conditions, each with `and` before it. */
+/** Like `isScope`, without the pool. Returns further conditions, each with a leading `and`. */
 export function isScopeInPool(sql: ISql, filter: Omit<Filter, 'poolId'>, alias: 's' | 'e'): Fragment {
   const rows = sql(alias)
   return sql`

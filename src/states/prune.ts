@@ -1,22 +1,25 @@
 import type { Sql, TransactionSql } from 'postgres'
 import { ANY_BATCH } from './tables.ts'
 
-/** Commits that one step looks at, and tombstones after which it takes no further commit. */
+/** Number of commits that one step reads, and number of tombstones after which it takes no further commit. */
 const COMMITS_A_STEP = 100
 const TOMBSTONES_A_STEP = 10_000
 
-/** What a step has done. */
+/** What one step deleted. */
 export interface Pruned {
   commits: number
   tombstones: number
 }
 
 /**
- * Deletes the tombstones of the pool's oldest commits, those more than `seconds` ago, and marks their states: no delta
- * leads across a marked one, so a base before it is expired. One transaction, so that no reader sees one without the
- * other. It takes the commits in the order of the scope of all users, which every commit touches, and only from the first
- * unpruned one on; so what is pruned is the beginning of every scope's history, whatever the clocks said. The replicas take
- * turns: two at once could leave a gap. Gives nothing done where another one is at it, or all is pruned.
+ * Deletes the tombstones of the pool's oldest commits, those more than `seconds` old, and marks their states as pruned.
+ * No delta can cross a pruned state, so every base before it is expired. Both happen in one transaction, so no reader
+ * sees one without the other.
+ *
+ * The step reads commits in the order of the scope of all users, which every commit touches, and starts at the first
+ * unpruned commit. So it always prunes the beginning of every scope's history, even if clocks jumped. A lock allows one
+ * replica at a time: two at once could leave a gap. Returns zeros if another replica holds the lock, or if nothing is
+ * left to prune.
  */
 export async function pruneStep(sql: Sql, poolId: number, seconds: number): Promise<Pruned> {
   return await sql.begin(async (tx) => {
@@ -30,10 +33,10 @@ export async function pruneStep(sql: Sql, poolId: number, seconds: number): Prom
   })
 }
 
-/** By the database's clock, the one that all replicas share. */
+/** Uses the database's clock, which all replicas share. */
 const before = (sql: Sql | TransactionSql, seconds: number) => sql`now() - ${seconds}::float8 * interval '1 second'`
 
-/** The commits to prune next, oldest first; after one with many tombstones no other, so that a step stays small. */
+/** Returns the commits to prune next, oldest first. Stops after a commit with many tombstones, to keep the step small. */
 async function dueCommits(sql: TransactionSql, poolId: number, seconds: number): Promise<string[]> {
   const ofAllUsers = sql`
     e.pool_id = ${poolId} and e.batch_id = ${ANY_BATCH} and not e.test_users_only and not e.bulk_users_only`
@@ -69,8 +72,9 @@ async function deleteTombstones(sql: TransactionSql, poolId: number, commitIds: 
 }
 
 /**
- * Forgets states that were pruned more than `seconds` ago, of 100 commits at the most: from then on they are unknown, and no more
- * expired. A state after which nothing is pruned stays, since a delta can lead on from it. Gives how many it forgot.
+ * Deletes states that were pruned more than `seconds` ago, of at most 100 commits. Bases among them change from expired
+ * to unknown. A state stays if nothing after it is pruned, because a delta can start from it. Returns how many states
+ * it deleted.
  */
 export async function forgetStep(sql: Sql, poolId: number, seconds: number): Promise<number> {
   const { count } = await sql`

@@ -3,15 +3,15 @@ import type { Sql } from 'postgres'
 import { type Repeating, startRepeating } from '../process/repeat.ts'
 import { forgetStep, pruneStep } from './prune.ts'
 
-/** How often a process looks for what is too old. */
+/** How often a process prunes. */
 const INTERVAL_MS = 60_000
 
-/** Steps for a pool before the next one has its turn; what is left then, the next round takes. */
+/** Maximum number of steps for one pool in a round. The next round continues. */
 const STEPS_A_POOL = 1_000
 
 /**
- * Keeps what deltas are made of for `seconds`, in all pools: once a minute, and once at the start, it deletes what is older
- * in small steps. For as long again a pruned state is known as expired; after that it is forgotten.
+ * Keeps the history for deltas for `seconds`, in all pools. At the start and once a minute it deletes older history in
+ * small steps. A pruned state is reported as expired for another `seconds`; then it is deleted.
  */
 export function startRetention(sql: Sql, seconds: number, log: FastifyBaseLogger): Repeating {
   async function pruneAll(signal: AbortSignal): Promise<void> {
@@ -29,11 +29,11 @@ export function startRetention(sql: Sql, seconds: number, log: FastifyBaseLogger
       commits += pruned.commits
       tombstones += pruned.tombstones
     }
-    if (commits > 0) log.info({ pool: poolId, commits, tombstones }, 'bases have expired')
+    if (commits > 0) log.info({ pool: poolId, commits, tombstones }, 'pruned expired states')
   }
 
   return startRepeating(
-    (signal) => pruneAll(signal).catch((err) => log.warn({ err }, 'old states could not be pruned; it is tried again')),
+    (signal) => pruneAll(signal).catch((err) => log.warn({ err }, 'pruning failed, retrying')),
     INTERVAL_MS,
   )
 }

@@ -4,11 +4,11 @@ import { EMPTY_STATE, type State } from '../protocol/state.ts'
 import { type Filter, isScope } from './filter.ts'
 import { ANY_BATCH } from './tables.ts'
 
-/** What a scope holds at one moment. */
+/** The state of a scope in one snapshot. */
 export interface ScopeState {
   state: State
   userCount: number
-  /** Of the last commit that touched the scope; 0: none has. Text, since it may pass 2^53. */
+  /** The version of the last commit that touched the scope; 0 if there is none. Text, because it may exceed 2^53. */
   version: string
 }
 
@@ -19,7 +19,7 @@ interface ScopeRow {
   version: string
 }
 
-/** The pool's id and the present state of its filter, in one look-up that reads no user. Throws `pool_not_found`. */
+/** Returns the pool's id and the current state of its filter, in one look-up that reads no user. Throws `pool_not_found`. */
 export async function lookUpScope(
   sql: ISql,
   pool: string,
@@ -37,8 +37,8 @@ export async function lookUpScope(
 }
 
 /**
- * When the oldest state that the scope can still give a delta from was recorded, null where there is none: that of the last
- * commit whose tombstones are pruned, else of the first.
+ * Returns when the oldest usable base of the scope was recorded, or null if there is none. It is the state of the last
+ * pruned commit, or of the first commit if none is pruned.
  */
 export async function oldestBaseAt(sql: Sql, filter: Filter): Promise<string | null> {
   const [row] = await sql<{ at: string | null }[]>`

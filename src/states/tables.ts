@@ -1,10 +1,10 @@
 import { bigNumber, bytewiseText, time } from '../database/columns.ts'
 import { bigint, boolean, index, integer, pgTable, primaryKey, sql, unique, uuid } from '../database/drizzle.ts'
 
-/** Stands for "any batch" in the key of a scope, where a null could not be part of the primary key. */
+/** Means "any batch" in the key of a scope, because a primary key cannot contain null. */
 export const ANY_BATCH = '00000000-0000-0000-0000-000000000000'
 
-/** What a filter selects names its scope; the two flags say that only test users, only bulk-created users count. */
+/** The key of a scope is its filter. The two flags restrict it to test users and to users created in bulk. */
 const scopeKey = {
   poolId: integer('pool_id').notNull(),
   batchId: uuid('batch_id').notNull(),
@@ -12,7 +12,7 @@ const scopeKey = {
   bulkUsersOnly: boolean('bulk_users_only').notNull(),
 }
 
-/** The present version and digest of each scope. A word holds 64 unsigned bits in a signed column. */
+/** The current version and digest of each scope. A word stores 64 unsigned bits in a signed column. */
 export const scopes = pgTable(
   'scopes',
   {
@@ -27,7 +27,7 @@ export const scopes = pgTable(
   (t) => [primaryKey({ columns: [t.poolId, t.batchId, t.testUsersOnly, t.bulkUsersOnly] })],
 )
 
-/** The history of each scope: which commit made which version, and the state it then had. */
+/** The history of each scope: which commit created which version, and the resulting state. */
 export const states = pgTable(
   'states',
   {
@@ -36,12 +36,12 @@ export const states = pgTable(
     commitId: bigNumber('commit_id').notNull(),
     state: bytewiseText('state').notNull(),
     recordedAt: time('recorded_at').notNull().default(sql`clock_timestamp()`),
-    /** Since when the commit's tombstones are gone: no delta leads across it. Null: they are there. */
+    /** When the commit's tombstones were deleted; no delta can cross it. Null if they still exist. */
     prunedAt: time('pruned_at'),
   },
   (t) => [
     primaryKey({ columns: [t.poolId, t.batchId, t.testUsersOnly, t.bulkUsersOnly, t.version] }), // commits since a base
-    unique('states_commit').on(t.poolId, t.commitId, t.batchId, t.testUsersOnly, t.bulkUsersOnly), // and what a commit made
+    unique('states_commit').on(t.poolId, t.commitId, t.batchId, t.testUsersOnly, t.bulkUsersOnly), // the states that a commit created
     index('states_state').on(t.poolId, t.batchId, t.testUsersOnly, t.bulkUsersOnly, t.state, t.version), // base look-up
     index('states_pruned') // how far a scope is pruned
       .on(t.poolId, t.batchId, t.testUsersOnly, t.bulkUsersOnly, t.version)
@@ -49,7 +49,7 @@ export const states = pgTable(
   ],
 )
 
-/** A user's stay in a part that has ended: by deletion, or by a move to another part. */
+/** An ended stay of a user in a part of the pool (batch and flags): the user was deleted, or moved to another part. */
 export const tombstones = pgTable(
   'tombstones',
   {
@@ -63,6 +63,6 @@ export const tombstones = pgTable(
   },
   (t) => [
     primaryKey({ columns: [t.poolId, t.leftCommitId, t.userId] }), // deletions of the commits since the base
-    index('tombstones_user').on(t.poolId, t.userId), // whether a user who is here now was in the base
+    index('tombstones_user').on(t.poolId, t.userId), // whether a current user was in the base
   ],
 )

@@ -2,20 +2,20 @@ import type { Sql } from 'postgres'
 import { userLine } from './filter.ts'
 import { ANY_BATCH } from './tables.ts'
 
-/** A pool whose recorded state was compared with its users. */
+/** A pool whose recorded states were compared with its users. */
 export interface VerifiedPool {
   pool: string
   user_count: number
-  /** Filters (batches, test users, bulk-created users, all) whose recorded state or count is not that of their users. */
+  /** Filters (batch, test users, users created in bulk, all) whose recorded state or count does not match their users. */
   wrong: { batch_id: string | null; test_users_only: boolean; bulk_users_only: boolean }[]
 }
 
-/** So many wrong filters are named to a pool. */
+/** Maximum number of wrong filters reported for a pool. */
 const MOST_NAMED = 100
 
 /**
- * Computes the state of every filter of a pool from the users themselves, in one statement and so of one moment, and compares
- * it with the recorded one. It reads all users: some 4 s of PostgreSQL to a million.
+ * Computes the state of every filter of a pool from its users, in one statement and so in one snapshot, and compares it
+ * with the recorded state. Reads all users: about 4 s of PostgreSQL time for a million.
  */
 export async function verifyPool(sql: Sql, { id, name }: { id: number; name: string }): Promise<VerifiedPool> {
   const [row] = await sql<{ user_count: number; wrong: VerifiedPool['wrong'] }[]>`

@@ -4,17 +4,17 @@ import { poolNotFound } from '../pools/pools.ts'
 import { EMPTY_STATE, type State } from '../protocol/state.ts'
 import { ANY_BATCH } from '../states/tables.ts'
 
-/** What a pool holds at one moment. */
+/** The counts of a pool in one snapshot. */
 export interface PoolStats {
   pool: string
   total_users: number
   test_users: number
-  /** Test users of batches and imports. */
+  /** Test users created by batches and imports. */
   bulk_users: number
-  /** Users who are no test users: nothing here changes or deletes them. */
+  /** Users that are not test users. The service never changes or deletes them. */
   protected_users: number
   batches: Record<Batch['status'], number>
-  /** Of the test users: that of an export without a filter. */
+  /** The state of the test users: the state of an export without a filter. */
   state: State
 }
 
@@ -26,7 +26,10 @@ interface StatsRow {
   batches: Partial<PoolStats['batches']> | null
 }
 
-/** The counts of a pool, from its scopes and batches in one statement: no user is read. Throws `pool_not_found`. */
+/**
+ * Returns the counts of a pool from its scopes and batches, in one statement that reads no user. Throws
+ * `pool_not_found`.
+ */
 export async function readPoolStats(sql: Sql, pool: string): Promise<PoolStats> {
   const rows = await sql<StatsRow[]>`
     select s.test_users_only, s.bulk_users_only, s.user_count::float8 as user_count,

@@ -8,8 +8,10 @@ const StatsAnswer = Type.Object({
   pool: Type.String(),
   total_users: Type.Integer(),
   test_users: Type.Integer(),
-  bulk_users: Type.Integer({ description: 'Test users of batches and imports' }),
-  protected_users: Type.Integer({ description: 'Users who are no test users: nothing here changes or deletes them' }),
+  bulk_users: Type.Integer({ description: 'Test users created by batches and imports' }),
+  protected_users: Type.Integer({
+    description: 'Users that are not test users. The service never changes or deletes them.',
+  }),
   batches: Type.Object({
     queued: Type.Integer(),
     running: Type.Integer(),
@@ -18,10 +20,10 @@ const StatsAnswer = Type.Object({
     cancelled: Type.Integer(),
     failed: Type.Integer(),
   }),
-  state: Type.String({ description: 'Of the test users: that of an export without a filter' }),
+  state: Type.String({ description: 'The state of the test users: the state of an export without a filter' }),
 })
 
-/** What a pool holds, in numbers. */
+/** The counts of a pool. */
 export const statsRoutes: FastifyPluginCallbackTypebox<{ sql: Sql }> = (app, { sql }, done) => {
   app.get(
     '/v1/stats',
@@ -30,7 +32,7 @@ export const statsRoutes: FastifyPluginCallbackTypebox<{ sql: Sql }> = (app, { s
       schema: {
         tags: ['users'],
         summary: 'Count the users and batches of a pool',
-        description: 'Costs the same for ten users and ten million: the counts are kept, not made.',
+        description: 'Costs the same for ten users as for ten million: the counts are stored, not computed.',
         querystring: Type.Object(poolMember, { additionalProperties: false }),
         response: { 200: StatsAnswer },
       },

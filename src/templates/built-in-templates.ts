@@ -7,11 +7,11 @@ interface BuiltInTemplate {
   config: TemplateSettings
 }
 
-/** The templates that every pool has, by name. They name no password: each batch gets one of its own. */
+/** The templates that every pool has, by name. They contain no password: each batch gets its own. */
 export const BUILT_IN: readonly BuiltInTemplate[] = frozen([
   {
     name: 'admin',
-    description: 'Administrators with every permission',
+    description: 'Administrators with all permissions',
     config: {
       username_pattern: 'admin_{id}@example.com',
       email_domain: 'example.com',
@@ -21,7 +21,7 @@ export const BUILT_IN: readonly BuiltInTemplate[] = frozen([
   },
   {
     name: 'default',
-    description: 'Ordinary users; what a batch is made from that names no template',
+    description: 'Ordinary users. The default for a batch that names no template',
     config: DEFAULT_USERS,
   },
   {
@@ -58,7 +58,7 @@ export const BUILT_IN: readonly BuiltInTemplate[] = frozen([
 
 export const isBuiltIn = (name: string) => BUILT_IN.some((template) => template.name === name)
 
-/** One object serves every request, so nobody may change it, nor anything in it. */
+/** Every request shares one object, so it is frozen, together with everything in it. */
 function frozen<Value extends object>(value: Value): Value {
   for (const member of Object.values(value)) if (typeof member === 'object') frozen(member)
   return Object.freeze(value)

@@ -14,13 +14,13 @@ import { importTemplates } from './write-templates.ts'
 const PoolQuery = Type.Object(poolMember, { additionalProperties: false })
 const Faults = Type.Array(Type.Object({ path: Type.String(), code: Type.String(), message: Type.String() }))
 
-/** Settings that are to be looked at whatever they are: the answer tells what is wrong in them. */
-const AnySettings = Type.Object({}, { description: 'As the `config` of a batch' })
+/** Accepts any settings: the response says what is wrong with them. */
+const AnySettings = Type.Object({}, { description: 'Same members as the `config` of a batch' })
 
-/** All templates that a pool can have, each as large as it may be. */
+/** Enough for all templates of a pool, each of the maximum size. */
 const IMPORT_BYTES = 8_388_608
 
-/** Templates from one service to another, and settings looked at before they are kept. */
+/** Moves templates between services, and validates settings before they are stored. */
 export const templateExchangeRoutes: FastifyPluginCallbackTypebox<{ config: Config; sql: Sql }> = (
   app,
   { config, sql },
@@ -36,8 +36,8 @@ export const templateExchangeRoutes: FastifyPluginCallbackTypebox<{ config: Conf
       config: { scope: 'users:read' },
       schema: {
         tags,
-        summary: 'Judge settings without writing any',
-        description: 'A password among them is judged, and never told.',
+        summary: 'Validate settings without storing them',
+        description: 'A password is validated too, and never returned.',
         querystring: PoolQuery,
         body: Type.Object({ ...poolMember, config: AnySettings }, { additionalProperties: false }),
         response: {
@@ -46,7 +46,7 @@ export const templateExchangeRoutes: FastifyPluginCallbackTypebox<{ config: Conf
             errors: Faults,
             warnings: Faults,
             config: Type.Union([BatchConfig, Type.Null()], {
-              description: 'As a batch of the fewest users would have it; null where a member is wrong',
+              description: 'The settings of the smallest possible batch; null if a member is invalid',
             }),
           }),
         },
@@ -64,7 +64,7 @@ export const templateExchangeRoutes: FastifyPluginCallbackTypebox<{ config: Conf
       config: { scope: 'users:read' },
       schema: {
         tags,
-        summary: 'Read the pool’s own templates as an import takes them',
+        summary: 'Export the pool’s own templates in the form that the import accepts',
         querystring: PoolQuery,
         response: {
           200: Type.Object({
@@ -85,8 +85,9 @@ export const templateExchangeRoutes: FastifyPluginCallbackTypebox<{ config: Conf
       bodyLimit: IMPORT_BYTES,
       schema: {
         tags,
-        summary: 'Take over templates from an export',
-        description: 'Those that are right, in one transaction. Built-in names are skipped, and those that are there.',
+        summary: 'Import templates from an export',
+        description:
+          'Stores the valid templates in one transaction. Skips the names of built-in and, without `overwrite`, of existing templates.',
         querystring: PoolQuery,
         body: Type.Object(
           {

@@ -23,7 +23,7 @@ const PoolQuery = Type.Object(poolMember, { additionalProperties: false })
 
 const locationOf = (name: string, pool: string) => `/v1/templates/${name}${pool === 'default' ? '' : `?pool=${pool}`}`
 
-/** Creation settings by name: the built-in ones, and those that a pool has of its own. */
+/** Creation settings by name: the built-in templates and the pool's own. */
 export const templateRoutes: FastifyPluginCallbackTypebox<TemplateRoutesOptions> = (app, options, done) => {
   const { config, sql, cursors } = options
   const check = settingsCheck(config)
@@ -39,7 +39,7 @@ export const templateRoutes: FastifyPluginCallbackTypebox<TemplateRoutesOptions>
       config: read,
       schema: {
         tags,
-        summary: 'List the templates by name, built-in and own together',
+        summary: 'List templates by name, built-in and own',
         querystring: Type.Object({ ...poolMember, ...pageMembers }, { additionalProperties: false }),
         response: {
           200: Type.Object({
@@ -64,7 +64,7 @@ export const templateRoutes: FastifyPluginCallbackTypebox<TemplateRoutesOptions>
       config: write,
       schema: {
         tags,
-        summary: 'Make a template',
+        summary: 'Create a template',
         querystring: PoolQuery,
         body: Type.Object({ ...poolMember, name: TemplateName, ...members }, { additionalProperties: false }),
         response: { 201: TemplateAnswer },
@@ -101,8 +101,9 @@ export const templateRoutes: FastifyPluginCallbackTypebox<TemplateRoutesOptions>
       config: write,
       schema: {
         tags,
-        summary: 'Make or replace a template',
-        description: 'Answers 201 where it is new, else 200. Batches made from the former one stay as they are.',
+        summary: 'Create or replace a template',
+        description:
+          'Returns 201 if the template is new, else 200. Batches created from the previous version do not change.',
         params: TemplatePath,
         querystring: PoolQuery,
         body: Type.Object({ ...poolMember, ...members }, { additionalProperties: false }),
@@ -127,7 +128,7 @@ export const templateRoutes: FastifyPluginCallbackTypebox<TemplateRoutesOptions>
       config: write,
       schema: {
         tags,
-        summary: 'Remove a template',
+        summary: 'Delete a template',
         params: TemplatePath,
         querystring: PoolQuery,
         response: { 204: Type.Null() },

@@ -10,17 +10,23 @@ import { holdsNul } from '../http/validation.ts'
 import { type TemplateSettings, templateConfigBody } from './template-schema.ts'
 import { readTemplate } from './templates.ts'
 
-/** Where a request has the settings. */
+/** Path of the settings in a request. */
 export const PLACE = 'body.config'
 
-/** Settings that cannot be taken as they are, told as any bad input is. */
+/** Settings that are invalid, reported like any other invalid input. */
 export const invalidSettings = (errors: MemberFault[]) =>
   new Problem('invalid_request', errors.map(({ path, message }) => `${path} ${message}`).join('; '), { errors })
 
-/** The schemas are the service's own: to hold them against JSON Schema's, which is compiled first, takes 0.1 s of each start. */
+/**
+ * The schemas are part of the service. Compiling JSON Schema's meta-schema to validate them would add 0.1 s to each
+ * start.
+ */
 const ajv = new Ajv({ allErrors: true, verbose: true, strict: false, validateSchema: false })
 
-/** Makes what reads a value as a request's `config` is read; it throws `invalid_request` with every faulty member. */
+/**
+ * Returns a function that reads a value like the `config` of a request. It throws `invalid_request` with every invalid
+ * member.
+ */
 export function memberReader(schema: TSchema): (value: unknown) => BatchConfigBody {
   const validate = ajv.compile<BatchConfigBody>(schema)
   return (value) => {
@@ -29,7 +35,7 @@ export function memberReader(schema: TSchema): (value: unknown) => BatchConfigBo
   }
 }
 
-/** Gives what the check gives, or the faults for which it throws, told as of `place`. Throws what is no fault of input. */
+/** Returns the result of the check, or the faults that it throws, with paths below `place`. Rethrows other errors. */
 export function attempt<Value>(
   check: () => Value,
   place = PLACE,
@@ -43,30 +49,30 @@ export function attempt<Value>(
   }
 }
 
-/** The most bytes of settings, as JSON, so that all templates of a pool can be listed in one answer. */
+/** Maximum size of settings as JSON, so that one response can list all templates of a pool. */
 const MOST_BYTES = 65_536
 
-/** Throws `invalid_request` where the database would not take the value, or it is larger than settings may be. */
+/** Throws `invalid_request` if the database cannot store the value, or if the value is too large. */
 export function checkStorable(value: unknown): void {
   if (holdsNul(value)) {
-    throw invalidSettings([{ path: PLACE, code: 'unstorable', message: 'holds U+0000, which cannot be stored' }])
+    throw invalidSettings([{ path: PLACE, code: 'unstorable', message: 'contains U+0000, which cannot be stored' }])
   }
   if (Buffer.byteLength(JSON.stringify(value)) > MOST_BYTES) {
-    throw invalidSettings([{ path: PLACE, code: 'too_large', message: `takes more than ${MOST_BYTES} bytes` }])
+    throw invalidSettings([{ path: PLACE, code: 'too_large', message: `is larger than ${MOST_BYTES} bytes` }])
   }
 }
 
 /**
- * The template's settings, each replaced by the request's where it gives one. The password's hash is settled member by
- * member too; custom attributes are one setting, so that a request can also take some away.
+ * Returns the template's settings, overridden by the settings of the request. The members of `password_hash` are merged
+ * one by one. Custom attributes are replaced as a whole, so that a request can also remove some.
  */
 export function overlay(template: TemplateSettings, given: BatchConfigBody): BatchConfigBody {
   return { ...template, ...given, password_hash: { ...template.password_hash, ...given.password_hash } }
 }
 
 /**
- * Gives the settings that a request asks for by a template and its own `config` over it. They are read again as a whole:
- * a template may be older than the service's limits. Throws `template_not_found` and `invalid_request`.
+ * Returns a function that reads a template, overridden by the `config` of a request. It validates the result as a
+ * whole, because a template may be older than the current limits. It throws `template_not_found` and `invalid_request`.
  */
 export function templateReader(sql: Sql, config: Config) {
   const readMembers = memberReader(batchConfigBody(config))
@@ -74,17 +80,17 @@ export function templateReader(sql: Sql, config: Config) {
     readMembers(overlay((await readTemplate(sql, poolId, name)).config, given))
 }
 
-/** The fewest users that could be made so: two whose names must differ, and one for each hash. */
+/** The smallest possible batch: two users, whose names must differ, and one user for each password hash. */
 const fewest = (distinct = 0, { maxBatchUsers }: Config) => Math.min(Math.max(2, distinct), maxBatchUsers)
 
 /**
- * The settings as a batch of the fewest users would have them; the password apart, undefined where none is given. Throws
- * `invalid_request` where they contradict each other.
+ * Returns the settings of the smallest possible batch, and the password separately, undefined if there is none. Throws
+ * `invalid_request` if settings contradict each other.
  */
 export const completed = (given: BatchConfigBody, config: Config) =>
   completeConfig(given, fewest(given.password_hash?.distinct, config), config)
 
-/** Throws `pattern_invalid` and `domain_not_reserved` where no users can be made of the settings. */
+/** Throws `pattern_invalid` or `domain_not_reserved` if the settings cannot produce users. */
 export function checkNames(settings: BatchConfig, config: Config): void {
   const { username_pattern: pattern, email_domain: emailDomain, password_hash: hash } = settings
   const names = { pattern, emailDomain, count: fewest(hash.distinct, config) }
@@ -92,8 +98,8 @@ export function checkNames(settings: BatchConfig, config: Config): void {
 }
 
 /**
- * Makes the check that settings pass before they are kept as a template, so that batches can be made from it. It gives
- * them as they are, and throws `invalid_request` and what `checkNames` throws.
+ * Returns the check that settings must pass before they are stored as a template, so that a batch can be created from
+ * it. The check returns the settings unchanged. It throws `invalid_request` and what `checkNames` throws.
  */
 export function settingsCheck(config: Config): (value: unknown) => BatchConfigBody {
   const readMembers = memberReader(templateConfigBody(config))
@@ -107,21 +113,21 @@ export function settingsCheck(config: Config): (value: unknown) => BatchConfigBo
 
 const ROLES = ['user', 'admin', 'moderator', 'test']
 
-/** What is allowed in settings, but perhaps not meant. The password is judged, and never told. */
+/** Returns warnings about valid but suspicious settings. They never contain the password. */
 export function warningsOf(settings: BatchConfig, password: string | undefined): MemberFault[] {
   const warnings: MemberFault[] = []
   const warn = (member: string, code: string, message: string) =>
     warnings.push({ path: `body.config.${member}`, code, message })
 
   if (/\{n\}/.test(settings.username_pattern) && !/\{(id|batch)\}/.test(settings.username_pattern)) {
-    warn('username_pattern', 'not_repeatable', 'has {n} alone, so a second batch would meet the names of the first')
+    warn('username_pattern', 'not_repeatable', 'has only {n}, so a second batch would produce the same usernames')
   }
   if (!ROLES.includes(settings.role)) {
-    warn('role', 'role_unusual', `is none of ${ROLES.join(', ')}`)
+    warn('role', 'role_unusual', `is not one of ${ROLES.join(', ')}`)
   }
   if (password !== undefined && isWeak(password)) {
     const message =
-      'should have 8 characters, an upper-case and a lower-case letter, a digit, and none six times in a row'
+      'should have at least 8 characters, with an upper-case letter, a lower-case letter and a digit, and no character six times in a row'
     warn('password', 'password_weak', message)
   }
   return warnings
@@ -130,7 +136,7 @@ export function warningsOf(settings: BatchConfig, password: string | undefined):
 const isWeak = (password: string) =>
   password.length < 8 || ![/\p{Lu}/u, /\p{Ll}/u, /\d/].every((kind) => kind.test(password)) || /(.)\1{5}/.test(password)
 
-/** What there is to say of settings. `config` is without the password; null where a member cannot be read. */
+/** The result of a validation. `config` has no password; null if a member cannot be read. */
 export interface Verdict {
   is_valid: boolean
   errors: MemberFault[]
@@ -138,7 +144,10 @@ export interface Verdict {
   config: BatchConfig | null
 }
 
-/** Makes what judges the settings of a batch, its password among them, without writing or telling any. */
+/**
+ * Returns a function that validates the settings of a batch, its password included. It stores nothing and never returns
+ * the password.
+ */
 export function settingsValidator(config: Config): (value: unknown) => Verdict {
   const readMembers = memberReader(batchConfigBody(config))
   return (value) => {

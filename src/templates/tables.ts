@@ -3,14 +3,14 @@ import { foreignKey, integer, jsonb, pgTable, primaryKey, text } from '../databa
 import { pools } from '../pools/tables.ts'
 import type { TemplateSettings } from './template-schema.ts'
 
-/** Creation settings by name; the built-in ones stand in the code. */
+/** Creation settings by name. The built-in templates are in the code. */
 export const templates = pgTable(
   'templates',
   {
     poolId: integer('pool_id').notNull(),
     name: bytewiseText('name').notNull(),
     description: text('description').notNull().default(''),
-    /** What the template was given, and no default: those it leaves out are the service's, whatever they are by then. */
+    /** Only the settings that the template names. The service's current defaults apply to all others. */
     settings: jsonb('settings').$type<TemplateSettings>().notNull(),
     createdAt: time('created_at').notNull().defaultNow(),
     updatedAt: time('updated_at').notNull().defaultNow(),

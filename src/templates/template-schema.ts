@@ -2,16 +2,16 @@ import { Type } from 'typebox'
 import { type BatchConfigBody, batchConfigBody } from '../batches/batch-config.ts'
 import type { Config } from '../config/config.ts'
 
-/** Settings of a batch as a template holds them: all but the password. */
+/** The settings that a template stores: those of a batch, without the password. */
 export type TemplateSettings = Omit<BatchConfigBody, 'password'>
 
-/** The settings that a template may be given. */
+/** The settings that a template accepts. */
 export function templateConfigBody(config: Config) {
   const { password: _, ...members } = batchConfigBody(config).properties
   return Type.Object(members, { additionalProperties: false })
 }
 
-/** What a template is given beside its name. */
+/** What a template has besides its name. */
 export const templateMembers = (config: Config) => ({
   description: Type.Optional(Type.String({ maxLength: 200 })),
   config: templateConfigBody(config),
@@ -21,7 +21,7 @@ const timeOrNull = Type.Union([Type.String({ description: 'RFC 3339, UTC' }), Ty
   description: 'null: built in',
 })
 
-/** A template as it is answered everywhere. */
+/** A template in every response. */
 export const templateAnswer = (config: Config) =>
   Type.Object({
     name: Type.String(),

@@ -4,7 +4,7 @@ import { Problem } from '../errors.ts'
 import { BUILT_IN } from './built-in-templates.ts'
 import type { TemplateSettings } from './template-schema.ts'
 
-/** Creation settings by name, as they are answered; a built-in template has no times. */
+/** A template as the API returns it. A built-in template has no times. */
 export interface Template {
   name: string
   description: string
@@ -14,7 +14,7 @@ export interface Template {
   updated_at: string | null
 }
 
-/** The most templates that a pool may have beside the built-in ones. */
+/** Maximum number of templates in a pool, besides the built-in ones. */
 export const MOST_TEMPLATES = 100
 
 const builtIns: Template[] = BUILT_IN.map((template) => ({
@@ -24,17 +24,18 @@ const builtIns: Template[] = BUILT_IN.map((template) => ({
   updated_at: null,
 }))
 
-/** For every look-up of a template that finds none. */
-export const templateNotFound = () => new Problem('template_not_found', 'GET /v1/templates lists those that there are.')
+/** Thrown by every look-up that finds no template. */
+export const templateNotFound = () =>
+  new Problem('template_not_found', 'GET /v1/templates lists the existing templates.')
 
-/** The template of this name, built in or the pool's own. Throws `template_not_found`. */
+/** Returns the template with this name, built-in or the pool's own. Throws `template_not_found`. */
 export async function readTemplate(sql: Sql, poolId: number, name: string): Promise<Template> {
   const found = builtIns.find((template) => template.name === name) ?? (await selectOne(sql, poolId, name))
   if (!found) throw templateNotFound()
   return found
 }
 
-/** One page of templates by name, built in and the pool's own together: those after `after`. */
+/** Returns one page of templates by name, built-in and the pool's own: those after `after`. */
 export async function listTemplates(sql: Sql, poolId: number, after: string, limit: number): Promise<Page<Template>> {
   const own = await readPage(sql, limit, (sql, rows) => selectPage(sql, poolId, after, rows))
   const lastName = own.hasMore ? own.rows.at(-1)?.name : undefined
@@ -46,7 +47,7 @@ export async function listTemplates(sql: Sql, poolId: number, after: string, lim
   return { rows, hasMore: own.hasMore || rows.length < all.length }
 }
 
-/** The pool's own templates by name, without the built-in ones. */
+/** Returns the pool's own templates by name. */
 export async function listOwnTemplates(sql: Sql, poolId: number): Promise<Template[]> {
   return await selectPage(sql, poolId, '', MOST_TEMPLATES)
 }
@@ -63,7 +64,7 @@ function selectPage(sql: ISql, poolId: number, after: string, limit: number): Pe
     order by t.name limit ${limit}`
 }
 
-/** A template as it is answered, of the row `t`. */
+/** The columns of the row `t` as the API returns a template. */
 export function templateColumns(sql: ISql): Fragment {
   return sql`t.name, t.description, false as built_in, t.settings as config,
     rfc3339(t.created_at) as created_at, rfc3339(t.updated_at) as updated_at`

@@ -12,37 +12,40 @@ interface Written {
   isNew: boolean
 }
 
-/** Makes a template. Throws `template_exists`, also for the name of a built-in one, and `template_limit`. */
+/** Creates a template. Throws `template_exists`, also for the name of a built-in template, and `template_limit`. */
 export async function createTemplate(sql: Sql, poolId: number, template: NewTemplate): Promise<Template> {
-  const exists = () => new Problem('template_exists', 'PUT replaces a template that is not built in.')
+  const exists = () =>
+    new Problem(
+      'template_exists',
+      'Choose another name, or replace the template with PUT. Built-in templates cannot be replaced.',
+    )
   if (isBuiltIn(template.name)) throw exists()
   const [written] = await writeTemplates(sql, poolId, [template], { overwrite: false })
   if (!written) throw exists()
   return written.template
 }
 
-/** Makes or replaces a template, and says which. Throws `template_built_in` and `template_limit`. */
+/** Creates or replaces a template. Returns whether it is new. Throws `template_built_in` and `template_limit`. */
 export async function putTemplate(sql: Sql, poolId: number, template: NewTemplate): Promise<Written> {
   refuseBuiltIn(template.name)
   const [written] = await writeTemplates(sql, poolId, [template], { overwrite: true })
   return written as Written
 }
 
-/** Removes a template; batches made from it stay as they are. Throws `template_built_in` and `template_not_found`. */
+/** Deletes a template. Batches created from it do not change. Throws `template_built_in` and `template_not_found`. */
 export async function deleteTemplate(sql: Sql, poolId: number, name: string): Promise<void> {
   refuseBuiltIn(name)
   const { count } = await sql`delete from templates where pool_id = ${poolId} and name = ${name}`
   if (count === 0) throw templateNotFound()
 }
 
-/** Refuses what would change a built-in template. Throws `template_built_in`. */
 function refuseBuiltIn(name: string): void {
-  if (isBuiltIn(name)) throw new Problem('template_built_in', 'Make one of another name.')
+  if (isBuiltIn(name)) throw new Problem('template_built_in', 'Create a template with another name.')
 }
 
 /**
- * Writes templates, each of another name, all or none; those that are there stay unless they are to be overwritten. Gives
- * those written. The pool's row is locked first: two writers could otherwise pass the limit together. Throws
+ * Writes templates with distinct names, all or none. Existing templates stay unless `overwrite` is set. Returns the
+ * written templates. Locks the pool's row first: otherwise two writers could exceed the limit together. Throws
  * `template_limit`.
  */
 export function writeTemplates(
@@ -55,7 +58,7 @@ export function writeTemplates(
     await lockPool(tx, poolId)
     const names = templates.map(({ name }) => name)
     if ((await countOthers(tx, poolId, names)) + names.length > MOST_TEMPLATES) {
-      throw new Problem('template_limit', `A pool has at most ${MOST_TEMPLATES} templates. Delete those not needed.`)
+      throw new Problem('template_limit', `A pool has at most ${MOST_TEMPLATES} templates. Delete some first.`)
     }
     const rows = await upsert(tx, poolId, templates, overwrite)
     return rows.map(({ is_new: isNew, ...template }) => ({ template, isNew }))
@@ -87,7 +90,7 @@ async function upsert(tx: TransactionSql, poolId: number, templates: NewTemplate
     returning ${templateColumns(tx)}, xmax = 0 as is_new`
 }
 
-/** A template as a client sends it, its settings not looked at yet. */
+/** A template from a client. Its settings are not validated yet. */
 export interface Candidate {
   name: string
   description?: string
@@ -101,9 +104,8 @@ export interface Imported {
 }
 
 /**
- * Takes over the candidates that are right, in one transaction, and tells the faults of the others. Names of built-in
- * templates, and of the pool's own unless they are to be overwritten, are skipped. Throws `template_limit`, and has then
- * taken over none.
+ * Imports the valid candidates in one transaction, and returns the faults of the others. Skips the names of built-in
+ * templates and, without `overwrite`, of the pool's own. Throws `template_limit`; then it imports nothing.
  */
 export async function importTemplates(
   sql: Sql,
@@ -117,7 +119,7 @@ export async function importTemplates(
     if (isBuiltIn(name)) continue
     const place = `body.templates.${i}`
     if (right.has(name)) {
-      errors.push({ path: `${place}.name`, code: 'duplicate', message: 'is the name of one before' })
+      errors.push({ path: `${place}.name`, code: 'duplicate', message: 'is a duplicate of an earlier name' })
       continue
     }
     const read = attempt(() => check(config), `${place}.config`)

@@ -4,21 +4,26 @@ import { type Filter, isScope } from '../states/filter.ts'
 import { sortBatch, type UserPage, walkBatch, walkPool } from './page-queries.ts'
 
 /**
- * A batch of up to so many users is read as a whole, and sorted, for each page that is not in the order of ids. Of a larger
- * one the sort's index is walked, past the users of other batches. In a pool of 1,000,000 a batch of 10,000 costs 8 to 22 ms a
- * page, where the walk costs up to 1 s for the first page, and one of 40,000 costs 52 to 84 ms. But a walk reads each user of
- * the pool once for all pages together, and the other the whole batch for each: at 10,000 all pages cost as much both ways.
+ * Maximum size of a batch that is read as a whole and sorted for each page, unless the order is by id. For a larger
+ * batch the query walks the index of the sort and skips users of other batches.
+ *
+ * In a pool of 1,000,000 users, sorting costs 8 to 22 ms a page for a batch of 10,000 and 52 to 84 ms for 40,000. A
+ * walk costs up to 1 s for the first page, but reads each user of the pool once for all pages together, while sorting
+ * reads the whole batch for each page. At 10,000 both cost the same over all pages.
  */
 export const MOST_SORTED_USERS = 10_000
 
-/** The lines of one page of users. */
+/** Returns the lines of one page of users. */
 export async function listUserLines(sql: Sql, page: UserPage): Promise<Page<string>> {
   const query = await choosePageQuery(sql, page)
   const { rows, hasMore } = await readPage(sql, page.limit, (sql, limit) => query(sql, limit))
   return { rows: rows.map(({ line }) => line), hasMore }
 }
 
-/** The way to read a page that costs the least at worst, chosen by what is known for certain, not by statistics. */
+/**
+ * Chooses the query with the lowest worst-case cost. The choice rests on the recorded size of the batch, not on
+ * statistics.
+ */
 export async function choosePageQuery(
   sql: Sql,
   page: UserPage,
@@ -31,7 +36,7 @@ export async function choosePageQuery(
   return (sql, limit) => (isSmall ? sortBatch(sql, { ...page, limit }, batchId) : walkPool(sql, { ...page, limit }))
 }
 
-/** How many users the batch has, whatever else the filter asks for; reads none of them. */
+/** Returns the number of users in the batch, without the other parts of the filter. Reads no user. */
 async function countUsers(sql: Sql, filter: Filter): Promise<number> {
   const all = { ...filter, testUsersOnly: false, bulkUsersOnly: false }
   const [row] = await sql<{ count: number }[]>`

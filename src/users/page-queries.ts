@@ -2,7 +2,7 @@ import type { Fragment, ISql, PendingQuery } from 'postgres'
 import { type Filter, selects, selectsInPool, userLine } from '../states/filter.ts'
 import type { Mark, Sort, SortKey } from './sort.ts'
 
-/** A page of users: those that the filter selects, in the order of `sort`, after `after`, at most `limit` of them. */
+/** A page of users: at most `limit` users that the filter selects, in the order of `sort`, after `after`. */
 export interface UserPage {
   filter: Filter
   sort: Sort
@@ -12,7 +12,7 @@ export interface UserPage {
 
 type Lines = PendingQuery<{ line: string }[]>
 
-/** Reads along the index of the sort, from where the page before ended, past the users that the filter does not select. */
+/** Walks the index of the sort from the end of the previous page, and skips users that the filter does not select. */
 export function walkPool(sql: ISql, page: UserPage): Lines {
   const { filter } = page
   return readRanges(sql, page, {
@@ -21,7 +21,7 @@ export function walkPool(sql: ISql, page: UserPage): Lines {
   })
 }
 
-/** Reads all users of the batch along its index, and sorts them. */
+/** Reads all users of the batch through its index and sorts them. */
 export function sortBatch(sql: ISql, page: UserPage, batchId: string): Lines {
   const others = selects(sql, { ...page.filter, batchId: undefined }, 'u')
   return sql`
@@ -33,14 +33,15 @@ export function sortBatch(sql: ISql, page: UserPage, batchId: string): Lines {
 }
 
 /**
- * Reads along the batch's index in the order of ids. Here as above the batch is a range, and part of the order: were it a
- * plain `batch_id = …`, the primary key would give that order as well, and a page could walk the whole pool for a few users.
+ * Walks the batch's index in the order of ids. Here and above the batch is a range and part of the order. With a plain
+ * `batch_id = …` the planner could take the primary key, which has the same order, and walk the whole pool for a few
+ * users.
  */
 export function walkBatch(sql: ISql, { filter, sort, after, limit }: UserPage, batchId: string): Lines {
   const [beyond, upTo, way] = sort.keys[0].descending
     ? [sql`<`, sql`u.batch_id >= ${batchId}`, sql`desc`]
     : [sql`>`, sql`u.batch_id <= ${batchId}`, sql`asc`]
-  // No second bound at this end: an index scan may begin at the worse of two.
+  // No second bound at this end: an index scan may start at the worse of two.
   const from = after
     ? sql`(u.batch_id, u.id) ${beyond} (${batchId}, ${after.id})`
     : sql`u.batch_id ${beyond}= ${batchId}`
@@ -51,13 +52,13 @@ export function walkBatch(sql: ISql, { filter, sort, after, limit }: UserPage, b
 }
 
 /**
- * The first `limit` of the rows after the mark. What comes after two keys of opposite directions is no one range of an index,
- * but two: the rest of those equal in the first key, and all beyond it. (`a > x or a = x and b < y` would be read from the
- * beginning of the index on each page.)
+ * Returns the first `limit` rows after the mark. With two keys of opposite directions these rows are not one range of
+ * an index but two: the rest of the rows that are equal in the first key, and all rows beyond it. PostgreSQL would read
+ * `a > x or a = x and b < y` from the start of the index on each page.
  *
- * The first of the two is read from `tied`. The second key alone is its order, which the unique index of that key gives as
- * well, at the cost of the whole pool. So `tied` names its pool in a way that leaves it in the order, and pool and second
- * key in opposite directions are what only the index of both keys gives.
+ * The first range is read from `tied`. Its order is the second key alone, and the unique index of that key has the same
+ * order, at the cost of the whole pool. So `tied` names its pool in a form that keeps the pool in the order. Then only
+ * the index of both keys has the order: the pool and the second key in opposite directions.
  */
 function readRanges(sql: ISql, page: UserPage, { rows, tied }: Record<'rows' | 'tied', Fragment>): Lines {
   const { sort, after, limit } = page

@@ -18,7 +18,7 @@ import { deleteUser, readUserLine, updateUser } from './users.ts'
 const UserPath = Type.Object({ id: Uuid })
 const PoolQuery = Type.Object(poolMember, { additionalProperties: false })
 
-/** Single users, and the listing by key. Users are answered as their lines, the very text that states are made of. */
+/** Single users, and the paged listing. A user is returned as its user line: the text that is hashed into states. */
 export const userRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: Cursors; reservedDomains: string[] }> = (
   app,
   { sql, cursors, reservedDomains },
@@ -34,7 +34,7 @@ export const userRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: Curso
       config: read,
       schema: {
         tags,
-        summary: 'List users by key',
+        summary: 'List users',
         querystring: Type.Object({ ...filterMembers, ...sortMember, ...pageMembers }, { additionalProperties: false }),
         response: {
           200: Type.Object({ items: Type.Array(User), next_cursor: Type.Union([Type.String(), Type.Null()]) }),
@@ -73,7 +73,7 @@ export const userRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: Curso
       schema: {
         tags,
         summary: 'Change a test user',
-        description: '`custom_attributes` is a JSON merge patch (RFC 7396); the other members replace.',
+        description: '`custom_attributes` is a JSON merge patch (RFC 7396); the other members replace the old values.',
         params: UserPath,
         querystring: PoolQuery,
         body: UserChangeBody,
@@ -82,7 +82,8 @@ export const userRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: Curso
     },
     async (request, reply) => {
       const { pool: _, ...change } = request.body
-      if (Object.keys(change).length === 0) throw new Problem('invalid_request', 'Name at least one member to change.')
+      if (Object.keys(change).length === 0)
+        throw new Problem('invalid_request', 'The body has no member to change. Name at least one.')
       if (change.email !== undefined) requireReservedDomain(change.email, reservedDomains, 'body.email')
       const poolId = await findPoolId(sql, poolName(request.query, request.body))
       return sendJson(reply, await updateUser(sql, poolId, request.params.id, change))
@@ -110,7 +111,7 @@ export const userRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: Curso
   done()
 }
 
-/** Sends JSON text as it stands: PostgreSQL made it, and to read and write it again would only change its numbers. */
+/** Sends JSON text unchanged. PostgreSQL wrote it; parsing and serialising it again would only change its numbers. */
 function sendJson(reply: { type(contentType: string): unknown }, text: string): never {
   return (reply.type('application/json; charset=utf-8') as FastifyReply).send(text) as never
 }

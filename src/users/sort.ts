@@ -4,21 +4,21 @@ import { Problem } from '../errors.ts'
 const COLUMNS = ['id', 'username', 'email', 'created_at'] as const
 type Column = (typeof COLUMNS)[number]
 
-/** No two users of a pool share one of these, so keys after it change nothing. */
+/** Unique in a pool, so keys after one of these have no effect. */
 const UNIQUE: Column[] = ['id', 'username', 'email']
 
-/** The orders that an index of `users` carries, forwards or backwards, and the short names of two. */
+/** The orders that an index of `users` supports, forwards or backwards, and two short names. */
 const CARRIED = [...UNIQUE.flatMap((column) => [column, `-${column}`]), 'created_at,-username', '-created_at,username']
 const SHORT: Record<string, string> = { created_at: 'created_at,-username', '-created_at': '-created_at,username' }
 
-/** All that `sort` may be, but for keys after a unique one. */
+/** All values of `sort`, without keys after a unique one. */
 export const SUPPORTED_SORTS = [...CARRIED, ...Object.keys(SHORT)]
 const EXPECTED = `one of ${SUPPORTED_SORTS.join(' | ')}; more keys may follow id, username or email`
 
 /** The query member that orders a listing of users. */
 export const sortMember = {
   sort: Type.Optional(
-    Type.String({ default: 'id', description: `Keys in the order in which they count, - for descending: ${EXPECTED}` }),
+    Type.String({ default: 'id', description: `Sort keys, most significant first; - means descending: ${EXPECTED}` }),
   ),
 }
 
@@ -27,14 +27,14 @@ export interface SortKey {
   descending: boolean
 }
 
-/** An order of users in which no two of a pool are equal, and which an index carries. */
+/** A total order of a pool's users that an index supports. */
 export interface Sort {
-  /** As `sort` spells it in full. */
+  /** The full spelling of `sort`. */
   name: string
   keys: [first: SortKey] | [first: SortKey, second: SortKey]
 }
 
-/** Reads `sort`, e.g. `created_at,-username`. Throws `invalid_request` where no index carries that order. */
+/** Parses `sort`, for example `created_at,-username`. Throws `invalid_request` if no index supports the order. */
 export function readSort(text: string): Sort {
   const names = text.split(',')
   const columns = names.map((name) => readKey(name).column)
@@ -54,16 +54,16 @@ function readKey(name: string): SortKey {
   return { column: (descending ? name.slice(1) : name) as Column, descending }
 }
 
-/** Where a page ended: of its last user the keys of the sort, as they stand in the user's line. */
+/** The end of a page: the sort keys of its last user, as written in the user line. */
 export type Mark = Record<SortKey['column'], string>
 
-/** The mark of a user's line, as the text that a cursor carries. Times keep their microseconds: they stay text. */
+/** Returns the mark of a user line, as the text that a cursor contains. Times stay text, to keep their microseconds. */
 export function markOf({ keys }: Sort, line: string): string {
   const columns = keys.map(({ column }) => column)
   return JSON.stringify(JSON.parse(line), columns)
 }
 
-/** The mark that a cursor of the same sort carried. */
+/** Parses the mark of a cursor for the same sort. */
 export function readMark(text: string | undefined): Mark | undefined {
   return text === undefined ? undefined : (JSON.parse(text) as Mark)
 }

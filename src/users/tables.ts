@@ -13,7 +13,7 @@ import {
   uuid,
 } from '../database/drizzle.ts'
 
-/** Plain SQL may write this table; what a writer leaves out fills itself, and the two stamps always do. */
+/** Plain SQL may write this table. Columns that a writer omits get defaults, and triggers always set the two stamps. */
 export const users = pgTable(
   'users',
   {
@@ -29,16 +29,16 @@ export const users = pgTable(
     createdAt: time('created_at').notNull().defaultNow(),
     updatedAt: time('updated_at').notNull().defaultNow(),
     credentialId: bigNumber('credential_id'),
-    /** The transaction that wrote the row last. */
+    /** The transaction that last wrote the row. */
     commitId: bigNumber('commit_id').notNull().default(sql`currval('commit_ids')`),
-    /** The transaction since which the row has its present id and part (batch, is_test_user, created_by_bulk). */
+    /** The transaction since which the row has its current id and part (batch, is_test_user, created_by_bulk). */
     enteredCommitId: bigNumber('entered_commit_id').notNull().default(sql`currval('commit_ids')`),
   },
   (t) => [
     primaryKey({ columns: [t.poolId, t.id] }), // full export and listing, page by page
     uniqueIndex('users_username').on(t.poolId, t.username),
     uniqueIndex('users_email').on(t.poolId, t.email),
-    index('users_commit').on(t.poolId, t.commitId), // delta: the rows of the commits since the base
+    index('users_commit').on(t.poolId, t.commitId), // delta: rows written by the commits since the base
     index('users_batch').on(t.poolId, t.batchId, t.id), // export, listing and deletion of one batch
     index('users_created').on(t.poolId, t.createdAt, t.username.desc().nullsFirst()), // listing by time, both ways
     check('users_username_length', sql`char_length(username) between 1 and 254`),

@@ -4,17 +4,20 @@ import { Uuid } from '../http/schemas.ts'
 import { poolMember } from '../pools/pool-parameter.ts'
 
 /**
- * Members of any names. The pattern that a plain record of strings gets, `^.*$`, knows no line ends: members with one in their
- * name were left out of answers and of exported templates.
+ * Members with any name. The default pattern for a record of strings, `^.*$`, does not match line breaks: members with
+ * a line break in their name were missing from responses and exported templates.
  */
 export const CustomAttributes = Type.Record(Type.String({ pattern: '^[\\s\\S]*$' }), Type.Unknown())
 
-/** Usernames and roles, whose length is checked apart: nobody sees a blank at an end, and a login form cuts it off. */
+/**
+ * Form of usernames and roles; their length is checked separately. Nobody sees a blank at an end, and login forms trim
+ * it.
+ */
 export const NAME_FORM = /^(?:\S(?:[\s\S]*\S)?)?$/u
 
 export const NAME_EXPECTED = 'with no blank at the beginning or end'
 
-/** The same in a schema. */
+/** The same form as a schema. */
 export const nameOf = (maxLength: number) =>
   Type.String({
     minLength: 1,
@@ -25,7 +28,7 @@ export const nameOf = (maxLength: number) =>
 
 const time = Type.String({ format: 'date-time', description: 'RFC 3339, UTC, six digits of a second' })
 
-/** A user as it is answered everywhere. */
+/** A user in every response. */
 export const User = Type.Object({
   id: Uuid,
   username: Type.String(),
@@ -39,7 +42,7 @@ export const User = Type.Object({
   updated_at: time,
 })
 
-/** What PATCH takes. */
+/** What PATCH accepts. */
 export const UserChangeBody = Type.Object(
   {
     ...poolMember,

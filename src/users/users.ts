@@ -4,7 +4,7 @@ import { Problem } from '../errors.ts'
 import { requireWritable, writablePool } from '../pools/locks.ts'
 import { userLine } from '../states/filter.ts'
 
-/** What a request may change of a user; a member left out stays. `custom_attributes` is a merge patch (RFC 7396). */
+/** What a request may change in a user. Omitted members stay. `custom_attributes` is a merge patch (RFC 7396). */
 export interface UserChange {
   username?: string
   email?: string
@@ -14,7 +14,7 @@ export interface UserChange {
 
 const notFound = () => new Problem('user_not_found', 'It may have been deleted, or be in another pool.')
 
-/** The line of one user. Throws `user_not_found`, also for a non-test user where only test users may be seen. */
+/** Returns the line of one user. Throws `user_not_found`, also for a non-test user if only test users are visible. */
 export async function readUserLine(sql: Sql, poolId: number, id: string, testUsersOnly: boolean): Promise<string> {
   const [row] = await sql<{ line: string }[]>`
     select ${userLine(sql, 'u')} as line from users u
@@ -24,9 +24,9 @@ export async function readUserLine(sql: Sql, poolId: number, id: string, testUse
 }
 
 /**
- * Changes a test user and gives its line. That it is one is part of the statement, so no other user is ever changed.
- * Throws `user_exists` where the new name or address is taken, `user_protected`, `user_not_found`, `pool_is_replica`. The
- * database refuses a line that gets too long (error-answers.ts: `user_too_large`).
+ * Changes a test user and returns its line. The statement itself checks that it is a test user, so no other user is
+ * ever changed. Throws `user_exists` if the new name or address is taken, `user_protected`, `user_not_found`,
+ * `pool_is_replica`. The database rejects a line that becomes too long (error-responses.ts: `user_too_large`).
  */
 export async function updateUser(sql: Sql, poolId: number, id: string, change: UserChange): Promise<string> {
   const { custom_attributes, ...texts } = change
@@ -44,7 +44,7 @@ export async function updateUser(sql: Sql, poolId: number, id: string, change: U
     return row?.line ?? (await refuse(sql, poolId, id))
   } catch (error) {
     if (sqlState(error) !== UNIQUE_VIOLATION) throw error
-    throw new Problem('user_exists', 'Choose another username or email.', { cause: error })
+    throw new Problem('user_exists', 'The username or email is taken. Choose another one.', { cause: error })
   }
 }
 
@@ -55,10 +55,10 @@ export async function deleteUser(sql: Sql, poolId: number, id: string): Promise<
   if (count === 0) await refuse(sql, poolId, id)
 }
 
-/** Tells why a write found no test user of this id. */
+/** Throws the reason why a write found no test user with this id. */
 async function refuse(sql: Sql, poolId: number, id: string): Promise<never> {
   await requireWritable(sql, poolId)
   const [row] = await sql`select from users u where u.pool_id = ${poolId} and u.id = ${id}`
   if (!row) throw notFound()
-  throw new Problem('user_protected', 'Only test users are changed or deleted here.')
+  throw new Problem('user_protected', 'The service changes and deletes only test users.')
 }

@@ -123,10 +123,10 @@ t.test('a batch whose workers get no connection says so, and goes on when they d
   const refused = await until(batch.id, ({ last_error }) => last_error !== null, read)
   t.match(refused, { last_error: { code: 'connections_exhausted', detail: /CONNECTION LIMIT.*DATABASE_CONNECTIONS/ } })
   t.match(
-    limited.log.filter((line) => line.includes('chunk is retried')),
+    limited.log.filter((line) => line.includes('chunk failed, retrying')),
     [/"reason":"53300"/],
   )
-  const tries = () => limited.log.filter((line) => line.includes('chunk is retried')).length
+  const tries = () => limited.log.filter((line) => line.includes('chunk failed, retrying')).length
   const before = tries()
   await sleep(2_000)
   t.ok(tries() - before <= 4, `${tries() - before} more tries in 2 s`)

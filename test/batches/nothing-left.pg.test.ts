@@ -117,7 +117,7 @@ t.test('failed', async (t) => {
   t.match(await end(batch), {
     status: 'failed',
     created_count: 0,
-    last_error: { code: 'user_refused', detail: /rule of the users table/ },
+    last_error: { code: 'user_refused', detail: /constraint or trigger of the users table/ },
   })
   t.strictSame(await leftovers(), NOTHING)
   await sql.unsafe('alter table usersync.users drop constraint refused')

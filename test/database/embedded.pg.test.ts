@@ -271,7 +271,7 @@ if (process.getuid?.() === 0) {
     const home = await temporaryFolder(t)
     await mkdir(join(home, 'postgresql/cluster'), { recursive: true })
     await chmod(home, 0o700)
-    await t.rejects(startEmbeddedDatabase({ dataDir: home }), { message: /can no longer reach it/ })
+    await t.rejects(startEmbeddedDatabase({ dataDir: home }), { message: /can no longer access it/ })
   })
 }
 

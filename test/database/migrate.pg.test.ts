@@ -57,7 +57,7 @@ t.test('a database in another encoding is refused before anything is made in it'
   await onServer(url, (sql) => sql`create database ${sql(name)} encoding 'SQL_ASCII' locale 'C' template template0`)
   t.teardown(() => onServer(url, (sql) => sql`drop database ${sql(name)} with (force)`))
   const ascii = databaseUrl(url, name)
-  await t.rejects(migrate(ascii, 'usersync'), { message: /is encoded in SQL_ASCII, and must be UTF8/ })
+  await t.rejects(migrate(ascii, 'usersync'), { message: /has the encoding SQL_ASCII, and must have UTF8/ })
   await onServer(ascii, async (sql) => {
     t.strictSame([...(await sql`select nspname from pg_namespace where nspname = 'usersync'`)], [])
   })

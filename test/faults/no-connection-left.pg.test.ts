@@ -40,7 +40,7 @@ t.test('at the start: it says so, at once', async (t) => {
   const { giveBack } = await takeAll()
   const { code, said, ms } = await refusedStart(settings)
   t.equal(code, 1)
-  t.match(said, /usersync cannot start: Error: PostgreSQL has no connection free.*max_connections/)
+  t.match(said, /usersync cannot start: Error: PostgreSQL has no free connection.*max_connections/)
   t.ok(ms < 15_000, `after ${Math.round(ms)} ms`)
   await giveBack()
 })

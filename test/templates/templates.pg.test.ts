@@ -186,7 +186,9 @@ t.test('settings are judged without being written, or a password being told', as
   t.strictSame(right.json, {
     is_valid: true,
     errors: [],
-    warnings: [{ path: 'body.config.role', code: 'role_unusual', message: 'is none of user, admin, moderator, test' }],
+    warnings: [
+      { path: 'body.config.role', code: 'role_unusual', message: 'is not one of user, admin, moderator, test' },
+    ],
     config: {
       ...SHOP,
       email_domain: 'example.com',

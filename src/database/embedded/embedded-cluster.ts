@@ -7,22 +7,22 @@ import { promisify } from 'node:util'
 import type { Place } from './embedded-place.ts'
 import { EmbeddedDatabaseError } from './embedded-place.ts'
 
-/** A database cluster on disk: the folders and files of one server. */
+/** A database cluster on disk: the files of one server. */
 export interface Cluster {
   place: Place
-  /** The folder that PostgreSQL calls the data directory. */
+  /** The data directory of PostgreSQL. */
   data: string
-  /** What the server writes, from its latest start on; that of the start before in `<log>.1`. */
+  /** The log of the server since its latest start; that of the previous start is in `<log>.1`. */
   log: string
   /** The password of the user `usersync`. */
   password: string
 }
 
 /**
- * Opens the cluster of `place`, and makes it where there is none: a superuser `usersync` with a password of 32 random
- * bytes, UTF-8, and the collation of code points, which is the same on every machine. `durable: false` leaves it to the
- * kernel when to write it to disk. It is made under another name and renamed when complete, so that an attempt that was
- * killed leaves only a folder for the next one to remove. The caller holds the lock. Throws EmbeddedDatabaseError.
+ * Opens the cluster of `place`, or creates it: a superuser `usersync` with a password of 32 random bytes, UTF-8, and
+ * collation by code points, which is the same on every machine. With `durable: false` the kernel decides when to write
+ * it to disk. The cluster is created with a temporary name and renamed when complete, so that a killed attempt leaves
+ * only a folder for the next attempt to delete. The caller holds the lock. Throws EmbeddedDatabaseError.
  */
 export async function openCluster(place: Place, { durable }: { durable: boolean }): Promise<Cluster> {
   const folder = join(place.directory, 'cluster')
@@ -32,8 +32,8 @@ export async function openCluster(place: Place, { durable }: { durable: boolean 
 }
 
 /**
- * The initdb of a service that was killed goes on for a second, so it may write to its folder while we remove it. That
- * is also why each attempt has a folder of another name.
+ * The initdb of a killed service continues for a second, so it may write to its folder while we delete it. For the same
+ * reason each attempt uses a new folder name.
  */
 const REMOVE = { recursive: true, force: true, maxRetries: 20, retryDelay: 20 }
 
@@ -63,33 +63,33 @@ async function makeCluster(place: Place, folder: string, durable: boolean): Prom
     if (durable) await syncFolder(place.directory)
   } catch (cause) {
     await rm(unfinished, REMOVE)
-    throw new EmbeddedDatabaseError(`PostgreSQL could not make a database cluster in ${folder}: ${reason(cause)}`, {
+    throw new EmbeddedDatabaseError(`PostgreSQL could not create a database cluster in ${folder}: ${reason(cause)}`, {
       cause,
     })
   }
 }
 
-/** Without it a power cut could take back the new name, and with it all that was written there since. */
+/** Without this, a power cut could undo the rename and lose everything written since. */
 async function syncFolder(folder: string): Promise<void> {
   const handle = await open(folder)
   await handle.sync().finally(() => handle.close())
 }
 
 /**
- * Runs one of PostgreSQL's programs as the server's user, for at most `timeout` seconds. It gets no environment of
- * ours: that holds secrets, and PGDATA, PGPORT and their like would change what the program does.
+ * Runs a PostgreSQL program as the server's user, for at most `timeout` seconds. It does not inherit our environment,
+ * because that contains secrets, and because PGDATA, PGPORT and so on would change what the program does.
  */
 export async function runProgram(place: Place, program: string, args: string[], timeout: number): Promise<void> {
   await promisify(execFile)(join(place.programs, program), args, {
     ...place.account,
-    cwd: place.directory, // the working directory of root may be out of that user's reach
+    cwd: place.directory, // that user may have no access to the working directory of root
     env: { PATH: process.env.PATH, LC_ALL: 'C' },
     timeout: timeout * 1000,
     killSignal: 'SIGKILL',
   })
 }
 
-/** What a program of PostgreSQL said about its failure. */
+/** Returns the error message of a PostgreSQL program. */
 export function reason(error: unknown): string {
   const { stderr, message } = error as { stderr?: string; message?: string }
   return (stderr || message || String(error)).trim()

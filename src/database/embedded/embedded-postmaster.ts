@@ -12,13 +12,13 @@ export interface Postmaster {
   pid: number
   /** On 127.0.0.1. */
   port: number
-  /** False while it starts, recovers from a crash or stops. */
+  /** False while it starts, stops, or recovers from a crash. */
   ready: boolean
 }
 
 /**
- * The living postmaster of `cluster`, as its lock file tells it. A process of the number in the file that is something
- * else does not count: after a restart of the machine or the container, numbers are given out anew.
+ * Returns the running postmaster of `cluster`, as its lock file names it. Ignores another process with the same pid,
+ * because pids are reused after a restart of the machine or the container.
  */
 export async function findPostmaster({ data }: Pick<Cluster, 'data'>): Promise<Postmaster | undefined> {
   const [pid, , , port, , , , status] = (await readLockFile(data))?.split('\n') ?? []
@@ -27,10 +27,10 @@ export async function findPostmaster({ data }: Pick<Cluster, 'data'>): Promise<P
 }
 
 /**
- * Starts the server of `cluster` with `settings` on a free port of 127.0.0.1 and waits until it takes connections or
- * `deadline` is there; a server that recovers then goes on. pg_ctl gives it a session of its own, out of reach of a
- * Ctrl-C at our terminal. Throws EmbeddedDatabaseError with the end of the log where none starts. The caller holds the
- * lock.
+ * Starts the server of `cluster` with `settings` on a free port of 127.0.0.1, and waits until it accepts connections or
+ * `deadline` passes. A server that is recovering then continues. pg_ctl starts it in a separate session, so that Ctrl-C
+ * in our terminal does not reach it. Throws EmbeddedDatabaseError with the end of the log if it does not start. The
+ * caller holds the lock.
  */
 export async function startPostmaster(
   cluster: Cluster,
@@ -62,14 +62,14 @@ export async function startPostmaster(
   }
 }
 
-/** Another took the port since we chose it, or processes of a server that was killed have not all ended yet. */
+/** Temporary failures: another process took the port meanwhile, or processes of a killed server have not all ended yet. */
 const PASSING =
   /Address already in use|shared memory block .* is still in use|lock file "postmaster.pid" already exists/
 
 /**
- * Stops the server of `cluster` if it runs: disconnects its clients and gives it 30 s to write everything to disk.
- * After that it stops at once and recovers at its next start, losing nothing. Throws EmbeddedDatabaseError if it runs
- * on.
+ * Stops the server of `cluster` if it runs. It disconnects its clients and has 30 s to write everything to disk. Then
+ * it is stopped immediately, and recovers at its next start without data loss. Throws EmbeddedDatabaseError if it still
+ * runs.
  */
 export async function stopPostmaster(cluster: Cluster): Promise<void> {
   let cause: unknown
@@ -84,17 +84,16 @@ export async function stopPostmaster(cluster: Cluster): Promise<void> {
 }
 
 /**
- * PostgreSQL itself replaces the lock file of a dead postmaster, but not where its number now belongs to another
- * process of the same user, nor where the file is empty or garbled after a power cut. Those are removed here. Should a
- * server live all the same, the shared memory that it holds under the inode of its data keeps a second one from
- * starting.
+ * PostgreSQL replaces the lock file of a dead postmaster, but not if another process of the same user now has its pid,
+ * and not if the file is empty or damaged after a power cut. This function deletes those files. If a server is running
+ * nevertheless, its shared memory, keyed by the inode of the data, prevents a second one from starting.
  */
 async function removeForeignLockFile(cluster: Cluster): Promise<void> {
   const text = await readLockFile(cluster.data)
   if (text === undefined) return
   const pid = Number.parseInt(text, 10)
   if (pid < 0 || (pid > 0 && !isAlive(pid))) return // negative: PostgreSQL in single-user mode
-  if (!pid) await sleep(1000) // for a postmaster that has made the file and not yet written to it
+  if (!pid) await sleep(1000) // a postmaster may have created the file and not written it yet
   if (!(await findPostmaster(cluster))) await rm(join(cluster.data, 'postmaster.pid'), { force: true })
 }
 
@@ -103,9 +102,7 @@ async function readLockFile(data: string): Promise<string | undefined> {
   return await readFile(join(data, 'postmaster.pid'), 'utf8').catch(ignoreMissing)
 }
 
-/**
- * Also true of a process that is dead, but that its parent has not waited for; PostgreSQL takes it for alive as well.
- */
+/** Also true for a zombie process. PostgreSQL also considers it alive. */
 export function isAlive(pid: number): boolean {
   try {
     return process.kill(pid, 0)
@@ -114,7 +111,7 @@ export function isAlive(pid: number): boolean {
   }
 }
 
-/** The program and arguments of a process, with a space after each; empty where there is no such process. */
+/** Returns the program and arguments of a process, each followed by a space. Empty if there is no such process. */
 async function commandLine(pid: string): Promise<string> {
   try {
     if (process.platform === 'linux') return (await readFile(`/proc/${pid}/cmdline`, 'utf8')).replaceAll('\0', ' ')
@@ -134,7 +131,7 @@ function freePort(): Promise<string> {
   })
 }
 
-/** For the shell that pg_ctl starts the server through. */
+/** Quotes for the shell through which pg_ctl starts the server. */
 const quote = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`
 
 function ignoreMissing(error: NodeJS.ErrnoException): undefined {

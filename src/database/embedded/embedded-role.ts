@@ -9,7 +9,7 @@ import type { Cluster } from './embedded-cluster.ts'
 
 export const SERVICE_ROLE = 'usersync_service'
 
-/** Derived from the superuser's, which cannot be found from it. */
+/** Derived from the superuser's password, which cannot be computed from it. */
 export const servicePassword = ({ password }: Pick<Cluster, 'password'>): string =>
   createHmac('sha256', password).update(SERVICE_ROLE).digest('base64url')
 
@@ -21,8 +21,9 @@ export async function ensureServiceRole(sql: Sql, cluster: Cluster): Promise<voi
 }
 
 /**
- * Gives the database and all that users have made in it to the service's role. Earlier versions made it as the superuser, whose
- * things REASSIGN OWNED does not move. What is owned by a table goes with it.
+ * Makes the service's role the owner of the database and of everything that users created in it. Earlier versions
+ * created it as the superuser, whose objects REASSIGN OWNED does not move. Objects that a table owns change with the
+ * table.
  */
 export async function giveToServiceRole(sql: Sql): Promise<void> {
   const [database] = await sql<{ is_ours: boolean }[]>`

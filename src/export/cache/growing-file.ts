@@ -1,22 +1,25 @@
 import type { FileHandle } from 'node:fs/promises'
 
-/** A file as those see it who read it while it is written. All share its one handle, each with a position of its own. */
+/** A file that is read while it is written. All readers share one handle, each with its own position. */
 export interface GrowingFile {
   readonly handle: FileHandle
-  /** Bytes that may be read by now. */
+  /** Bytes that can be read now. */
   readable(): number
-  /** Whether no more will come. */
+  /** Whether the file is complete. */
   complete(): boolean
   /** Resolves when the file has grown or is complete. */
   changed(): Promise<void>
-  /** The same bytes must have been written at its end. */
+  /** Reports that these bytes were appended. */
   grow(written: Buffer): void
-  /** What came last, from `position` on: who keeps up with the writer need not read it from the file. Undefined before that. */
+  /**
+   * The most recent bytes, from `position` on, so that a reader that keeps up need not read the file. Undefined for
+   * older positions.
+   */
   latest(position: number): Buffer | undefined
   finish(): void
 }
 
-/** The file of `handle`, of which the first `readable` bytes are there. */
+/** Wraps the file of `handle`, of which the first `readable` bytes exist. */
 export function createGrowingFile(handle: FileHandle, readable: number): GrowingFile {
   let complete = false
   let last: Buffer | undefined

@@ -3,18 +3,18 @@ import type { CacheFolder } from './cache-folder.ts'
 import { remove } from './files.ts'
 import { trailer } from './finished-file.ts'
 
-/** An export that is being written, under a name of its own until it is whole. */
+/** An export in progress, in a file with a temporary name until it is complete. */
 export interface PartialFile {
   handle: FileHandle
-  /** Appends; throws as the disk does. */
+  /** Appends. Throws the errors of the disk. */
   write(chunk: Buffer): Promise<void>
-  /** Gives the whole export its place in the cache, unless it did not fit. */
+  /** Renames the complete export to its final name, unless it did not fit. */
   keep(): Promise<void>
-  /** Takes its name away. The bytes stay for those who have the handle. */
+  /** Deletes the name. The bytes remain for readers that have the handle. */
   discard(): Promise<void>
 }
 
-/** Makes the file that `keep` will put at the path `finished`. */
+/** Creates the file that `keep` will rename to `finished`. */
 export async function createPartialFile(folder: CacheFolder, finished: string): Promise<PartialFile> {
   const path = await folder.watch(folder.partialPath(finished))
   const handle = await folder.watch(open(path, 'wx+', 0o600))
@@ -29,7 +29,8 @@ export async function createPartialFile(folder: CacheFolder, finished: string): 
   const append = async (chunk: Buffer) => {
     for (let at = 0; at < chunk.length; ) {
       if (named && length === room) {
-        // What does not fit is still owed to those who follow it: it goes on without a name, and is gone with its handle.
+        // If the file does not fit, its followers still need it: it continues without a name and disappears with its
+        // handle.
         if (await folder.makeRoom()) room += folder.step
         else await discard()
       }

@@ -5,18 +5,18 @@ import type { Text } from '../../protocol/text.ts'
 import { createGrowingFile, type GrowingFile } from './growing-file.ts'
 import type { PartialFile } from './partial-file.ts'
 
-/** A file to follow, and what fills it. */
+/** A file to follow, and the producer that fills it. */
 export interface Source {
   file: GrowingFile
-  /** Ends the filling before its time. */
+  /** Stops the producer early. */
   stop(): void
-  /** Resolves when the file is filled and kept, or was stopped; rejects where the filling failed. */
+  /** Resolves when the file is complete and stored, or was stopped; rejects if the producer fails. */
   over: Promise<void>
 }
 
 /**
- * Reads the text, encodes it, and writes it to the file, a page ahead of the disk at the most. Throws, before there is
- * anything to follow, where the first page or the file cannot be had. However it ends, the text has ended before it.
+ * Reads the text, encodes it, and writes it to the file, at most one page ahead of the disk. Throws before there is
+ * anything to follow if the first page or the file fails. The text has always ended before this ends.
  */
 export async function produce(
   text: Text,
@@ -24,7 +24,7 @@ export async function produce(
   openFile: () => Promise<PartialFile>,
   log: FastifyBaseLogger,
 ): Promise<Source> {
-  const first = await text.next() // only a text that was begun frees what it holds when it is given up
+  const first = await text.next() // a generator releases its resources only after its first step
   const partial = await openFile().catch(async (error) => {
     await text.return()
     throw error
@@ -49,7 +49,7 @@ export async function produce(
     } catch (error) {
       await partial.discard()
       if (abort.signal.aborted) return
-      log.warn({ err: error }, 'an export ended before its end; those who were reading it have been cut off')
+      log.warn({ err: error }, 'export failed, readers disconnected')
       throw error
     } finally {
       await text.return()
@@ -58,7 +58,7 @@ export async function produce(
     try {
       await partial.keep()
     } catch (error) {
-      log.warn({ err: error }, 'a whole export could not be kept for the next who ask')
+      log.warn({ err: error }, 'export not cached')
       await partial.discard()
     }
   }

@@ -3,25 +3,28 @@ import { followFile } from './follow.ts'
 import type { Source } from './produce.ts'
 
 export interface OpenedExport {
-  /** The encoded export. Must be read or destroyed. It is destroyed with the error where the export fails half-way. */
+  /**
+   * The encoded export. The caller must read or destroy it. If the export fails half-way, the stream is destroyed with
+   * the error.
+   */
   stream: Readable
-  /** The length of the export; undefined while it is still made. */
+  /** The length of the export; undefined while it is produced. */
   bytes: number | undefined
 }
 
-/** An export for as long as somebody makes or reads it: one file handle, however many there are. */
+/** An export that is being produced or read: one file handle for all readers. */
 export interface SharedExport {
-  /** Joins those who read it. Throws what the source threw. */
+  /** Adds a reader. Throws the error of the source. */
   follow(): Promise<OpenedExport>
-  /** Destroys the streams of all who read it, and with that ends it. */
+  /** Destroys the streams of all readers, which ends the export. */
   fail(error: Error): void
-  /** Resolves when nobody makes or reads it any more and its handle is closed. */
+  /** Resolves when there is no producer and no reader, and the handle is closed. */
   ended: Promise<void>
 }
 
 /**
- * Shares what `open` gives. It ends when all who followed are gone, and is stopped if it is still made then. `forget` is
- * called as soon as nobody may join any more.
+ * Shares the source that `open` returns. It ends when all followers have left, and stops a source that is still in
+ * progress then. Calls `forget` as soon as nobody can join.
  */
 export function shareExport(open: () => Promise<Source>, forget: () => void): SharedExport {
   const ended = Promise.withResolvers<void>()
@@ -64,11 +67,11 @@ export function shareExport(open: () => Promise<Source>, forget: () => void): Sh
 
   return {
     async follow() {
-      followers++ // before the first wait: who has asked keeps the source alive
+      followers++ // before the first await: a pending follower keeps the source alive
       const source = await opened
       const { file } = source
       try {
-        // Its age tells, to other processes too, which export was not used for longest.
+        // The modification time shows all processes which export is the least recently used.
         if (file.complete()) await file.handle.utimes(new Date(), new Date())
         if (failure) throw failure
       } catch (error) {
