@@ -1,82 +1,79 @@
-/**
- * Everything a client can meet that is not a success. The codes are part of the interface: a code is never renamed, and
- * never used for another meaning.
- */
+/** Every error response of the API. The codes are part of the contract: a code is never renamed and never changes its meaning. */
 export const ERRORS = {
   invalid_json: { status: 400, title: 'The body is not valid JSON' },
   invalid_csv: { status: 400, title: 'The body is not valid CSV' },
-  invalid_request: { status: 400, title: 'The request has members that are missing, unknown or wrong' },
-  base_invalid: { status: 400, title: 'The base is not of the form of a state' },
-  cursor_invalid: { status: 400, title: 'The cursor is not one that this listing gave' },
-  export_cut: { status: 400, title: 'The export is not whole' },
+  invalid_request: { status: 400, title: 'The request has missing, unknown or invalid members' },
+  base_invalid: { status: 400, title: 'The base is not a valid state' },
+  cursor_invalid: { status: 400, title: 'The cursor does not belong to this listing' },
+  export_cut: { status: 400, title: 'The export is incomplete' },
   export_malformed: { status: 400, title: 'The body is not an NDJSON export' },
-  import_credentials: { status: 400, title: 'Passwords and their hashes are not imported' },
-  import_cut: { status: 400, title: 'The body to import is not whole' },
+  import_credentials: { status: 400, title: 'Passwords and password hashes cannot be imported' },
+  import_cut: { status: 400, title: 'The import body is incomplete' },
   import_not_full: { status: 400, title: 'Only a full export can be imported' },
-  pattern_invalid: { status: 400, title: 'The username pattern cannot make these users' },
-  unauthorized: { status: 401, title: 'A valid key is needed' },
-  cross_site_request: { status: 403, title: 'A web page of another site may not change anything here' },
+  pattern_invalid: { status: 400, title: 'The username pattern cannot produce these users' },
+  unauthorized: { status: 401, title: 'A valid API key is required' },
+  cross_site_request: { status: 403, title: 'Cross-site requests may not change anything' },
   forbidden: { status: 403, title: 'The key lacks the scope' },
-  template_built_in: { status: 403, title: 'The template is built in and never changed' },
-  user_protected: { status: 403, title: 'The user is not a test user and is never changed here' },
-  route_not_found: { status: 404, title: 'There is nothing at this address' },
-  pool_not_found: { status: 404, title: 'There is no such pool' },
-  batch_not_found: { status: 404, title: 'There is no such batch in this pool' },
-  target_not_found: { status: 404, title: 'There is no such target of this pool' },
-  sync_run_not_found: { status: 404, title: 'There is no such run of this pool' },
-  template_not_found: { status: 404, title: 'There is no such template in this pool' },
-  user_not_found: { status: 404, title: 'There is no such user in this pool' },
-  method_not_allowed: { status: 405, title: 'This address does not take this method' },
-  not_acceptable: { status: 406, title: 'None of the accepted forms can be made' },
+  template_built_in: { status: 403, title: 'Built-in templates cannot be changed' },
+  user_protected: { status: 403, title: 'The user is not a test user and cannot be changed' },
+  route_not_found: { status: 404, title: 'Not found' },
+  pool_not_found: { status: 404, title: 'Pool not found' },
+  batch_not_found: { status: 404, title: 'Batch not found in this pool' },
+  target_not_found: { status: 404, title: 'Target not found in this pool' },
+  sync_run_not_found: { status: 404, title: 'Sync run not found in this pool' },
+  template_not_found: { status: 404, title: 'Template not found in this pool' },
+  user_not_found: { status: 404, title: 'User not found in this pool' },
+  method_not_allowed: { status: 405, title: 'Method not allowed' },
+  not_acceptable: { status: 406, title: 'The service cannot produce any of the accepted formats' },
   request_timeout: { status: 408, title: 'The request took too long to arrive' },
-  base_mismatch: { status: 409, title: 'The export leads on from another state than the pool holds' },
-  import_conflict: { status: 409, title: 'A user to import is in the way of another' },
-  pool_exists: { status: 409, title: 'There is a pool of this name' },
-  pool_in_use: { status: 409, title: 'The pool holds users that are protected, or unfinished batches' },
-  target_exists: { status: 409, title: 'There is a target of this name' },
-  target_limit: { status: 409, title: 'The pool has as many targets as it may' },
-  pool_is_replica: { status: 409, title: 'The pool is a replica and takes its users from exports alone' },
-  pool_not_replica: { status: 409, title: 'The pool is no replica' },
-  template_exists: { status: 409, title: 'There is a template of this name' },
-  template_limit: { status: 409, title: 'The pool has as many templates as it may' },
+  base_mismatch: { status: 409, title: 'The pool is not in the state that the export is based on' },
+  import_conflict: { status: 409, title: 'The imported user conflicts with an existing user' },
+  pool_exists: { status: 409, title: 'A pool with this name already exists' },
+  pool_in_use: { status: 409, title: 'The pool has protected users or unfinished batches' },
+  target_exists: { status: 409, title: 'A target with this name already exists' },
+  target_limit: { status: 409, title: 'The pool has the maximum number of targets' },
+  pool_is_replica: { status: 409, title: 'The pool is a replica; only exports change its users' },
+  pool_not_replica: { status: 409, title: 'The pool is not a replica' },
+  template_exists: { status: 409, title: 'A template with this name already exists' },
+  template_limit: { status: 409, title: 'The pool has the maximum number of templates' },
   user_exists: { status: 409, title: 'Another user of the pool has this username or email' },
   body_too_large: { status: 413, title: 'The body is too large' },
-  media_type_unsupported: { status: 415, title: 'The body is of a media type that is not taken here' },
+  media_type_unsupported: { status: 415, title: 'Unsupported media type or content coding' },
   misdirected_request: { status: 421, title: 'The request is for another host' },
-  export_invalid: { status: 422, title: 'The export has lines that are not those of users' },
-  state_mismatch: { status: 422, title: 'The users do not add up to the state that the export names' },
-  import_invalid: { status: 422, title: 'The import has rows that cannot be taken' },
-  idempotency_key_reused: { status: 422, title: 'The idempotency key came with another body before' },
+  export_invalid: { status: 422, title: 'The export has lines that are not valid users' },
+  state_mismatch: { status: 422, title: 'The users do not match the state that the export names' },
+  import_invalid: { status: 422, title: 'The import has invalid rows' },
+  idempotency_key_reused: { status: 422, title: 'The idempotency key was already used with a different body' },
   user_too_large: { status: 422, title: 'A user line would be longer than 1 MiB' },
-  domain_not_reserved: { status: 422, title: 'Test users may only have addresses of reserved domains' },
-  rate_limited: { status: 429, title: 'The key has sent as many requests as it may for now' },
+  domain_not_reserved: { status: 422, title: 'Test users may only have email addresses in reserved domains' },
+  rate_limited: { status: 429, title: 'Too many requests' },
   headers_too_large: { status: 431, title: 'The headers are too large' },
-  internal_error: { status: 500, title: 'The service met a fault of its own' },
-  target_failed: { status: 502, title: 'The target gave no answer that can be used' },
-  database_unavailable: { status: 503, title: 'The database cannot be reached at the moment' },
-  overloaded: { status: 503, title: 'The service has as much work as it takes at once' },
-  shutting_down: { status: 503, title: 'The service is stopping' },
+  internal_error: { status: 500, title: 'Internal error' },
+  target_failed: { status: 502, title: 'The target sent no usable response' },
+  database_unavailable: { status: 503, title: 'The database is unavailable' },
+  overloaded: { status: 503, title: 'The service is at capacity' },
+  shutting_down: { status: 503, title: 'The service is shutting down' },
 } as const
 
 export type ErrorCode = keyof typeof ERRORS
 
-/** A fault of one member of the request: where, a stable code, and what is expected there. */
+/** One invalid member of the request: its path, a stable code, and what the service expects there. */
 export interface MemberFault {
   path: string
   code: string
   message: string
 }
 
-/** The most faults of a request that its answer lists. */
+/** The maximum number of faults that a response lists. */
 export const MOST_FAULTS = 20
 
-/** An answer of the catalogue, thrown. `detail` goes to the client: it says what to do and carries no secret. */
+/** An error of the catalogue. `detail` goes to the client: it says what to do and contains no secret. */
 export class Problem extends Error {
   override name = 'Problem'
   readonly code: ErrorCode
   readonly errors: MemberFault[] | undefined
   readonly headers: Record<string, string>
-  /** What the answer tells besides, under names of its own (RFC 9457 section 3.2). */
+  /** Extension members of the problem (RFC 9457 section 3.2). */
   readonly members: Record<string, string>
 
   constructor(

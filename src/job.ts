@@ -1,5 +1,5 @@
 // Runs one named job, for a scheduler: `npm run job -- expire --date 2026-01-31`. The same job with the same parameters is the
-// same run: where it is completed that is told, and where it was cut off it goes on. `--help` lists the jobs.
+// same run: if it is completed, the command says so; if it was interrupted, it continues. `--help` lists the jobs.
 
 import { pino } from 'pino'
 import type { ReservedSql, Sql } from 'postgres'
@@ -17,7 +17,7 @@ const USAGE = `npm run job -- NAME [--parameter value]...
 ${Object.entries(JOBS)
   .map(([name, { parameters, description }]) => `  ${name} ${listOf(parameters)}\n      ${description}`)
   .join('\n')}
-The settings are the service's own environment variables. Exit codes: 0 completed, now or before; 1 failed, and begun again by
+The settings are the service's own environment variables. Exit codes: 0 completed, now or before; 1 failed, and retried by
 the same call; 2 wrong usage or settings; 3 another process runs it.`
 
 const stop = new AbortController()
@@ -35,10 +35,10 @@ try {
   process.stderr.write(`${error instanceof Error ? error.message : error}\n`)
   process.exitCode = error instanceof JobUsageError || error instanceof ConfigError ? 2 : 1
 }
-process.exit() // a finished job never waits for a handle that something left open
+process.exit() // do not wait for open handles
 
 async function runJob(name: string, job: Job, parameters: Record<string, ParameterValue>): Promise<number> {
-  // Whoever may start it has the database: no key is asked for, and nothing listens.
+  // Whoever starts a job already has the database credentials, so the app needs no API key. Nothing listens.
   const config = { ...readConfig(process.env), apiKeys: [], apiKeysFile: '' }
   const log = pino({ level: 'warn', base: null, serializers: { err: loggableError } }, pino.destination(2))
   await using database = await prepareDatabase(config)
@@ -47,12 +47,12 @@ async function runJob(name: string, job: Job, parameters: Record<string, Paramet
     using connection = await reserveConnection(connections)
     const run = await findOrMakeRun(connection, name, parameters)
     if (!(await lockRun(connection, run))) return tell(run, 'is run by another process', 3)
-    const present = await findOrMakeRun(connection, name, parameters) // as it is now that nobody else changes it
+    const present = await findOrMakeRun(connection, name, parameters) // read again under the lock
     if (present.status === 'completed') return tell(present, 'was completed before', 0)
     await beginRun(connection, run)
     let service: Service | undefined
     const app = async () => {
-      const { startService } = await import('./service.ts') // loaded by those jobs alone that ask the service
+      const { startService } = await import('./service.ts') // only the jobs that need the service load it
       service ??= await startService(config, database.url, log)
       return service.app
     }
@@ -61,7 +61,7 @@ async function runJob(name: string, job: Job, parameters: Record<string, Paramet
       await endRun(connection, run, { result, failure: null })
       return tell({ ...run, result }, 'completed', 0)
     } catch (error) {
-      const failure = error instanceof JobFailure ? error.message : 'a fault of the service, which its log tells'
+      const failure = error instanceof JobFailure ? error.message : 'internal error, see the log'
       if (!(error instanceof JobFailure)) log.error({ err: error }, 'job failed')
       await endRun(connection, run, { result: null, failure })
       return tell({ ...run, failure }, 'failed', 1)
@@ -73,7 +73,7 @@ async function runJob(name: string, job: Job, parameters: Record<string, Paramet
   }
 }
 
-/** A connection that lives as long as the job: one of the pool would be closed when idle, and its lock be gone. */
+/** Reserves a connection for the whole job: the pool would close an idle one, and its lock would be lost. */
 async function reserveConnection(connections: Sql): Promise<ReservedSql & Disposable> {
   const connection = await connections.reserve()
   return Object.assign(connection, { [Symbol.dispose]: () => connection.release() })

@@ -1,4 +1,4 @@
-// Keeps a file in step with the users of a service, on a load generator that has no database. `--help` tells the options.
+// Keeps a file in sync with the users of a service, on a load generator without a database. `--help` lists the options.
 
 import { onStopSignal, STOP_CODES } from './process/stop-signal.ts'
 import { exitCodeOf, type PullOptions, readKey, readOptions, USAGE } from './pull/cli.ts'
@@ -26,7 +26,8 @@ try {
 
 async function pull({ asked, out, keyFile, everyMs, maxBytes }: PullOptions): Promise<void> {
   const key = await readKey(keyFile)
-  if (key !== undefined && isCleartext(asked.url)) report.line('warning: the key goes to another machine unencrypted')
+  if (key !== undefined && isCleartext(asked.url))
+    report.line('warning: the key is sent to another machine unencrypted')
   const files = outFiles(out)
   using _lock = await lockOut(files)
   const onProgress = (...progress: Parameters<typeof progressText>) => report.progress(progressText(...progress))
