@@ -87,7 +87,7 @@ export async function* readBody(
       } else if (raw.readableEnded) {
         return
       } else if (raw.destroyed) {
-        throw new Problem('import_cut', 'The connection was cut before the end of the body.')
+        throw new Problem('import_cut', 'The connection closed before the end of the body.')
       } else {
         if (waitedMs >= silenceMs) {
           if (bytes < (bytesPerSecond * waitedMs) / 1000) throw belowRate(bytesPerSecond)
