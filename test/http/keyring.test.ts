@@ -69,7 +69,7 @@ t.test('at the start a file must be right', async (t) => {
     ['# none\n', /has no key/],
     ['x=users:read=short', /key x whose secret is shorter/],
     [`${line('x')}   # the pipeline`, /key x whose secret contains whitespace.*put a comment on its own line/],
-    [`${line('x')}é`, /key x whose secret holds .*not visible ASCII/],
+    [`${line('x')}é`, /key x whose secret contains .*not visible ASCII/],
     [`${line('x')}\ny=users:write=${secretOf('x')}`, /key y with the secret of the key x;/],
     [`x=users:read=${secretOf('root')}`, /key x with the secret of the key root;/],
   ]

@@ -154,7 +154,11 @@ const LOSSES: [name: string, lose: (id: string) => Promise<unknown>, told: RegEx
     (id) => deleteBatch(sql, 1, id),
     /^the batch .* was cancelled or deleted when \d+ of its users were created/,
   ],
-  ['failed', (id) => failBatch(sql, 1, id, 'internal_error'), /^the batch .* failed when \d+ of its users were created/],
+  [
+    'failed',
+    (id) => failBatch(sql, 1, id, 'internal_error'),
+    /^the batch .* failed when \d+ of its users were created/,
+  ],
 ]
 
 for (const [i, [name, lose, told]] of LOSSES.entries()) {

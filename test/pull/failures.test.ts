@@ -123,7 +123,7 @@ t.test('two pulls for one file: the second is refused, until the first is gone h
   })
   const first = startPull(t, { url, out })
   await asked
-  t.match(await pull(t, { url, out }), { code: 2, told: /another pull keeps .*users\.csv in step/ })
+  t.match(await pull(t, { url, out }), { code: 2, told: /another pull keeps .*users\.csv in sync/ })
   first.child.kill('SIGKILL')
   t.equal(await first.ended, 'SIGKILL')
   await writeFile(`${out}.part`, 'of a pull that was killed')

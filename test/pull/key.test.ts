@@ -17,7 +17,7 @@ t.test('blanks and line ends around a key are no part of it, in the variable as 
   }
   for (const text of [`${KEY} ${KEY}`, 'schlüssel']) {
     process.env['USERSYNC_KEY'] = text
-    await t.rejects(readKey(undefined), /USERSYNC_KEY holds no key/)
+    await t.rejects(readKey(undefined), /USERSYNC_KEY has no valid key/)
   }
   for (const text of ['', ' \n']) {
     process.env['USERSYNC_KEY'] = text
