@@ -46,14 +46,14 @@ import { templateRoutes } from './templates/routes.ts'
 import { templateReader } from './templates/settings.ts'
 import { userRoutes } from './users/routes.ts'
 
-/** What the routes work with; made and closed by who calls. */
+/** What the routes need. The caller creates and closes these. */
 export interface Services {
-  /** Undefined: everything is open. */
+  /** Undefined: no authentication. */
   keyring: Keyring | undefined
   sql: Sql
-  /** For health alone. */
+  /** For health checks only. */
   probe: Sql
-  /** For clients' uploads, which keep a connection while they send. */
+  /** For uploads, which keep a connection while the client sends. */
   uploads: Sql
   orm: PostgresJsDatabase
   dispatcher: Dispatcher
@@ -63,13 +63,13 @@ export interface Services {
   log: FastifyBaseLogger
   memory: MemoryGuard
   metrics: Metrics
-  /** Undefined: nothing is traced. */
+  /** Undefined: no tracing. */
   tracing: Tracing | undefined
-  /** Why the process takes no work at the moment; empty when it does. */
+  /** Why the process accepts no work now; empty if it does. */
   reasonsToRefuse: () => string[]
 }
 
-/** The service's HTTP side, every plugin and feature in the order in which requests pass them. It does not listen. */
+/** Builds the HTTP side of the service, with every plugin and route in the order in which requests pass them. Does not listen. */
 export async function buildApp(config: Config, services: Services) {
   const {
     keyring,
@@ -94,13 +94,13 @@ export async function buildApp(config: Config, services: Services) {
     bodyLimit: 1_048_576,
     requestTimeout: LONGEST_UPLOAD_MS + 60_000, // see bodyDeadline
     keepAliveTimeout: 72_000,
-    // Of a connection on which nothing moves: a reader that has stopped, a sender that is gone. Longer than a statement may run,
-    // or nobody would hear what became of one.
+    // Closes a connection without traffic: a client that stopped reading or is gone. Longer than the statement timeout, so
+    // that a client can still receive the result of a slow statement.
     connectionTimeout: 330_000,
     http: {
       requireHostHeader: false, // see requestHead
-      connectionsCheckingInterval: 5_000, // a head has 60 s, Node's default; who is slower is found so soon after, not after 30 s
-      optimizeEmptyRequests: true, // the events of a body are not played for a request that can have none
+      connectionsCheckingInterval: 5_000, // enforces headersTimeout (60 s, the default) 5 s late at most, not 30 s
+      optimizeEmptyRequests: true, // emits no body events for a request that cannot have a body
     },
     routerOptions: { maxParamLength: 200 },
     genReqId: createRequestIds(),

@@ -1,4 +1,4 @@
-// Keeps a file in step with the users of a service, on a load generator that has no database. `--help` tells the options.
+// Keeps a file in sync with the users of a service, on a load generator without a database. `--help` lists the options.
 
 import { onStopSignal, Stopped } from './process/stop-signal.ts'
 import { runPull } from './pull/run-pull.ts'

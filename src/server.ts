@@ -10,11 +10,11 @@ import { createLog } from './process/log.ts'
 import { onStopSignal, STOP_CODES, type StopSignal } from './process/stop-signal.ts'
 import { type Service, startService } from './service.ts'
 
-// V8's own default since its commit 6a5039d9db, which Node 24 does not have yet. Without it each 32 MB of buffers that come and go
-// have V8 collect the whole heap: a dozen times in an export of 300,000 users, for half of the processor time that it took here.
+// V8's own default since its commit 6a5039d9db, which Node 24 does not include yet. Without it, every 32 MB of allocated and freed
+// buffers trigger a full heap collection: a dozen times in an export of 300,000 users, for half of its CPU time.
 setFlagsFromString('--external-memory-accounted-in-global-limit')
 
-/** Settings, signals, database, service, and last of all the port: who can connect is served. */
+/** Reads the settings, then starts database and service, and opens the port last: whoever can connect gets served. */
 async function start() {
   const config = readConfig(process.env)
   const log = createLog(config.logLevel, loggableError)
@@ -23,10 +23,10 @@ async function start() {
 
   let database: PreparedDatabase | undefined
   let service: Service | undefined
-  const skip = Object.keys(STOP_CODES) as StopSignal[] // which end the process at once if they come twice
+  const skip = Object.keys(STOP_CODES) as StopSignal[] // a second one ends the process at once
   const { close } = closeWithGrace({ delay: false, logger: log, skip }, async ({ signal, err }) => {
-    if (err) log.fatal({ err }, 'stopping after a fault')
-    else if (signal) log.info(`${signal} received: no new work from now on`)
+    if (err) log.fatal({ err }, 'stopping after an internal error')
+    else if (signal) log.info(`${signal} received, shutting down`)
     await service?.stop()
     await drain(log, [
       { step: 'embedded database', milliseconds: 50_000, run: async () => database?.[Symbol.asyncDispose]() },
@@ -34,7 +34,7 @@ async function start() {
     if (err) process.exit(1)
   })
   onStopSignal((signal) => {
-    log.info(`${signal} received: no new work from now on`)
+    log.info(`${signal} received, shutting down`)
     close()
   })
 
@@ -45,7 +45,7 @@ async function start() {
   const where = embeddedIn
     ? `embedded PostgreSQL in ${embeddedIn}`
     : `PostgreSQL at ${describeAddress(parseDatabaseUrl(url))}`
-  const open = asksForKeys(config) ? '' : '; no key is set, so it is open to everybody on this machine'
+  const open = asksForKeys(config) ? '' : '; no API key is set, so every program on this machine has access'
   await service.app.listen({
     host: config.host,
     port: config.port,
@@ -54,7 +54,7 @@ async function start() {
   })
 }
 
-/** What is wrong, with the causes of an error that wraps another. drizzle's wrapper has the statement for a message. */
+/** Describes an error and its causes. The message of a drizzle wrapper is the SQL statement, so only its cause is shown. */
 function describeFault(error: unknown): string {
   if (error instanceof DrizzleQueryError) return describeFault(error.cause)
   if (!(error instanceof Error)) return String(error)

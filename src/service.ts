@@ -23,10 +23,10 @@ import { addGauges } from './telemetry/gauges.ts'
 import { createMetrics, type Metrics } from './telemetry/metrics.ts'
 import type { Tracing } from './telemetry/tracing.ts'
 
-/** Imports and pushes that are received. */
+/** Imports and pushes to replicas. */
 const UPLOAD_CONNECTIONS = 2 * UPLOAD_PLACES
 
-/** Connections beside those of requests and workers: uploads, one for health, one that listens. */
+/** Connections besides those of requests and workers: uploads, one for health checks, one for LISTEN. */
 const OTHER_CONNECTIONS = UPLOAD_CONNECTIONS + 2
 
 /** The whole service on a migrated database, ready to listen. */
@@ -35,7 +35,7 @@ export interface Service {
   sql: Sql
   workers: WorkerPool
   memory: MemoryGuard
-  /** Begins no new work, waits for that in progress as long as the settings allow, and lets go of everything. */
+  /** Starts no new work, waits for the work in progress as long as the settings allow, and releases everything. */
   stop(): Promise<void>
 }
 
@@ -53,7 +53,7 @@ export async function startService(
   pace: Pace = {},
 ): Promise<Service> {
   const { schema, databaseConnections: connections, maxWorkers } = config
-  // Frees what was started, in reverse order, if a later step throws. After the last step `stop` takes over.
+  // Releases what was started, in reverse order, if a later step throws. After the last step `stop` takes over.
   await using started = new AsyncDisposableStack()
   const encryptionKey = await loadEncryptionKey(config.encryptionKey, config.dataDir)
   const keyring = asksForKeys(config)
@@ -64,7 +64,8 @@ export async function startService(
   const requests = { url: databaseUrl, schema, isService: true, waitMs, lockTimeoutMs: pace.lockTimeoutMs }
   const sql = connect({ ...requests, connections, name: 'usersync' })
   started.defer(() => sql.end({ timeout: 5 }))
-  // Requests that wait for a connection must not make the database look absent, nor wait for clients that send slowly.
+  // Health checks have their own connection, so requests that wait for one do not make the database look down. Uploads have
+  // their own too, so requests do not wait for slow clients.
   const probe = connect({ url: databaseUrl, schema, connections: 1, name: 'usersync health' })
   started.defer(() => probe.end({ timeout: 5 }))
   const uploads = connect({ ...requests, connections: UPLOAD_CONNECTIONS, name: 'usersync uploads' })
@@ -122,7 +123,7 @@ export async function startService(
     const delayMs = config.drainDelaySeconds * 1000
     await drain(log, [
       {
-        step: 'requests, chunks and pushes in work',
+        step: 'requests, chunks and pushes in progress',
         milliseconds: 2 * delayMs + config.drainSeconds * 1000,
         run: () =>
           Promise.all([
@@ -149,7 +150,7 @@ export async function startService(
   return { app, sql, workers, memory, stop }
 }
 
-/** Metrics and traces of what runs in the background. */
+/** Metrics and traces of background work. */
 const observe = (metrics: Metrics, tracing: Tracing | undefined): ChunkObserver & RunObserver => ({
   chunkEnded(batchId, outcome, begun) {
     metrics.chunkEnded(outcome, (performance.now() - begun) / 1000)
@@ -159,7 +160,7 @@ const observe = (metrics: Metrics, tracing: Tracing | undefined): ChunkObserver 
   push: (run, target, push) => (tracing ? tracing.push(run, target, push) : push()),
 })
 
-/** The packages of OpenTelemetry, some 25 MiB of memory, are loaded only where traces are asked for. */
+/** Loads the OpenTelemetry packages, about 25 MiB of memory, only if tracing is configured. */
 async function openTracing({ otlpEndpoint }: Config, log: FastifyBaseLogger) {
   if (otlpEndpoint === '') return undefined
   const { startTracing } = await import('./telemetry/tracing.ts')

@@ -52,7 +52,7 @@ t.test('leaves behind what fails or is late, and goes on', async (t) => {
   ])
   t.ok(reached)
   t.match(lines, [
-    { step: 'late', msg: /left behind/ },
+    { step: 'late', msg: /shutdown step timed out/ },
     { step: 'failing', msg: /failed/ },
     { step: 'throwing', msg: /failed/ },
   ])

@@ -7,13 +7,13 @@ import type { Keyring } from './keyring.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** The key that came with the request. */
+    /** The key of the request. */
     apiKey: ApiKey | undefined
-    /** What the request may do: in any pool until its pool is known, then in that pool (see poolAccess). */
+    /** The scopes of the request: in any pool until its pool is known, then in that pool (see poolAccess). */
     scopes: ReadonlySet<Scope>
   }
   interface FastifyContextConfig {
-    /** The scope a key needs for this route; without one the route is open. */
+    /** The scope that a key needs for this route. Without one, the route is open. */
     scope?: Scope
   }
 }
@@ -23,7 +23,7 @@ const NONE: ReadonlySet<Scope> = new Set()
 
 /**
  * Finds the key of a request, from `Authorization: Bearer <key>`, and its scopes. Without a keyring (loopback only, see
- * config.ts) every request has every scope. This refuses nothing, so that limits count a request before it is refused.
+ * config.ts) every request has every scope. Rejects nothing itself, so that limits count a request before it is rejected.
  */
 export const authentication = plugin<{ keyring: Keyring | undefined }>(
   (app: FastifyInstance, { keyring }, done) => {
@@ -39,7 +39,7 @@ export const authentication = plugin<{ keyring: Keyring | undefined }>(
   { name: 'authentication' },
 )
 
-/** Refuses a request whose key lacks the scope of the route in every pool: 401 without a valid key, else 403. */
+/** Rejects a request whose key lacks the route's scope in every pool: 401 without a valid key, otherwise 403. */
 export const authorization = plugin(
   (app: FastifyInstance, _options, done) => {
     app.addHook('onRequest', (request, _reply, next) => {
@@ -54,7 +54,7 @@ export const authorization = plugin(
   { name: 'authorization', dependencies: ['authentication'] },
 )
 
-/** Compares the secret with that of every key, by digest and in constant time. */
+/** Compares the digest of the secret with that of every key, in constant time. */
 function keyOf(request: FastifyRequest, apiKeys: readonly ApiKey[]): ApiKey | undefined {
   const [, secret] = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '') ?? []
   if (secret === undefined) return undefined
@@ -72,7 +72,7 @@ function scopesAnywhere(key: ApiKey | undefined): ReadonlySet<Scope> {
 
 export const lacksScope = (scope: Scope) => new Problem('forbidden', `The key needs the scope ${scope}.`)
 
-/** Throws `forbidden` unless the request's key has the scope: for parameters that need more than their route. */
+/** Throws `forbidden` unless the request's key has the scope. For parameters that need more than their route. */
 export function requireScope(request: FastifyRequest, scope: Scope, forWhat: string): void {
   if (!request.scopes.has(scope)) throw new Problem('forbidden', `${forWhat} needs a key with the scope ${scope}.`)
 }

@@ -2,19 +2,19 @@ import { readFile } from 'node:fs/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import { type ApiKey, parseApiKeysFile, requireOwnSecrets } from '../config/api-keys.ts'
 
-/** How often the file is looked at: by its content, since a mounted secret changes by a link, which no watcher tells. */
+/** Poll interval. The file is compared by content: a mounted secret changes by a symlink swap, which file watchers miss. */
 const POLL_MS = 1_000
 
-/** The keys in force. */
+/** The current keys. */
 export interface Keyring {
   keys(): readonly ApiKey[]
   stop(): void
 }
 
 /**
- * The configured keys, and those of `file`, which is followed: a changed one takes effect within two seconds, all of its
- * keys at once. One that cannot be read, is faulty or holds no key changes nothing and is logged, so that a slip neither
- * locks everybody out nor lets anybody in. Throws an Error where it is so at the start.
+ * Loads the configured keys and those of `file`, and follows changes of the file. A change takes effect within two seconds, for
+ * all keys at once. If the file cannot be read, is invalid or has no key, the current keys stay and the error is logged: a
+ * mistake neither locks clients out nor lets strangers in. Throws an Error if the file is invalid at startup.
  */
 export async function openKeyring(
   { configured, file }: { configured: ApiKey[]; file: string },
@@ -33,10 +33,10 @@ export async function openKeyring(
       keys = together(configured, present, file)
       text = present
       told = ''
-      log.info({ keys: keys.map(({ name }) => name) }, 'the keys were read anew')
+      log.info({ keys: keys.map(({ name }) => name) }, 'API_KEYS_FILE reloaded')
     } catch (error) {
       const { message } = error as Error
-      if (message !== told) log.error(`the keys stay as they are: ${message}`)
+      if (message !== told) log.error(`API_KEYS_FILE reload failed, keeping current keys: ${message}`)
       told = message
     }
   }
@@ -54,10 +54,10 @@ async function readKeysFile(file: string): Promise<string> {
 
 function together(configured: ApiKey[], text: string, file: string): ApiKey[] {
   const keys = faultyAt(file, () => parseApiKeysFile(text))
-  if (keys.length === 0) throw new Error(`API_KEYS_FILE ${file} holds no key`)
+  if (keys.length === 0) throw new Error(`API_KEYS_FILE ${file} has no key`)
   const names = new Set(configured.map(({ name }) => name))
   const twice = keys.find(({ name }) => names.has(name))
-  if (twice) throw new Error(`API_KEYS_FILE ${file} holds the key ${twice.name}, which is in API_KEYS too`)
+  if (twice) throw new Error(`API_KEYS_FILE ${file} has the key ${twice.name}, which is also in API_KEYS`)
   const all = [...configured, ...keys]
   faultyAt(file, () => requireOwnSecrets(all))
   return all

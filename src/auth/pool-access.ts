@@ -6,15 +6,14 @@ import { poolNotFound } from '../pools/pools.ts'
 import { lacksScope } from './authentication.ts'
 
 /**
- * Decides for every route which pool a request is about, and narrows `request.scopes` to what its key may do there. A pool in
- * which the key has no scope is answered as one that does not exist. `query.pool` names the pool from then on, so that a route
- * cannot work on another pool than the one that was checked.
+ * Determines the pool of each request and narrows `request.scopes` to those of its key in that pool. If the key has no scope there,
+ * the pool does not exist for it. Sets `query.pool`, so that a route cannot use another pool than the one that was checked.
  */
 export const poolAccess = plugin(
   (app: FastifyInstance, _options, done) => {
     app.addHook('onRoute', ({ url, method, config, schema }) => {
       if (config?.scope === undefined || config.scope === 'admin' || hasPool(schema?.querystring)) return
-      throw new Error(`${method} ${url} must take the parameter pool, or need admin: scopes are bound to pools`)
+      throw new Error(`${method} ${url} must have the parameter pool, or need admin: scopes are bound to pools`)
     })
     app.addHook('preHandler', (request, _reply, next) => {
       const { scope } = request.routeOptions.config
@@ -37,7 +36,7 @@ export const poolAccess = plugin(
   { name: 'pool-access', dependencies: ['authentication'] },
 )
 
-/** A body names the pool only if the schema of the route says so: any other body is not checked. */
+/** A body names the pool only if the route's schema says so: any other body is not validated. */
 function poolOf({ query, body, routeOptions }: FastifyRequest): string {
   const inBody = hasPool(routeOptions.schema?.body) ? (body as { pool?: string }) : {}
   return poolName(query as { pool?: string }, inBody)

@@ -4,21 +4,21 @@ import { type Dispatcher, EnvHttpProxyAgent, errors, request } from 'undici'
 import { isState, type State } from '../protocol/state.ts'
 import { untrustedCode, untrustedText } from '../protocol/untrusted-text.ts'
 
-/** Headers for the requests to other services that are sent within a span: they tell the receiver whose child its span is. */
+/** Trace headers for requests to other services within a span. They name the parent span to the receiver. */
 export const outgoingHeaders = new AsyncLocalStorage<Record<string, string>>()
 
-/** Another usersync, or what stands in its place. */
+/** Another usersync, or a service with the same API. */
 export interface Peer {
-  /** Where it listens, such as `http://tester:3000`; a path before `/v1` is kept. */
+  /** Its base URL, such as `http://tester:3000`. A path before `/v1` is kept. */
   url: string
-  /** Undefined where it asks for none. */
+  /** Undefined if it needs none. */
   key: string | undefined
 }
 
 /**
- * Why a peer gave no usable answer. `unreachable`: no connection, or it broke; `timeout`: silence; `server_error`: 5xx; `busy`:
- * it asked to come later; `unauthorized`: the key is wrong, or lacks a scope; `refused`: another 4xx; `not_understood`: the
- * answer is not one of usersync.
+ * Why a peer sent no usable response. `unreachable`: no connection, or it broke; `timeout`: silence; `server_error`: 5xx; `busy`:
+ * retry later; `unauthorized`: the key is wrong, or lacks a scope; `refused`: another 4xx; `not_understood`: the response is not
+ * one of usersync.
  */
 export type PeerFault =
   | 'unreachable'
@@ -29,13 +29,13 @@ export type PeerFault =
   | 'refused'
   | 'not_understood'
 
-/** The faults that may be gone at the next attempt. */
+/** The faults that a retry may resolve. */
 const PASSING: PeerFault[] = ['unreachable', 'timeout', 'server_error', 'busy']
 
-/** What a peer's problem+json (RFC 9457) says, as far as it is used. */
+/** The members of a peer's problem+json (RFC 9457) that the client uses. */
 interface PeerProblem {
   code?: string | undefined
-  /** The state that it holds. */
+  /** The state that the peer has. */
   state?: State | undefined
 }
 
@@ -44,11 +44,11 @@ interface PeerErrorOptions {
   problem?: PeerProblem
 }
 
-/** Thrown if a peer gives no usable answer. The message is fit for a person, a log and the database; it names no key. */
+/** Thrown if a peer sends no usable response. The message is safe to show, log and store; it contains no key. */
 export class PeerError extends Error {
   override name = 'PeerError'
   readonly fault: PeerFault
-  /** How long the peer asks to be left alone. */
+  /** The peer's Retry-After. */
   readonly retryAfterMs: number
   readonly problem: PeerProblem
 
@@ -59,23 +59,23 @@ export class PeerError extends Error {
     this.problem = problem
   }
 
-  /** Whether another attempt can help. */
+  /** Whether a retry can help. */
   get isPassing(): boolean {
     return PASSING.includes(this.fault)
   }
 }
 
-/** The longest problem, or other small answer, that is read of a peer. */
+/** Maximum size of a problem, or another small response, that is read from a peer. */
 const MAX_SHORT_ANSWER = 65_536
 
 export interface PeerCall {
   method: 'GET' | 'PUT'
-  /** With its query. */
+  /** Including the query. */
   path: string
   headers?: Record<string, string>
-  /** Bytes as they go over the wire; a stream is read at the peer's pace. */
+  /** As sent on the wire. A stream is read at the peer's pace. */
   body?: string | Readable
-  /** How long the peer may be silent, before its answer and within it. */
+  /** How long the peer may send nothing, before and within its response. */
   silenceMs: number
   signal: AbortSignal
 }
@@ -83,16 +83,16 @@ export interface PeerCall {
 export interface PeerAnswer {
   status: number
   headers: Record<string, string | string[] | undefined>
-  /** As it was coded. It must be read to the end, or destroyed. */
+  /** Still encoded. The caller must read it to the end or destroy it. */
   body: Readable
 }
 
-/** Never through a proxy, whatever the environment says. */
+/** Hosts that never use a proxy, whatever the environment says. */
 const LOOPBACK = 'localhost,127.0.0.1,[::1]'
 
 let agent: EnvHttpProxyAgent | undefined
 
-/** Connections to peers, through HTTPS_PROXY and HTTP_PROXY except for NO_PROXY. Throws if one of them is not a URL. */
+/** Connects to peers through HTTPS_PROXY and HTTP_PROXY, except for NO_PROXY. Throws if one of them is not a URL. */
 function connectAgent(): EnvHttpProxyAgent {
   const { no_proxy: noProxy = process.env['NO_PROXY'] ?? '' } = process.env
   return new EnvHttpProxyAgent({
@@ -103,8 +103,8 @@ function connectAgent(): EnvHttpProxyAgent {
 }
 
 /**
- * Calls a peer and returns its answer if that is 2xx or 304. Redirects are not followed: the key went with the request.
- * Throws PeerError, and the reason of `signal` once that is aborted.
+ * Calls a peer and returns its response if that is 2xx or 304. Does not follow redirects, since the request contains the key.
+ * Throws PeerError, and the reason of `signal` after it aborts.
  */
 export async function callPeer(peer: Peer, call: PeerCall): Promise<PeerAnswer> {
   const { method, path, body, silenceMs, signal } = call
@@ -122,7 +122,7 @@ export async function callPeer(peer: Peer, call: PeerCall): Promise<PeerAnswer> 
       signal,
       ...timeouts,
     })
-    answer.body.on('error', () => {}) // an answer that nobody reads to its end fails unseen, and would end the process
+    answer.body.on('error', () => {}) // an unread response that fails would end the process
     const { statusCode: status } = answer
     if ((status >= 200 && status < 300) || status === 304) return { status, headers: answer.headers, body: answer.body }
     throw await refusal(status, answer)
@@ -132,7 +132,7 @@ export async function callPeer(peer: Peer, call: PeerCall): Promise<PeerAnswer> 
   }
 }
 
-/** The JSON object of a small answer. Throws PeerError. */
+/** Returns the JSON object of a small response. Throws PeerError. */
 export async function readJson(body: Readable): Promise<Record<string, unknown>> {
   let text = ''
   try {
@@ -148,31 +148,31 @@ export async function readJson(body: Readable): Promise<Record<string, unknown>>
   throw notUnderstood()
 }
 
-const notUnderstood = () => new PeerError('not_understood', 'What answers there is no usersync.')
+const notUnderstood = () => new PeerError('not_understood', 'The URL does not lead to a usersync.')
 
 /**
- * The fault of a peer whose connection failed with `error`. Everything that fails before or within an answer is the peer's
- * `unreachable`, with its code: no list of codes is complete (TLS, name look-ups, networks, file handles).
+ * Converts the `error` of a peer's connection. Everything that fails before or within a response is `unreachable`, with its code:
+ * no list of codes is complete (TLS, DNS, networks, file handles).
  */
 export function asPeerError(error: unknown): PeerError {
   if (error instanceof PeerError) return error
   if (error instanceof errors.HTTPParserError) return notUnderstood()
   const code = codeOf(error)
   if (code === 'UND_ERR_HEADERS_TIMEOUT' || code === 'UND_ERR_BODY_TIMEOUT')
-    return new PeerError('timeout', 'It is silent.')
-  if (code === 'UND_ERR_CONNECT_TIMEOUT') return new PeerError('unreachable', 'It takes no connection.')
+    return new PeerError('timeout', 'The peer sends nothing.')
+  if (code === 'UND_ERR_CONNECT_TIMEOUT') return new PeerError('unreachable', 'The peer accepts no connection.')
   const [, hint = ''] = HINTS.find(([codes]) => codes.test(code)) ?? []
   return new PeerError('unreachable', `The connection failed (${code}).${hint}`)
 }
 
-/** What to do about codes that do not say it themselves. */
+/** Advice for codes that do not explain themselves. */
 const HINTS: [codes: RegExp, hint: string][] = [
-  [/WRONG_VERSION|PACKET_LENGTH/, ' Its port does not speak TLS: is the URL http instead of https?'],
-  [/CERT|SIGNATURE|ISSUER/, ' Its certificate is not trusted; NODE_EXTRA_CA_CERTS names a file with further CAs.'],
+  [/WRONG_VERSION|PACKET_LENGTH/, ' The port does not speak TLS: is the URL http instead of https?'],
+  [/CERT|SIGNATURE|ISSUER/, ' The certificate is not trusted; NODE_EXTRA_CA_CERTS names a file with further CAs.'],
   [/INVALID_URL/, ' Are HTTPS_PROXY and HTTP_PROXY URLs?'],
 ]
 
-/** The code of an error, or of what caused it; else its name. */
+/** Returns the code of an error or of its cause; otherwise its name. */
 function codeOf(error: unknown): string {
   if (!(error instanceof Error)) return 'unknown'
   const { code } = error as NodeJS.ErrnoException
@@ -182,14 +182,14 @@ function codeOf(error: unknown): string {
 
 async function refusal(status: number, { headers, body }: Dispatcher.ResponseData): Promise<PeerError> {
   const isProblem = String(headers['content-type']).startsWith('application/problem+json')
-  // Whatever becomes of the body, the status says what the answer is.
+  // The status decides, whether or not the body can be read.
   const { code, detail, state }: Record<string, unknown> = isProblem ? await readJson(body).catch(() => ({})) : {}
   if (!isProblem) await body.dump({ limit: MAX_SHORT_ANSWER }).catch(() => {})
   const problem = {
     code: untrustedCode(code),
     state: typeof state === 'string' && isState(state) ? state : undefined,
   }
-  const parts = [`It answers ${status}`, problem.code, detail].filter((part) => typeof part === 'string')
+  const parts = [`The peer answers ${status}`, problem.code, detail].filter((part) => typeof part === 'string')
   const seconds = Number(headers['retry-after'])
   const retryAfterMs = Number.isFinite(seconds) ? Math.max(0, seconds) * 1000 : 0
   return new PeerError(faultOf(status), untrustedText(parts.join(': ')), { retryAfterMs, problem })

@@ -4,8 +4,8 @@ import { ExportError } from '../protocol/read-export.ts'
 import { asPeerError, type PeerAnswer, PeerError } from './peer.ts'
 
 /**
- * The text of a peer's answer as it arrives, decoded; without a bound as a whole, since what is kept of it is a row. Throws
- * PeerError where the connection breaks, and ExportError `malformed` where the body is not of its coding.
+ * Yields the text of a peer's response as it arrives, decoded. Without a total limit, since only one row is in memory at a time.
+ * Throws PeerError if the connection breaks, and ExportError `malformed` if the body does not match its coding.
  */
 export async function* answerTexts(
   { headers, body }: PeerAnswer,
@@ -26,7 +26,7 @@ export async function* answerTexts(
     yield* decodeBody(received(), coding, Number.POSITIVE_INFINITY)
   } catch (error) {
     if (!(error instanceof Problem)) throw error
-    // What cannot be decoded may only have been cut: then that is the cause.
+    // A body that cannot be decoded may have been cut. Then the broken connection is the cause.
     throw error.cause instanceof PeerError ? error.cause : new ExportError('malformed', error.message)
   }
 }

@@ -8,15 +8,15 @@ interface Attempts {
   most: number
   signal: AbortSignal
   firstPauseMs?: number | undefined
-  /** Called for each attempt that failed, with the pause before the next. */
+  /** Called after each failed attempt, with the pause before the next one. */
   onPause?: (error: PeerError, pauseMs: number) => void
 }
 
 /**
- * Runs a task until it succeeds, at most `most` times. Only faults that may pass are retried, after a pause that doubles, of
- * which a random share is waited, so that clients that failed together do not come back together ("Exponential Backoff And
- * Jitter", AWS Architecture Blog, 2015: full jitter); a peer's Retry-After is respected. Throws what the last attempt threw,
- * and the reason of `signal`, which holds the deadline of all attempts together.
+ * Runs a task until it succeeds, at most `most` times. Only faults that may pass are retried, with exponential backoff and full
+ * jitter, so that clients that failed together do not retry together ("Exponential Backoff And Jitter", AWS Architecture Blog,
+ * 2015). Respects a peer's Retry-After. Throws what the last attempt threw, and the reason of `signal`, which has the deadline of
+ * all attempts together.
  */
 export async function withAttempts<Result>(
   task: (attempt: number) => Promise<Result>,

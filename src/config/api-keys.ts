@@ -1,32 +1,32 @@
 import { createHash } from 'node:crypto'
 
-/** What a pool may be called, here behind the @ of a scope. */
+/** The format of a pool name, here after the @ of a scope. */
 export const POOL_NAME = /^[a-z0-9][a-z0-9._-]{0,62}$/
 
 export const SCOPES = ['users:read', 'users:write', 'credentials:read', 'admin'] as const
 export type Scope = (typeof SCOPES)[number]
 
-/** A key and where its scopes hold. The secret itself is not kept. */
+/** An API key and its scopes. The secret itself is not stored. */
 export interface ApiKey {
   name: string
-  /** Scopes that hold in every pool. */
+  /** Scopes in every pool. */
   scopes: ReadonlySet<Scope>
-  /** For each pool that a scope of the key is bound to: all scopes of the key there. */
+  /** For each pool that a scope of the key is bound to: all scopes of the key in that pool. */
   poolScopes: ReadonlyMap<string, ReadonlySet<Scope>>
   secretDigest: Buffer
 }
 
-/** The scopes of a key in one pool. Empty: to this key the pool does not exist. */
+/** Returns the scopes of a key in one pool. Empty: for this key the pool does not exist. */
 export const scopesIn = ({ scopes, poolScopes }: ApiKey, pool: string) => poolScopes.get(pool) ?? scopes
 
-/** What is kept of a secret. Secrets are random and long, so that a plain hash is no help to a guesser. */
+/** The stored form of a secret. Secrets are long and random, so a plain hash is safe against guessing. */
 export const digestOf = (secret: string) => createHash('sha256').update(secret).digest()
 const isScope = (text: string): text is Scope => SCOPES.some((scope) => scope === text)
 
-/** Reads `name=scope+scope@pool=secret`, commas between keys. Throws an Error that names the faulty key, never its secret. */
+/** Parses `name=scope+scope@pool=secret`, separated by commas. Throws an Error that names the invalid key, never its secret. */
 export const parseApiKeys = (text: string): ApiKey[] => (text === '' ? [] : readKeys(text.split(',')))
 
-/** Reads a file of keys: one a line, in the same form; empty lines and those that begin with # are passed over. */
+/** Parses a key file: one key per line, in the same format. Empty lines and lines that begin with # are skipped. */
 export const parseApiKeysFile = (text: string): ApiKey[] =>
   readKeys(text.split(/\r?\n/).filter((line) => !/^\s*(#|$)/.test(line)))
 
@@ -35,10 +35,10 @@ function readKeys(entries: string[]): ApiKey[] {
     const [, name = '', scopeList = '', secret = ''] = /^([^=]*)=([^=]*)=(.*)$/s.exec(entry.trim()) ?? []
     if (!/^[\w.-]{1,64}$/.test(name)) throw new Error('expects name=scope+scope=secret for each key')
     const scopes = readScopes(name, scopeList)
-    // no client could send it in a header as it is
+    // an HTTP client could not send such a secret in a header
     if (!/^[!-~]*$/.test(secret))
       throw new Error(
-        `has a key ${name} whose secret holds whitespace or a character that is not visible ASCII (in a file a comment stands on a line of its own)`,
+        `has a key ${name} whose secret contains whitespace or a character that is not visible ASCII (in a file, put a comment on its own line)`,
       )
     if (secret.length < 32) throw new Error(`has a key ${name} whose secret is shorter than 32 characters`)
     return { name, ...scopes, secretDigest: digestOf(secret) }
@@ -48,7 +48,7 @@ function readKeys(entries: string[]): ApiKey[] {
   return keys
 }
 
-/** Reads `scope+scope@pool`: a scope without a pool holds in every pool. `admin` includes all scopes. */
+/** Parses `scope+scope@pool`. A scope without a pool applies to every pool. `admin` includes all scopes. */
 function readScopes(name: string, list: string): Pick<ApiKey, 'scopes' | 'poolScopes'> {
   const everywhere = new Set<Scope>()
   const bound: [Scope, string][] = []
@@ -58,7 +58,7 @@ function readScopes(name: string, list: string): Pick<ApiKey, 'scopes' | 'poolSc
     if (pool === undefined) for (const each of scope === 'admin' ? SCOPES : [scope]) everywhere.add(each)
     else if (scope === 'admin') throw new Error(`has a key ${name} with admin@…: admin cannot be bound to a pool`)
     else if (POOL_NAME.test(pool)) bound.push([scope, pool])
-    else throw new Error(`has a key ${name} with a scope for a pool whose name no pool can have`)
+    else throw new Error(`has a key ${name} with a scope for an invalid pool name`)
   }
   const poolScopes = new Map<string, Set<Scope>>()
   for (const [scope, pool] of bound) {
@@ -67,13 +67,13 @@ function readScopes(name: string, list: string): Pick<ApiKey, 'scopes' | 'poolSc
   return { scopes: everywhere, poolScopes }
 }
 
-/** Throws an Error that names two keys with the same secret: nobody could tell which of them a request comes with. */
+/** Throws an Error that names two keys with the same secret: a request with that secret could not be attributed to one of them. */
 export function requireOwnSecrets(keys: readonly ApiKey[]): void {
   const names = new Map<string, string>()
   for (const { name, secretDigest } of keys) {
     const digest = secretDigest.toString('hex')
     const other = names.get(digest)
-    if (other) throw new Error(`has a key ${name} with the secret of the key ${other}; give each a secret of its own`)
+    if (other) throw new Error(`has a key ${name} with the secret of the key ${other}; give each key its own secret`)
     names.set(digest, name)
   }
 }

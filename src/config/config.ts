@@ -1,17 +1,17 @@
 import { parseDatabaseUrl } from '../database/database-url.ts'
 import { SETTINGS } from './settings.ts'
 
-/** Whether an address to listen on can be reached from this machine alone; a name means the same in any case. */
+/** Whether only this machine can reach a listen address. Host names are case-insensitive. */
 export const isLoopback = (host: string) => /^(localhost|::1|127(\.\d{1,3}){3})$/i.test(host)
 
-/** The setting that an unknown variable differs from by one or two letters; short names are too near to other words. */
+/** Returns the setting that an unknown variable differs from by one or two letters. Skips short names: too many words are close. */
 export function misspelt(name: string): string | undefined {
   const variables = Object.values(SETTINGS).map(({ variable }) => variable)
   if (name.length < 7 || variables.includes(name)) return undefined
   return variables.find((variable) => variable.length >= 7 && editDistance(name.toUpperCase(), variable) <= 2)
 }
 
-/** Levenshtein's distance, row by row. */
+/** Levenshtein distance, row by row. */
 function editDistance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, column) => column)
   for (let i = 1; i <= a.length; i++) {
@@ -25,19 +25,19 @@ function editDistance(a: string, b: string): number {
   return row[b.length] ?? 0
 }
 
-/** What the service runs by: every setting read, checked and frozen. */
+/** The settings, parsed, validated and frozen. */
 export type Config = Readonly<{ [Key in keyof typeof SETTINGS]: ReturnType<(typeof SETTINGS)[Key]['parse']> }>
 
 type Environment = Record<string, string | undefined>
 
-/** Thrown with every fault of the settings at once, one a line. */
+/** Thrown with all invalid settings at once, one per line. */
 export class ConfigError extends Error {
   override name = 'ConfigError'
 }
 
 /**
- * Reads the settings from environment variables. Blanks and line ends around a value, as a mounted secret has them, are
- * removed, and an empty variable counts as unset. Throws one ConfigError that names every setting that is wrong.
+ * Reads the settings from environment variables. Trims blanks and line ends, which mounted secrets have; an empty variable counts
+ * as unset. Throws one ConfigError that lists every invalid setting.
  */
 export function readConfig(environment: Environment): Config {
   const faults: string[] = []
@@ -55,7 +55,7 @@ export function readConfig(environment: Environment): Config {
   return Object.freeze(config)
 }
 
-/** What looks wrong and is no reason to refuse the start: variables that look like a setting, parameters without an effect. */
+/** Returns what looks wrong but does not prevent the start: misspelt variables, and URL parameters without an effect. */
 export function configWarnings(environment: Environment, { databaseUrl }: Config): string[] {
   const similar = Object.keys(environment).map((name) => [name, misspelt(name)])
   const unused = databaseUrl === '' ? [] : parseDatabaseUrl(databaseUrl).unused
@@ -65,13 +65,13 @@ export function configWarnings(environment: Environment, { databaseUrl }: Config
   ]
 }
 
-/** Node reads bytes that are not UTF-8 as U+FFFD, so a password or a path with one is another than was meant. */
+/** Node decodes bytes that are not UTF-8 as U+FFFD, so a password or path with such a byte would silently change. */
 function readText(value = ''): string {
   if (value.includes('\ufffd')) throw new Error('is not UTF-8')
   return value.trim()
 }
 
-/** Whether requests need a key; else everything is open, to this machine alone. */
+/** Whether requests need a key. Otherwise everything is open, on this machine only. */
 export const asksForKeys = ({ apiKeys, apiKeysFile }: Config): boolean => apiKeys.length > 0 || apiKeysFile !== ''
 
 function contradictions(config: Config): string[] {
@@ -85,7 +85,7 @@ function contradictions(config: Config): string[] {
   return faults
 }
 
-/** The settings in force by their variables, for the log; a secret only as set or unset. */
+/** The current settings by variable, for the log. A secret shows only as set or unset. */
 export function shownSettings(config: Config): Record<string, unknown> {
   const shown = Object.entries(SETTINGS).map(([key, { variable, secret }]) => {
     const value = config[key as keyof Config]

@@ -1,9 +1,9 @@
 import { parseDatabaseUrl } from '../database/database-url.ts'
 import { asciiDomain } from './reserved-domain.ts'
 
-/* How the texts of settings are read. Each throws an Error whose message says what it expects. */
+/* Parsers for the values of settings. Each throws an Error whose message says what it expects. */
 
-/** A whole number within these bounds, both included. */
+/** An integer within these bounds, inclusive. */
 export const integer = (least: number, most: number) => (text: string) => {
   const value = Number(text)
   if (!/^\d+$/.test(text) || value < least || value > most)
@@ -11,7 +11,7 @@ export const integer = (least: number, most: number) => (text: string) => {
   return value
 }
 
-/** One of these words. */
+/** One of these values. */
 export const oneOf =
   <const Value extends string>(...values: Value[]) =>
   (text: string) => {
@@ -22,41 +22,41 @@ export const oneOf =
 
 const SECONDS = { s: 1, m: 60, h: 3_600, d: 86_400 }
 
-/** The seconds of a text such as `90s`, `12h` or `30d`. */
+/** A duration such as `90s`, `12h` or `30d`, in seconds. */
 export const duration = (text: string) => {
   const [, amount = '', unit = ''] = /^([1-9]\d{0,5})([smhd])$/.exec(text) ?? []
   if (amount === '') throw new Error('expects a whole number and s, m, h or d, such as 90s or 30d')
   return Number(amount) * SECONDS[unit as keyof typeof SECONDS]
 }
 
-/** A text of this pattern. */
+/** A text that matches the pattern. */
 export const matching = (pattern: RegExp, expectation: string) => (text: string) => {
   if (!pattern.test(text)) throw new Error(`expects ${expectation}`)
   return text
 }
 
-/** The URL of a PostgreSQL database; empty: none is named. A fault never tells the text. */
+/** A PostgreSQL URL, or empty for none. The error never contains the URL. */
 export const databaseUrl = (text: string) => {
   if (text !== '') parseDatabaseUrl(text)
   return text
 }
 
-/** The URL of a collector; empty: none is named. */
+/** The URL of a collector, or empty for none. */
 export const collectorUrl = (text: string) => {
   if (text !== '' && !(/^https?:\/\/./.test(text) && URL.canParse(text)))
     throw new Error('expects http:// or https:// and a host, such as http://localhost:4318')
   return text
 }
 
-/** Domains as DNS has them, of a text with commas between them. */
+/** Domains in their DNS form, separated by commas. */
 export const domains = (text: string) => {
   const list = text.split(',').map((domain) => asciiDomain(domain.trim()))
   if (!list.every((domain) => /^[a-z0-9-]+(\.[a-z0-9-]+)*$/.test(domain)))
-    throw new Error('expects domains with commas between')
+    throw new Error('expects domains, separated by commas')
   return list
 }
 
-/** 64 hexadecimal digits; empty: none is given. */
+/** 64 hexadecimal digits, or empty for none. */
 export const encryptionKey = (text: string) => {
   if (text !== '' && !/^[0-9a-f]{64}$/i.test(text))
     throw new Error('expects 64 hexadecimal digits (openssl rand -hex 32)')

@@ -4,18 +4,18 @@ import { collectorUrl, databaseUrl, domains, duration, encryptionKey, integer, m
 
 interface Setting<Value> {
   variable: string
-  /** As it would be written in the environment; empty: unset. */
+  /** As written in the environment. Empty: unset. */
   fallback: string
   unit: string
   description: string
-  /** Returns the value of the text. Throws an Error whose message says what is expected. */
+  /** Parses the text. Throws an Error whose message says what is expected. */
   parse: (text: string) => Value
   secret?: true
 }
 
 const setting = <Value>(setting: Setting<Value>) => setting
 
-/** The single place that names a setting. The table in docs/configuration.md is generated from it. */
+/** The only place that names a setting. The table in docs/configuration.md is generated from it. */
 export const SETTINGS = {
   host: setting({
     variable: 'HOST',

@@ -3,28 +3,28 @@ import plugin from 'fastify-plugin'
 import { Problem } from '../errors.ts'
 
 interface AnswerBudgetOptions {
-  /** How long an answer waits for room before it is refused. */
+  /** How long a response waits for budget before it is rejected. */
   waitMs: number
   totalBytes: number
-  /** How long a client may read nothing of an answer before its connection is closed. */
+  /** How long a client may read nothing of a response before its connection is closed. */
   idleMs?: number
 }
 
-/** Smaller answers are not counted: MAX_REQUESTS of them are 128 MiB, and most fit into the buffers of the connection. */
+/** Smaller responses are not counted: MAX_REQUESTS of them are 128 MiB, and most fit into the socket buffers. */
 const SMALL_BYTES = 65_536
 
 const IDLE_MS = 30_000
 
 /**
- * Bounds the memory of answers that are whole texts and not read yet by their clients. One key, or one address without keys, has
- * half of `totalBytes`. A further answer waits for at most `waitMs`, while those that wait are at most a quarter of `totalBytes`
- * in all, or a single one; otherwise it is replaced by 503 `overloaded`. The answer to a change is counted but never refused,
- * since the change is done. Streams are not counted: they are made at their client's pace.
+ * Bounds the memory of complete response texts that clients have not read yet. One key, or one address without keys, has half of
+ * `totalBytes`. A further response waits up to `waitMs`. Waiting responses are limited too: a quarter of `totalBytes` in total,
+ * or a single one. Beyond these limits the response is replaced by 503 `overloaded`. The response to a change is counted but
+ * never rejected, since the change is committed. Streams are not counted: they are produced at the client's pace.
  */
 export const answerBudget = plugin<AnswerBudgetOptions>(
   (app: FastifyInstance, { waitMs, totalBytes, idleMs = IDLE_MS }, done) => {
     const budget = createBudget(totalBytes, waitMs)
-    // Runs after the hook that sets `plainBytes`, and before compression makes a stream of the text.
+    // Runs after the hook that sets `plainBytes`, and before compression turns the text into a stream.
     app.addHook('onSend', (request, reply, payload, next) => {
       const { raw, plainBytes = 0 } = reply
       if (plainBytes <= SMALL_BYTES) return next(null, payload)
@@ -32,7 +32,7 @@ export const answerBudget = plugin<AnswerBudgetOptions>(
       const send = (giveBack: () => void) => {
         if (raw.destroyed) giveBack()
         else raw.once('close', giveBack)
-        raw.socket?.setTimeout(idleMs) // Node sets its own timeout again when the answer is sent
+        raw.socket?.setTimeout(idleMs) // Node restores its own timeout when the response is sent
         next(null, payload)
       }
       if (request.method !== 'GET') return send(budget.take(holder, plainBytes))
@@ -49,7 +49,7 @@ interface Waiting {
   admit: () => void
 }
 
-/** Counts bytes by their holder. An answer that is larger than its share passes when the holder has no other. */
+/** Counts bytes by holder. A response larger than its holder's share passes if the holder has no other. */
 export function createBudget(totalBytes: number, waitMs: number) {
   const held = new Map<string, number>()
   const waiting: Waiting[] = []
@@ -77,9 +77,9 @@ export function createBudget(totalBytes: number, waitMs: number) {
     })
 
   return {
-    /** Takes the bytes at once. Returns the function that gives them back, to be called once. */
+    /** Takes the bytes at once. Returns the function that releases them; call it once. */
     take,
-    /** The same when there is room for them. Throws `overloaded`. */
+    /** Takes the bytes as soon as the budget has room. Throws `overloaded`. */
     enter(holder: string, bytes: number): Promise<() => void> {
       if (fits(holder, bytes)) return Promise.resolve(take(holder, bytes))
       if (waitingBytes > 0 && waitingBytes + bytes > totalBytes / 4) return Promise.reject(refusal())

@@ -5,14 +5,14 @@ import { bodyIsComing } from './request-body.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** The route reads its body by itself, piece by piece, and cuts a slow sender off by itself. */
+    /** The route reads its body as a stream and enforces its own upload timeouts. */
     readsBody?: true
   }
 }
 
 /**
- * Cuts off a request whose body is not there `milliseconds` after its head (408 `request_timeout`). Node's own limit, the
- * server's `requestTimeout`, is one for all routes, and would end a large import over a slow line in the middle.
+ * Cuts off a request whose body has not arrived `milliseconds` after its head (408 `request_timeout`). Node's own limit, the
+ * server's `requestTimeout`, applies to all routes and would end a large import over a slow line.
  */
 export const bodyDeadline = plugin<{ milliseconds: number }>(
   (app: FastifyInstance, { milliseconds }, done) => {

@@ -9,8 +9,8 @@ import { BROTLI_OPTIONS, CODINGS, type Coding, ZLIB_OPTIONS } from './content-co
 import { codingName, DECODERS, isWindowTooLarge } from './decompress.ts'
 
 /**
- * Answers by this status, these headers and those that are set, without a body and past `onSend` hooks, which have nothing to
- * do for it: they, and what Fastify does about a body, are a tenth of what a 304 costs.
+ * Sends this status, these headers and those already set, without a body. Skips `onSend` hooks, which have nothing to do for a
+ * 304: they and Fastify's body handling are a tenth of its cost.
  */
 export function sendHead(reply: FastifyReply, status: number, headers: OutgoingHttpHeaders): FastifyReply {
   if (reply.isLast) reply.header('connection', 'close')
@@ -22,12 +22,12 @@ export function sendHead(reply: FastifyReply, status: number, headers: OutgoingH
 }
 
 /**
- * Content coding negotiated for each request, by @fastify/compress with what it lacks (9.2.0): q-values and refusals by
- * RFC 9110 section 12.5.3 (it never refuses identity), `Vary` on answers that go out as they are, and NDJSON.
+ * Content coding per request, by @fastify/compress plus what version 9.2.0 lacks: q-values and rejections by RFC 9110 section
+ * 12.5.3 (it never rejects identity), `Vary` on uncompressed responses, and NDJSON.
  */
 export const compression = plugin<{ threshold: number }>(
   async (app: FastifyInstance, { threshold }) => {
-    // @fastify/compress compares names as they stand: neither `GZIP` nor `x-gzip` is one that it knows.
+    // @fastify/compress compares names literally: it knows neither `GZIP` nor `x-gzip`.
     app.addHook('onRequest', ({ headers }, _reply, next) => {
       const coding = headers['content-encoding']
       if (coding !== undefined) headers['content-encoding'] = codingName(coding)
@@ -36,7 +36,7 @@ export const compression = plugin<{ threshold: number }>(
     app.addHook('onRequest', (request, reply, next) => {
       reply.header('vary', 'accept-encoding')
       const accepted = request.headers['accept-encoding']
-      // A request without the header takes any coding, but a client that can decode says so: it gets the plain bytes.
+      // RFC 9110 allows any coding if the header is missing. Clients that can decode send the header, so the others get plain bytes.
       const coding = accepted === undefined ? 'identity' : preferredCoding(String(accepted))
       request.headers['accept-encoding'] = coding
       if (coding) return next()
@@ -50,15 +50,15 @@ export const compression = plugin<{ threshold: number }>(
       brotliOptions: BROTLI_OPTIONS,
       zlibOptions: ZLIB_OPTIONS,
       zlib: { createZstdDecompress: DECODERS.zstd },
-      onInvalidRequestPayload: (_coding, _request, error) => (isWindowTooLarge(error) ? error : undefined), // keeps its code
+      onInvalidRequestPayload: (_coding, _request, error) => (isWindowTooLarge(error) ? error : undefined), // keep its error code
     })
   },
   { name: 'compression' },
 )
 
-/** The acceptable coding of the highest q-value, of several the one we prefer; undefined where none is acceptable. */
+/** Returns the acceptable coding with the highest q-value; ties go to the service's preference. Undefined if none is acceptable. */
 const preferredCoding = remembered((acceptEncoding): Coding | undefined => {
-  // The published types are of negotiator 0.6, which had no order of preference of the server's own.
+  // The published types are those of negotiator 0.6, which had no server-side preference order.
   const accepted = acceptEncoding.replaceAll(/\bx-(?=gzip\b)/gi, '')
   const negotiator = new Negotiator({ headers: { 'accept-encoding': accepted } }) as unknown as {
     encodings(available: readonly Coding[], options: { preferred: readonly Coding[] }): Coding[]

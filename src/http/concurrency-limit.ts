@@ -1,16 +1,16 @@
 import { Problem } from '../errors.ts'
 
-/** Limits concurrency: callers beyond the limit wait, and fail with `overloaded` where they wait too long or too many wait. */
+/** Limits concurrency: callers beyond the limit wait, and fail with `overloaded` if they wait too long or too many wait. */
 export interface Admission {
-  /** Resolves with the function that gives the place back. Throws `overloaded`. */
+  /** Resolves with the function that releases the place. Throws `overloaded`. */
   enter(key?: string): Promise<() => void>
-  /** How many are in. */
+  /** The number of running callers. */
   inside(): number
-  /** Resolves when nobody is in and nobody waits. */
+  /** Resolves when no caller runs or waits. */
   empty(): Promise<void>
 }
 
-/** Callers that may wait, as a multiple of the places. */
+/** The maximum number of waiting callers, as a multiple of the places. */
 const WAITING_PER_PLACE = 4
 
 const refuse = () =>
@@ -18,7 +18,7 @@ const refuse = () =>
     headers: { 'retry-after': '2' },
   })
 
-/** Up to `places` callers run, at most `placesPerKey` of them with the same key. Each of the others waits up to `waitMs`. */
+/** Up to `places` callers run, at most `placesPerKey` of them with the same key. Each other caller waits up to `waitMs`. */
 export function createAdmission(places: number, waitMs: number, placesPerKey = places): Admission {
   const waiting: { key: string; admit: () => void }[] = []
   const insideByKey = new Map<string, number>()

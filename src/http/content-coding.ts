@@ -1,17 +1,17 @@
 import { PassThrough, type Transform } from 'node:stream'
 import { constants, createBrotliCompress, createDeflate, createGzip, createZstdCompress } from 'node:zlib'
 
-/** The content codings, in the order in which the service prefers them where the client does not care. */
+/** The content codings, in the service's order of preference. */
 export const CODINGS = ['zstd', 'br', 'gzip', 'deflate', 'identity'] as const
 
 export type Coding = (typeof CODINGS)[number]
 
-// The levels keep one core ahead of PostgreSQL's lines: gzip 6, zstd 3, brotli 4 (its default elsewhere is 11).
+// At these levels one core keeps ahead of PostgreSQL's lines: gzip 6, zstd 3, brotli 4 (its usual default is 11).
 export const BROTLI_OPTIONS = { params: { [constants.BROTLI_PARAM_QUALITY]: 4 } }
 
 /**
- * One object serves gzip and deflate (`level`) and zstd (`params`). An encoder takes one piece at a time: where another waits
- * when the end is told, Node's zstd adds an empty frame (nodejs/node#66078), which strict decoders refuse.
+ * One object serves gzip and deflate (`level`) and zstd (`params`). An encoder gets one chunk at a time: if another is queued
+ * when the stream ends, Node's zstd adds an empty frame (nodejs/node#66078), which strict decoders reject.
  */
 export const ZLIB_OPTIONS = {
   level: 6,
@@ -19,7 +19,7 @@ export const ZLIB_OPTIONS = {
   writableHighWaterMark: 1,
 }
 
-/** Bytes of an encoder's pieces; with zlib's 16 KiB a hundred who read an export while it is made take twice the time. */
+/** Output chunk size. With zlib's default of 16 KiB, a hundred clients that read an export while it is made take twice as long. */
 const chunkSize = 65_536
 
 const ENCODERS: Record<Coding, () => Transform> = {
@@ -30,5 +30,5 @@ const ENCODERS: Record<Coding, () => Transform> = {
   identity: () => new PassThrough(),
 }
 
-/** A stream that takes the text of a large answer and gives its bytes in the coding, at the levels of all answers. */
+/** Returns a stream that encodes the text of a large response, at the same levels as all responses. */
 export const createEncoder = (coding: Coding): Transform => ENCODERS[coding]()

@@ -12,12 +12,12 @@ import { Problem } from '../errors.ts'
 const chunkSize = 65_536
 
 /**
- * A body in zstd may be several frames (RFC 8878 section 3), and Node's encoder ends what it makes with an empty one at times
- * (nodejs/node#66078); Node's decoder ends with the first (#64741). They are bounded, since each costs a decoder.
+ * A zstd body may have several frames (RFC 8878 section 3), and Node's encoder sometimes ends with an empty one
+ * (nodejs/node#66078), but Node's decoder stops after the first (#64741). Each frame costs a decoder, so their number is bounded.
  */
 const MOST_FRAMES = 1_000
 
-/** zstd as a content coding has windows of 8 MiB at most (RFC 9659); a file may ask for far more memory. */
+/** zstd as a content coding has a window of at most 8 MiB (RFC 9659). A file may request far more memory. */
 const ZSTD_WINDOW_LOG = 23
 
 export const DECODERS = {
@@ -27,24 +27,24 @@ export const DECODERS = {
   deflate: () => createInflate({ chunkSize }),
 }
 
-/** Node's code for a zstd frame that needs more. */
+/** Node's error code for a zstd frame with a larger window. */
 export const ZSTD_WINDOW_TOO_LARGE = 'ZSTD_error_frameParameter_windowTooLarge'
 export const ZSTD_WINDOW_HELP =
   'The zstd body needs a window of more than 8 MiB (RFC 9659). Compress it without --long, or with --long=23.'
 
 export const isWindowTooLarge = (error: unknown) => (error as NodeJS.ErrnoException).code === ZSTD_WINDOW_TOO_LARGE
 
-/** How a body may be coded. */
+/** The content codings of request bodies. */
 export type Coding = keyof typeof DECODERS | 'identity'
 
-/** The name of a coding as all of this code has it: in lower case, and `gzip` for `x-gzip` (RFC 9110 section 8.4.1.3). */
+/** The canonical name of a coding: lower case, and `gzip` for `x-gzip` (RFC 9110 section 8.4.1.3). */
 export const codingName = (text: string): string =>
   text
     .trim()
     .toLowerCase()
     .replace(/^x-gzip$/, 'gzip')
 
-/** The coding that a Content-Encoding names. Throws `media_type_unsupported` where it is none of ours, or several. */
+/** Returns the coding that a Content-Encoding names. Throws `media_type_unsupported` if it is unknown, or more than one. */
 export function codingOf(contentEncoding = 'identity'): Coding {
   const coding = codingName(contentEncoding)
   if (coding === 'identity' || Object.hasOwn(DECODERS, coding)) return coding as Coding
@@ -52,8 +52,8 @@ export function codingOf(contentEncoding = 'identity'): Coding {
 }
 
 /**
- * The text of a body, piece by piece, without a byte order mark. `limitMb` bounds it as it is decoded, in MiB, whatever it
- * was on the wire. Throws `body_too_large`, and `invalid_request` where the body is not of its coding, or not UTF-8.
+ * Yields the text of a body in chunks, without a byte order mark. `limitMb` limits the decoded size in MiB, whatever the size on
+ * the wire. Throws `body_too_large`, and `invalid_request` if the body does not match its coding or is not UTF-8.
  */
 export async function* decodeBody(
   body: AsyncIterable<Buffer>,
@@ -88,23 +88,21 @@ async function* decompress(body: AsyncIterable<Buffer>, coding: Exclude<Coding, 
       const fed = feed(decoder, source, rest)
       yield* decoder as AsyncIterable<Buffer>
       rest = await fed
-      if (rest && (coding !== 'zstd' || ++frames === MOST_FRAMES)) throw new Error('there is more after the end')
+      if (rest && (coding !== 'zstd' || ++frames === MOST_FRAMES)) throw new Error('trailing data')
     } while (rest)
   } catch (error) {
     if (error instanceof Problem) throw error
-    const detail = isWindowTooLarge(error)
-      ? ZSTD_WINDOW_HELP
-      : 'The body could not be decoded as its Content-Encoding says.'
+    const detail = isWindowTooLarge(error) ? ZSTD_WINDOW_HELP : 'The body does not match its Content-Encoding.'
     throw new Problem('invalid_request', detail, { cause: error })
   } finally {
-    source.return?.()?.catch(() => {}) // not waited for: a silent sender must not hold up who has enough
+    source.return?.()?.catch(() => {}) // not awaited: a silent client must not block a caller that is done
   }
 }
 
 /**
- * Writes to the decoder, first what the one before it has left over, a piece at a time so that it is known what this one
- * leaves. Gives that, of no use where the decoder failed or was given up; undefined where it took all there was. Where a piece
- * cannot be had it destroys the decoder.
+ * Feeds the decoder: first `first`, the rest of the previous decoder, then the source. Writes one chunk at a time, so that the
+ * unread rest of a chunk is known. Returns that rest, or undefined if the decoder consumed everything. The rest is meaningless if
+ * the decoder failed or was abandoned. Destroys the decoder if the source throws.
  */
 async function feed(decoder: Transform & Zlib, source: AsyncIterator<Buffer>, first: Buffer | undefined) {
   let wake = () => {}
@@ -115,7 +113,7 @@ async function feed(decoder: Transform & Zlib, source: AsyncIterator<Buffer>, fi
       given += piece.length
       await new Promise<void>((resolve) => {
         wake = resolve
-        decoder.write(piece, () => resolve()) // which is not called where the decoder ends within the piece
+        decoder.write(piece, () => resolve()) // not called if the decoder ends within the chunk
       })
       if (decoder.bytesWritten < given) return piece.subarray(decoder.bytesWritten - given)
       if (decoder.destroyed) return undefined

@@ -8,7 +8,7 @@ import { TOO_LARGE } from '../protocol/longest-line.ts'
 import { ZSTD_WINDOW_HELP, ZSTD_WINDOW_TOO_LARGE } from './decompress.ts'
 import { everyFault } from './validation.ts'
 
-/** Turns whatever a route throws into an answer of the catalogue (RFC 9457). What is not known there is a 500, and logged. */
+/** Turns whatever a route throws into a problem of the catalogue (RFC 9457). Unknown errors become a 500 and are logged. */
 export const errorAnswers = plugin(
   (app: FastifyInstance, _options, done) => {
     app.setErrorHandler(answerError)
@@ -18,17 +18,17 @@ export const errorAnswers = plugin(
   { name: 'error-answers' },
 )
 
-/** For an address that has no route. */
-export const routeNotFound = (detail = 'See /openapi.json or /docs for what there is.') =>
+/** For a URL without a route. */
+export const routeNotFound = (detail = 'See /openapi.json or /docs for the available routes.') =>
   new Problem('route_not_found', detail)
 
 const REFUSALS = new Set<ErrorCode>(['overloaded', 'shutting_down'])
 
-/** The answer to an error; also for those that Fastify meets before there is a route (`frameworkErrors`). */
+/** Sends the response to an error, also to errors that Fastify finds before routing (`frameworkErrors`). */
 export function answerError(error: FastifyError, request: FastifyRequest, reply: FastifyReply) {
   const problem = problemOf(error, request)
-  // A refusal is no fault: under overload a line with a stack for each would be load of its own. A deadlock is told as one, and
-  // is worth a line.
+  // Expected rejections are not logged: under overload, a line with a stack for each would add load. A deadlock also becomes
+  // `overloaded`, but is worth a line.
   if (ERRORS[problem.code].status >= 500 && (problem !== error || !REFUSALS.has(problem.code))) {
     request.log.error({ err: error, code: problem.code }, 'request failed')
   }
@@ -37,7 +37,7 @@ export function answerError(error: FastifyError, request: FastifyRequest, reply:
 
 function answer(problem: Problem, request: FastifyRequest, reply: FastifyReply) {
   const { status, title } = ERRORS[problem.code]
-  // They may be set already, for a body of which nothing has gone out.
+  // These may be set already, for a body of which nothing was sent.
   for (const name of ['etag', 'content-encoding', 'content-length']) reply.removeHeader(name)
   return reply
     .code(status)
@@ -74,7 +74,7 @@ function problemOf(error: FastifyError, request: FastifyRequest): Problem {
 
 type ValidationFault = NonNullable<FastifyError['validation']>[number] & { parentSchema?: object | undefined }
 
-/** Ajv's fault as the client should read it: the path as in the request, and unknown members by their name. */
+/** Turns Ajv's fault into one for the client: the path as in the request, and unknown members by name. */
 export function memberFault(fault: ValidationFault, context: string): MemberFault {
   const { keyword, instancePath, params, message, parentSchema } = fault
   const member = params['additionalProperty'] ?? params['missingProperty']
@@ -91,40 +91,40 @@ export function memberFault(fault: ValidationFault, context: string): MemberFaul
 }
 
 const FASTIFY_CODES: Record<string, [ErrorCode, string]> = {
-  FST_ERR_CTP_INVALID_CONTENT_LENGTH: ['invalid_request', 'The body has another length than its Content-Length.'],
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: ['invalid_request', 'The body length does not match Content-Length.'],
   FST_ERR_CTP_INVALID_MEDIA_TYPE: ['media_type_unsupported', 'Send the body as application/json.'],
   FST_CP_ERR_INVALID_CONTENT_ENCODING: ['media_type_unsupported', 'Content-Encoding may be gzip, br, zstd or deflate.'],
   [ZSTD_WINDOW_TOO_LARGE]: ['invalid_request', ZSTD_WINDOW_HELP],
-  FST_CP_ERR_INVALID_CONTENT: ['invalid_request', 'The body could not be decoded as its Content-Encoding says.'],
-  FST_ERR_CTP_BODY_TOO_LARGE: ['body_too_large', 'The body is larger than this address takes.'],
+  FST_CP_ERR_INVALID_CONTENT: ['invalid_request', 'The body does not match its Content-Encoding.'],
+  FST_ERR_CTP_BODY_TOO_LARGE: ['body_too_large', 'The body is larger than this route accepts.'],
   FST_ERR_BAD_URL: ['invalid_request', 'The path has a malformed percent-encoding.'],
-  FST_ERR_MAX_PARAM_LENGTH: ['route_not_found', 'A part of the path is longer than any name here.'],
+  FST_ERR_MAX_PARAM_LENGTH: ['route_not_found', 'A segment of the path is longer than any valid name.'],
 }
 
 function fastifyProblem(error: FastifyError): Problem | undefined {
   const known = FASTIFY_CODES[error.code]
   if (known) return new Problem(known[0], known[1], { cause: error })
-  // By its code alone it could be a database that is lost; the status says that Fastify met it in the request's body.
+  // By its code alone, this could be a lost database connection. The status says that Fastify met it in the request body.
   if (error.code === 'ECONNRESET' && error.statusCode === 400) {
-    return new Problem('invalid_request', 'The connection was cut before the end of the body.', { cause: error })
+    return new Problem('invalid_request', 'The connection closed before the end of the body.', { cause: error })
   }
   if (error instanceof SyntaxError && error.statusCode === 400) {
     return new Problem('invalid_json', 'The body could not be read as JSON.', { cause: error })
   }
   if (error.code?.startsWith('FST_') && error.statusCode !== undefined && error.statusCode < 500) {
-    return new Problem('invalid_request', 'The request is not of a form that is taken here.', { cause: error })
+    return new Problem('invalid_request', 'The request is malformed.', { cause: error })
   }
   return undefined
 }
 
-/** What a client's values can meet in the database that no schema sees. */
+/** Values that pass the schema but that PostgreSQL rejects, by SQLSTATE. */
 const REFUSED_VALUES: Record<string, string> = {
-  '22021': 'A text holds U+0000, which cannot be stored.',
-  '22P05': 'A text holds U+0000 or half of a surrogate pair, which cannot be stored.',
-  '22P02': 'A text holds half of a surrogate pair, which cannot be stored.',
+  '22021': 'A text contains U+0000, which cannot be stored.',
+  '22P05': 'A text contains U+0000 or an unpaired surrogate, which cannot be stored.',
+  '22P02': 'A text contains an unpaired surrogate, which cannot be stored.',
   '54001': 'A value is nested deeper than can be stored.',
   '22003': 'A number is larger than can be stored.',
-  '23514': 'A value is longer or otherwise outside of what a user may have.',
+  '23514': 'A value is too long or otherwise out of range for a user.',
 }
 
 function databaseProblem(error: Error): Problem | undefined {
@@ -134,18 +134,14 @@ function databaseProblem(error: Error): Problem | undefined {
     return new Problem('user_too_large', `A user ${TOO_LARGE}. Nothing was changed.`, { cause: error })
   }
   if (sqlState(error) === PROTECTED_USER) {
-    return new Problem('user_protected', 'Only test users are changed or deleted here.', { cause: error })
+    return new Problem('user_protected', 'Only test users can be changed or deleted.', { cause: error })
   }
   if (isHeldUp(error)) {
     const headers = { 'retry-after': '5' }
-    return new Problem(
-      'overloaded',
-      'Other work on the same users held this up for too long. Nothing was changed; try again.',
-      {
-        headers,
-        cause: error,
-      },
-    )
+    return new Problem('overloaded', 'Other work locked the same users for too long. Nothing was changed; try again.', {
+      headers,
+      cause: error,
+    })
   }
   if (!isDatabaseUnavailable(error)) return undefined
   const headers = { 'retry-after': '2' }
@@ -153,16 +149,16 @@ function databaseProblem(error: Error): Problem | undefined {
 }
 
 const internalProblem = (error: Error) =>
-  new Problem('internal_error', 'The fault is in the log under this instance.', { cause: error })
+  new Problem('internal_error', 'The log has the error under this instance.', { cause: error })
 
-/** Answers what Node's parser refuses. */
+/** Answers what Node's parser rejects. */
 export const answerClientError = (error: Error, socket: Socket): void =>
   answerAsLast(socket, (error as NodeJS.ErrnoException).code, beginsAsHead(error))
 
 /**
- * Answers, as the last of its connection, a request that cannot be read to its end. An answer that has begun, be it to a request
- * before it, is not written into: one that is whole goes out, any other is cut, as Node's own handler does, which knows it by
- * `_httpMessage` too.
+ * Answers a request that cannot be read to its end, as the last response on its connection. Never writes into a response that has
+ * begun, even one to an earlier request: a complete one is flushed, any other is cut. Node's own handler does the same, and also
+ * uses `_httpMessage` to find it.
  */
 export function answerAsLast(socket: Socket, errorCode: string | undefined, isHead: boolean): void {
   const { _httpMessage: begun } = socket as { _httpMessage?: ServerResponse | null }
@@ -171,15 +167,15 @@ export function answerAsLast(socket: Socket, errorCode: string | undefined, isHe
   else socket.end(clientErrorAnswer(errorCode, isHead))
 }
 
-/** Whether what Node's parser refused begins as a HEAD; where its head came in several packets this is not known. */
+/** Whether a request that Node's parser rejected starts as a HEAD. Unknown if its head came in several packets. */
 const beginsAsHead = (refused: unknown): boolean => {
   const { rawPacket } = refused as { rawPacket?: Buffer }
   return rawPacket?.toString('latin1', 0, 5) === 'HEAD '
 }
 
 /**
- * The answer to what Node's parser refuses before there is a request; written to the socket as it stands. To a HEAD it has no
- * body, which its client would take for the start of another answer.
+ * The response to what Node's parser rejects before a request exists; written to the socket directly. To a HEAD it has no body,
+ * because the client would read one as the start of the next response.
  */
 export function clientErrorAnswer(errorCode: string | undefined, isHead: boolean): string {
   const codes: Record<string, ErrorCode> = {

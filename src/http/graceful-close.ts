@@ -8,22 +8,22 @@ import plugin from 'fastify-plugin'
 declare module 'fastify' {
   interface FastifyInstance {
     /**
-     * Closes the app such that a client need not lose a request by it. For `milliseconds` all goes on, so that those who look
-     * at the health send elsewhere. Then the port is closed, and for `milliseconds` again a request is still served on each
-     * connection that is there, its answer saying `Connection: close` (RFC 9112 section 9.6). Only then those are hung up on
-     * that were idle all the time: a request could be on its way on one that was in use just now. Resolves when all answers are out.
+     * Graceful shutdown in three phases, so that clients lose no request. 1. Keep serving for `milliseconds`, while /readyz says
+     * 503, so that load balancers drain us. 2. Close the port. For `milliseconds` again, serve one more request per open
+     * connection, with `Connection: close` (RFC 9112 section 9.6). 3. Drop connections that stayed idle; a request may still be
+     * on its way on one that was in use just now. Resolves when all responses are sent.
      */
     closeGently(milliseconds: number): Promise<void>
   }
   interface FastifyReply {
-    /** Whether it is to be the last answer on its connection. */
+    /** Whether this is the last response on its connection. */
     isLast: boolean
   }
 }
 
 /**
- * How long a connection is kept whose last answer began before the port was closed, and so could not say that it was the last.
- * Without a bound the close would wait for its client to hang up.
+ * Keep-alive timeout of connections whose last response began before the port closed, and so could not send `Connection: close`.
+ * Without it, shutdown would wait until these clients disconnect.
  */
 const KEEP_ALIVE_AT_THE_END_MS = 1_000
 
@@ -31,8 +31,8 @@ export const closeGently = plugin(
   (app: FastifyInstance, _options, done) => {
     const { server } = app
     let isLast = false
-    // Opened ahead, as browsers and balancers do, and never used. Node's `closeIdleConnections` passes them by, and each kept the
-    // stop waiting for all of `DRAIN_SECONDS`.
+    // Connections that browsers and load balancers open ahead and never use. Node's `closeIdleConnections` skips them, so each one
+    // delayed shutdown for all of `DRAIN_SECONDS`.
     const unused = new Set<Socket>()
     server.on('connection', (socket: Socket) => {
       unused.add(socket)
@@ -49,7 +49,7 @@ export const closeGently = plugin(
         await sleep(milliseconds)
         isLast = true
         const closed = once(server, 'close')
-        Server.prototype.close.call(server) // that of http hangs up on idle connections as well
+        Server.prototype.close.call(server) // http's own close also drops idle connections
         await Promise.race([closed, sleep(milliseconds)])
         server.keepAliveTimeout = KEEP_ALIVE_AT_THE_END_MS
         server.closeIdleConnections()

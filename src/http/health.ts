@@ -7,22 +7,22 @@ const Readiness = Type.Object({
   status: Type.Enum(['ready', 'not_ready']),
   reasons: Type.Array(Type.String(), { description: 'Why the service is not ready' }),
   warnings: Type.Optional(
-    Type.Array(Type.String(), { description: 'What it refuses though it is ready; /healthz only' }),
+    Type.Array(Type.String(), { description: 'What the service rejects although it is ready; /healthz only' }),
   ),
 })
 
 interface HealthOptions {
-  /** A connection that nothing else uses: a request that waits for one says nothing about the database. */
+  /** A dedicated connection: a request that waits for a pooled one says nothing about the database. */
   sql: Sql
-  /** Why the process takes no work at the moment, apart from the database; empty when it does. */
+  /** Why the process accepts no work now, apart from the database; empty if it does. */
   reasonsToRefuse: () => string[]
   memory: MemoryGuard
 }
 
-/** How long the readiness check waits for the database: less than the second that a Kubernetes probe waits by default. */
+/** Timeout of the database check: less than the default timeout of a Kubernetes probe, one second. */
 const DATABASE_DEADLINE_MS = 800
 
-/** The probes of an orchestrator: `/livez` checks the process alone, `/readyz` and `/healthz` the database as well. */
+/** Health probes: `/livez` checks only the process, `/readyz` and `/healthz` also check the database. */
 export const healthRoutes: FastifyPluginCallbackTypebox<HealthOptions> = (
   app,
   { sql, reasonsToRefuse, memory },
@@ -36,7 +36,7 @@ export const healthRoutes: FastifyPluginCallbackTypebox<HealthOptions> = (
     return looking
   }
 
-  app.get('/livez', { schema: { tags: ['operations'], summary: 'The process answers' } }, () => ({ status: 'live' }))
+  app.get('/livez', { schema: { tags: ['operations'], summary: 'The process is alive' } }, () => ({ status: 'live' }))
 
   for (const path of ['/readyz', '/healthz']) {
     app.get(
@@ -45,8 +45,8 @@ export const healthRoutes: FastifyPluginCallbackTypebox<HealthOptions> = (
       async (_request, reply) => {
         const reasons = reasonsToRefuse()
         if (!(await isDatabaseReady())) reasons.push('database')
-        // Memory above its limit is no reason: without traffic the orchestrator would take away what still answers, and the
-        // clients would go to the other replicas.
+        // Memory above its limit does not make the service unready: the orchestrator would take away a replica that still
+        // responds, and its clients would overload the others.
         const detail = path === '/healthz' && { warnings: memory.isOver() ? ['memory'] : [] }
         if (reasons.length === 0) return { status: 'ready' as const, reasons, ...detail }
         return reply

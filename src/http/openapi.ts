@@ -3,7 +3,7 @@ import swaggerUi from '@fastify/swagger-ui'
 import type { FastifyInstance } from 'fastify'
 import plugin from 'fastify-plugin'
 
-/** `/openapi.json`, generated from the route schemas, and `/docs`, a page to read and try it. Register before the routes. */
+/** Serves `/openapi.json`, generated from the route schemas, and `/docs`, a page to read and try it. Register before the routes. */
 export const openapi = plugin(
   async (app: FastifyInstance) => {
     await app.register(swagger, {
@@ -12,23 +12,23 @@ export const openapi = plugin(
         info: {
           title: 'usersync',
           version: '1',
-          description: 'Makes test users in bulk and keeps load generators in step with them by differential exports.',
+          description: 'Creates test users in bulk and keeps load generators in sync by differential exports.',
         },
         components: { securitySchemes: { key: { type: 'http', scheme: 'bearer' } } },
         security: [{ key: [] }],
       },
     })
-    // Writing the document takes a millisecond: its routes do not change, so its text is made once.
+    // Serializing the document takes a millisecond, and the routes do not change: cache the text.
     let text: string | undefined
     const document = () => (text ??= JSON.stringify(app.swagger()))
     await app.register(swaggerUi, {
       routePrefix: '/docs',
       staticCSP: true,
-      // The service speaks plain HTTP; a browser that asks for https:// instead gets no answer.
+      // The service speaks plain HTTP; a browser that upgrades to https:// gets no response.
       transformStaticCSP: (policy) =>
         policy.replace(' upgrade-insecure-requests;', '').replace("frame-ancestors 'self'", "frame-ancestors 'none'"),
       uiHooks: {
-        // The page's own copies of the document answer with the same text.
+        // Serve the same text for the page's own copies of the document.
         onRequest({ url }, reply, next) {
           if (/^\/docs\/json(\?|$)/.test(url)) reply.type(JSON_TYPE).send(document())
           else next()

@@ -7,15 +7,14 @@ import { Problem } from '../errors.ts'
 import type { MemoryGuard } from '../process/memory-guard.ts'
 import { isProbe } from './request-log.ts'
 
-/** For so long work that waits is put off at the most by what is more urgent. */
+/** The longest time for which more urgent work delays queued work. */
 const LONGEST_YIELD_MS = 100
 
 /**
- * Begins at most `most` pieces of work in one turn of the event loop, and the others, in their order, in the turns after it.
- * Between turns the loop takes what has come over the network, so that whatever is not sent through here (health) waits for
- * `most` pieces and not for all. A turn in which something more urgent came (`cameUrgent`, asked once a turn) begins none of
- * those that wait, for a tenth of a second at the most. Where `mostWaiting` wait already, a further one begins at once: a single
- * connection can send requests faster than they are begun.
+ * Starts at most `most` tasks per event-loop tick and queues the rest in order. Between ticks the loop handles network events, so
+ * health checks, which skip the queue, wait for `most` tasks, not for all. If something more urgent came (`cameUrgent`, called
+ * once per tick), the tick starts no queued task, for a tenth of a second at most. If `mostWaiting` tasks are queued, a further
+ * one starts at once: a single connection can send requests faster than they start.
  */
 export function createTurns(most: number, mostWaiting: number, cameUrgent: () => boolean): (begin: () => void) => void {
   const waiting: (() => void)[] = []
@@ -51,20 +50,18 @@ export function createTurns(most: number, mostWaiting: number, cameUrgent: () =>
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** The route begins work that takes memory for a while: it is refused while there is too little. */
+    /** The route starts work that uses memory for a while. It is rejected while memory is above its limit. */
     work?: true
   }
 }
 
-/** Refuses new work while memory is above its limit, at once and saying so; what is cheap goes on. */
+/** Rejects new work with `overloaded` while memory is above its limit. Cheap requests still pass. */
 export const workAdmission = plugin<{ memory: MemoryGuard }>(
   (app: FastifyInstance, { memory }, done) => {
     app.addHook('onRequest', (request, _reply, next) => {
       if (!memory.isOver() || !request.routeOptions.config.work) return next()
       const headers = { 'retry-after': '5' }
-      next(
-        new Problem('overloaded', 'Memory is above its limit. Work that was accepted goes on; try again.', { headers }),
-      )
+      next(new Problem('overloaded', 'Memory is above its limit. Accepted work continues; try again.', { headers }))
     })
     done()
   },
@@ -72,43 +69,46 @@ export const workAdmission = plugin<{ memory: MemoryGuard }>(
 )
 
 interface OverloadOptions {
-  /** Requests in progress at once. */
+  /** Maximum number of requests in progress. */
   maxRequests: number
-  /** Requests a minute of one key, or of one address where no key is configured; 0: without a limit. */
+  /** Requests per minute of one key, or of one address if no key is configured. 0: no limit. */
   rateLimit: number
-  /** Mean delay of the event loop, over a second, above which work is refused. */
+  /** Mean event-loop delay over one second above which work is rejected. */
   maxDelayMs?: number
 }
 
-/** A single key leaves a quarter of the places to the others. */
+/** A single key leaves a quarter of the places to other keys. */
 const SHARE_OF_A_KEY = 0.75
 
-/** An export from the cache begins in 0.3 to 0.5 ms: so many take some 15 ms. */
+/** Starting a cached export takes 0.3 to 0.5 ms, so this many take about 15 ms. */
 const REQUESTS_A_TURN = 32
 
-/** A refusal takes some 60 µs: so many take some 6 ms. All 8,000 of 10,000 at once in a turn kept health waiting for 0.6 s. */
+/**
+ * A rejection takes about 60 µs, so this many take about 6 ms. At 10,000 requests at once, 8,000 rejections in one tick delayed
+ * health checks by 0.6 s.
+ */
 const REFUSALS_A_TURN = 100
 const MOST_REFUSALS_WAITING = 10_000
 
 /**
- * How long the delay of the event loop is measured for a mean. The first that was measured is that of the start itself, seconds
- * on a busy machine, and before it @fastify/under-pressure 9.2.0 tells an infinite one.
+ * Sample interval of the event-loop delay. The first sample covers the start itself, which takes seconds on a busy machine, and
+ * before it @fastify/under-pressure 9.2.0 reports an infinite delay.
  */
 const SAMPLE_MS = 1_000
 
 /**
- * Refuses at once what the process has no room for: more requests than it may have in progress, and any while its event loop
- * is far behind (503 `overloaded`); more of one key than its share, in progress or a minute (429 `rate_limited`, for the minute
- * with the RateLimit headers of the IETF draft). Health is always answered, and never behind all the work that came at once: an
- * orchestrator that hears nothing would kill what is only busy.
+ * Rejects what the process has no room for: requests beyond the maximum in progress, and all requests while the event loop is far
+ * behind (503 `overloaded`); requests beyond a key's share, in progress or per minute (429 `rate_limited`, for the minute with the
+ * RateLimit headers of the IETF draft). Health checks always pass and never queue behind other work: an orchestrator without a
+ * response would kill a process that is only busy.
  */
 export const overload = plugin<OverloadOptions>(
   async (app: FastifyInstance, { maxRequests, rateLimit: perMinute, maxDelayMs = 5_000 }) => {
     let inProgress = 0
     const inProgressOf = new Map<string, number>()
     const maxRequestsOfKey = Math.ceil(maxRequests * SHARE_OF_A_KEY)
-    // A turn of the event loop accepts a single connection (libuv 1.45 and later), so with work in each a new one waited long: at
-    // 10,000 requests at once a probe of its own connection waited 3.8 s, and 0.8 to 1.5 s where connections go before work.
+    // An event-loop tick accepts a single connection (libuv 1.45 and later), so new connections waited long if every tick did work.
+    // At 10,000 requests at once, a probe on its own connection waited 3.8 s; with connections before work, 0.8 to 1.5 s.
     let connected = false
     app.server.on('connection', () => {
       connected = true
@@ -142,7 +142,7 @@ export const overload = plugin<OverloadOptions>(
       maxEventLoopDelay: maxDelayMs,
       sampleInterval: SAMPLE_MS,
       pressureHandler(request, _reply, _type, delay) {
-        // Infinite where nothing was measured since the last sample: twice held up for a second, as by a hash, is not far behind.
+        // Infinite means no measurement since the last sample: two tasks of a second each, such as hashes, are not far behind.
         if (isWork(request) && delay !== Number.POSITIVE_INFINITY && performance.now() >= measuredFrom) throw behind
       },
     })
@@ -152,7 +152,7 @@ export const overload = plugin<OverloadOptions>(
       max: perMinute,
       timeWindow: 60_000,
       enableDraftSpec: true,
-      cache: 10_000, // keys and addresses that are counted; the oldest goes
+      cache: 10_000, // counted keys and addresses; evicts the oldest
       allowList: isHealth,
       keyGenerator: ({ apiKey, ip }) => apiKey?.name ?? ip,
       errorResponseBuilder: (_request, { max, ttl }) =>
@@ -161,22 +161,22 @@ export const overload = plugin<OverloadOptions>(
           `A key, or an address without a valid key, may send ${max} requests a minute. Wait ${Math.ceil(ttl / 1000)} s.`,
         ),
     })
-    // The plugin's own hooks are those of each route, which would run after the refusal of a key, and for no unknown path.
+    // The plugin's own hooks are per route: they would run after the key is rejected, and never for unknown paths.
     app.addHook('onRequest', app.rateLimit())
   },
   { name: 'overload', dependencies: ['authentication'] },
 )
 
-/** All but health and metrics, which tell what is wrong while everything else is refused. */
+/** All routes but health and metrics, which show what is wrong while everything else is rejected. */
 const isWork = (request: FastifyRequest) => !isProbe(request)
 
 const isHealth = (request: FastifyRequest) => isProbe(request) && request.routeOptions.url !== '/metrics'
 
-// Made once: the stack of an error is a seventh of what a refusal costs, and refusals come by the thousand.
+// Created once: the stack trace is a seventh of the cost of a rejection, and rejections come in thousands.
 const overloaded = (detail: string) =>
   new Problem('overloaded', `${detail} Try again.`, { headers: { 'retry-after': '1' } })
-const full = overloaded('As many requests as it takes are in progress.')
+const full = overloaded('The maximum number of requests is in progress.')
 const fullForKey = new Problem('rate_limited', 'The key has too many requests in progress. Try again.', {
   headers: { 'retry-after': '1' },
 })
-const behind = overloaded('The process is far behind with its work.')
+const behind = overloaded('The event loop is too far behind.')

@@ -2,13 +2,13 @@ import { randomUUID } from 'node:crypto'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import plugin from 'fastify-plugin'
 
-/** Whether it asks for health or metrics: orchestrators and Prometheus do so every few seconds. */
+/** Whether this is a health or metrics request. Orchestrators and Prometheus send one every few seconds. */
 export const isProbe = ({ routeOptions }: FastifyRequest): boolean =>
   /^\/(livez|readyz|healthz|metrics)$/.test(routeOptions.url ?? '')
 
 /**
- * Ids of requests that no other process gives: a part that is the process's own, and a count. A UUID for each was 5 % of our
- * code in a 304.
+ * Creates request ids that are unique across processes: a prefix per process, and a counter. A UUID per request took 5 % of our own
+ * code's time in a 304.
  */
 export function createRequestIds(): () => string {
   const own = randomUUID().slice(0, 13)
@@ -17,8 +17,8 @@ export function createRequestIds(): () => string {
 }
 
 /**
- * One line a request, when it has ended; without its query, which may name users. Those that come every few seconds and find
- * nothing new, probes and unchanged exports, are logged at debug; the metrics count them.
+ * Logs one line per request when it ends, without the query, which may contain usernames. Frequent requests that find nothing new
+ * (probes and unchanged exports) are logged at debug; the metrics count them.
  */
 export const requestLog = plugin(
   (app: FastifyInstance, _options, done) => {

@@ -1,10 +1,10 @@
 import { type TSchema, Type } from 'typebox'
 
-/** A member that is always there, and null where there is nothing to tell. */
+/** A member that is always present, and null if it has no value. */
 export const orNull = <Schema extends TSchema>(schema: Schema) => Type.Union([schema, Type.Null()])
 
-/** The form of an id as clients write it. PostgreSQL and JSON Schema's own `uuid` take more forms than we give out. */
+/** The format of an id. PostgreSQL and JSON Schema's own `uuid` accept more formats than the service returns. */
 export const UUID_FORM = /^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$/
 
-/** An id as a request gives it. */
+/** An id in a request. */
 export const Uuid = Type.String({ pattern: UUID_FORM.source })

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import plugin from 'fastify-plugin'
 
-/** Keeps browsers from reading an answer as another type than it says, and from showing a page inside of another one. */
+/** Stops browsers from sniffing the content type and from showing a page in a frame. */
 export const securityHeaders = plugin(
   (app: FastifyInstance, _options, done) => {
     app.addHook('onRequest', (_request, reply, next) => {

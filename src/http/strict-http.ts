@@ -5,8 +5,8 @@ import { Problem } from '../errors.ts'
 import { routeNotFound } from './error-responses.ts'
 
 /**
- * Passes over an `Expect` that is not `100-continue`, as RFC 9110 section 10.1.1 lets us: Node would answer 417 by itself,
- * without a body, and without a line in the log.
+ * Ignores an `Expect` other than `100-continue`, as RFC 9110 section 10.1.1 allows: Node would answer 417 by itself, without a
+ * body and without a log line.
  */
 export const expectations = plugin(
   (app: FastifyInstance, _options, done) => {
@@ -18,15 +18,15 @@ export const expectations = plugin(
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** To be called when every route is there: answers 405 with `Allow` where a path has no route for the method. */
+    /** Answers 405 with `Allow` if a path has no route for the method. Call it after all routes are registered. */
     refuseOtherMethods(): void
   }
 }
 
 /**
- * What is wrong with the address or the method is answered before the body is looked at. Fastify answers 404 where the path is right
- * and the method wrong, where RFC 9110 section 15.5.6 wants 405; and for an unknown path or method it parses the body first, so that
- * the answer to `curl -T users.csv` would be 415.
+ * Checks address and method before the body is read. Fastify answers 404 if the path is right and the method wrong; RFC 9110
+ * section 15.5.6 requires 405. For an unknown path or method it also parses the body first, so the answer to
+ * `curl -T users.csv` would be 415.
  */
 export const methodAnswers = plugin(
   (app: FastifyInstance, _options, done) => {
@@ -57,17 +57,17 @@ export const methodAnswers = plugin(
   { name: 'method-answers' },
 )
 
-/** `/v1/batches/` would else be read as the batch without an id. */
+/** Without this, `/v1/batches/` would be read as the batch with an empty id. */
 function addressProblem({ is404, url }: FastifyRequest): Problem | undefined {
   const [, withoutSlash] = /^(\/v1\/[^?]*[^?/])\/+(\?|$)/.exec(url) ?? []
-  if (withoutSlash) return routeNotFound(`No address here ends in a slash. Use ${withoutSlash}.`)
+  if (withoutSlash) return routeNotFound(`No route ends in a slash. Use ${withoutSlash}.`)
   return is404 ? routeNotFound() : undefined
 }
 
 /**
- * Refuses what Node's parser lets pass: HTTP/0.9, several `Host` headers, of which a proxy might go by another than we do,
- * and in HTTP/1.1 none (RFC 9112 section 3.2). Node's own check, `requireHostHeader`, must be off: it answers without a body.
- * That several are taken is Node's wont (nodejs/node#3094 and #39322).
+ * Rejects what Node's parser accepts: HTTP/0.9, several `Host` headers (a proxy might use another one than we do), and none in
+ * HTTP/1.1 (RFC 9112 section 3.2). Node's own check, `requireHostHeader`, must be off: it answers without a body. Node accepts
+ * duplicate Host headers (nodejs/node#3094 and #39322).
  */
 export const requestHead = plugin(
   (app: FastifyInstance, _options, done) => {
@@ -82,7 +82,7 @@ export const requestHead = plugin(
   { name: 'request-head' },
 )
 
-/** Names and values follow one another. Node's `headersDistinct` would sort all of them for each request. */
+/** Names and values alternate. Node's `headersDistinct` would sort all headers of each request. */
 function countHosts(rawHeaders: string[]): number {
   let hosts = 0
   for (let i = 0; i < rawHeaders.length; i += 2) {

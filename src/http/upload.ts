@@ -7,14 +7,14 @@ import { createAdmission } from './concurrency-limit.ts'
 import { codingOf, decodeBody } from './decompress.ts'
 import { bodyIsComing } from './request-body.ts'
 
-/** A sender who has not looked up from sending by then does not read answers. */
+/** Stop draining after this: a client that has not read the response by now never will. */
 const LINGER_MS = 5_000
 const LINGER_BYTES = 67_108_864
 
 /**
- * An `onSend` hook for answers given before the body was read to its end. To close at once would reset the connection, and
- * the reset may overtake the answer; to leave it open would let the sender go on for as long as it likes. So the answer goes
- * out whole, with its length, and what still comes is thrown away for a while; then the connection is closed.
+ * An `onSend` hook for responses that are ready before the whole body was read. Closing at once would reset the connection, and the
+ * reset may overtake the response. Leaving it open would let the client send without limit. So this hook sends the complete
+ * response with its length, discards what still arrives for a short time, and then closes the connection.
  */
 export function answerFirst(
   request: FastifyRequest,
@@ -34,7 +34,7 @@ export function answerFirst(
   done(null, Readable.from(answer(), { objectMode: false }))
 }
 
-/** Resolves when the request has ended, was cut off, or has gone on for too long. */
+/** Discards the rest of the body. Resolves when the request ends, fails, or exceeds the limits above. */
 async function throwAway(raw: IncomingMessage): Promise<void> {
   const stop = new AbortController()
   const end = () => stop.abort()
@@ -47,22 +47,22 @@ async function throwAway(raw: IncomingMessage): Promise<void> {
   await sleep(LINGER_MS, undefined, { signal: stop.signal }).catch(() => {})
 }
 
-/** How slow a client may be. Time in which the service does not read, since the database is busy, does not count. */
+/** Upload timeouts. Time we spend waiting for the database does not count as client silence. */
 export interface Patience {
-  /** The longest wait for a single byte. */
+  /** The longest wait for the next byte. */
   silenceMs: number
   /** From the first read to the end of the body. */
   totalMs: number
-  /** The least rate, averaged over each `silenceMs` of waiting: a byte now and then does not keep a place. */
+  /** The minimum rate, averaged over each `silenceMs` of waiting: a byte now and then is not enough to keep a place. */
   bytesPerSecond: number
 }
 
 const EVENTS = ['readable', 'end', 'error', 'close'] as const
 
 /**
- * The pieces of a request's body as they arrive. Unlike the stream's own iterator it does not destroy the request where its
- * reader stops early (`stop` wakes it where it waits), so that a response can still be sent. Throws `request_timeout` where
- * the client is too slow, and `import_cut` where it is gone.
+ * Yields the chunks of a request body as they arrive. Unlike the stream's own iterator, it does not destroy the request if the
+ * reader stops early, so a response can still be sent; `stop` wakes it while it waits. Throws `request_timeout` if the client is
+ * too slow, and `import_cut` if it disconnects.
  */
 export async function* readBody(
   raw: IncomingMessage,
@@ -79,7 +79,7 @@ export async function* readBody(
   try {
     while (!stop.aborted) {
       const left = deadline - performance.now()
-      if (left <= 0) throw tooSlow(totalMs, 'to arrive as a whole')
+      if (left <= 0) throw tooSlow(totalMs, 'to arrive')
       const piece = raw.read() as Buffer | null
       if (piece !== null) {
         bytes += piece.length
@@ -87,7 +87,7 @@ export async function* readBody(
       } else if (raw.readableEnded) {
         return
       } else if (raw.destroyed) {
-        throw new Problem('import_cut', 'The connection was cut before the end of the body.')
+        throw new Problem('import_cut', 'The connection closed before the end of the body.')
       } else {
         if (waitedMs >= silenceMs) {
           if (bytes < (bytesPerSecond * waitedMs) / 1000) throw belowRate(bytesPerSecond)
@@ -97,7 +97,7 @@ export async function* readBody(
         wake = resolve
         const timer = setTimeout(
           () => {
-            reject(left < silenceMs ? tooSlow(totalMs, 'to arrive as a whole') : tooSlow(silenceMs, 'without a byte'))
+            reject(left < silenceMs ? tooSlow(totalMs, 'to arrive') : tooSlow(silenceMs, 'without a byte'))
           },
           Math.min(silenceMs, left),
         )
@@ -113,42 +113,39 @@ export async function* readBody(
 }
 
 const tooSlow = (milliseconds: number, what: string) =>
-  new Problem('request_timeout', `The body took more than ${milliseconds / 1000} s ${what}. Nothing of it was kept.`)
+  new Problem('request_timeout', `The body took more than ${milliseconds / 1000} s ${what}. Nothing was stored.`)
 
 const belowRate = (bytesPerSecond: number) =>
-  new Problem(
-    'request_timeout',
-    `The body arrived at less than ${bytesPerSecond} bytes a second. Nothing of it was kept.`,
-  )
+  new Problem('request_timeout', `The body arrived at less than ${bytesPerSecond} bytes a second. Nothing was stored.`)
 
-/** How long an upload may take to arrive. The server must not cut it off earlier. */
+/** The longest time an upload may take. The server must not cut it off earlier. */
 export const LONGEST_UPLOAD_MS = 900_000
 
-/** Uploads of one route in progress at once. Each uses a database connection of `usersync uploads`. */
+/** Concurrent uploads per route. Each uses a database connection of `usersync uploads`. */
 export const UPLOAD_PLACES = 3
 
-/** Fewer than all, so that one key cannot keep the others out. Without keys the client's address counts. */
+/** Less than all places, so that one key cannot block the others. Without keys, the client address counts. */
 const PLACES_PER_KEY = 2
 
 const PATIENCE: Patience = { silenceMs: 30_000, totalMs: LONGEST_UPLOAD_MS, bytesPerSecond: 1_024 }
 
 interface UploadOptions {
-  /** The largest body after decoding, in MiB. */
+  /** The maximum decoded size of a body, in MiB. */
   limitMb: number
-  /** How long an upload waits for its place. */
+  /** How long an upload waits for a place. */
   waitMs: number
   patience?: Patience | undefined
 }
 
-/** Reads the body of a request as decoded text, and gives it to `take`. Throws what the body is refused for, or `overloaded`. */
+/** Reads a request body as decoded text and passes it to `take`. Throws why the body is rejected, or `overloaded`. */
 export type ReceiveUpload = <T>(
   request: FastifyRequest,
   take: (texts: AsyncGenerator<string, void, void>) => Promise<T>,
 ) => Promise<T>
 
 /**
- * Makes the routes of `app` read their bodies as streams, of any content type. A response that is ready before the body has
- * arrived is sent at once. The connection, the place and the decoder are released whatever ends the upload.
+ * Makes the routes of `app` read their bodies as streams, with any content type. A response that is ready before the body has
+ * arrived is sent at once. The connection, the place and the decoder are released however the upload ends.
  */
 export function acceptUploads(
   app: FastifyInstance,
@@ -169,7 +166,7 @@ export function acceptUploads(
       return await take(texts)
     } finally {
       stop.abort()
-      await texts.return().catch(() => {}) // a body that was not read to its end must let go of the request
+      await texts.return().catch(() => {}) // releases the request if the body was not read to its end
       leave()
     }
   }

@@ -4,26 +4,26 @@ import plugin from 'fastify-plugin'
 import { Problem } from '../errors.ts'
 import { hasBody } from './request-body.ts'
 
-/** Whether a text or a name in the value holds U+0000, which PostgreSQL cannot store. */
+/** Whether a text or a member name in the value contains U+0000, which PostgreSQL cannot store. */
 export function holdsNul(value: unknown): boolean {
   if (typeof value === 'string') return value.includes('\0')
   return typeof value === 'object' && value !== null && Object.entries(value).flat().some(holdsNul)
 }
 
-/** PostgreSQL reads JSON recursively, and gives up at some thousands; nobody's attributes are this deep. */
+/** PostgreSQL parses JSON recursively and fails at some thousand levels. Real attributes are never this deep. */
 const DEEPEST = 100
 
 /**
- * Makes sure that a body can be kept as it is: half of a surrogate pair would silently become U+FFFD, a number that no
- * double holds null, and what is nested too deeply cannot be read. Throws `invalid_request`.
+ * Checks that a body can be stored unchanged. An unpaired surrogate would silently become U+FFFD, a number beyond double precision
+ * would become null, and deep nesting cannot be parsed. Throws `invalid_request`.
  */
 export function requireStorable(value: unknown, depth = 0): void {
   if (depth > DEEPEST) throw new Problem('invalid_request', `The body is nested deeper than ${DEEPEST} levels.`)
   if (typeof value === 'string' && !value.isWellFormed()) {
-    throw new Problem('invalid_request', 'A text holds half of a surrogate pair, which cannot be stored.')
+    throw new Problem('invalid_request', 'A text contains an unpaired surrogate, which cannot be stored.')
   }
   if (typeof value === 'number' && !Number.isFinite(value)) {
-    throw new Problem('invalid_request', 'A number is larger than a double holds: send it as text.')
+    throw new Problem('invalid_request', 'A number is too large for a double: send it as text.')
   }
   if (typeof value !== 'object' || value === null) return
   for (const [name, member] of Object.entries(value)) {
@@ -32,18 +32,18 @@ export function requireStorable(value: unknown, depth = 0): void {
   }
 }
 
-/** A whole number that no double may hold has so many digits at least; in most texts there are none. */
+/** A whole number that a double may not represent has at least this many digits. Most texts have none. */
 const MANY_DIGITS = /\d{16}/
 
 /**
- * Makes sure that each whole number of a JSON text is the one that `JSON.parse` made of it: an id of 18 digits would silently
- * become another one (RFC 8259 section 6). Throws `invalid_request`.
+ * Checks that each whole number of a JSON text equals what `JSON.parse` made of it: an id of 18 digits would silently change
+ * (RFC 8259 section 6). Throws `invalid_request`.
  */
 export function requireExactNumbers(text: string): void {
   if (!MANY_DIGITS.test(text)) return
   const look = (_name: string, value: unknown, { source = '' }: { source?: string } = {}) => {
     if (typeof value === 'number' && /^-?\d+$/.test(source) && BigInt(source) !== BigInt(value)) {
-      throw new Problem('invalid_request', 'A whole number has more digits than are kept of it: send it as text.')
+      throw new Problem('invalid_request', 'A whole number has too many digits for a double: send it as text.')
     }
     return value
   }
@@ -52,7 +52,7 @@ export function requireExactNumbers(text: string): void {
 
 const utf8 = new TextDecoder('utf-8', { fatal: true })
 
-/** The text of a body, without a byte order mark. Throws `invalid_request` where it is not UTF-8, as an import does. */
+/** Returns the text of a body, without a byte order mark. Throws `invalid_request` if it is not UTF-8, like an import does. */
 function readText(bytes: Buffer): string {
   try {
     return utf8.decode(bytes)
@@ -62,8 +62,8 @@ function readText(bytes: Buffer): string {
 }
 
 /**
- * Member names are data: `__proto__` is one like any other, in a body as in an import. The code that reads bodies copies members by
- * spreading, which makes no prototype of them.
+ * Member names are data: `__proto__` is a name like any other, in a body and in an import. Code that reads bodies copies members
+ * by spreading, which does not set a prototype.
  */
 function readJson(text: string): unknown {
   if (text === '') throw emptyBody()
@@ -83,8 +83,8 @@ function readBody(bytes: Buffer): unknown {
 }
 
 /**
- * Whether an address is ASCII, as RFC 9112 has it, and its percent-encoding is that of UTF-8. Node reads other bytes as Latin-1,
- * and fast-querystring keeps what it cannot decode as it stands.
+ * Whether a URL is ASCII, as RFC 9112 requires, and its percent-encoding is valid UTF-8. Node reads other bytes as Latin-1, and
+ * fast-querystring keeps what it cannot decode.
  */
 function isDecodable(url: string): boolean {
   if (!/[^!-~]|%/.test(url)) return true
@@ -99,7 +99,7 @@ function isDecodable(url: string): boolean {
 const malformedAddress = () =>
   new Problem(
     'invalid_request',
-    'The address has a malformed percent-encoding, or characters that need one: use that of UTF-8.',
+    'The URL has a malformed percent-encoding, or characters that need one. Percent-encode its UTF-8 bytes.',
   )
 
 const emptyBody = () => new Problem('invalid_json', 'The body is empty; send a JSON object.')
@@ -110,19 +110,19 @@ const OPTIONS = {
   useDefaults: true,
   strict: false,
   validateFormats: false,
-  validateSchema: false, // the schemas are the service's own, and JSON Schema's takes 0.1 s to compile
+  validateSchema: false, // the schemas are our own, and compiling JSON Schema's meta-schema takes 0.1 s
 } as const
 
-/** Bytes of the largest body of which every fault is looked for: Ajv has no bound on how many it collects. */
+/** Bodies up to this size, in bytes, are checked for all faults: Ajv does not limit how many it collects. */
 const LARGEST_LISTED_BODY = 65_536
 
-/** Validators that find every fault, by schema. They are slower, so they are made and used only for a request that has one. */
+/** Validators that collect all faults, by schema. They are slower, so they are compiled and used only for an invalid request. */
 const thorough = new WeakMap<object, ValidateFunction>()
 const thoroughOptions = { ...OPTIONS, allErrors: true, verbose: true }
 const thoroughBodies = new Ajv({ ...thoroughOptions, coerceTypes: false })
 const thoroughTexts = new Ajv({ ...thoroughOptions, coerceTypes: true })
 
-/** Every fault of a request that failed validation, by its part. Fastify stops at the first part, and the first fault. */
+/** Returns every fault of a request that failed validation, by part. Fastify stops at the first fault of the first part. */
 export function everyFault(request: FastifyRequest): { part: string; faults: ErrorObject[] }[] {
   const { schema = {}, config } = request.routeOptions
   const { params, query, body, headers } = request
@@ -143,13 +143,13 @@ export function everyFault(request: FastifyRequest): { part: string; faults: Err
   })
 }
 
-/** What tells of a body only. Many clients send the first with each request. */
+/** Headers that describe a body. Many clients send the first with each request. */
 const OF_THE_BODY = ['content-type', 'content-encoding']
 
 /**
- * Strict input: a body is JSON or, where a route says so, what the route reads itself; unknown members are refused, not
- * removed, and a body's values are taken as they are (`"5"` is no number). Query and path values come as text, so there, and
- * only there, they are read as the type that the schema wants. Where there is no body, what tells of one is passed over.
+ * Strict input. A body is JSON, unless the route reads it by itself. Unknown members are rejected, not removed, and the values of a
+ * body are not coerced (`"5"` is not a number). Query and path values arrive as text, so only these are coerced to the type in the
+ * schema. Without a body, headers that describe one are ignored.
  */
 export const validation = plugin(
   (app: FastifyInstance, _options, done) => {
@@ -166,7 +166,7 @@ export const validation = plugin(
     app.addHook('onRequest', ({ raw: { url = '' } }, _reply, next) => {
       next(isDecodable(url) ? undefined : malformedAddress())
     })
-    // Fastify would read a body wherever a type is told, and wait without end: Node plays no events for one that is not there
+    // With a content type, Fastify would wait forever for the body: Node emits no events for a missing one
     // (`optimizeEmptyRequests`).
     app.addHook('onRequest', ({ raw: { headers }, routeOptions }, _reply, next) => {
       if (!hasBody(headers) && !routeOptions.config.readsBody) {

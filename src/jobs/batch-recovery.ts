@@ -2,11 +2,11 @@ import type { Sql } from 'postgres'
 import type { JobRun } from './job-runs.ts'
 
 /**
- * Returns the idempotency key for the batch of a run: the key of the batch that an earlier attempt began, so that there is no
+ * Returns the idempotency key for the batch of a run: the key of the batch that an earlier attempt started, so that there is no
  * second one, or a new key if that batch is lost (see `lossOf`).
  *
- * Keys begin with the id of the run, and a space follows it if there is more. The range up to `!`, which comes after the
- * space, is read along the index of keys; `starts_with` would read all batches. The owner is '': a job has no API key.
+ * Keys start with the run id, followed by a space if there is more. The range up to `!`, the character after the space, uses the
+ * index of keys; `starts_with` would scan all batches. The owner is '': a job has no API key.
  */
 export async function batchKey(sql: Sql, run: JobRun, pool: string): Promise<string> {
   const [last] = await sql<{ id: string; key: string }[]>`
@@ -19,8 +19,8 @@ export async function batchKey(sql: Sql, run: JobRun, pool: string): Promise<str
 }
 
 /**
- * Says what happened to a batch that no longer has its users, or will not get them; otherwise undefined. Whether it has users
- * is read from its scope: a look for one of its users scanned the whole table.
+ * Says what happened to a batch that no longer has its users, or will not get them; otherwise undefined. The scope's count says
+ * whether it has users: searching for one of its users scanned the whole table.
  */
 export async function lossOf(sql: Sql, pool: string, id: string): Promise<string | undefined> {
   const [batch] = await sql<{ status: string; made: number; is_empty: boolean }[]>`
@@ -33,7 +33,7 @@ export async function lossOf(sql: Sql, pool: string, id: string): Promise<string
     where p.name = ${pool} and b.id = ${id}`
   if (!batch) return 'was removed with its pool'
   const { status, made, is_empty } = batch
-  if (status === 'cancelled') return `was cancelled or deleted when ${made} of its users were made`
-  if (status === 'failed') return `failed when ${made} of its users were made, which the log of the service explains`
+  if (status === 'cancelled') return `was cancelled or deleted when ${made} of its users were created`
+  if (status === 'failed') return `failed when ${made} of its users were created; the log of the service has the error`
   return made > 0 && is_empty ? 'was deleted' : undefined
 }

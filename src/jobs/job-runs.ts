@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import type { Sql } from 'postgres'
 import type { ParameterValue } from './parameters.ts'
 
-/** A job with its parameters, as a scheduler began it. */
+/** A run: a job with its parameters, as a scheduler started it. */
 export interface JobRun {
   id: string
   name: string
@@ -13,7 +13,7 @@ export interface JobRun {
   failure: string | null
 }
 
-/** The run of this job and these parameters: a new one, or that which there is. */
+/** Returns the run of this job and these parameters, and creates it if it does not exist. */
 export async function findOrMakeRun(
   sql: Sql,
   name: string,
@@ -30,23 +30,21 @@ export async function findOrMakeRun(
   return run as JobRun
 }
 
-/**
- * Takes the run for this connection, for as long as it lives: a process that dies lets go of it. False where another has it.
- */
+/** Locks the run for the lifetime of this connection, so a process that dies releases it. False if another process has the lock. */
 export async function lockRun(connection: Sql, { id }: JobRun): Promise<boolean> {
   const [row] = await connection<{ taken: boolean }[]>`
     select pg_try_advisory_lock(hashtextextended(current_schema() || ' job ' || ${id}::text, 0)) as taken`
   return row?.taken ?? false
 }
 
-/** Notes that the run begins, anew where it was begun before. */
+/** Records that an attempt of the run starts. */
 export async function beginRun(sql: Sql, { id }: JobRun): Promise<void> {
   await sql`
     update job_runs set status = 'running', attempts = attempts + 1, started_at = now(), finished_at = null, failure = null
     where id = ${id}`
 }
 
-/** Notes what came of the run. */
+/** Records the result or the failure of the run. */
 export async function endRun(
   sql: Sql,
   { id }: JobRun,

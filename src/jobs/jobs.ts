@@ -8,9 +8,9 @@ import { batchKey, lossOf } from './batch-recovery.ts'
 import type { JobRun } from './job-runs.ts'
 import type { Parameters, ParameterValue } from './parameters.ts'
 
-/** What jobs work with. */
+/** What jobs need. */
 export interface JobContext {
-  /** The service in this process, which does not listen; started when it is first asked for. */
+  /** The service in this process, which does not listen. Starts on first use. */
   app: () => Promise<Service['app']>
   sql: Sql
   config: Config
@@ -20,26 +20,26 @@ export interface JobContext {
 export interface Job {
   description: string
   parameters: Parameters
-  /** Does the work, also what an earlier attempt has left; gives what is told of it. Throws JobFailure. */
+  /** Runs the job, or continues an interrupted attempt. Returns the result for the report. Throws JobFailure. */
   run(context: JobContext, run: JobRun): Promise<Record<string, unknown>>
 }
 
-/** Thrown where a job could not do its work. The message is fit for a person. */
+/** Thrown if a job fails. The message is safe to show. */
 export class JobFailure extends Error {
   override name = 'JobFailure'
 }
 
 const pool = { type: 'text', description: 'the pool (default: default)' } as const
-const date = { type: 'date', description: 'tells this run from those of other days' } as const
+const date = { type: 'date', description: 'separates this run from those of other days' } as const
 
-/** The jobs by their names. */
+/** The jobs, by name. */
 export const JOBS: Record<string, Job> = {
   create: {
-    description: 'makes users, and waits until they are there',
+    description: 'creates users, and waits until they exist',
     parameters: {
       count: { type: 'integer', isRequired: true, description: 'how many' },
       pool,
-      template: { type: 'text', description: 'the settings to begin with' },
+      template: { type: 'text', description: 'the template with the initial settings' },
       label: { type: 'text', description: 'a label for the batch' },
       expires_in: { type: 'integer', description: 'seconds' },
       date,
@@ -55,12 +55,12 @@ export const JOBS: Record<string, Job> = {
       })
       const batch = await ended(context, urlOf`/v1/batches/${id}?pool=${pool}`)
       const loss = await lossOf(context.sql, String(pool), String(id))
-      if (loss) throw new JobFailure(`the batch ${id} ${loss}: the same call makes another`)
+      if (loss) throw new JobFailure(`the batch ${id} ${loss}: the same call creates another`)
       return batch
     },
   },
   expire: {
-    description: 'removes the users of batches whose time is over',
+    description: 'removes the users of expired batches',
     parameters: { pool, date },
     async run(context, { parameters }) {
       const url = urlOf`/v1/lifecycle/expire?pool=${parameters['pool'] ?? 'default'}`
@@ -77,7 +77,7 @@ export const JOBS: Record<string, Job> = {
     },
   },
   prune: {
-    description: 'forgets what deltas no longer need (BASE_RETENTION), in all pools',
+    description: 'prunes what deltas no longer need (BASE_RETENTION), in all pools',
     parameters: { date },
     async run({ sql, config, signal }) {
       const pruned = { commits: 0, tombstones: 0, forgotten: 0 }
@@ -96,10 +96,10 @@ export const JOBS: Record<string, Job> = {
     },
   },
   sync: {
-    description: 'brings targets in step, one after the other',
+    description: 'pushes to targets, one after the other',
     parameters: {
       targets: { type: 'list', isRequired: true, description: 'their names' },
-      full: { type: 'boolean', description: 'everything, whatever they hold' },
+      full: { type: 'boolean', description: 'full exports, whatever state they have' },
       pool,
       date,
     },
@@ -121,7 +121,7 @@ export const JOBS: Record<string, Job> = {
     },
   },
   'verify-states': {
-    description: 'computes all states from the users themselves, and compares them with those that are recorded',
+    description: 'computes all states from the users, and compares them with the recorded ones',
     parameters: { pool: { ...pool, description: 'the pool (default: all)' }, date },
     async run({ sql, signal }, { parameters }) {
       const verified = []
@@ -130,24 +130,23 @@ export const JOBS: Record<string, Job> = {
         verified.push(await verifyPool(sql, one))
       }
       const wrong = verified.filter((pool) => pool.wrong.length > 0)
-      if (wrong.length > 0)
-        throw new JobFailure(`the recorded states are not those of the users: ${JSON.stringify(wrong)}`)
+      if (wrong.length > 0) throw new JobFailure(`the recorded states do not match the users: ${JSON.stringify(wrong)}`)
       return { pools: verified.map(({ pool, user_count }) => ({ pool, user_count })) }
     },
   },
 }
 
-/** A URL, every value in it percent-encoded: `#` or `&` in one would end it. */
+/** Builds a URL and percent-encodes every value: a `#` or `&` in one would end it. */
 const urlOf = (texts: TemplateStringsArray, ...values: unknown[]) =>
   String.raw({ raw: texts }, ...values.map((value) => encodeURIComponent(String(value))))
 
 type Asked = { method: 'GET' | 'POST'; url: string; payload?: object; headers?: Record<string, string> }
 
-/** Asks the service by its own interface, so that a job is checked as every request is. Throws JobFailure. */
+/** Calls the service through its own API, so that a job passes the same checks as any request. Throws JobFailure. */
 async function call({ app, signal }: JobContext, asked: Asked): Promise<Record<string, unknown>> {
   signal.throwIfAborted()
   let answer = await (await app()).inject(asked)
-  // The process may be busy with what the job itself has begun.
+  // Retries 503: the process may be busy with the work of this job.
   for (let again = 0; answer.statusCode === 503 && again < 60; again++) {
     await sleep(1_000, undefined, { signal }).catch(() => {})
     signal.throwIfAborted()
@@ -158,7 +157,7 @@ async function call({ app, signal }: JobContext, asked: Asked): Promise<Record<s
   return json
 }
 
-/** What a batch or a push tells when it is finished; whichever replica does the work. */
+/** Polls a batch or push until it has finished, whichever replica works on it, and returns it. */
 async function ended(context: JobContext, url: string): Promise<Record<string, unknown>> {
   for (;;) {
     const told = await call(context, { method: 'GET', url })
@@ -167,7 +166,7 @@ async function ended(context: JobContext, url: string): Promise<Record<string, u
   }
 }
 
-/** The pools, or the one of this name. Throws JobFailure where there is none. */
+/** Returns all pools, or the one with this name. Throws JobFailure if there is none. */
 async function poolsOf(sql: Sql, name: ParameterValue | undefined): Promise<{ id: number; name: string }[]> {
   const pools = await sql<{ id: number; name: string }[]>`
     select id, name from pools where ${name === undefined ? sql`true` : sql`name = ${String(name)}`} order by id`

@@ -1,18 +1,18 @@
 import { UUID_FORM } from '../http/schemas.ts'
 import { isTime } from '../import/row.ts'
 
-/** Thrown where a job is called in a wrong way. The message says what there is. */
+/** Thrown if a job is called incorrectly. The message lists what is valid. */
 export class JobUsageError extends Error {
   override name = 'JobUsageError'
 }
 
-/** The value of a parameter as the record holds it: JSON that reads back as the same value. */
+/** The value of a parameter in the run's record: JSON that parses back to the same value. */
 export type ParameterValue = string | number | boolean | string[]
 
 export interface ParameterType {
-  /** As it is shown in the usage. */
+  /** The placeholder in the usage text. */
   form: string
-  /** Gives the value of a text in one spelling; undefined where the text is none. */
+  /** Parses a text into a canonical value. Undefined if invalid. */
   parse: (text: string) => ParameterValue | undefined
 }
 
@@ -21,7 +21,7 @@ const matching = (form: string, pattern: RegExp): ParameterType => ({
   parse: (text) => (pattern.test(text) ? text : undefined),
 })
 
-/** The types that parameters may have. */
+/** The types of parameters. */
 export const TYPES = {
   text: matching('TEXT', /^[\x20-\x7e]{1,200}$/),
   integer: {
@@ -50,19 +50,19 @@ export const TYPES = {
   },
 } satisfies Record<string, ParameterType>
 
-/** A time in its one spelling. Its fraction stays text: JavaScript keeps three digits of it, and PostgreSQL six. */
+/** Converts a time to its canonical form. The fraction stays text: JavaScript keeps three digits of it, PostgreSQL six. */
 function inUtc(time: string): string {
   const [, whole = '', fraction = '', zone = ''] = /^(.*?)(?:\.(\d+))?(Z|[+-].{5})$/.exec(time) ?? []
   const digits = fraction.replace(/0+$/, '')
   return `${new Date(`${whole}${zone}`).toISOString().slice(0, 19)}${digits && `.${digits}`}Z`
 }
 
-/** What a job takes: each parameter by its type, and whether it must be given. */
+/** The parameters of a job: the type of each, and whether it is required. */
 export type Parameters = Record<string, { type: keyof typeof TYPES; isRequired?: true; description: string }>
 
 /**
- * Reads `--name value` pairs as the parameters of a job; gives them in the order of their names, so that the same ones are
- * the same text. Throws JobUsageError that names what is wrong, and what there is.
+ * Parses `--name value` pairs into the parameters of a job, sorted by name, so that equal parameters have equal text. Throws
+ * JobUsageError that says what is wrong and what is valid.
  */
 export function readParameters(known: Parameters, args: string[]): Record<string, ParameterValue> {
   const values = new Map<string, ParameterValue>()
@@ -71,7 +71,7 @@ export function readParameters(known: Parameters, args: string[]): Record<string
     const name = /^--([a-z][a-z-]*)$/.exec(option)?.[1]?.replaceAll('-', '_')
     const parameter = name === undefined ? undefined : known[name]
     if (name === undefined || !parameter) throw new JobUsageError(`there is no parameter ${option}: ${listOf(known)}`)
-    if (values.has(name)) throw new JobUsageError(`${option} is given twice`)
+    if (values.has(name)) throw new JobUsageError(`${option} is set twice`)
     const { form, parse } = TYPES[parameter.type]
     const value = text === undefined ? undefined : parse(text)
     if (value === undefined) throw new JobUsageError(`${option} expects ${form}`)
@@ -85,7 +85,7 @@ export function readParameters(known: Parameters, args: string[]): Record<string
 
 const optionOf = (name: string) => `--${name.replaceAll('_', '-')}`
 
-/** The parameters as the usage lists them. */
+/** The parameters for the usage text. */
 export const listOf = (known: Parameters): string =>
   Object.entries(known)
     .map(([name, { type, isRequired }]) => {

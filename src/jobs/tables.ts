@@ -1,14 +1,14 @@
 import { bytes, time } from '../database/columns.ts'
 import { check, integer, jsonb, pgTable, sql, text, unique, uuid } from '../database/drizzle.ts'
 
-/** Named jobs, each with its parameters: what a scheduler has begun, and what came of it. */
+/** Runs of jobs by parameters: what a scheduler started, and the outcome. */
 export const jobRuns = pgTable(
   'job_runs',
   {
     id: uuid('id').primaryKey().default(sql`uuid_v7()`),
     name: text('name').notNull(),
     parameters: jsonb('parameters').$type<Record<string, unknown>>().notNull(),
-    /** SHA-256 of the parameters as text, by which a run is found again. */
+    /** SHA-256 of the parameters as text. A repeated call finds its run by this. */
     parametersDigest: bytes('parameters_digest').notNull(),
     status: text('status').notNull().default('running'),
     attempts: integer('attempts').notNull().default(0),

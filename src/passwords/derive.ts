@@ -1,20 +1,20 @@
 import { createHmac } from 'node:crypto'
 
-/** The characters of `generatePassword`, without those that are easily misread. */
+/** The characters of `generatePassword`, without those that are easy to misread. */
 const ALPHABET = 'ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnpqrstuvwxyz23456789!#%+-=?@_'
 const REQUIRED = [/[A-Z]/, /[a-z]/, /[0-9]/, /[^A-Za-z0-9]/]
 const LENGTH = 20
 
-/** 195: larger bytes are skipped, so that each of the 65 characters has exactly 3 byte values. */
+/** 195. Larger bytes are skipped, so that each of the 65 characters has exactly 3 byte values. */
 const FAIR_BYTES = 256 - (256 % ALPHABET.length)
 
 /**
- * The password of one user, derived from the secret of its batch and the id of the user's credential: always the same, so
- * that it need not be stored. 20 characters with at least one upper-case letter, lower-case letter, digit and special character; all
- * passwords of that kind are equally likely (120 bits). About 10 µs.
+ * Derives the password of one user from the batch secret and the credential id. Always the same, so it need not be stored. 20
+ * characters with at least one upper-case letter, lower-case letter, digit and special character; all such passwords are equally
+ * likely (120 bits). Takes about 10 µs.
  *
  * Relies on HMAC-SHA-256 as a pseudorandom function, keyed with the secret and run in counter mode over the id (NIST
- * SP 800-108): passwords of some users reveal nothing about the others. But one password is enough to test guesses at the
+ * SP 800-108): some users' passwords reveal nothing about the others. But one password is enough to test guesses at the
  * secret, so the secret must be random (`generatePassword`: 117 bits), not chosen by a person. Any change here changes every
  * password exported so far; derive.test.ts pins some of them.
  */
@@ -26,12 +26,12 @@ export function derivePassword(secret: string, userId: string): string {
       password += ALPHABET.charAt(byte % ALPHABET.length)
       if (password.length < LENGTH) continue
       if (REQUIRED.every((each) => each.test(password))) return password
-      password = '' // 12 % lack a class; repairing them would make some passwords likelier than others
+      password = '' // 12 % lack a class; repairing them would bias the distribution
     }
   }
 }
 
-/** The password of a credential: the secret of its batch, or a password derived from it for the credential. */
+/** Returns the password of a credential: the batch secret itself, or a password derived from it. */
 export function passwordOf(mode: 'shared' | 'per_user', secret: string, credentialId: string): string {
   return mode === 'shared' ? secret : derivePassword(secret, credentialId)
 }

@@ -5,7 +5,7 @@ const LENGTH = 20
 
 const pick = (text: string) => text.charAt(randomInt(text.length))
 
-/** A random password of 20 characters, with at least one of each class that password rules ask for; 117 bits and more. */
+/** Generates a random password of 20 characters, with at least one of each class that password rules require; at least 117 bits. */
 export function generatePassword(): string {
   const characters = CLASSES.map(pick)
   while (characters.length < LENGTH) characters.push(pick(CLASSES.join('')))

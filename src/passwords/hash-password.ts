@@ -3,7 +3,7 @@ import { hashBcrypt } from './bcrypt.ts'
 import { hashPbkdf2Sha256 } from './pbkdf2-sha256.ts'
 import { hashScrypt } from './scrypt.ts'
 
-/** The algorithms a batch can choose; `none` makes no hash. */
+/** The algorithms that a batch can choose; `none` stores no hash. */
 export const ALGORITHMS = ['argon2id', 'scrypt', 'bcrypt', 'pbkdf2_sha256', 'none'] as const
 
 export type Algorithm = (typeof ALGORITHMS)[number]
@@ -16,8 +16,8 @@ const HASHERS: Record<Exclude<Algorithm, 'none'>, (password: string) => string> 
 }
 
 /**
- * Hashes a password with a random salt, in the text form that systems under test store and verify (each algorithm's file says
- * which systems). Blocks the thread for 35 to 440 ms, so it belongs in a worker thread. Throws as `hashBcrypt` does.
+ * Hashes a password with a random salt, in the text format that systems under test store and verify (each algorithm's file lists
+ * these systems). Blocks the thread for 35 to 440 ms, so it belongs in a worker thread. Throws what `hashBcrypt` throws.
  */
 export function hashPassword(algorithm: Exclude<Algorithm, 'none'>, password: string): string {
   return HASHERS[algorithm](password)

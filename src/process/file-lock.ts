@@ -3,15 +3,14 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 const SQLITE_BUSY = 5
 
-/** A lock that cannot be had. */
+/** Thrown if a lock cannot be acquired. */
 export class FileLockError extends Error {}
 
 /**
- * Locks `file` (made if missing, always empty) among the processes of this machine, without waiting; undefined where
- * another holds it. Disposing of the lock releases it, and so does the end of the process: it is a kernel lock, so a
- * kill -9 or a power cut leaves no stale lock to tell from a living one by a process number that may be another's by
- * now. Node has no call for such locks; the SQLite that it carries has (https://sqlite.org/lockingv3.html). Throws
- * FileLockError where the file cannot be opened.
+ * Locks `file` (created if missing, always empty) against other processes on this machine, without waiting. Returns undefined if
+ * another process has the lock. Disposing of the lock releases it, and so does the end of the process: it is a kernel lock. So a
+ * kill -9 or a power cut leaves no stale lock, unlike a pid file, whose pid may be reused. Node has no API for such locks, but its
+ * bundled SQLite has (https://sqlite.org/lockingv3.html). Throws FileLockError if the file cannot be opened.
  */
 export function tryLock(file: string, mode: 'shared' | 'exclusive'): Disposable | undefined {
   let holder: DatabaseSync | undefined
@@ -26,14 +25,14 @@ export function tryLock(file: string, mode: 'shared' | 'exclusive'): Disposable 
   }
 }
 
-/** Waits for the exclusive lock on `file`, at most `timeout` milliseconds; then throws FileLockError. */
+/** Waits for the exclusive lock on `file`, at most `timeout` milliseconds, then throws FileLockError. */
 export async function acquireLock(file: string, timeout: number): Promise<Disposable> {
   const deadline = Date.now() + timeout
   for (;;) {
     const lock = tryLock(file, 'exclusive')
     if (lock) return lock
     if (Date.now() > deadline) {
-      throw new FileLockError(`Another process has held ${file} for more than ${timeout / 1000} s`)
+      throw new FileLockError(`Another process has locked ${file} for more than ${timeout / 1000} s`)
     }
     await sleep(50)
   }

@@ -1,7 +1,7 @@
-/** Texts of which an answer is remembered; clients send a handful, and whoever sends ever new ones gains nothing by it. */
+/** Cache size. Clients send a handful of texts. A client that sends ever new ones gains nothing. */
 const MOST = 100
 
-/** The same as `read`, which must give the same for the same text; it is asked once for those that come again and again. */
+/** Caches the results of `read`, which must be a pure function. */
 export function remembered<Value>(read: (text: string) => Value): (text: string) => Value {
   const values = new Map<string, { value: Value }>()
   return (text) => {

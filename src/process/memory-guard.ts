@@ -4,25 +4,25 @@ import type { FastifyBaseLogger } from 'fastify'
 
 /** Compares the resident memory of the process, worker threads included, with a limit. */
 export interface MemoryGuard {
-  /** Whether new work must be refused: from passing the limit until memory is a tenth below it. */
+  /** Whether new work must be rejected: from exceeding the limit until memory is a tenth below it. */
   isOver(): boolean
-  /** How many times the limit was passed since the start. */
+  /** How many times memory exceeded the limit since the start. */
   alerts(): number
   stop(): void
 }
 
 const SAMPLE_MS = 250
 
-/** A forced collection stops the main thread for some 20 ms. */
+/** Minimum time between forced garbage collections. Each stops the main thread for about 20 ms. */
 const COLLECTION_MS = 5_000
 
-/** Share of the time since the last sample that the event loop may have worked, and still counts as idle. */
+/** The process counts as idle if the event loop was busy for less than this share of the sample. */
 const IDLE_UTILIZATION = 0.1
 
 /**
- * Starts the watch; `limitBytes` is the resident memory, which is what a container is killed for. V8 collects garbage while the
- * process works, but an idle process would stay above the limit forever. So the guard forces a collection, only in an idle
- * process, where it delays nobody.
+ * Starts the guard. `limitBytes` applies to resident memory, which is what a container is killed for. V8 collects garbage while the
+ * process works, but an idle process would stay above the limit forever. So the guard forces a collection, only while the process
+ * is idle, when it delays no request.
  */
 export function startMemoryGuard(limitBytes: number, log: FastifyBaseLogger): MemoryGuard {
   setFlagsFromString('--expose-gc')
@@ -36,10 +36,10 @@ export function startMemoryGuard(limitBytes: number, log: FastifyBaseLogger): Me
     if (bytes > limitBytes && !over) {
       over = true
       alerts++
-      log.warn({ bytes, limitBytes }, 'memory is above its limit: new work is refused until it falls')
+      log.warn({ bytes, limitBytes }, 'memory above its limit, rejecting new work')
     } else if (over && bytes < 0.9 * limitBytes) {
       over = false
-      log.info({ bytes, limitBytes }, 'memory is below its limit again')
+      log.info({ bytes, limitBytes }, 'memory below its limit again')
     }
     const now = performance.eventLoopUtilization()
     const isIdle = performance.eventLoopUtilization(now, lastUtilization).utilization < IDLE_UTILIZATION

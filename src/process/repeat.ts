@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
-/** Work that a process does again and again. */
+/** A periodic task. */
 export interface Repeating {
-  /** Begins it no more, tells it to end, and resolves when it has. */
+  /** Starts no further run, aborts the current one, and resolves when it has ended. */
   stop(): Promise<void>
 }
 
-/** Does `work` now, and again `intervalMs` after each end of it. It must not throw, and end soon once `signal` is aborted. */
+/** Runs `work` now and again `intervalMs` after each run ends. `work` must not throw, and must return soon after `signal` aborts. */
 export function startRepeating(work: (signal: AbortSignal) => Promise<void>, intervalMs: number): Repeating {
   const stopping = new AbortController()
   const { signal } = stopping

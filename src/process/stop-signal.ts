@@ -1,4 +1,4 @@
-/** The exit codes that shells give for a process that a signal ended. */
+/** The exit codes that shells report for a process that a signal ended. */
 export const STOP_CODES = { SIGINT: 130, SIGTERM: 143 } as const
 export type StopSignal = keyof typeof STOP_CODES
 
@@ -16,10 +16,7 @@ export class Stopped extends Error {
 /** npm passes on what the terminal has sent to it and to us: such a second one comes within a millisecond or so. */
 const SAME_MS = 300
 
-/**
- * Calls `stop` with the first SIGINT or SIGTERM. One that comes later, from somebody who will not wait, ends the process there
- * and then.
- */
+/** Calls `stop` on the first SIGINT or SIGTERM. A later one, from an operator who will not wait, ends the process at once. */
 export function onStopSignal(stop: (signal: StopSignal) => void): void {
   let firstAt: number | undefined
   for (const signal of Object.keys(STOP_CODES) as StopSignal[]) {

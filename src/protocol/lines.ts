@@ -2,21 +2,21 @@ import { Problem } from '../errors.ts'
 import { LONGEST_LINE } from './longest-line.ts'
 
 /**
- * Characters of the longest row that is read. A user line has half of that: CSV doubles its quotes, and an export with credentials
- * has them behind the line. What is in memory at once is at most one row and a piece of the body.
+ * Characters of the longest accepted row. A user line has half of that: CSV doubles quotes, and an export with credentials
+ * appends them to the line. Memory holds at most one row and one chunk of the body.
  */
 export const LONGEST_ROW = 2 * LONGEST_LINE
 
-/** Throws `body_too_large` where a row, or the part of it that has come so far, is longer than a row may be. */
+/** Throws `body_too_large` if a row, or the part of it that has arrived, is too long. */
 export function requireRowLength(length: number): void {
   if (length > LONGEST_ROW) throw new Problem('body_too_large', 'A row is longer than 2 MiB.')
 }
 
-/** Cuts text that comes in pieces into its lines, the line ends left off. Throws `body_too_large` where one is too long. */
+/** Splits text that arrives in chunks into lines, without the line ends. Throws `body_too_large` if a line is too long. */
 export class LineCutter {
   #begun = ''
 
-  /** The lines that this piece completes. */
+  /** Returns the lines that this chunk completes. */
   push(piece: string): string[] {
     const lines = piece.split('\n')
     lines[0] = this.#begun + lines[0]
@@ -26,7 +26,7 @@ export class LineCutter {
     return lines
   }
 
-  /** What stands after the last line end. */
+  /** Returns the text after the last line end. */
   end(): string {
     return this.#begun
   }

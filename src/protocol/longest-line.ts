@@ -3,7 +3,7 @@ import { Problem } from '../errors.ts'
 /** Bytes of the longest user line. The database enforces it for every writer (migrations/0000_foundation.sql). */
 export const LONGEST_LINE = 1_048_576
 
-/** The members that decide how long a user's line is, but for its attributes. */
+/** The members that determine the length of a user line, apart from the attributes. */
 interface NamedUser {
   username: string
   email: string
@@ -12,11 +12,11 @@ interface NamedUser {
   created_by_bulk: boolean
 }
 
-/** Always of the same length in a line. */
+/** Ids and times always have the same length in a line. */
 const ID = '00000000-0000-7000-8000-000000000000'
 const TIME = '2000-01-01T00:00:00.000000Z'
 
-/** Bytes of a test user's line whose `custom_attributes` take `attributesBytes`. */
+/** Returns the bytes of a test user's line whose `custom_attributes` take `attributesBytes`. */
 export function lineBytes(user: NamedUser, attributesBytes: number): number {
   const { username, email, role, batch_id, created_by_bulk } = user
   const others = { id: ID, username, email, role, is_test_user: true, batch_id, created_by_bulk, custom_attributes: {} }
@@ -25,17 +25,17 @@ export function lineBytes(user: NamedUser, attributesBytes: number): number {
 }
 
 /**
- * Bytes of a JSON text as PostgreSQL's jsonb writes it: a space after each comma and colon, the last of several members with one
- * name, and every number with all its digits, so that `1e308` takes 309.
+ * Bytes of a JSON text as PostgreSQL's jsonb writes it: a space after each comma and colon, only the last of several members with
+ * one name, and every number with all its digits, so that `1e308` takes 309.
  */
 export const jsonbBytes = (text: string): number => count(text).bytes
 
-/** The same of one member of an object's text; undefined where the object has no such member. */
+/** The same for one member of an object's text. Undefined if the object has no such member. */
 export const memberBytes = (text: string, member: string): number | undefined => count(text).members[member]
 
 function count(text: string): { bytes: number; members: Record<string, number> } {
   let members: unknown
-  // The parser goes from the leaves up, so what is in an object or array is a number of bytes by then. The root comes last.
+  // The reviver visits leaves first, so the values in an object or array are byte counts by then. The root comes last.
   const replaceByBytes = (_name: string, value: unknown, { source = '' }: { source?: string } = {}) => {
     members = value
     return typeof value === 'number' ? numberBytes(source) : bytesOf(value)
@@ -56,7 +56,7 @@ function bytesOf(value: unknown): number {
   return bytes
 }
 
-/** Characters of a JSON number as PostgreSQL's numeric writes it: without an exponent, and with the zeros at the end of a fraction. */
+/** Characters of a JSON number as PostgreSQL's numeric writes it: without an exponent, and with trailing zeros of a fraction. */
 export function numberBytes(source: string): number {
   const [, sign = '', whole = '', fraction = '', exponent = '0'] =
     /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/.exec(source) ?? []
@@ -67,11 +67,11 @@ export function numberBytes(source: string): number {
   return (isZero ? 0 : sign.length) + wholeDigits + (fractionDigits > 0 ? 1 + fractionDigits : 0)
 }
 
-/** What is wrong with a user whose line is too long, as an error says it of `custom_attributes`. */
+/** The fault of a user whose line is too long, as said of `custom_attributes`. */
 export const TOO_LARGE =
   'makes a user line of more than 1 MiB. A number such as 1e308 counts with all its digits: shorten it, or send it as text'
 
-/** For attributes at `path` that make a line which is too long. */
+/** For attributes at `path` that make the line too long. */
 export function userTooLarge(path: string): Problem {
   const errors = [{ path, code: 'user_too_large', message: TOO_LARGE }]
   return new Problem('user_too_large', `${path} ${TOO_LARGE}.`, { errors })

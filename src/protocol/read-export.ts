@@ -1,7 +1,7 @@
 import { LineCutter } from './lines.ts'
 import { isState } from './state.ts'
 
-/** The head line of an NDJSON export. */
+/** The first line of an NDJSON export. */
 export interface ExportHead {
   kind: 'full' | 'delta' | 'unchanged'
   reason?: string
@@ -11,16 +11,16 @@ export interface ExportHead {
   counts: { added: number; updated: number; deleted: number }
 }
 
-/** A deletion, or a user by its line: the very text that is hashed, unless credentials stand in it. */
+/** A deletion, or a user with its line: exactly the text that is hashed, unless it contains credentials. */
 export type ExportRow = { deleted: string } | { id: string; line: string }
 
 /**
- * What is wrong with an export: it ended before its last line, is no export at all, is for another base than what is held,
- * or does not add up to the state that it names.
+ * What is wrong with an export: it ended before its last line, it is not an export, its base is not the current state, or its
+ * users do not match the state that it names.
  */
 export type ExportFault = 'cut' | 'malformed' | 'other_base' | 'wrong_sum'
 
-/** Thrown where an export cannot be used. Whoever applies one keeps what was held before. */
+/** Thrown if an export cannot be used. The caller keeps what it had before. */
 export class ExportError extends Error {
   override name = 'ExportError'
   readonly fault: ExportFault
@@ -36,9 +36,9 @@ const USER = /^\{"id":"([^"\\]+)",.*\}$/s
 const KINDS = ['full', 'delta', 'unchanged']
 
 /**
- * Reads an NDJSON export (api.md) as it arrives: its head, then pages of its rows. Memory stays that of a page. The pages
- * end well only where the last line came and its count of user lines is right; whatever was read before counts for nothing
- * otherwise. Whether the rows add up to the state is for the caller to see. Throws ExportError `cut` or `malformed`.
+ * Reads an NDJSON export (api.md) as it arrives: its head, then pages of rows. Memory holds one page. The pages end without an
+ * error only if the last line arrived and its count of user lines is right; otherwise the caller must discard what it read. The
+ * caller checks that the rows match the state. Throws ExportError `cut` or `malformed`.
  */
 export async function readExport(
   texts: AsyncIterable<string>,
@@ -50,7 +50,7 @@ export async function readExport(
   return { head, pages: pagesOf(head, others, parts) }
 }
 
-/** The complete lines, some at a time, never none. Throws ExportError where the last one has no line end. */
+/** Yields complete lines, in groups that are never empty. Throws ExportError if the last line has no line end. */
 async function* linesOf(texts: AsyncIterable<string>): AsyncGenerator<string[], void, void> {
   const cutter = new LineCutter()
   for await (const text of texts) {
@@ -100,7 +100,7 @@ function readHead(line: string): ExportHead {
   return head as ExportHead
 }
 
-/** The row of a line; undefined where it is neither a deletion nor a user. */
+/** Returns the row of a line. Undefined if it is neither a deletion nor a user. */
 function readRow(line: string): ExportRow | undefined {
   const [, id] = USER.exec(line) ?? []
   if (id !== undefined) return { id, line }
@@ -111,16 +111,16 @@ function readRow(line: string): ExportRow | undefined {
 function requireEnd(line: string, head: ExportHead, users: number): void {
   const { end, lines } = parse(line) as { end?: string; lines?: number }
   if (end !== head.state) throw malformed()
-  if (lines !== users) throw new ExportError('cut', 'the export has another number of user lines than it says')
+  if (lines !== users) throw new ExportError('cut', 'the number of user lines differs from the count in the last line')
 }
 
-/** The object that a line holds. */
+/** Returns the object of a line. */
 function parse(line: string): object {
   try {
     const value: unknown = JSON.parse(line)
     if (value !== null && typeof value === 'object') return value
   } catch {
-    // told below, like everything else that is not a line of an export
+    // reported below, like every other invalid line
   }
   throw malformed()
 }

@@ -2,49 +2,49 @@ import { hash } from 'node:crypto'
 import { remembered } from '../process/memoize.ts'
 
 /**
- * The state of a set of users by its definition (api.md): the SHA-256 of each user line as four big-endian words, summed
- * word by word modulo 2^64 (AdHash, Bellare and Micciancio 1997). The service keeps it in SQL; clients check it with this.
+ * Computes the state of a set of users as defined in api.md: the SHA-256 of each user line as four big-endian words, summed word by
+ * word modulo 2^64 (AdHash, Bellare and Micciancio 1997). The service maintains it in SQL; clients use this to check it.
  */
 export class StateDigest {
   readonly #words = new BigUint64Array(4)
 
-  /** Adds a user line, given without its line end. */
+  /** Adds a user line, without its line end. */
   add(line: string): void {
     const digest = hash('sha256', line, 'buffer')
-    for (let i = 0; i < 4; i++) this.#words[i] = (this.#words[i] ?? 0n) + digest.readBigUInt64BE(i * 8) // wraps by itself
+    for (let i = 0; i < 4; i++) this.#words[i] = (this.#words[i] ?? 0n) + digest.readBigUInt64BE(i * 8) // wraps modulo 2^64
   }
 
-  /** The state's name. */
+  /** Returns the name of the state. */
   name(): string {
     return `u1-${[...this.#words].map((word) => word.toString(16).padStart(16, '0')).join('')}`
   }
 }
 
-/** The state of these user lines. */
+/** Returns the state of these user lines. */
 export function stateOf(lines: Iterable<string>): string {
   const digest = new StateDigest()
   for (const line of lines) digest.add(line)
   return digest.name()
 }
 
-/** Names the exact content of what a filter selects (api.md, "States and differential export"). */
+/** Names the exact content that a filter selects (api.md, "States and differential export"). */
 export type State = string
 
 const FORM = /^u1-[0-9a-f]{64}$/
 
-/** The state of no users at all. */
+/** The state of an empty set of users. */
 export const EMPTY_STATE: State = `u1-${'0'.repeat(64)}`
 
 export const isState = (text: string): text is State => FORM.test(text)
 
 /**
- * The states that an `If-None-Match` lists (RFC 9110 section 13.1.2), by the weak comparison; `any` for its `*`. A state may come
- * without quotes, as people write it, and with the coding that a proxy has put behind it (`"u1-…-gzip"`). Other tags are ignored.
+ * Returns the states in an `If-None-Match` (RFC 9110 section 13.1.2), by weak comparison; `any` for `*`. Accepts a state without
+ * quotes, as people type it, and with the coding that a proxy appended (`"u1-…-gzip"`). Ignores other tags.
  */
 export const statesIn = (ifNoneMatch: string | undefined): readonly State[] | 'any' =>
   ifNoneMatch === undefined ? [] : listedStates(ifNoneMatch)
 
-/** A quoted tag, in which commas are text, or what stands between two commas. */
+/** A quoted tag, in which a comma is text, or the text between two commas. */
 const TAG = /(?:W\/)?(?:"([^"]*)"|([^\s",]+))/g
 const CODING_SUFFIX = /-(gzip|br|zstd|deflate)$/
 

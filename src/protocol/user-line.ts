@@ -1,16 +1,16 @@
-/** A user line, with or without credentials, taken apart. */
+/** The parts of a user line, with or without credentials. */
 export interface LineParts {
-  /** The user line that is hashed: the credentials are left out. */
+  /** The user line that is hashed, without credentials. */
   bare: string
-  /** The members as cells of CSV tell them, in its order; the custom attributes as the very text they were. */
+  /** The members as CSV cells, in CSV order. The custom attributes keep their exact text. */
   cells: (string | null)[]
-  /** The credentials that stand in the line, by name, in its order. */
+  /** The credentials in the line, by name, in order. */
   credentials: Map<string, string | null>
 }
 
 const STRING = '"(?:[^"\\\\]|\\\\.)*"'
 
-/** Of custom attributes nothing is read but where they end: JSON.parse would round their numbers. */
+/** Finds only the end of the custom attributes: JSON.parse would round their numbers. */
 const USER_LINE = new RegExp(
   `^(\\{"id":"([^"\\\\]+)","username":(${STRING}),"email":(${STRING}),"role":(${STRING}),"is_test_user":(true|false),` +
     `"batch_id":(null|${STRING}),"created_by_bulk":(true|false),"custom_attributes":(.*),` +
@@ -20,8 +20,8 @@ const USER_LINE = new RegExp(
 const CREDENTIAL = new RegExp(`,"(password|password_hash)":(null|${STRING})`, 'gs')
 
 /**
- * Takes a line of an NDJSON export apart; undefined where it is no user line. Its members have a fixed order, and a quote
- * within a string is escaped, so the last `,"created_at":"` of the line is the member.
+ * Splits a line of an NDJSON export into its parts. Undefined if it is not a user line. The members have a fixed order, and quotes
+ * within strings are escaped, so the last `,"created_at":"` of the line is the member.
  */
 export function takeApart(line: string): LineParts | undefined {
   const [, bare, id = '', username, email, role, test = '', batchId, bulk = '', attributes = '', ...times] =

@@ -1,13 +1,13 @@
 import type { FileHandle } from 'node:fs/promises'
 import { type ExportRequest, filtersOf } from '../export/export-request.ts'
 
-/** Which export is asked for, and in which form it is kept. */
+/** Which export is requested, and the format of the file. */
 export interface Asked extends Pick<ExportRequest, 'pool' | 'filter' | 'shard' | 'credentials' | 'format'> {
-  /** Where the service listens. */
+  /** The base URL of the service. */
   url: string
 }
 
-/** What a base is bound to: one that was made for something else is not used. */
+/** What a base is bound to. A base made for something else is not used. */
 export const boundTo = (asked: Asked) => ({
   url: asked.url,
   ...filtersOf(asked),
@@ -16,8 +16,8 @@ export const boundTo = (asked: Asked) => ({
 })
 
 /**
- * The path of the export as NDJSON, with its query. `base` is the state that is held; `isAnew` asks for everything
- * whatever is held.
+ * Returns the path of the NDJSON export, with its query. `base` is the state of the local files; `isAnew` requests the full export
+ * whatever the files contain.
  */
 export function exportPath(asked: Asked, { base, isAnew }: { base?: string | undefined; isAnew: boolean }): string {
   const { pool, filter, shard, credentials } = asked
@@ -32,26 +32,26 @@ export function exportPath(asked: Asked, { base, isAnew }: { base?: string | und
   return `/v1/users/export?${query}`
 }
 
-/** The first line of a base: what it is bound to, and how damage is noticed. The rest is a full NDJSON export. */
+/** The first line of a base: what it is bound to, and checksums that detect damage. The rest is a full NDJSON export. */
 export interface BaseLabel {
   bound: object
-  /** SHA-256 of what follows this line. */
+  /** SHA-256 of everything after this line. */
   sum: string
-  /** SHA-256 of the file that was made together with this base. */
+  /** SHA-256 of the file that was written together with this base. */
   outSum: string
 }
 
-/** A label is far shorter; a first line that is longer is none. */
+/** Upper bound of a label's length. A label is far shorter, so a longer first line is not one. */
 const LONGEST = 16_384
 
 const NO_SUM = '0'.repeat(64)
 
-/** The label with its line end. Without the sums it has the same length, so that they can be put in later. */
+/** Returns the label with its line end. Without the sums it has the same length, so that they can be filled in later. */
 export function writeLabel(asked: Asked, sum = NO_SUM, outSum = NO_SUM): string {
   return `${JSON.stringify({ bound: boundTo(asked), sum, outSum } satisfies BaseLabel)}\n`
 }
 
-/** The label of a base that was made for `asked`, and its bytes; undefined where there is another one, or none. */
+/** Returns the label of a base made for `asked`, and its length in bytes. Undefined if there is another label, or none. */
 export async function readLabel(
   handle: FileHandle,
   asked: Asked,

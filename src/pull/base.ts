@@ -8,23 +8,23 @@ import type { Asked } from './base-label.ts'
 import { type BaseLabel, readLabel } from './base-label.ts'
 import type { OutFiles } from './files.ts'
 
-/** What a pull has of earlier rounds. */
+/** What a pull kept from earlier rounds. */
 export interface Held {
-  /** The state that the base tells. */
+  /** The state of the base. */
   state: string
-  /** Users in the base; of a shard it is its part. */
+  /** The number of users in the base; for a shard, in that shard. */
   users: number
-  /** Whether `out` tells the same state as the base, to the byte. */
+  /** Whether `out` is exactly the file that was written with the base. */
   isOutInStep: boolean
-  /** The base's user lines in id order. Throws ExportError at the end where the base is not as it was written. */
+  /** Yields the base's user lines in id order. Throws ExportError at the end if the base was changed. */
   pages: () => AsyncGenerator<ExportRow[], void, void>
-  /** Whether somebody has written to one of the files since. */
+  /** Whether both files are unchanged since they were read. */
   isUntouched: () => Promise<boolean>
 }
 
 /**
- * Reads what is held; undefined where there is no base for `asked`, or a damaged one. Both files are read to the end, at the
- * speed of SHA-256.
+ * Reads the local files. Undefined if there is no base for `asked`, or a damaged one. Reads both files to the end, at the speed of
+ * SHA-256.
  */
 export async function readHeld(files: OutFiles, asked: Asked): Promise<Held | undefined> {
   const stamp = await stampOf(files)
@@ -36,7 +36,7 @@ export async function readHeld(files: OutFiles, asked: Asked): Promise<Held | un
   return { state: head.state, users: head.counts.added, isOutInStep, ...reading(files, label, stamp) }
 }
 
-/** What is held when both files were just written, with this label. */
+/** Describes both files right after they were written, with this label. */
 export async function justWritten(
   files: OutFiles,
   label: BasePlace,
@@ -45,7 +45,7 @@ export async function justWritten(
   return { state, users, isOutInStep: true, ...reading(files, label, await stampOf(files)) }
 }
 
-/** Where the export begins in a base, and the sum of its text. */
+/** Where the export starts in a base, and the checksum of its text. */
 type BasePlace = Pick<BaseLabel, 'sum'> & { bytes: number }
 
 const reading = (files: OutFiles, label: BasePlace, stamp: string): Pick<Held, 'pages' | 'isUntouched'> => ({
@@ -64,11 +64,11 @@ async function labelOf(path: string, asked: Asked) {
   }
 }
 
-/** The head of a base that is as it was written; undefined of another one. */
+/** Returns the head of an unchanged base; undefined if the base was changed. */
 async function headOf(texts: AsyncGenerator<string, void, void>): Promise<ExportHead | undefined> {
   let first = ''
   try {
-    for await (const text of texts) first ||= text // on to the end, where the sum is looked at
+    for await (const text of texts) first ||= text // read to the end, which checks the sum
     return JSON.parse(first.slice(0, first.indexOf('\n')))
   } catch (error) {
     if (error instanceof ExportError) return undefined
@@ -76,7 +76,7 @@ async function headOf(texts: AsyncGenerator<string, void, void>): Promise<Export
   }
 }
 
-/** The text after the label. Throws ExportError where it is not as it was written, at its end at the latest. */
+/** Yields the text after the label. Throws ExportError, at the end at the latest, if the text was changed. */
 async function* checkedTexts(path: string, { bytes: start, sum }: BasePlace): AsyncGenerator<string, void, void> {
   const digest = createHash('sha256')
   async function* hashed() {
@@ -85,11 +85,11 @@ async function* checkedTexts(path: string, { bytes: start, sum }: BasePlace): As
       yield bytes as Buffer
     }
   }
-  const damaged = () => new ExportError('wrong_sum', 'the base is not as it was written')
+  const damaged = () => new ExportError('wrong_sum', 'the base was changed since it was written')
   try {
     yield* decodeBody(hashed(), 'identity', Number.POSITIVE_INFINITY)
   } catch (error) {
-    throw error instanceof Problem ? damaged() : error // no UTF-8 any more
+    throw error instanceof Problem ? damaged() : error // not UTF-8: the base is damaged
   }
   if (digest.digest('hex') !== sum) throw damaged()
 }
@@ -104,7 +104,7 @@ async function sumOf(path: string): Promise<string | undefined> {
   return digest.digest('hex')
 }
 
-/** Tells whether the files are still the same ones, without reading them. */
+/** Returns a fingerprint of the files' metadata, to detect changes without reading them. */
 async function stampOf({ out, base }: OutFiles): Promise<string> {
   const stats = await Promise.all([out, base].map((path) => stat(path, { bigint: true }).catch(ignoreMissing)))
   return stats.map((file) => file && `${file.ino} ${file.size} ${file.mtimeNs} ${file.ctimeNs}`).join()

@@ -9,12 +9,12 @@ import { ExportError } from '../protocol/read-export.ts'
 import type { Asked } from './base-label.ts'
 import { NoRoom } from './room.ts'
 
-/** Thrown where the call itself is wrong. The message says what to do. */
+/** Thrown if the command line is wrong. The message says what to do. */
 export class UsageError extends Error {
   override name = 'UsageError'
 }
 
-/** The exit code that tells why a pull failed; USAGE lists them. */
+/** Returns the exit code of a failed pull; USAGE lists the codes. */
 export function exitCodeOf(error: unknown): number {
   if (error instanceof UsageError) return 2
   if (error instanceof ExportError) return 6
@@ -31,7 +31,7 @@ export async function readKey(keyFile: string | undefined, env: NodeJS.ProcessEn
   const key = text?.trim()
   if (keyFile === undefined && !key) return undefined
   if (key && /^[\x21-\x7e]+$/.test(key)) return key
-  throw new UsageError(`${keyFile ?? 'USERSYNC_KEY'} holds no key: one word of printable ASCII is expected`)
+  throw new UsageError(`${keyFile ?? 'USERSYNC_KEY'} has no valid key: one word of printable ASCII is expected`)
 }
 
 async function readText(path: string): Promise<string> {
@@ -42,51 +42,51 @@ async function readText(path: string): Promise<string> {
   }
 }
 
-/** What the command line asks for. */
+/** The parsed command line. */
 export interface PullOptions {
   asked: Asked
-  /** The file that is kept in step. */
+  /** The file to keep in sync. */
   out: string
   /** Undefined: the key is in the environment, if there is one. */
   keyFile: string | undefined
-  /** The pause between rounds; undefined: one round. */
+  /** The pause between rounds. Undefined: one round. */
   everyMs: number | undefined
-  /** The most bytes that a round may write; undefined: as many as the disk has room for. */
+  /** The maximum number of bytes that a round may write. Undefined: only the disk limits it. */
   maxBytes: number | undefined
 }
 
 export const USAGE = `npm run pull -- --url URL --out FILE [option]...
-Keeps FILE in step with the users of a usersync service. FILE is always a complete export of one state; beside it stand
-FILE.base, from which the next round goes on, and FILE.lock.
-  --url URL        where the service listens, such as http://host:3000
-  --out FILE       the file to keep in step
+Keeps FILE in sync with the users of a usersync service. FILE is always a complete export of one state. Next to it are
+FILE.base, from which the next round continues, and FILE.lock.
+  --url URL        the URL of the service, such as http://host:3000
+  --out FILE       the file to keep in sync
   --format F       csv, ndjson or json (default: by the extension of FILE, else csv)
   --pool NAME      the pool (default: default)
   --filter LIST    batch_id=ID,test_users_only=true|false,bulk_users_only=true|false (any of them)
-  --shard I/N      the part I (0 to N-1) of N
+  --shard I/N      part I (0 to N-1) of N
   --include LIST   password,password_hash (either or both): needs the scope credentials:read
-  --every TIME     go on, with this pause between rounds: 1s to 24h, such as 30s, 5m, 1h
-  --max-mb N       write at most N MB for FILE and FILE.base together (default: until 1 GB, or a tenth of a smaller disk,
-                   is left free)
+  --every TIME     repeat, with this pause between rounds: 1s to 24h, such as 30s, 5m, 1h
+  --max-mb N       write at most N MB for FILE and FILE.base together (default: leave 1 GB free, or a tenth of a smaller
+                   disk)
   --key-file PATH  read the key from this file, not from the environment variable USERSYNC_KEY
   --help           print this
-HTTPS_PROXY, HTTP_PROXY and NO_PROXY are respected; loopback is never called through a proxy.
-Exit codes: 0 in step, or --every ended by a signal; 1 unexpected; 2 wrong usage, or another pull writes FILE; 3 not
-reachable, silent or too busy; 4 the key is refused; 5 the request is refused; 6 the users do not add up to the state,
+HTTPS_PROXY, HTTP_PROXY and NO_PROXY are respected; loopback never uses a proxy.
+Exit codes: 0 in sync, or --every ended by a signal; 1 unexpected; 2 wrong usage, or another pull writes FILE; 3 not
+reachable, silent or too busy; 4 the key is rejected; 5 the request is rejected; 6 the users do not match the state,
 even in full; 7 --max-mb or the disk has no room for them; 130, 143 one round ended by SIGINT, SIGTERM. From 2 to 7 FILE is
-as it was.`
+unchanged.`
 
 const CREDENTIALS: Credential[] = ['password', 'password_hash']
 const UNITS = { s: 1_000, m: 60_000, h: 3_600_000 }
 const LONGEST_EVERY_MS = 24 * UNITS.h
 
-/** Reads the arguments after the program's name; undefined where they ask for help. Throws UsageError. */
+/** Parses the arguments after the program's name. Undefined if they request help. Throws UsageError. */
 export function readOptions(args: string[]): PullOptions | undefined {
   const values = parse(args)
   if (values.help) return undefined
   const { url, out } = values
   if (!url) throw new UsageError('--url is missing: where the service listens, such as http://host:3000')
-  if (!out) throw new UsageError('--out is missing: the file to keep in step')
+  if (!out) throw new UsageError('--out is missing: the file to keep in sync')
   const format = values.format ?? extname(out).slice(1).toLowerCase()
   if (values.format !== undefined && !isFormat(format)) throw new UsageError('--format expects csv, ndjson or json')
   const asked = {
@@ -124,18 +124,18 @@ function parse(args: string[]) {
     return values
   } catch (error) {
     const message = String(error instanceof Error ? error.message : error).replaceAll('\n', ' ')
-    throw new UsageError(`${message} --help tells the options.`)
+    throw new UsageError(`${message} --help lists the options.`)
   }
 }
 
 const isFormat = (text: string): text is Format => FORMAT_NAMES.some((name) => name === text)
 
-/** The URL without a slash at its end. A key in it could be read by everybody on the machine. */
+/** Returns the URL without a trailing slash. Rejects credentials in it: every user of the machine can read the command line. */
 function checkedUrl(text: string): string {
   const url = URL.parse(text)
   if (!url || !/^https?:$/.test(url.protocol)) throw new UsageError('--url expects an address such as http://host:3000')
   if (url.username || url.password)
-    throw new UsageError('--url may hold no key: put it into USERSYNC_KEY or --key-file')
+    throw new UsageError('--url must not contain a key: put it into USERSYNC_KEY or --key-file')
   if (url.search || url.hash) throw new UsageError('--url expects an address without ? and #')
   return url.href.replace(/\/+$/, '')
 }

@@ -5,10 +5,10 @@ import { tryLock } from '../process/file-lock.ts'
 import { UsageError } from './cli.ts'
 import type { Room } from './room.ts'
 
-/** Where a pull keeps what. All of it is in one folder, so that a rename replaces a file at once. */
+/** The files of a pull. All are in one folder, so that a rename replaces a file atomically. */
 export interface OutFiles {
   out: string
-  /** The users that `out` tells, as NDJSON in id order: what deltas are applied to. */
+  /** The users of `out`, as NDJSON in id order. Deltas are applied to it. */
   base: string
   folder: string
 }
@@ -16,16 +16,16 @@ export interface OutFiles {
 export const outFiles = (out: string): OutFiles => ({ out, base: `${out}.base`, folder: dirname(out) })
 
 /**
- * Keeps other pulls from `out` until the lock is disposed of, or the process is gone: no kill leaves a stale one. The file
- * of the lock stays: whoever removed it could remove the one that another has just locked. Throws UsageError where another
- * pull is at work, or nothing can be written there.
+ * Locks `out` against other pulls until the lock is disposed of or the process ends; a kill leaves no stale lock. The lock file
+ * stays: removing it could remove the file that another process has just locked. Throws UsageError if another pull is running, or
+ * the folder is not writable.
  */
 export async function lockOut({ out, folder }: OutFiles): Promise<Disposable> {
   if (!(await lstat(folder).catch(() => undefined))) throw new UsageError(`--out: there is no folder ${folder}`)
   const present = await lstat(out).catch(() => undefined)
-  if (present && !present.isFile()) throw new UsageError(`--out: ${out} is no ordinary file`)
+  if (present && !present.isFile()) throw new UsageError(`--out: ${out} is not a regular file`)
   const lock = lockOf(`${out}.lock`)
-  if (!lock) throw new UsageError(`--out: another pull keeps ${out} in step`)
+  if (!lock) throw new UsageError(`--out: another pull keeps ${out} in sync`)
   return lock
 }
 
@@ -37,30 +37,30 @@ function lockOf(path: string): Disposable | undefined {
   }
 }
 
-/** A file that is being written beside the one that it is to replace. */
+/** A file that is being written next to the file that it will replace. */
 export interface PartFile {
-  /** Appends. Throws NoRoom. */
+  /** Appends text. Throws NoRoom. */
   write(text: string): Promise<void>
-  /** The SHA-256 of what was appended so far. */
+  /** Returns the SHA-256 of the text appended so far. */
   sum(): string
-  /** Writes over the beginning: a text as long as the reserved one. */
+  /** Overwrites the reserved text at the beginning with a text of the same length. */
   writeReserved(text: string): Promise<void>
-  /** Waits for the disk. Otherwise a power cut may leave the name with a file of zeros. */
+  /** Syncs to disk. Otherwise a power cut may leave a file of zeros. */
   finish(): Promise<void>
-  /** Takes the place of the file. */
+  /** Replaces the file by rename. */
   replace(): Promise<void>
-  /** Removes what did not take its place. */
+  /** Removes the part file, unless it replaced the file. */
   [Symbol.asyncDispose](): Promise<void>
 }
 
 const partOf = (path: string) => `${path}.part`
 
-/** Removes what a killed pull left half-written. The lock on `out` is held. */
+/** Removes what a killed pull left half-written. The caller must have the lock on `out`. */
 export const removePart = (path: string) => rm(partOf(path), { force: true })
 
 /**
- * Creates the file that is to replace `path`, with these permissions. `reserved` stands at its beginning, in place of what is
- * known only once the rest is written.
+ * Creates the file that will replace `path`, with these permissions. `reserved` is its beginning, a placeholder for text that is
+ * known only after the rest is written.
  */
 export async function createPart(path: string, mode: number, room: Room, reserved = ''): Promise<PartFile> {
   const part = partOf(path)

@@ -1,22 +1,22 @@
 import { ExportError, type ExportHead, type ExportRow } from '../protocol/read-export.ts'
 
-/** What of a delta is held in memory at the most; a larger one costs more than everything anew. */
+/** Limits of the part of a delta that is kept in memory. A larger delta costs more than a full export. */
 const MOST_CHANGES = 200_000
 const MOST_CHARACTERS = 134_217_728
 
-/** Thrown where a delta is too large to be held in memory. */
+/** Thrown if a delta is too large for memory. */
 export class DeltaTooLarge extends Error {
   override name = 'DeltaTooLarge'
 }
 
-/** The rows of a delta in id order. Throws DeltaTooLarge. */
+/** Returns the rows of a delta in id order. Throws DeltaTooLarge. */
 export async function readChanges(head: ExportHead, pages: AsyncIterable<ExportRow[]>): Promise<ExportRow[]> {
   const { added, updated, deleted } = head.counts
   let characters = 0
   const rows: ExportRow[] = []
   const requireRoom = (count: number) => {
     if (count > MOST_CHANGES || characters > MOST_CHARACTERS)
-      throw new DeltaTooLarge('the delta is too large to be held in memory')
+      throw new DeltaTooLarge('the delta is too large for memory')
   }
   requireRoom(added + updated + deleted)
   for await (const page of pages) {
@@ -27,18 +27,18 @@ export async function readChanges(head: ExportHead, pages: AsyncIterable<ExportR
   return rows.sort((a, b) => (idOf(a) < idOf(b) ? -1 : 1))
 }
 
-/** The id of the user whom a row is about. */
+/** Returns the id of the user of a row. */
 export const idOf = (row: ExportRow) => ('id' in row ? row.id : row.deleted)
 
-/** A user by its line. */
+/** A user with its line. */
 export type UserRow = Extract<ExportRow, { id: string }>
 
-/** Users of a page: many may be added between two users of the base. */
+/** Users per page: a delta may add many users between two users of the base. */
 const PAGE = 1_000
 
 /**
- * Applies a delta to its base. Both are in id order, and so is the result; memory is that of the delta and of a page. Throws
- * ExportError where the delta is none of this base: it deletes a user who is not there, or its counts are wrong.
+ * Applies a delta to its base. Both are in id order, and so is the result. Memory holds the delta and one page. Throws ExportError
+ * if the delta does not belong to this base: it deletes a user that does not exist, or its counts are wrong.
  */
 export async function* merge(
   base: AsyncIterable<ExportRow[]>,
@@ -47,7 +47,7 @@ export async function* merge(
 ): AsyncGenerator<UserRow[], void, void> {
   const left = { ...counts }
   let next = 0
-  /** Takes the changes of users up to this id, and tells whether the last one is of this very user. */
+  /** Applies the changes of users up to this id. Returns whether the last one is for this id. */
   function takeUntil(id: string | undefined, taken: UserRow[]): boolean {
     for (let change = changes[next]; change !== undefined; change = changes[next]) {
       const changedId = idOf(change)
@@ -72,7 +72,7 @@ export async function* merge(
   if (left.added !== 0 || left.updated !== 0 || left.deleted !== 0) throw wrongBase()
 }
 
-/** The rows of a full export. Throws ExportError where one deletes. */
+/** Returns the rows of a full export. Throws ExportError if one is a deletion. */
 export function usersOf(page: ExportRow[]): UserRow[] {
   for (const row of page) if ('deleted' in row) throw new ExportError('malformed', 'a full export deletes no users')
   return page as UserRow[]
@@ -82,4 +82,4 @@ function* inPages(rows: UserRow[]) {
   for (let i = 0; i < rows.length; i += PAGE) yield rows.slice(i, i + PAGE)
 }
 
-const wrongBase = () => new ExportError('other_base', 'the delta does not go with the users that are held')
+const wrongBase = () => new ExportError('other_base', 'the delta does not match the users in the base')

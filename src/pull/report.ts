@@ -2,16 +2,16 @@ import type { WriteStream } from 'node:tty'
 import { untrustedText } from '../protocol/untrusted-text.ts'
 import type { Transferred } from './transfer.ts'
 
-/** A terminal is not rewritten more often than this. */
+/** Minimum time between two updates of a terminal line. */
 const LEAST_MS_BETWEEN = 100
 
-/** What is reported may hold words of a server. */
+/** Maximum length of a line, since it may contain text from a server. */
 const MAX_LINE = 2_000
 
 export interface Report {
-  /** Rewrites the line at the bottom of a terminal; elsewhere it says nothing. */
+  /** Rewrites the last line of a terminal. Writes nothing if the output is not a terminal. */
   progress(text: string): void
-  /** A line with the time before it, to stay. */
+  /** Writes a permanent line, with a timestamp. */
   line(text: string): void
 }
 
@@ -25,7 +25,7 @@ export function createReport(stream: Terminal): Report {
     progress(text) {
       if (!stream.isTTY || performance.now() - writtenAt < LEAST_MS_BETWEEN) return
       writtenAt = performance.now()
-      stream.write(clear + text.slice(0, (stream.columns || 80) - 1)) // a wider line would wrap, and stay
+      stream.write(clear + text.slice(0, (stream.columns || 80) - 1)) // a wider line would wrap and could not be rewritten
     },
     line(text) {
       stream.write(`${clear}${new Date().toISOString().replace(/\.\d+/, '')} ${untrustedText(text, MAX_LINE)}\n`)
@@ -33,7 +33,7 @@ export function createReport(stream: Terminal): Report {
   }
 }
 
-/** What a round did, such as `delta +12 ~3 -1, 5,011 users, state u1-ab12…, 14 KB, 0.12 s`. */
+/** Describes a round, such as `delta +12 ~3 -1, 5,011 users, state u1-ab12…, 14 KB, 0.12 s`. */
 export function roundText({ kind, counts, held, bytes }: Transferred, milliseconds: number): string {
   const { added, updated, deleted } = counts
   const what = kind === 'delta' ? `delta +${added} ~${updated} -${deleted}` : kind
@@ -41,7 +41,7 @@ export function roundText({ kind, counts, held, bytes }: Transferred, millisecon
   return `${what}, ${count(held.users)} users, state ${state}, ${size(bytes)}, ${(milliseconds / 1000).toFixed(2)} s`
 }
 
-/** How far a transfer is, such as `full, 12,000 of 200,000 users (6 %), 14 KB`. */
+/** Describes the progress of a transfer, such as `full, 12,000 of 200,000 users (6 %), 14 KB`. */
 export function progressText(kind: string, users: number, total: number, bytes: number): string {
   const share = total > 0 ? ` of ${count(total)} users (${Math.floor((100 * users) / total)} %)` : ' users'
   return `${kind}, ${count(users)}${share}, ${size(bytes)}`

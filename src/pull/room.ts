@@ -1,20 +1,20 @@
 import { statfs } from 'node:fs/promises'
 
-/** Free space that a pull leaves on a disk: others on that machine need some. A smaller disk keeps a tenth of it. */
+/** Free space that a pull leaves on a disk for other programs. On a small disk it leaves a tenth. */
 const RESERVE_BYTES = 1_000_000_000
 const RESERVE_SHARE = 0.1
 
-/** The disk is looked at again after so many bytes. */
+/** The free space is checked again after this many bytes. */
 const BYTES_BETWEEN_LOOKS = 16_777_216
 
-/** Thrown if the users take more room than the disk or `--max-mb` has. */
+/** Thrown if the users need more space than the disk or `--max-mb` allows. */
 export class NoRoom extends Error {
   override name = 'NoRoom'
 }
 
-/** Bounds what a round writes, whatever the server sends. */
+/** Limits what a round writes, whatever the server sends. */
 export interface Room {
-  /** Takes room for so many bytes. Throws NoRoom. */
+  /** Reserves space for this many bytes. Throws NoRoom. */
   take(bytes: number): Promise<void>
 }
 
@@ -24,7 +24,7 @@ export function createRoom(folder: string, maxBytes = Number.POSITIVE_INFINITY):
   return {
     async take(bytes) {
       taken += bytes
-      if (taken > maxBytes) throw new NoRoom(`the users take more than ${maxBytes / 1_000_000} MB (--max-mb)`)
+      if (taken > maxBytes) throw new NoRoom(`the users need more than ${maxBytes / 1_000_000} MB (--max-mb)`)
       if (taken < nextLook) return
       nextLook = taken + BYTES_BETWEEN_LOOKS
       const { bavail, blocks, bsize } = await statfs(folder)

@@ -12,15 +12,15 @@ const MOST_ATTEMPTS = 6
 const DEADLINE_MS = 600_000
 
 export interface RoundEvents {
-  /** An attempt failed, and another one follows after the pause. */
+  /** An attempt failed, and the next one follows after the pause. */
   onPause: (error: PeerError, pauseMs: number) => void
-  /** What came cannot be used, and everything is asked for. */
+  /** The export cannot be used, so the round requests the full export. */
   onDistrust: (error: Error) => void
 }
 
 /**
- * Brings the files to the present state, in 10 minutes at the most. Where what came cannot be used, it asks once for
- * everything anew. Throws as `transfer` does.
+ * Brings the files to the current state, in at most 10 minutes. If the export cannot be used, requests the full export once.
+ * Throws what `transfer` throws.
  */
 export async function pullRound(
   job: Job,
@@ -39,12 +39,12 @@ export async function pullRound(
   }
 }
 
-/** The share by which a pause may be shorter or longer, so that many load generators do not ask at once. */
+/** The share by which a pause may be shorter or longer, so that many load generators do not request at once. */
 const JITTER = 0.03
 
 /**
- * One round; with `everyMs` rounds without end, that long apart, whatever becomes of one of them. The lock on `out` is held.
- * Throws what made the only round fail, and `stop`'s reason.
+ * Runs one round or, with `everyMs`, endless rounds at that interval, even after a failed one. The caller must have the lock on
+ * `out`. Throws the error of a single round, and the reason of `stop`.
  */
 export async function keepInStep(
   job: Job,
@@ -57,8 +57,8 @@ export async function keepInStep(
   let held = await readHeld(files, asked)
   const events = {
     onPause: (error: Error, pauseMs: number) =>
-      report.line(`${error.message} Again in ${(pauseMs / 1000).toFixed(1)} s.`),
-    onDistrust: (error: Error) => report.line(`asks for everything: ${error.message}`),
+      report.line(`${error.message} Retry in ${(pauseMs / 1000).toFixed(1)} s.`),
+    onDistrust: (error: Error) => report.line(`requests the full export: ${error.message}`),
   }
   for (;;) {
     const begun = performance.now()

@@ -11,15 +11,15 @@ import { type Content, writeState } from './write-state.ts'
 
 const SILENCE_MS = 60_000
 
-/** No service has more users than this; a head that says so is not believed. */
+/** Upper limit for the number of users. No service has more, so a head with more is rejected. */
 const MAX_USERS = 100_000_000
 
-/** What to keep in step, and from where. */
+/** What to keep in sync, and from where. */
 export interface Job {
   asked: Asked
   files: OutFiles
   key: string | undefined
-  /** The most bytes that a round may write, if there is a bound. */
+  /** The maximum number of bytes that a round may write, if limited. */
   maxBytes?: number | undefined
   /** The pause after the first failed attempt, if it is not the usual one. */
   firstPauseMs?: number | undefined
@@ -31,13 +31,14 @@ export interface Transferred {
   kind: ExportHead['kind']
   counts: ExportHead['counts']
   held: Held
-  /** As they came over the wire, without heads. */
+  /** Body bytes on the wire, without headers. */
   bytes: number
 }
 
 /**
- * Asks for what separates the files from the present state, and brings them there. `isAnew`: asks for everything, whatever
- * is held. Throws PeerError, ExportError, DeltaTooLarge, NoRoom, the reason of `signal`, and as the disk does; the file is then as it was.
+ * Requests the difference between the files and the current state, and applies it. With `isAnew`, requests the full export whatever
+ * the files contain. Throws PeerError, ExportError, DeltaTooLarge, NoRoom, the reason of `signal`, and disk errors; the file is then
+ * unchanged.
  */
 export async function transfer(
   job: Job,
@@ -49,14 +50,14 @@ export async function transfer(
     return await ask(job, isAnew ? undefined : held, isAnew, signal)
   } catch (error) {
     if (signal.aborted) throw signal.reason
-    throw error instanceof Problem ? new ExportError('malformed', error.message) : error // a row that is too long
+    throw error instanceof Problem ? new ExportError('malformed', error.message) : error // a row is too long
   }
 }
 
 async function ask(job: Job, held: Held | undefined, isAnew: boolean, signal: AbortSignal): Promise<Transferred> {
   const { asked, files, key } = job
   const peer: Peer = { url: asked.url, key }
-  // An out that is not in step is made anew from the base, for which a 304 gives no occasion.
+  // An out of another state must be rewritten from the base, but a 304 would give no occasion: send a base, no If-None-Match.
   const matching = held?.isOutInStep ? held.state : undefined
   const base = held?.isOutInStep === false ? held.state : undefined
   const answer = await callPeer(peer, {
@@ -72,7 +73,8 @@ async function ask(job: Job, held: Held | undefined, isAnew: boolean, signal: Ab
   const { status, body } = answer
   try {
     if (status === 304) {
-      if (!held || !matching) throw new PeerError('not_understood', 'It answers 304, and nothing is held.')
+      if (!held || !matching)
+        throw new PeerError('not_understood', 'The service answers 304 to a request without a state.')
       return { kind: 'unchanged', counts: { added: 0, updated: 0, deleted: 0 }, held, bytes: 0 }
     }
     const meter = { bytes: 0 }
@@ -103,7 +105,7 @@ async function ask(job: Job, held: Held | undefined, isAnew: boolean, signal: Ab
   }
 }
 
-/** The state that an export leads to from what is held. */
+/** Returns the state and the users that result from applying an export to the local base. */
 async function contentOf(
   head: ExportHead,
   pages: AsyncGenerator<ExportRow[], void, void>,

@@ -21,15 +21,15 @@ export interface Content {
   state: string
   /** Users that the filter selects, in all shards. */
   totalCount: number
-  /** Users that `pages` should give. */
+  /** The expected number of users in `pages`. */
   users: number
   pages: AsyncIterable<UserRow[]>
 }
 
 /**
- * Writes base and out in one pass, checks that the users add up, and only then puts both in place, each at once. A crash
- * between the two leaves an out of the state before, which the label of the base tells: the next round makes it anew.
- * Throws ExportError where the users do not add up, and NoRoom; both files are then as they were.
+ * Writes base and out in one pass, checks that the users match the state, and only then replaces both files, each atomically. A
+ * crash between the two leaves an out of the previous state. The base's label shows this, and the next round rewrites the out.
+ * Throws ExportError if the users do not match the state, and NoRoom; both files are then unchanged.
  */
 export async function writeState(files: OutFiles, asked: Asked, content: Content, room: Room): Promise<Held> {
   const { state, totalCount, users } = content
@@ -66,9 +66,7 @@ export async function writeState(files: OutFiles, asked: Asked, content: Content
   return await justWritten(files, { bytes: Buffer.byteLength(label), sum: base.sum() }, { state, users })
 }
 
-/**
- * Looks at order, number and state of the users. Of a shard the state cannot be computed: it is that of the whole filter.
- */
+/** Checks order, number and state of the users. The state of a shard cannot be computed: its name covers the whole filter. */
 function createCheck(asked: Asked, { state, totalCount, users }: Content) {
   const digest = asked.shard ? undefined : new StateDigest()
   let lastId = ''
@@ -76,7 +74,7 @@ function createCheck(asked: Asked, { state, totalCount, users }: Content) {
   return {
     add(page: UserRow[]) {
       for (const { id, line } of page) {
-        if (id <= lastId) throw new ExportError('malformed', 'the users do not come in the order of their ids')
+        if (id <= lastId) throw new ExportError('malformed', 'the users are not in id order')
         lastId = id
         digest?.add(asked.credentials.length > 0 ? partsOf(line).bare : line)
       }
@@ -99,11 +97,11 @@ const csvLineOf =
 
 function partsOf(line: string) {
   const parts = takeApart(line)
-  if (!parts) throw new ExportError('malformed', 'a line is no user line')
+  if (!parts) throw new ExportError('malformed', 'a line is not a user line')
   return parts
 }
 
-const wrongSum = () => new ExportError('wrong_sum', 'the users do not add up to the state that the export names')
+const wrongSum = () => new ExportError('wrong_sum', 'the users do not match the state that the export names')
 
 async function syncFolder(path: string): Promise<void> {
   const handle = await open(path)

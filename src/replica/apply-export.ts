@@ -14,14 +14,14 @@ import { stageExport } from './stage-export.ts'
 export const WHOLE_POOL = { batchId: undefined, testUsersOnly: false, bulkUsersOnly: false }
 export const TEST_USERS = { ...WHOLE_POOL, testUsersOnly: true }
 
-/** The users of the pool that a replica of this extent holds for its source. Its state is theirs. */
+/** The filter of the users that a replica of this extent mirrors. The replica's state is theirs. */
 export const usersOf = (mirrors: Mirrors) => (mirrors === 'everything' ? WHOLE_POOL : TEST_USERS)
 
 /**
- * Makes sure that the pool may take an export with this head as it is now. Returns what the pool mirrors, and whether it is a
- * replica already. A delta needs its base. A full export replaces all users, so a pool that holds users must have been declared
- * a replica. An administrator's export into another pool declares it a mirror of everything. Throws `base_mismatch` with the
- * state that is held, `forbidden`, `pool_not_replica`, `pool_in_use`, `pool_not_found`.
+ * Checks that the pool may take an export with this head now. Returns what the pool mirrors, and whether it is a replica already.
+ * A delta needs its base. A full export replaces all users, so a pool with users must have been declared a replica. An
+ * administrator's export into another pool declares it a mirror of everything. Throws `base_mismatch` with the current state,
+ * `forbidden`, `pool_not_replica`, `pool_in_use`, `pool_not_found`.
  */
 export async function requireTakeable(
   sql: ISql,
@@ -35,7 +35,7 @@ export async function requireTakeable(
   const mirrors = isReplica ? replica : isAdmin ? 'everything' : 'test_users'
   const { poolId, state, userCount } = await lookUpScope(sql, pool, usersOf(mirrors))
   if (head.kind !== 'full' && head.base !== state) {
-    throw new Problem('base_mismatch', 'Send the delta from the state that is held, or a full export.', {
+    throw new Problem('base_mismatch', 'Send the delta from the state of the pool, or a full export.', {
       members: { state },
     })
   }
@@ -54,27 +54,27 @@ export async function requireTakeable(
 const notDeclared = () =>
   new Problem(
     'forbidden',
-    'The pool is no replica. A key with the scope admin makes it one: PATCH /v1/pools/{name} {"replica": "test_users"}.',
+    'The pool is not a replica. A key with the scope admin makes it one: PATCH /v1/pools/{name} {"replica": "test_users"}.',
   )
 
-/** Throws `forbidden`: a mirror of everything holds users that are not test users. */
+/** Throws `forbidden` without `admin`: a mirror of everything has users that are not test users. */
 export function requireAdmin(isAdmin: boolean): void {
-  if (!isAdmin) throw new Problem('forbidden', 'A replica of everything is read and written with the scope admin.')
+  if (!isAdmin) throw new Problem('forbidden', 'A replica of everything needs the scope admin to read and write.')
 }
 
-/** What the pool is a replica of. Throws `pool_not_replica` if it is none: its users are not a source's to read as a whole. */
+/** Returns what the pool mirrors. Throws `pool_not_replica` if it is not a replica: only the users of replicas may be read in full. */
 export async function requireReplica(sql: ISql, pool: string): Promise<Mirrors> {
   const replica = await readReplica(sql, pool)
   if (replica === 'none') throw new Problem('pool_not_replica', 'GET /v1/users/export reads its users.')
   return replica
 }
 
-/** Addresses that need no further look. The others are few, and are checked by the one rule for addresses. */
+/** Addresses that are certainly valid. The few others are checked by the one rule for addresses. */
 const PLAIN_ADDRESS = "^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9-]+(\\.[A-Za-z0-9-]+)*$"
 
 /**
- * Makes sure that the staged users are test users with addresses of reserved domains, as an import demands. Throws
- * `export_invalid`, `domain_not_reserved`.
+ * Checks that the staged users are test users with addresses in reserved domains, as for an import. Throws `export_invalid`,
+ * `domain_not_reserved`.
  */
 export async function requireTestUsers(tx: ISql, reservedDomains: string[]): Promise<void> {
   const [other] = await tx`select from staged_users where not is_test_user limit 1`
@@ -87,7 +87,7 @@ export async function requireTestUsers(tx: ISql, reservedDomains: string[]): Pro
   for await (const rows of tx<{ email: string }[]>`
     select email from staged_users where email !~ ${PLAIN_ADDRESS}`.cursor(1_000)) {
     if (rows.some(({ email }) => !EMAIL_FORM.test(email))) {
-      throw new Problem('export_invalid', 'The export has an email that is not one address. Nothing was changed.')
+      throw new Problem('export_invalid', 'The export has an email that is not a single address. Nothing was changed.')
     }
   }
   const domains = await tx<{ domain: string }[]>`
@@ -97,12 +97,12 @@ export async function requireTestUsers(tx: ISql, reservedDomains: string[]): Pro
     const reserved = reservedDomains.join(', ')
     throw new Problem(
       'domain_not_reserved',
-      `The domain ${refused.domain.slice(0, 253)} could belong to somebody. A replica of test users takes ${reserved}, and domains below them.`,
+      `The domain ${refused.domain.slice(0, 253)} could be a real domain. A replica of test users accepts ${reserved}, and domains below them.`,
     )
   }
 }
 
-/** What the pool holds now, and what it took for it. */
+/** What the pool contains now, and what the export changed. */
 export interface Taken {
   kind: ExportHead['kind']
   state: string
@@ -112,15 +112,15 @@ export interface Taken {
 
 interface Receiver {
   pool: string
-  /** Whether the sender's key has the scope `admin`. */
+  /** Whether the client's key has the scope `admin`. */
   isAdmin: boolean
   reservedDomains: string[]
 }
 
 /**
- * Takes an export into a pool, all of it or nothing. The export is staged as it arrives, and the pool is locked only to apply
- * it: a slow client holds no lock. Afterwards the replica holds what the head says, to the byte: the sums are those that the
- * triggers keep, of the rows that are there.
+ * Applies an export to a pool in one transaction. Stages the export as it arrives, and locks the pool only to apply it, so a slow
+ * client holds no lock. If the resulting state is not the one in the head, everything rolls back. The state comes from the sums
+ * that the triggers keep of the actual rows.
  *
  * Throws what `texts` throws, `export_cut`, `export_malformed`, `export_invalid`, `domain_not_reserved`, `base_mismatch`,
  * `forbidden`, `pool_not_replica`, `pool_in_use`, `state_mismatch`, `pool_not_found`.
@@ -129,7 +129,7 @@ export async function takeExport(uploads: Sql, receiver: Receiver, texts: AsyncI
   try {
     const { head, pages } = await readExport(texts)
     return await withSession(uploads, async (session) => {
-      await requireTakeable(session, receiver.pool, head, receiver.isAdmin) // a client need not send what will be refused
+      await requireTakeable(session, receiver.pool, head, receiver.isAdmin) // reject early, before the client sends the rest
       await stageExport(session, head, pages)
       const taken = await inTransaction(session, () => apply(session, receiver, head))
       const { added, updated, deleted } = taken.counts
@@ -145,7 +145,7 @@ async function apply(session: ISql, { pool, isAdmin, reservedDomains }: Receiver
   const poolId = await lockPool(session, pool)
   const { mirrors, isReplica } = await requireTakeable(session, pool, head, isAdmin)
   if (mirrors === 'everything') {
-    // Lets the trigger that protects users pass: an administrator declared that this pool's users are its source's.
+    // Disables the trigger that protects users: an administrator declared that the source owns this pool's users.
     await session`select set_config('usersync.service', 'off', true)`
   } else {
     await requireTestUsers(session, reservedDomains)
@@ -160,5 +160,5 @@ async function apply(session: ISql, { pool, isAdmin, reservedDomains }: Receiver
 const stateMismatch = () =>
   new Problem(
     'state_mismatch',
-    'The users of the export do not add up to its state, or not to its total_count. Nothing was changed; send a full export.',
+    'The users of the export do not match its state or its total_count. Nothing was changed; send a full export.',
   )

@@ -3,7 +3,7 @@ import type { Mirrors } from '../pools/pools.ts'
 import type { ExportHead } from '../protocol/read-export.ts'
 import { userLine } from '../states/filter.ts'
 
-/** Users of the pool, as the export really changed them. */
+/** The numbers of users that the export really changed. */
 export interface Counts {
   added: number
   updated: number
@@ -11,9 +11,9 @@ export interface Counts {
 }
 
 /**
- * Brings the pool's users to what the staged tables say, and has the triggers record the states at once, not at the commit.
- * A user who differs is deleted and made anew, all deletions first: an update would move `updated_at`, and two users who
- * have exchanged their names would be in each other's way. Who is as the export says is not touched.
+ * Changes the pool's users to match the staged tables, and makes the triggers record the states now, not at the commit. A user that
+ * differs is deleted and inserted again, all deletions first: an update would change `updated_at`, and two users that swapped
+ * names would conflict. Users that match are not touched.
  */
 export async function applyStaged(tx: ISql, poolId: number, head: ExportHead, mirrors: Mirrors): Promise<Counts> {
   const ids = head.kind === 'full' ? notInExport(tx, poolId) : inDelta(tx, poolId)
@@ -29,8 +29,8 @@ const notInExport = (tx: ISql, poolId: number): Fragment => tx`
   where u.pool_id = ${poolId} and (s.id is null or ${userLine(tx, 'u')} <> ${userLine(tx, 's')})`
 
 /**
- * A delta: ids of users whom it deletes, or who are not as it says. `lateral … offset 0` holds the planner to the key,
- * whatever it expects of the tables: the cost is what the delta tells, not what the pool holds.
+ * Delta: ids of users that it deletes, or that differ. `lateral … offset 0` forces index look-ups whatever the planner's statistics,
+ * so the cost depends on the size of the delta, not of the pool.
  */
 const inDelta = (tx: ISql, poolId: number): Fragment => tx`
   select d.id from staged_deletions d
@@ -41,10 +41,7 @@ const inDelta = (tx: ISql, poolId: number): Fragment => tx`
   ) u
   where u.line <> ${userLine(tx, 's')}`
 
-/**
- * Deletes the users with these ids that belong to the replica. Returns how many there were, and how many of them will be
- * inserted again.
- */
+/** Deletes the users with these ids that belong to the replica. Returns how many, and how many of them will be inserted again. */
 async function deleteUsers(
   tx: ISql,
   poolId: number,
@@ -60,7 +57,7 @@ async function deleteUsers(
   return row ?? { all: 0, again: 0 }
 }
 
-/** Inserts the staged users who are not there. Each is looked for by its key, whatever the planner expects of the tables. */
+/** Inserts the staged users that do not exist yet. Looks each up by its key, whatever the planner's statistics. */
 async function insertUsers(tx: ISql, poolId: number): Promise<number> {
   const { count } = await tx`
     insert into users (pool_id, id, username, email, role, is_test_user, batch_id, created_by_bulk, custom_attributes,

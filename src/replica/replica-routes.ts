@@ -20,13 +20,13 @@ const NDJSON = 'application/x-ndjson'
 interface ReplicaRoutesOptions {
   config: Config
   sql: Sql
-  /** Connections that uploads keep while their clients send. */
+  /** Connections for uploads, which keep one while their clients send. */
   uploads: Sql
   exports: Exports
   patience?: Patience
 }
 
-/** The receiving side of sync: a pool that is kept equal to another one by the exports that are put into it. */
+/** The receiving side of sync: a replica is a pool that mirrors another one by the exports that are put into it. */
 export const replicaRoutes: FastifyPluginCallbackTypebox<ReplicaRoutesOptions> = (app, options, done) => {
   const { config, sql, uploads, exports, patience } = options
   const { importLimitMb: limitMb, waitSeconds } = config
@@ -42,7 +42,7 @@ export const replicaRoutes: FastifyPluginCallbackTypebox<ReplicaRoutesOptions> =
         tags: ['replica'],
         summary: 'Put an export into a replica',
         description:
-          'An NDJSON export as it is, full or delta: all of it is taken, in one transaction, or nothing. 409 `base_mismatch` tells in its member `state` what is held. The pool must be a replica (PATCH /v1/pools/{name}); one of `everything` needs the scope `admin`. A full export with the scope `admin` declares an empty pool a replica of everything.',
+          'An unmodified NDJSON export, full or delta, applied in one transaction: completely or not at all. 409 `base_mismatch` has the current state in its member `state`. The pool must be a replica (PATCH /v1/pools/{name}); one of `everything` needs the scope `admin`. A full export with the scope `admin` declares an empty pool a replica of everything.',
         querystring: Type.Object(poolMember, { additionalProperties: false }),
         body: { content: { [NDJSON]: { schema: {} } } },
         response: {
@@ -70,9 +70,9 @@ export const replicaRoutes: FastifyPluginCallbackTypebox<ReplicaRoutesOptions> =
       config: { scope: 'users:read', work: true },
       schema: {
         tags: ['replica'],
-        summary: 'Read all that a replica holds',
+        summary: 'Read all users of a replica',
         description:
-          'A full NDJSON export of the users that the pool mirrors, read from the database itself: its source compares it user by user. A replica of `everything` needs the scope `admin`.',
+          'A full NDJSON export of the users that the pool mirrors, read directly from the database, so that the source can compare it user by user. A replica of `everything` needs the scope `admin`.',
         querystring: Type.Object(poolMember, { additionalProperties: false }),
       },
     },
@@ -84,7 +84,7 @@ export const replicaRoutes: FastifyPluginCallbackTypebox<ReplicaRoutesOptions> =
       if (request.method === 'HEAD') {
         const { state } = await exports.currentScope({ pool, filter: usersOf(mirrors) })
         reply.headers(stateHeaders('full', undefined, state))
-        return reply.send(Readable.from([])) // a stream, or Fastify would state a length of 0
+        return reply.send(Readable.from([])) // a stream, or Fastify would send Content-Length: 0
       }
       const opened = await exports.openDirect(everybodyIn(pool, mirrors))
       reply.headers(stateHeaders(opened.plan.kind, undefined, opened.state))
@@ -106,7 +106,7 @@ const everybodyIn = (pool: string, mirrors: Mirrors): ExportRequest => ({
   isMatch: () => false,
 })
 
-/** Throws `media_type_unsupported`. */
+/** Throws `media_type_unsupported` unless the body is NDJSON. */
 function requireNdjson({ headers }: FastifyRequest): void {
   const [mediaType = ''] = (headers['content-type'] ?? '').split(';')
   if (mediaType.trim().toLowerCase() === NDJSON) return

@@ -3,13 +3,13 @@ import { ExportError, type ExportHead, type ExportRow } from '../protocol/read-e
 import { userLine } from '../states/filter.ts'
 import { notAUserLine } from './problems.ts'
 
-/** Characters that one statement takes: some 3,000 users. */
+/** Maximum characters per statement: about 3,000 users. */
 const PAGE_CHARACTERS = 1_048_576
 
 /**
- * Stages an export in the temporary tables `staged_users` and `staged_deletions` of the session. Nothing else is written or
- * locked. Throws what `pages` throws, ExportError where an unchanged export has rows, and
- * `export_invalid` where a line is not the line of a user. Values that PostgreSQL cannot read throw its own error.
+ * Stages an export in the temporary tables `staged_users` and `staged_deletions` of the session. Writes and locks nothing else.
+ * Throws what `pages` throws, ExportError if an unchanged export has rows, and `export_invalid` if a line is not a user line.
+ * Values that PostgreSQL cannot parse throw its own error.
  */
 export async function stageExport(session: ISql, head: ExportHead, pages: AsyncIterable<ExportRow[]>): Promise<void> {
   await createTables(session)
@@ -26,7 +26,7 @@ interface Page {
   deletedIds: string[]
 }
 
-/** The rows as they are, in pages that are worth a statement. */
+/** Regroups the rows into pages large enough for a statement. */
 async function* largerPages(pages: AsyncIterable<ExportRow[]>): AsyncGenerator<Page, void, void> {
   let page: Page = { lines: [], deletedIds: [] }
   let characters = 0
@@ -44,7 +44,7 @@ async function* largerPages(pages: AsyncIterable<ExportRow[]>): AsyncGenerator<P
   if (characters > 0) yield page
 }
 
-/** Named without a schema: the service's own has no such tables. An id that comes twice is refused by the key. */
+/** Created without a schema name: the service's own schema has no such tables. The primary key rejects duplicate ids. */
 async function createTables(session: ISql): Promise<void> {
   await session`
     create temp table staged_users (
@@ -55,8 +55,8 @@ async function createTables(session: ISql): Promise<void> {
 }
 
 /**
- * Reads the lines in SQL, where every digit of a number is kept, and keeps those that would be written the same again: a
- * line with further members, or spelt otherwise, is not one of those that the state is the sum of.
+ * Parses the lines in SQL, which keeps every digit of a number, and stages those that serialize to the same text. A line with extra
+ * members, or in another spelling, is not one of the lines that the state sums up.
  */
 async function stageUsers(session: ISql, lines: string[]): Promise<void> {
   const { count } = await session`

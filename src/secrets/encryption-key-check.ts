@@ -1,13 +1,13 @@
 import type { Sql } from 'postgres'
 import { decrypt, encrypt } from './encryption.ts'
 
-/** The plaintext that the check encrypts, and its context. */
+/** The plaintext of the check, also used as its context. */
 const SEALED = 'usersync encryption key check'
 
 /**
- * Checks that the key is the one that the passwords in the database are encrypted with; the first service that starts on a
- * database sets it. Throws an Error otherwise: a replica with another key would fail every batch whose chunks it takes, and
- * could export no password.
+ * Checks that the key is the one that encrypts the passwords in the database. The first service that starts on a database sets it.
+ * Throws an Error otherwise: a replica with another key would fail every batch whose chunks it takes, and could not export
+ * passwords.
  */
 export async function checkEncryptionKey(sql: Sql, key: Buffer): Promise<void> {
   await sql`

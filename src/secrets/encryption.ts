@@ -5,13 +5,13 @@ import { join } from 'node:path'
 const NONCE_BYTES = 12
 const TAG_BYTES = 16
 
-/** A key for one purpose, from the service's encryption key, which itself is used for nothing else (HKDF, RFC 5869). */
+/** Derives a key for one purpose from the service's encryption key, which is used for nothing else (HKDF, RFC 5869). */
 export const deriveKey = (encryptionKey: Buffer, purpose: string): Buffer =>
   Buffer.from(hkdfSync('sha256', encryptionKey, '', `usersync ${purpose}`, 32))
 
 /**
- * Encrypts with AES-256-GCM: nonce, tag, ciphertext. The context (such as the batch's id) is authenticated, so that a
- * ciphertext is of no use in another place.
+ * Encrypts with AES-256-GCM: nonce, tag, ciphertext. The context (such as the batch id) is authenticated, so a ciphertext cannot be
+ * moved to another row.
  */
 export function encrypt(encryptionKey: Buffer, plaintext: string, context: string): Buffer {
   const key = deriveKey(encryptionKey, 'encryption')
@@ -21,7 +21,7 @@ export function encrypt(encryptionKey: Buffer, plaintext: string, context: strin
   return Buffer.concat([nonce, cipher.getAuthTag(), ciphertext])
 }
 
-/** The plaintext of `encrypt`. Throws if the key or the context differs, or a bit has changed. */
+/** Decrypts the result of `encrypt`. Throws if the key or the context differs, or a bit changed. */
 export function decrypt(encryptionKey: Buffer, sealed: Buffer, context: string): string {
   const key = deriveKey(encryptionKey, 'encryption')
   const nonce = sealed.subarray(0, NONCE_BYTES)
@@ -33,9 +33,9 @@ export function decrypt(encryptionKey: Buffer, sealed: Buffer, context: string):
 }
 
 /**
- * The key of the setting (64 hex digits) or, if that is empty, the one in `dataDir`, which the first start creates. It is
- * linked into place when it is complete and on the disk: two services that start at once agree on one key, and a power cut
- * cannot lose a key that something is encrypted with. Throws an Error if the file holds no key, or is open to other users.
+ * Returns the key of the setting (64 hex digits) or, if that is empty, the one in `dataDir`, which the first start creates. The file
+ * is linked into place when it is complete and synced to disk: two services that start at once agree on one key, and a power cut
+ * cannot lose a key that is in use. Throws an Error if the file has no valid key, or other users can read it.
  */
 export async function loadEncryptionKey(configured: string, dataDir: string): Promise<Buffer> {
   if (configured !== '') return Buffer.from(configured, 'hex')
@@ -65,14 +65,14 @@ async function readKey(file: string): Promise<Buffer> {
     const { mode } = await handle.stat()
     if (mode & EVERYBODY) throw new Error(openToEverybody(file, mode))
     const text = (await handle.readFile('utf8')).trim()
-    if (!/^[0-9a-f]{64}$/i.test(text)) throw new Error(`${file} does not hold an encryption key of 64 hex digits`)
+    if (!/^[0-9a-f]{64}$/i.test(text)) throw new Error(`${file} does not contain an encryption key of 64 hex digits`)
     return Buffer.from(text, 'hex')
   } finally {
     await handle.close()
   }
 }
 
-/** The mode bits of other users. The group's are left alone: Kubernetes sets them on volumes (`fsGroup`). */
+/** The mode bits of other users. The group's bits are ignored: Kubernetes sets them on volumes (`fsGroup`). */
 const EVERYBODY = 0o007
 
 const openToEverybody = (file: string, mode: number) =>

@@ -1,7 +1,7 @@
 import { bytes } from '../database/columns.ts'
 import { boolean, check, pgTable, sql } from '../database/drizzle.ts'
 
-/** One row: a text that only the service's encryption key opens, so that a replica with another key is told at its start. */
+/** One row: a text encrypted with the service's key, so that a replica with another key fails at startup. */
 export const encryptionKeyCheck = pgTable(
   'encryption_key_check',
   {

@@ -1,13 +1,13 @@
 import { ExportError, type ExportHead } from '../protocol/read-export.ts'
 import { stateOf } from '../protocol/state.ts'
 
-/** What a client holds: the user lines by id, and the state that they add up to. */
+/** What a client has: the user lines by id, and their state. */
 export interface Held {
   state: string | undefined
   lines: Map<string, string>
 }
 
-/** Applies an NDJSON export, full or delta, to what is held, and checks the result by its state. Throws ExportError. */
+/** Applies an NDJSON export, full or delta, to what the client has, and checks the resulting state. Throws ExportError. */
 export function applyExport(held: Held, body: string): { head: ExportHead; held: Held } {
   const rows = body.split('\n')
   if (rows.pop() !== '' || rows.length < 2) throw new ExportError('cut', 'the export was cut before its last line')
@@ -28,20 +28,21 @@ export function applyExport(held: Held, body: string): { head: ExportHead; held:
       count++
     }
   }
-  if (count !== end.lines) throw new ExportError('cut', 'the export has another number of user lines than it says')
+  if (count !== end.lines)
+    throw new ExportError('cut', 'the number of user lines differs from the count in the last line')
   if (lines.size !== head.total_count || stateOf(lines.values()) !== head.state) {
-    throw new ExportError('wrong_sum', 'the users do not add up to the state that the export names')
+    throw new ExportError('wrong_sum', 'the users do not match the state that the export names')
   }
   return { head, held: { state: head.state, lines } }
 }
 
-/** The object that a line holds. Throws ExportError where it holds something else. */
+/** Returns the object of a line. Throws ExportError if the line is not a JSON object. */
 function readRow<Row extends object>(text = ''): Row {
   try {
     const row: unknown = JSON.parse(text)
     if (row !== null && typeof row === 'object') return row as Row
   } catch {
-    // told below, like everything else that is not a line of an export
+    // reported below, like every other invalid line
   }
   throw new ExportError('malformed', 'this is not an NDJSON export')
 }

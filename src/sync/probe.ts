@@ -4,8 +4,8 @@ import type { State } from '../protocol/state.ts'
 import type { Target } from './targets.ts'
 
 /**
- * Asks a receiver whether it holds this state, of so many users, by an export that changes nothing; gives the state that it
- * holds. It costs neither side more than a look-up. Throws PeerError, and the reason of `signal`.
+ * Probes a receiver with an empty `unchanged` export of this state and user count, and returns the state it has. Costs one look-up
+ * on each side. Throws PeerError, and the reason of `signal`.
  */
 export async function heldState(
   peer: Peer & { pool: string },
@@ -27,36 +27,36 @@ export async function heldState(
   }
 }
 
-/** Reads the answer of a receiver that took an export. Throws PeerError where it is not of the state that was sent. */
+/** Reads the response of a receiver that accepted an export. Throws PeerError if it names another state than was sent. */
 export async function requireState({ body }: PeerAnswer, state: State): Promise<Record<string, unknown>> {
   const told = await readJson(body)
   if (told['state'] === state) return told
-  throw new PeerError('not_understood', 'It answers well, but not with the state that was sent.')
+  throw new PeerError('not_understood', 'The receiver accepts the export, but answers with another state.')
 }
 
-/** Where a receiver takes exports for one of its pools. */
+/** The path where a receiver takes exports for one of its pools. */
 export const replicaPath = (pool: string) => `/v1/replica/users${pool === 'default' ? '' : `?pool=${pool}`}`
 
-/** The state that a receiver says it holds if it refuses an export for another base; else undefined. */
+/** Returns the state that a receiver reports if it rejects an export for another base; otherwise undefined. */
 export function otherState(error: unknown): State | undefined {
   return error instanceof PeerError && error.problem.code === 'base_mismatch' ? error.problem.state : undefined
 }
 
-/** How far a target is in step, as it says itself at this moment. */
+/** Whether a target is in sync, as it reports now. */
 export interface TargetStatus {
   target: string
   in_step: boolean
   local_state: State
-  /** Null where it could not be told. */
+  /** Null if unknown. */
   remote_state: State | null
-  /** Why not. */
+  /** Why the state is unknown. */
   remote_failure: PeerFault | null
 }
 
-/** How long all targets together may take; they are asked at once. */
+/** Timeout for all targets together; they are probed in parallel. */
 const PATIENCE_MS = 5_000
 
-/** Compares the state of a target's filter with the one that the target holds: a look-up on either side. */
+/** Compares the state of a target's filter with the state of the target. Costs one look-up on each side. */
 export async function targetStatus(exports: Exports, { name, pool, filter, ...target }: Target): Promise<TargetStatus> {
   const present = await exports.currentScope({ pool, filter })
   const status = { target: name, in_step: false, local_state: present.state, remote_state: null, remote_failure: null }

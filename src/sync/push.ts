@@ -12,7 +12,7 @@ import { heldState, otherState, replicaPath, requireState } from './probe.ts'
 import type { Outcome, RunFailure } from './sync-runs.ts'
 import type { Target } from './targets.ts'
 
-/** What a target is sent: what leads on from the state that it holds, or all its filter's users where that is undefined. */
+/** The export for a target: the delta from the target's state, or the full export if that state is undefined. */
 export const exportForTarget = (
   { pool, filter }: Pick<Target, 'pool' | 'filter'>,
   held: State | undefined,
@@ -29,19 +29,19 @@ export const exportForTarget = (
 
 const compress = promisify(zstdCompress)
 
-/** How long a receiver may be silent while it takes an export: a full one of a million users takes PostgreSQL minutes. */
+/** How long a receiver may send nothing while it applies an export: for a full one of a million users PostgreSQL takes minutes. */
 const SILENCE_MS = 300_000
 
 interface Sending {
   path: string
   signal: AbortSignal
-  /** Told of the bytes that go over the wire. */
+  /** Called with the number of bytes sent on the wire. */
   onBytes: (bytes: number) => void
 }
 
 /**
- * Sends an NDJSON export to a peer, compressed, at the pace at which that reads. Throws PeerError, the reason of `signal`, and
- * what the export itself failed with: that is no fault of the peer.
+ * Sends an NDJSON export to a peer, compressed, at the peer's pace. Throws PeerError, the reason of `signal`, and errors of the
+ * export itself, which are not the peer's fault.
  */
 export async function sendExport(
   peer: Peer,
@@ -57,7 +57,7 @@ export async function sendExport(
     },
   })
   let ownFault: Error | undefined
-  // Before `pipeline`, which destroys either stream with the error of the other.
+  // Registered before `pipeline`, which destroys each stream with the error of the other.
   source.once('error', (error) => {
     if (!counted.destroyed) ownFault = error
   })
@@ -71,13 +71,13 @@ export async function sendExport(
   } catch (error) {
     throw ownFault ?? error
   } finally {
-    counted.destroy() // a receiver may answer before it has read all
+    counted.destroy() // a receiver may answer before it has read everything
   }
 }
 
 const ATTEMPTS = 4
 
-/** How often an attempt sends again because the receiver turns out to hold another state than it said. */
+/** How often an attempt sends again because the receiver has another state than it reported. */
 const SENDS = 3
 
 /** How long a push may take, wait between its attempts, and wait for the state that the receiver holds. */
@@ -94,9 +94,9 @@ interface Push {
 }
 
 /**
- * Brings a target in step with the present state of its filter: asks for the state that it holds, and sends what leads on from
- * there, or the full export if that state is unknown, does not add up, or `full` is set. Never throws for what a target does:
- * the outcome says it. Throws the reason of `signal`, and our own faults.
+ * Brings a target in sync with the current state of its filter. Probes the target's state and sends the delta from there. Sends the
+ * full export instead if that state is unknown, the target reports a wrong state, or `full` is set. Never throws for what a target
+ * does: the outcome says it. Throws the reason of `signal`, and internal errors.
  */
 export async function push(
   exports: Exports,
@@ -118,7 +118,7 @@ export async function push(
   } catch (error) {
     signal.throwIfAborted()
     if (deadline.aborted) {
-      const detail = `It was not in step after ${pace.deadlineMs / 60_000} minutes.`
+      const detail = `The target was not in sync after ${pace.deadlineMs / 60_000} minutes.`
       return { ...outcome, failure: 'deadline', detail }
     }
     const [failure, detail] = failureOf(error)
@@ -126,7 +126,7 @@ export async function push(
   }
 }
 
-/** The outcome of a run that has not begun. */
+/** The outcome of a run that has not started. */
 export const nothingYet = (): Outcome => ({
   kind: null,
   base: null,
@@ -162,7 +162,7 @@ async function bringInStep(task: Push, full: boolean): Promise<void> {
   }
 }
 
-/** Sends what leads on from `held`, or the full export, and notes what became of it. */
+/** Sends the delta from `held`, or the full export, and records the outcome. */
 async function send({ exports, target, signal, outcome }: Push, held: State | undefined): Promise<void> {
   const exported = await open(exports, exportForTarget(target, held))
   const { plan, state } = exported
@@ -179,19 +179,19 @@ async function send({ exports, target, signal, outcome }: Push, held: State | un
   }
 }
 
-/** Opens the export; where all places are taken, a later attempt may find one. */
+/** Opens the export. If all places are taken, a later attempt may find one. */
 async function open(exports: Exports, asked: ExportRequest): Promise<Export> {
   try {
     return await exports.open(asked, 'zstd')
   } catch (error) {
     if (!(error instanceof Problem) || error.code !== 'overloaded') throw error
-    throw new PeerError('busy', 'All places for exports are taken here.')
+    throw new PeerError('busy', 'This service runs the maximum number of exports.')
   }
 }
 
 const receiverOf = ({ url, key, remotePool }: Target) => ({ url, key, pool: remotePool })
 
-/** Whether a receiver refused an export whose users do not make up its state there. */
+/** Whether a receiver rejected an export because its users do not match the state there. */
 const addsUpWrongly = (error: unknown) =>
   error instanceof PeerError && ['state_mismatch', 'export_invalid'].includes(String(error.problem.code))
 
@@ -199,6 +199,6 @@ function failureOf(error: unknown): [failure: RunFailure, detail: string] {
   if (!(error instanceof PeerError)) throw error
   if (addsUpWrongly(error)) return ['integrity', error.message]
   if (otherState(error) !== undefined)
-    return ['conflict', 'It holds another state each time it is asked: others write there.']
+    return ['conflict', 'The target has another state at each probe: another source writes to it.']
   return [error.fault, error.message]
 }

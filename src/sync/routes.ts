@@ -25,15 +25,15 @@ interface SyncRoutesOptions {
   scheduler: SyncScheduler
 }
 
-/** Each takes half of a core for as long as it reads. */
+/** Verifications at once. Each uses half of a core while it reads. */
 const VERIFICATIONS = 1
 
-/** How long one waits for the one before it, until it is refused. */
+/** How long a verification waits for the one before it, before it is rejected. */
 const ADMISSION_WAIT_MS = 10_000
 
 const PoolQuery = Type.Object(poolMember, { additionalProperties: false })
 
-/** Pushes to targets: asked for, followed, and compared. */
+/** Routes for pushes to targets: request, list and compare. */
 export const syncRoutes: FastifyPluginCallbackTypebox<SyncRoutesOptions> = (app, options, done) => {
   const { sql, cursors, encryptionKey, exports, scheduler } = options
   const verifications = createAdmission(VERIFICATIONS, ADMISSION_WAIT_MS)
@@ -48,7 +48,7 @@ export const syncRoutes: FastifyPluginCallbackTypebox<SyncRoutesOptions> = (app,
         tags,
         summary: 'Push to a target',
         description:
-          'Queues a run: what the target lacks, or with `full` everything. One that waits already is the same run; one at a time is in work to a target.',
+          'Queues a run that sends what the target lacks or, with `full`, everything. If a run is already queued, it is reused. One run per target is in progress at a time.',
         querystring: PoolQuery,
         body: Type.Object(
           { ...poolMember, target: TargetName, full: Type.Optional(Type.Boolean({ default: false })) },
@@ -74,7 +74,7 @@ export const syncRoutes: FastifyPluginCallbackTypebox<SyncRoutesOptions> = (app,
       config: read,
       schema: {
         tags,
-        summary: 'List the runs, the newest first',
+        summary: 'List the runs, newest first',
         querystring: Type.Object(
           { ...poolMember, ...pageMembers, target: Type.Optional(TargetName) },
           { additionalProperties: false },
@@ -123,7 +123,7 @@ export const syncRoutes: FastifyPluginCallbackTypebox<SyncRoutesOptions> = (app,
         tags,
         summary: 'Compare the states of all targets with ours',
         description:
-          'Calls all targets at once, for at most 5 s; it costs a look-up on either side. Targets with `test_users_only: false` are shown to keys with `admin` only.',
+          'Calls all targets at once, for at most 5 s; this costs one look-up on each side. Targets with `test_users_only: false` are shown to keys with `admin` only.',
         querystring: PoolQuery,
         response: { 200: Type.Object({ items: Type.Array(StatusAnswer) }) },
       },
@@ -131,7 +131,7 @@ export const syncRoutes: FastifyPluginCallbackTypebox<SyncRoutesOptions> = (app,
     async (request) => {
       const poolId = await findPoolId(sql, poolName(request.query))
       const { rows: targets } = await listTargets(sql, encryptionKey, { poolId, after: '', limit: MOST_TARGETS })
-      // What users without `test_users_only` add up to is for `admin`, here as elsewhere.
+      // A state of all users, without `test_users_only`, is for `admin` only, here as elsewhere.
       const shown = targets.filter(({ filter }) => filter.testUsersOnly || request.scopes.has('admin'))
       const [statuses, last] = await Promise.all([
         Promise.all(shown.map((target) => targetStatus(exports, target))),
@@ -149,7 +149,7 @@ export const syncRoutes: FastifyPluginCallbackTypebox<SyncRoutesOptions> = (app,
         tags,
         summary: 'Compare a target with ours, user by user',
         description:
-          'Reads all users of either side, computes both states from scratch, and names who is missing at the target, extra there, or changed. What is written meanwhile shows as a difference. The target’s key needs `users:read`. A target with `test_users_only: false` needs the scope `admin` here.',
+          'Reads all users on both sides, computes both states from scratch, and lists the users that are missing at the target, extra there, or changed. Changes made meanwhile show as differences. The target’s key needs `users:read`. A target with `test_users_only: false` needs the scope `admin` here.',
         querystring: PoolQuery,
         body: Type.Object({ ...poolMember, target: TargetName }, { additionalProperties: false }),
         response: { 200: VerifyAnswer },

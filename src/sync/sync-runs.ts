@@ -6,12 +6,12 @@ import { Problem } from '../errors.ts'
 import { targetNotFound } from './targets.ts'
 
 /**
- * Why a run did not bring its target in step: a fault of the peer, or `integrity` (what arrived does not add up to its
- * state), `conflict` (others write there), `deadline` (all attempts together), `internal` (a fault of ours).
+ * Why a run did not bring its target in sync: a fault of the peer, or `integrity` (the users that arrived do not match their
+ * state), `conflict` (another source writes there), `deadline` (of all attempts together), `internal` (an internal error).
  */
 export type RunFailure = PeerFault | 'integrity' | 'conflict' | 'deadline' | 'internal'
 
-/** A run as it is answered. */
+/** A run in API responses. */
 export interface SyncRun {
   id: string
   target: string
@@ -34,13 +34,13 @@ export interface SyncRun {
   duration_ms: number | null
 }
 
-/** What came of a run. */
+/** The outcome of a run. */
 export type Outcome = Pick<SyncRun, 'kind' | 'base' | 'state' | 'sent_bytes' | 'attempts' | 'failure' | 'detail'> &
   Pick<SyncRun, 'added_count' | 'updated_count' | 'deleted_count'>
 
-/** A run in work. */
+/** A run in progress. */
 export interface ClaimedRun {
-  /** Names this claim. A run that is claimed again has another one, also where the same process claims it. */
+  /** The id of this claim. A run that is claimed again gets a new one, even by the same process. */
   claim: string
   poolId: number
   id: string
@@ -56,17 +56,17 @@ function runColumns(sql: ISql): Fragment {
     (extract(epoch from r.finished_at - r.started_at) * 1000)::float8 as duration_ms`
 }
 
-/** The run of this id. Throws `sync_run_not_found`. */
+/** Returns the run with this id. Throws `sync_run_not_found`. */
 export async function readRun(sql: Sql, poolId: number, id: string): Promise<SyncRun> {
   const [run] = await sql<SyncRun[]>`
     select ${runColumns(sql)} from sync_runs r where r.pool_id = ${poolId} and r.id = ${id}`
-  if (!run) throw new Problem('sync_run_not_found', 'GET /v1/sync/runs lists those that there are.')
+  if (!run) throw new Problem('sync_run_not_found', 'GET /v1/sync/runs lists the existing runs.')
   return run
 }
 
 /**
- * One page of runs, the newest first: those before `before`, of one target or all. The target is a range and part of the order,
- * which only its own index gives; with `target = …` the page could walk the runs of all targets.
+ * Returns one page of runs, newest first: those before `before`, of one target or all. The target is a range and part of the order,
+ * so that only its own index fits; with `target = …` the page could walk the runs of all targets.
  */
 export async function listRuns(
   sql: Sql,
@@ -88,7 +88,7 @@ export async function listRuns(
   )
 }
 
-/** The newest run of each target of the pool, whatever its status. */
+/** Returns the newest run of each target of the pool, whatever its status. */
 export async function lastRuns(sql: Sql, poolId: number): Promise<Map<string, SyncRun>> {
   const runs = await sql<SyncRun[]>`
     select ${runColumns(sql)} from targets t
@@ -117,7 +117,7 @@ export async function requestRun(sql: Sql, poolId: number, target: string, full:
   }
 }
 
-/** Queues a run for each target whose interval is over. Each is queued once, however many replicas look at the same time. */
+/** Queues a run for each target whose interval is over. Each is queued once, however many replicas check at the same time. */
 export async function queueDueRuns(sql: Sql): Promise<void> {
   await sql`
     with due as (
@@ -127,10 +127,9 @@ export async function queueDueRuns(sql: Sql): Promise<void> {
     insert into sync_runs (pool_id, target, trigger, "full") select pool_id, name, 'interval', false from due
     on conflict do nothing`
 }
-
 /**
- * Claims a queued run whose target has none in work, or a running one whose lease is over. Undefined if there is none. Each
- * run goes to one claim only: the row is locked, and an index allows one running run for a target.
+ * Claims a queued run whose target has no run in progress, or a running one whose lease expired. Undefined if there is none. Each
+ * run goes to one claim only: the row is locked, and an index allows one running run per target.
  */
 export async function claimRun(sql: Sql, leaseMs: number): Promise<ClaimedRun | undefined> {
   const [row] = await sql<{ pool_id: number; id: string; target: string; full: boolean; holder: string }[]>`
@@ -147,7 +146,7 @@ export async function claimRun(sql: Sql, leaseMs: number): Promise<ClaimedRun | 
   return row && { claim: row.holder, poolId: row.pool_id, id: row.id, target: row.target, full: row.full }
 }
 
-/** Renews the leases of these claims. Returns those that still have their run. */
+/** Renews the leases of these claims. Returns the claims that still have their run. */
 export async function renewLeases(sql: Sql, claims: string[], leaseMs: number): Promise<Set<string>> {
   const rows = await sql<{ holder: string }[]>`
     update sync_runs set lease_until = now() + ${leaseMs} * interval '1 millisecond'
@@ -155,14 +154,14 @@ export async function renewLeases(sql: Sql, claims: string[], leaseMs: number): 
   return new Set(rows.map(({ holder }) => holder))
 }
 
-/** Ends the leases of these claims, so that their runs are claimed again at once. */
+/** Ends the leases of these claims, so that their runs can be claimed again at once. */
 export async function releaseRuns(sql: Sql, claims: string[]): Promise<void> {
   await sql`
     update sync_runs set lease_until = '-infinity'
     where status = 'running' and holder = any(${claims}::uuid[])`
 }
 
-/** Records the outcome of a run if the claim still has it, and deletes runs that tell nothing any more. */
+/** Records the outcome of a run if the claim still has it, and deletes older runs that add no information. */
 export async function finishRun(sql: Sql, run: ClaimedRun, outcome: Outcome): Promise<void> {
   const { claim, poolId, id, target } = run
   const status = outcome.failure === null ? 'succeeded' : 'failed'
@@ -171,7 +170,7 @@ export async function finishRun(sql: Sql, run: ClaimedRun, outcome: Outcome): Pr
       update sync_runs set ${tx({ ...outcome, status })}, finished_at = now()
       where pool_id = ${poolId} and id = ${id} and status = 'running' and holder = ${claim}`
     if (count === 0) return
-    // Of interval runs with the same result in a row the last one is kept: one a second would leave 86,400 rows a day.
+    // Of consecutive interval runs with the same result, only the last is kept: one a second would leave 86,400 rows a day.
     await tx`
       with earlier as (
         select r.id from sync_runs r
@@ -187,8 +186,8 @@ export async function finishRun(sql: Sql, run: ClaimedRun, outcome: Outcome): Pr
 }
 
 /**
- * Runs as a key without `admin` may see them: without the states of targets with `test_users_only: false`, which users that are
- * not test users are part of.
+ * Returns runs as a key without `admin` may see them: without the states of targets with `test_users_only: false`, since these
+ * states cover users that are not test users.
  */
 export async function withoutWideStates(sql: Sql, poolId: number, runs: SyncRun[]): Promise<SyncRun[]> {
   const wide = await sql<{ name: string }[]>`

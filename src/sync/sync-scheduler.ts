@@ -19,8 +19,8 @@ import {
 import { readTarget } from './targets.ts'
 
 /**
- * Pushes of one process at once. A push mostly waits, for its target or between attempts, so that there are many places: with
- * few of them some dead targets would block all others.
+ * Concurrent pushes of one process. A push mostly waits, for its target or between attempts, so the limit is high: with a low one,
+ * a few dead targets would block all others.
  */
 const MAX_RUNS = 100
 
@@ -31,10 +31,10 @@ export const SYNC_PACE = { pollMs: 1_000, leaseMs: 30_000, push: PUSH_PACE }
 const isGone = (error: unknown) =>
   error instanceof Problem && (error.code === 'pool_not_found' || error.code === 'target_not_found')
 
-/** Is told about each run, and runs its push. */
+/** Observes each run, and runs its push. */
 export interface RunObserver {
   syncRunEnded(failure: RunFailure | null, seconds: number): void
-  /** Runs a push, and returns or throws what it does. */
+  /** Runs a push, and returns or throws what the push does. */
   push(run: { id: string }, target: { name: string; url: string }, push: () => Promise<Outcome>): Promise<Outcome>
 }
 
@@ -46,24 +46,24 @@ interface SyncParts {
 }
 
 export interface SyncScheduler {
-  /** Looks for runs now, not at the next poll. */
+  /** Polls for runs now. */
   wake(): void
-  /** Starts no further push, aborts those in work so that another replica takes their runs, and resolves when they ended. */
+  /** Starts no further push, aborts those in progress so that another replica takes their runs, and resolves when they have ended. */
   stop(): Promise<void>
 }
 
-/** A push in work. */
+/** A push in progress. */
 interface Work {
   run: ClaimedRun
-  /** Aborts the push: its claim has the run no longer. */
+  /** Aborts the push because its claim lost the run. */
   lost: AbortController
   ended: Promise<void>
 }
 
 /**
- * Pushes to the targets of all pools: by request, and when their interval is over. All state is in the database. Each replica
- * runs a scheduler, a run belongs to one claim at a time, and a claim that is not renewed in time loses it. (Two pushes of the
- * same run do no harm: a receiver takes an export only onto its base.)
+ * Pushes to the targets of all pools: on request, and when their interval is over. All state is in the database. Each replica
+ * runs a scheduler. A run belongs to one claim at a time, and a claim that is not renewed in time loses it. (Two pushes of the
+ * same run do no harm: a receiver applies an export only to its base.)
  */
 export function startSyncScheduler(
   { sql, exports, encryptionKey, observer }: SyncParts,
@@ -71,16 +71,16 @@ export function startSyncScheduler(
   { pollMs, leaseMs, push: pushPace } = SYNC_PACE,
 ): SyncScheduler {
   const stopping = new AbortController()
-  /** By claim. Only what is in here is renewed. */
+  /** By claim. Only claims in this map are renewed. */
   const inWork = new Map<string, Work>()
-  /** Claims whose outcome could not be recorded. The next poll that reaches the database ends their leases. */
+  /** Claims whose outcome was not recorded. The next poll that reaches the database ends their leases. */
   const dropped = new Set<string>()
   let wakeUp = new AbortController()
 
   async function look(): Promise<void> {
     while (!stopping.signal.aborted) {
       const asleep = wakeUp
-      await takeRuns().catch((err) => log.warn({ err }, 'sync runs could not be read, will retry'))
+      await takeRuns().catch((err) => log.warn({ err }, 'sync runs not read, will retry'))
       await sleep(pollMs, undefined, { signal: asleep.signal }).catch(() => {})
     }
   }
@@ -103,7 +103,7 @@ export function startSyncScheduler(
   }
 
   function begin(run: ClaimedRun): void {
-    // This process may hold the run already, by a claim whose lease is over.
+    // This process may already have the run, by a claim whose lease expired.
     const former = [...inWork.values()].filter((work) => work.run.id === run.id)
     for (const { lost } of former) lost.abort(new Error('the run was claimed again'))
     const lost = new AbortController()
@@ -117,7 +117,7 @@ export function startSyncScheduler(
     inWork.set(run.claim, { run, lost, ended })
   }
 
-  /** Pushes, and records the outcome. Returns whether the run has one. */
+  /** Pushes, and records the outcome. Returns whether it was recorded. */
   async function work(run: ClaimedRun, signal: AbortSignal): Promise<boolean> {
     const started = performance.now()
     try {
@@ -125,8 +125,8 @@ export function startSyncScheduler(
       const { kind, failure, detail, sent_bytes, attempts } = outcome
       observer.syncRunEnded(failure, (performance.now() - started) / 1000)
       const line = { target: run.target, run: run.id, kind, sent_bytes, attempts }
-      if (failure === null) log.info(line, 'target is in step')
-      else log.warn({ ...line, failure, detail }, 'target could not be brought in step')
+      if (failure === null) log.info(line, 'target in sync')
+      else log.warn({ ...line, failure, detail }, 'target not in sync')
       return true
     } catch (err) {
       if (isGone(err)) return true
@@ -147,7 +147,7 @@ export function startSyncScheduler(
     }
   }
 
-  /** Returns the outcome that was recorded. One that the database refuses would be refused again: the run is `internal` then. */
+  /** Returns the recorded outcome. If the database rejects an outcome, it would reject it again, so the run becomes `internal`. */
   async function record(run: ClaimedRun, outcome: Outcome): Promise<Outcome> {
     try {
       await finishRun(sql, run, outcome)
@@ -162,7 +162,7 @@ export function startSyncScheduler(
 
   function failed(run: ClaimedRun, err: unknown): Outcome {
     log.error({ err, target: run.target, run: run.id }, 'sync run failed')
-    return { ...nothingYet(), failure: 'internal', detail: 'The error is in the log under the id of the run.' }
+    return { ...nothingYet(), failure: 'internal', detail: 'The log has the error under the id of the run.' }
   }
 
   async function renew(): Promise<void> {
@@ -188,7 +188,7 @@ export function startSyncScheduler(
       wake()
       await Promise.all([renewing.stop(), looking])
       await Promise.all([...inWork.values()].map(({ ended }) => ended))
-      await releaseDropped().catch(() => {}) // without the database the leases end by themselves
+      await releaseDropped().catch(() => {}) // without the database, the leases expire
     },
   }
 }

@@ -1,7 +1,7 @@
 import { Type } from 'typebox'
 import { orNull } from '../http/schemas.ts'
 
-/** A run as it is answered everywhere. */
+/** A run in API responses. */
 export const RunAnswer = Type.Object({
   id: Type.String(),
   target: Type.String(),
@@ -11,12 +11,12 @@ export const RunAnswer = Type.Object({
   kind: orNull(Type.Enum(['unchanged', 'delta', 'full'])),
   base: orNull(Type.String()),
   state: orNull(Type.String()),
-  added_count: Type.Integer({ description: 'Users, as the receiver counted them' }),
+  added_count: Type.Integer({ description: 'Users, as counted by the receiver' }),
   updated_count: Type.Integer(),
   deleted_count: Type.Integer(),
-  sent_bytes: Type.Integer({ description: 'Over the wire, failed attempts included' }),
+  sent_bytes: Type.Integer({ description: 'On the wire, including failed attempts' }),
   attempts: Type.Integer(),
-  failure: orNull(Type.String({ description: 'Why the target is not in step; null: it is' })),
+  failure: orNull(Type.String({ description: 'Why the target is not in sync; null: it is' })),
   detail: orNull(Type.String()),
   created_at: Type.String(),
   started_at: orNull(Type.String()),
@@ -24,19 +24,19 @@ export const RunAnswer = Type.Object({
   duration_ms: orNull(Type.Number()),
 })
 
-/** How far a target is in step. */
+/** Whether a target is in sync. */
 export const StatusAnswer = Type.Object({
   target: Type.String(),
   in_step: Type.Boolean(),
   local_state: Type.String(),
-  remote_state: orNull(Type.String({ description: 'null: it could not be told' })),
+  remote_state: orNull(Type.String({ description: 'null: unknown' })),
   remote_failure: orNull(Type.String()),
   last_run: orNull(RunAnswer),
 })
 
 const Side = Type.Object({
-  state: Type.String({ description: 'As it is recorded' }),
-  recomputed_state: Type.String({ description: 'As its users add up' }),
+  state: Type.String({ description: 'The recorded state' }),
+  recomputed_state: Type.String({ description: 'The state computed from the users' }),
   total_count: Type.Integer(),
 })
 

@@ -14,23 +14,23 @@ import {
 } from '../database/drizzle.ts'
 import { pools } from '../pools/tables.ts'
 
-/** Receivers that a pool is pushed to. */
+/** The targets of a pool: receivers that it is pushed to. */
 export const targets = pgTable(
   'targets',
   {
     poolId: integer('pool_id').notNull(),
     name: bytewiseText('name').notNull(),
     url: text('url').notNull(),
-    /** The receiver's pool. */
+    /** The pool at the receiver. */
     remotePool: bytewiseText('remote_pool').notNull(),
-    /** The receiver's key, encrypted; null: it asks for none. */
+    /** The receiver's key, encrypted. Null: it needs none. */
     keyCiphertext: bytes('key_ciphertext'),
     batchId: uuid('batch_id'),
     testUsersOnly: boolean('test_users_only').notNull(),
     bulkUsersOnly: boolean('bulk_users_only').notNull(),
-    /** Null: pushed by request alone. */
+    /** Null: pushed on request only. */
     intervalSeconds: integer('interval_seconds'),
-    /** When the interval asks for the next run; null: never. */
+    /** When the next interval run is due. Null: never. */
     nextRunAt: time('next_run_at'),
     createdAt: time('created_at').notNull().defaultNow(),
     updatedAt: time('updated_at').notNull().defaultNow(),
@@ -42,16 +42,16 @@ export const targets = pgTable(
   ],
 )
 
-/** Pushes to targets: what was asked for, and what came of it. */
+/** Pushes to targets, and their outcomes. */
 export const syncRuns = pgTable(
   'sync_runs',
   {
     poolId: integer('pool_id').notNull(),
     id: uuid('id').notNull().default(sql`uuid_v7()`),
     target: bytewiseText('target').notNull(),
-    /** What asked for it: a request, or the target's interval. */
+    /** What started it: a request, or the target's interval. */
     trigger: text('trigger').notNull(),
-    /** Whether a full export was asked for, whatever the target holds. */
+    /** Whether a full export was requested, whatever state the target has. */
     full: boolean('full').notNull(),
     status: text('status').notNull().default('queued'),
     kind: text('kind'),
@@ -60,7 +60,7 @@ export const syncRuns = pgTable(
     addedCount: bigNumber('added_count').notNull().default(0),
     updatedCount: bigNumber('updated_count').notNull().default(0),
     deletedCount: bigNumber('deleted_count').notNull().default(0),
-    /** Of the exports sent, as they went over the wire, those of failed attempts included. */
+    /** Bytes of exports sent on the wire, including failed attempts. */
     sentBytes: bigNumber('sent_bytes').notNull().default(0),
     attempts: integer('attempts').notNull().default(0),
     failure: text('failure'),
@@ -68,7 +68,7 @@ export const syncRuns = pgTable(
     createdAt: time('created_at').notNull().defaultNow(),
     startedAt: time('started_at'),
     finishedAt: time('finished_at'),
-    /** The claim that has the run in work. Without a renewal until `lease_until`, the run may be claimed again. */
+    /** The claim that has the run. Without a renewal until `lease_until`, the run may be claimed again. */
     holder: uuid('holder'),
     leaseUntil: time('lease_until'),
   },
@@ -79,7 +79,7 @@ export const syncRuns = pgTable(
       columns: [t.poolId, t.target],
       foreignColumns: [targets.poolId, targets.name],
     }).onDelete('cascade'),
-    index('sync_runs_target').on(t.poolId, t.target, t.id), // listing, and the last run of a target
+    index('sync_runs_target').on(t.poolId, t.target, t.id), // the list, and the last run of a target
     uniqueIndex('sync_runs_one_queued').on(t.poolId, t.target).where(sql`status = 'queued'`),
     uniqueIndex('sync_runs_one_running').on(t.poolId, t.target).where(sql`status = 'running'`),
     check('sync_runs_trigger', sql`trigger in ('request', 'interval')`),

@@ -29,7 +29,7 @@ const PoolQuery = Type.Object(poolMember, { additionalProperties: false })
 const TargetBody = Type.Object({ ...poolMember, name: TargetName, ...targetMembers }, { additionalProperties: false })
 const TargetChangeBody = Type.Partial(Type.Object({ ...poolMember, ...targetMembers }), { additionalProperties: false })
 
-/** The receivers that a pool is pushed to: made, changed and removed by an administrator. */
+/** Routes with which an administrator creates, changes and deletes the targets of a pool. */
 export const targetRoutes: FastifyPluginCallbackTypebox<TargetRoutesOptions> = (app, options, done) => {
   const { sql, cursors, encryptionKey } = options
   const config = { scope: 'admin' } as const
@@ -41,8 +41,8 @@ export const targetRoutes: FastifyPluginCallbackTypebox<TargetRoutesOptions> = (
       config,
       schema: {
         tags,
-        summary: 'Make a target',
-        description: 'A receiver that this pool is pushed to: at its interval, and by POST /v1/sync.',
+        summary: 'Create a target',
+        description: 'A receiver that this pool is pushed to, at its interval and by POST /v1/sync.',
         querystring: PoolQuery,
         body: TargetBody,
         response: { 201: TargetAnswer },
@@ -110,7 +110,7 @@ export const targetRoutes: FastifyPluginCallbackTypebox<TargetRoutesOptions> = (
       schema: {
         tags,
         summary: 'Change a target',
-        description: 'A member left out stays. Where the url changes, the key must be given anew.',
+        description: 'Members that are left out stay unchanged. If the url changes, the key must be sent again.',
         params: TargetPath,
         querystring: PoolQuery,
         body: TargetChangeBody,
@@ -135,8 +135,8 @@ export const targetRoutes: FastifyPluginCallbackTypebox<TargetRoutesOptions> = (
       config,
       schema: {
         tags,
-        summary: 'Remove a target and its runs',
-        description: 'The receiver keeps what it holds.',
+        summary: 'Delete a target and its runs',
+        description: 'The receiver keeps its users.',
         params: TargetPath,
         querystring: PoolQuery,
         response: { 204: Type.Null() },

@@ -5,8 +5,8 @@ import { orNull, Uuid } from '../http/schemas.ts'
 import { PoolName } from '../pools/pool-parameter.ts'
 
 /**
- * The address of a receiver as it is kept: http or https, a path perhaps, and nothing else. Throws `invalid_request`. A key
- * has a member of its own, since an address is shown and logged.
+ * Returns the normalized URL of a receiver: http or https, with an optional path and nothing else. Throws `invalid_request`. The key
+ * is a separate member, since URLs are shown and logged.
  */
 export function receiverUrl(text: string): string {
   const url = URL.parse(text)
@@ -32,24 +32,24 @@ const TargetFilter = Type.Object(
     test_users_only: Type.Optional(Type.Boolean({ default: true })),
     bulk_users_only: Type.Optional(Type.Boolean({ default: false })),
   },
-  { additionalProperties: false, description: 'Which users the receiver is to hold' },
+  { additionalProperties: false, description: 'The users that the receiver gets' },
 )
 
-/** What a request says of a target. */
+/** The members of a target in a request. */
 export const targetMembers = {
   url: Type.String({
     maxLength: 2_000,
-    description: 'Where the receiver listens, such as `http://tester:3000`, without `/v1`',
+    description: 'Base URL of the receiver, such as `http://tester:3000`, without `/v1`',
   }),
   key: Type.Optional(orNull(Type.String({ minLength: 1, maxLength: 1_000, pattern: '^[\\x21-\\x7e]+$' }))),
   filter: Type.Optional(TargetFilter),
   remote_pool: Type.Optional(PoolName),
   interval_seconds: Type.Optional(
-    orNull(Type.Integer({ minimum: 1, maximum: 86_400, description: 'null: pushed by request alone' })),
+    orNull(Type.Integer({ minimum: 1, maximum: 86_400, description: 'null: pushed on request only' })),
   ),
 }
 
-/** A target as it is answered: the key itself is never told. */
+/** A target in API responses, without its key. */
 export const TargetAnswer = Type.Object({
   name: Type.String(),
   url: Type.String(),

@@ -12,7 +12,7 @@ export interface Target {
   pool: string
   name: string
   url: string
-  /** Of the receiver; undefined where it asks for none. */
+  /** The receiver's key. Undefined if it needs none. */
   key: string | undefined
   remotePool: string
   filter: Omit<Filter, 'poolId'>
@@ -21,7 +21,7 @@ export interface Target {
   updatedAt: string
 }
 
-/** What can be changed of a target; a member left out stays. */
+/** The members of a target that can be changed. */
 export type TargetSettings = Pick<Target, 'url' | 'key' | 'remotePool' | 'filter' | 'intervalSeconds'>
 
 interface TargetRow {
@@ -39,13 +39,13 @@ interface TargetRow {
   updated_at: string
 }
 
-/** The most targets that a pool may have: each holds a connection while it is pushed to. */
+/** Maximum number of targets per pool: each uses a connection while it is pushed to. */
 export const MOST_TARGETS = 100
 
 /** For every look-up of a target that finds none. */
 export const targetNotFound = () => new Problem('target_not_found', 'GET /v1/targets lists those that there are.')
 
-/** The key is bound to its target, so that no other target's can be put in its place. */
+/** Binds the encrypted key to its target, so that it cannot be swapped with another target's. */
 const keyContext = (poolId: number, name: string) => `key of target ${name} of pool ${poolId}`
 
 function targetOf(row: TargetRow, encryptionKey: Buffer): Target {
@@ -68,13 +68,13 @@ function targetOf(row: TargetRow, encryptionKey: Buffer): Target {
   }
 }
 
-/** The columns of a row `t` of targets, of the pool `p`. */
+/** The columns of a row `t` of targets, in the pool `p`. */
 function targetColumns(sql: ISql): Fragment {
   return sql`t.pool_id, p.name as pool, t.name, t.url, t.key_ciphertext, t.remote_pool, t.batch_id, t.test_users_only,
     t.bulk_users_only, t.interval_seconds, rfc3339(t.created_at) as created_at, rfc3339(t.updated_at) as updated_at`
 }
 
-/** The target of this name. Throws `target_not_found`. */
+/** Returns the target with this name. Throws `target_not_found`. */
 export async function readTarget(sql: Sql, encryptionKey: Buffer, poolId: number, name: string): Promise<Target> {
   const [row] = await sql<TargetRow[]>`
     select ${targetColumns(sql)} from targets t join pools p on p.id = t.pool_id
@@ -83,7 +83,7 @@ export async function readTarget(sql: Sql, encryptionKey: Buffer, poolId: number
   return targetOf(row, encryptionKey)
 }
 
-/** One page of a pool's targets by name: those after `after`. */
+/** Returns one page of a pool's targets by name: those after `after`. */
 export async function listTargets(
   sql: Sql,
   encryptionKey: Buffer,
@@ -99,7 +99,7 @@ export async function listTargets(
   return { rows: rows.map((row) => targetOf(row, encryptionKey)), hasMore }
 }
 
-/** Creates a target; one with an interval is due at once. Throws `pool_not_found`, `target_exists`, `target_limit`. */
+/** Creates a target. One with an interval is due at once. Throws `pool_not_found`, `target_exists`, `target_limit`. */
 export async function createTarget(
   sql: Sql,
   encryptionKey: Buffer,
@@ -108,25 +108,25 @@ export async function createTarget(
   const columns = { pool_id: poolId, name, ...columnsOf(settings, encryptionKey, poolId, name) }
   try {
     await sql.begin(async (tx) => {
-      // Serialises creations, so that their count is right. Writers of users hold `for key share`, and are not waited for.
+      // Serializes creations, so that the count is right. Does not block writers of users, which use `for key share`.
       const { count: pools } = await tx`select from pools where id = ${poolId} for no key update`
       if (pools === 0) throw new Problem('pool_not_found', 'The pool was deleted meanwhile.')
       const [row] = await tx<{ count: number }[]>`select count(*)::int as count from targets where pool_id = ${poolId}`
       if ((row?.count ?? 0) >= MOST_TARGETS) {
-        throw new Problem('target_limit', `A pool has ${MOST_TARGETS} targets at the most. Delete one first.`)
+        throw new Problem('target_limit', `A pool has at most ${MOST_TARGETS} targets. Delete one first.`)
       }
       await tx`insert into targets ${tx(columns)}`
       await scheduleNext(tx, poolId, name)
     })
   } catch (error) {
     if (sqlState(error) !== UNIQUE_VIOLATION) throw error
-    throw new Problem('target_exists', `There is a target ${name} already: PATCH changes it.`, { cause: error })
+    throw new Problem('target_exists', `The target ${name} already exists. PATCH changes it.`, { cause: error })
   }
 }
 
 /**
- * Changes a target; what is left out stays. Throws `target_not_found`, and `invalid_request` where the address changes and
- * the key is not given anew: else whoever may change a target could have its key sent to an address of their own.
+ * Changes a target; members that are left out stay. Throws `target_not_found`, and `invalid_request` if the URL changes and the key
+ * is not sent again. Otherwise anyone who may change a target could redirect its key to their own server.
  */
 export async function changeTarget(
   sql: Sql,
@@ -138,8 +138,8 @@ export async function changeTarget(
       select url, key_ciphertext from targets where pool_id = ${poolId} and name = ${name} for no key update`
     if (!row) throw targetNotFound()
     if (change.url !== undefined && change.url !== row.url && row.key_ciphertext !== null && !('key' in change)) {
-      const errors = [{ path: 'body.key', code: 'missing_member', message: 'is needed where the url changes' }]
-      throw new Problem('invalid_request', 'The url changes: give the key of the new address, or null.', { errors })
+      const errors = [{ path: 'body.key', code: 'missing_member', message: 'is required if the url changes' }]
+      throw new Problem('invalid_request', 'The url changes: send the key for the new url, or null.', { errors })
     }
     const columns = columnsOf(change, encryptionKey, poolId, name)
     await tx`
@@ -149,20 +149,20 @@ export async function changeTarget(
   })
 }
 
-/** Sets a target due now where it has an interval, and never where it has none. */
+/** Makes a target due now if it has an interval, and never if it has none. */
 async function scheduleNext(sql: TransactionSql, poolId: number, name: string): Promise<void> {
   await sql`
     update targets set next_run_at = case when interval_seconds is not null then now() end
     where pool_id = ${poolId} and name = ${name}`
 }
 
-/** Deletes a target, and its runs by a foreign key; a push in progress ends by itself. Throws `target_not_found`. */
+/** Deletes a target, and its runs by a foreign key. A push in progress ends by itself. Throws `target_not_found`. */
 export async function deleteTarget(sql: Sql, poolId: number, name: string): Promise<void> {
   const { count } = await sql`delete from targets where pool_id = ${poolId} and name = ${name}`
   if (count === 0) throw targetNotFound()
 }
 
-/** The columns of the settings that are given. */
+/** The columns of the given settings. */
 function columnsOf(settings: Partial<TargetSettings>, encryptionKey: Buffer, poolId: number, name: string) {
   const { url, key, remotePool, filter, intervalSeconds } = settings
   return {

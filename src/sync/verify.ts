@@ -10,19 +10,19 @@ import { replicaPath } from './probe.ts'
 import { exportForTarget } from './push.ts'
 import type { Target } from './targets.ts'
 
-/** So many ids of a kind are named; who has more differences sends all anew. */
+/** Maximum number of ids listed per kind of difference. With more differences, a full push is the remedy. */
 const MOST_IDS = 100
 
 /** One side of a comparison. */
 export interface Side {
-  /** As the export names it. */
+  /** The state that the export names. */
   state: string
-  /** As its user lines add up. */
+  /** The state computed from its user lines. */
   recomputed_state: string
   total_count: number
 }
 
-/** Users whom only one side has, or whose lines differ: how many, and the ids of the first hundred. */
+/** Users that only one side has, or whose lines differ: the count, and the first hundred ids. */
 export interface Difference {
   count: number
   ids: string[]
@@ -37,8 +37,8 @@ export interface Comparison {
 }
 
 /**
- * Compares two full NDJSON exports user by user, as they arrive: both are in the order of ids, so that memory stays that of a
- * page of each. Throws ExportError where one is cut, is not full, or is in another order.
+ * Compares two full NDJSON exports user by user, as they arrive. Both are in id order, so memory holds one page of each. Throws
+ * ExportError if one is cut, not full, or in another order.
  */
 export async function compareExports(local: AsyncIterable<string>, remote: AsyncIterable<string>): Promise<Comparison> {
   const [a, b] = [await openSide(local), await openSide(remote)]
@@ -60,7 +60,7 @@ interface User {
   line: string
 }
 
-/** Whose turn it is: below 0 the left one's, above 0 the right one's, 0: both are of the same user. */
+/** Compares two positions by id. Below 0: the left user comes first. Above 0: the right one. 0: both are the same user. */
 function orderOf(left: User | undefined, right: User | undefined): number {
   if (left === undefined) return 1
   if (right === undefined || left.id < right.id) return -1
@@ -82,7 +82,7 @@ async function openSide(texts: AsyncIterable<string>) {
   let at = 0
   let last = ''
   return {
-    /** The next user; undefined after the last. */
+    /** Returns the next user; undefined after the last. */
     async next(): Promise<User | undefined> {
       if (at === page.length) {
         const { value, done } = await pages.next()
@@ -91,7 +91,7 @@ async function openSide(texts: AsyncIterable<string>) {
         at = 0
       }
       const row = page[at++]
-      // Ids are shown, up to a hundred of each kind: what is no id is a stranger's text.
+      // The response shows up to a hundred ids of each kind, so anything but an id would be untrusted text.
       if (!row || 'deleted' in row || row.id <= last || !UUID_FORM.test(row.id)) throw outOfForm()
       last = row.id
       digest.add(row.line)
@@ -101,15 +101,15 @@ async function openSide(texts: AsyncIterable<string>) {
   }
 }
 
-const outOfForm = () => new ExportError('malformed', 'this is not a full NDJSON export in the order of ids')
+const outOfForm = () => new ExportError('malformed', 'this is not a full NDJSON export in id order')
 
-/** How long a target may be silent, and how long all may take: reading a million users takes either side some 15 s. */
+/** How long a target may send nothing, and the deadline of the verification. Reading a million users takes each side about 15 s. */
 const SILENCE_MS = 30_000
 const DEADLINE_MS = 240_000
 
 /**
- * Reads all users of a target's filter here, and all that the target holds, computes both states from scratch, and compares
- * user by user. Throws `target_failed` where the target gives no full export, and `overloaded`.
+ * Reads all users of a target's filter here and all users of the target, computes both states from scratch, and compares user by
+ * user. Throws `target_failed` if the target sends no full export, and `overloaded`.
  */
 export async function verifyTarget(exports: Exports, target: Target): Promise<Comparison> {
   const { url, key, remotePool } = target
@@ -125,11 +125,11 @@ export async function verifyTarget(exports: Exports, target: Target): Promise<Co
     }
   } catch (error) {
     if (signal.aborted)
-      throw new Problem('target_failed', `It took more than ${DEADLINE_MS / 1000} s.`, { cause: error })
+      throw new Problem('target_failed', `The verification took more than ${DEADLINE_MS / 1000} s.`, { cause: error })
     if (error instanceof PeerError)
       throw new Problem('target_failed', `${error.fault}: ${error.message}`, { cause: error })
     if (error instanceof ExportError || isRowTooLong(error))
-      throw new Problem('target_failed', `Its answer: ${error.message}`, { cause: error })
+      throw new Problem('target_failed', `The target’s response: ${error.message}`, { cause: error })
     throw error
   }
 }
@@ -144,5 +144,5 @@ async function compare(exports: Exports, target: Target, remote: AsyncIterable<s
   }
 }
 
-/** Our own rows are shorter: they were bounded when they came in. */
+/** Only the target's rows can be too long: our own were checked when they were stored. */
 const isRowTooLong = (error: unknown): error is Problem => error instanceof Problem && error.code === 'body_too_large'

@@ -3,14 +3,14 @@ import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http'
 import type { SpanExporter } from '@opentelemetry/sdk-trace'
 import type { FastifyBaseLogger } from 'fastify'
 
-/** All attempts at sending one batch of spans. */
+/** Deadline of all attempts to send one batch of spans. */
 const DEADLINE_MS = 5_000
 
 const QUIET_MS = 600_000
 
 /**
- * Sends spans to the collector whose base URL this is, as OTLP in JSON over HTTP. Headers are those of the environment
- * (`OTEL_EXPORTER_OTLP_HEADERS`). Spans that cannot be sent are lost, which is logged once in ten minutes at the most.
+ * Sends spans to the collector with this base URL, as OTLP in JSON over HTTP. The headers come from the environment
+ * (`OTEL_EXPORTER_OTLP_HEADERS`). Spans that cannot be sent are lost, which is logged at most once in ten minutes.
  */
 export function createExporter(endpoint: string, log: FastifyBaseLogger): SpanExporter {
   const exporter = new OTLPTraceExporter({ url: tracesUrl(endpoint), timeoutMillis: DEADLINE_MS, concurrencyLimit: 4 })
@@ -22,7 +22,7 @@ export function createExporter(endpoint: string, log: FastifyBaseLogger): SpanEx
     lost += spans
     if (performance.now() < quietUntil) return
     quietUntil = performance.now() + QUIET_MS
-    log.warn({ lost, reason: reasonOf(error) }, 'spans could not be sent to the collector')
+    log.warn({ lost, reason: reasonOf(error) }, 'spans not sent to the collector')
     lost = 0
   }
 
@@ -37,12 +37,12 @@ export function createExporter(endpoint: string, log: FastifyBaseLogger): SpanEx
   }
 }
 
-/** As the OTLP specification makes it of a base URL; a query, which may be a token, stays behind. */
+/** Appends the path as the OTLP specification says. Drops the query, which may contain a token. */
 export function tracesUrl(endpoint: string): string {
   const url = new URL(endpoint)
   url.pathname = `${url.pathname.replace(/\/$/, '')}/v1/traces`
   return url.href
 }
 
-/** A status, a code of Node's, or the exporter's own words; a collector's words may repeat what was sent to it. */
+/** A status, a Node error code, or the exporter's own message. A collector's message may repeat what was sent to it. */
 const reasonOf = (error: Error | undefined) => (error as { code?: number | string } | undefined)?.code ?? error?.message

@@ -6,26 +6,26 @@ import type { WorkerPool } from '../batches/worker-pool.ts'
 import type { Exports } from '../export/exports.ts'
 import type { MemoryGuard } from '../process/memory-guard.ts'
 
-/** What the database tells for a scrape. */
+/** What a scrape reads from the database. */
 export interface DatabaseCounts {
   /** Unfinished batches of all replicas, by status. */
   batches: Record<string, number>
-  /** Connections of all replicas to this database, by what they do. */
+  /** Connections of all replicas to this database, by activity. */
   connections: Record<string, number>
 }
 
 /** How long a scrape waits for the database. */
 const DEADLINE_MS = 500
 
-/** How old an answer may be. */
+/** Maximum age of a cached result. */
 const FRESH_MS = 1_000
 
-/** Statuses are counted up to so many batches: more is a queue that nobody has to know to the last one. */
+/** Statuses are counted up to this many batches. For a longer queue, the exact number does not matter. */
 const MOST_BATCHES = 10_000
 
 /**
- * Asks the database at most once a second, and never twice at a time, however often it is called. Undefined where there is
- * no answer in time.
+ * Reads the counts at most once a second and never concurrently, however often it is called. Undefined if the database does not
+ * answer in time.
  */
 export function createDatabaseLook(sql: Sql): () => Promise<DatabaseCounts | undefined> {
   let answer: Promise<DatabaseCounts | undefined> = Promise.resolve(undefined)
@@ -53,7 +53,7 @@ function inTime<Value>(answer: Promise<Value>): Promise<Value | undefined> {
   return Promise.race([answer, late]).finally(() => clearTimeout(timer))
 }
 
-/** Both come from what is small: the index of unfinished batches, and the server's own table of connections. */
+/** Both sources are small: the index of unfinished batches, and the server's own view of connections. */
 async function readCounts(sql: Sql): Promise<DatabaseCounts> {
   const [batches, connections] = await Promise.all([
     sql<{ label: string; count: number }[]>`
@@ -74,7 +74,7 @@ async function readCounts(sql: Sql): Promise<DatabaseCounts> {
   }
 }
 
-/** The parts of the service that are looked at. */
+/** The parts of the service that the gauges read. */
 interface Observed {
   sql: Sql
   workers: WorkerPool
@@ -84,7 +84,7 @@ interface Observed {
   memoryLimitBytes: number
 }
 
-/** Adds what is read at each scrape: how things stand at that moment. What cannot be read is left out, and fails nothing. */
+/** Adds gauges that read the current values at each scrape. A value that cannot be read is left out, without an error. */
 export function addGauges(registry: Registry, observed: Observed): void {
   const { sql, workers, memory, exports, dataDir, memoryLimitBytes } = observed
   const look = createDatabaseLook(sql)
@@ -100,7 +100,7 @@ export function addGauges(registry: Registry, observed: Observed): void {
         if (value !== undefined) this.set(value)
       },
     })
-  /** The same with a value for each value of the label. */
+  /** Like `gauge`, with one value per label value. */
   const gauges = (
     name: string,
     help: string,
@@ -124,21 +124,23 @@ export function addGauges(registry: Registry, observed: Observed): void {
     idle: workers.threads - workers.inWork(),
   }))
   gauge('usersync_exports_in_progress', 'Exports of this process that read the database.', () => exports.reading())
-  gauge('usersync_memory_over_limit', '1 while new work is refused for want of memory.', () => Number(memory.isOver()))
+  gauge('usersync_memory_over_limit', '1 while new work is rejected because memory is above its limit.', () =>
+    Number(memory.isOver()),
+  )
   gauge(
     'usersync_memory_limit_bytes',
-    'MEMORY_LIMIT_MB: resident memory above which new work is refused.',
+    'MEMORY_LIMIT_MB: resident memory above which new work is rejected.',
     () => memoryLimitBytes,
   )
   gauge('usersync_cpu_cores', 'Cores that this process may use.', availableParallelism)
   gauges('usersync_data_disk_bytes', 'The file system of DATA_DIR.', 'space', () => readDisk(dataDir))
-  gauge('usersync_database_up', '1 where the database has answered this scrape in time (0.5 s).', async () =>
+  gauge('usersync_database_up', '1 if the database answered this scrape in time (0.5 s).', async () =>
     Number((await look()) !== undefined),
   )
   gauges('usersync_batches', 'Unfinished batches, of all replicas.', 'status', async () => (await look())?.batches)
   gauges(
     'usersync_database_connections',
-    'Connections to the database, of all replicas, by what PostgreSQL says they do.',
+    'Connections to the database, of all replicas, by state in pg_stat_activity.',
     'state',
     async () => (await look())?.connections,
   )

@@ -3,50 +3,50 @@ import type { ChunkOutcome } from '../batches/chunks.ts'
 import type { Plan } from '../export/answer.ts'
 import type { RunFailure } from '../sync/sync-runs.ts'
 
-/** An answer that has gone out. */
+/** A completed response. */
 export interface Answered {
   method: string
-  /** The pattern of its route, never its URL; of those that no route takes, one name for all. */
+  /** The route pattern, never the URL. Requests without a route share one name. */
   route: string
   status: number
   seconds: number
   coding: string
   wireBytes: number
-  /** What the coding has saved of these bytes; undefined where it is not known. */
+  /** Bytes that content coding saved. Undefined if unknown. */
   savedBytes: number | undefined
 }
 
 /**
- * Counts and times what this process does. One for each service, in a registry of its own; the parts of the service tell it
- * what happened, and know nothing of Prometheus.
+ * Counts and times what this process does. Each service has its own, with its own registry. The parts of the service report events
+ * to it, and know nothing of Prometheus.
  */
 export interface Metrics {
   registry: Registry
   answered(answer: Answered): void
-  /** An answer has ended half-way with its connection, after so many bytes. */
+  /** A connection closed within a response, after this many bytes. */
   cutOff(wireBytes: number): void
-  /** An export was answered, also by 304. */
+  /** An export was answered, including 304. */
   exported(plan: Pick<Plan, 'kind'> & Partial<Plan>): void
   chunkEnded(result: ChunkOutcome, seconds: number): void
   syncRunEnded(failure: RunFailure | null, seconds: number): void
   batchesExpired(count: number): void
-  /** A look for expired batches has ended. */
+  /** A check for expired batches has ended. */
   lookedForExpired(outcome: 'done' | 'failed'): void
 }
 
 const REQUEST_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
 const CHUNK_SECONDS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
 const RUN_SECONDS = [0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 900]
-/** A second to the 30 days for which a base is kept by default. */
+/** From a second to 30 days, the default retention of a base. */
 const BASE_SECONDS = [1, 10, 60, 600, 3_600, 21_600, 86_400, 604_800, 2_592_000]
 
-/** Begins to count; the metrics of the process itself (memory, event loop, collections of garbage) are included. */
+/** Creates the metrics, including those of the process itself (memory, event loop, garbage collection). */
 export function createMetrics(): Metrics {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
   const counter = (name: string, help: string, ...labelNames: string[]) =>
     new Counter({ name, help, labelNames, registers: [registry] })
-  // Summed here and told when it is read: prom-client finds a label by a text that it puts together each time, 1 µs an answer.
+  // Sums locally and reports on scrape: prom-client builds a text for each label look-up, 1 µs per response.
   const tally = (name: string, help: string, ...labelNames: string[]) => {
     const sums = new Map<string, number>()
     const collect = function (this: Counter) {
@@ -57,7 +57,7 @@ export function createMetrics(): Metrics {
       }
     }
     new Counter({ name, help, labelNames, registers: [registry], collect })
-    /** The values of the labels, with spaces between them. */
+    /** The label values, separated by spaces. */
     return (labels: string, amount: number) => sums.set(labels, (sums.get(labels) ?? 0) + amount)
   }
   const histogram = (name: string, help: string, buckets: number[], ...labelNames: string[]) =>
@@ -65,7 +65,7 @@ export function createMetrics(): Metrics {
 
   const requests = histogram(
     'usersync_http_request_duration_seconds',
-    'From the first line of a request to the end of its answer.',
+    'From the first line of a request to the end of its response.',
     REQUEST_SECONDS,
     'method',
     'route',
@@ -73,46 +73,46 @@ export function createMetrics(): Metrics {
   )
   const wireBytes = tally(
     'usersync_response_bytes_total',
-    'Bytes of answers as they went out, heads included, by content coding; `cut` are those of answers without an end.',
+    'Bytes of responses on the wire, including headers, by content coding; `cut`: responses that were cut off.',
     'coding',
   )
   const savedBytes = tally(
     'usersync_response_saved_bytes_total',
-    'Bytes that content coding saved, at least; exports of the cache and other long streams are not counted.',
+    'Minimum of the bytes that content coding saved; exports from the cache and other long streams are not counted.',
     'coding',
   )
   const exports = tally(
     'usersync_exports_total',
-    'Answered exports; a full one has the reason why it is full.',
+    'Answered exports; a full one with the reason why it is full.',
     'kind',
     'reason',
   )
   const baseAges = histogram(
     'usersync_base_age_seconds',
-    'How long ago the base of a delta became the state, on its last time.',
+    'Time since the base of a delta last became the current state.',
     BASE_SECONDS,
   )
-  const usersCreated = counter('usersync_users_created_total', 'Users that the chunks of batches made.')
+  const usersCreated = counter('usersync_users_created_total', 'Users created by the chunks of batches.')
   const usersFailed = counter(
     'usersync_users_failed_total',
-    'Users of batches that could not be made: what they would be called is taken.',
+    'Users of batches that could not be created because their username or email is taken.',
   )
   const chunks = histogram(
     'usersync_chunk_duration_seconds',
-    'Work on one chunk of a batch, a transaction.',
+    'Duration of one chunk of a batch, a transaction.',
     CHUNK_SECONDS,
     'outcome',
   )
-  const runs = counter('usersync_sync_runs_total', 'Pushes to targets: succeeded, or why not.', 'outcome')
+  const runs = counter('usersync_sync_runs_total', 'Pushes to targets: succeeded, or the failure.', 'outcome')
   const runSeconds = histogram(
     'usersync_sync_run_duration_seconds',
-    'A push to a target, all attempts together.',
+    'Duration of a push to a target, all attempts together.',
     RUN_SECONDS,
   )
-  const expired = counter('usersync_batches_expired_total', 'Batches removed at the end of their time.')
-  const looks = counter('usersync_expiry_looks_total', 'Looks for batches whose time is over.', 'outcome')
+  const expired = counter('usersync_batches_expired_total', 'Batches removed after they expired.')
+  const looks = counter('usersync_expiry_looks_total', 'Checks for expired batches.', 'outcome')
 
-  // A counter that first appears as 1 has not grown for Prometheus: what alerts look at is there from the start.
+  // Prometheus sees no increase in a counter that first appears as 1. So the labels that alerts use exist from the start.
   for (const outcome of ['done', 'retry', 'failed']) chunks.zero({ outcome })
   for (const outcome of ['done', 'failed']) looks.inc({ outcome }, 0)
   runs.inc({ outcome: 'succeeded' }, 0)

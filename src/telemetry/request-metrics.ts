@@ -5,16 +5,16 @@ import type { Metrics } from './metrics.ts'
 
 declare module 'fastify' {
   interface FastifyReply {
-    /** Bytes of the body as it is without a content coding, where that is known. */
+    /** Bytes of the body without content coding, if known. */
     plainBytes: number | undefined
   }
 }
 
-/** Tells the metrics of each request when it has ended, and what was written of answers that were cut off: those end nowhere. */
+/** Reports each request to the metrics when it ends, and the bytes of responses that were cut off, which never end. */
 export const requestMetrics = plugin<{ metrics: Metrics }>(
   (app: FastifyInstance, { metrics }, done) => {
     app.decorateReply('plainBytes')
-    // Before compression, which is registered later.
+    // Runs before compression, which is registered later.
     app.addHook('onSend', (_request, reply, payload, next) => {
       if (typeof payload === 'string' && payload !== '') reply.plainBytes = Buffer.byteLength(payload)
       next(null, payload)
@@ -40,20 +40,20 @@ export const requestMetrics = plugin<{ metrics: Metrics }>(
   { name: 'request-metrics' },
 )
 
-/** Routes and methods are as many as there are, whatever is asked for: all else is one. */
+/** Bounds the number of routes and methods in labels: all unknown ones count as one. */
 function routeOf({ method, routeOptions }: FastifyRequest, { statusCode }: FastifyReply) {
   if (routeOptions.url === undefined || statusCode === 405) return { method: 'other', route: 'unmatched' }
   return { method, route: routeOptions.url }
 }
 
-/** At least: the head is among the bytes of the wire. Undefined where the plain length is not known. */
+/** A minimum, since the wire bytes include headers. Undefined if the plain length is unknown. */
 function savedBytes({ plainBytes }: FastifyReply, wireBytes: number): number | undefined {
   return plainBytes === undefined ? undefined : Math.max(0, plainBytes - wireBytes)
 }
 
 const counted = new WeakMap<Socket, number>()
 
-/** Answers of a connection follow one another, so what was written since the last one is this one. */
+/** Responses on a connection are sequential, so everything written since the last one belongs to this one. */
 function bytesSinceLast(socket: Socket): number {
   const written = socket.bytesWritten
   const bytes = written - (counted.get(socket) ?? 0)

@@ -15,9 +15,9 @@ import { isProbe } from '../http/request-log.ts'
 const propagator = new W3CTraceContextPropagator()
 
 /**
- * A SERVER span for each request but probes, until its answer has ended or was cut off, after OpenTelemetry's stable
- * conventions for HTTP; a child of the client's span where the request tells one (W3C Trace Context). The request's lines in
- * the log have its trace's id, as `trace_id`.
+ * Creates a SERVER span for each request but probes, until its response ends or is cut off, by OpenTelemetry's stable HTTP
+ * conventions. It is a child of the client's span if the request names one (W3C Trace Context). The log lines of the request have
+ * the trace id, as `trace_id`.
  */
 export const requestSpans = plugin<{ tracer: Tracer }>(
   (app: FastifyInstance, { tracer }, done) => {
@@ -43,7 +43,7 @@ export const requestSpans = plugin<{ tracer: Tracer }>(
   { name: 'request-spans' },
 )
 
-/** Those that the conventions know; any other one is `_OTHER`. */
+/** The methods that the conventions know. Any other one is `_OTHER`. */
 const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'CONNECT', 'OPTIONS', 'TRACE', 'PATCH'])
 
 const told = ({ method, routeOptions }: FastifyRequest) => ({
@@ -59,14 +59,14 @@ function end(span: Span, request: FastifyRequest, reply: FastifyReply): void {
   span.end()
 }
 
-/** Of an answer that never began nothing is told. */
+/** Returns nothing for a response that never began. */
 function answerOf({ url }: FastifyRequest, reply: FastifyReply): Attributes {
   if (!reply.raw.headersSent) return {}
   const { statusCode } = reply
   const location = reply.getHeader('location')
   return {
     'http.response.status_code': statusCode,
-    // A path that is refused may name a user in place of an id, or hold anything at all.
+    // A rejected path may contain a username in place of an id, or anything else.
     ...((statusCode < 400 || statusCode >= 500) && { 'url.path': withoutQuery(url) }),
     ...(typeof location === 'string' && { 'http.response.header.location': [withoutQuery(location)] }),
   }

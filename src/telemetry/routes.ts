@@ -1,7 +1,7 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
 import type { Metrics } from './metrics.ts'
 
-/** What Prometheus reads. */
+/** The endpoint for Prometheus. */
 export const metricsRoutes: FastifyPluginCallbackTypebox<{ metrics: Metrics }> = (app, { metrics }, done) => {
   const { registry } = metrics
   app.get(
@@ -9,8 +9,8 @@ export const metricsRoutes: FastifyPluginCallbackTypebox<{ metrics: Metrics }> =
     {
       schema: {
         tags: ['operations'],
-        summary: 'What this process counts and times, for Prometheus',
-        description: 'Open like `/livez`, with or without keys: it tells numbers, and nothing of any user or pool.',
+        summary: 'Metrics of this process, for Prometheus',
+        description: 'Needs no key, like `/livez`: it contains only numbers, and nothing about any user or pool.',
       },
     },
     async (_request, reply) => reply.type(registry.contentType).send(await registry.metrics()),

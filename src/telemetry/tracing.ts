@@ -16,9 +16,9 @@ import type { Outcome } from '../sync/sync-runs.ts'
 import { createExporter } from './exporter.ts'
 import { requestSpans } from './request-spans.ts'
 
-/** Ids at random, as OpenTelemetry has them, unless a trace is to have a certain one. */
+/** Random ids, like OpenTelemetry's own, unless the caller sets the trace id. */
 export interface TraceIds extends IdGenerator {
-  /** The trace of the root span that `begin` starts gets this id. */
+  /** The root span that `begin` starts gets this trace id. */
   under<Span>(traceId: string, begin: () => Span): Span
 }
 
@@ -40,8 +40,8 @@ export function createTraceIds(): TraceIds {
 }
 
 /**
- * A span of the work on a chunk, begun at `begun` by `performance.now()` and ended now. The trace's id is the batch's, so that
- * the chunks of all replicas meet in one trace, which needs nothing kept in the database.
+ * Creates a span for a chunk, from `begun` (by `performance.now()`) until now. The trace id is the batch id, so that the chunks of
+ * all replicas join one trace without stored state.
  */
 export function chunkSpan(
   tracer: Tracer,
@@ -70,7 +70,7 @@ export function chunkSpan(
 
 const propagator = new W3CTraceContextPropagator()
 
-/** Runs a push as the root of a trace, which the requests to its target carry along. Throws what the push throws. */
+/** Runs a push as the root span of a trace, which the requests to its target propagate. Throws what the push throws. */
 export async function pushSpan(
   tracer: Tracer,
   { run, target }: { run: { id: string }; target: { name: string; url: string } },
@@ -90,7 +90,7 @@ export async function pushSpan(
   )
   const headers = {}
   propagator.inject(trace.setSpan(ROOT_CONTEXT, span), headers, defaultTextMapSetter)
-  let failure: string | null = '_OTHER' // the conventions' word for an error without a name: it was called off, or met a fault of ours
+  let failure: string | null = '_OTHER' // the conventions' value for other errors: aborted, or an internal error
   try {
     const outcome = await outgoingHeaders.run(headers, push)
     failure = outcome.failure
@@ -106,21 +106,21 @@ export async function pushSpan(
   }
 }
 
-/** Traces of requests, chunks and pushes. They tell no user, password, key or SQL. */
+/** Traces of requests, chunks and pushes. They contain no user, password, key or SQL. */
 export interface Tracing {
-  /** Traces the requests of this Fastify. */
+  /** Traces the requests of this Fastify instance. */
   traceRequests(app: FastifyInstance): Promise<void>
-  /** Work on a chunk has ended that began at `begun`, by `performance.now()`. */
+  /** Records a chunk that began at `begun`, by `performance.now()`, and has ended now. */
   chunkEnded(batchId: string, result: ChunkOutcome, begun: number): void
-  /** Runs a push, and gives or throws what comes of it. */
+  /** Runs a push, and returns or throws what the push does. */
   push(run: { id: string }, target: { name: string; url: string }, push: () => Promise<Outcome>): Promise<Outcome>
-  /** Sends what is left, which may take 5 s where the collector is silent. */
+  /** Sends the remaining spans, which may take 5 s if the collector does not respond. */
   stop(): Promise<void>
 }
 
 /**
- * Begins to trace, to the collector whose base URL `endpoint` is. The provider is no global one: several services may run in
- * a process, and no other package traces on its own.
+ * Starts tracing to the collector with the base URL `endpoint`. The provider is not global: several services may run in one process,
+ * and no other package creates spans.
  */
 export function startTracing(endpoint: string, log: FastifyBaseLogger): Tracing {
   const ids = createTraceIds()
@@ -132,7 +132,7 @@ export function startTracing(endpoint: string, log: FastifyBaseLogger): Tracing 
       .merge(detectResources({ detectors })),
     idGenerator: ids,
     spanLimits: { attributeValueLengthLimit: 1_024 },
-    // Spans for which the queue has no room are dropped.
+    // Spans are dropped if the queue is full.
     spanProcessors: [
       new BatchSpanProcessor({
         exporter,
@@ -148,6 +148,6 @@ export function startTracing(endpoint: string, log: FastifyBaseLogger): Tracing 
     traceRequests: async (app) => void (await app.register(requestSpans, { tracer })),
     chunkEnded: (batchId, result, begun) => chunkSpan(tracer, ids, { batchId, result, begun }),
     push: (run, target, push) => pushSpan(tracer, { run, target }, push),
-    stop: () => provider.shutdown().catch(() => {}), // the exporter has logged it
+    stop: () => provider.shutdown().catch(() => {}), // already logged by the exporter
   }
 }

@@ -108,7 +108,7 @@ t.test('an unknown address is answered before the body, and one with a slash too
   for (const path of Object.keys(paths).filter((each) => each.startsWith('/v1/'))) {
     for (const method of ['GET', 'POST']) {
       const answer = await send(method, `${addressOf(path)}/?pool=default`, ...(method === 'POST' ? ['x'] : []))
-      const detail = `No address here ends in a slash. Use ${addressOf(path)}.`
+      const detail = `No route ends in a slash. Use ${addressOf(path)}.`
       t.match(answer, { status: 404, json: { code: 'route_not_found', detail } }, path)
     }
   }

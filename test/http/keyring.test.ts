@@ -65,11 +65,11 @@ t.test('at the start a file must be right', async (t) => {
   const { log } = logged()
   const configured = parseApiKeys(line('root'))
   const faulty: [string, RegExp][] = [
-    ['', /holds no key/],
-    ['# none\n', /holds no key/],
+    ['', /has no key/],
+    ['# none\n', /has no key/],
     ['x=users:read=short', /key x whose secret is shorter/],
-    [`${line('x')}   # the pipeline`, /key x whose secret holds whitespace.* a comment stands on a line of its own/],
-    [`${line('x')}é`, /key x whose secret holds .*not visible ASCII/],
+    [`${line('x')}   # the pipeline`, /key x whose secret contains whitespace.*put a comment on its own line/],
+    [`${line('x')}é`, /key x whose secret contains .*not visible ASCII/],
     [`${line('x')}\ny=users:write=${secretOf('x')}`, /key y with the secret of the key x;/],
     [`x=users:read=${secretOf('root')}`, /key x with the secret of the key root;/],
   ]

@@ -132,7 +132,7 @@ t.test('expire, verify-states and sync do their work', async (t) => {
     insert into targets (pool_id, name, url, remote_pool, test_users_only, bulk_users_only)
     values (1, 'tester', ${receiver.url}, 'default', true, false)`
   const refused = await job('sync', '--targets', 'tester')
-  t.match(refused, { code: 1, told: { what: 'failed', failure: /tester: It answers 401/ } })
+  t.match(refused, { code: 1, told: { what: 'failed', failure: /tester: The peer answers 401/ } })
   receiver.misbehave = (request) => {
     request.headers.authorization = `Bearer ${RECEIVER_KEY}`
     return 'go on'
@@ -161,14 +161,18 @@ const LOSSES: [name: string, lose: (id: string) => Promise<unknown>, told: RegEx
   [
     'cancelled',
     (id) => cancelBatch(sql, 1, id),
-    /^the batch .* was cancelled or deleted when \d+ of its users were made/,
+    /^the batch .* was cancelled or deleted when \d+ of its users were created/,
   ],
   [
     'deleted',
     (id) => deleteBatch(sql, 1, id),
-    /^the batch .* was cancelled or deleted when \d+ of its users were made/,
+    /^the batch .* was cancelled or deleted when \d+ of its users were created/,
   ],
-  ['failed', (id) => failBatch(sql, 1, id, 'internal_error'), /^the batch .* failed when \d+ of its users were made/],
+  [
+    'failed',
+    (id) => failBatch(sql, 1, id, 'internal_error'),
+    /^the batch .* failed when \d+ of its users were created/,
+  ],
 ]
 
 for (const [i, [name, lose, told]] of LOSSES.entries()) {

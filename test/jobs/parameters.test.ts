@@ -95,7 +95,7 @@ t.test('what is not known, missing or twice is told with what there is', (t) => 
     [[], /--count is missing/],
     [['--cuont', '1'], /no parameter --cuont: --count N \[--dry-run true\|false\]/],
     [['count', '1'], /no parameter count/],
-    [['--count', '1', '--count', '2'], /--count is given twice/],
+    [['--count', '1', '--count', '2'], /--count is set twice/],
     [['--count'], /--count expects N/],
     [['--__proto__', '1'], /no parameter/],
     [['--to-string', '1'], /no parameter/],

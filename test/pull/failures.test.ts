@@ -42,9 +42,9 @@ t.test('a call that is wrong: exit 2, and what to do', async (t) => {
     [{ ...right, every: '25h' }, /from 1s to 24h/],
     [{ ...right, every: '30' }, /from 1s to 24h/],
     [{ ...right, 'key-file': join(folder, 'none') }, /ENOENT/],
-    [{ ...right, 'key-file': '/dev/null' }, /holds no key/],
+    [{ ...right, 'key-file': '/dev/null' }, /has no valid key/],
     [{ ...right, out: join(folder, 'none', 'users.csv') }, /no folder/],
-    [{ ...right, out: folder }, /no ordinary file/],
+    [{ ...right, out: folder }, /not a regular file/],
   ]
   const done = await Promise.all(wrong.map(([options]) => pull(options)))
   for (const [i, { code, told }] of done.entries()) {
@@ -55,7 +55,7 @@ t.test('a call that is wrong: exit 2, and what to do', async (t) => {
 })
 
 t.test('help', async (t) => {
-  t.match(await pull({ help: '' }), { code: 2, told: /--help tells/ }, 'help takes no value')
+  t.match(await pull({ help: '' }), { code: 2, told: /--help lists/ }, 'help takes no value')
 })
 
 t.test('each refusal has its exit code, and is not asked again', async (t) => {
@@ -85,7 +85,7 @@ t.test('what may pass is asked six times: exit 3', async (t) => {
   const done = await Promise.all(urls.map((url, i) => pull({ url, out: join(folder, `${i}.csv`) })))
   for (const { code, told } of done) {
     t.equal(code, 3, told)
-    t.equal(told.match(/Again in \d+\.\d s/g)?.length, 5)
+    t.equal(told.match(/Retry in \d+\.\d s/g)?.length, 5)
   }
   t.equal(asked, 6)
 })
@@ -120,7 +120,7 @@ t.test('two pulls for one file: the second is refused, until the first is gone h
   })
   const first = startPull(t, { url, out })
   await asked
-  t.match(await pull({ url, out }), { code: 2, told: /another pull keeps .*users\.csv in step/ })
+  t.match(await pull({ url, out }), { code: 2, told: /another pull keeps .*users\.csv in sync/ })
   first.child.kill('SIGKILL')
   t.equal(await first.ended, 'SIGKILL')
   await writeFile(`${out}.part`, 'of a pull that was killed')
@@ -144,7 +144,7 @@ t.test('--every goes on after a failed round; a signal ends it between rounds an
   }
   await told(/full, 1 users/)
   answer = 'fail'
-  await told(/failed: It answers 400/)
+  await told(/failed: The peer answers 400/)
   answer = 'well'
   await told(/failed.*full, 1 users/s)
   running.child.kill('SIGTERM')
@@ -175,7 +175,7 @@ t.test('words of a server move no cursor and forge no line', async (t) => {
   })
   const { code, told } = await pull({ url, out })
   t.equal(code, 5)
-  t.match(told, /^\S+ It answers 400: \ufffd\]0;pwned[^\n]*\n$/)
+  t.match(told, /^\S+ The peer answers 400: \ufffd\]0;pwned[^\n]*\n$/)
   t.notMatch(told.trimEnd(), /[\p{Cc}\p{Cf}]/u)
 })
 
@@ -210,7 +210,7 @@ t.test('TLS that fails is retried, and told by its code', async (t) => {
   const url = await fakeService(t, (_, response) => void response.end())
   const { code, told } = await pull({ url: url.replace('http:', 'https:'), out })
   t.equal(code, 3, told)
-  t.equal(told.match(/ERR_SSL_\w+\)\. Its port does not speak TLS.*Again in/g)?.length, 5)
+  t.equal(told.match(/ERR_SSL_\w+\)\. The port does not speak TLS.*Retry in/g)?.length, 5)
 })
 
 t.test('proxies of the environment are used, except for loopback and NO_PROXY', async (t) => {

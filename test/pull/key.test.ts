@@ -15,7 +15,7 @@ t.test('blanks and line ends around a key are no part of it, in the variable as 
     t.equal(await readKey(file, {}), KEY)
   }
   for (const text of [`${KEY} ${KEY}`, 'schlüssel']) {
-    await t.rejects(readKey(undefined, { USERSYNC_KEY: text }), /USERSYNC_KEY holds no key/)
+    await t.rejects(readKey(undefined, { USERSYNC_KEY: text }), /USERSYNC_KEY has no valid key/)
   }
   for (const text of ['', ' \n']) {
     t.equal(await readKey(undefined, { USERSYNC_KEY: text }), undefined, 'an empty variable is none')

@@ -5,7 +5,7 @@ import { suite } from '../suite.ts'
 
 const t = suite()
 
-const GOES_NOT = 'the delta does not go with the users that are held'
+const GOES_NOT = 'the delta does not match the users in the base'
 
 type Users = Record<string, string>
 type Counts = ExportHead['counts']

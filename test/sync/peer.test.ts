@@ -121,7 +121,7 @@ t.test('words of a peer are visible, well-formed and bounded', async (t) => {
     const error: unknown = await ask(url).catch((error) => error)
     if (!(error instanceof PeerError)) throw error
     t.equal(error.fault, 'refused')
-    t.match(error.message, /^It answers 400/)
+    t.match(error.message, /^The peer answers 400/)
     t.ok(error.message.isWellFormed() && error.message.length <= 500)
     t.notMatch(error.message, /[\p{Cc}\p{Cf}]/u)
     t.strictSame(error.problem, { code: undefined, state: undefined })

@@ -45,7 +45,7 @@ t.test('a collector that refuses is logged once, and without a secret', async (t
     headers: { authorization: `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}` },
   })
   const [line = '', ...others] = lines
-  t.match(JSON.parse(line), { level: 40, lost: Number, reason: 401, msg: 'spans could not be sent to the collector' })
+  t.match(JSON.parse(line), { level: 40, lost: Number, reason: 401, msg: 'spans not sent to the collector' })
   t.strictSame(others, [])
   for (const secret of secrets) t.notOk(line.includes(secret))
 })
