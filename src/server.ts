@@ -1,6 +1,6 @@
 import { setFlagsFromString } from 'node:v8'
 import closeWithGrace from 'close-with-grace'
-import { asksForKeys, ConfigError, configWarnings, readConfig, shownSettings } from './config/config.ts'
+import { asksForKeys, type Config, ConfigError, configWarnings, readConfig, shownSettings } from './config/config.ts'
 import { describeAddress, parseDatabaseUrl } from './database/database-url.ts'
 import { DrizzleQueryError } from './database/drizzle.ts'
 import { loggableError } from './database/loggable-error.ts'
@@ -23,14 +23,17 @@ async function start() {
 
   let database: PreparedDatabase | undefined
   let service: Service | undefined
-  const skip = Object.keys(STOP_CODES) as StopSignal[] // a second one ends the process at once
-  const { close } = closeWithGrace({ delay: false, logger: log, skip }, async ({ signal, err }) => {
-    if (err) log.fatal({ err }, 'stopping after an internal error')
-    else if (signal) log.info(`${signal} received, shutting down`)
+  const release = async () => {
     await service?.stop()
     await drain(log, [
       { step: 'embedded database', milliseconds: 50_000, run: async () => database?.[Symbol.asyncDispose]() },
     ])
+  }
+  const skip = Object.keys(STOP_CODES) as StopSignal[] // a second one ends the process at once
+  const { close } = closeWithGrace({ delay: false, logger: log, skip }, async ({ signal, err }) => {
+    if (err) log.fatal({ err }, 'stopping after an internal error')
+    else if (signal) log.info(`${signal} received, shutting down`)
+    await release()
     if (err) process.exit(1)
   })
   onStopSignal((signal) => {
@@ -38,20 +41,32 @@ async function start() {
     close()
   })
 
-  database = await prepareDatabase(config)
-  service = await startService(config, database.url, log)
+  try {
+    database = await prepareDatabase(config)
+    service = await startService(config, database.url, log)
+    await listen(service, config, database)
+  } catch (error) {
+    await release()
+    throw error
+  }
+}
 
-  const { embeddedIn, url } = database
+async function listen({ app }: Service, config: Config, { embeddedIn, url }: PreparedDatabase): Promise<void> {
+  const { host, port, listenBacklog: backlog, maxWorkers } = config
   const where = embeddedIn
     ? `embedded PostgreSQL in ${embeddedIn}`
     : `PostgreSQL at ${describeAddress(parseDatabaseUrl(url))}`
   const open = asksForKeys(config) ? '' : '; no API key is set, so every program on this machine has access'
-  await service.app.listen({
-    host: config.host,
-    port: config.port,
-    backlog: config.listenBacklog,
-    listenTextResolver: (address) => `usersync listens on ${address}, ${where}, ${config.maxWorkers} workers${open}`,
-  })
+  const listenTextResolver = (address: string) =>
+    `usersync listens on ${address}, ${where}, ${maxWorkers} workers${open}`
+  try {
+    await app.listen({ host, port, backlog, listenTextResolver })
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error
+    throw new Error(`port ${port} of ${host} is in use: end the program that listens there, or set PORT`, {
+      cause: error,
+    })
+  }
 }
 
 /** Describes an error and its causes. The message of a drizzle wrapper is the SQL statement, so only its cause is shown. */
