@@ -23,12 +23,10 @@ t.test('a holder has half of the budget, and the other half is for others', asyn
 })
 
 t.test('an answer beyond its share passes alone, and what waits is bounded too', async (t) => {
-  const budget = createBudget(1_000, 20)
+  const budget = createBudget(1_000, 60_000) // longer than the test may take
   const giveBack = await budget.enter('one', 5_000)
   const waiting = budget.enter('one', 200)
-  const begun = performance.now()
-  await t.rejects(budget.enter('one', 100), { code: 'overloaded' })
-  t.ok(performance.now() - begun < 15, 'at once')
+  await t.rejects(budget.enter('one', 100), { code: 'overloaded' }, 'at once')
   giveBack()
   t.type(await waiting, 'function')
 })
