@@ -32,12 +32,9 @@ const OTHERS = sized(16_000, 100_000)
 /** Users of a batch that is deleted as a whole. */
 const MANY = sized(3_000, 9_000)
 
-/**
- * What a statement may touch for each row that its request returns or changes, and beside that: of a table of two pages the
- * planner reads all 127 tombstones for each of 20 users, since every index costs the same.
- */
-const ROWS = { each: 6, beside: 4_000 }
-const BUFFERS = { each: 80, beside: 6_000 }
+/** What a statement may touch for each row that its request returns or changes, and beside that. */
+const ROWS = { each: 6, beside: 1_500 }
+const BUFFERS = { each: 80, beside: 3_000 }
 
 const KINDS = {
   'no statistics': async () => {},
