@@ -14,7 +14,7 @@ import { type Service, startService } from './service.ts'
 // buffers trigger a full heap collection: a dozen times in an export of 300,000 users, for half of its CPU time.
 setFlagsFromString('--external-memory-accounted-in-global-limit')
 
-/** Reads the settings, then starts database and service, and opens the port last: whoever can connect gets served. */
+/** Reads the settings, starts database and service, and opens the port last, so that every accepted connection is served. */
 async function start() {
   const config = readConfig(process.env)
   const log = createLog(config.logLevel, loggableError)

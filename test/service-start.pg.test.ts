@@ -93,7 +93,7 @@ t.test('an install without scripts lacks links of libraries, which the start mak
   t.ok((await stat(link)).isFile())
 })
 
-t.test('an older Node is told what to do', async (t) => {
+t.test('on an older Node one line says what to do', async (t) => {
   const older = join(await temporaryFolder(t), 'older.cjs')
   await writeFile(older, `Object.defineProperty(process, 'versions', { value: { node: '20.20.2' } })`)
   const guard = fileURLToPath(new URL('../src/node-version.cjs', import.meta.url))

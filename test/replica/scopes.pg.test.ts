@@ -59,7 +59,7 @@ t.test('users:write makes no pool a replica, and changes nothing by trying', asy
   t.match(await call('GET', '/v1/pools/undeclared', { headers: as('root') }), { json: { replica: 'everything' } })
 })
 
-t.test('a replica of test users takes test users of reserved domains, whoever sends them', async (t) => {
+t.test('a replica of test users takes test users of reserved domains from any key', async (t) => {
   await declare('tester', 'test_users')
   for (const key of ['writer', 'root']) {
     const refused = { status: 422, json: { code: 'export_invalid' } }

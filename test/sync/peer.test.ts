@@ -128,7 +128,7 @@ t.test('words of a peer are visible, well-formed and bounded', async (t) => {
   }
 })
 
-t.test('a refusal is told by its status whatever its body is', async (t) => {
+t.test('a refusal keeps its status whatever its body is', async (t) => {
   const headers = { 'content-type': 'application/problem+json' }
   for (const body of ['', '[', 'null', '"text"', '[1]']) {
     const url = await answering(t, (_, response) => void response.writeHead(503, headers).end(body))

@@ -4,7 +4,7 @@ import { eventually } from './clock.ts'
 import { POOLS } from './events.ts'
 import type { World } from './world.ts'
 
-/** Users whom imports and PATCHes meet over and over. */
+/** Users that imports and PATCHes change again and again. */
 export const HOT = Array.from({ length: 20 }, (_, n) => `hot-${n}@example.com`)
 
 /** Makes the pools, the targets, the users that everybody meets, and the planted ones. */

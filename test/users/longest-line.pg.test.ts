@@ -79,7 +79,7 @@ t.test('a JSON text is measured as PostgreSQL writes it', async (t) => {
   }
 })
 
-t.test('no writer gets a longer line in, and each is told so', async (t) => {
+t.test('no writer stores a longer line, and each gets an error that says so', async (t) => {
   const pool = 'too-wide'
   const poolId = await makePool(sql, pool)
   const before = await stateOf(pool)
