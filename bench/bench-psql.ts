@@ -31,6 +31,6 @@ export async function psql({ databaseUrl, within }: Surroundings, command: strin
   const args = ['-X', '-q', '-v', 'ON_ERROR_STOP=1', '-c', '\\timing on', '-c', command]
   const { stdout } = await within(seconds, 'psql', (signal) => run('psql', args, { env, signal }))
   const [, milliseconds] = /^Time: ([\d.]+) ms/m.exec(stdout) ?? []
-  if (milliseconds === undefined) throw new Error(`psql told no time: ${stdout}`)
+  if (milliseconds === undefined) throw new Error(`psql printed no time: ${stdout}`)
   return Number(milliseconds)
 }

@@ -12,7 +12,7 @@ import { type ServiceProcess, startServiceProcess } from './bench-service.ts'
 import { within } from './demo-deadline.ts'
 
 /** The most worker threads that a section may ask for. */
-export const MOST_WORKERS = 4
+export const MAX_WORKERS = 4
 
 const SCHEMA = 'usersync'
 
@@ -63,7 +63,7 @@ export async function startSurroundings(
     DATABASE_URL: database.url,
     DB_SCHEMA: SCHEMA,
     DATA_DIR: folder,
-    MAX_WORKERS: String(MOST_WORKERS),
+    MAX_WORKERS: String(MAX_WORKERS),
     MAX_BATCH_USERS: String(Math.max(options.users, options.listed)),
   })
   cleanup.defer(() => service.stop())

@@ -5,13 +5,13 @@ import { readConfig } from '../src/config/config.ts'
 import type { Surroundings } from './bench-surroundings.ts'
 
 /** Far below any speed worth measuring; who is slower hangs. */
-const LEAST_USERS_PER_SECOND = 500
+const MIN_USERS_PER_SECOND = 500
 
 /** What the service takes by itself on this machine; here it has more, to compare them. */
 export const WORKERS = readConfig({}).maxWorkers
 
 /** The seconds within which `users` must be made, by whatever way. */
-export const deadlineFor = (users: number) => 30 + users / LEAST_USERS_PER_SECOND
+export const deadlineFor = (users: number) => 30 + users / MIN_USERS_PER_SECOND
 
 /**
  * Makes a batch by `POST /v1/batches` as a client does who waits for its end, and gives the milliseconds from the request

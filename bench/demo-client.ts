@@ -75,7 +75,7 @@ export async function fetchExport(
   const headers = { accept: 'application/x-ndjson', 'accept-encoding': coding }
   const answer = await send(url, { headers, expected: 200, signal })
   const given = answer.headers['content-encoding'] ?? 'identity'
-  if (given !== coding) throw new Error(`asked for the coding ${coding}, got ${given}`)
+  if (given !== coding) throw new Error(`requested the coding ${coding}, got ${given}`)
   const text = DECODERS[coding](answer.body).toString('utf8')
   const { head, held: result } = applyExport(held ?? { state: undefined, lines: new Map() }, text)
   if (answer.headers.etag !== `W/"${head.state}"`)

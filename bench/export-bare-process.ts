@@ -25,7 +25,7 @@ export async function startBareRoute({ within }: Surroundings): Promise<BareProc
     const [address]: string[] = await within(10, 'start of the bare route', (signal) =>
       once(createInterface(child.stdout), 'line', { signal }),
     )
-    if (address === undefined) throw new Error('the bare route told no address')
+    if (address === undefined) throw new Error('the bare route printed no address')
     return { address, [Symbol.asyncDispose]: stop }
   } catch (error) {
     await stop()

@@ -6,7 +6,7 @@ export interface Row {
   target?: string
   measured: string
   yardstick?: string
-  /** Whether the target is met; undefined where there is none, or it could not be told. */
+  /** Whether the target is met; undefined where there is none, or it could not be measured. */
   met?: boolean | undefined
 }
 

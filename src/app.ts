@@ -18,16 +18,16 @@ import { exportRoutes } from './export/routes.ts'
 import { answerBudget } from './http/answer-budget.ts'
 import { bodyDeadline } from './http/body-deadline.ts'
 import { compression } from './http/compression.ts'
-import { answerClientError, answerError, errorAnswers } from './http/error-responses.ts'
-import { closeGently } from './http/graceful-close.ts'
+import { answerClientError, answerError, errorResponses } from './http/error-responses.ts'
+import { gracefulClose } from './http/graceful-close.ts'
 import { healthRoutes } from './http/health.ts'
 import { openapi } from './http/openapi.ts'
-import { overload, workAdmission } from './http/overload.ts'
+import { overload, refuseUnderMemoryPressure } from './http/overload.ts'
 import { createCursors } from './http/pagination.ts'
 import { createRequestIds, requestLog } from './http/request-log.ts'
 import { securityHeaders } from './http/security-headers.ts'
-import { expectations, methodAnswers, requestHead } from './http/strict-http.ts'
-import { LONGEST_UPLOAD_MS } from './http/upload.ts'
+import { expectations, methodResponses, requestHead } from './http/strict-http.ts'
+import { UPLOAD_TIMEOUT_MS } from './http/upload.ts'
 import { validation } from './http/validation.ts'
 import { importRoutes } from './import/routes.ts'
 import { poolRoutes } from './pools/routes.ts'
@@ -92,7 +92,7 @@ export async function buildApp(config: Config, services: Services) {
     loggerInstance: log,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: 1_048_576,
-    requestTimeout: LONGEST_UPLOAD_MS + 60_000, // see bodyDeadline
+    requestTimeout: UPLOAD_TIMEOUT_MS + 60_000, // see bodyDeadline
     keepAliveTimeout: 72_000,
     // Closes a connection without traffic: a client that stopped reading or is gone. Longer than the statement timeout, so
     // that a client can still receive the result of a slow statement.
@@ -110,13 +110,13 @@ export async function buildApp(config: Config, services: Services) {
   }).withTypeProvider<TypeBoxTypeProvider>()
 
   app.server.maxConnections = config.maxConnections
-  await app.register(closeGently)
+  await app.register(gracefulClose)
   await tracing?.traceRequests(app)
   await app.register(requestLog)
   await app.register(requestMetrics, { metrics })
   await app.register(securityHeaders)
   await app.register(expectations)
-  await app.register(errorAnswers)
+  await app.register(errorResponses)
   await app.register(requestHead)
   await app.register(ownSite, { withKeys: asksForKeys(config), host: config.host })
   await app.register(bodyDeadline, { milliseconds: 60_000 })
@@ -126,12 +126,12 @@ export async function buildApp(config: Config, services: Services) {
   await app.register(authorization)
   await app.register(poolAccess)
   await app.register(auditTrail, { sql })
-  await app.register(workAdmission, { memory })
+  await app.register(refuseUnderMemoryPressure, { memory })
   const unreadBytes = (config.memoryLimitMb * 1_048_576) / 6 // 256 MiB by default
   await app.register(answerBudget, { waitMs: config.waitSeconds * 1000, totalBytes: unreadBytes })
   await app.register(compression, { threshold: config.compressionThreshold })
   await app.register(openapi)
-  await app.register(methodAnswers)
+  await app.register(methodResponses)
 
   await app.register(healthRoutes, { sql: probe, reasonsToRefuse, memory })
   await app.register(metricsRoutes, { metrics })

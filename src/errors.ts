@@ -61,20 +61,20 @@ export const ERRORS = {
 export type ErrorCode = keyof typeof ERRORS
 
 /** One invalid member of a request: its path, a stable code, and what is expected there. */
-export interface MemberFault {
+export interface FieldError {
   path: string
   code: string
   message: string
 }
 
 /** Maximum number of invalid members that a response lists. */
-export const MOST_FAULTS = 20
+export const MAX_FAULTS = 20
 
 /** An error of the catalogue. `detail` goes to the client: it says what to do and contains no secret. */
 export class Problem extends Error {
   override name = 'Problem'
   readonly code: ErrorCode
-  readonly errors: MemberFault[] | undefined
+  readonly errors: FieldError[] | undefined
   readonly headers: Record<string, string>
   /** Additional members of the response (RFC 9457 section 3.2). */
   readonly members: Record<string, string>
@@ -83,7 +83,7 @@ export class Problem extends Error {
     code: ErrorCode,
     detail: string,
     options: {
-      errors?: MemberFault[]
+      errors?: FieldError[]
       headers?: Record<string, string>
       members?: Record<string, string>
       cause?: unknown

@@ -131,7 +131,7 @@ export async function startService(
             retention.stop(),
             expiry.stop(),
             syncScheduler.stop(),
-            app.closeGently(delayMs),
+            app.gracefulClose(delayMs),
           ]),
       },
       { step: 'traces', milliseconds: 2_000, run: async () => tracing?.stop() },

@@ -89,12 +89,12 @@ t.test('probes and Prometheus ask for routes of the service, on its port', async
 /** The steps of `stop` in src/service.ts after the requests: export cache, worker threads, database connections. */
 const LAST_STEPS_SECONDS = 2 + 6 + 6
 
-const longestStopSeconds = ({ drainDelaySeconds, drainSeconds }: Config) =>
+const maxStopSeconds = ({ drainDelaySeconds, drainSeconds }: Config) =>
   2 * drainDelaySeconds + drainSeconds + LAST_STEPS_SECONDS
 
 t.test('a pod has the time to drain, and the room that the settings allow it', (t) => {
   t.ok(config.drainDelaySeconds > 0, 'endpoints hear of it before the port is closed')
-  t.ok(pod.terminationGracePeriodSeconds > longestStopSeconds(config), 'it is not killed while it stops')
+  t.ok(pod.terminationGracePeriodSeconds > maxStopSeconds(config), 'it is not killed while it stops')
   t.ok(mebibytes(container.resources.limits.memory) > config.memoryLimitMb, 'it refuses work before it is killed')
   t.ok(mebibytes(pod.volumes[0].emptyDir.sizeLimit) > config.exportCacheMb, 'the cache has room')
   t.same(container.volumeMounts, [{ name: pod.volumes[0].name, mountPath: config.dataDir }])

@@ -7,7 +7,7 @@ import { type AuditEvent, recordEvent } from './audit-events.ts'
 declare module 'fastify' {
   interface FastifyRequest {
     /** What the audit trail records about the response. */
-    told: { code: string | undefined; counts: Record<string, number>; subject: string | undefined }
+    auditInfo: { code: string | undefined; counts: Record<string, number>; subject: string | undefined }
   }
 }
 
@@ -21,9 +21,9 @@ const CHANGES = new Set(['POST', 'PUT', 'PATCH', 'DELETE'])
  */
 export const auditTrail = plugin<{ sql: Sql }>(
   (app: FastifyInstance, { sql }, done) => {
-    app.decorateRequest('told')
+    app.decorateRequest('auditInfo')
     const tell: preSerializationHookHandler = (request, _reply, payload, next) => {
-      request.told = tellingOf(payload)
+      request.auditInfo = auditInfoOf(payload)
       next(null, payload)
     }
     const record: onSendAsyncHookHandler = async (request, reply, payload) => {
@@ -52,10 +52,10 @@ function mayChange({ routeOptions, scopes }: FastifyRequest): boolean {
 }
 
 function eventOf(request: FastifyRequest, status: number): AuditEvent {
-  const { method, routeOptions, params, query, body, apiKey, told } = request
+  const { method, routeOptions, params, query, body, apiKey, auditInfo } = request
   const { id, name } = (params ?? {}) as { id?: string; name?: string }
   const { pool = (body as { pool?: unknown } | undefined)?.pool } = (query ?? {}) as { pool?: unknown }
-  const subject = id ?? name ?? told?.subject
+  const subject = id ?? name ?? auditInfo?.subject
   const of = /^\/v1\/pools/.test(routeOptions.url ?? '') ? name : typeof pool === 'string' ? pool : 'default'
   return {
     actor: apiKey?.name,
@@ -63,14 +63,14 @@ function eventOf(request: FastifyRequest, status: number): AuditEvent {
     pool: of && untrustedText(of, 63),
     subject: subject && untrustedText(subject, 200),
     status,
-    code: told?.code,
-    counts: told?.counts ?? {},
+    code: auditInfo?.code,
+    counts: auditInfo?.counts ?? {},
     requestId: request.id,
   }
 }
 
 /** Reads from the response body its id or name, the code of a problem, and every count. */
-function tellingOf(payload: unknown): FastifyRequest['told'] {
+function auditInfoOf(payload: unknown): FastifyRequest['auditInfo'] {
   const answer = (typeof payload === 'object' && payload !== null ? payload : {}) as Record<string, unknown>
   const { id, name, code } = answer
   const counts = Object.entries(answer).filter(([member, value]) => COUNTS.test(member) && typeof value === 'number')

@@ -2,26 +2,26 @@ import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebo
 import type { Sql } from 'postgres'
 import { Type } from 'typebox'
 import type { Cursors } from '../http/pagination.ts'
-import { makePage, pageMembers } from '../http/pagination.ts'
-import { orNull } from '../http/schemas.ts'
+import { makePage, pageParams } from '../http/pagination.ts'
+import { Nullable } from '../http/schemas.ts'
 import { PoolName } from '../pools/pool-parameter.ts'
 import { listEvents } from './audit-events.ts'
 
-const EventAnswer = Type.Object({
+const EventResponse = Type.Object({
   id: Type.String(),
   at: Type.String(),
-  actor: orNull(
+  actor: Nullable(
     Type.String({
       description: 'The name of the API key; null if no key is configured or the service made the change itself',
     }),
   ),
   action: Type.String(),
-  pool: orNull(Type.String()),
-  subject: orNull(Type.String()),
+  pool: Nullable(Type.String()),
+  subject: Nullable(Type.String()),
   status: Type.Integer(),
-  code: orNull(Type.String()),
+  code: Nullable(Type.String()),
   counts: Type.Record(Type.String(), Type.Integer()),
-  request_id: orNull(Type.String()),
+  request_id: Nullable(Type.String()),
 })
 
 /** Lists the recorded changes. For administrators. */
@@ -39,8 +39,8 @@ export const auditRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: Curs
         summary: 'List changes, newest first',
         description:
           'Every authorised mutating request, rejected ones included, and everything that the service removed by itself. Without `pool`, lists the changes of all pools.',
-        querystring: Type.Object({ pool: Type.Optional(PoolName), ...pageMembers }, { additionalProperties: false }),
-        response: { 200: Type.Object({ items: Type.Array(EventAnswer), next_cursor: orNull(Type.String()) }) },
+        querystring: Type.Object({ pool: Type.Optional(PoolName), ...pageParams }, { additionalProperties: false }),
+        response: { 200: Type.Object({ items: Type.Array(EventResponse), next_cursor: Nullable(Type.String()) }) },
       },
     },
     async (request, reply) => {

@@ -24,7 +24,7 @@ export async function openKeyring(
   if (file === '') return { keys: () => configured, stop: () => {} }
   let text = await readKeysFile(file)
   let keys = together(configured, text, file)
-  let told = ''
+  let lastError = ''
 
   async function follow(): Promise<void> {
     try {
@@ -32,12 +32,12 @@ export async function openKeyring(
       if (present === text) return
       keys = together(configured, present, file)
       text = present
-      told = ''
+      lastError = ''
       log.info({ keys: keys.map(({ name }) => name) }, 'API_KEYS_FILE reloaded')
     } catch (error) {
       const { message } = error as Error
-      if (message !== told) log.error(`API_KEYS_FILE reload failed, keeping current keys: ${message}`)
-      told = message
+      if (message !== lastError) log.error(`API_KEYS_FILE reload failed, keeping current keys: ${message}`)
+      lastError = message
     }
   }
   const poll = setInterval(follow, pollMs)

@@ -31,7 +31,7 @@ export const ownSite = plugin<OwnSiteOptions>(
     })
     done()
   },
-  { name: 'own-site', dependencies: ['error-answers'] },
+  { name: 'own-site', dependencies: ['error-responses'] },
 )
 
 const misdirected = () =>

@@ -1,8 +1,8 @@
 import { type Static, Type } from 'typebox'
 import type { Config } from '../config/config.ts'
 import { DOMAIN_EXPECTED, DOMAIN_FORM } from '../config/reserved-domain.ts'
-import { type MemberFault, Problem } from '../errors.ts'
-import { MOST_BCRYPT_BYTES } from '../passwords/bcrypt.ts'
+import { type FieldError, Problem } from '../errors.ts'
+import { MAX_BCRYPT_BYTES } from '../passwords/bcrypt.ts'
 import { ALGORITHMS } from '../passwords/hash-password.ts'
 import { jsonbBytes } from '../protocol/longest-line.ts'
 import { CustomAttributes, nameOf } from '../users/user-schema.ts'
@@ -11,7 +11,7 @@ const PasswordMode = Type.Enum(['shared', 'per_user'])
 const HashAlgorithm = Type.Enum([...ALGORITHMS])
 
 /** Maximum number of chunks in a batch. A chunk is one transaction and one row of bookkeeping. */
-export const MOST_CHUNKS = 100_000
+export const MAX_CHUNKS = 100_000
 
 /** Size as PostgreSQL stores and exports the attributes, once for each user of the batch. */
 const MAX_ATTRIBUTES_BYTES = 65_536
@@ -94,8 +94,8 @@ export function completeConfig(
     },
   }
   const { algorithm, distinct } = settings.password_hash
-  const leastChunk = Math.ceil(count / MOST_CHUNKS)
-  const errors: MemberFault[] = []
+  const minChunkSize = Math.ceil(count / MAX_CHUNKS)
+  const errors: FieldError[] = []
   const wrong = (member: string, code: string, message: string) =>
     errors.push({ path: `body.config.${member}`, code, message })
   const attributesBytes = jsonbBytes(JSON.stringify(settings.custom_attributes))
@@ -103,16 +103,17 @@ export function completeConfig(
     const expected = `must be at most ${MAX_ATTRIBUTES_BYTES} bytes, with every number written out; has ${attributesBytes}`
     wrong('custom_attributes', 'too_large', expected)
   }
-  if (settings.chunk_size < leastChunk) wrong('chunk_size', 'minimum', `must be at least ${leastChunk} for this count`)
+  if (settings.chunk_size < minChunkSize)
+    wrong('chunk_size', 'minimum', `must be at least ${minChunkSize} for this count`)
   if (distinct > count) wrong('password_hash.distinct', 'maximum', `must be at most the count, ${count}`)
   if (password !== undefined && password_mode === 'per_user') {
     wrong('password', 'contradiction', 'cannot be set if each user has a separate password (password_mode per_user)')
   }
   if (password !== undefined && algorithm === 'bcrypt' && !isForBcrypt(password)) {
-    wrong('password', 'maximum', `must be at most ${MOST_BCRYPT_BYTES} bytes, without NUL, for bcrypt`)
+    wrong('password', 'maximum', `must be at most ${MAX_BCRYPT_BYTES} bytes, without NUL, for bcrypt`)
   }
   if (errors.length === 0) return { settings, password }
   throw new Problem('invalid_request', errors.map(({ path, message }) => `${path} ${message}`).join('; '), { errors })
 }
 
-const isForBcrypt = (password: string) => Buffer.byteLength(password) <= MOST_BCRYPT_BYTES && !password.includes('\0')
+const isForBcrypt = (password: string) => Buffer.byteLength(password) <= MAX_BCRYPT_BYTES && !password.includes('\0')

@@ -1,4 +1,4 @@
-import { isConnectionLimit, isDatabaseUnavailable, isHeldUp, sqlState } from '../database/sqlstate.ts'
+import { isBlocked, isConnectionLimit, isDatabaseUnavailable, sqlState } from '../database/sqlstate.ts'
 
 /** What the chunks of a batch can meet, as the batch reports it in `last_error`. The codes are part of the API. */
 export const BATCH_ERRORS = {
@@ -30,6 +30,6 @@ export function classify(error: unknown): { code: BatchErrorCode; canRetry: bool
   const state = sqlState(error) ?? ''
   if (isConnectionLimit(error)) return { code: 'connections_exhausted', canRetry: true }
   if (isDatabaseUnavailable(error)) return { code: 'database_unavailable', canRetry: true }
-  if (isHeldUp(error)) return { code: 'held_up', canRetry: true }
+  if (isBlocked(error)) return { code: 'held_up', canRetry: true }
   return { code: REFUSED.test(state) ? 'user_refused' : 'internal_error', canRetry: false }
 }

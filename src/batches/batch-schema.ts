@@ -1,5 +1,5 @@
 import { type Static, Type } from 'typebox'
-import { orNull } from '../http/schemas.ts'
+import { Nullable } from '../http/schemas.ts'
 import { BatchConfig } from './batch-config.ts'
 
 /** Excludes words that other paths use in the place of a template's name. */
@@ -32,10 +32,10 @@ export const BatchStatus = Type.Enum([
 ])
 
 /** A batch in every response. */
-export const BatchAnswer = Type.Object({
+export const BatchResponse = Type.Object({
   id: Type.String(),
   kind: Type.Enum(['creation', 'import']),
-  label: orNull(Type.String()),
+  label: Nullable(Type.String()),
   status: BatchStatus,
   total_requested: Type.Integer(),
   created_count: Type.Integer(),
@@ -47,13 +47,13 @@ export const BatchAnswer = Type.Object({
   ),
   failed_count: Type.Integer(),
   progress: Type.Number({ description: 'From 0 to 1' }),
-  throughput_per_second: orNull(Type.Number()),
-  eta_seconds: orNull(Type.Number()),
+  throughput_per_second: Nullable(Type.Number()),
+  eta_seconds: Nullable(Type.Number()),
   created_at: time,
-  started_at: orNull(time),
-  finished_at: orNull(time),
-  expires_at: orNull(time),
-  last_error: orNull(
+  started_at: Nullable(time),
+  finished_at: Nullable(time),
+  expires_at: Nullable(time),
+  last_error: Nullable(
     Type.Object(
       { code: Type.String(), detail: Type.String() },
       { description: 'Why the batch failed; while it runs, the last error of a chunk and what happens next' },
@@ -61,8 +61,8 @@ export const BatchAnswer = Type.Object({
   ),
   config: Type.Union([BatchConfig, ImportConfig]),
   profile: Type.Object({
-    duration_ms: orNull(Type.Number()),
-    peak_memory_bytes: orNull(Type.Number()),
+    duration_ms: Nullable(Type.Number()),
+    peak_memory_bytes: Nullable(Type.Number()),
     chunks: Type.Integer({ description: 'Completed chunks of users' }),
     workers: Type.Integer(),
   }),

@@ -5,10 +5,10 @@ import { Problem } from '../errors.ts'
 import type { Algorithm } from '../passwords/hash-password.ts'
 import { poolIsReplica } from '../pools/locks.ts'
 import { deriveKey, encrypt } from '../secrets/encryption.ts'
-import { type BatchConfig, MOST_CHUNKS } from './batch-config.ts'
+import { type BatchConfig, MAX_CHUNKS } from './batch-config.ts'
 import { makeIds, planNames } from './naming.ts'
 
-interface Settled {
+interface ResolvedSettings {
   settings: BatchConfig
   password: string
 }
@@ -20,7 +20,7 @@ export interface NewBatch {
   /** Seconds until the batch expires; null if it never does. */
   expiresIn: number | null
   /** Called only if no earlier batch has the idempotency key, because the template of the earlier batch may be deleted. */
-  settle: () => Promise<Settled>
+  resolveSettings: () => Promise<ResolvedSettings>
   /** The Idempotency-Key and the body of its request. Each API key (`owner`, empty without one) has a separate key space. */
   idempotency: { owner: string; key: string; body: unknown } | undefined
 }
@@ -45,7 +45,7 @@ export const WAKE_CHANNEL = 'usersync_batches'
 /**
  * Writes a batch, its range of `{id}` numbers and its chunks in one transaction, and wakes the dispatchers of every
  * replica. Returns the batch's id, or that of the earlier batch with the same idempotency key and body. Throws
- * `idempotency_key_reused`, `pool_is_replica`, and what `settle` and `planNames` throw; then it writes nothing.
+ * `idempotency_key_reused`, `pool_is_replica`, and what `resolveSettings` and `planNames` throw; then it writes nothing.
  */
 export async function createBatch(sql: Sql, batch: NewBatch, surroundings: Surroundings): Promise<string> {
   const { poolId, idempotency } = batch
@@ -53,8 +53,8 @@ export async function createBatch(sql: Sql, batch: NewBatch, surroundings: Surro
   try {
     const earlier = idempotency && (await findByKey(sql, poolId, idempotency, digest))
     if (earlier !== undefined) return earlier
-    const settled = await batch.settle()
-    return await sql.begin((tx) => insertBatch(tx, { ...batch, ...settled }, digest, surroundings))
+    const resolved = await batch.resolveSettings()
+    return await sql.begin((tx) => insertBatch(tx, { ...batch, ...resolved }, digest, surroundings))
   } catch (error) {
     // Another request with the same key was faster, in this replica or another.
     if (!idempotency || sqlState(error) !== UNIQUE_VIOLATION) throw error
@@ -100,13 +100,13 @@ async function findByKey(
 
 async function insertBatch(
   tx: TransactionSql,
-  { poolId, count, label, expiresIn, idempotency, settings, password }: NewBatch & Settled,
+  { poolId, count, label, expiresIn, idempotency, settings, password }: NewBatch & ResolvedSettings,
   digest: Buffer | undefined,
   { reservedDomains, encryptionKey }: Surroundings,
 ): Promise<string> {
   const { batchId, shortId } = makeIds()
   const { algorithm, distinct } = settings.password_hash
-  const credentialsAChunk = Math.max(CREDENTIALS_A_CHUNK[algorithm], Math.ceil(distinct / MOST_CHUNKS))
+  const credentialsAChunk = Math.max(CREDENTIALS_A_CHUNK[algorithm], Math.ceil(distinct / MAX_CHUNKS))
   const [range] = await tx<{ first_number: string; first_credential: string; is_replica: boolean }[]>`
     update pools set next_user_number = next_user_number + ${count}, next_credential_id = next_credential_id + ${distinct}
     where id = ${poolId}

@@ -56,9 +56,9 @@ export async function startDispatcher(
 ): Promise<Dispatcher> {
   const progress = new EventEmitter().setMaxListeners(0)
   const inWork = new Map<string, number>()
-  /** The turn in which each batch of this round was last served, or first seen. */
-  let turns = new Map<string, number>()
-  let turn = 0
+  /** The value of `serveCount` when each batch of this round was last served, or first seen. */
+  let lastServed = new Map<string, number>()
+  let serveCount = 0
   const resting = new Set<string>()
   const tasks = new Set<Promise<void>>()
   let refusals = 0
@@ -92,7 +92,7 @@ export async function startDispatcher(
       progress.emit('progress')
     }
     const open = batches.filter(({ has_open_chunks }) => has_open_chunks)
-    turns = new Map(open.map(({ id }) => [id, turns.get(id) ?? turn]))
+    lastServed = new Map(open.map(({ id }) => [id, lastServed.get(id) ?? serveCount]))
     while (!draining && Date.now() >= pausedUntil && !memory.isOver() && workers.inWork() < workers.threads) {
       const batch = neediest(open)
       if (!batch) return
@@ -100,7 +100,7 @@ export async function startDispatcher(
         await markRunning(sql, batch)
         batch.status = 'running'
       }
-      turns.set(batch.id, ++turn)
+      lastServed.set(batch.id, ++serveCount)
       const task = work(batch)
       tasks.add(task)
       void task.finally(() => tasks.delete(task))
@@ -109,10 +109,10 @@ export async function startDispatcher(
 
   function neediest(batches: UnfinishedBatch[]): UnfinishedBatch | undefined {
     const count = ({ id }: UnfinishedBatch) => inWork.get(id) ?? 0
-    const lastTurn = ({ id }: UnfinishedBatch) => turns.get(id) ?? turn
+    const servedAt = ({ id }: UnfinishedBatch) => lastServed.get(id) ?? serveCount
     return batches
       .filter((batch) => !resting.has(batch.id) && count(batch) < batch.max_workers)
-      .toSorted((a, b) => count(a) - count(b) || lastTurn(a) - lastTurn(b))[0]
+      .toSorted((a, b) => count(a) - count(b) || servedAt(a) - servedAt(b))[0]
   }
 
   async function work(batch: UnfinishedBatch): Promise<void> {

@@ -7,7 +7,7 @@ const LOOK_MS = 250
 const HEARTBEAT_MS = 15_000
 
 /** A stream ends after this time. The client then reconnects with `Last-Event-ID`. */
-const LONGEST_MS = 600_000
+const MAX_DURATION_MS = 600_000
 
 interface Watching {
   read: () => Promise<Batch>
@@ -27,8 +27,8 @@ export async function* batchEvents(
   const done = (batch: Batch) => batch.created_count + batch.failed_count
   const write = (event: string, batch: Batch) =>
     `event: ${event}\nid: ${done(batch)}\ndata: ${JSON.stringify(batch)}\n\n`
-  const deadline = Date.now() + LONGEST_MS
-  let told = lastEventId
+  const deadline = Date.now() + MAX_DURATION_MS
+  let lastSentCount = lastEventId
   let toldAt = Date.now()
   yield 'retry: 1000\n\n'
   while (Date.now() < deadline && !draining()) {
@@ -37,9 +37,9 @@ export async function* batchEvents(
       yield write('end', batch)
       return
     }
-    if (done(batch) !== told) {
+    if (done(batch) !== lastSentCount) {
       yield write('progress', batch)
-      told = done(batch)
+      lastSentCount = done(batch)
       toldAt = Date.now()
     } else if (Date.now() - toldAt > HEARTBEAT_MS) {
       yield ':\n\n'

@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Sql, TransactionSql } from 'postgres'
-import { isDatabaseUnavailable, isHeldUp } from '../database/sqlstate.ts'
+import { isBlocked, isDatabaseUnavailable } from '../database/sqlstate.ts'
 import { Problem } from '../errors.ts'
 import { deleteBatch } from './end-batch.ts'
 import { expiredBatches } from './expiry-candidates.ts'
@@ -79,7 +79,7 @@ async function expire(
   } catch (error) {
     if (isDatabaseUnavailable(error)) throw error
     // A Problem means that the pool was deleted or became a replica since the batch was read.
-    if (!(error instanceof Problem) && !isHeldUp(error))
+    if (!(error instanceof Problem) && !isBlocked(error))
       log.warn({ err: error, batch: id }, 'expired batch not removed')
     return undefined
   }

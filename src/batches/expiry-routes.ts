@@ -2,10 +2,10 @@ import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebo
 import type { Sql } from 'postgres'
 import { Type } from 'typebox'
 import type { Cursors } from '../http/pagination.ts'
-import { makePage, pageMembers } from '../http/pagination.ts'
-import { orNull } from '../http/schemas.ts'
+import { makePage, pageParams } from '../http/pagination.ts'
+import { Nullable } from '../http/schemas.ts'
 import { requireWritable } from '../pools/locks.ts'
-import { poolMember, poolName } from '../pools/pool-parameter.ts'
+import { poolName, poolParam } from '../pools/pool-parameter.ts'
 import { findPoolId } from '../pools/pools.ts'
 import { BatchStatus } from './batch-schema.ts'
 import { expireBatches } from './expire.ts'
@@ -18,12 +18,12 @@ const BATCHES_A_REQUEST = 20
 /** After this time a request starts no further batch. */
 const REQUEST_MS = 30_000
 
-const CandidateAnswer = Type.Object({
+const CandidateResponse = Type.Object({
   batch_id: Type.String(),
-  label: orNull(Type.String()),
+  label: Nullable(Type.String()),
   status: BatchStatus,
   created_at: Type.String(),
-  expires_at: orNull(Type.String()),
+  expires_at: Nullable(Type.String()),
   age_seconds: Type.Number(),
   user_count: Type.Integer({ description: 'Test users, which the removal deletes' }),
   protected_count: Type.Integer({ description: 'Users that are not test users. They stay.' }),
@@ -57,13 +57,13 @@ export const lifecycleRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: 
         description:
           'Batches past their `expires_at` or, with `age_days`, batches created at least that many days ago.',
         querystring: Type.Object(
-          { ...poolMember, ...pageMembers, age_days: Type.Optional(Type.Number({ minimum: 0, maximum: 36_500 })) },
+          { ...poolParam, ...pageParams, age_days: Type.Optional(Type.Number({ minimum: 0, maximum: 36_500 })) },
           { additionalProperties: false },
         ),
         response: {
           200: Type.Object({
-            items: Type.Array(CandidateAnswer),
-            next_cursor: orNull(Type.String()),
+            items: Type.Array(CandidateResponse),
+            next_cursor: Nullable(Type.String()),
           }),
         },
       },
@@ -87,9 +87,9 @@ export const lifecycleRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: 
         tags,
         summary: 'Remove the users of expired batches',
         description: 'With `dry_run`, removes nothing and returns what it would remove.',
-        querystring: Type.Object(poolMember, { additionalProperties: false }),
+        querystring: Type.Object(poolParam, { additionalProperties: false }),
         body: Type.Object(
-          { ...poolMember, dry_run: Type.Optional(Type.Boolean({ default: false })) },
+          { ...poolParam, dry_run: Type.Optional(Type.Boolean({ default: false })) },
           { additionalProperties: false },
         ),
         response: { 200: Report },

@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Sql } from 'postgres'
 import { forgetEvents, recordEvent } from '../audit/audit-events.ts'
-import { type Repeating, startRepeating } from '../process/repeat.ts'
+import { type Repeating, repeatEvery } from '../process/repeat.ts'
 import { expireBatches } from './expire.ts'
 import { sweepCredentials } from './unused-credentials.ts'
 
@@ -27,7 +27,7 @@ export function startExpiry(
   log: FastifyBaseLogger,
   intervalMs = INTERVAL_MS,
 ): Repeating {
-  return startRepeating(async (signal) => {
+  return repeatEvery(async (signal) => {
     try {
       const expired = expireBatches(sql, {
         poolId: undefined,

@@ -13,7 +13,7 @@ export interface NamePlan {
 const PLACEHOLDERS = ['id', 'n', 'batch']
 /** Rejected because 1 next to 21 looks the same as 12 next to 1: two batches with one pattern could collide. */
 const SIDE_BY_SIDE = /\{id\}(\d|\{batch\})*\{n\}|\{n\}(\d|\{batch\})*\{id\}/
-const LONGEST_NAME = 254
+const MAX_NAME_LENGTH = 254
 
 const invalidPattern = (message: string) =>
   new Problem('pattern_invalid', message, {
@@ -49,8 +49,8 @@ export function planNames(
   const longest = fillPattern(usernamePattern, batch.firstNumber + count - 1, count)
   const emailSuffix = EMAIL_FORM.test(longest) ? '' : `@${emailDomain}`
   const email = longest + emailSuffix
-  if ([...email].length > LONGEST_NAME) {
-    throw invalidPattern(`produces an address of ${[...email].length} characters; the maximum is ${LONGEST_NAME}`)
+  if ([...email].length > MAX_NAME_LENGTH) {
+    throw invalidPattern(`produces an address of ${[...email].length} characters; the maximum is ${MAX_NAME_LENGTH}`)
   }
   if (!EMAIL_FORM.test(email))
     throw invalidPattern(`produces usernames that cannot precede an @: expects ${EMAIL_EXPECTED}`)

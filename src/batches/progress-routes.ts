@@ -4,16 +4,16 @@ import type { FastifyReply } from 'fastify'
 import type { Sql } from 'postgres'
 import { Type } from 'typebox'
 import { Problem } from '../errors.ts'
-import { type Cursors, makePage, pageMembers } from '../http/pagination.ts'
+import { type Cursors, makePage, pageParams } from '../http/pagination.ts'
 import { Uuid } from '../http/schemas.ts'
-import { poolMember, poolName } from '../pools/pool-parameter.ts'
+import { poolName, poolParam } from '../pools/pool-parameter.ts'
 import { findPoolId } from '../pools/pools.ts'
 import { readBatch } from './batches.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import { batchEvents } from './events.ts'
 import { Failure, listFailures } from './failures.ts'
 
-const LONGEST_WAIT_SECONDS = 60
+const MAX_WAIT_SECONDS = 60
 
 /**
  * Returns the seconds of `Prefer: wait=N` (RFC 7240), at most 60. Returns 0 if the header is missing or invalid,
@@ -21,13 +21,13 @@ const LONGEST_WAIT_SECONDS = 60
  */
 export function preferredWait(header: string | string[] | undefined): number {
   const [, seconds] = /(?:^|[,;])\s*wait\s*=\s*"?(\d+)"?\s*(?=$|[,;])/i.exec([header].flat().join(',')) ?? []
-  return Math.min(LONGEST_WAIT_SECONDS, Number(seconds ?? 0))
+  return Math.min(MAX_WAIT_SECONDS, Number(seconds ?? 0))
 }
 
 const BatchPath = Type.Object({ id: Uuid })
 
 /** Maximum number of open event streams. Each reads its batch four times a second. */
-const MOST_STREAMS = 100
+const MAX_STREAMS = 100
 
 const asEvents = (reply: FastifyReply) =>
   reply.type('text/event-stream').header('cache-control', 'no-store').header('x-accel-buffering', 'no')
@@ -51,7 +51,7 @@ export const batchProgressRoutes: FastifyPluginCallbackTypebox<{
         summary: 'Follow a batch',
         description: 'Server-sent events: `progress` while the batch runs, then `end`. Resumable with `Last-Event-ID`.',
         params: BatchPath,
-        querystring: Type.Object(poolMember, { additionalProperties: false }),
+        querystring: Type.Object(poolParam, { additionalProperties: false }),
         headers: Type.Object({ 'last-event-id': Type.Optional(Type.String({ pattern: '^\\d{1,10}$' })) }),
       },
     },
@@ -61,7 +61,7 @@ export const batchProgressRoutes: FastifyPluginCallbackTypebox<{
       await read() // an unknown batch is a 404, not a broken stream
       if (request.method === 'HEAD') return asEvents(reply).send(Readable.from([])) // a stream, because Fastify would set content-length 0
       const lastEventId = Number(request.headers['last-event-id'] ?? -1)
-      if (streams >= MOST_STREAMS) {
+      if (streams >= MAX_STREAMS) {
         const headers = { 'retry-after': '5' }
         throw new Problem('overloaded', 'All event streams are in use. Read the batch itself, or retry.', {
           headers,
@@ -82,7 +82,7 @@ export const batchProgressRoutes: FastifyPluginCallbackTypebox<{
         tags,
         summary: 'List the users of a batch that could not be created',
         params: BatchPath,
-        querystring: Type.Object({ ...poolMember, ...pageMembers }, { additionalProperties: false }),
+        querystring: Type.Object({ ...poolParam, ...pageParams }, { additionalProperties: false }),
         response: {
           200: Type.Object({ items: Type.Array(Failure), next_cursor: Type.Union([Type.String(), Type.Null()]) }),
         },

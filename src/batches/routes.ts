@@ -4,13 +4,13 @@ import type { Sql } from 'postgres'
 import { Type } from 'typebox'
 import type { Config } from '../config/config.ts'
 import type { Cursors } from '../http/pagination.ts'
-import { makePage, pageMembers } from '../http/pagination.ts'
+import { makePage, pageParams } from '../http/pagination.ts'
 import { Uuid } from '../http/schemas.ts'
 import { generatePassword } from '../passwords/generate.ts'
-import { poolMember, poolName } from '../pools/pool-parameter.ts'
+import { poolName, poolParam } from '../pools/pool-parameter.ts'
 import { findPoolId } from '../pools/pools.ts'
 import { type BatchConfigBody, batchConfigBody, completeConfig } from './batch-config.ts'
-import { BatchAnswer, BatchStatus, TemplateName } from './batch-schema.ts'
+import { BatchResponse, BatchStatus, TemplateName } from './batch-schema.ts'
 import { listBatches, readBatch } from './batches.ts'
 import { createBatch } from './create-batch.ts'
 import type { Dispatcher } from './dispatcher.ts'
@@ -28,7 +28,7 @@ interface BatchRoutesOptions {
 }
 
 const BatchPath = Type.Object({ id: Uuid })
-const PoolQuery = Type.Object(poolMember, { additionalProperties: false })
+const PoolQuery = Type.Object(poolParam, { additionalProperties: false })
 
 /** Bulk creation. A batch is accepted at once, created chunk by chunk in worker threads, and read and deleted as a whole. */
 export const batchRoutes: FastifyPluginCallbackTypebox<BatchRoutesOptions> = (app, options, done) => {
@@ -51,7 +51,7 @@ export const batchRoutes: FastifyPluginCallbackTypebox<BatchRoutesOptions> = (ap
         headers: Type.Object({ 'idempotency-key': Type.Optional(Type.String({ minLength: 1, maxLength: 255 })) }),
         body: Type.Object(
           {
-            ...poolMember,
+            ...poolParam,
             count: Type.Integer({ minimum: 1, maximum: maxBatchUsers }),
             label: Type.Optional(Type.String({ maxLength: 200 })),
             expires_in: Type.Optional(Type.Integer({ minimum: 1, maximum: 315_360_000, description: 'Seconds' })),
@@ -60,7 +60,7 @@ export const batchRoutes: FastifyPluginCallbackTypebox<BatchRoutesOptions> = (ap
           },
           { additionalProperties: false },
         ),
-        response: { 201: BatchAnswer, 202: BatchAnswer },
+        response: { 201: BatchResponse, 202: BatchResponse },
       },
     },
     async (request, reply) => {
@@ -68,9 +68,9 @@ export const batchRoutes: FastifyPluginCallbackTypebox<BatchRoutesOptions> = (ap
       const { template = 'default', config: given = {} } = request.body
       const pool = poolName(request.query, request.body)
       const poolId = await findPoolId(sql, pool)
-      const settle = async () => {
-        const asked = await withTemplate(poolId, template, given)
-        const { settings, password = generatePassword() } = completeConfig(asked, count, config)
+      const resolveSettings = async () => {
+        const requested = await withTemplate(poolId, template, given)
+        const { settings, password = generatePassword() } = completeConfig(requested, count, config)
         return { settings, password }
       }
       const key = request.headers['idempotency-key']
@@ -78,7 +78,7 @@ export const batchRoutes: FastifyPluginCallbackTypebox<BatchRoutesOptions> = (ap
         key === undefined ? undefined : { owner: request.apiKey?.name ?? '', key, body: { ...request.body, pool } }
       const id = await createBatch(
         sql,
-        { poolId, count, label, expiresIn, settle, idempotency },
+        { poolId, count, label, expiresIn, resolveSettings, idempotency },
         { reservedDomains, encryptionKey },
       )
       dispatcher.wake()
@@ -107,11 +107,11 @@ export const batchRoutes: FastifyPluginCallbackTypebox<BatchRoutesOptions> = (ap
         tags,
         summary: 'List batches, newest first',
         querystring: Type.Object(
-          { ...poolMember, ...pageMembers, status: Type.Optional(BatchStatus) },
+          { ...poolParam, ...pageParams, status: Type.Optional(BatchStatus) },
           { additionalProperties: false },
         ),
         response: {
-          200: Type.Object({ items: Type.Array(BatchAnswer), next_cursor: Type.Union([Type.String(), Type.Null()]) }),
+          200: Type.Object({ items: Type.Array(BatchResponse), next_cursor: Type.Union([Type.String(), Type.Null()]) }),
         },
       },
     },
@@ -134,7 +134,7 @@ export const batchRoutes: FastifyPluginCallbackTypebox<BatchRoutesOptions> = (ap
         summary: 'Read a batch',
         params: BatchPath,
         querystring: PoolQuery,
-        response: { 200: BatchAnswer },
+        response: { 200: BatchResponse },
       },
     },
     async (request) => readBatch(sql, await findPoolId(sql, poolName(request.query)), request.params.id),
@@ -150,7 +150,7 @@ export const batchRoutes: FastifyPluginCallbackTypebox<BatchRoutesOptions> = (ap
         description: 'No further chunk starts. The response waits for chunks in progress. Users that exist stay.',
         params: BatchPath,
         querystring: PoolQuery,
-        response: { 200: BatchAnswer },
+        response: { 200: BatchResponse },
       },
     },
     async (request) => {

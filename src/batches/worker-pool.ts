@@ -18,7 +18,7 @@ export interface WorkerPool {
 }
 
 /** How long a close waits for threads that still load their code. Half a second is typical. */
-const LONGEST_LOADING_MS = 5_000
+const LOADING_TIMEOUT_MS = 5_000
 
 /** Starts `threads` worker threads. Each opens its database connection with its first task. */
 export function startWorkerPool(threads: number, options: ThreadOptions): WorkerPool {
@@ -39,7 +39,7 @@ export function startWorkerPool(threads: number, options: ThreadOptions): Worker
     inWork: () => inWork,
     async close() {
       // Ending a thread while it loads crashes the process (SIGTRAP, one in 26 here; Node 24.21).
-      await Promise.race([allLoaded.promise, sleep(LONGEST_LOADING_MS, undefined, { ref: false })])
+      await Promise.race([allLoaded.promise, sleep(LOADING_TIMEOUT_MS, undefined, { ref: false })])
       await piscina.destroy()
     },
     async run(name, input) {

@@ -20,10 +20,10 @@ const { databaseUrl, schema, encryptionKey } = workerData as ThreadOptions
  * A replica that is suspended but not dead (SIGSTOP, a frozen machine) keeps its locks on chunks for this long. Between
  * two statements a worker hashes for about a second, or for several on a busy machine.
  */
-const LONGEST_IDLE_MS = 20_000
+const IDLE_TIMEOUT_MS = 20_000
 
 const name = 'usersync worker'
-const sql = connect({ url: databaseUrl, schema, connections: 1, name, isService: true, longestIdleMs: LONGEST_IDLE_MS })
+const sql = connect({ url: databaseUrl, schema, connections: 1, name, isService: true, idleTimeoutMs: IDLE_TIMEOUT_MS })
 
 export const chunk: Tasks['chunk'] = ({ poolId, batchId }) =>
   workChunk(sql, poolId, batchId, Buffer.from(encryptionKey))

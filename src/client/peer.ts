@@ -80,7 +80,7 @@ export interface PeerCall {
   signal: AbortSignal
 }
 
-export interface PeerAnswer {
+export interface PeerResponse {
   status: number
   headers: Record<string, string | string[] | undefined>
   /** Still encoded. The caller must read it to the end or destroy it. */
@@ -106,7 +106,7 @@ function connectAgent(): EnvHttpProxyAgent {
  * Calls a peer and returns its response if that is 2xx or 304. Does not follow redirects, since the request contains the key.
  * Throws PeerError, and the reason of `signal` after it aborts.
  */
-export async function callPeer(peer: Peer, call: PeerCall): Promise<PeerAnswer> {
+export async function callPeer(peer: Peer, call: PeerCall): Promise<PeerResponse> {
   const { method, path, body, silenceMs, signal } = call
   const authorization = peer.key !== undefined && { authorization: `Bearer ${peer.key}` }
   const headers = { ...call.headers, ...outgoingHeaders.getStore(), ...authorization }

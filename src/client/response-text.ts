@@ -1,14 +1,14 @@
 import { Problem } from '../errors.ts'
 import { codingOf, decodeBody } from '../http/decompress.ts'
 import { ExportError } from '../protocol/read-export.ts'
-import { asPeerError, type PeerAnswer, PeerError } from './peer.ts'
+import { asPeerError, PeerError, type PeerResponse } from './peer.ts'
 
 /**
  * Yields the text of a peer's response as it arrives, decoded. Without a total limit, since only one row is in memory at a time.
  * Throws PeerError if the connection breaks, and ExportError `malformed` if the body does not match its coding.
  */
 export async function* answerTexts(
-  { headers, body }: PeerAnswer,
+  { headers, body }: PeerResponse,
   onBytes: (bytes: number) => void = () => {},
 ): AsyncGenerator<string, void, void> {
   async function* received(): AsyncGenerator<Buffer, void, void> {

@@ -5,7 +5,7 @@ import { SETTINGS } from './settings.ts'
 export const isLoopback = (host: string) => /^(localhost|::1|127(\.\d{1,3}){3})$/i.test(host)
 
 /** Returns the setting that an unknown variable differs from by one or two letters. Skips short names: too many words are close. */
-export function misspelt(name: string): string | undefined {
+export function suggestSetting(name: string): string | undefined {
   const variables = Object.values(SETTINGS).map(({ variable }) => variable)
   if (name.length < 7 || variables.includes(name)) return undefined
   return variables.find((variable) => variable.length >= 7 && editDistance(name.toUpperCase(), variable) <= 2)
@@ -55,9 +55,9 @@ export function readConfig(environment: Environment): Config {
   return Object.freeze(config)
 }
 
-/** Returns what looks wrong but does not prevent the start: misspelt variables, and URL parameters without an effect. */
+/** Returns what looks wrong but does not prevent the start: suggestSetting variables, and URL parameters without an effect. */
 export function configWarnings(environment: Environment, { databaseUrl }: Config): string[] {
-  const similar = Object.keys(environment).map((name) => [name, misspelt(name)])
+  const similar = Object.keys(environment).map((name) => [name, suggestSetting(name)])
   const unused = databaseUrl === '' ? [] : parseDatabaseUrl(databaseUrl).unused
   return [
     ...similar.filter(([, meant]) => meant).map(([name, meant]) => `${name} is not a setting; did you mean ${meant}?`),

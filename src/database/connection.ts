@@ -3,7 +3,7 @@ import type { Sql } from 'postgres'
 import { refuseAuthentication } from './authentication.ts'
 import { type DatabaseAddress, parseDatabaseUrl } from './database-url.ts'
 import { postgres } from './driver.ts'
-import { watchSilence } from './silence.ts'
+import { watchLiveness } from './silence.ts'
 import { tlsOptions } from './tls.ts'
 
 interface ConnectOptions {
@@ -16,7 +16,7 @@ interface ConnectOptions {
   /** Whether statements are the service's: those never change who is not a test user (migrations/0003_protect_users.sql). */
   isService?: boolean
   /** PostgreSQL ends a transaction after this time without a statement, and releases its locks. */
-  longestIdleMs?: number
+  idleTimeoutMs?: number
   /** How long a statement waits for a lock; 5 s if it is not given. */
   lockTimeoutMs?: number | undefined
   /** How long a query waits for a connection; 5 s if it is not given. */
@@ -24,7 +24,7 @@ interface ConnectOptions {
 }
 
 /** A connection attempt that takes longer is abandoned and repeated. */
-const LONGEST_CONNECT_SECONDS = 5
+const CONNECT_TIMEOUT_SECONDS = 5
 
 const asItIs = (text: string) => text
 
@@ -84,11 +84,11 @@ const backoff = (failures: number) => (0.5 + Math.random() / 2) * Math.min(0.1 *
  * - 64-bit numbers are returned as text, because a JavaScript number holds 53 bits.
  * - Plans are generic. If the statistics do not contain a pool, the planner expects a single row of it, so any index
  *   that begins with `pool_id` looks as good as the right one, and a look-up of one user by key read all users of the
- *   pool. A generic plan assumes an average pool. keepIndexOrder is the exception.
+ *   pool. A generic plan assumes an average pool. forceIndexScans is the exception.
  */
 export function connect(options: ConnectOptions): Sql {
   const { url, schema, connections, name, isService = false } = options
-  const { longestIdleMs = IDLE_TRANSACTION_TIMEOUT_MS, lockTimeoutMs = LOCK_TIMEOUT_MS, waitMs } = options
+  const { idleTimeoutMs = IDLE_TRANSACTION_TIMEOUT_MS, lockTimeoutMs = LOCK_TIMEOUT_MS, waitMs } = options
   const address = parseDatabaseUrl(url)
   return postgres({
     ...driverOptions(address),
@@ -109,14 +109,14 @@ export function connect(options: ConnectOptions): Sql {
       plan_cache_mode: 'force_generic_plan',
       statement_timeout: STATEMENT_TIMEOUT_MS,
       lock_timeout: lockTimeoutMs,
-      idle_in_transaction_session_timeout: longestIdleMs,
+      idle_in_transaction_session_timeout: idleTimeoutMs,
     },
     // options that the driver's types lack; `session`, `refuse`, `watch` and `wait` are our additions (driver.ts)
     ...({
       socket: socketOpener(),
       session: SESSION_SQL,
       refuse: refuseAuthentication(address),
-      watch: watchSilence(STATEMENT_TIMEOUT_MS),
+      watch: watchLiveness(STATEMENT_TIMEOUT_MS),
       wait: waitMs,
     } as object),
   })
@@ -135,7 +135,7 @@ function driverOptions(address: DatabaseAddress) {
     ...(requirePrimary && { target_session_attrs: 'primary' as const }),
     ...(sslNegotiation === 'direct' && { sslnegotiation: sslNegotiation }),
     ssl: tlsOptions(address),
-    connect_timeout: address.connectTimeoutSeconds ?? LONGEST_CONNECT_SECONDS,
+    connect_timeout: address.connectTimeoutSeconds ?? CONNECT_TIMEOUT_SECONDS,
   }
 }
 

@@ -21,7 +21,7 @@ const PLANNING = {
 }
 
 /** For the rest of the transaction, plans follow the order of an index and use the actual parameter values. */
-export function keepIndexOrder(sql: ISql): PendingQuery<Row[]> {
+export function forceIndexScans(sql: ISql): PendingQuery<Row[]> {
   return sql`
     select set_config(name, value, true)
     from unnest(${Object.keys(PLANNING)}::text[], ${Object.values(PLANNING)}::text[]) planning (name, value)`
@@ -33,6 +33,6 @@ export async function readInIndexOrder<Found extends Row>(
   query: (transaction: ISql) => PendingQuery<Found[]>,
 ): Promise<Found[]> {
   // Sends both at once. PostgreSQL plans the second after it has run the first.
-  const [, rows] = await sql.begin('read only', (transaction) => [keepIndexOrder(transaction), query(transaction)])
+  const [, rows] = await sql.begin('read only', (transaction) => [forceIndexScans(transaction), query(transaction)])
   return rows as Found[]
 }

@@ -44,7 +44,7 @@ export async function checkConnectionBudget(sql: Sql, needed: number): Promise<v
  * transaction pooler shares sessions and would lose them: queries would use another schema, non-test users would not be
  * protected, and locks and LISTEN would not work. Throws an Error that says what is wrong.
  */
-export async function requireOwnSessions(url: string, schema: string): Promise<void> {
+export async function assertNoPooler(url: string, schema: string): Promise<void> {
   const sql = connect({ url, schema, connections: 2, name: 'usersync start', isService: true })
   try {
     const pids = []
@@ -114,7 +114,7 @@ export async function prepareDatabase({
   const url = embedded?.url ?? databaseUrl
   const leave = async () => embedded?.stop()
   try {
-    await requireOwnSessions(url, schema)
+    await assertNoPooler(url, schema)
     if (schemaMode === 'always' || (schemaMode === 'embedded' && embedded)) await migrate(url, schema)
     else await requireMigrated(url, schema)
   } catch (error) {

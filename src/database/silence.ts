@@ -9,31 +9,31 @@ const ANSWER_MS = 3_000
 /** PostgreSQL's `SSLRequest`. Every server answers it with one byte, even if it is full or still starting. */
 const IS_ANYBODY_THERE = Buffer.from([0, 0, 0, 8, 4, 210, 22, 47])
 
-/** Watches a connection. `isDue` returns whether a response is due; `another` opens a socket to the same server. */
-export type Watch = (socket: Socket, isDue: () => boolean, another: () => Socket) => void
+/** Watches a connection. `awaitsReply` returns whether a response is due; `openProbe` opens a socket to the same server. */
+export type Watch = (socket: Socket, awaitsReply: () => boolean, openProbe: () => Socket) => void
 
 /**
  * Closes connections on which no response will ever arrive. A server that hangs, or a network that drops packets,
  * causes no error: a request would wait for the TCP timeout, a quarter of an hour or more. Silence alone may also be a
  * slow statement. So the server is probed on a new connection, which costs it a millisecond and no connection slot. A
- * server that answers the probe may still have lost this connection, so it is closed after `longestStatement`
+ * server that answers the probe may still have lost this connection, so it is closed after `statementTimeoutMs`
  * milliseconds.
  */
-export function watchSilence(longestStatement: number): Watch {
+export function watchLiveness(statementTimeoutMs: number): Watch {
   let asking: Promise<boolean> | undefined
-  return (socket, isDue, another) => {
+  return (socket, awaitsReply, openProbe) => {
     let read = 0
     let silent = 0
     socket.setTimeout(SILENCE_MS).on('timeout', async () => {
       silent = socket.bytesRead === read ? silent + SILENCE_MS : SILENCE_MS
       read = socket.bytesRead
-      if (!isDue()) return // the next write restarts the timer
-      asking ??= answers(another()).finally(() => {
+      if (!awaitsReply()) return // the next write restarts the timer
+      asking ??= answers(openProbe()).finally(() => {
         asking = undefined
       })
       const isThere = await asking
       if (socket.destroyed) return
-      if (socket.bytesRead !== read || (isThere && silent <= longestStatement)) socket.setTimeout(SILENCE_MS)
+      if (socket.bytesRead !== read || (isThere && silent <= statementTimeoutMs)) socket.setTimeout(SILENCE_MS)
       else socket.destroy(Object.assign(new Error('the database server is silent'), { code: 'ETIMEDOUT' }))
     })
   }

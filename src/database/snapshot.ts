@@ -1,5 +1,5 @@
 import type { ReservedSql, Sql } from 'postgres'
-import { keepIndexOrder } from './index-order.ts'
+import { forceIndexScans } from './index-order.ts'
 
 /** A consistent view of the database on a separate connection. The caller must call `close`, and may call it twice. */
 export interface Snapshot {
@@ -24,7 +24,7 @@ export async function openSnapshot(sql: Sql): Promise<Snapshot> {
   }
   try {
     await connection`begin isolation level repeatable read read only`
-    await keepIndexOrder(connection)
+    await forceIndexScans(connection)
     return { sql: connection, close }
   } catch (error) {
     await close()

@@ -20,10 +20,10 @@ export function sqlState(error: unknown): string | undefined {
 }
 
 /** Serialization failure, deadlock, lock timeout, statement timeout, idle transaction timeout. */
-const HELD_UP = /^(40001|40P01|55P03|57014|25P03)$/
+const BLOCKED = /^(40001|40P01|55P03|57014|25P03)$/
 
 /** Whether other work was in the way: the transaction is rolled back, and a retry may succeed. */
-export const isHeldUp = (error: unknown): boolean => HELD_UP.test(sqlState(error) ?? '')
+export const isBlocked = (error: unknown): boolean => BLOCKED.test(sqlState(error) ?? '')
 
 /** `max_connections`, or the CONNECTION LIMIT of the role or the database. */
 const TOO_MANY_CONNECTIONS = /^(53300|53400)$/

@@ -1,4 +1,4 @@
-import { remembered } from '../process/memoize.ts'
+import { memoize } from '../process/memoize.ts'
 import type { State } from '../protocol/state.ts'
 import type { Plan } from './answer.ts'
 
@@ -17,7 +17,7 @@ export const stateHeaders = (kind: Plan['kind'], base: State | undefined, state:
 })
 
 /** All headers of an unchanged export. They are cached, because many clients ask for few states. */
-export const unchangedHeaders = remembered((state) => ({
+export const unchangedHeaders = memoize((state) => ({
   ...CACHING_HEADERS,
   ...stateHeaders('unchanged', state, state),
 }))

@@ -36,7 +36,7 @@ export interface ExportRequest {
   credentials: Credential[]
   differential: boolean
   /** The states that a delta may start from: `base`, else those of `If-None-Match`. */
-  held: readonly State[]
+  knownStates: readonly State[]
   /** Whether `If-None-Match` contains this state, so that there is nothing to send. */
   isMatch: (state: State) => boolean
 }
@@ -51,7 +51,7 @@ export function readExportRequest(request: FastifyRequest, query: Static<typeof 
   const filter = filterOf(request, query)
   if (include) requireScope(request, 'credentials:read', 'include')
   const matching = statesIn(request.headers['if-none-match'])
-  const held = base ? [base] : matching === 'any' ? [] : matching
+  const knownStates = base ? [base] : matching === 'any' ? [] : matching
   return {
     pool: poolName(query),
     filter,
@@ -59,7 +59,7 @@ export function readExportRequest(request: FastifyRequest, query: Static<typeof 
     shard: shard === undefined ? undefined : parseShard(shard),
     credentials: (['password', 'password_hash'] as const).filter((name) => include?.split(',').includes(name)),
     differential,
-    held,
+    knownStates,
     isMatch: (state) => differential && (matching === 'any' || matching.includes(state)),
   }
 }

@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream'
 import type { Sql } from 'postgres'
-import { createAdmission } from '../http/concurrency-limit.ts'
+import { createConcurrencyLimit } from '../http/concurrency-limit.ts'
 import type { Coding } from '../http/content-coding.ts'
 import type { State } from '../protocol/state.ts'
 import type { Text } from '../protocol/text.ts'
@@ -10,7 +10,7 @@ import type { ExportCache } from './cache/export-cache.ts'
 import type { ExportRequest } from './export-request.ts'
 import { planAnswer } from './make-answer.ts'
 import { directStream, type ExportSource, type OpenExport, openExport } from './open-export.ts'
-import { createSharedLookUp } from './shared-look-up.ts'
+import { createSingleFlight } from './single-flight.ts'
 
 /** An export that is ready to send. No snapshot waits for its client. */
 export interface Export {
@@ -25,14 +25,14 @@ export interface Exports {
    * Returns the current state of a filter. Concurrent requests share one look-up, which starts after they arrived.
    * Throws `pool_not_found`.
    */
-  currentScope(asked: Pick<ExportRequest, 'pool' | 'filter'>): Promise<ScopeState & { poolId: number }>
+  currentScope(request: Pick<ExportRequest, 'pool' | 'filter'>): Promise<ScopeState & { poolId: number }>
   /** Throws `overloaded`, `pool_not_found`, `shutting_down`. */
-  open(asked: ExportRequest, coding: Coding): Promise<Export>
+  open(request: ExportRequest, coding: Coding): Promise<Export>
   /**
    * Opens an export that is read from the database at the reader's speed, without any cache. Throws `overloaded`,
    * `pool_not_found`.
    */
-  openDirect(asked: ExportRequest): Promise<OpenExport>
+  openDirect(request: ExportRequest): Promise<OpenExport>
   /** Number of exports that read the database. */
   reading(): number
   /** Resolves when no export reads the database. */
@@ -81,39 +81,39 @@ class StateChanged extends Error {}
  * read at its client's speed.
  */
 export function createExports({ sql, encryptionKey, concurrency, waitMs, cache }: ExportsOptions): Exports {
-  const admission = createAdmission(concurrency, waitMs)
-  const source = { sql, admission, encryptionKey }
-  const shareScope = createSharedLookUp<ScopeState & { poolId: number }>(LOOK_UPS_AT_ONCE)
-  const shareSmall = createSharedLookUp<Small>(1)
+  const concurrencyLimit = createConcurrencyLimit(concurrency, waitMs)
+  const source = { sql, concurrencyLimit, encryptionKey }
+  const shareScope = createSingleFlight<ScopeState & { poolId: number }>(LOOK_UPS_AT_ONCE)
+  const shareSmall = createSingleFlight<Small>(1)
   const currentScope: Exports['currentScope'] = ({ pool, filter }) =>
     shareScope(JSON.stringify([pool, filter]), () => lookUpScope(source.sql, pool, filter))
 
   /** The size of a current full export is known without opening it. Other exports must be opened first. */
-  async function planned(asked: ExportRequest): Promise<Small> {
-    const present = await currentScope(asked)
-    const filter = { poolId: present.poolId, ...asked.filter }
-    const plan = await planAnswer(source.sql, filter, present, asked)
-    const users = present.userCount / (asked.shard?.count ?? 1)
+  async function planned(request: ExportRequest): Promise<Small> {
+    const present = await currentScope(request)
+    const filter = { poolId: present.poolId, ...request.filter }
+    const plan = await planAnswer(source.sql, filter, present, request)
+    const users = present.userCount / (request.shard?.count ?? 1)
     if (plan.kind === 'full' && users * BYTES_A_USER > TINY_TEXT)
       return { plan, state: present.state, users, text: undefined }
-    return await shareSmall(JSON.stringify(asked), () => readSmall(source, asked))
+    return await shareSmall(JSON.stringify(request), () => readSmall(source, request))
   }
 
   return {
     currentScope,
-    openDirect: (asked) => openExport(source, asked),
-    reading: () => admission.inside(),
-    drain: () => admission.empty(),
-    async open(asked, coding) {
+    openDirect: (request) => openExport(source, request),
+    reading: () => concurrencyLimit.active(),
+    drain: () => concurrencyLimit.idle(),
+    async open(request, coding) {
       for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-        const { plan, state, users, text } = await planned(asked)
+        const { plan, state, users, text } = await planned(request)
         const bytes = (users * BYTES_A_USER) / (coding === 'identity' ? 1 : 20)
-        const usable = asked.credentials.length === 0 && cache?.fits(bytes) ? cache : undefined
+        const usable = request.credentials.length === 0 && cache?.fits(bytes) ? cache : undefined
         if (text !== undefined && (text.length <= TINY_TEXT || !usable)) return { plan, state, body: { text } }
         if (!usable) break
         try {
-          const key = keyOf(asked, plan, state)
-          const opened = await usable.open(key, coding, () => textOf(source, asked, state, text))
+          const key = keyOf(request, plan, state)
+          const opened = await usable.open(key, coding, () => textOf(source, request, state, text))
           return { plan, state, body: { ...opened, encoded: coding } }
         } catch (error) {
           if (error instanceof StateChanged) continue
@@ -121,7 +121,7 @@ export function createExports({ sql, encryptionKey, concurrency, waitMs, cache }
           break // the disk failed: bypass the cache
         }
       }
-      const opened = await openExport(source, asked)
+      const opened = await openExport(source, request)
       const { plan, state } = opened
       return { plan, state, body: { stream: directStream(opened), encoded: undefined, bytes: undefined } }
     },
@@ -136,8 +136,8 @@ interface Small {
   text: string | undefined
 }
 
-async function readSmall(source: ExportSource, asked: ExportRequest): Promise<Small> {
-  const { plan, state, changes, text, release } = await openExport(source, asked)
+async function readSmall(source: ExportSource, request: ExportRequest): Promise<Small> {
+  const { plan, state, changes, text, release } = await openExport(source, request)
   const small: Small = { plan, state, users: changes, text: undefined }
   if (changes > FEW_USERS) {
     await release()
@@ -155,9 +155,9 @@ async function readSmall(source: ExportSource, asked: ExportRequest): Promise<Sm
  * Returns the text of the export in this state, or reads it if it is not known yet. Throws StateChanged before its
  * first page if the snapshot has another state.
  */
-async function* textOf(source: ExportSource, asked: ExportRequest, state: State, known: string | undefined): Text {
+async function* textOf(source: ExportSource, request: ExportRequest, state: State, known: string | undefined): Text {
   if (known !== undefined) return yield known
-  const opened = await openExport(source, asked)
+  const opened = await openExport(source, request)
   if (opened.state !== state) {
     await opened.release()
     throw new StateChanged()

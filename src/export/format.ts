@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import Negotiator from 'negotiator'
 import { Problem } from '../errors.ts'
-import { remembered } from '../process/memoize.ts'
+import { memoize } from '../process/memoize.ts'
 import type { Text } from '../protocol/text.ts'
 import type { Answer } from './answer.ts'
 import { csvLine, writeCsv } from './csv.ts'
@@ -43,7 +43,7 @@ const MEDIA_TYPES = FORMAT_NAMES.map((name) => FORMATS[name].mediaType)
 /** The parameters of a media type, except q. Our types have `charset=utf-8`, and clients request exactly that. */
 const PARAMETERS = /;(?!\s*q\s*=)[^;,]*/gi
 
-const formatOf = remembered((given) => {
+const formatOf = memoize((given) => {
   const accept = given.replaceAll(PARAMETERS, '')
   const accepted = new Negotiator({ headers: { accept } }).mediaType(MEDIA_TYPES)
   return FORMAT_NAMES.find((name) => FORMATS[name].mediaType === accepted)

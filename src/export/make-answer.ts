@@ -13,13 +13,13 @@ export async function planAnswer(
   sql: Sql,
   filter: Filter,
   present: ScopeState,
-  { held, differential }: { held: readonly State[]; differential: boolean },
+  { knownStates, differential }: { knownStates: readonly State[]; differential: boolean },
 ): Promise<Plan> {
   if (!differential) return { kind: 'full', reason: 'requested', base: null }
-  if (held.length === 0) return { kind: 'full', reason: 'none', base: null }
+  if (knownStates.length === 0) return { kind: 'full', reason: 'none', base: null }
   const { state, version } = present
-  if (held.includes(state)) return { kind: 'unchanged', reason: null, base: { state, version } }
-  const base = await findBase(sql, filter, present, held)
+  if (knownStates.includes(state)) return { kind: 'unchanged', reason: null, base: { state, version } }
+  const base = await findBase(sql, filter, present, knownStates)
   if (base === 'unknown' || base === 'expired') return { kind: 'full', reason: base, base: null }
   return { kind: 'delta', reason: null, base }
 }

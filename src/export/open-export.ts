@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream'
 import type { Sql } from 'postgres'
 import { openSnapshot } from '../database/snapshot.ts'
-import type { Admission } from '../http/concurrency-limit.ts'
+import type { ConcurrencyLimit } from '../http/concurrency-limit.ts'
 import type { State } from '../protocol/state.ts'
 import type { Text } from '../protocol/text.ts'
 import { lookUpScope } from '../states/scope-state.ts'
@@ -15,7 +15,7 @@ import { makeAnswer, planAnswer } from './make-answer.ts'
 export interface ExportSource {
   sql: Sql
   /** Limits the exports that read the database at once. */
-  admission: Admission
+  concurrencyLimit: ConcurrencyLimit
   encryptionKey: Buffer
 }
 
@@ -30,24 +30,24 @@ export interface OpenExport {
 }
 
 /** Opens an export. Throws `overloaded` if no place becomes free in time, and `pool_not_found`. */
-export async function openExport(source: ExportSource, asked: ExportRequest): Promise<OpenExport> {
-  const leave = await source.admission.enter()
+export async function openExport(source: ExportSource, request: ExportRequest): Promise<OpenExport> {
+  const releasePlace = await source.concurrencyLimit.acquire()
   const snapshot = await openSnapshot(source.sql).catch((error) => {
-    leave()
+    releasePlace()
     throw error
   })
   const release = async () => {
     await snapshot.close()
-    leave()
+    releasePlace()
   }
   try {
-    const present = await lookUpScope(snapshot.sql, asked.pool, asked.filter)
-    const selection = selectionOf(asked, present.poolId, source.encryptionKey)
-    const plan = await planAnswer(snapshot.sql, selection.filter, present, asked)
+    const present = await lookUpScope(snapshot.sql, request.pool, request.filter)
+    const selection = selectionOf(request, present.poolId, source.encryptionKey)
+    const plan = await planAnswer(snapshot.sql, selection.filter, present, request)
     const answer = await makeAnswer(snapshot.sql, selection, present, plan)
     const { added, updated, deleted } = answer.counts
-    const context = { filters: filtersOf(asked), credentials: asked.credentials }
-    const text = releasing(FORMATS[asked.format].write(answer, context), release)
+    const context = { filters: filtersOf(request), credentials: request.credentials }
+    const text = releasing(FORMATS[request.format].write(answer, context), release)
     return { plan, state: present.state, changes: added + updated + deleted, text, release }
   } catch (error) {
     await release()
@@ -55,8 +55,8 @@ export async function openExport(source: ExportSource, asked: ExportRequest): Pr
   }
 }
 
-function selectionOf(asked: ExportRequest, poolId: number, encryptionKey: Buffer): Selection {
-  const { filter, shard, format, credentials } = asked
+function selectionOf(request: ExportRequest, poolId: number, encryptionKey: Buffer): Selection {
+  const { filter, shard, format, credentials } = request
   const { line } = FORMATS[format]
   const form = credentials.length === 0 ? line : withCredentials(line, credentials, encryptionKey)
   return { filter: { poolId, ...filter }, shard, form }
@@ -72,7 +72,7 @@ async function* releasing(text: Text, release: () => Promise<void>) {
 }
 
 /** How long a client may take to read an export that holds a snapshot. */
-const LONGEST_MS = 300_000
+const MAX_DURATION_MS = 300_000
 
 /**
  * Streams the text of an export from the database at its client's speed. The snapshot is released in every case, at the
@@ -82,7 +82,7 @@ export function directStream({ text, release }: OpenExport): Readable {
   const stream = Readable.from(text, { objectMode: false, highWaterMark: 65_536 })
   const deadline = setTimeout(
     () => stream.destroy(new Error('export timed out: the client reads too slowly')),
-    LONGEST_MS,
+    MAX_DURATION_MS,
   )
   stream.once('close', () => {
     clearTimeout(deadline)

@@ -74,21 +74,21 @@ export const exportRoutes: FastifyPluginCallbackTypebox<ExportRoutesOptions> = (
       },
     },
     async (request, reply) => {
-      const asked = readExportRequest(request, request.query)
-      const present = await exports.currentScope(asked)
-      if (asked.isMatch(present.state)) return sendNotModified(reply, present.state, observer)
+      const exportRequest = readExportRequest(request, request.query)
+      const present = await exports.currentScope(exportRequest)
+      if (exportRequest.isMatch(present.state)) return sendNotModified(reply, present.state, observer)
       reply.headers(CACHING_HEADERS)
-      reply.type(`${FORMATS[asked.format].mediaType}; charset=utf-8`)
+      reply.type(`${FORMATS[exportRequest.format].mediaType}; charset=utf-8`)
       if (request.method === 'HEAD') {
-        const filter = { poolId: present.poolId, ...asked.filter }
-        const plan = await planAnswer(sql, filter, present, asked)
+        const filter = { poolId: present.poolId, ...exportRequest.filter }
+        const plan = await planAnswer(sql, filter, present, exportRequest)
         reply.headers(stateHeaders(plan.kind, plan.base?.state, present.state))
         observer.exported(plan)
         return reply.send(Readable.from([])) // a stream, because Fastify would set content-length 0
       }
       // The compression plugin has already chosen the coding, and does not encode an encoded body again.
-      const exported = await exports.open(asked, request.headers['accept-encoding'] as Coding)
-      if (asked.isMatch(exported.state)) {
+      const exported = await exports.open(exportRequest, request.headers['accept-encoding'] as Coding)
+      if (exportRequest.isMatch(exported.state)) {
         discardBody(exported)
         return sendNotModified(reply.removeHeader('content-type'), exported.state, observer)
       }

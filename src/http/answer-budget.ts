@@ -36,7 +36,7 @@ export const answerBudget = plugin<AnswerBudgetOptions>(
         next(null, payload)
       }
       if (request.method !== 'GET') return send(budget.take(holder, plainBytes))
-      budget.enter(holder, plainBytes).then(send, next)
+      budget.acquire(holder, plainBytes).then(send, next)
     })
     done()
   },
@@ -51,23 +51,23 @@ interface Waiting {
 
 /** Counts bytes by holder. A response larger than its holder's share passes if the holder has no other. */
 export function createBudget(totalBytes: number, waitMs: number) {
-  const held = new Map<string, number>()
+  const heldBytes = new Map<string, number>()
   const waiting: Waiting[] = []
   let total = 0
   let waitingBytes = 0
 
   const fits = (holder: string, bytes: number) => {
-    const own = held.get(holder) ?? 0
+    const own = heldBytes.get(holder) ?? 0
     return own === 0 || (own + bytes <= totalBytes / 2 && total + bytes <= totalBytes)
   }
   const take = (holder: string, bytes: number) => {
     total += bytes
-    held.set(holder, (held.get(holder) ?? 0) + bytes)
+    heldBytes.set(holder, (heldBytes.get(holder) ?? 0) + bytes)
     return () => {
       total -= bytes
-      const left = (held.get(holder) ?? 0) - bytes
-      if (left > 0) held.set(holder, left)
-      else held.delete(holder)
+      const left = (heldBytes.get(holder) ?? 0) - bytes
+      if (left > 0) heldBytes.set(holder, left)
+      else heldBytes.delete(holder)
       for (const next of [...waiting]) if (fits(next.holder, next.bytes)) next.admit()
     }
   }
@@ -80,7 +80,7 @@ export function createBudget(totalBytes: number, waitMs: number) {
     /** Takes the bytes at once. Returns the function that releases them; call it once. */
     take,
     /** Takes the bytes as soon as the budget has room. Throws `overloaded`. */
-    enter(holder: string, bytes: number): Promise<() => void> {
+    acquire(holder: string, bytes: number): Promise<() => void> {
       if (fits(holder, bytes)) return Promise.resolve(take(holder, bytes))
       if (waitingBytes > 0 && waitingBytes + bytes > totalBytes / 4) return Promise.reject(refusal())
       const { promise, resolve, reject } = Promise.withResolvers<() => void>()

@@ -4,7 +4,7 @@ import type { FastifyInstance, FastifyReply } from 'fastify'
 import plugin from 'fastify-plugin'
 import Negotiator from 'negotiator'
 import { Problem } from '../errors.ts'
-import { remembered } from '../process/memoize.ts'
+import { memoize } from '../process/memoize.ts'
 import { BROTLI_OPTIONS, CODINGS, type Coding, ZLIB_OPTIONS } from './content-coding.ts'
 import { codingName, DECODERS, isWindowTooLarge } from './decompress.ts'
 
@@ -57,7 +57,7 @@ export const compression = plugin<{ threshold: number }>(
 )
 
 /** Returns the acceptable coding with the highest q-value; ties go to the service's preference. Undefined if none is acceptable. */
-const preferredCoding = remembered((acceptEncoding): Coding | undefined => {
+const preferredCoding = memoize((acceptEncoding): Coding | undefined => {
   // The published types are those of negotiator 0.6, which had no server-side preference order.
   const accepted = acceptEncoding.replaceAll(/\bx-(?=gzip\b)/gi, '')
   const negotiator = new Negotiator({ headers: { 'accept-encoding': accepted } }) as unknown as {

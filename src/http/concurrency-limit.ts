@@ -1,13 +1,13 @@
 import { Problem } from '../errors.ts'
 
 /** Limits concurrency: callers beyond the limit wait, and fail with `overloaded` if they wait too long or too many wait. */
-export interface Admission {
+export interface ConcurrencyLimit {
   /** Resolves with the function that releases the place. Throws `overloaded`. */
-  enter(key?: string): Promise<() => void>
+  acquire(key?: string): Promise<() => void>
   /** The number of running callers. */
-  inside(): number
+  active(): number
   /** Resolves when no caller runs or waits. */
-  empty(): Promise<void>
+  idle(): Promise<void>
 }
 
 /** The maximum number of waiting callers, as a multiple of the places. */
@@ -19,32 +19,32 @@ const refuse = () =>
   })
 
 /** Up to `places` callers run, at most `placesPerKey` of them with the same key. Each other caller waits up to `waitMs`. */
-export function createAdmission(places: number, waitMs: number, placesPerKey = places): Admission {
+export function createConcurrencyLimit(places: number, waitMs: number, placesPerKey = places): ConcurrencyLimit {
   const waiting: { key: string; admit: () => void }[] = []
-  const insideByKey = new Map<string, number>()
-  const whenEmpty: (() => void)[] = []
-  let inside = 0
+  const activeByKey = new Map<string, number>()
+  const whenIdle: (() => void)[] = []
+  let active = 0
 
-  const insideOf = (key: string) => insideByKey.get(key) ?? 0
-  const hasPlace = (key: string) => inside < places && insideOf(key) < placesPerKey
+  const activeOf = (key: string) => activeByKey.get(key) ?? 0
+  const hasPlace = (key: string) => active < places && activeOf(key) < placesPerKey
 
-  function take(key: string): () => void {
-    inside++
-    insideByKey.set(key, insideOf(key) + 1)
+  function acquirePlace(key: string): () => void {
+    active++
+    activeByKey.set(key, activeOf(key) + 1)
     let left = false
     return () => {
-      if (!left) leave(key)
+      if (!left) release(key)
       left = true
     }
   }
 
-  function leave(key: string): void {
-    inside--
-    if (insideOf(key) === 1) insideByKey.delete(key)
-    else insideByKey.set(key, insideOf(key) - 1)
+  function release(key: string): void {
+    active--
+    if (activeOf(key) === 1) activeByKey.delete(key)
+    else activeByKey.set(key, activeOf(key) - 1)
     const next = waiting.findIndex((waiter) => hasPlace(waiter.key))
     if (next >= 0) waiting.splice(next, 1)[0]?.admit()
-    if (inside === 0) for (const resolve of whenEmpty.splice(0)) resolve()
+    if (active === 0) for (const resolve of whenIdle.splice(0)) resolve()
   }
 
   const isLineFull = (key: string) =>
@@ -52,17 +52,17 @@ export function createAdmission(places: number, waitMs: number, placesPerKey = p
     waiting.filter((waiter) => waiter.key === key).length >= WAITING_PER_PLACE * placesPerKey
 
   return {
-    inside: () => inside,
-    empty: () => (inside === 0 ? Promise.resolve() : new Promise((resolve) => void whenEmpty.push(resolve))),
-    enter(key = '') {
-      if (hasPlace(key)) return Promise.resolve(take(key))
+    active: () => active,
+    idle: () => (active === 0 ? Promise.resolve() : new Promise((resolve) => void whenIdle.push(resolve))),
+    acquire(key = '') {
+      if (hasPlace(key)) return Promise.resolve(acquirePlace(key))
       if (isLineFull(key)) return Promise.reject(refuse())
       const { promise, resolve, reject } = Promise.withResolvers<() => void>()
       const waiter = {
         key,
         admit() {
           clearTimeout(timer)
-          resolve(take(key))
+          resolve(acquirePlace(key))
         },
       }
       const timer = setTimeout(() => {

@@ -15,7 +15,7 @@ const chunkSize = 65_536
  * A zstd body may have several frames (RFC 8878 section 3), and Node's encoder sometimes ends with an empty one
  * (nodejs/node#66078), but Node's decoder stops after the first (#64741). Each frame costs a decoder, so their number is bounded.
  */
-const MOST_FRAMES = 1_000
+const MAX_FRAMES = 1_000
 
 /** zstd as a content coding has a window of at most 8 MiB (RFC 9659). A file may request far more memory. */
 const ZSTD_WINDOW_LOG = 23
@@ -88,7 +88,7 @@ async function* decompress(body: AsyncIterable<Buffer>, coding: Exclude<Coding, 
       const fed = feed(decoder, source, rest)
       yield* decoder as AsyncIterable<Buffer>
       rest = await fed
-      if (rest && (coding !== 'zstd' || ++frames === MOST_FRAMES)) throw new Error('trailing data')
+      if (rest && (coding !== 'zstd' || ++frames === MAX_FRAMES)) throw new Error('trailing data')
     } while (rest)
   } catch (error) {
     if (error instanceof Problem) throw error

@@ -2,20 +2,20 @@ import { type ServerResponse, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import plugin from 'fastify-plugin'
-import { isDatabaseUnavailable, isHeldUp, LIMIT_EXCEEDED, PROTECTED_USER, sqlState } from '../database/sqlstate.ts'
-import { ERRORS, type ErrorCode, type MemberFault, MOST_FAULTS, Problem } from '../errors.ts'
+import { isBlocked, isDatabaseUnavailable, LIMIT_EXCEEDED, PROTECTED_USER, sqlState } from '../database/sqlstate.ts'
+import { ERRORS, type ErrorCode, type FieldError, MAX_FAULTS, Problem } from '../errors.ts'
 import { TOO_LARGE } from '../protocol/longest-line.ts'
 import { ZSTD_WINDOW_HELP, ZSTD_WINDOW_TOO_LARGE } from './decompress.ts'
 import { everyFault } from './validation.ts'
 
 /** Turns whatever a route throws into a problem of the catalogue (RFC 9457). Unknown errors become a 500 and are logged. */
-export const errorAnswers = plugin(
+export const errorResponses = plugin(
   (app: FastifyInstance, _options, done) => {
     app.setErrorHandler(answerError)
     app.setNotFoundHandler((request, reply) => answer(routeNotFound(), request, reply))
     done()
   },
-  { name: 'error-answers' },
+  { name: 'error-responses' },
 )
 
 /** For a URL without a route. */
@@ -64,7 +64,7 @@ function problemOf(error: FastifyError, request: FastifyRequest): Problem {
     const all = everyFault(request)
     const errors = (all.length > 0 ? all : [first])
       .flatMap(({ part, faults }) => faults.map((fault) => memberFault(fault, part)))
-      .slice(0, MOST_FAULTS)
+      .slice(0, MAX_FAULTS)
     return new Problem('invalid_request', errors.map(({ path, message }) => `${path} ${message}`).join('; '), {
       errors,
     })
@@ -75,7 +75,7 @@ function problemOf(error: FastifyError, request: FastifyRequest): Problem {
 type ValidationFault = NonNullable<FastifyError['validation']>[number] & { parentSchema?: object | undefined }
 
 /** Turns Ajv's fault into one for the client: the path as in the request, and unknown members by name. */
-export function memberFault(fault: ValidationFault, context: string): MemberFault {
+export function memberFault(fault: ValidationFault, context: string): FieldError {
   const { keyword, instancePath, params, message, parentSchema } = fault
   const member = params['additionalProperty'] ?? params['missingProperty']
   const path = instancePath.slice(1).replaceAll('/', '.')
@@ -136,7 +136,7 @@ function databaseProblem(error: Error): Problem | undefined {
   if (sqlState(error) === PROTECTED_USER) {
     return new Problem('user_protected', 'Only test users can be changed or deleted.', { cause: error })
   }
-  if (isHeldUp(error)) {
+  if (isBlocked(error)) {
     const headers = { 'retry-after': '5' }
     return new Problem('overloaded', 'Other work locked the same users for too long. Nothing was changed; try again.', {
       headers,
@@ -164,7 +164,7 @@ export function answerAsLast(socket: Socket, errorCode: string | undefined, isHe
   const { _httpMessage: begun } = socket as { _httpMessage?: ServerResponse | null }
   if (begun?.writableEnded) socket.destroySoon()
   else if (begun?.headersSent || !socket.writable) socket.destroy()
-  else socket.end(clientErrorAnswer(errorCode, isHead))
+  else socket.end(clientErrorResponse(errorCode, isHead))
 }
 
 /** Whether a request that Node's parser rejected starts as a HEAD. Unknown if its head came in several packets. */
@@ -177,7 +177,7 @@ const beginsAsHead = (refused: unknown): boolean => {
  * The response to what Node's parser rejects before a request exists; written to the socket directly. To a HEAD it has no body,
  * because the client would read one as the start of the next response.
  */
-export function clientErrorAnswer(errorCode: string | undefined, isHead: boolean): string {
+export function clientErrorResponse(errorCode: string | undefined, isHead: boolean): string {
   const codes: Record<string, ErrorCode> = {
     ERR_HTTP_REQUEST_TIMEOUT: 'request_timeout',
     HPE_HEADER_OVERFLOW: 'headers_too_large',

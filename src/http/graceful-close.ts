@@ -13,7 +13,7 @@ declare module 'fastify' {
      * connection, with `Connection: close` (RFC 9112 section 9.6). 3. Drop connections that stayed idle; a request may still be
      * on its way on one that was in use just now. Resolves when all responses are sent.
      */
-    closeGently(milliseconds: number): Promise<void>
+    gracefulClose(milliseconds: number): Promise<void>
   }
   interface FastifyReply {
     /** Whether this is the last response on its connection. */
@@ -27,7 +27,7 @@ declare module 'fastify' {
  */
 const KEEP_ALIVE_AT_THE_END_MS = 1_000
 
-export const closeGently = plugin(
+export const gracefulClose = plugin(
   (app: FastifyInstance, _options, done) => {
     const { server } = app
     let isLast = false
@@ -44,7 +44,7 @@ export const closeGently = plugin(
       next(null, payload)
     })
     app.decorateReply('isLast', { getter: () => isLast })
-    app.decorate('closeGently', async (milliseconds: number) => {
+    app.decorate('gracefulClose', async (milliseconds: number) => {
       if (server.listening) {
         await sleep(milliseconds)
         isLast = true

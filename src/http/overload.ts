@@ -8,15 +8,19 @@ import type { MemoryGuard } from '../process/memory-guard.ts'
 import { isProbe } from './request-log.ts'
 
 /** The longest time for which more urgent work delays queued work. */
-const LONGEST_YIELD_MS = 100
+const MAX_YIELD_MS = 100
 
 /**
  * Starts at most `most` tasks per event-loop tick and queues the rest in order. Between ticks the loop handles network events, so
  * health checks, which skip the queue, wait for `most` tasks, not for all. If something more urgent came (`cameUrgent`, called
- * once per tick), the tick starts no queued task, for a tenth of a second at most. If `mostWaiting` tasks are queued, a further
+ * once per tick), the tick starts no queued task, for a tenth of a second at most. If `maxWaiting` tasks are queued, a further
  * one starts at once: a single connection can send requests faster than they start.
  */
-export function createTurns(most: number, mostWaiting: number, cameUrgent: () => boolean): (begin: () => void) => void {
+export function createTickLimiter(
+  most: number,
+  maxWaiting: number,
+  cameUrgent: () => boolean,
+): (begin: () => void) => void {
   const waiting: (() => void)[] = []
   let begun = 0
   let lastBegin = 0
@@ -28,14 +32,14 @@ export function createTurns(most: number, mostWaiting: number, cameUrgent: () =>
     }
     setImmediate(nextTurn)
     begun = most
-    if (urgent && performance.now() - lastBegin < LONGEST_YIELD_MS) return
+    if (urgent && performance.now() - lastBegin < MAX_YIELD_MS) return
     lastBegin = performance.now()
     begun = Math.min(most, waiting.length)
     for (const begin of waiting.splice(0, begun)) begin()
   }
   return (begin) => {
     if (begun >= most) {
-      if (waiting.length < mostWaiting) waiting.push(AsyncLocalStorage.bind(begin))
+      if (waiting.length < maxWaiting) waiting.push(AsyncLocalStorage.bind(begin))
       else begin()
       return
     }
@@ -56,7 +60,7 @@ declare module 'fastify' {
 }
 
 /** Rejects new work with `overloaded` while memory is above its limit. Cheap requests still pass. */
-export const workAdmission = plugin<{ memory: MemoryGuard }>(
+export const refuseUnderMemoryPressure = plugin<{ memory: MemoryGuard }>(
   (app: FastifyInstance, { memory }, done) => {
     app.addHook('onRequest', (request, _reply, next) => {
       if (!memory.isOver() || !request.routeOptions.config.work) return next()
@@ -65,7 +69,7 @@ export const workAdmission = plugin<{ memory: MemoryGuard }>(
     })
     done()
   },
-  { name: 'work-admission', dependencies: ['error-answers'] },
+  { name: 'memory-pressure', dependencies: ['error-responses'] },
 )
 
 interface OverloadOptions {
@@ -88,7 +92,7 @@ const REQUESTS_A_TURN = 32
  * health checks by 0.6 s.
  */
 const REFUSALS_A_TURN = 100
-const MOST_REFUSALS_WAITING = 10_000
+const MAX_REFUSALS_WAITING = 10_000
 
 /**
  * Sample interval of the event-loop delay. The first sample covers the start itself, which takes seconds on a busy machine, and
@@ -113,12 +117,12 @@ export const overload = plugin<OverloadOptions>(
     app.server.on('connection', () => {
       connected = true
     })
-    const inTurn = createTurns(REQUESTS_A_TURN, maxRequests, () => {
+    const inTurn = createTickLimiter(REQUESTS_A_TURN, maxRequests, () => {
       const cameUrgent = connected
       connected = false
       return cameUrgent
     })
-    const refuseInTurn = createTurns(REFUSALS_A_TURN, MOST_REFUSALS_WAITING, () => false)
+    const refuseInTurn = createTickLimiter(REFUSALS_A_TURN, MAX_REFUSALS_WAITING, () => false)
     app.addHook('onRequest', (request, reply, next) => {
       if (!isWork(request)) return next()
       const keyName = request.apiKey?.name

@@ -49,7 +49,7 @@ function isSame(expected: string, given: string): boolean {
 }
 
 /** The query parameters of every listing. */
-export const pageMembers = {
+export const pageParams = {
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000, default: 100 })),
   cursor: Type.Optional(Type.String({ description: '`next_cursor` of the previous page' })),
 }

@@ -1,7 +1,7 @@
 import { type TSchema, Type } from 'typebox'
 
 /** A member that is always present, and null if it has no value. */
-export const orNull = <Schema extends TSchema>(schema: Schema) => Type.Union([schema, Type.Null()])
+export const Nullable = <Schema extends TSchema>(schema: Schema) => Type.Union([schema, Type.Null()])
 
 /** The format of an id. PostgreSQL and JSON Schema's own `uuid` accept more formats than the service returns. */
 export const UUID_FORM = /^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$/

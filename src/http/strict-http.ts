@@ -28,7 +28,7 @@ declare module 'fastify' {
  * section 15.5.6 requires 405. For an unknown path or method it also parses the body first, so the answer to
  * `curl -T users.csv` would be 415.
  */
-export const methodAnswers = plugin(
+export const methodResponses = plugin(
   (app: FastifyInstance, _options, done) => {
     for (const method of METHODS) if (!app.supportedMethods.includes(method)) app.addHttpMethod(method)
     const methodsOfPath = new Map<string, Set<HTTPMethods>>()

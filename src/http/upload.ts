@@ -3,7 +3,7 @@ import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Problem } from '../errors.ts'
-import { createAdmission } from './concurrency-limit.ts'
+import { createConcurrencyLimit } from './concurrency-limit.ts'
 import { codingOf, decodeBody } from './decompress.ts'
 import { bodyIsComing } from './request-body.ts'
 
@@ -16,7 +16,7 @@ const LINGER_BYTES = 67_108_864
  * reset may overtake the response. Leaving it open would let the client send without limit. So this hook sends the complete
  * response with its length, discards what still arrives for a short time, and then closes the connection.
  */
-export function answerFirst(
+export function respondEarly(
   request: FastifyRequest,
   reply: FastifyReply,
   payload: unknown,
@@ -119,7 +119,7 @@ const belowRate = (bytesPerSecond: number) =>
   new Problem('request_timeout', `The body arrived at less than ${bytesPerSecond} bytes a second. Nothing was stored.`)
 
 /** The longest time an upload may take. The server must not cut it off earlier. */
-export const LONGEST_UPLOAD_MS = 900_000
+export const UPLOAD_TIMEOUT_MS = 900_000
 
 /** Concurrent uploads per route. Each uses a database connection of `usersync uploads`. */
 export const UPLOAD_PLACES = 3
@@ -127,7 +127,7 @@ export const UPLOAD_PLACES = 3
 /** Less than all places, so that one key cannot block the others. Without keys, the client address counts. */
 const PLACES_PER_KEY = 2
 
-const PATIENCE: Patience = { silenceMs: 30_000, totalMs: LONGEST_UPLOAD_MS, bytesPerSecond: 1_024 }
+const PATIENCE: Patience = { silenceMs: 30_000, totalMs: UPLOAD_TIMEOUT_MS, bytesPerSecond: 1_024 }
 
 interface UploadOptions {
   /** The maximum decoded size of a body, in MiB. */
@@ -151,15 +151,15 @@ export function acceptUploads(
   app: FastifyInstance,
   { limitMb, waitMs, patience = PATIENCE }: UploadOptions,
 ): ReceiveUpload {
-  const admission = createAdmission(UPLOAD_PLACES, waitMs, PLACES_PER_KEY)
+  const concurrencyLimit = createConcurrencyLimit(UPLOAD_PLACES, waitMs, PLACES_PER_KEY)
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', (_request, _payload, parsed) => parsed(null))
-  app.addHook('onSend', answerFirst)
-  app.addHook('onClose', () => admission.empty())
+  app.addHook('onSend', respondEarly)
+  app.addHook('onClose', () => concurrencyLimit.idle())
 
   return async (request, take) => {
     const coding = codingOf(request.headers['content-encoding'])
-    const leave = await admission.enter(request.apiKey?.name ?? request.ip)
+    const release = await concurrencyLimit.acquire(request.apiKey?.name ?? request.ip)
     const stop = new AbortController()
     const texts = decodeBody(readBody(request.raw, patience, stop.signal), coding, limitMb)
     try {
@@ -167,7 +167,7 @@ export function acceptUploads(
     } finally {
       stop.abort()
       await texts.return().catch(() => {}) // releases the request if the body was not read to its end
-      leave()
+      release()
     }
   }
 }

@@ -11,14 +11,14 @@ export function holdsNul(value: unknown): boolean {
 }
 
 /** PostgreSQL parses JSON recursively and fails at some thousand levels. Real attributes are never this deep. */
-const DEEPEST = 100
+const MAX_DEPTH = 100
 
 /**
  * Checks that a body can be stored unchanged. An unpaired surrogate would silently become U+FFFD, a number beyond double precision
  * would become null, and deep nesting cannot be parsed. Throws `invalid_request`.
  */
 export function requireStorable(value: unknown, depth = 0): void {
-  if (depth > DEEPEST) throw new Problem('invalid_request', `The body is nested deeper than ${DEEPEST} levels.`)
+  if (depth > MAX_DEPTH) throw new Problem('invalid_request', `The body is nested deeper than ${MAX_DEPTH} levels.`)
   if (typeof value === 'string' && !value.isWellFormed()) {
     throw new Problem('invalid_request', 'A text contains an unpaired surrogate, which cannot be stored.')
   }
@@ -114,7 +114,7 @@ const OPTIONS = {
 } as const
 
 /** Bodies up to this size, in bytes, are checked for all faults: Ajv does not limit how many it collects. */
-const LARGEST_LISTED_BODY = 65_536
+const MAX_LISTED_BODY = 65_536
 
 /** Validators that collect all faults, by schema. They are slower, so they are compiled and used only for an invalid request. */
 const thorough = new WeakMap<object, ValidateFunction>()
@@ -127,7 +127,7 @@ export function everyFault(request: FastifyRequest): { part: string; faults: Err
   const { schema = {}, config } = request.routeOptions
   const { params, query, body, headers } = request
   const isListed =
-    !config.readsBody && Number(headers['content-length']) <= LARGEST_LISTED_BODY && !headers['content-encoding']
+    !config.readsBody && Number(headers['content-length']) <= MAX_LISTED_BODY && !headers['content-encoding']
   const parts = [
     { part: 'params', shape: schema.params, value: params },
     { part: 'body', shape: isListed ? schema.body : undefined, value: body },

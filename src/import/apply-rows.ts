@@ -128,7 +128,7 @@ export async function updateRows(session: ISql, page: Page): Promise<Judged[]> {
 }
 
 /** Rows that change the same users are applied one by one. This bounds the time that their locks are held. */
-const LONGEST_APPLY_MS = 300_000
+const APPLY_TIMEOUT_MS = 300_000
 
 /**
  * The results of the staged rows. A row that `on_conflict=skip` leaves out counts as skipped, and is listed like a
@@ -150,7 +150,7 @@ export async function applyRows(
   keep: number,
 ): Promise<Applied> {
   const applied: Applied = { created: 0, updated: 0, skipped: 0, failed: 0, notTaken: [] }
-  const deadline = performance.now() + LONGEST_APPLY_MS
+  const deadline = performance.now() + APPLY_TIMEOUT_MS
   let next = 1
   let size = Number.POSITIVE_INFINITY
   for (const end of pageEnds) {
@@ -188,5 +188,5 @@ async function applyPage(session: ISql, target: Target, onConflict: OnConflict, 
 const tooEntangled = () =>
   new Problem(
     'body_too_large',
-    `The rows change the same users so often that the import takes longer than ${LONGEST_APPLY_MS / 60_000} minutes. Nothing was imported. Send it in parts.`,
+    `The rows change the same users so often that the import takes longer than ${APPLY_TIMEOUT_MS / 60_000} minutes. Nothing was imported. Send it in parts.`,
   )

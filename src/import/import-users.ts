@@ -10,7 +10,7 @@ import { Problem } from '../errors.ts'
 import { requireWritable } from '../pools/locks.ts'
 import { applyRows } from './apply-rows.ts'
 import { finishImportBatch, insertImportBatch, readStart } from './import-batch.ts'
-import { importInvalid, MOST_FAULTS } from './problems.ts'
+import { importInvalid, MAX_FAULTS } from './problems.ts'
 import type { GivenRow } from './row.ts'
 import { checkRow, isFault, type Row, type RowFault } from './row.ts'
 import { createStagedRows, RowStage, type Target } from './stage-rows.ts'
@@ -21,12 +21,12 @@ export interface NewImport {
   config: ImportConfig
   reservedDomains: string[]
   /** Maximum number of rows. */
-  mostRows: number
+  maxRows: number
   rows: AsyncIterable<GivenRow[]>
 }
 
 /** Maximum number of stored failures of an import; further ones are only counted. A small body can contain a million. */
-export const MOST_FAILURES = 10_000
+export const MAX_FAILURES = 10_000
 
 /** How long an import waits for the previous import in its pool. It holds no other lock while it waits. */
 const IMPORT_WAIT_MS = 60_000
@@ -75,14 +75,14 @@ async function stageRows(
   session: ReservedSql,
   target: Target,
   onConflict: OnConflict,
-  { rows, reservedDomains, mostRows }: Pick<NewImport, 'rows' | 'reservedDomains' | 'mostRows'>,
+  { rows, reservedDomains, maxRows }: Pick<NewImport, 'rows' | 'reservedDomains' | 'maxRows'>,
 ): Promise<Staged> {
   await createStagedRows(session)
   const stage = new RowStage(session, target)
-  const told: RowFault[] = []
+  const rowFaults: RowFault[] = []
   const faults: Failure[] = []
   let faultCount = 0
-  for await (const row of judged(rows, reservedDomains, mostRows)) {
+  for await (const row of judged(rows, reservedDomains, maxRows)) {
     if (!isFault(row)) {
       // Nothing will be imported. The rest is read only to report its faults.
       if (onConflict !== 'fail' || faultCount === 0) await stage.add(row)
@@ -90,13 +90,13 @@ async function stageRows(
     }
     faultCount++
     if (onConflict === 'fail') {
-      told.push(row)
-      if (told.length === MOST_FAULTS) break
-    } else if (faults.length < MOST_FAILURES) {
+      rowFaults.push(row)
+      if (rowFaults.length === MAX_FAULTS) break
+    } else if (faults.length < MAX_FAILURES) {
       faults.push(withoutRealAddress(row, reservedDomains))
     }
   }
-  if (onConflict === 'fail' && told.length > 0) throw importInvalid(told)
+  if (onConflict === 'fail' && rowFaults.length > 0) throw importInvalid(rowFaults)
   await stage.flush()
   return { pageEnds: stage.pageEnds, faults, faultCount }
 }
@@ -104,14 +104,14 @@ async function stageRows(
 async function* judged(
   rows: AsyncIterable<GivenRow[]>,
   reservedDomains: string[],
-  mostRows: number,
+  maxRows: number,
 ): AsyncGenerator<Row | RowFault, void, void> {
   let n = 0
   for await (const some of rows) {
-    if (n + some.length > mostRows) {
+    if (n + some.length > maxRows) {
       throw new Problem(
         'body_too_large',
-        `The import has more than ${mostRows} rows (MAX_BATCH_USERS). Send it in parts.`,
+        `The import has more than ${maxRows} rows (MAX_BATCH_USERS). Send it in parts.`,
       )
     }
     for (const row of some) yield checkRow(++n, row, reservedDomains)
@@ -138,9 +138,9 @@ async function waitForOtherImports(session: ISql, poolId: number): Promise<void>
 /** Applies the staged rows, and stores the counts and failures. Returns the number of rows. */
 async function apply(session: ISql, target: Target, onConflict: OnConflict, staged: Staged): Promise<number> {
   const { pageEnds, faults, faultCount } = staged
-  const { notTaken, ...counts } = await applyRows(session, target, onConflict, pageEnds, MOST_FAILURES)
+  const { notTaken, ...counts } = await applyRows(session, target, onConflict, pageEnds, MAX_FAILURES)
   counts.failed += faultCount
-  const failures = [...faults, ...notTaken].sort((a, b) => a.n - b.n).slice(0, MOST_FAILURES)
+  const failures = [...faults, ...notTaken].sort((a, b) => a.n - b.n).slice(0, MAX_FAILURES)
   if (failures.length > 0) await recordFailures(session, target.poolId, target.batchId, failures)
   await finishImportBatch(session, target, counts)
   return counts.created + counts.updated + counts.skipped + counts.failed

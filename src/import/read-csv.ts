@@ -1,6 +1,6 @@
 import { pipeline, Readable } from 'node:stream'
 import { CsvError, parse } from 'csv-parse'
-import { MOST_FAULTS, Problem } from '../errors.ts'
+import { MAX_FAULTS, Problem } from '../errors.ts'
 import { requireRowLength } from '../protocol/lines.ts'
 import { notFull } from './read-json.ts'
 import { credentialsRefused, type GivenRow, givenRow, isCredential, isMember, MEMBERS } from './row.ts'
@@ -78,7 +78,7 @@ function checkedColumns(columns: string[]): string[] {
       code: 'duplicate',
       message: 'is a duplicate',
     })),
-  ].slice(0, MOST_FAULTS)
+  ].slice(0, MAX_FAULTS)
   if (!columns.includes('username'))
     errors.push({ path: 'columns.username', code: 'missing_member', message: 'is missing' })
   if (errors.length === 0) return columns

@@ -2,13 +2,13 @@ import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebo
 import type { FastifyRequest } from 'fastify'
 import type { Sql } from 'postgres'
 import { Type } from 'typebox'
-import { BatchAnswer, ImportFormat, OnConflict } from '../batches/batch-schema.ts'
+import { BatchResponse, ImportFormat, OnConflict } from '../batches/batch-schema.ts'
 import { readBatch } from '../batches/batches.ts'
 import type { Config } from '../config/config.ts'
 import { Problem } from '../errors.ts'
 import type { Patience } from '../http/upload.ts'
 import { acceptUploads } from '../http/upload.ts'
-import { poolMember, poolName } from '../pools/pool-parameter.ts'
+import { poolName, poolParam } from '../pools/pool-parameter.ts'
 import { findPoolId } from '../pools/pools.ts'
 import { importUsers } from './import-users.ts'
 import { readCsv } from './read-csv.ts'
@@ -50,7 +50,7 @@ export const importRoutes: FastifyPluginCallbackTypebox<ImportOptions> = (app, o
           'Accepts a JSON array, NDJSON, CSV with a header row, or an unmodified full export. Everything is imported in one transaction, or nothing.',
         querystring: Type.Object(
           {
-            ...poolMember,
+            ...poolParam,
             on_conflict: Type.Optional(OnConflict),
             format: Type.Optional(ImportFormat),
             label: Type.Optional(Type.String({ maxLength: 200 })),
@@ -58,7 +58,7 @@ export const importRoutes: FastifyPluginCallbackTypebox<ImportOptions> = (app, o
           { additionalProperties: false },
         ),
         body: { content: Object.fromEntries(Object.keys(FORMATS).map((type) => [type, { schema: {} }])) },
-        response: { 201: BatchAnswer },
+        response: { 201: BatchResponse },
       },
     },
     async (request, reply) => {
@@ -66,11 +66,11 @@ export const importRoutes: FastifyPluginCallbackTypebox<ImportOptions> = (app, o
       const format = formatOf(request, request.query.format)
       const pool = poolName(request.query)
       const poolId = await findPoolId(sql, pool)
-      const { reservedDomains, maxBatchUsers: mostRows } = config
+      const { reservedDomains, maxBatchUsers: maxRows } = config
       const settings = { on_conflict, format }
       const id = await receive(request, (texts) => {
         const rows = READERS[format](texts)
-        return importUsers(uploads, { poolId, label, config: settings, reservedDomains, mostRows, rows })
+        return importUsers(uploads, { poolId, label, config: settings, reservedDomains, maxRows, rows })
       })
       return reply
         .code(201)

@@ -2,7 +2,7 @@ import { EMAIL_EXPECTED, EMAIL_FORM, isReserved } from '../config/reserved-domai
 import { Problem } from '../errors.ts'
 import { UUID_FORM } from '../http/schemas.ts'
 import { holdsNul, requireStorable } from '../http/validation.ts'
-import { LONGEST_LINE, lineBytes, memberBytes, numberBytes, TOO_LARGE } from '../protocol/longest-line.ts'
+import { lineBytes, MAX_LINE_BYTES, memberBytes, numberBytes, TOO_LARGE } from '../protocol/longest-line.ts'
 import { NAME_EXPECTED, NAME_FORM } from '../users/user-schema.ts'
 
 /** A row of an upload. */
@@ -111,7 +111,7 @@ const UNUSUAL = /\d[eE][+-]?\d{3}|\d{400}/
  * Maximum length of a number. A double needs at most 344 characters, an exact number of an export as many as it has
  * digits.
  */
-const LONGEST_NUMBER = 1_000
+const MAX_NUMBER_LENGTH = 1_000
 
 /**
  * Whether PostgreSQL writes every number of a JSON text in few characters: `1e-9999` takes ten thousand. The check
@@ -121,7 +121,7 @@ export function numbersFit(text: string): boolean {
   if (!UNUSUAL.test(text)) return true
   let fit = true
   const look = (_name: string, value: unknown, { source = '' }: { source?: string } = {}) => {
-    if (typeof value === 'number' && numberBytes(source) > LONGEST_NUMBER) fit = false
+    if (typeof value === 'number' && numberBytes(source) > MAX_NUMBER_LENGTH) fit = false
     return value
   }
   JSON.parse(text, look as (name: string, value: unknown) => unknown)
@@ -194,7 +194,7 @@ function faultOf(members: Record<string, unknown>, text: string, reservedDomains
   if (!isReserved(email, reservedDomains)) {
     return { code: 'domain_not_reserved', member: 'email', message: 'must be in a reserved domain' }
   }
-  if (mayBeTooLarge(text) && rowLineBytes(members, text, email) > LONGEST_LINE) {
+  if (mayBeTooLarge(text) && rowLineBytes(members, text, email) > MAX_LINE_BYTES) {
     return { code: 'user_too_large', member: 'custom_attributes', message: TOO_LARGE }
   }
   return undefined

@@ -3,7 +3,7 @@ import type { JobRun } from './job-runs.ts'
 
 /**
  * Returns the idempotency key for the batch of a run: the key of the batch that an earlier attempt started, so that there is no
- * second one, or a new key if that batch is lost (see `lossOf`).
+ * second one, or a new key if that batch is lost (see `missingUsersReason`).
  *
  * Keys start with the run id, followed by a space if there is more. The range up to `!`, the character after the space, uses the
  * index of keys; `starts_with` would scan all batches. The owner is '': a job has no API key.
@@ -15,14 +15,14 @@ export async function batchKey(sql: Sql, run: JobRun, pool: string): Promise<str
       and b.idempotency_key >= ${run.id}::text and b.idempotency_key < ${run.id}::text || '!'
     order by b.id desc limit 1`
   if (!last) return run.id
-  return (await lossOf(sql, pool, last.id)) ? `${run.id} after ${last.id}` : last.key
+  return (await missingUsersReason(sql, pool, last.id)) ? `${run.id} after ${last.id}` : last.key
 }
 
 /**
  * Says what happened to a batch that no longer has its users, or will not get them; otherwise undefined. The scope's count says
  * whether it has users: searching for one of its users scanned the whole table.
  */
-export async function lossOf(sql: Sql, pool: string, id: string): Promise<string | undefined> {
+export async function missingUsersReason(sql: Sql, pool: string, id: string): Promise<string | undefined> {
   const [batch] = await sql<{ status: string; made: number; is_empty: boolean }[]>`
     select b.status, b.created_count as made,
       coalesce((

@@ -4,7 +4,7 @@ import type { Config } from '../config/config.ts'
 import type { Service } from '../service.ts'
 import { forgetStep, pruneStep } from '../states/prune.ts'
 import { verifyPool } from '../states/verify-states.ts'
-import { batchKey, lossOf } from './batch-recovery.ts'
+import { batchKey, missingUsersReason } from './batch-recovery.ts'
 import type { JobRun } from './job-runs.ts'
 import type { Parameters, ParameterValue } from './parameters.ts'
 
@@ -54,7 +54,7 @@ export const JOBS: Record<string, Job> = {
         headers,
       })
       const batch = await ended(context, urlOf`/v1/batches/${id}?pool=${pool}`)
-      const loss = await lossOf(context.sql, String(pool), String(id))
+      const loss = await missingUsersReason(context.sql, String(pool), String(id))
       if (loss) throw new JobFailure(`the batch ${id} ${loss}: the same call creates another`)
       return batch
     },
@@ -140,17 +140,17 @@ export const JOBS: Record<string, Job> = {
 const urlOf = (texts: TemplateStringsArray, ...values: unknown[]) =>
   String.raw({ raw: texts }, ...values.map((value) => encodeURIComponent(String(value))))
 
-type Asked = { method: 'GET' | 'POST'; url: string; payload?: object; headers?: Record<string, string> }
+type ServiceCall = { method: 'GET' | 'POST'; url: string; payload?: object; headers?: Record<string, string> }
 
 /** Calls the service through its own API, so that a job passes the same checks as any request. Throws JobFailure. */
-async function call({ app, signal }: JobContext, asked: Asked): Promise<Record<string, unknown>> {
+async function call({ app, signal }: JobContext, serviceCall: ServiceCall): Promise<Record<string, unknown>> {
   signal.throwIfAborted()
-  let answer = await (await app()).inject(asked)
+  let answer = await (await app()).inject(serviceCall)
   // Retries 503: the process may be busy with the work of this job.
   for (let again = 0; answer.statusCode === 503 && again < 60; again++) {
     await sleep(1_000, undefined, { signal }).catch(() => {})
     signal.throwIfAborted()
-    answer = await (await app()).inject(asked)
+    answer = await (await app()).inject(serviceCall)
   }
   const json = answer.json<Record<string, unknown>>()
   if (answer.statusCode >= 400) throw new JobFailure(`${json['code']}: ${json['detail']}`)
@@ -160,8 +160,8 @@ async function call({ app, signal }: JobContext, asked: Asked): Promise<Record<s
 /** Polls a batch or push until it has finished, whichever replica works on it, and returns it. */
 async function ended(context: JobContext, url: string): Promise<Record<string, unknown>> {
   for (;;) {
-    const told = await call(context, { method: 'GET', url })
-    if (told['finished_at'] !== null) return told
+    const found = await call(context, { method: 'GET', url })
+    if (found['finished_at'] !== null) return found
     await sleep(250, undefined, { signal: context.signal }).catch(() => {})
   }
 }

@@ -4,7 +4,7 @@ import { genSaltSync, hashSync } from 'bcryptjs'
 const COST = 10
 
 /** bcrypt ignores everything after this many bytes of a password in UTF-8. */
-export const MOST_BCRYPT_BYTES = 72
+export const MAX_BCRYPT_BYTES = 72
 
 /**
  * Hashes a password with bcrypt as `$2b$10$<22 characters of salt><31 of hash>`, which crypt(3), PHP's
@@ -20,8 +20,8 @@ export const MOST_BCRYPT_BYTES = 72
  * (crypt(3) stops there).
  */
 export function hashBcrypt(password: string, salt = genSaltSync(COST)): string {
-  if (Buffer.byteLength(password) > MOST_BCRYPT_BYTES) {
-    throw new RangeError(`bcrypt takes passwords of at most ${MOST_BCRYPT_BYTES} bytes in UTF-8`)
+  if (Buffer.byteLength(password) > MAX_BCRYPT_BYTES) {
+    throw new RangeError(`bcrypt takes passwords of at most ${MAX_BCRYPT_BYTES} bytes in UTF-8`)
   }
   if (password.includes('\0')) throw new RangeError('bcrypt does not accept a password with a NUL')
   return hashSync(password, salt)

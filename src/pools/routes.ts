@@ -3,12 +3,12 @@ import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js'
 import type { Sql } from 'postgres'
 import { Type } from 'typebox'
 import type { Cursors } from '../http/pagination.ts'
-import { makePage, pageMembers } from '../http/pagination.ts'
+import { makePage, pageParams } from '../http/pagination.ts'
 import { setReplica } from './locks.ts'
 import { PoolName } from './pool-parameter.ts'
 import { createPool, deletePool, getPool, listPools, type Replica } from './pools.ts'
 
-const PoolAnswer = Type.Object({
+const PoolResponse = Type.Object({
   name: Type.String(),
   replica: Type.Enum(['none', 'test_users', 'everything'], {
     description: 'Which users only exports write: none, the test users, or all users',
@@ -49,7 +49,7 @@ export const poolRoutes: FastifyPluginCallbackTypebox<PoolRoutesOptions> = (app,
         summary: 'Create a pool',
         querystring: NoQuery,
         body: Type.Object({ name: PoolName, replica: Type.Optional(ReplicaMember) }, { additionalProperties: false }),
-        response: { 201: PoolAnswer },
+        response: { 201: PoolResponse },
       },
     },
     async (request, reply) => {
@@ -65,9 +65,9 @@ export const poolRoutes: FastifyPluginCallbackTypebox<PoolRoutesOptions> = (app,
       schema: {
         tags,
         summary: 'List pools by name',
-        querystring: Type.Object(pageMembers, { additionalProperties: false }),
+        querystring: Type.Object(pageParams, { additionalProperties: false }),
         response: {
-          200: Type.Object({ items: Type.Array(PoolAnswer), next_cursor: Type.Union([Type.String(), Type.Null()]) }),
+          200: Type.Object({ items: Type.Array(PoolResponse), next_cursor: Type.Union([Type.String(), Type.Null()]) }),
         },
       },
     },
@@ -83,7 +83,7 @@ export const poolRoutes: FastifyPluginCallbackTypebox<PoolRoutesOptions> = (app,
     '/v1/pools/:name',
     {
       config,
-      schema: { tags, summary: 'Read a pool', params: PoolPath, querystring: NoQuery, response: { 200: PoolAnswer } },
+      schema: { tags, summary: 'Read a pool', params: PoolPath, querystring: NoQuery, response: { 200: PoolResponse } },
     },
     (request) => getPool(orm, request.params.name),
   )
@@ -99,7 +99,7 @@ export const poolRoutes: FastifyPluginCallbackTypebox<PoolRoutesOptions> = (app,
         params: PoolPath,
         querystring: NoQuery,
         body: Type.Object({ replica: ReplicaMember }, { additionalProperties: false }),
-        response: { 200: PoolAnswer },
+        response: { 200: PoolResponse },
       },
     },
     async (request) => {

@@ -1,7 +1,7 @@
 import { destination, type Logger, pino } from 'pino'
 
 /** Maximum size of unwritten lines: enough to bridge a full disk that an operator clears in time. */
-const MOST_KEPT_BYTES = 16_777_216
+const MAX_KEPT_BYTES = 16_777_216
 
 /**
  * Standard output, with one write per event-loop tick. A write per line would cost half as much again (12 µs instead of 8 µs, to
@@ -9,7 +9,7 @@ const MOST_KEPT_BYTES = 16_777_216
  * nothing can be written, for example on a full disk, lines are lost and the service continues.
  */
 export function createLogOutput() {
-  const output = destination({ sync: true, maxLength: MOST_KEPT_BYTES })
+  const output = destination({ sync: true, maxLength: MAX_KEPT_BYTES })
   output.on('error', () => {}) // an 'error' without a listener ends the process
   let lines = ''
   const flushSync = () => {

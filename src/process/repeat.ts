@@ -7,7 +7,7 @@ export interface Repeating {
 }
 
 /** Runs `work` now and again `intervalMs` after each run ends. `work` must not throw, and must return soon after `signal` aborts. */
-export function startRepeating(work: (signal: AbortSignal) => Promise<void>, intervalMs: number): Repeating {
+export function repeatEvery(work: (signal: AbortSignal) => Promise<void>, intervalMs: number): Repeating {
   const stopping = new AbortController()
   const { signal } = stopping
   async function run(): Promise<void> {

@@ -1,15 +1,15 @@
 import { Problem } from '../errors.ts'
-import { LONGEST_LINE } from './longest-line.ts'
+import { MAX_LINE_BYTES } from './longest-line.ts'
 
 /**
  * Characters of the longest accepted row. A user line has half of that: CSV doubles quotes, and an export with credentials
  * appends them to the line. Memory holds at most one row and one chunk of the body.
  */
-export const LONGEST_ROW = 2 * LONGEST_LINE
+export const MAX_ROW_LENGTH = 2 * MAX_LINE_BYTES
 
 /** Throws `body_too_large` if a row, or the part of it that has arrived, is too long. */
 export function requireRowLength(length: number): void {
-  if (length > LONGEST_ROW) throw new Problem('body_too_large', 'A row is longer than 2 MiB.')
+  if (length > MAX_ROW_LENGTH) throw new Problem('body_too_large', 'A row is longer than 2 MiB.')
 }
 
 /** Splits text that arrives in chunks into lines, without the line ends. Throws `body_too_large` if a line is too long. */

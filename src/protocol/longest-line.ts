@@ -1,7 +1,7 @@
 import { Problem } from '../errors.ts'
 
 /** Bytes of the longest user line. The database enforces it for every writer (migrations/0000_foundation.sql). */
-export const LONGEST_LINE = 1_048_576
+export const MAX_LINE_BYTES = 1_048_576
 
 /** The members that determine the length of a user line, apart from the attributes. */
 interface NamedUser {

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto'
-import { remembered } from '../process/memoize.ts'
+import { memoize } from '../process/memoize.ts'
 
 /**
  * Computes the state of a set of users as defined in api.md: the SHA-256 of each user line as four big-endian words, summed word by
@@ -48,7 +48,7 @@ export const statesIn = (ifNoneMatch: string | undefined): readonly State[] | 'a
 const TAG = /(?:W\/)?(?:"([^"]*)"|([^\s",]+))/g
 const CODING_SUFFIX = /-(gzip|br|zstd|deflate)$/
 
-const listedStates = remembered((ifNoneMatch): readonly State[] | 'any' => {
+const listedStates = memoize((ifNoneMatch): readonly State[] | 'any' => {
   if (ifNoneMatch.trim() === '*') return 'any'
   const tags = [...ifNoneMatch.matchAll(TAG)].map(([, quoted, bare = '']) => quoted ?? bare)
   return tags.map((tag) => tag.replace(CODING_SUFFIX, '')).filter(isState)

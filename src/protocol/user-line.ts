@@ -1,5 +1,5 @@
 /** The parts of a user line, with or without credentials. */
-export interface LineParts {
+export interface UserLineParts {
   /** The user line that is hashed, without credentials. */
   bare: string
   /** The members as CSV cells, in CSV order. The custom attributes keep their exact text. */
@@ -23,7 +23,7 @@ const CREDENTIAL = new RegExp(`,"(password|password_hash)":(null|${STRING})`, 'g
  * Splits a line of an NDJSON export into its parts. Undefined if it is not a user line. The members have a fixed order, and quotes
  * within strings are escaped, so the last `,"created_at":"` of the line is the member.
  */
-export function takeApart(line: string): LineParts | undefined {
+export function parseUserLine(line: string): UserLineParts | undefined {
   const [, bare, id = '', username, email, role, test = '', batchId, bulk = '', attributes = '', ...times] =
     USER_LINE.exec(line) ?? []
   if (bare === undefined) return undefined

@@ -2,25 +2,28 @@ import type { FileHandle } from 'node:fs/promises'
 import { type ExportRequest, filtersOf } from '../export/export-request.ts'
 
 /** Which export is requested, and the format of the file. */
-export interface Asked extends Pick<ExportRequest, 'pool' | 'filter' | 'shard' | 'credentials' | 'format'> {
+export interface PullSource extends Pick<ExportRequest, 'pool' | 'filter' | 'shard' | 'credentials' | 'format'> {
   /** The base URL of the service. */
   url: string
 }
 
 /** What a base is bound to. A base made for something else is not used. */
-export const boundTo = (asked: Asked) => ({
-  url: asked.url,
-  ...filtersOf(asked),
-  include: asked.credentials,
-  format: asked.format,
+export const boundTo = (source: PullSource) => ({
+  url: source.url,
+  ...filtersOf(source),
+  include: source.credentials,
+  format: source.format,
 })
 
 /**
- * Returns the path of the NDJSON export, with its query. `base` is the state of the local files; `isAnew` requests the full export
+ * Returns the path of the NDJSON export, with its query. `base` is the state of the local files; `forceFull` requests the full export
  * whatever the files contain.
  */
-export function exportPath(asked: Asked, { base, isAnew }: { base?: string | undefined; isAnew: boolean }): string {
-  const { pool, filter, shard, credentials } = asked
+export function exportPath(
+  source: PullSource,
+  { base, forceFull }: { base?: string | undefined; forceFull: boolean },
+): string {
+  const { pool, filter, shard, credentials } = source
   const query = new URLSearchParams({ format: 'ndjson', pool })
   if (filter.batchId !== undefined) query.set('batch_id', filter.batchId)
   query.set('test_users_only', String(filter.testUsersOnly))
@@ -28,7 +31,7 @@ export function exportPath(asked: Asked, { base, isAnew }: { base?: string | und
   if (shard) query.set('shard', `${shard.index}/${shard.count}`)
   if (credentials.length > 0) query.set('include', credentials.join(','))
   if (base !== undefined) query.set('base', base)
-  if (isAnew) query.set('differential', 'false')
+  if (forceFull) query.set('differential', 'false')
   return `/v1/users/export?${query}`
 }
 
@@ -42,25 +45,25 @@ export interface BaseLabel {
 }
 
 /** Upper bound of a label's length. A label is far shorter, so a longer first line is not one. */
-const LONGEST = 16_384
+const MAX_LABEL_BYTES = 16_384
 
 const NO_SUM = '0'.repeat(64)
 
 /** Returns the label with its line end. Without the sums it has the same length, so that they can be filled in later. */
-export function writeLabel(asked: Asked, sum = NO_SUM, outSum = NO_SUM): string {
-  return `${JSON.stringify({ bound: boundTo(asked), sum, outSum } satisfies BaseLabel)}\n`
+export function writeLabel(source: PullSource, sum = NO_SUM, outSum = NO_SUM): string {
+  return `${JSON.stringify({ bound: boundTo(source), sum, outSum } satisfies BaseLabel)}\n`
 }
 
-/** Returns the label of a base made for `asked`, and its length in bytes. Undefined if there is another label, or none. */
+/** Returns the label of a base made for `source`, and its length in bytes. Undefined if there is another label, or none. */
 export async function readLabel(
   handle: FileHandle,
-  asked: Asked,
+  source: PullSource,
 ): Promise<(BaseLabel & { bytes: number }) | undefined> {
-  const { buffer, bytesRead } = await handle.read(Buffer.alloc(LONGEST), 0, LONGEST, 0)
+  const { buffer, bytesRead } = await handle.read(Buffer.alloc(MAX_LABEL_BYTES), 0, MAX_LABEL_BYTES, 0)
   const bytes = buffer.subarray(0, bytesRead).indexOf('\n') + 1
   const { bound, sum, outSum } = parse(buffer.toString('utf8', 0, bytes))
-  if (!sum || !outSum || JSON.stringify(bound) !== JSON.stringify(boundTo(asked))) return undefined
-  return { bound: boundTo(asked), sum, outSum, bytes }
+  if (!sum || !outSum || JSON.stringify(bound) !== JSON.stringify(boundTo(source))) return undefined
+  return { bound: boundTo(source), sum, outSum, bytes }
 }
 
 function parse(text: string): Partial<BaseLabel> {

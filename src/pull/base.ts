@@ -4,12 +4,12 @@ import { open, stat } from 'node:fs/promises'
 import { Problem } from '../errors.ts'
 import { decodeBody } from '../http/decompress.ts'
 import { ExportError, type ExportHead, type ExportRow, readExport } from '../protocol/read-export.ts'
-import type { Asked } from './base-label.ts'
+import type { PullSource } from './base-label.ts'
 import { type BaseLabel, readLabel } from './base-label.ts'
 import type { OutFiles } from './files.ts'
 
 /** What a pull kept from earlier rounds. */
-export interface Held {
+export interface LocalBase {
   /** The state of the base. */
   state: string
   /** The number of users in the base; for a shard, in that shard. */
@@ -23,12 +23,12 @@ export interface Held {
 }
 
 /**
- * Reads the local files. Undefined if there is no base for `asked`, or a damaged one. Reads both files to the end, at the speed of
+ * Reads the local files. Undefined if there is no base for `source`, or a damaged one. Reads both files to the end, at the speed of
  * SHA-256.
  */
-export async function readHeld(files: OutFiles, asked: Asked): Promise<Held | undefined> {
+export async function readBase(files: OutFiles, source: PullSource): Promise<LocalBase | undefined> {
   const stamp = await stampOf(files)
-  const label = await labelOf(files.base, asked)
+  const label = await readBaseLabel(files.base, source)
   if (!label) return undefined
   const head = await headOf(checkedTexts(files.base, label))
   if (!head) return undefined
@@ -37,28 +37,28 @@ export async function readHeld(files: OutFiles, asked: Asked): Promise<Held | un
 }
 
 /** Describes both files right after they were written, with this label. */
-export async function justWritten(
+export async function baseFromWrite(
   files: OutFiles,
   label: BasePlace,
-  { state, users }: Pick<Held, 'state' | 'users'>,
-): Promise<Held> {
+  { state, users }: Pick<LocalBase, 'state' | 'users'>,
+): Promise<LocalBase> {
   return { state, users, isOutInStep: true, ...reading(files, label, await stampOf(files)) }
 }
 
 /** Where the export starts in a base, and the checksum of its text. */
 type BasePlace = Pick<BaseLabel, 'sum'> & { bytes: number }
 
-const reading = (files: OutFiles, label: BasePlace, stamp: string): Pick<Held, 'pages' | 'isUntouched'> => ({
+const reading = (files: OutFiles, label: BasePlace, stamp: string): Pick<LocalBase, 'pages' | 'isUntouched'> => ({
   async *pages() {
     yield* (await readExport(checkedTexts(files.base, label))).pages
   },
   isUntouched: async () => (await stampOf(files)) === stamp,
 })
 
-async function labelOf(path: string, asked: Asked) {
+async function readBaseLabel(path: string, source: PullSource) {
   const handle = await open(path).catch(ignoreMissing)
   try {
-    return handle && (await readLabel(handle, asked))
+    return handle && (await readLabel(handle, source))
   } finally {
     await handle?.close()
   }

@@ -6,7 +6,7 @@ import { FORMAT_NAMES, type Format } from '../export/format.ts'
 import type { Credential } from '../export/lines.ts'
 import { UUID_FORM } from '../http/schemas.ts'
 import { ExportError } from '../protocol/read-export.ts'
-import type { Asked } from './base-label.ts'
+import type { PullSource } from './base-label.ts'
 import { NoRoom } from './room.ts'
 
 /** Thrown if the command line is wrong. The message says what to do. */
@@ -44,7 +44,7 @@ async function readText(path: string): Promise<string> {
 
 /** The parsed command line. */
 export interface PullOptions {
-  asked: Asked
+  source: PullSource
   /** The file to keep in sync. */
   out: string
   /** Undefined: the key is in the environment, if there is one. */
@@ -78,7 +78,7 @@ unchanged.`
 
 const CREDENTIALS: Credential[] = ['password', 'password_hash']
 const UNITS = { s: 1_000, m: 60_000, h: 3_600_000 }
-const LONGEST_EVERY_MS = 24 * UNITS.h
+const MAX_EVERY_MS = 24 * UNITS.h
 
 /** Parses the arguments after the program's name. Undefined if they request help. Throws UsageError. */
 export function readOptions(args: string[]): PullOptions | undefined {
@@ -89,7 +89,7 @@ export function readOptions(args: string[]): PullOptions | undefined {
   if (!out) throw new UsageError('--out is missing: the file to keep in sync')
   const format = values.format ?? extname(out).slice(1).toLowerCase()
   if (values.format !== undefined && !isFormat(format)) throw new UsageError('--format expects csv, ndjson or json')
-  const asked = {
+  const source = {
     url: checkedUrl(url),
     pool: values.pool,
     filter: filterOf(values.filter),
@@ -99,7 +99,7 @@ export function readOptions(args: string[]): PullOptions | undefined {
   }
   const everyMs = values.every === undefined ? undefined : millisecondsOf(values.every)
   const maxBytes = values['max-mb'] === undefined ? undefined : bytesOf(values['max-mb'])
-  return { asked, out, keyFile: values['key-file'], everyMs, maxBytes }
+  return { source, out, keyFile: values['key-file'], everyMs, maxBytes }
 }
 
 function parse(args: string[]) {
@@ -146,7 +146,7 @@ const FILTERS = {
   bulk_users_only: /^(true|false)$/,
 }
 
-function filterOf(list: string): Asked['filter'] {
+function filterOf(list: string): PullSource['filter'] {
   const given = new Map<string, string>()
   for (const member of list === '' ? [] : list.split(',')) {
     const [name = '', ...rest] = member.split('=')
@@ -165,7 +165,7 @@ function filterOf(list: string): Asked['filter'] {
   }
 }
 
-function shardOf(text: string): Asked['shard'] {
+function shardOf(text: string): PullSource['shard'] {
   const [, index, count] = (/^(\d{1,4})\/(\d{1,4})$/.exec(text) ?? []).map(Number)
   if (index === undefined || count === undefined || index >= count)
     throw new UsageError('--shard expects I/N, with I from 0 to N-1 and N to 9999, such as 0/10')
@@ -182,7 +182,7 @@ function credentialsOf(list: string): Credential[] {
 function millisecondsOf(text: string): number {
   const [, number, unit] = /^(\d{1,6})([smh])$/.exec(text) ?? []
   const time = Number(number) * UNITS[(unit ?? 's') as keyof typeof UNITS]
-  if (time >= UNITS.s && time <= LONGEST_EVERY_MS) return time
+  if (time >= UNITS.s && time <= MAX_EVERY_MS) return time
   throw new UsageError('--every expects a time from 1s to 24h, such as 30s, 5m or 1h')
 }
 

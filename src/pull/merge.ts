@@ -1,8 +1,8 @@
 import { ExportError, type ExportHead, type ExportRow } from '../protocol/read-export.ts'
 
 /** Limits of the part of a delta that is kept in memory. A larger delta costs more than a full export. */
-const MOST_CHANGES = 200_000
-const MOST_CHARACTERS = 134_217_728
+const MAX_CHANGES = 200_000
+const MAX_CHARACTERS = 134_217_728
 
 /** Thrown if a delta is too large for memory. */
 export class DeltaTooLarge extends Error {
@@ -15,8 +15,7 @@ export async function readChanges(head: ExportHead, pages: AsyncIterable<ExportR
   let characters = 0
   const rows: ExportRow[] = []
   const requireRoom = (count: number) => {
-    if (count > MOST_CHANGES || characters > MOST_CHARACTERS)
-      throw new DeltaTooLarge('the delta is too large for memory')
+    if (count > MAX_CHANGES || characters > MAX_CHARACTERS) throw new DeltaTooLarge('the delta is too large for memory')
   }
   requireRoom(added + updated + deleted)
   for await (const page of pages) {

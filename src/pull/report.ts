@@ -3,7 +3,7 @@ import { untrustedText } from '../protocol/untrusted-text.ts'
 import type { Transferred } from './transfer.ts'
 
 /** Minimum time between two updates of a terminal line. */
-const LEAST_MS_BETWEEN = 100
+const MIN_MS_BETWEEN = 100
 
 /** Maximum length of a line, since it may contain text from a server. */
 const MAX_LINE = 2_000
@@ -23,7 +23,7 @@ export function createReport(stream: Terminal): Report {
   const clear = stream.isTTY ? '\r\x1b[K' : ''
   return {
     progress(text) {
-      if (!stream.isTTY || performance.now() - writtenAt < LEAST_MS_BETWEEN) return
+      if (!stream.isTTY || performance.now() - writtenAt < MIN_MS_BETWEEN) return
       writtenAt = performance.now()
       stream.write(clear + text.slice(0, (stream.columns || 80) - 1)) // a wider line would wrap and could not be rewritten
     },
@@ -34,11 +34,11 @@ export function createReport(stream: Terminal): Report {
 }
 
 /** Describes a round, such as `delta +12 ~3 -1, 5,011 users, state u1-ab12…, 14 KB, 0.12 s`. */
-export function roundText({ kind, counts, held, bytes }: Transferred, milliseconds: number): string {
+export function roundText({ kind, counts, local, bytes }: Transferred, milliseconds: number): string {
   const { added, updated, deleted } = counts
   const what = kind === 'delta' ? `delta +${added} ~${updated} -${deleted}` : kind
-  const state = `${held.state.slice(0, 7)}…`
-  return `${what}, ${count(held.users)} users, state ${state}, ${size(bytes)}, ${(milliseconds / 1000).toFixed(2)} s`
+  const state = `${local.state.slice(0, 7)}…`
+  return `${what}, ${count(local.users)} users, state ${state}, ${size(bytes)}, ${(milliseconds / 1000).toFixed(2)} s`
 }
 
 /** Describes the progress of a transfer, such as `full, 12,000 of 200,000 users (6 %), 14 KB`. */

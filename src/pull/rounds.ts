@@ -1,14 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { PeerError } from '../client/peer.ts'
-import { withAttempts } from '../client/retry.ts'
+import { retry } from '../client/retry.ts'
 import { ExportError } from '../protocol/read-export.ts'
-import { type Held, readHeld } from './base.ts'
+import { type LocalBase, readBase } from './base.ts'
 import { removePart } from './files.ts'
 import { DeltaTooLarge } from './merge.ts'
 import { type Report, roundText } from './report.ts'
 import { type Job, type Transferred, transfer } from './transfer.ts'
 
-const MOST_ATTEMPTS = 6
+const MAX_ATTEMPTS = 6
 const DEADLINE_MS = 600_000
 
 export interface RoundEvents {
@@ -24,18 +24,18 @@ export interface RoundEvents {
  */
 export async function pullRound(
   job: Job,
-  held: Held | undefined,
+  local: LocalBase | undefined,
   stop: AbortSignal,
   { onPause, onDistrust }: RoundEvents,
 ): Promise<Transferred> {
   const signal = AbortSignal.any([stop, AbortSignal.timeout(DEADLINE_MS)])
-  const attempts = { most: MOST_ATTEMPTS, signal, onPause, firstPauseMs: job.firstPauseMs }
+  const attempts = { maxAttempts: MAX_ATTEMPTS, signal, onPause, firstPauseMs: job.firstPauseMs }
   try {
-    return await withAttempts(() => transfer(job, held, false, signal), attempts)
+    return await retry(() => transfer(job, local, false, signal), attempts)
   } catch (error) {
     if (!(error instanceof ExportError || error instanceof DeltaTooLarge)) throw error
     onDistrust(error)
-    return await withAttempts(() => transfer(job, held, true, signal), attempts)
+    return await retry(() => transfer(job, local, true, signal), attempts)
   }
 }
 
@@ -52,9 +52,9 @@ export async function keepInStep(
   stop: AbortSignal,
   report: Report,
 ): Promise<void> {
-  const { files, asked } = job
+  const { files, source } = job
   for (const path of [files.base, files.out]) await removePart(path)
-  let held = await readHeld(files, asked)
+  let local = await readBase(files, source)
   const events = {
     onPause: (error: Error, pauseMs: number) =>
       report.line(`${error.message} Retry in ${(pauseMs / 1000).toFixed(1)} s.`),
@@ -63,9 +63,9 @@ export async function keepInStep(
   for (;;) {
     const begun = performance.now()
     try {
-      if (held && !(await held.isUntouched())) held = await readHeld(files, asked)
-      const done = await pullRound(job, held, stop, events)
-      held = done.held
+      if (local && !(await local.isUntouched())) local = await readBase(files, source)
+      const done = await pullRound(job, local, stop, events)
+      local = done.local
       report.line(roundText(done, performance.now() - begun))
     } catch (error) {
       if (everyMs === undefined || stop.aborted) throw error

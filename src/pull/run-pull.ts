@@ -25,15 +25,16 @@ export async function runPull(args: string[], program: PullProgram): Promise<num
       stdout.write(`${USAGE}\n`)
       return 0
     }
-    const { asked, out, keyFile, everyMs, maxBytes } = options
+    const { source, out, keyFile, everyMs, maxBytes } = options
     const key = await readKey(keyFile, program.env)
-    if (key !== undefined && isCleartext(asked.url)) report.line('warning: the key goes to another machine unencrypted')
+    if (key !== undefined && isCleartext(source.url))
+      report.line('warning: the key goes to another machine unencrypted')
     const files = outFiles(out)
     using _lock = await lockOut(files)
     const onProgress = (...progress: Parameters<typeof progressText>) => report.progress(progressText(...progress))
     const { firstPauseMs } = program
     try {
-      await keepInStep({ asked, files, key, maxBytes, onProgress, firstPauseMs }, everyMs, stop, report)
+      await keepInStep({ source, files, key, maxBytes, onProgress, firstPauseMs }, everyMs, stop, report)
     } catch (error) {
       if (everyMs === undefined || !stop.aborted) throw error
     }

@@ -2,8 +2,8 @@ import { callPeer, type Peer, PeerError } from '../client/peer.ts'
 import { answerTexts } from '../client/response-text.ts'
 import { Problem } from '../errors.ts'
 import { ExportError, type ExportHead, type ExportRow, readExport } from '../protocol/read-export.ts'
-import type { Held } from './base.ts'
-import { type Asked, exportPath } from './base-label.ts'
+import type { LocalBase } from './base.ts'
+import { exportPath, type PullSource } from './base-label.ts'
 import type { OutFiles } from './files.ts'
 import { merge, readChanges, type UserRow, usersOf } from './merge.ts'
 import { createRoom } from './room.ts'
@@ -16,7 +16,7 @@ const MAX_USERS = 100_000_000
 
 /** What to keep in sync, and from where. */
 export interface Job {
-  asked: Asked
+  source: PullSource
   files: OutFiles
   key: string | undefined
   /** The maximum number of bytes that a round may write, if limited. */
@@ -30,39 +30,44 @@ export interface Job {
 export interface Transferred {
   kind: ExportHead['kind']
   counts: ExportHead['counts']
-  held: Held
+  local: LocalBase
   /** Body bytes on the wire, without headers. */
   bytes: number
 }
 
 /**
- * Requests the difference between the files and the current state, and applies it. With `isAnew`, requests the full export whatever
+ * Requests the difference between the files and the current state, and applies it. With `forceFull`, requests the full export whatever
  * the files contain. Throws PeerError, ExportError, DeltaTooLarge, NoRoom, the reason of `signal`, and disk errors; the file is then
  * unchanged.
  */
 export async function transfer(
   job: Job,
-  held: Held | undefined,
-  isAnew: boolean,
+  local: LocalBase | undefined,
+  forceFull: boolean,
   signal: AbortSignal,
 ): Promise<Transferred> {
   try {
-    return await ask(job, isAnew ? undefined : held, isAnew, signal)
+    return await ask(job, forceFull ? undefined : local, forceFull, signal)
   } catch (error) {
     if (signal.aborted) throw signal.reason
     throw error instanceof Problem ? new ExportError('malformed', error.message) : error // a row is too long
   }
 }
 
-async function ask(job: Job, held: Held | undefined, isAnew: boolean, signal: AbortSignal): Promise<Transferred> {
-  const { asked, files, key } = job
-  const peer: Peer = { url: asked.url, key }
+async function ask(
+  job: Job,
+  local: LocalBase | undefined,
+  forceFull: boolean,
+  signal: AbortSignal,
+): Promise<Transferred> {
+  const { source, files, key } = job
+  const peer: Peer = { url: source.url, key }
   // An out of another state must be rewritten from the base, but a 304 would give no occasion: send a base, no If-None-Match.
-  const matching = held?.isOutInStep ? held.state : undefined
-  const base = held?.isOutInStep === false ? held.state : undefined
+  const matching = local?.isOutInStep ? local.state : undefined
+  const base = local?.isOutInStep === false ? local.state : undefined
   const answer = await callPeer(peer, {
     method: 'GET',
-    path: exportPath(asked, { base, isAnew }),
+    path: exportPath(source, { base, forceFull }),
     headers: {
       'accept-encoding': 'zstd, gzip',
       ...(matching !== undefined && { 'if-none-match': `W/"${matching}"` }),
@@ -73,9 +78,9 @@ async function ask(job: Job, held: Held | undefined, isAnew: boolean, signal: Ab
   const { status, body } = answer
   try {
     if (status === 304) {
-      if (!held || !matching)
+      if (!local || !matching)
         throw new PeerError('not_understood', 'The service answers 304 to a request without a state.')
-      return { kind: 'unchanged', counts: { added: 0, updated: 0, deleted: 0 }, held, bytes: 0 }
+      return { kind: 'unchanged', counts: { added: 0, updated: 0, deleted: 0 }, local, bytes: 0 }
     }
     const meter = { bytes: 0 }
     const texts = answerTexts(answer, (bytes) => {
@@ -93,11 +98,11 @@ async function ask(job: Job, held: Held | undefined, isAnew: boolean, signal: Ab
         yield page
       }
     }
-    const content = await contentOf(head, shown(), held)
+    const content = await contentOf(head, shown(), local)
     return {
       kind: head.kind,
       counts: head.counts,
-      held: await writeState(files, asked, content, room),
+      local: await writeState(files, source, content, room),
       bytes: meter.bytes,
     }
   } finally {
@@ -109,14 +114,14 @@ async function ask(job: Job, held: Held | undefined, isAnew: boolean, signal: Ab
 async function contentOf(
   head: ExportHead,
   pages: AsyncGenerator<ExportRow[], void, void>,
-  held: Held | undefined,
+  local: LocalBase | undefined,
 ): Promise<Content> {
   const { state, total_count: totalCount, counts } = head
   if (head.kind === 'full') return { state, totalCount, users: counts.added, pages: fullPages(pages) }
-  if (!held || head.base !== held.state) throw new ExportError('other_base', 'the delta is for another base')
+  if (!local || head.base !== local.state) throw new ExportError('other_base', 'the delta is for another base')
   const changes = await readChanges(head, pages)
-  const users = held.users + counts.added - counts.deleted
-  return { state, totalCount, users, pages: merge(held.pages(), changes, counts) }
+  const users = local.users + counts.added - counts.deleted
+  return { state, totalCount, users, pages: merge(local.pages(), changes, counts) }
 }
 
 async function* fullPages(pages: AsyncIterable<ExportRow[]>): AsyncGenerator<UserRow[], void, void> {

@@ -7,9 +7,9 @@ import { endLine, headLine } from '../export/ndjson.ts'
 import { ExportError } from '../protocol/read-export.ts'
 import { StateDigest } from '../protocol/state.ts'
 import { characters } from '../protocol/text.ts'
-import { takeApart } from '../protocol/user-line.ts'
-import { type Held, justWritten } from './base.ts'
-import type { Asked } from './base-label.ts'
+import { parseUserLine } from '../protocol/user-line.ts'
+import { baseFromWrite, type LocalBase } from './base.ts'
+import type { PullSource } from './base-label.ts'
 import { writeLabel } from './base-label.ts'
 import type { OutFiles } from './files.ts'
 import { createPart } from './files.ts'
@@ -31,14 +31,19 @@ export interface Content {
  * crash between the two leaves an out of the previous state. The base's label shows this, and the next round rewrites the out.
  * Throws ExportError if the users do not match the state, and NoRoom; both files are then unchanged.
  */
-export async function writeState(files: OutFiles, asked: Asked, content: Content, room: Room): Promise<Held> {
+export async function writeState(
+  files: OutFiles,
+  source: PullSource,
+  content: Content,
+  room: Room,
+): Promise<LocalBase> {
   const { state, totalCount, users } = content
-  const check = createCheck(asked, content)
-  const lineOf = asked.format === 'csv' ? csvLineOf(asked) : ({ line }: UserRow) => line
+  const check = createCheck(source, content)
+  const lineOf = source.format === 'csv' ? csvLineOf(source) : ({ line }: UserRow) => line
   const counts = { added: users, updated: 0, deleted: 0 }
   const head = { kind: 'full', reason: 'none', base: null, state, totalCount, counts } as const
-  const isSecret = asked.credentials.length > 0
-  await using base = await createPart(files.base, 0o600, room, writeLabel(asked))
+  const isSecret = source.credentials.length > 0
+  await using base = await createPart(files.base, 0o600, room, writeLabel(source))
   await using out = await createPart(files.out, isSecret ? 0o600 : 0o666, room)
 
   async function* pages(separator: string) {
@@ -53,22 +58,22 @@ export async function writeState(files: OutFiles, asked: Asked, content: Content
   }
   const answer: Answer = { ...head, content: { kind: 'full', pages } }
   await base.write(headLine(answer))
-  const context = { filters: filtersOf(asked), credentials: asked.credentials }
-  for await (const text of characters(FORMATS[asked.format].write(answer, context))) await out.write(text)
+  const context = { filters: filtersOf(source), credentials: source.credentials }
+  for await (const text of characters(FORMATS[source.format].write(answer, context))) await out.write(text)
   await base.write(endLine(answer))
   check.end()
 
-  const label = writeLabel(asked, base.sum(), out.sum())
+  const label = writeLabel(source, base.sum(), out.sum())
   await base.writeReserved(label)
   for (const part of [base, out]) await part.finish()
   for (const part of [base, out]) await part.replace()
   await syncFolder(files.folder)
-  return await justWritten(files, { bytes: Buffer.byteLength(label), sum: base.sum() }, { state, users })
+  return await baseFromWrite(files, { bytes: Buffer.byteLength(label), sum: base.sum() }, { state, users })
 }
 
 /** Checks order, number and state of the users. The state of a shard cannot be computed: its name covers the whole filter. */
-function createCheck(asked: Asked, { state, totalCount, users }: Content) {
-  const digest = asked.shard ? undefined : new StateDigest()
+function createCheck(source: PullSource, { state, totalCount, users }: Content) {
+  const digest = source.shard ? undefined : new StateDigest()
   let lastId = ''
   let count = 0
   return {
@@ -76,7 +81,7 @@ function createCheck(asked: Asked, { state, totalCount, users }: Content) {
       for (const { id, line } of page) {
         if (id <= lastId) throw new ExportError('malformed', 'the users are not in id order')
         lastId = id
-        digest?.add(asked.credentials.length > 0 ? partsOf(line).bare : line)
+        digest?.add(source.credentials.length > 0 ? partsOf(line).bare : line)
       }
       count += page.length
       if (count > users) throw wrongSum()
@@ -89,14 +94,14 @@ function createCheck(asked: Asked, { state, totalCount, users }: Content) {
 }
 
 const csvLineOf =
-  ({ credentials }: Asked) =>
+  ({ credentials }: PullSource) =>
   ({ line }: UserRow) => {
-    const { cells, credentials: held } = partsOf(line)
-    return lineOfCells([...cells, ...credentials.map((name) => held.get(name) ?? null)])
+    const { cells, credentials: values } = partsOf(line)
+    return lineOfCells([...cells, ...credentials.map((name) => values.get(name) ?? null)])
   }
 
 function partsOf(line: string) {
-  const parts = takeApart(line)
+  const parts = parseUserLine(line)
   if (!parts) throw new ExportError('malformed', 'a line is not a user line')
   return parts
 }

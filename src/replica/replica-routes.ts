@@ -11,7 +11,7 @@ import type { Exports } from '../export/exports.ts'
 import { directStream } from '../export/open-export.ts'
 import type { Patience } from '../http/upload.ts'
 import { acceptUploads } from '../http/upload.ts'
-import { poolMember, poolName } from '../pools/pool-parameter.ts'
+import { poolName, poolParam } from '../pools/pool-parameter.ts'
 import { findPoolId, type Mirrors } from '../pools/pools.ts'
 import { requireAdmin, requireReplica, takeExport, usersOf } from './apply-export.ts'
 
@@ -43,7 +43,7 @@ export const replicaRoutes: FastifyPluginCallbackTypebox<ReplicaRoutesOptions> =
         summary: 'Put an export into a replica',
         description:
           'An unmodified NDJSON export, full or delta, applied in one transaction: completely or not at all. 409 `base_mismatch` has the current state in its member `state`. The pool must be a replica (PATCH /v1/pools/{name}); one of `everything` needs the scope `admin`. A full export with the scope `admin` declares an empty pool a replica of everything.',
-        querystring: Type.Object(poolMember, { additionalProperties: false }),
+        querystring: Type.Object(poolParam, { additionalProperties: false }),
         body: { content: { [NDJSON]: { schema: {} } } },
         response: {
           200: Type.Object({
@@ -73,7 +73,7 @@ export const replicaRoutes: FastifyPluginCallbackTypebox<ReplicaRoutesOptions> =
         summary: 'Read all users of a replica',
         description:
           'A full NDJSON export of the users that the pool mirrors, read directly from the database, so that the source can compare it user by user. A replica of `everything` needs the scope `admin`.',
-        querystring: Type.Object(poolMember, { additionalProperties: false }),
+        querystring: Type.Object(poolParam, { additionalProperties: false }),
       },
     },
     async (request, reply) => {
@@ -102,7 +102,7 @@ const everybodyIn = (pool: string, mirrors: Mirrors): ExportRequest => ({
   shard: undefined,
   credentials: [],
   differential: false,
-  held: [],
+  knownStates: [],
   isMatch: () => false,
 })
 

@@ -26,7 +26,7 @@ export async function findBase(
   sql: Sql,
   filter: Filter,
   present: ScopeState,
-  held: readonly State[],
+  knownStates: readonly State[],
 ): Promise<AgedBase | 'expired' | 'unknown'> {
   const [row] = await sql<(Base & { age_seconds: number | null; usable: boolean })[]>`
     select b.state, b.version, extract(epoch from clock_timestamp() - b.recorded_at)::float8 as age_seconds,
@@ -35,9 +35,9 @@ export async function findBase(
         order by e.version limit 1
       ) as usable
     from (
-      select e.state, e.version, e.recorded_at from states e where ${isScope(sql, filter, 'e')} and e.state = any(${held}::text[])
+      select e.state, e.version, e.recorded_at from states e where ${isScope(sql, filter, 'e')} and e.state = any(${knownStates}::text[])
       union all
-      select ${EMPTY_STATE}, 0, null where ${held.includes(EMPTY_STATE)}
+      select ${EMPTY_STATE}, 0, null where ${knownStates.includes(EMPTY_STATE)}
     ) b
     order by b.version desc limit 1`
   if (!row) return 'unknown'

@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Sql } from 'postgres'
-import { type Repeating, startRepeating } from '../process/repeat.ts'
+import { type Repeating, repeatEvery } from '../process/repeat.ts'
 import { forgetStep, pruneStep } from './prune.ts'
 
 /** How often a process prunes. */
@@ -32,7 +32,7 @@ export function startRetention(sql: Sql, seconds: number, log: FastifyBaseLogger
     if (commits > 0) log.info({ pool: poolId, commits, tombstones }, 'pruned expired states')
   }
 
-  return startRepeating(
+  return repeatEvery(
     (signal) => pruneAll(signal).catch((err) => log.warn({ err }, 'pruning failed, retrying')),
     INTERVAL_MS,
   )

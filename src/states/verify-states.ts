@@ -11,7 +11,7 @@ export interface VerifiedPool {
 }
 
 /** Maximum number of wrong filters reported for a pool. */
-const MOST_NAMED = 100
+const MAX_NAMED = 100
 
 /**
  * Computes the state of every filter of a pool from its users, in one statement and so in one snapshot, and compares it
@@ -45,7 +45,7 @@ export async function verifyPool(sql: Sql, { id, name }: { id: number; name: str
       where (coalesce(s.user_count, 0), coalesce(s.word_0, 0), coalesce(s.word_1, 0), coalesce(s.word_2, 0), coalesce(s.word_3, 0))
         is distinct from
         (coalesce(c.user_count, 0), coalesce(c.word_0, 0), coalesce(c.word_1, 0), coalesce(c.word_2, 0), coalesce(c.word_3, 0))
-      limit ${MOST_NAMED}
+      limit ${MAX_NAMED}
     )
     select (select coalesce(sum(user_count), 0)::float8 from parts) as user_count,
       (select coalesce(json_agg(c), '[]') from compared c) as wrong`

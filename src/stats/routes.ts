@@ -1,10 +1,10 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
 import type { Sql } from 'postgres'
 import { Type } from 'typebox'
-import { poolMember, poolName } from '../pools/pool-parameter.ts'
+import { poolName, poolParam } from '../pools/pool-parameter.ts'
 import { readPoolStats } from './pool-stats.ts'
 
-const StatsAnswer = Type.Object({
+const StatsResponse = Type.Object({
   pool: Type.String(),
   total_users: Type.Integer(),
   test_users: Type.Integer(),
@@ -33,8 +33,8 @@ export const statsRoutes: FastifyPluginCallbackTypebox<{ sql: Sql }> = (app, { s
         tags: ['users'],
         summary: 'Count the users and batches of a pool',
         description: 'Costs the same for ten users as for ten million: the counts are stored, not computed.',
-        querystring: Type.Object(poolMember, { additionalProperties: false }),
-        response: { 200: StatsAnswer },
+        querystring: Type.Object(poolParam, { additionalProperties: false }),
+        response: { 200: StatsResponse },
       },
     },
     (request) => readPoolStats(sql, poolName(request.query)),

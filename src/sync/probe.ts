@@ -1,4 +1,4 @@
-import { callPeer, type Peer, type PeerAnswer, PeerError, type PeerFault, readJson } from '../client/peer.ts'
+import { callPeer, type Peer, PeerError, type PeerFault, type PeerResponse, readJson } from '../client/peer.ts'
 import type { Exports } from '../export/exports.ts'
 import type { State } from '../protocol/state.ts'
 import type { Target } from './targets.ts'
@@ -21,16 +21,16 @@ export async function heldState(
     await requireState(await callPeer(peer, call), state)
     return state
   } catch (error) {
-    const held = otherState(error)
-    if (held === undefined) throw error
-    return held
+    const remoteState = otherState(error)
+    if (remoteState === undefined) throw error
+    return remoteState
   }
 }
 
 /** Reads the response of a receiver that accepted an export. Throws PeerError if it names another state than was sent. */
-export async function requireState({ body }: PeerAnswer, state: State): Promise<Record<string, unknown>> {
-  const told = await readJson(body)
-  if (told['state'] === state) return told
+export async function requireState({ body }: PeerResponse, state: State): Promise<Record<string, unknown>> {
+  const response = await readJson(body)
+  if (response['state'] === state) return response
   throw new PeerError('not_understood', 'The receiver accepts the export, but answers with another state.')
 }
 
@@ -62,11 +62,11 @@ export async function targetStatus(exports: Exports, { name, pool, filter, ...ta
   const status = { target: name, in_step: false, local_state: present.state, remote_state: null, remote_failure: null }
   const patience = AbortSignal.timeout(PATIENCE_MS)
   try {
-    const held = await heldState({ ...target, pool: target.remotePool }, present, {
+    const remoteState = await heldState({ ...target, pool: target.remotePool }, present, {
       signal: patience,
       silenceMs: PATIENCE_MS,
     })
-    return { ...status, in_step: held === present.state, remote_state: held }
+    return { ...status, in_step: remoteState === present.state, remote_state: remoteState }
   } catch (error) {
     if (patience.aborted) return { ...status, remote_failure: 'timeout' }
     if (error instanceof PeerError) return { ...status, remote_failure: error.fault }

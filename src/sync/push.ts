@@ -1,8 +1,8 @@
 import { pipeline, Readable, Transform } from 'node:stream'
 import { promisify } from 'node:util'
 import { zstdCompress } from 'node:zlib'
-import { callPeer, type Peer, type PeerAnswer, PeerError } from '../client/peer.ts'
-import { withAttempts } from '../client/retry.ts'
+import { callPeer, type Peer, PeerError, type PeerResponse } from '../client/peer.ts'
+import { retry } from '../client/retry.ts'
 import { Problem } from '../errors.ts'
 import type { ExportRequest } from '../export/export-request.ts'
 import type { Export, Exports } from '../export/exports.ts'
@@ -15,15 +15,15 @@ import type { Target } from './targets.ts'
 /** The export for a target: the delta from the target's state, or the full export if that state is undefined. */
 export const exportForTarget = (
   { pool, filter }: Pick<Target, 'pool' | 'filter'>,
-  held: State | undefined,
+  receiverState: State | undefined,
 ): ExportRequest => ({
   pool,
   filter,
   format: 'ndjson',
   shard: undefined,
   credentials: [],
-  differential: held !== undefined,
-  held: held === undefined ? [] : [held],
+  differential: receiverState !== undefined,
+  knownStates: receiverState === undefined ? [] : [receiverState],
   isMatch: () => false,
 })
 
@@ -47,7 +47,7 @@ export async function sendExport(
   peer: Peer,
   { body }: Export,
   { path, signal, onBytes }: Sending,
-): Promise<PeerAnswer> {
+): Promise<PeerResponse> {
   const source = 'text' in body ? Readable.from([await compress(body.text, ZLIB_OPTIONS)]) : body.stream
   const coding = 'text' in body ? 'zstd' : (body.encoded ?? 'identity')
   const counted = new Transform({
@@ -87,7 +87,7 @@ interface Push {
   exports: Exports
   target: Target
   signal: AbortSignal
-  /** How long the receiver may be silent when it is asked what it holds. */
+  /** How long the receiver may be silent in reporting its state. */
   silenceMs: number
   /** What came of it so far, also of attempts that fail. */
   outcome: Outcome
@@ -107,12 +107,12 @@ export async function push(
   const outcome = nothingYet()
   const task = { exports, target, signal: AbortSignal.any([signal, deadline]), silenceMs: pace.silenceMs, outcome }
   try {
-    await withAttempts(
+    await retry(
       async (attempt) => {
         outcome.attempts = attempt
         await bringInStep(task, full)
       },
-      { most: ATTEMPTS, signal: task.signal, firstPauseMs: pace.firstPauseMs },
+      { maxAttempts: ATTEMPTS, signal: task.signal, firstPauseMs: pace.firstPauseMs },
     )
     return outcome
   } catch (error) {
@@ -144,27 +144,27 @@ async function bringInStep(task: Push, full: boolean): Promise<void> {
   const { exports, target, signal, silenceMs, outcome } = task
   const { pool, filter } = target
   const present = await exports.currentScope({ pool, filter })
-  let held = full ? undefined : await heldState(receiverOf(target), present, { signal, silenceMs })
-  if (held === present.state) {
-    Object.assign(outcome, { kind: 'unchanged', base: held, state: held })
+  let receiverState = full ? undefined : await heldState(receiverOf(target), present, { signal, silenceMs })
+  if (receiverState === present.state) {
+    Object.assign(outcome, { kind: 'unchanged', base: receiverState, state: receiverState })
     return
   }
   for (let sends = 1; ; sends++) {
     try {
-      await send(task, held)
+      await send(task, receiverState)
       return
     } catch (error) {
       const other = otherState(error)
       const isDelta = outcome.kind !== 'full'
       if (sends === SENDS || (other === undefined && !(isDelta && addsUpWrongly(error)))) throw error
-      held = other
+      receiverState = other
     }
   }
 }
 
-/** Sends the delta from `held`, or the full export, and records the outcome. */
-async function send({ exports, target, signal, outcome }: Push, held: State | undefined): Promise<void> {
-  const exported = await open(exports, exportForTarget(target, held))
+/** Sends the delta from `receiverState`, or the full export, and records the outcome. */
+async function send({ exports, target, signal, outcome }: Push, receiverState: State | undefined): Promise<void> {
+  const exported = await open(exports, exportForTarget(target, receiverState))
   const { plan, state } = exported
   Object.assign(outcome, { kind: plan.kind, base: plan.base?.state ?? null, state })
   const onBytes = (bytes: number) => {
@@ -180,9 +180,9 @@ async function send({ exports, target, signal, outcome }: Push, held: State | un
 }
 
 /** Opens the export. If all places are taken, a later attempt may find one. */
-async function open(exports: Exports, asked: ExportRequest): Promise<Export> {
+async function open(exports: Exports, request: ExportRequest): Promise<Export> {
   try {
-    return await exports.open(asked, 'zstd')
+    return await exports.open(request, 'zstd')
   } catch (error) {
     if (!(error instanceof Problem) || error.code !== 'overloaded') throw error
     throw new PeerError('busy', 'This service runs the maximum number of exports.')

@@ -3,18 +3,18 @@ import type { Sql } from 'postgres'
 import { Type } from 'typebox'
 import { requireScope } from '../auth/authentication.ts'
 import type { Exports } from '../export/exports.ts'
-import { createAdmission } from '../http/concurrency-limit.ts'
+import { createConcurrencyLimit } from '../http/concurrency-limit.ts'
 import type { Cursors } from '../http/pagination.ts'
-import { makePage, pageMembers } from '../http/pagination.ts'
+import { makePage, pageParams } from '../http/pagination.ts'
 import { Uuid } from '../http/schemas.ts'
-import { poolMember, poolName } from '../pools/pool-parameter.ts'
+import { poolName, poolParam } from '../pools/pool-parameter.ts'
 import { findPoolId } from '../pools/pools.ts'
 import { targetStatus } from './probe.ts'
 import { lastRuns, listRuns, readRun, requestRun, withoutWideStates } from './sync-runs.ts'
 import type { SyncScheduler } from './sync-scheduler.ts'
-import { RunAnswer, StatusAnswer, VerifyAnswer } from './sync-schema.ts'
+import { RunResponse, StatusResponse, VerifyResponse } from './sync-schema.ts'
 import { TargetName } from './target-schema.ts'
-import { listTargets, MOST_TARGETS, readTarget } from './targets.ts'
+import { listTargets, MAX_TARGETS, readTarget } from './targets.ts'
 import { verifyTarget } from './verify.ts'
 
 interface SyncRoutesOptions {
@@ -31,12 +31,12 @@ const VERIFICATIONS = 1
 /** How long a verification waits for the one before it, before it is rejected. */
 const ADMISSION_WAIT_MS = 10_000
 
-const PoolQuery = Type.Object(poolMember, { additionalProperties: false })
+const PoolQuery = Type.Object(poolParam, { additionalProperties: false })
 
 /** Routes for pushes to targets: request, list and compare. */
 export const syncRoutes: FastifyPluginCallbackTypebox<SyncRoutesOptions> = (app, options, done) => {
   const { sql, cursors, encryptionKey, exports, scheduler } = options
-  const verifications = createAdmission(VERIFICATIONS, ADMISSION_WAIT_MS)
+  const verifications = createConcurrencyLimit(VERIFICATIONS, ADMISSION_WAIT_MS)
   const read = { scope: 'users:read' } as const
   const tags = ['sync']
 
@@ -51,10 +51,10 @@ export const syncRoutes: FastifyPluginCallbackTypebox<SyncRoutesOptions> = (app,
           'Queues a run that sends what the target lacks or, with `full`, everything. If a run is already queued, it is reused. One run per target is in progress at a time.',
         querystring: PoolQuery,
         body: Type.Object(
-          { ...poolMember, target: TargetName, full: Type.Optional(Type.Boolean({ default: false })) },
+          { ...poolParam, target: TargetName, full: Type.Optional(Type.Boolean({ default: false })) },
           { additionalProperties: false },
         ),
-        response: { 202: RunAnswer },
+        response: { 202: RunResponse },
       },
     },
     async (request, reply) => {
@@ -76,11 +76,11 @@ export const syncRoutes: FastifyPluginCallbackTypebox<SyncRoutesOptions> = (app,
         tags,
         summary: 'List the runs, newest first',
         querystring: Type.Object(
-          { ...poolMember, ...pageMembers, target: Type.Optional(TargetName) },
+          { ...poolParam, ...pageParams, target: Type.Optional(TargetName) },
           { additionalProperties: false },
         ),
         response: {
-          200: Type.Object({ items: Type.Array(RunAnswer), next_cursor: Type.Union([Type.String(), Type.Null()]) }),
+          200: Type.Object({ items: Type.Array(RunResponse), next_cursor: Type.Union([Type.String(), Type.Null()]) }),
         },
       },
     },
@@ -103,7 +103,7 @@ export const syncRoutes: FastifyPluginCallbackTypebox<SyncRoutesOptions> = (app,
         summary: 'Read a run',
         params: Type.Object({ id: Uuid }),
         querystring: PoolQuery,
-        response: { 200: RunAnswer },
+        response: { 200: RunResponse },
       },
     },
     async (request) => {
@@ -125,12 +125,12 @@ export const syncRoutes: FastifyPluginCallbackTypebox<SyncRoutesOptions> = (app,
         description:
           'Calls all targets at once, for at most 5 s; this costs one look-up on each side. Targets with `test_users_only: false` are shown to keys with `admin` only.',
         querystring: PoolQuery,
-        response: { 200: Type.Object({ items: Type.Array(StatusAnswer) }) },
+        response: { 200: Type.Object({ items: Type.Array(StatusResponse) }) },
       },
     },
     async (request) => {
       const poolId = await findPoolId(sql, poolName(request.query))
-      const { rows: targets } = await listTargets(sql, encryptionKey, { poolId, after: '', limit: MOST_TARGETS })
+      const { rows: targets } = await listTargets(sql, encryptionKey, { poolId, after: '', limit: MAX_TARGETS })
       // A state of all users, without `test_users_only`, is for `admin` only, here as elsewhere.
       const shown = targets.filter(({ filter }) => filter.testUsersOnly || request.scopes.has('admin'))
       const [statuses, last] = await Promise.all([
@@ -151,22 +151,22 @@ export const syncRoutes: FastifyPluginCallbackTypebox<SyncRoutesOptions> = (app,
         description:
           'Reads all users on both sides, computes both states from scratch, and lists the users that are missing at the target, extra there, or changed. Changes made meanwhile show as differences. The target’s key needs `users:read`. A target with `test_users_only: false` needs the scope `admin` here.',
         querystring: PoolQuery,
-        body: Type.Object({ ...poolMember, target: TargetName }, { additionalProperties: false }),
-        response: { 200: VerifyAnswer },
+        body: Type.Object({ ...poolParam, target: TargetName }, { additionalProperties: false }),
+        response: { 200: VerifyResponse },
       },
     },
     async (request) => {
       const poolId = await findPoolId(sql, poolName(request.query, request.body))
       const target = await readTarget(sql, encryptionKey, poolId, request.body.target)
       if (!target.filter.testUsersOnly) requireScope(request, 'admin', 'A target with test_users_only=false')
-      const leave = await verifications.enter()
+      const release = await verifications.acquire()
       try {
         const compared = await verifyTarget(exports, target)
         const { local, remote } = compared
         const states = [local.state, local.recomputed_state, remote.state, remote.recomputed_state]
         return { target: target.name, in_step: new Set(states).size === 1, ...compared }
       } finally {
-        leave()
+        release()
       }
     },
   )

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Sql } from 'postgres'
-import { isDatabaseUnavailable, isHeldUp } from '../database/sqlstate.ts'
+import { isBlocked, isDatabaseUnavailable } from '../database/sqlstate.ts'
 import { Problem } from '../errors.ts'
 import type { Exports } from '../export/exports.ts'
-import { startRepeating } from '../process/repeat.ts'
+import { repeatEvery } from '../process/repeat.ts'
 import { nothingYet, PUSH_PACE, push } from './push.ts'
 import {
   type ClaimedRun,
@@ -153,7 +153,7 @@ export function startSyncScheduler(
       await finishRun(sql, run, outcome)
       return outcome
     } catch (err) {
-      if (isDatabaseUnavailable(err) || isHeldUp(err)) throw err
+      if (isDatabaseUnavailable(err) || isBlocked(err)) throw err
       const internal = failed(run, err)
       await finishRun(sql, run, internal)
       return internal
@@ -179,7 +179,7 @@ export function startSyncScheduler(
     wakeUp = new AbortController()
   }
 
-  const renewing = startRepeating(renew, leaseMs / 3)
+  const renewing = repeatEvery(renew, leaseMs / 3)
   const looking = look()
   return {
     wake,

@@ -1,37 +1,37 @@
 import { Type } from 'typebox'
-import { orNull } from '../http/schemas.ts'
+import { Nullable } from '../http/schemas.ts'
 
 /** A run in API responses. */
-export const RunAnswer = Type.Object({
+export const RunResponse = Type.Object({
   id: Type.String(),
   target: Type.String(),
   trigger: Type.Enum(['request', 'interval']),
   full: Type.Boolean(),
   status: Type.Enum(['queued', 'running', 'succeeded', 'failed']),
-  kind: orNull(Type.Enum(['unchanged', 'delta', 'full'])),
-  base: orNull(Type.String()),
-  state: orNull(Type.String()),
+  kind: Nullable(Type.Enum(['unchanged', 'delta', 'full'])),
+  base: Nullable(Type.String()),
+  state: Nullable(Type.String()),
   added_count: Type.Integer({ description: 'Users, as counted by the receiver' }),
   updated_count: Type.Integer(),
   deleted_count: Type.Integer(),
   sent_bytes: Type.Integer({ description: 'On the wire, including failed attempts' }),
   attempts: Type.Integer(),
-  failure: orNull(Type.String({ description: 'Why the target is not in sync; null: it is' })),
-  detail: orNull(Type.String()),
+  failure: Nullable(Type.String({ description: 'Why the target is not in sync; null: it is' })),
+  detail: Nullable(Type.String()),
   created_at: Type.String(),
-  started_at: orNull(Type.String()),
-  finished_at: orNull(Type.String()),
-  duration_ms: orNull(Type.Number()),
+  started_at: Nullable(Type.String()),
+  finished_at: Nullable(Type.String()),
+  duration_ms: Nullable(Type.Number()),
 })
 
 /** Whether a target is in sync. */
-export const StatusAnswer = Type.Object({
+export const StatusResponse = Type.Object({
   target: Type.String(),
   in_step: Type.Boolean(),
   local_state: Type.String(),
-  remote_state: orNull(Type.String({ description: 'null: unknown' })),
-  remote_failure: orNull(Type.String()),
-  last_run: orNull(RunAnswer),
+  remote_state: Nullable(Type.String({ description: 'null: unknown' })),
+  remote_failure: Nullable(Type.String()),
+  last_run: Nullable(RunResponse),
 })
 
 const Side = Type.Object({
@@ -46,7 +46,7 @@ const Difference = Type.Object({
 })
 
 /** Both sides of a target, compared user by user. */
-export const VerifyAnswer = Type.Object({
+export const VerifyResponse = Type.Object({
   target: Type.String(),
   in_step: Type.Boolean(),
   local: Side,

@@ -4,10 +4,10 @@ import type { Sql } from 'postgres'
 import { type Static, Type } from 'typebox'
 import { Problem } from '../errors.ts'
 import type { Cursors } from '../http/pagination.ts'
-import { makePage, pageMembers } from '../http/pagination.ts'
-import { poolMember, poolName } from '../pools/pool-parameter.ts'
+import { makePage, pageParams } from '../http/pagination.ts'
+import { poolName, poolParam } from '../pools/pool-parameter.ts'
 import { findPoolId } from '../pools/pools.ts'
-import { isCleartext, receiverUrl, TargetAnswer, TargetName, targetMembers } from './target-schema.ts'
+import { isCleartext, receiverUrl, TargetName, TargetResponse, targetMembers } from './target-schema.ts'
 import {
   changeTarget,
   createTarget,
@@ -25,9 +25,9 @@ interface TargetRoutesOptions {
 }
 
 const TargetPath = Type.Object({ name: TargetName })
-const PoolQuery = Type.Object(poolMember, { additionalProperties: false })
-const TargetBody = Type.Object({ ...poolMember, name: TargetName, ...targetMembers }, { additionalProperties: false })
-const TargetChangeBody = Type.Partial(Type.Object({ ...poolMember, ...targetMembers }), { additionalProperties: false })
+const PoolQuery = Type.Object(poolParam, { additionalProperties: false })
+const TargetBody = Type.Object({ ...poolParam, name: TargetName, ...targetMembers }, { additionalProperties: false })
+const TargetChangeBody = Type.Partial(Type.Object({ ...poolParam, ...targetMembers }), { additionalProperties: false })
 
 /** Routes with which an administrator creates, changes and deletes the targets of a pool. */
 export const targetRoutes: FastifyPluginCallbackTypebox<TargetRoutesOptions> = (app, options, done) => {
@@ -45,7 +45,7 @@ export const targetRoutes: FastifyPluginCallbackTypebox<TargetRoutesOptions> = (
         description: 'A receiver that this pool is pushed to, at its interval and by POST /v1/sync.',
         querystring: PoolQuery,
         body: TargetBody,
-        response: { 201: TargetAnswer },
+        response: { 201: TargetResponse },
       },
     },
     async (request, reply) => {
@@ -68,9 +68,12 @@ export const targetRoutes: FastifyPluginCallbackTypebox<TargetRoutesOptions> = (
       schema: {
         tags,
         summary: 'List the targets by name',
-        querystring: Type.Object({ ...poolMember, ...pageMembers }, { additionalProperties: false }),
+        querystring: Type.Object({ ...poolParam, ...pageParams }, { additionalProperties: false }),
         response: {
-          200: Type.Object({ items: Type.Array(TargetAnswer), next_cursor: Type.Union([Type.String(), Type.Null()]) }),
+          200: Type.Object({
+            items: Type.Array(TargetResponse),
+            next_cursor: Type.Union([Type.String(), Type.Null()]),
+          }),
         },
       },
     },
@@ -94,7 +97,7 @@ export const targetRoutes: FastifyPluginCallbackTypebox<TargetRoutesOptions> = (
         summary: 'Read a target',
         params: TargetPath,
         querystring: PoolQuery,
-        response: { 200: TargetAnswer },
+        response: { 200: TargetResponse },
       },
     },
     async (request) => {
@@ -114,7 +117,7 @@ export const targetRoutes: FastifyPluginCallbackTypebox<TargetRoutesOptions> = (
         params: TargetPath,
         querystring: PoolQuery,
         body: TargetChangeBody,
-        response: { 200: TargetAnswer },
+        response: { 200: TargetResponse },
       },
     },
     async (request) => {

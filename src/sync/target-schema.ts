@@ -1,7 +1,7 @@
 import { Type } from 'typebox'
 import { isLoopback } from '../config/config.ts'
 import { Problem } from '../errors.ts'
-import { orNull, Uuid } from '../http/schemas.ts'
+import { Nullable, Uuid } from '../http/schemas.ts'
 import { PoolName } from '../pools/pool-parameter.ts'
 
 /**
@@ -28,7 +28,7 @@ export const TargetName = PoolName
 
 const TargetFilter = Type.Object(
   {
-    batch_id: Type.Optional(orNull(Uuid)),
+    batch_id: Type.Optional(Nullable(Uuid)),
     test_users_only: Type.Optional(Type.Boolean({ default: true })),
     bulk_users_only: Type.Optional(Type.Boolean({ default: false })),
   },
@@ -41,26 +41,26 @@ export const targetMembers = {
     maxLength: 2_000,
     description: 'Base URL of the receiver, such as `http://tester:3000`, without `/v1`',
   }),
-  key: Type.Optional(orNull(Type.String({ minLength: 1, maxLength: 1_000, pattern: '^[\\x21-\\x7e]+$' }))),
+  key: Type.Optional(Nullable(Type.String({ minLength: 1, maxLength: 1_000, pattern: '^[\\x21-\\x7e]+$' }))),
   filter: Type.Optional(TargetFilter),
   remote_pool: Type.Optional(PoolName),
   interval_seconds: Type.Optional(
-    orNull(Type.Integer({ minimum: 1, maximum: 86_400, description: 'null: pushed on request only' })),
+    Nullable(Type.Integer({ minimum: 1, maximum: 86_400, description: 'null: pushed on request only' })),
   ),
 }
 
 /** A target in API responses, without its key. */
-export const TargetAnswer = Type.Object({
+export const TargetResponse = Type.Object({
   name: Type.String(),
   url: Type.String(),
   has_key: Type.Boolean(),
   filter: Type.Object({
-    batch_id: orNull(Type.String()),
+    batch_id: Nullable(Type.String()),
     test_users_only: Type.Boolean(),
     bulk_users_only: Type.Boolean(),
   }),
   remote_pool: Type.String(),
-  interval_seconds: orNull(Type.Integer()),
+  interval_seconds: Nullable(Type.Integer()),
   created_at: Type.String(),
   updated_at: Type.String(),
 })

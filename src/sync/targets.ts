@@ -40,7 +40,7 @@ interface TargetRow {
 }
 
 /** Maximum number of targets per pool: each uses a connection while it is pushed to. */
-export const MOST_TARGETS = 100
+export const MAX_TARGETS = 100
 
 /** For every look-up of a target that finds none. */
 export const targetNotFound = () => new Problem('target_not_found', 'GET /v1/targets lists those that there are.')
@@ -112,8 +112,8 @@ export async function createTarget(
       const { count: pools } = await tx`select from pools where id = ${poolId} for no key update`
       if (pools === 0) throw new Problem('pool_not_found', 'The pool was deleted meanwhile.')
       const [row] = await tx<{ count: number }[]>`select count(*)::int as count from targets where pool_id = ${poolId}`
-      if ((row?.count ?? 0) >= MOST_TARGETS) {
-        throw new Problem('target_limit', `A pool has at most ${MOST_TARGETS} targets. Delete one first.`)
+      if ((row?.count ?? 0) >= MAX_TARGETS) {
+        throw new Problem('target_limit', `A pool has at most ${MAX_TARGETS} targets. Delete one first.`)
       }
       await tx`insert into targets ${tx(columns)}`
       await scheduleNext(tx, poolId, name)

@@ -11,7 +11,7 @@ import { exportForTarget } from './push.ts'
 import type { Target } from './targets.ts'
 
 /** Maximum number of ids listed per kind of difference. With more differences, a full push is the remedy. */
-const MOST_IDS = 100
+const MAX_IDS = 100
 
 /** One side of a comparison. */
 export interface Side {
@@ -52,7 +52,7 @@ export async function compareExports(local: AsyncIterable<string>, remote: Async
     if (order <= 0) left = await a.next()
     if (order >= 0) right = await b.next()
   }
-  return { local: a.told(), remote: b.told(), missing, extra, changed }
+  return { local: a.summary(), remote: b.summary(), missing, extra, changed }
 }
 
 interface User {
@@ -71,7 +71,7 @@ const noDifference = (): Difference => ({ count: 0, ids: [] })
 
 function note(difference: Difference, user: User | undefined): void {
   difference.count++
-  if (user && difference.ids.length < MOST_IDS) difference.ids.push(user.id)
+  if (user && difference.ids.length < MAX_IDS) difference.ids.push(user.id)
 }
 
 async function openSide(texts: AsyncIterable<string>) {
@@ -97,7 +97,7 @@ async function openSide(texts: AsyncIterable<string>) {
       digest.add(row.line)
       return row
     },
-    told: (): Side => ({ state: head.state, recomputed_state: digest.name(), total_count: head.total_count }),
+    summary: (): Side => ({ state: head.state, recomputed_state: digest.name(), total_count: head.total_count }),
   }
 }
 

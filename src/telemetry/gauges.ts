@@ -21,7 +21,7 @@ const DEADLINE_MS = 500
 const FRESH_MS = 1_000
 
 /** Statuses are counted up to this many batches. For a longer queue, the exact number does not matter. */
-const MOST_BATCHES = 10_000
+const MAX_BATCHES = 10_000
 
 /**
  * Reads the counts at most once a second and never concurrently, however often it is called. Undefined if the database does not
@@ -58,7 +58,7 @@ async function readCounts(sql: Sql): Promise<DatabaseCounts> {
   const [batches, connections] = await Promise.all([
     sql<{ label: string; count: number }[]>`
       select status as label, count(*)::int as count
-      from (select status from batches where status in ('queued', 'running') limit ${MOST_BATCHES}) b
+      from (select status from batches where status in ('queued', 'running') limit ${MAX_BATCHES}) b
       group by status`,
     sql<{ label: string; count: number }[]>`
       select coalesce(state, 'unknown') as label, count(*)::int as count from pg_stat_activity

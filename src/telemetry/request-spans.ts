@@ -23,7 +23,7 @@ export const requestSpans = plugin<{ tracer: Tracer }>(
   (app: FastifyInstance, { tracer }, done) => {
     app.addHook('onRequest', (request, reply, next) => {
       if (isProbe(request)) return next()
-      const { method, route } = told(request)
+      const { method, route } = methodAndRoute(request)
       const parent = propagator.extract(ROOT_CONTEXT, request.headers, defaultTextMapGetter)
       const attributes = {
         'http.request.method': method,
@@ -46,7 +46,7 @@ export const requestSpans = plugin<{ tracer: Tracer }>(
 /** The methods that the conventions know. Any other one is `_OTHER`. */
 const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'CONNECT', 'OPTIONS', 'TRACE', 'PATCH'])
 
-const told = ({ method, routeOptions }: FastifyRequest) => ({
+const methodAndRoute = ({ method, routeOptions }: FastifyRequest) => ({
   method: METHODS.has(method) ? method : '_OTHER',
   route: routeOptions.url,
 })

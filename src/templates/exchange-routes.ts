@@ -4,14 +4,14 @@ import { Type } from 'typebox'
 import { BatchConfig } from '../batches/batch-config.ts'
 import { TemplateName } from '../batches/batch-schema.ts'
 import type { Config } from '../config/config.ts'
-import { poolMember, poolName } from '../pools/pool-parameter.ts'
+import { poolName, poolParam } from '../pools/pool-parameter.ts'
 import { findPoolId } from '../pools/pools.ts'
 import { settingsCheck, settingsValidator } from './settings.ts'
 import { templateConfigBody } from './template-schema.ts'
 import { listOwnTemplates } from './templates.ts'
 import { importTemplates } from './write-templates.ts'
 
-const PoolQuery = Type.Object(poolMember, { additionalProperties: false })
+const PoolQuery = Type.Object(poolParam, { additionalProperties: false })
 const Faults = Type.Array(Type.Object({ path: Type.String(), code: Type.String(), message: Type.String() }))
 
 /** Accepts any settings: the response says what is wrong with them. */
@@ -39,7 +39,7 @@ export const templateExchangeRoutes: FastifyPluginCallbackTypebox<{ config: Conf
         summary: 'Validate settings without storing them',
         description: 'A password is validated too, and never returned.',
         querystring: PoolQuery,
-        body: Type.Object({ ...poolMember, config: AnySettings }, { additionalProperties: false }),
+        body: Type.Object({ ...poolParam, config: AnySettings }, { additionalProperties: false }),
         response: {
           200: Type.Object({
             is_valid: Type.Boolean(),
@@ -91,7 +91,7 @@ export const templateExchangeRoutes: FastifyPluginCallbackTypebox<{ config: Conf
         querystring: PoolQuery,
         body: Type.Object(
           {
-            ...poolMember,
+            ...poolParam,
             templates: Type.Array(
               Type.Object(
                 {

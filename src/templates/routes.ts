@@ -4,8 +4,8 @@ import { Type } from 'typebox'
 import { TemplateName } from '../batches/batch-schema.ts'
 import type { Config } from '../config/config.ts'
 import type { Cursors } from '../http/pagination.ts'
-import { makePage, pageMembers } from '../http/pagination.ts'
-import { poolMember, poolName } from '../pools/pool-parameter.ts'
+import { makePage, pageParams } from '../http/pagination.ts'
+import { poolName, poolParam } from '../pools/pool-parameter.ts'
 import { findPoolId } from '../pools/pools.ts'
 import { settingsCheck } from './settings.ts'
 import { templateAnswer, templateMembers } from './template-schema.ts'
@@ -19,7 +19,7 @@ interface TemplateRoutesOptions {
 }
 
 const TemplatePath = Type.Object({ name: TemplateName })
-const PoolQuery = Type.Object(poolMember, { additionalProperties: false })
+const PoolQuery = Type.Object(poolParam, { additionalProperties: false })
 
 const locationOf = (name: string, pool: string) => `/v1/templates/${name}${pool === 'default' ? '' : `?pool=${pool}`}`
 
@@ -31,7 +31,7 @@ export const templateRoutes: FastifyPluginCallbackTypebox<TemplateRoutesOptions>
   const write = { scope: 'users:write' } as const
   const tags = ['templates']
   const members = templateMembers(config)
-  const TemplateAnswer = templateAnswer(config)
+  const TemplateResponse = templateAnswer(config)
 
   app.get(
     '/v1/templates',
@@ -40,10 +40,10 @@ export const templateRoutes: FastifyPluginCallbackTypebox<TemplateRoutesOptions>
       schema: {
         tags,
         summary: 'List templates by name, built-in and own',
-        querystring: Type.Object({ ...poolMember, ...pageMembers }, { additionalProperties: false }),
+        querystring: Type.Object({ ...poolParam, ...pageParams }, { additionalProperties: false }),
         response: {
           200: Type.Object({
-            items: Type.Array(TemplateAnswer),
+            items: Type.Array(TemplateResponse),
             next_cursor: Type.Union([Type.String(), Type.Null()]),
           }),
         },
@@ -66,8 +66,8 @@ export const templateRoutes: FastifyPluginCallbackTypebox<TemplateRoutesOptions>
         tags,
         summary: 'Create a template',
         querystring: PoolQuery,
-        body: Type.Object({ ...poolMember, name: TemplateName, ...members }, { additionalProperties: false }),
-        response: { 201: TemplateAnswer },
+        body: Type.Object({ ...poolParam, name: TemplateName, ...members }, { additionalProperties: false }),
+        response: { 201: TemplateResponse },
       },
     },
     async (request, reply) => {
@@ -89,7 +89,7 @@ export const templateRoutes: FastifyPluginCallbackTypebox<TemplateRoutesOptions>
         summary: 'Read a template',
         params: TemplatePath,
         querystring: PoolQuery,
-        response: { 200: TemplateAnswer },
+        response: { 200: TemplateResponse },
       },
     },
     async (request) => readTemplate(sql, await findPoolId(sql, poolName(request.query)), request.params.name),
@@ -106,8 +106,8 @@ export const templateRoutes: FastifyPluginCallbackTypebox<TemplateRoutesOptions>
           'Returns 201 if the template is new, else 200. Batches created from the previous version do not change.',
         params: TemplatePath,
         querystring: PoolQuery,
-        body: Type.Object({ ...poolMember, ...members }, { additionalProperties: false }),
-        response: { 200: TemplateAnswer, 201: TemplateAnswer },
+        body: Type.Object({ ...poolParam, ...members }, { additionalProperties: false }),
+        response: { 200: TemplateResponse, 201: TemplateResponse },
       },
     },
     async (request, reply) => {

@@ -4,7 +4,7 @@ import type { TSchema } from 'typebox'
 import { type BatchConfig, type BatchConfigBody, batchConfigBody, completeConfig } from '../batches/batch-config.ts'
 import { planNames } from '../batches/naming.ts'
 import type { Config } from '../config/config.ts'
-import { type MemberFault, MOST_FAULTS, Problem } from '../errors.ts'
+import { type FieldError, MAX_FAULTS, Problem } from '../errors.ts'
 import { memberFault } from '../http/error-responses.ts'
 import { holdsNul } from '../http/validation.ts'
 import { type TemplateSettings, templateConfigBody } from './template-schema.ts'
@@ -14,7 +14,7 @@ import { readTemplate } from './templates.ts'
 export const PLACE = 'body.config'
 
 /** Settings that are invalid, reported like any other invalid input. */
-export const invalidSettings = (errors: MemberFault[]) =>
+export const invalidSettings = (errors: FieldError[]) =>
   new Problem('invalid_request', errors.map(({ path, message }) => `${path} ${message}`).join('; '), { errors })
 
 /**
@@ -31,7 +31,7 @@ export function memberReader(schema: TSchema): (value: unknown) => BatchConfigBo
   const validate = ajv.compile<BatchConfigBody>(schema)
   return (value) => {
     if (validate(value)) return value
-    throw invalidSettings((validate.errors ?? []).slice(0, MOST_FAULTS).map((fault) => memberFault(fault, PLACE)))
+    throw invalidSettings((validate.errors ?? []).slice(0, MAX_FAULTS).map((fault) => memberFault(fault, PLACE)))
   }
 }
 
@@ -39,7 +39,7 @@ export function memberReader(schema: TSchema): (value: unknown) => BatchConfigBo
 export function attempt<Value>(
   check: () => Value,
   place = PLACE,
-): { value: Value; errors: [] } | { value: undefined; errors: MemberFault[] } {
+): { value: Value; errors: [] } | { value: undefined; errors: FieldError[] } {
   try {
     return { value: check(), errors: [] }
   } catch (error) {
@@ -50,15 +50,15 @@ export function attempt<Value>(
 }
 
 /** Maximum size of settings as JSON, so that one response can list all templates of a pool. */
-const MOST_BYTES = 65_536
+const MAX_BYTES = 65_536
 
 /** Throws `invalid_request` if the database cannot store the value, or if the value is too large. */
 export function checkStorable(value: unknown): void {
   if (holdsNul(value)) {
     throw invalidSettings([{ path: PLACE, code: 'unstorable', message: 'contains U+0000, which cannot be stored' }])
   }
-  if (Buffer.byteLength(JSON.stringify(value)) > MOST_BYTES) {
-    throw invalidSettings([{ path: PLACE, code: 'too_large', message: `is larger than ${MOST_BYTES} bytes` }])
+  if (Buffer.byteLength(JSON.stringify(value)) > MAX_BYTES) {
+    throw invalidSettings([{ path: PLACE, code: 'too_large', message: `is larger than ${MAX_BYTES} bytes` }])
   }
 }
 
@@ -114,8 +114,8 @@ export function settingsCheck(config: Config): (value: unknown) => BatchConfigBo
 const ROLES = ['user', 'admin', 'moderator', 'test']
 
 /** Returns warnings about valid but suspicious settings. They never contain the password. */
-export function warningsOf(settings: BatchConfig, password: string | undefined): MemberFault[] {
-  const warnings: MemberFault[] = []
+export function warningsOf(settings: BatchConfig, password: string | undefined): FieldError[] {
+  const warnings: FieldError[] = []
   const warn = (member: string, code: string, message: string) =>
     warnings.push({ path: `body.config.${member}`, code, message })
 
@@ -139,8 +139,8 @@ const isWeak = (password: string) =>
 /** The result of a validation. `config` has no password; null if a member cannot be read. */
 export interface Verdict {
   is_valid: boolean
-  errors: MemberFault[]
-  warnings: MemberFault[]
+  errors: FieldError[]
+  warnings: FieldError[]
   config: BatchConfig | null
 }
 

@@ -15,7 +15,7 @@ export interface Template {
 }
 
 /** Maximum number of templates in a pool, besides the built-in ones. */
-export const MOST_TEMPLATES = 100
+export const MAX_TEMPLATES = 100
 
 const builtIns: Template[] = BUILT_IN.map((template) => ({
   ...template,
@@ -49,7 +49,7 @@ export async function listTemplates(sql: Sql, poolId: number, after: string, lim
 
 /** Returns the pool's own templates by name. */
 export async function listOwnTemplates(sql: Sql, poolId: number): Promise<Template[]> {
-  return await selectPage(sql, poolId, '', MOST_TEMPLATES)
+  return await selectPage(sql, poolId, '', MAX_TEMPLATES)
 }
 
 async function selectOne(sql: Sql, poolId: number, name: string): Promise<Template | undefined> {

@@ -1,9 +1,9 @@
 import type { Sql, TransactionSql } from 'postgres'
-import { type MemberFault, Problem } from '../errors.ts'
+import { type FieldError, Problem } from '../errors.ts'
 import { isBuiltIn } from './built-in-templates.ts'
 import { attempt } from './settings.ts'
 import type { TemplateSettings } from './template-schema.ts'
-import { MOST_TEMPLATES, type Template, templateColumns, templateNotFound } from './templates.ts'
+import { MAX_TEMPLATES, type Template, templateColumns, templateNotFound } from './templates.ts'
 
 export type NewTemplate = Pick<Template, 'name' | 'description' | 'config'>
 
@@ -57,8 +57,8 @@ export function writeTemplates(
   return sql.begin(async (tx) => {
     await lockPool(tx, poolId)
     const names = templates.map(({ name }) => name)
-    if ((await countOthers(tx, poolId, names)) + names.length > MOST_TEMPLATES) {
-      throw new Problem('template_limit', `A pool has at most ${MOST_TEMPLATES} templates. Delete some first.`)
+    if ((await countOthers(tx, poolId, names)) + names.length > MAX_TEMPLATES) {
+      throw new Problem('template_limit', `A pool has at most ${MAX_TEMPLATES} templates. Delete some first.`)
     }
     const rows = await upsert(tx, poolId, templates, overwrite)
     return rows.map(({ is_new: isNew, ...template }) => ({ template, isNew }))
@@ -100,7 +100,7 @@ export interface Candidate {
 export interface Imported {
   imported: string[]
   skipped: string[]
-  errors: MemberFault[]
+  errors: FieldError[]
 }
 
 /**
@@ -113,7 +113,7 @@ export async function importTemplates(
   candidates: Candidate[],
   { overwrite, check }: { overwrite: boolean; check: (config: unknown) => TemplateSettings },
 ): Promise<Imported> {
-  const errors: MemberFault[] = []
+  const errors: FieldError[] = []
   const right = new Map<string, NewTemplate>()
   for (const [i, { name, description = '', config }] of candidates.entries()) {
     if (isBuiltIn(name)) continue

@@ -3,13 +3,13 @@ import { type Static, Type } from 'typebox'
 import { requireScope } from '../auth/authentication.ts'
 import { Problem } from '../errors.ts'
 import { Uuid } from '../http/schemas.ts'
-import { poolMember } from '../pools/pool-parameter.ts'
+import { poolParam } from '../pools/pool-parameter.ts'
 import type { Filter } from '../states/filter.ts'
 import { ANY_BATCH } from '../states/tables.ts'
 
 /** The query members that select users, the same on every route that reads many users. */
 export const filterMembers = {
-  ...poolMember,
+  ...poolParam,
   batch_id: Type.Optional(Uuid),
   test_users_only: Type.Optional(Type.Boolean({ default: true, description: '`false` requires the scope `admin`' })),
   bulk_users_only: Type.Optional(Type.Boolean({ default: false })),

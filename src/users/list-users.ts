@@ -11,7 +11,7 @@ import { sortBatch, type UserPage, walkBatch, walkPool } from './page-queries.ts
  * walk costs up to 1 s for the first page, but reads each user of the pool once for all pages together, while sorting
  * reads the whole batch for each page. At 10,000 both cost the same over all pages.
  */
-export const MOST_SORTED_USERS = 10_000
+export const MAX_SORTED_USERS = 10_000
 
 /** Returns the lines of one page of users. */
 export async function listUserLines(sql: Sql, page: UserPage): Promise<Page<string>> {
@@ -32,7 +32,7 @@ export async function choosePageQuery(
   const { batchId } = filter
   if (batchId === undefined) return (sql, limit) => walkPool(sql, { ...page, limit })
   if (sort.keys[0].column === 'id') return (sql, limit) => walkBatch(sql, { ...page, limit }, batchId)
-  const isSmall = (await countUsers(sql, filter)) <= MOST_SORTED_USERS
+  const isSmall = (await countUsers(sql, filter)) <= MAX_SORTED_USERS
   return (sql, limit) => (isSmall ? sortBatch(sql, { ...page, limit }, batchId) : walkPool(sql, { ...page, limit }))
 }
 

@@ -5,9 +5,9 @@ import { Type } from 'typebox'
 import { requireReservedDomain } from '../config/reserved-domain.ts'
 import { Problem } from '../errors.ts'
 import type { Cursors } from '../http/pagination.ts'
-import { makePage, pageMembers } from '../http/pagination.ts'
+import { makePage, pageParams } from '../http/pagination.ts'
 import { Uuid } from '../http/schemas.ts'
-import { poolMember, poolName } from '../pools/pool-parameter.ts'
+import { poolName, poolParam } from '../pools/pool-parameter.ts'
 import { findPoolId } from '../pools/pools.ts'
 import { filterMembers, filterOf } from './filter-parameters.ts'
 import { listUserLines } from './list-users.ts'
@@ -16,7 +16,7 @@ import { User, UserChangeBody } from './user-schema.ts'
 import { deleteUser, readUserLine, updateUser } from './users.ts'
 
 const UserPath = Type.Object({ id: Uuid })
-const PoolQuery = Type.Object(poolMember, { additionalProperties: false })
+const PoolQuery = Type.Object(poolParam, { additionalProperties: false })
 
 /** Single users, and the paged listing. A user is returned as its user line: the text that is hashed into states. */
 export const userRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: Cursors; reservedDomains: string[] }> = (
@@ -35,7 +35,7 @@ export const userRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: Curso
       schema: {
         tags,
         summary: 'List users',
-        querystring: Type.Object({ ...filterMembers, ...sortMember, ...pageMembers }, { additionalProperties: false }),
+        querystring: Type.Object({ ...filterMembers, ...sortMember, ...pageParams }, { additionalProperties: false }),
         response: {
           200: Type.Object({ items: Type.Array(User), next_cursor: Type.Union([Type.String(), Type.Null()]) }),
         },

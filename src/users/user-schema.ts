@@ -1,7 +1,7 @@
 import { Type } from 'typebox'
 import { EMAIL_EXPECTED, EMAIL_FORM } from '../config/reserved-domain.ts'
 import { Uuid } from '../http/schemas.ts'
-import { poolMember } from '../pools/pool-parameter.ts'
+import { poolParam } from '../pools/pool-parameter.ts'
 
 /**
  * Members with any name. The default pattern for a record of strings, `^.*$`, does not match line breaks: members with
@@ -45,7 +45,7 @@ export const User = Type.Object({
 /** What PATCH accepts. */
 export const UserChangeBody = Type.Object(
   {
-    ...poolMember,
+    ...poolParam,
     username: Type.Optional(nameOf(254)),
     email: Type.Optional(Type.String({ maxLength: 254, pattern: EMAIL_FORM.source, description: EMAIL_EXPECTED })),
     role: Type.Optional(nameOf(64)),

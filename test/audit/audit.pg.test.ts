@@ -13,7 +13,7 @@ const as = (name: string) => ({ authorization: `Bearer ${secretOf(name)}` })
 const events = async (query = '') =>
   (await call<{ items: RecordedEvent[] }>('GET', `/v1/audit?${query}`, { headers: as('root') })).json.items
 
-t.test('every change is remembered: who, what, how many, and what came of it', async (t) => {
+t.test('every change is memoize: who, what, how many, and what came of it', async (t) => {
   const password = 'a-planted-s3cret!'
   const config = { password, password_hash: { algorithm: 'none' } }
   const headers = { ...as('maker'), prefer: 'wait=30' }
@@ -56,7 +56,7 @@ t.test('every change is remembered: who, what, how many, and what came of it', a
   t.strictSame(new Set(inLog.map(({ reqId }) => reqId)), new Set(all.map((event) => event.request_id)))
 })
 
-t.test('a change is remembered also where its names cannot be stored', async (t) => {
+t.test('a change is memoize also where its names cannot be stored', async (t) => {
   await call('DELETE', '/v1/users/a%00b?pool=c%00d', { headers: as('root') })
   await call('DELETE', '/v1/pools/a%00b', { headers: as('root') })
   t.match(await events('limit=2'), [

@@ -8,8 +8,8 @@ const t = suite()
 
 /* Batches at the edge of what is allowed, and one beyond. */
 
-const MOST_USERS = 2_000
-const { sql, call } = await startService(t, { MAX_BATCH_USERS: String(MOST_USERS) })
+const MAX_USERS = 2_000
+const { sql, call } = await startService(t, { MAX_BATCH_USERS: String(MAX_USERS) })
 
 async function make(body: object): Promise<Batch> {
   const { json, status } = await call<Batch>('POST', '/v1/batches', { body, headers: { prefer: 'wait=60' } })
@@ -27,8 +27,8 @@ async function checkMade(t: Test, batch: Batch, count: number) {
 }
 
 t.test('as many users as a batch may have, and one more', async (t) => {
-  await checkMade(t, await make({ count: MOST_USERS }), MOST_USERS)
-  t.match(await call('POST', '/v1/batches', { body: { count: MOST_USERS + 1 } }), {
+  await checkMade(t, await make({ count: MAX_USERS }), MAX_USERS)
+  t.match(await call('POST', '/v1/batches', { body: { count: MAX_USERS + 1 } }), {
     status: 400,
     json: { code: 'invalid_request', errors: [{ path: 'body.count', code: 'maximum', message: /2000/ }] },
   })

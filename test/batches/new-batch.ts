@@ -18,7 +18,7 @@ export function newBatch(sql: Sql, config: Partial<BatchConfig> = {}): Promise<s
     max_workers: 2,
     ...config,
   }
-  const settle = () => Promise.resolve({ settings, password: 'TestPass123!' })
-  const batch = { poolId: 1, count: 20, label: null, expiresIn: null, settle, idempotency: undefined }
+  const resolveSettings = () => Promise.resolve({ settings, password: 'TestPass123!' })
+  const batch = { poolId: 1, count: 20, label: null, expiresIn: null, resolveSettings, idempotency: undefined }
   return createBatch(sql, batch, { reservedDomains: ['example.com'], encryptionKey: KEY })
 }

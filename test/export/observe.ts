@@ -29,7 +29,7 @@ export async function exportTo(
   try {
     const present = await lookUpScope(snapshot.sql, pool, filter)
     const selection = { filter: { poolId: present.poolId, ...filter }, shard: undefined, form: jsonLine }
-    const request = { held: held.state === undefined ? [] : [held.state], differential: true }
+    const request = { knownStates: held.state === undefined ? [] : [held.state], differential: true }
     const plan = await planAnswer(snapshot.sql, selection.filter, present, request)
     const answer = await makeAnswer(snapshot.sql, selection, present, plan)
     let body = ''

@@ -82,7 +82,7 @@ async function plansOf(url: string, work: (sql: Awaited<ReturnType<typeof openSn
 }
 
 /** That no statement reads the whole of a table, nor sorts or reads more rows than it needs. */
-function checkPlans(t: Test, plans: Awaited<ReturnType<typeof plansOf>>, mostRows: number) {
+function checkPlans(t: Test, plans: Awaited<ReturnType<typeof plansOf>>, maxRows: number) {
   t.ok(plans.length > 0)
   for (const { statement, nodes } of plans) {
     const what = statement.slice(0, 90)
@@ -91,7 +91,7 @@ function checkPlans(t: Test, plans: Awaited<ReturnType<typeof plansOf>>, mostRow
     for (const node of nodes) {
       const rows = node['Actual Rows'] * node['Actual Loops']
       if (!/Scan|Sort/.test(node['Node Type'])) continue
-      t.ok(rows <= mostRows, `${what}: ${node['Node Type']} of ${rows} rows`)
+      t.ok(rows <= maxRows, `${what}: ${node['Node Type']} of ${rows} rows`)
     }
   }
 }
@@ -111,7 +111,7 @@ async function checkDelta(t: Test, url: string, base: State): Promise<void> {
     const present = await lookUpScope(sql, 'default', FILTER)
     const filter = { poolId: present.poolId, ...FILTER }
     await oldestBaseAt(sql, filter)
-    const plan = await planAnswer(sql, filter, present, { held: [base], differential: true })
+    const plan = await planAnswer(sql, filter, present, { knownStates: [base], differential: true })
     const answer = await makeAnswer(sql, { filter, shard: undefined, form: jsonLine }, present, plan)
     t.match(answer.counts, { added: 0, updated: CHANGES, deleted: CHANGES })
     if (answer.content.kind !== 'delta') throw new Error(answer.kind)

@@ -27,9 +27,9 @@ interface PlanNode {
 }
 
 /** The rows of the plan's step through which the most went, kept or not. */
-function mostRows({ Plans = [], ...node }: PlanNode): number {
+function maxRows({ Plans = [], ...node }: PlanNode): number {
   const rows = node['Actual Rows'] + (node['Rows Removed by Filter'] ?? 0) + (node['Rows Removed by Join Filter'] ?? 0)
-  return Math.max(rows * node['Actual Loops'], ...Plans.map(mostRows))
+  return Math.max(rows * node['Actual Loops'], ...Plans.map(maxRows))
 }
 
 const DATABASE_URL = await testDatabase(t)
@@ -59,12 +59,12 @@ const sql = postgres(DATABASE_URL, {
 t.teardown(() => sql.end())
 
 /** The most rows that any step of the statements with `words` in them has touched. */
-async function mostRowsOf(words: RegExp) {
+async function maxRowsOf(words: RegExp) {
   const statements = sent.splice(0).filter(({ text }) => words.test(text))
   const most: number[] = []
   for (const { text, parameters } of statements) {
     const [row] = await sql.unsafe(`explain (analyze, format json) ${text}`, parameters as never[])
-    most.push(mostRows((row as unknown as { 'QUERY PLAN': [{ Plan: PlanNode }] })['QUERY PLAN'][0].Plan))
+    most.push(maxRows((row as unknown as { 'QUERY PLAN': [{ Plan: PlanNode }] })['QUERY PLAN'][0].Plan))
   }
   return Math.max(...most)
 }
@@ -78,7 +78,7 @@ t.test('an export with credentials', async (t) => {
       .filter((line) => line !== '').length
   }
   t.equal(lines, USERS)
-  const most = await mostRowsOf(/credentials/)
+  const most = await maxRowsOf(/credentials/)
   t.ok(most <= 10 * USERS, `${most} rows for ${USERS} users`)
 })
 
@@ -101,6 +101,6 @@ t.test('an import that updates, and one that is told what is taken', async (t) =
   t.equal((await updateRows(sql, page)).filter(({ changed }) => changed).length, USERS)
   const numbers = rows.map(({ n }) => n)
   t.equal((await findConflicts(sql, page, numbers)).length, USERS)
-  const most = await mostRowsOf(/staged_rows where/)
+  const most = await maxRowsOf(/staged_rows where/)
   t.ok(most <= 10 * USERS, `${most} rows for ${USERS} rows`)
 })

@@ -11,14 +11,14 @@ export interface Answer {
 }
 
 /** No request of these tests may take longer, whatever has become of the database. */
-export const LONGEST_MS = 20_000
+export const MAX_DURATION_MS = 20_000
 
-/** Sends a request; rejects where no answer comes within LONGEST_MS. */
+/** Sends a request; rejects where no answer comes within MAX_DURATION_MS. */
 export async function ask(url: string, path: string, body?: object): Promise<Answer> {
   const began = performance.now()
   const answer = await fetch(url + path, {
     method: body ? 'POST' : 'GET',
-    signal: AbortSignal.timeout(LONGEST_MS),
+    signal: AbortSignal.timeout(MAX_DURATION_MS),
     ...(body && { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),
   })
   const text = await answer.text()

@@ -5,7 +5,7 @@ import type { FuzzedRequest } from './fuzzed-request.ts'
 import { PASSWORD, SECRETS, USER_MARK } from './known.ts'
 import type { TimedAnswer } from './send.ts'
 
-const LONGEST_MS = 5_000
+const MAX_DURATION_MS = 5_000
 
 /** What the description says of an answer, by method, path and status; null: that it has no JSON body. */
 export type Promised = (request: FuzzedRequest, status: number) => ValidateFunction | null | undefined
@@ -24,7 +24,7 @@ const INNER =
 /** What is wrong with the answer, or undefined. */
 export function judge(request: FuzzedRequest, answer: TimedAnswer, promised: Promised): string | undefined {
   const { status, headers, ms } = answer
-  if (ms > LONGEST_MS) return `it took ${Math.round(ms)} ms`
+  if (ms > MAX_DURATION_MS) return `it took ${Math.round(ms)} ms`
   if (request.method === 'HEAD' && answer.body.length > 0) return 'HEAD has a body'
   const text = textOf(answer)
   if (text === undefined) return `the body is not ${headers['content-encoding']}`

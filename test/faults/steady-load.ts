@@ -22,8 +22,8 @@ export interface Load {
 
 const USERS_A_BATCH = 5
 
-const LONGEST_MS = 60_000
-const LONGEST_BATCH_MS = 120_000
+const MAX_DURATION_MS = 60_000
+const MAX_BATCH_MS = 120_000
 
 /**
  * Steady use of the service at `url`, on connections that are kept alive: followers, listings and small batches in the pool
@@ -34,9 +34,9 @@ export function startSteadyLoad(url: string): Load {
   let over = false
 
   async function send(what: string, path: string, init: RequestInit = {}): Promise<{ status: number; text: string }> {
-    for (const deadline = Date.now() + LONGEST_MS; ; await sleep(1_000)) {
+    for (const deadline = Date.now() + MAX_DURATION_MS; ; await sleep(1_000)) {
       try {
-        const answer = await fetch(url + path, { ...init, signal: AbortSignal.timeout(LONGEST_MS) })
+        const answer = await fetch(url + path, { ...init, signal: AbortSignal.timeout(MAX_DURATION_MS) })
         const text = await answer.text()
         const told = `${what} ${answer.status}`
         report.answers[told] = (report.answers[told] ?? 0) + 1
@@ -97,7 +97,7 @@ export function startSteadyLoad(url: string): Load {
 
   async function untilEnded(id: string): Promise<void> {
     report.batches[id] = USERS_A_BATCH
-    for (const deadline = Date.now() + LONGEST_BATCH_MS; Date.now() < deadline; await sleep(100)) {
+    for (const deadline = Date.now() + MAX_BATCH_MS; Date.now() < deadline; await sleep(100)) {
       const { status, text } = await send('batch', `/v1/batches/${id}?pool=small`)
       if (status === 200 && (JSON.parse(text) as Batch).finished_at !== null) return
     }

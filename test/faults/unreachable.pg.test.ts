@@ -32,19 +32,19 @@ const PATHS = [
  * Silence on an open connection is borne for 3 s, and the question whether anybody is there for another 3 s; who shares a
  * look-up, or needs a second one, waits 5 s for a new connection after that.
  */
-const LONGEST_SILENCE_MS = 12_500
+const SILENCE_TIMEOUT_MS = 12_500
 
 /** A second is what it takes at most; this process and others take the processor meanwhile. */
-const LONGEST_HEALTH_MS = 2_000
+const HEALTH_TIMEOUT_MS = 2_000
 
 /** A wait for a connection is 5 s at the most. */
-const LONGEST_WAIT_MS = 6_500
+const MAX_WAIT_MS = 6_500
 
 /**
  * Who shares a look-up may wait for the one before as well, and that one may be refused late: by a connection that was being
  * opened for a while already.
  */
-const LONGEST_SHARED_WAIT_MS = 11_500
+const MAX_SHARED_WAIT_MS = 11_500
 
 /** The second: an export that waited for a place among the exports. */
 const UNAVAILABLE = /^(database_unavailable|overloaded)$/
@@ -54,7 +54,7 @@ async function checkRefused(t: Test, url: string, longest: number, what: string)
   const asked = [...PATHS, ...PATHS].map((path) => ask(url, path))
   const made = ask(url, '/v1/batches', { count: 1 })
   const health = Promise.all([ask(url, '/livez'), ask(url, '/readyz')])
-  for (const answer of await health) t.ok(answer.ms < LONGEST_HEALTH_MS, `health within ${Math.round(answer.ms)} ms`)
+  for (const answer of await health) t.ok(answer.ms < HEALTH_TIMEOUT_MS, `health within ${Math.round(answer.ms)} ms`)
   const [live, ready] = await health
   t.match({ live: live.status, ready: ready.status }, { live: 200, ready: 503 })
   const answers = await Promise.all([...asked, made])
@@ -81,14 +81,14 @@ t.test('silent, closing or refusing: 503 in time, and back without a restart', a
   await untilMoving(service.url, id)
 
   proxy.hold()
-  await checkRefused(t, service.url, LONGEST_SILENCE_MS, 'silent on connections that were open')
-  await checkRefused(t, service.url, LONGEST_SHARED_WAIT_MS, 'silent on new ones')
+  await checkRefused(t, service.url, SILENCE_TIMEOUT_MS, 'silent on connections that were open')
+  await checkRefused(t, service.url, MAX_SHARED_WAIT_MS, 'silent on new ones')
   await proxy.pass()
   await untilReady(service.url, 10)
   t.equal((await ask(service.url, '/v1/users?limit=1')).status, 200)
 
   proxy.hangUp()
-  await checkRefused(t, service.url, LONGEST_WAIT_MS, 'closing')
+  await checkRefused(t, service.url, MAX_WAIT_MS, 'closing')
   const before = proxy.came()
   await sleep(2_000)
   const each = (proxy.came() - before) / 2
@@ -97,7 +97,7 @@ t.test('silent, closing or refusing: 503 in time, and back without a restart', a
   await untilReady(service.url, 10)
 
   await proxy.refuse()
-  await checkRefused(t, service.url, LONGEST_WAIT_MS, 'refusing')
+  await checkRefused(t, service.url, MAX_WAIT_MS, 'refusing')
   await proxy.pass()
   await untilReady(service.url, 10)
 

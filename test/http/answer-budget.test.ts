@@ -5,7 +5,7 @@ import Fastify from 'fastify'
 import type { Test } from 'tap'
 import { authentication } from '../../src/auth/authentication.ts'
 import { answerBudget, createBudget } from '../../src/http/answer-budget.ts'
-import { errorAnswers } from '../../src/http/error-responses.ts'
+import { errorResponses } from '../../src/http/error-responses.ts'
 import { createMetrics } from '../../src/telemetry/metrics.ts'
 import { requestMetrics } from '../../src/telemetry/request-metrics.ts'
 import { suite } from '../suite.ts'
@@ -14,19 +14,19 @@ const t = suite()
 
 t.test('a holder has half of the budget, and the other half is for others', async (t) => {
   const budget = createBudget(1_000, 20)
-  const giveBack = await budget.enter('one', 400)
-  await t.rejects(budget.enter('one', 200), { code: 'overloaded', headers: { 'retry-after': '5' } })
-  await budget.enter('two', 500)
-  const waiting = budget.enter('one', 200)
+  const giveBack = await budget.acquire('one', 400)
+  await t.rejects(budget.acquire('one', 200), { code: 'overloaded', headers: { 'retry-after': '5' } })
+  await budget.acquire('two', 500)
+  const waiting = budget.acquire('one', 200)
   giveBack()
   t.type(await waiting, 'function', 'what waits is admitted when there is room')
 })
 
 t.test('an answer beyond its share passes alone, and what waits is bounded too', async (t) => {
   const budget = createBudget(1_000, 60_000) // longer than the test may take
-  const giveBack = await budget.enter('one', 5_000)
-  const waiting = budget.enter('one', 200)
-  await t.rejects(budget.enter('one', 100), { code: 'overloaded' }, 'at once')
+  const giveBack = await budget.acquire('one', 5_000)
+  const waiting = budget.acquire('one', 200)
+  await t.rejects(budget.acquire('one', 100), { code: 'overloaded' }, 'at once')
   giveBack()
   t.type(await waiting, 'function')
 })
@@ -37,7 +37,7 @@ const TEXT_BYTES = 20_000_000 // more than the buffers of a connection take
 async function listening(t: Test, options: { totalBytes: number; waitMs: number; idleMs?: number }) {
   const app = Fastify({ connectionTimeout: 60_000 })
   await app.register(requestMetrics, { metrics: createMetrics() })
-  await app.register(errorAnswers)
+  await app.register(errorResponses)
   await app.register(authentication, { keyring: undefined })
   await app.register(answerBudget, options)
   app.get('/large', () => 'x'.repeat(TEXT_BYTES))

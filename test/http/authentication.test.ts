@@ -2,7 +2,7 @@ import Fastify from 'fastify'
 import { authentication, authorization, requireScope } from '../../src/auth/authentication.ts'
 import { parseApiKeys, SCOPES, scopesIn } from '../../src/config/api-keys.ts'
 import { isLoopback } from '../../src/config/config.ts'
-import { errorAnswers } from '../../src/http/error-responses.ts'
+import { errorResponses } from '../../src/http/error-responses.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()
@@ -21,7 +21,7 @@ const pathOf = (scope: string) => `/${scope.replace(':', '-')}`
 /** An app with a route for each scope and an open one; each answers the scopes that the request holds. */
 async function appWith(apiKeys: string) {
   const app = Fastify()
-  await app.register(errorAnswers)
+  await app.register(errorResponses)
   const keys = parseApiKeys(apiKeys)
   await app.register(authentication, { keyring: keys.length > 0 ? { keys: () => keys, stop: () => {} } : undefined })
   await app.register(authorization)

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import Fastify from 'fastify'
 import type { Test } from 'tap'
 import { sendHead } from '../../src/http/compression.ts'
-import { closeGently } from '../../src/http/graceful-close.ts'
+import { gracefulClose } from '../../src/http/graceful-close.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()
@@ -17,7 +17,7 @@ const DELAY_MS = 2_000
 async function listening(t: Test) {
   const letGo = Promise.withResolvers<void>()
   const app = Fastify({ keepAliveTimeout: 72_000, return503OnClosing: false })
-  await app.register(closeGently)
+  await app.register(gracefulClose)
   app.get('/', () => 'done')
   app.get('/late', () => letGo.promise.then(() => 'done'))
   app.get('/late-head', (_request, reply) => letGo.promise.then(() => sendHead(reply, 304, {})))
@@ -51,7 +51,7 @@ t.test('serves on, then tells each connection with its next answer, and hangs up
   const { app, client } = await listening(t)
   const [used, idle] = [client(), client()]
   for (const get of [used, idle]) await (await get('/')).ended
-  const closed = app.closeGently(DELAY_MS)
+  const closed = app.gracefulClose(DELAY_MS)
   const onNew = await client()('/')
   t.match(onNew, { status: 200, connection: 'keep-alive' }, 'a new connection at first')
   t.match(await used('/'), { status: 200, connection: 'keep-alive' }, 'and one that was there')
@@ -73,7 +73,7 @@ t.test('a connection on which no request has begun, or not wholly, keeps nobody 
   await Promise.all([once(silent, 'connect'), once(half, 'connect')])
   await sleep(100)
   const ended = Promise.all([once(silent.resume(), 'close'), once(half.resume(), 'close')])
-  await app.closeGently(0)
+  await app.gracefulClose(0)
   await ended
 })
 
@@ -81,7 +81,7 @@ t.test('an answer that was not begun is the last of its connection', async (t) =
   const { app, client, letGo } = await listening(t)
   const [late, lateHead] = [client()('/late'), client()('/late-head')]
   await sleep(100)
-  const closed = app.closeGently(0)
+  const closed = app.gracefulClose(0)
   await sleep(100)
   letGo()
   t.match(await lateHead, { status: 304, connection: 'close' }, 'without a body too')
@@ -93,7 +93,7 @@ t.test('one that was begun is sent to its end, and its connection holds up nothi
   const { app, client, letGo } = await listening(t)
   const { connection, ended } = await client()('/held')
   t.equal(connection, 'keep-alive')
-  const closed = app.closeGently(0)
+  const closed = app.gracefulClose(0)
   await sleep(100)
   letGo()
   t.equal(String(Buffer.concat(await ended)), 'begun, done')
@@ -106,15 +106,15 @@ t.test('without a delay idle connections are closed at once', async (t) => {
   const { app, client } = await listening(t)
   await (await client()('/')).ended
   const began = performance.now()
-  await app.closeGently(0)
+  await app.gracefulClose(0)
   t.ok(performance.now() - began < 1_000)
 })
 
 t.test('what does not listen is closed without a delay', async (t) => {
   const app = Fastify()
-  await app.register(closeGently)
+  await app.register(gracefulClose)
   await app.ready()
   const began = performance.now()
-  await app.closeGently(60_000)
+  await app.gracefulClose(60_000)
   t.ok(performance.now() - began < 10_000)
 })

@@ -3,7 +3,7 @@ import { brotliDecompressSync, gunzipSync, inflateSync, zstdDecompressSync } fro
 import fc from 'fast-check'
 import Fastify from 'fastify'
 import { compression } from '../../src/http/compression.ts'
-import { errorAnswers } from '../../src/http/error-responses.ts'
+import { errorResponses } from '../../src/http/error-responses.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()
@@ -19,7 +19,7 @@ const DECODERS: Record<string, (body: Buffer) => Buffer> = {
 const LINES = Array.from({ length: 200 }, (_, n) => `{"n":${n},"email":"user_${n}@example.com"}\n`)
 
 const app = Fastify()
-await app.register(errorAnswers)
+await app.register(errorResponses)
 await app.register(compression, { threshold: 1024 })
 app.get<{ Params: { type: string } }>('/lines/:type', (request, reply) =>
   reply.type(decodeURIComponent(request.params.type)).send(LINES.join('')),

@@ -8,7 +8,7 @@ import { connect as connectDatabase } from '../../src/database/connection.ts'
 import { postgres } from '../../src/database/driver.ts'
 import { DrizzleQueryError } from '../../src/database/drizzle.ts'
 import { ERRORS, type ErrorCode, Problem } from '../../src/errors.ts'
-import { answerClientError, clientErrorAnswer, errorAnswers } from '../../src/http/error-responses.ts'
+import { answerClientError, clientErrorResponse, errorResponses } from '../../src/http/error-responses.ts'
 import { validation } from '../../src/http/validation.ts'
 import { suite } from '../suite.ts'
 
@@ -28,7 +28,7 @@ function postgresError(code: string): Error {
 
 let thrown: Error
 const failing = Fastify()
-await failing.register(errorAnswers)
+await failing.register(errorResponses)
 failing.get('/', () => Promise.reject(thrown))
 
 /** The answer to a request whose route throws `error`. */
@@ -63,7 +63,7 @@ t.test('an unknown error is a 500 that tells nothing of it', async (t) => {
 
 t.test('what was said of a body that failed before its first byte is taken back', async (t) => {
   const app = Fastify()
-  await app.register(errorAnswers)
+  await app.register(errorResponses)
   app.get('/', (_request, reply) => {
     const failing = new Readable({ read: () => failing.destroy(new Problem('overloaded', 'Try again.')) })
     return reply.headers({ 'content-encoding': 'br', 'content-length': 7, etag: 'W/"state"' }).send(failing)
@@ -140,7 +140,7 @@ t.test('a connection to somebody else that fails is not the database', async (t)
 
 t.test('faults of the input are named by their place', async (t) => {
   const app = Fastify()
-  await app.register(errorAnswers)
+  await app.register(errorResponses)
   await app.register(validation)
   const body = Type.Object(
     {
@@ -179,7 +179,7 @@ t.test('faults of the input are named by their place', async (t) => {
 
 t.test('a body that cannot be read is told apart', async (t) => {
   const app = Fastify({ bodyLimit: 100 })
-  await app.register(errorAnswers)
+  await app.register(errorResponses)
   await app.register(validation)
   app.post('/', () => 'taken')
   const send = (payload: string, type: string) =>
@@ -202,11 +202,11 @@ t.test('what the parser refuses is answered in the same form', (t) => {
     [undefined, 400],
   ]
   for (const [errorCode, status] of expected) {
-    const [head = '', body = ''] = clientErrorAnswer(errorCode, false).split('\r\n\r\n')
+    const [head = '', body = ''] = clientErrorResponse(errorCode, false).split('\r\n\r\n')
     t.match(head, new RegExp(`^HTTP/1.1 ${status} \\w`))
     t.match(head, `content-length: ${Buffer.byteLength(body)}`)
     t.match(JSON.parse(body), { status, type: /^urn:usersync:problem:/, code: String, title: String, detail: String })
-    t.equal(clientErrorAnswer(errorCode, true), `${head}\r\n\r\n`, 'to a HEAD without its body')
+    t.equal(clientErrorResponse(errorCode, true), `${head}\r\n\r\n`, 'to a HEAD without its body')
   }
   t.end()
 })

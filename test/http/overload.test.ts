@@ -6,7 +6,7 @@ import Fastify from 'fastify'
 import type { Test } from 'tap'
 import { authentication, authorization } from '../../src/auth/authentication.ts'
 import { parseApiKeys } from '../../src/config/api-keys.ts'
-import { errorAnswers } from '../../src/http/error-responses.ts'
+import { errorResponses } from '../../src/http/error-responses.ts'
 import { overload } from '../../src/http/overload.ts'
 import { suite } from '../suite.ts'
 
@@ -27,7 +27,7 @@ async function listening(
   const { maxRequests = 100, rateLimit = 0, maxDelayMs = 5_000, withKeys = false, startMs = 0 } = options
   const app = Fastify()
   const held: (() => void)[] = []
-  await app.register(errorAnswers)
+  await app.register(errorResponses)
   await app.register(authentication, { keyring: withKeys ? { keys: () => keys, stop: () => {} } : undefined })
   await app.register(overload, { maxRequests, rateLimit, maxDelayMs })
   await app.register(authorization)

@@ -1,7 +1,7 @@
 import type { AddressInfo } from 'node:net'
 import Fastify from 'fastify'
 import { sendHead } from '../../src/http/compression.ts'
-import { closeGently } from '../../src/http/graceful-close.ts'
+import { gracefulClose } from '../../src/http/graceful-close.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()
@@ -9,7 +9,7 @@ const t = suite()
 t.test('the status and the headers that are set, once, and an end that is told', async (t) => {
   const ended: unknown[] = []
   const app = Fastify()
-  await app.register(closeGently)
+  await app.register(gracefulClose)
   app.addHook('onRequest', (_request, reply, next) => {
     reply.header('ratelimit-limit', 3)
     next()

@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import fc from 'fast-check'
-import { createTurns } from '../../src/http/overload.ts'
+import { createTickLimiter } from '../../src/http/overload.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()
@@ -12,7 +12,7 @@ t.test('so many begin in a turn of the event loop, all in their order, and nobod
   const arrivals = fc.array(fc.nat(20), { minLength: 1, maxLength: 8 })
   await fc.assert(
     fc.asyncProperty(fc.integer({ min: 1, max: 6 }), arrivals, async (most, counts) => {
-      const inTurn = createTurns(most, 1_000, never)
+      const inTurn = createTickLimiter(most, 1_000, never)
       const begun: number[] = []
       let next = 0
       for (const count of counts) {
@@ -32,7 +32,7 @@ t.test('so many begin in a turn of the event loop, all in their order, and nobod
 })
 
 t.test('what begins first does so at once', (t) => {
-  const inTurn = createTurns(2, 1_000, never)
+  const inTurn = createTickLimiter(2, 1_000, never)
   const begun: string[] = []
   for (const name of ['a', 'b', 'c']) inTurn(() => begun.push(name))
   t.strictSame(begun, ['a', 'b'])
@@ -41,7 +41,7 @@ t.test('what begins first does so at once', (t) => {
 
 t.test('what had to wait begins in its own async context', async (t) => {
   const context = new AsyncLocalStorage<string>()
-  const inTurn = createTurns(1, 1_000, never)
+  const inTurn = createTickLimiter(1, 1_000, never)
   const seen: (string | undefined)[] = []
   for (const name of ['a', 'b']) context.run(name, () => inTurn(() => seen.push(context.getStore())))
   await nextTurn()
@@ -50,7 +50,7 @@ t.test('what had to wait begins in its own async context', async (t) => {
 
 t.test('what is more urgent goes first, for a tenth of a second at the most', async (t) => {
   let urgent = true
-  const inTurn = createTurns(1, 1_000, () => urgent)
+  const inTurn = createTickLimiter(1, 1_000, () => urgent)
   const begun: string[] = []
   for (const name of ['a', 'b', 'c']) inTurn(() => begun.push(name))
   for (let turns = 0; turns < 10; turns++) await nextTurn()
@@ -67,7 +67,7 @@ t.test('what is more urgent goes first, for a tenth of a second at the most', as
 })
 
 t.test('no more wait than may', async (t) => {
-  const inTurn = createTurns(1, 2, never)
+  const inTurn = createTickLimiter(1, 2, never)
   const begun: string[] = []
   for (const name of ['a', 'b', 'c', 'd']) inTurn(() => begun.push(name))
   t.strictSame(begun, ['a', 'd'])

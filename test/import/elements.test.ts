@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { ElementCutter } from '../../src/import/read-json.ts'
-import { LineCutter, LONGEST_ROW } from '../../src/protocol/lines.ts'
+import { LineCutter, MAX_ROW_LENGTH } from '../../src/protocol/lines.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()
@@ -108,12 +108,12 @@ t.test('what has no end is given up after the longest row', (t) => {
   const piece = 'x'.repeat(65_536)
   const fill = (cutter: { push(piece: string): unknown }, start: string) => {
     cutter.push(start)
-    for (let i = 0; i <= LONGEST_ROW; i += piece.length) cutter.push(piece)
+    for (let i = 0; i <= MAX_ROW_LENGTH; i += piece.length) cutter.push(piece)
   }
   const tooLarge = { code: 'body_too_large' }
   t.throws(() => fill(new LineCutter(), ''), tooLarge)
   for (const start of ['["', '[', '{"kind":"', '{"']) t.throws(() => fill(new ElementCutter(), start), tooLarge, start)
-  const longest = `"${'x'.repeat(LONGEST_ROW - 2)}"`
+  const longest = `"${'x'.repeat(MAX_ROW_LENGTH - 2)}"`
   t.strictSame(elements(`[${longest}]`), [longest])
   t.throws(() => elements(`[${longest} ]`), tooLarge)
   t.strictSame(cut(new LineCutter(), `${longest}\n`), [longest, ''])

@@ -3,7 +3,7 @@ import { type AddressInfo, connect } from 'node:net'
 import { text } from 'node:stream/consumers'
 import Fastify from 'fastify'
 import { readConfig } from '../../src/config/config.ts'
-import { errorAnswers } from '../../src/http/error-responses.ts'
+import { errorResponses } from '../../src/http/error-responses.ts'
 import { importRoutes } from '../../src/import/routes.ts'
 import { startService } from '../http/service.ts'
 import { suite } from '../suite.ts'
@@ -13,7 +13,7 @@ const t = suite()
 t.test('a silent sender gets 408, and its transaction and place are given back', async (t) => {
   const { sql } = await startService(t, { MAX_WORKERS: '1' })
   const app = Fastify()
-  await app.register(errorAnswers)
+  await app.register(errorResponses)
   await app.register(importRoutes, {
     config: readConfig({}),
     sql,

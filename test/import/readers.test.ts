@@ -3,7 +3,7 @@ import { readCsv } from '../../src/import/read-csv.ts'
 import { readJson } from '../../src/import/read-json.ts'
 import { readNdjson } from '../../src/import/read-ndjson.ts'
 import type { GivenRow } from '../../src/import/row.ts'
-import { LONGEST_ROW } from '../../src/protocol/lines.ts'
+import { MAX_ROW_LENGTH } from '../../src/protocol/lines.ts'
 import { suite } from '../suite.ts'
 import { csvOf } from './csv.ts'
 
@@ -119,9 +119,9 @@ t.test('columns that are wrong are named', async (t) => {
     ['username\na"b\n', { code: 'invalid_csv', message: /Line 2/ }],
     ['{"username":"a"}\n', { code: 'invalid_csv', message: /Line 1/ }],
     ['username\n"a"b\n', { code: 'invalid_csv', message: /Line 2/ }],
-    [`username\n${'x'.repeat(LONGEST_ROW + 1)}`, { code: 'body_too_large' }],
-    [`username\n"${'x'.repeat(LONGEST_ROW + 1)}`, { code: 'body_too_large' }],
-    [`username\n${','.repeat(LONGEST_ROW + 1)}`, { code: 'body_too_large' }],
+    [`username\n${'x'.repeat(MAX_ROW_LENGTH + 1)}`, { code: 'body_too_large' }],
+    [`username\n"${'x'.repeat(MAX_ROW_LENGTH + 1)}`, { code: 'body_too_large' }],
+    [`username\n${','.repeat(MAX_ROW_LENGTH + 1)}`, { code: 'body_too_large' }],
   ]
   for (const [text, expected] of table) await t.rejects(values(readCsv, text, 1000), expected, text.slice(0, 30))
 })

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { csvLine, lineOfCells } from '../../src/export/csv.ts'
-import { takeApart } from '../../src/protocol/user-line.ts'
+import { parseUserLine } from '../../src/protocol/user-line.ts'
 import { userLine } from '../../src/states/filter.ts'
 import { startService } from '../http/service.ts'
 import { suite } from '../suite.ts'
@@ -80,7 +80,7 @@ t.test('the service’s line', async () => {
             ${test}::bool as is_test_user, ${batch}::uuid as batch_id, ${bulk}::bool as created_by_bulk,
             ${attributes}::jsonb as custom_attributes, ${created}::timestamptz as created_at, now() as updated_at
         ) u`
-      const { bare, cells, credentials } = takeApart(row?.user_line ?? '') ?? {}
+      const { bare, cells, credentials } = parseUserLine(row?.user_line ?? '') ?? {}
       return bare === row?.user_line && lineOfCells(cells ?? []) === row?.line && credentials?.size === 0
     }),
     { numRuns: 300 },
@@ -97,7 +97,7 @@ t.test('credentials stand after it, and are no part of it', () => {
       (password, hash, names) => {
         const values = names.map((name) => (name === 'password' ? password : hash))
         const members = names.map((name, i) => `,"${name}":${JSON.stringify(values[i])}`).join('')
-        const { bare, cells = [], credentials } = takeApart(`${line.slice(0, -1)}${members}}`) ?? {}
+        const { bare, cells = [], credentials } = parseUserLine(`${line.slice(0, -1)}${members}}`) ?? {}
         const told = names.map((name) => credentials?.get(name) ?? null)
         return (
           bare === line &&
@@ -115,8 +115,8 @@ t.test('credentials stand after it, and are no part of it', () => {
 
 t.test('what is no user line', (t) => {
   const line = `{"id":"a","username":"u","email":"e","role":"r","is_test_user":true,"batch_id":null,"created_by_bulk":false,"custom_attributes":{},"created_at":"c","updated_at":"d"}`
-  t.ok(takeApart(line))
+  t.ok(parseUserLine(line))
   for (const wrong of ['', '{}', line.slice(1), line.slice(0, -1), `${line} `, ` ${line}`, line.replace('true', '1')])
-    t.equal(takeApart(wrong), undefined, wrong)
+    t.equal(parseUserLine(wrong), undefined, wrong)
   t.end()
 })

@@ -3,8 +3,8 @@ import { join } from 'node:path'
 import { gzipSync, zstdCompressSync } from 'node:zlib'
 import type { Test } from 'tap'
 import { stateOf } from '../../src/protocol/state.ts'
-import { readHeld } from '../../src/pull/base.ts'
-import type { Asked } from '../../src/pull/base-label.ts'
+import { readBase } from '../../src/pull/base.ts'
+import type { PullSource } from '../../src/pull/base-label.ts'
 import { exitCodeOf } from '../../src/pull/cli.ts'
 import { outFiles } from '../../src/pull/files.ts'
 import { roundText } from '../../src/pull/report.ts'
@@ -30,39 +30,39 @@ const right: Told = {
 const full: Told = { rows: NEW, state: stateOf(NEW), total: 3 }
 
 /** A pull without a process: those cost a second each. */
-async function pull(url: string, out: string, { format = 'ndjson', shard }: Partial<Asked> = {}) {
+async function pull(url: string, out: string, { format = 'ndjson', shard }: Partial<PullSource> = {}) {
   const filter = { batchId: undefined, testUsersOnly: true, bulkUsersOnly: false }
-  const asked: Asked = { url, pool: 'default', filter, shard, credentials: [], format }
+  const source: PullSource = { url, pool: 'default', filter, shard, credentials: [], format }
   const files = outFiles(out)
   const told: string[] = []
   const events = { onPause: () => {}, onDistrust: (error: Error) => void told.push(`anew: ${error.message}`) }
-  const job = { asked, files, key: undefined, onProgress: () => {} }
+  const job = { source, files, key: undefined, onProgress: () => {} }
   try {
-    told.push(roundText(await pullRound(job, await readHeld(files, asked), never, events), 0))
+    told.push(roundText(await pullRound(job, await readBase(files, source), never, events), 0))
     return { code: 0, told: told.join() }
   } catch (error) {
     return { code: exitCodeOf(error), told: told.join() }
   }
 }
 
-/** Pulls OLD, then what `bodies` answer in turn; `asked` are the URLs of the second pull. */
-async function pullOldThen(t: Test, bodies: string[], options: Partial<Asked> = {}) {
-  const asked: string[] = []
+/** Pulls OLD, then what `bodies` answer in turn; `source` are the URLs of the second pull. */
+async function pullOldThen(t: Test, bodies: string[], options: Partial<PullSource> = {}) {
+  const source: string[] = []
   let answers = [fullOf(OLD)]
   const url = await fakeService(t, (request, response) => {
-    asked.push(request.url ?? '')
-    response.end(answers[Math.min(asked.length, answers.length) - 1])
+    source.push(request.url ?? '')
+    response.end(answers[Math.min(source.length, answers.length) - 1])
   })
   const folder = await outFolder(t)
   const out = join(folder, 'users')
   t.match(await pull(url, out, options), { code: 0, told: /full, 2 users/ })
   const before = await Promise.all([out, `${out}.base`].map((path) => readFile(path, 'utf8')))
-  asked.length = 0
+  source.length = 0
   answers = bodies
   const { code, told } = await pull(url, out, options)
   const after = await Promise.all([out, `${out}.base`].map((path) => readFile(path, 'utf8')))
   t.strictSame((await readdir(folder)).sort(), ['users', 'users.base'], 'nothing is left beside them')
-  return { code, told, asked, isUntouched: before.join() === after.join(), text: after[0] ?? '' }
+  return { code, told, source, isUntouched: before.join() === after.join(), text: after[0] ?? '' }
 }
 
 const linesOf = (text: string) => text.trim().split('\n').slice(1, -1)
@@ -81,13 +81,13 @@ const WRONG: Record<string, Told> = {
   'a line of another form': { ...full, rows: ['{"id":"a","n":1}'], state: stateOf(['{"id":"a","n":1}']), total: 1 },
 }
 
-t.test('a wrong full export: asked once more, then the file stays, exit 6', async (t) => {
+t.test('a wrong full export: source once more, then the file stays, exit 6', async (t) => {
   for (const [what, told] of Object.entries(WRONG)) {
     const format = what === 'a line of another form' ? ('csv' as const) : ('ndjson' as const)
     const done = await pullOldThen(t, [exportOf(told)], { format })
     t.match(done, { code: 6, isUntouched: true }, `${what}: ${done.told}`)
-    t.match(done.asked, [/format=ndjson(?!.*differential)/, /differential=false/], what)
-    t.equal(done.asked.length, 2)
+    t.match(done.source, [/format=ndjson(?!.*differential)/, /differential=false/], what)
+    t.equal(done.source.length, 2)
   }
   const noCounts = exportOf(full).replace(/"counts":\{[^}]*\}/, '"counts":null')
   for (const [what, body] of Object.entries({ noCounts, cut: fullOf(NEW).slice(0, -9), page: '<html>\n', empty: '' }))
@@ -109,7 +109,7 @@ t.test('a wrong delta: everything anew', async (t) => {
   for (const [what, told] of Object.entries(wrong)) {
     const done = await pullOldThen(t, [exportOf(told), fullOf(NEW)])
     t.match(done, { code: 0, told: /anew: .*full, 3 users/ }, what)
-    t.match(done.asked[1], /differential=false/)
+    t.match(done.source[1], /differential=false/)
     t.strictSame(linesOf(done.text), NEW, what)
   }
 })

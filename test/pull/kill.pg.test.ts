@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { lineOfCells } from '../../src/export/csv.ts'
 import { stateOf } from '../../src/protocol/state.ts'
-import { takeApart } from '../../src/protocol/user-line.ts'
+import { parseUserLine } from '../../src/protocol/user-line.ts'
 import { startService } from '../http/service.ts'
 import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
@@ -43,7 +43,7 @@ function linesOf(text: string): string[] {
   throw new Error('a half')
 }
 
-const csvOf = (lines: string[]) => lines.map((line) => `${lineOfCells(takeApart(line)?.cells ?? [])}\n`).join('')
+const csvOf = (lines: string[]) => lines.map((line) => `${lineOfCells(parseUserLine(line)?.cells ?? [])}\n`).join('')
 
 /** That the base is whole; and out too, of the base's state or still of the one before. */
 async function isWhole(out: string, before: string): Promise<boolean> {

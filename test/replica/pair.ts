@@ -3,7 +3,7 @@ import type { Test } from 'tap'
 import type { Taken } from '../../src/replica/apply-export.ts'
 import { type Service, startService } from '../http/service.ts'
 
-export interface PutAnswer {
+export interface PutResponse {
   status: number
   headers: Headers
   json: Partial<Taken> & { code?: string; detail?: string }
@@ -16,14 +16,14 @@ export async function put(
   url: string,
   body: string | Uint8Array<ArrayBuffer>,
   { pool = 'default', headers = {} }: { pool?: string; headers?: Record<string, string> } = {},
-): Promise<PutAnswer> {
+): Promise<PutResponse> {
   const answer = await fetch(`${url}/v1/replica/users?pool=${pool}`, {
     method: 'PUT',
     body,
     headers: { 'content-type': 'application/x-ndjson', ...headers },
     signal: AbortSignal.timeout(60_000),
   })
-  return { status: answer.status, headers: answer.headers, json: (await answer.json()) as PutAnswer['json'] }
+  return { status: answer.status, headers: answer.headers, json: (await answer.json()) as PutResponse['json'] }
 }
 
 /** The whole pool as an NDJSON export: full without a base. */

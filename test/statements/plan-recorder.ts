@@ -121,16 +121,16 @@ function ranOf(explained: { 'Query Text': string; Plan: PlanNode }): Ran {
   const { Plan: plan } = explained
   return {
     text: explained['Query Text'].replace(/\s+/g, ' ').trim(),
-    rows: mostRows(plan),
+    rows: maxRows(plan),
     buffers: (plan['Shared Hit Blocks'] ?? 0) + (plan['Shared Read Blocks'] ?? 0),
   }
 }
 
-function mostRows({ Plans = [], ...node }: PlanNode): number {
+function maxRows({ Plans = [], ...node }: PlanNode): number {
   const rows =
     node['Actual Rows'] +
     (node['Rows Removed by Filter'] ?? 0) +
     (node['Rows Removed by Join Filter'] ?? 0) +
     (node['Rows Removed by Index Recheck'] ?? 0)
-  return Math.max(rows * node['Actual Loops'], ...Plans.map(mostRows))
+  return Math.max(rows * node['Actual Loops'], ...Plans.map(maxRows))
 }

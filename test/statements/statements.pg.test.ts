@@ -5,7 +5,7 @@ import { forgetEvents } from '../../src/audit/audit-events.ts'
 import { failBatch } from '../../src/batches/end-batch.ts'
 import { expireBatches } from '../../src/batches/expire.ts'
 import { connect } from '../../src/database/connection.ts'
-import { batchKey, lossOf } from '../../src/jobs/batch-recovery.ts'
+import { batchKey, missingUsersReason } from '../../src/jobs/batch-recovery.ts'
 import { beginRun, endRun, findOrMakeRun, type JobRun, lockRun } from '../../src/jobs/job-runs.ts'
 import { JOBS, type JobContext } from '../../src/jobs/jobs.ts'
 import { forgetStep, pruneStep } from '../../src/states/prune.ts'
@@ -308,8 +308,8 @@ async function runAll(t: Test, kind: keyof typeof KINDS): Promise<void> {
   })
   await step('what a job makes', 1, async () => {
     await batchKey(direct, { id: HOLDER } as JobRun, 'later')
-    await lossOf(direct, 'later', many.json['id'] as string)
-    await lossOf(direct, 'later', batch)
+    await missingUsersReason(direct, 'later', many.json['id'] as string)
+    await missingUsersReason(direct, 'later', batch)
   })
   await step('the removal of a pool', 2 * USERS, async () => {
     await ok('PATCH', '/v1/pools/mirror', { replica: false })

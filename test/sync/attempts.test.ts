@@ -1,5 +1,5 @@
 import { PeerError } from '../../src/client/peer.ts'
-import { withAttempts } from '../../src/client/retry.ts'
+import { retry } from '../../src/client/retry.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()
@@ -11,7 +11,7 @@ t.test('what may pass is tried again, each pause at most twice as long, and no m
   let attempts = 0
   const task = () => Promise.reject(new PeerError('unreachable', `attempt ${++attempts}`))
   const onPause = (_: unknown, pauseMs: number) => void pauses.push(pauseMs)
-  await t.rejects(withAttempts(task, { most: 3, signal: never, onPause }), { message: 'attempt 3' })
+  await t.rejects(retry(task, { maxAttempts: 3, signal: never, onPause }), { message: 'attempt 3' })
   t.equal(attempts, 3)
   t.ok(pauses.length === 2 && pauses.every((pause, i) => pause >= 0 && pause <= 500 * 2 ** i), pauses.join(' '))
 })
@@ -27,7 +27,7 @@ t.test('what will not pass is not tried again', async (t) => {
       attempts++
       return Promise.reject(error)
     }
-    await t.rejects(withAttempts(task, { most: 5, signal: never }), error)
+    await t.rejects(retry(task, { maxAttempts: 5, signal: never }), error)
     t.equal(attempts, 1)
   }
 })
@@ -36,7 +36,7 @@ t.test('a later attempt that ends well is the result, and Retry-After is waited 
   const begun = performance.now()
   const task = (attempt: number) =>
     attempt < 2 ? Promise.reject(new PeerError('busy', 'later', { retryAfterMs: 800 })) : Promise.resolve(attempt)
-  t.equal(await withAttempts(task, { most: 5, signal: never }), 2)
+  t.equal(await retry(task, { maxAttempts: 5, signal: never }), 2)
   t.ok(performance.now() - begun >= 790)
 })
 
@@ -44,5 +44,5 @@ t.test('the deadline of all attempts ends a pause', async (t) => {
   const task = () => Promise.reject(new PeerError('busy', 'later', { retryAfterMs: 30_000 }))
   const deadline = new AbortController()
   setTimeout(() => deadline.abort(new Error('deadline')), 100)
-  await t.rejects(withAttempts(task, { most: 5, signal: deadline.signal }), { message: 'deadline' })
+  await t.rejects(retry(task, { maxAttempts: 5, signal: deadline.signal }), { message: 'deadline' })
 })

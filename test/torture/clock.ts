@@ -2,14 +2,14 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 const TICK_MS = 100
 /** A tick counts for this much at most: where this process itself gets no processor time, no bound is judged by it. */
-const MOST_MS = 300
+const MAX_STEP_MS = 300
 
 let fair = 0
 let last = performance.now()
 
 setInterval(() => {
   const now = performance.now()
-  fair += Math.min(now - last, MOST_MS)
+  fair += Math.min(now - last, MAX_STEP_MS)
   last = now
 }, TICK_MS).unref()
 

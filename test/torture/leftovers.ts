@@ -7,8 +7,8 @@ import type { World } from './world.ts'
 const CONNECTIONS = 16 + 2 + 1 + 1 + 6
 
 /** Ours, which stay open for some seconds, and those of threads, pipes and the event loop. */
-const MOST_CLIENTS = 30
-const MOST_FILES = 20
+const MAX_CLIENTS = 30
+const MAX_FILES = 20
 const REST_MS = 20_000
 
 /** Credentials of users that went another way than with their batch are swept every 10 s. */
@@ -68,7 +68,7 @@ export async function checkResources({ sql, replicas, report }: World): Promise<
       const { sockets, files } = await handlesOf(replica)
       text = `${JSON.stringify(sockets)} and ${files.length} files: ${files.slice(0, 5)}`
       const total = Object.values(sockets).reduce((sum, count) => sum + count, 0)
-      return total <= CONNECTIONS + MOST_CLIENTS && files.length <= MOST_FILES
+      return total <= CONNECTIONS + MAX_CLIENTS && files.length <= MAX_FILES
     })
     if (!isBack) report.finding('resources-back', `${replica.name} holds ${text}`)
   }

@@ -30,8 +30,8 @@ const seed = Number(values.seed)
 const minutes = Number(values.minutes)
 /** A round is a storm of events and faults, and a calm in which all must come right. */
 const stormMs = minutes < 3 ? 40_000 : 60_000
-const LEAST_CALM_MS = 10_000
-const planned = Math.max(1, Math.floor((minutes * 60_000) / (stormMs + LEAST_CALM_MS)))
+const MIN_CALM_MS = 10_000
+const planned = Math.max(1, Math.floor((minutes * 60_000) / (stormMs + MIN_CALM_MS)))
 const events = values.replay ? await readEvents(values.replay) : makeSchedule(seed, planned, stormMs)
 const rounds = 1 + (events.at(-1)?.round ?? 0)
 if (values.record) await writeFile(values.record, events.map((event) => `${JSON.stringify(event)}\n`).join(''))

@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { jsonbBytes, LONGEST_LINE, numberBytes } from '../../src/protocol/longest-line.ts'
+import { jsonbBytes, MAX_LINE_BYTES, numberBytes } from '../../src/protocol/longest-line.ts'
 import { makePool } from '../export/observe.ts'
 import { startService } from '../http/service.ts'
 import { exportOf, put } from '../replica/pair.ts'
@@ -117,7 +117,7 @@ t.test('no writer stores a longer line, and each gets an error that says so', as
 t.test('a replica refuses a line that its source should not have', async (t) => {
   const pool = 'receives'
   await makePool(sql, pool)
-  await sql`insert into users (username, email, custom_attributes) values ('long', 'long@x.test', ${JSON.stringify({ a: 'x'.repeat(LONGEST_LINE - 400) })}::jsonb)`
+  await sql`insert into users (username, email, custom_attributes) values ('long', 'long@x.test', ${JSON.stringify({ a: 'x'.repeat(MAX_LINE_BYTES - 400) })}::jsonb)`
   const text = (await exportOf(service)).replace('xxx', 'x'.repeat(1_000))
   t.match(await put(url, text, { pool }), { status: 422, json: { code: 'user_too_large' } })
   await sql`delete from users where username = 'long'`
@@ -128,7 +128,7 @@ t.test('the longest line goes out and comes back, in every form', async (t) => {
     insert into users (username, email, custom_attributes) values ('longest', 'longest@x.test', '{"a": ""}')
     returning octet_length(user_line(id, username, email, role, is_test_user, batch_id, created_by_bulk, custom_attributes, created_at, updated_at)) as bytes`
   // Quotes, which CSV doubles and JSON escapes, and letters of several bytes.
-  const left = LONGEST_LINE - bytes
+  const left = MAX_LINE_BYTES - bytes
   const longest = '"ü'.repeat(Math.floor(left / 4)) + 'x'.repeat(left % 4)
   const fill = (text: string) =>
     sql`update users set custom_attributes = ${JSON.stringify({ a: text })}::jsonb where username = 'longest'`
@@ -151,7 +151,7 @@ t.test('the longest line goes out and comes back, in every form', async (t) => {
 
 t.test('a user from before the rule can be shortened and deleted', async (t) => {
   for (const name of ['capture_insert', 'capture_update']) await sql`alter table users disable trigger ${sql(name)}`
-  const attributes = JSON.stringify({ a: 'x'.repeat(2 * LONGEST_LINE) })
+  const attributes = JSON.stringify({ a: 'x'.repeat(2 * MAX_LINE_BYTES) })
   await sql`insert into users (username, email, custom_attributes) values ('old', 'old@x.test', ${attributes}::jsonb), ('older', 'older@x.test', ${attributes}::jsonb)`
   for (const name of ['capture_insert', 'capture_update'])
     await sql`alter table users enable always trigger ${sql(name)}`

@@ -99,14 +99,14 @@ t.test('neither a fast text nor a slow reader fills the memory', async (t) => {
   }
   const { stream } = await cache.open('key', 'identity', fast)
   stream.read(0) // the reader has begun, and takes nothing
-  let mostHeld = 0
+  let maxHeld = 0
   const isGiven = () => {
-    mostHeld = Math.max(mostHeld, stream.readableLength)
+    maxHeld = Math.max(maxHeld, stream.readableLength)
     return given === PAGES
   }
   await until(isGiven)
   t.ok(ahead <= 3, `${ahead} pages ahead of the disk`)
-  t.ok(mostHeld <= 131_072, `${mostHeld} bytes held for the reader`)
+  t.ok(maxHeld <= 131_072, `${maxHeld} bytes held for the reader`)
   stream.destroy()
   await until(async () => (await openFilesIn(folder)) === 0)
 })

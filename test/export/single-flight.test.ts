@@ -1,6 +1,6 @@
 import { setImmediate as turnOfTheLoop } from 'node:timers/promises'
 import fc from 'fast-check'
-import { createSharedLookUp } from '../../src/export/shared-look-up.ts'
+import { createSingleFlight } from '../../src/export/single-flight.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()
@@ -16,7 +16,7 @@ function heldReads() {
 }
 
 t.test('a request alone is answered by a read of its own', async (t) => {
-  const lookUp = createSharedLookUp<number>(1)
+  const lookUp = createSingleFlight<number>(1)
   t.equal(await lookUp('a', () => Promise.resolve(1)), 1)
   const { running, read, end } = heldReads()
   const second = lookUp('a', read)
@@ -27,7 +27,7 @@ t.test('a request alone is answered by a read of its own', async (t) => {
 })
 
 t.test('who comes during a read waits for the next one, with all others who do', async (t) => {
-  const lookUp = createSharedLookUp<number>(1)
+  const lookUp = createSingleFlight<number>(1)
   const { running, read, end } = heldReads()
   const first = lookUp('a', read)
   await turnOfTheLoop()
@@ -48,7 +48,7 @@ t.test('who comes during a read waits for the next one, with all others who do',
 })
 
 t.test('keys do not wait for one another', async (t) => {
-  const lookUp = createSharedLookUp<number>(1)
+  const lookUp = createSingleFlight<number>(1)
   const { read, end } = heldReads()
   const held = lookUp('a', read)
   await turnOfTheLoop()
@@ -58,7 +58,7 @@ t.test('keys do not wait for one another', async (t) => {
 })
 
 t.test('a read that fails rejects those who wait for it, and no others', async (t) => {
-  const lookUp = createSharedLookUp<number>(1)
+  const lookUp = createSingleFlight<number>(1)
   const { running, read, end } = heldReads()
   const first = lookUp('a', read)
   await turnOfTheLoop()
@@ -76,7 +76,7 @@ t.test('a read that fails rejects those who wait for it, and no others', async (
 })
 
 t.test('of two at once, the second begins while the first runs, and may end before it', async (t) => {
-  const lookUp = createSharedLookUp<number>(2)
+  const lookUp = createSingleFlight<number>(2)
   const { running, read, end } = heldReads()
   const first = [lookUp('a', read), lookUp('a', read)]
   await turnOfTheLoop()
@@ -106,7 +106,7 @@ t.test('no answer rests on a read begun before its request, and so many reads of
       fc.integer({ min: 1, max: 3 }),
       fc.array(step, { maxLength: 60, size: 'max' }),
       async (atOnce, steps) => {
-        const lookUp = createSharedLookUp<number>(atOnce)
+        const lookUp = createSingleFlight<number>(atOnce)
         const running: Record<string, ((fails: boolean) => void)[]> = { a: [], b: [] }
         const broken: string[] = []
         const answers: Promise<void>[] = []

@@ -1,11 +1,11 @@
-import { remembered } from '../../src/process/memoize.ts'
+import { memoize } from '../../src/process/memoize.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()
 
 t.test('a text is read once, whatever came of it, also where that is undefined', (t) => {
   const read: string[] = []
-  const lengthOf = remembered((text) => {
+  const lengthOf = memoize((text) => {
     read.push(text)
     return text.length > 2 ? text.length : undefined
   })
@@ -16,7 +16,7 @@ t.test('a text is read once, whatever came of it, also where that is undefined',
 
 t.test('ever new texts are all answered rightly, and no more than a hundred are kept', (t) => {
   let reads = 0
-  const numberOf = remembered((text) => {
+  const numberOf = memoize((text) => {
     reads++
     return Number(text)
   })

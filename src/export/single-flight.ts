@@ -12,7 +12,7 @@ interface Line<Value> {
  * next read, so a result is never older than its request. A read starts at the end of an event-loop turn, so that all
  * requests of the turn share it. If a read fails, only its callers are rejected. All reads of a key must be equivalent.
  */
-export function createSharedLookUp<Value>(atOnce: number): (key: string, read: () => Promise<Value>) => Promise<Value> {
+export function createSingleFlight<Value>(atOnce: number): (key: string, read: () => Promise<Value>) => Promise<Value> {
   const lines = new Map<string, Line<Value>>()
 
   async function readNext(key: string, line: Line<Value>, read: () => Promise<Value>): Promise<Value> {
