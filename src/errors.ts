@@ -31,6 +31,7 @@ export const ERRORS = {
   request_timeout: { status: 408, title: 'The request took too long to arrive' },
   base_mismatch: { status: 409, title: 'The base of the export is not the current state of the pool' },
   import_conflict: { status: 409, title: 'The imported user conflicts with an existing user' },
+  population_exists: { status: 409, title: 'The pool already has this population' },
   pool_exists: { status: 409, title: 'A pool with this name already exists' },
   pool_in_use: { status: 409, title: 'The pool has protected users or unfinished batches' },
   target_exists: { status: 409, title: 'A target with this name already exists' },

@@ -74,8 +74,8 @@ function describeFault(error: unknown): string {
   if (error instanceof DrizzleQueryError) return describeFault(error.cause)
   if (!(error instanceof Error)) return String(error)
   const messages = error instanceof AggregateError ? error.errors.map(describeFault).join('; ') : error.message
-  const isTold = error.cause === undefined || error.message.includes((error.cause as Error).message ?? '')
-  return `${error.name}: ${messages}${isTold ? '' : ` (${describeFault(error.cause)})`}`
+  const isSelected = error.cause === undefined || error.message.includes((error.cause as Error).message ?? '')
+  return `${error.name}: ${messages}${isSelected ? '' : ` (${describeFault(error.cause)})`}`
 }
 
 try {

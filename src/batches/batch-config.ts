@@ -5,6 +5,7 @@ import { type FieldError, Problem } from '../errors.ts'
 import { MAX_BCRYPT_BYTES } from '../passwords/bcrypt.ts'
 import { ALGORITHMS } from '../passwords/hash-password.ts'
 import { jsonbBytes } from '../protocol/longest-line.ts'
+import { isTime } from '../protocol/time.ts'
 import { CustomAttributes, nameOf } from '../users/user-schema.ts'
 
 const PasswordMode = Type.Enum(['shared', 'per_user'])
@@ -41,6 +42,15 @@ export const batchConfigBody = (config: Config) =>
           { additionalProperties: false },
         ),
       ),
+      seed: Type.Optional(
+        Type.String({ minLength: 1, maxLength: 200, description: 'Determines the generated values. Default: random' }),
+      ),
+      epoch: Type.Optional(
+        Type.String({
+          description:
+            'RFC 3339, from 1970 on, to the millisecond. The users’ created_at and updated_at; their ids then follow from the settings, so that the same request produces the same state on any server',
+        }),
+      ),
       chunk_size: Type.Optional(Type.Integer({ minimum: 1, maximum: 50_000 })),
       max_workers: Type.Optional(Type.Integer({ minimum: 1, maximum: config.maxWorkers })),
     },
@@ -55,6 +65,8 @@ export const BatchConfig = Type.Object({
   custom_attributes: CustomAttributes,
   password_mode: PasswordMode,
   password_hash: Type.Object({ algorithm: HashAlgorithm, distinct: Type.Integer() }),
+  seed: Type.Optional(Type.String()),
+  epoch: Type.Optional(Type.String()),
   chunk_size: Type.Integer(),
   max_workers: Type.Integer(),
 })
@@ -66,6 +78,9 @@ export const DEFAULT_USERS = {
   role: 'user',
   custom_attributes: {},
 }
+
+/** The default pattern with an `epoch`: the numbers `{id}` of a pool depend on its earlier batches. */
+const EPOCH_PATTERN = 'testuser_{batch}_{n}@example.com'
 
 export type BatchConfig = Static<typeof BatchConfig>
 export type BatchConfigBody = Static<ReturnType<typeof batchConfigBody>>
@@ -83,6 +98,7 @@ export function completeConfig(
   const password_mode = given.password_mode ?? 'shared'
   const settings: BatchConfig = {
     ...DEFAULT_USERS,
+    ...(given.epoch !== undefined && { username_pattern: EPOCH_PATTERN }),
     chunk_size: config.chunkSize,
     max_workers: config.maxWorkers,
     ...rest,
@@ -111,6 +127,18 @@ export function completeConfig(
   }
   if (password !== undefined && algorithm === 'bcrypt' && !isForBcrypt(password)) {
     wrong('password', 'maximum', `must be at most ${MAX_BCRYPT_BYTES} bytes, without NUL, for bcrypt`)
+  }
+  const epoch = given.epoch === undefined ? undefined : Date.parse(given.epoch.toUpperCase())
+  if (epoch !== undefined) {
+    if (!isTime(given.epoch) || !(epoch >= 0)) {
+      wrong('epoch', 'format', 'must be an RFC 3339 time of the years 1970 to 9999, like 2026-01-31T00:00:00Z')
+    } else {
+      settings.epoch = new Date(epoch).toISOString()
+    }
+    if (settings.username_pattern.includes('{id}')) {
+      const message = 'cannot use {id} with an epoch, because {id} depends on the earlier batches of the pool. Use {n}'
+      wrong('username_pattern', 'contradiction', message)
+    }
   }
   if (errors.length === 0) return { settings, password }
   throw new Problem('invalid_request', errors.map(({ path, message }) => `${path} ${message}`).join('; '), { errors })

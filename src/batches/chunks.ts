@@ -58,7 +58,8 @@ async function takeChunk(tx: TransactionSql, poolId: number, batchId: string): P
 
 const shareBatch = (tx: TransactionSql, poolId: number, batchId: string) => tx<BatchPart[]>`
   select pool_id, id as batch_id, first_user_number, first_credential_id, credential_count, username_pattern, email_suffix,
-    config->>'role' as role, config->>'custom_attributes' as custom_attributes, password_ciphertext,
+    config->>'role' as role, config->>'custom_attributes' as custom_attributes, config->>'epoch' as epoch,
+    password_ciphertext,
     config->>'password_mode' as password_mode, config->'password_hash'->>'algorithm' as algorithm
   from batches where pool_id = ${poolId} and id = ${batchId} and status in ('queued', 'running')
   for key share`
@@ -127,7 +128,7 @@ async function doCredentials(tx: TransactionSql, chunk: Chunk, encryptionKey: Bu
   const hashes: (string | null)[] = []
   for (let n = first_n; n <= last_n; n++) {
     const id = String(BigInt(chunk.first_credential_id) + BigInt(n - 1))
-    const password = passwordOf(chunk.password_mode, secret, id)
+    const password = passwordOf(chunk.password_mode, secret, n)
     ids.push(id)
     hashes.push(chunk.algorithm === 'none' ? null : hashPassword(chunk.algorithm, password))
   }

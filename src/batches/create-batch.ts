@@ -2,15 +2,25 @@ import { createHmac } from 'node:crypto'
 import type { Sql, TransactionSql } from 'postgres'
 import { sqlState, UNIQUE_VIOLATION } from '../database/sqlstate.ts'
 import { Problem } from '../errors.ts'
+import { generatePassword } from '../passwords/generate.ts'
 import type { Algorithm } from '../passwords/hash-password.ts'
 import { poolIsReplica } from '../pools/locks.ts'
 import { deriveKey, encrypt } from '../secrets/encryption.ts'
 import { type BatchConfig, MAX_CHUNKS } from './batch-config.ts'
 import { makeIds, planNames } from './naming.ts'
+import {
+  canonicalJson,
+  makeSeed,
+  passwordDigest,
+  populationOf,
+  populationPassword,
+  replacePopulation,
+} from './population.ts'
 
 interface ResolvedSettings {
   settings: BatchConfig
-  password: string
+  /** Undefined: the service chooses one. */
+  password: string | undefined
 }
 
 export interface NewBatch {
@@ -45,7 +55,7 @@ export const WAKE_CHANNEL = 'usersync_batches'
 /**
  * Writes a batch, its range of `{id}` numbers and its chunks in one transaction, and wakes the dispatchers of every
  * replica. Returns the batch's id, or that of the earlier batch with the same idempotency key and body. Throws
- * `idempotency_key_reused`, `pool_is_replica`, and what `resolveSettings` and `planNames` throw; then it writes nothing.
+ * `idempotency_key_reused`, `pool_is_replica`, `population_exists`, and what `resolveSettings` and `planNames` throw; then it writes nothing.
  */
 export async function createBatch(sql: Sql, batch: NewBatch, surroundings: Surroundings): Promise<string> {
   const { poolId, idempotency } = batch
@@ -69,16 +79,7 @@ export async function createBatch(sql: Sql, batch: NewBatch, surroundings: Surro
  * passwords.
  */
 const digestOf = (body: unknown, encryptionKey: Buffer) =>
-  createHmac('sha256', deriveKey(encryptionKey, 'idempotency')).update(canonical(body)).digest()
-
-/** JSON with sorted members, so that the same request has the same text whatever the order of its members. */
-function canonical(value: unknown): string {
-  return JSON.stringify(value, (_key, member) =>
-    member !== null && typeof member === 'object' && !Array.isArray(member)
-      ? Object.fromEntries(Object.entries(member).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : member,
-  )
-}
+  createHmac('sha256', deriveKey(encryptionKey, 'idempotency')).update(canonicalJson(body)).digest()
 
 async function findByKey(
   sql: Sql,
@@ -100,11 +101,15 @@ async function findByKey(
 
 async function insertBatch(
   tx: TransactionSql,
-  { poolId, count, label, expiresIn, idempotency, settings, password }: NewBatch & ResolvedSettings,
+  { poolId, count, label, expiresIn, idempotency, ...resolved }: NewBatch & ResolvedSettings,
   digest: Buffer | undefined,
   { reservedDomains, encryptionKey }: Surroundings,
 ): Promise<string> {
-  const { batchId, shortId } = makeIds()
+  const settings = { ...resolved.settings, seed: resolved.settings.seed ?? makeSeed() }
+  const population = populationOf(settings, count)
+  const { batchId, shortId } = population?.ids ?? makeIds()
+  const password =
+    resolved.password ?? (population ? populationPassword(encryptionKey, population) : generatePassword())
   const { algorithm, distinct } = settings.password_hash
   const credentialsAChunk = Math.max(CREDENTIALS_A_CHUNK[algorithm], Math.ceil(distinct / MAX_CHUNKS))
   const [range] = await tx<{ first_number: string; first_credential: string; is_replica: boolean }[]>`
@@ -119,12 +124,15 @@ async function insertBatch(
     { shortId, firstNumber: Number(range.first_number) },
     reservedDomains,
   )
+  const passwordHmac = population ? passwordDigest(encryptionKey, password) : null
+  if (passwordHmac) await replacePopulation(tx, { poolId, batchId, passwordHmac })
   await tx`
     insert into batches (pool_id, id, label, total_requested, first_user_number, first_credential_id, credential_count,
-      username_pattern, email_suffix, config, password_ciphertext, expires_at, idempotency_owner, idempotency_key,
+      username_pattern, email_suffix, config, password_ciphertext, password_digest, expires_at, idempotency_owner, idempotency_key,
       idempotency_digest)
     values (${poolId}, ${batchId}, ${label}, ${count}, ${range.first_number}, ${range.first_credential},
-      ${distinct}, ${usernamePattern}, ${emailSuffix}, ${JSON.stringify(settings)}, ${encrypt(encryptionKey, password, batchId)},
+      ${distinct}, ${usernamePattern}, ${emailSuffix}, ${JSON.stringify(settings)},
+      ${encrypt(encryptionKey, password, batchId)}, ${passwordHmac},
       now() + ${expiresIn}::int * interval '1 second', ${idempotency?.owner ?? ''}, ${idempotency?.key ?? null},
       ${digest ?? null})`
   await tx`

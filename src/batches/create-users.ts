@@ -19,6 +19,7 @@ export interface BatchPart {
   email_suffix: string
   role: string
   custom_attributes: string
+  epoch: string | null
   password_mode: 'shared' | 'per_user'
   algorithm: Algorithm
   password_ciphertext: Buffer
@@ -67,9 +68,11 @@ export async function createUsers(tx: TransactionSql, chunk: Chunk): Promise<num
 function insertPlanned(tx: TransactionSql, chunk: Chunk) {
   return tx`
     insert into users
-      (pool_id, id, username, email, role, is_test_user, batch_id, created_by_bulk, custom_attributes, credential_id)
+      (pool_id, id, username, email, role, is_test_user, batch_id, created_by_bulk, custom_attributes, credential_id,
+        created_at, updated_at)
     select ${chunk.pool_id}, id, username, email, ${chunk.role}, true, ${chunk.batch_id}, true,
-      ${chunk.custom_attributes}::jsonb, ${chunk.first_credential_id}::bigint + (n - 1) % ${chunk.credential_count}::int
+      ${chunk.custom_attributes}::jsonb, ${chunk.first_credential_id}::bigint + (n - 1) % ${chunk.credential_count}::int,
+      coalesce(${chunk.epoch}::timestamptz, now()), coalesce(${chunk.epoch}::timestamptz, now())
     from ${planned(tx, chunk)}`
 }
 

@@ -6,7 +6,6 @@ import type { Config } from '../config/config.ts'
 import type { Cursors } from '../http/pagination.ts'
 import { makePage, pageParams } from '../http/pagination.ts'
 import { Uuid } from '../http/schemas.ts'
-import { generatePassword } from '../passwords/generate.ts'
 import { poolName, poolParam } from '../pools/pool-parameter.ts'
 import { findPoolId } from '../pools/pools.ts'
 import { type BatchConfigBody, batchConfigBody, completeConfig } from './batch-config.ts'
@@ -70,8 +69,7 @@ export const batchRoutes: FastifyPluginCallbackTypebox<BatchRoutesOptions> = (ap
       const poolId = await findPoolId(sql, pool)
       const resolveSettings = async () => {
         const requested = await withTemplate(poolId, template, given)
-        const { settings, password = generatePassword() } = completeConfig(requested, count, config)
-        return { settings, password }
+        return completeConfig(requested, count, config)
       }
       const key = request.headers['idempotency-key']
       const idempotency =

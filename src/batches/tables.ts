@@ -47,6 +47,8 @@ export const batches = pgTable(
      * needs it.
      */
     passwordCiphertext: bytes('password_ciphertext'),
+    /** HMAC of the password of a batch with an epoch. Stays when the batch is deleted. */
+    passwordDigest: bytes('password_digest'),
     createdAt: time('created_at').notNull().defaultNow(),
     startedAt: time('started_at'),
     finishedAt: time('finished_at'),

@@ -20,7 +20,8 @@ export interface LineForm {
 
 export interface LineRow {
   line: string
-  credential_id?: string | null
+  /** The number of the credential in its batch, from 1. Null if the user has none. */
+  credential_n?: number | null
   password_hash?: string | null
   credential_batch_id?: string | null
   password_mode?: 'shared' | 'per_user'
@@ -57,9 +58,9 @@ export function withCredentials(plain: LineForm, names: Credential[], encryption
     return secret
   }
   const password = (row: LineRow): string | null => {
-    const { credential_id, credential_batch_id, password_mode, password_ciphertext } = row
-    if (!credential_id || !credential_batch_id || !password_mode || !password_ciphertext) return null
-    return passwordOf(password_mode, secretOf(credential_batch_id, password_ciphertext), credential_id)
+    const { credential_n, credential_batch_id, password_mode, password_ciphertext } = row
+    if (!credential_n || !credential_batch_id || !password_mode || !password_ciphertext) return null
+    return passwordOf(password_mode, secretOf(credential_batch_id, password_ciphertext), credential_n)
   }
   return {
     ...plain,
@@ -67,7 +68,7 @@ export function withCredentials(plain: LineForm, names: Credential[], encryption
     // `lateral … offset 0` forces one look-up per user. With statistics from before the pool was filled, the planner
     // joined all users with all credentials, 16 s for 2,900.
     columns: (sql) => sql`
-      ${plain.columns(sql)}, c.id as credential_id, c.password_hash, c.batch_id as credential_batch_id,
+      ${plain.columns(sql)}, (c.id - b.first_credential_id + 1)::int as credential_n, c.password_hash, c.batch_id as credential_batch_id,
       b.config->>'password_mode' as password_mode, b.password_ciphertext`,
     joins: (sql) => sql`
       left join lateral (
@@ -93,12 +94,12 @@ export interface Selection {
 }
 
 /** Whether the export contains a row of `users u`. */
-export function isTold(sql: Sql, selection: Selection): Fragment {
-  return sql`u.pool_id = ${selection.filter.poolId} ${tellsInPool(sql, selection, 'u')}`
+export function isSelected(sql: Sql, selection: Selection): Fragment {
+  return sql`u.pool_id = ${selection.filter.poolId} ${isSelectedInPool(sql, selection, 'u')}`
 }
 
-/** Like `isTold`, without the pool; also for `tombstones t`. Returns further conditions, each with a leading `and`. */
-export function tellsInPool(sql: Sql, { filter, shard }: Selection, alias: 'u' | 't'): Fragment {
+/** Like `isSelected`, without the pool; also for `tombstones t`. Returns further conditions, each with a leading `and`. */
+export function isSelectedInPool(sql: Sql, { filter, shard }: Selection, alias: 'u' | 't'): Fragment {
   const userId = alias === 'u' ? sql`u.id` : sql`t.user_id`
   return sql`${selectsInPool(sql, filter, alias)} ${shard ? sql`and ${isInShard(sql, shard, userId)}` : sql``}`
 }

@@ -1,5 +1,5 @@
 import { UUID_FORM } from '../http/schemas.ts'
-import { isTime } from '../import/row.ts'
+import { isTime } from '../protocol/time.ts'
 
 /** Thrown if a job is called incorrectly. The message lists what is valid. */
 export class JobUsageError extends Error {

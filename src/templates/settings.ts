@@ -1,7 +1,13 @@
 import { Ajv } from 'ajv'
 import type { Sql } from 'postgres'
 import type { TSchema } from 'typebox'
-import { type BatchConfig, type BatchConfigBody, batchConfigBody, completeConfig } from '../batches/batch-config.ts'
+import {
+  type BatchConfig,
+  type BatchConfigBody,
+  batchConfigBody,
+  completeConfig,
+  DEFAULT_USERS,
+} from '../batches/batch-config.ts'
 import { planNames } from '../batches/naming.ts'
 import type { Config } from '../config/config.ts'
 import { type FieldError, MAX_FAULTS, Problem } from '../errors.ts'
@@ -67,6 +73,7 @@ export function checkStorable(value: unknown): void {
  * one by one. Custom attributes are replaced as a whole, so that a request can also remove some.
  */
 export function overlay(template: TemplateSettings, given: BatchConfigBody): BatchConfigBody {
+  if (template === DEFAULT_USERS && given.epoch !== undefined) return given // the default pattern has {id}
   return { ...template, ...given, password_hash: { ...template.password_hash, ...given.password_hash } }
 }
 
