@@ -20,7 +20,7 @@ export interface BatchPart {
   role: string
   custom_attributes: string
   password_mode: 'shared' | 'per_user'
-  algorithm: Algorithm
+  password_hash: { algorithm: Algorithm }
   password_ciphertext: Buffer
 }
 
