@@ -2,14 +2,15 @@ import { type Static, Type } from 'typebox'
 import type { Config } from '../config/config.ts'
 import { DOMAIN_EXPECTED, DOMAIN_FORM } from '../config/reserved-domain.ts'
 import { type FieldError, Problem } from '../errors.ts'
-import { MAX_BCRYPT_BYTES } from '../passwords/bcrypt.ts'
+import { isForBcrypt, MAX_BCRYPT_BYTES } from '../passwords/bcrypt.ts'
+import { hashCostMs } from '../passwords/hash-cost.ts'
 import { ALGORITHMS } from '../passwords/hash-password.ts'
+import { completeHash, hashOptions, MAX_HASH_MS } from '../passwords/hash-settings.ts'
 import { jsonbBytes } from '../protocol/longest-line.ts'
 import { isTime } from '../protocol/time.ts'
 import { CustomAttributes, nameOf } from '../users/user-schema.ts'
 
 const PasswordMode = Type.Enum(['shared', 'per_user'])
-const HashAlgorithm = Type.Enum([...ALGORITHMS])
 
 /** Maximum number of chunks in a batch. A chunk is one transaction and one row of bookkeeping. */
 export const MAX_CHUNKS = 100_000
@@ -38,7 +39,7 @@ export const batchConfigBody = (config: Config) =>
       password_mode: Type.Optional(PasswordMode),
       password_hash: Type.Optional(
         Type.Object(
-          { algorithm: Type.Optional(HashAlgorithm), distinct: Type.Optional(Type.Integer({ minimum: 1 })) },
+          { ...hashOptions, distinct: Type.Optional(Type.Integer({ minimum: 1 })) },
           { additionalProperties: false },
         ),
       ),
@@ -57,6 +58,14 @@ export const batchConfigBody = (config: Config) =>
     { additionalProperties: false },
   )
 
+/** The hash settings of a batch, completed. Batches of earlier versions have no costs, and a preset may have gone since. */
+const PasswordHash = Type.Object({
+  ...hashOptions,
+  algorithm: Type.Enum([...ALGORITHMS]),
+  preset: Type.Optional(Type.String()),
+  distinct: Type.Integer(),
+})
+
 /** Every setting of a batch except its password, as it is stored and returned. */
 export const BatchConfig = Type.Object({
   username_pattern: Type.String(),
@@ -64,7 +73,7 @@ export const BatchConfig = Type.Object({
   role: Type.String(),
   custom_attributes: CustomAttributes,
   password_mode: PasswordMode,
-  password_hash: Type.Object({ algorithm: HashAlgorithm, distinct: Type.Integer() }),
+  password_hash: PasswordHash,
   seed: Type.Optional(Type.String()),
   epoch: Type.Optional(Type.String()),
   chunk_size: Type.Integer(),
@@ -96,6 +105,8 @@ export function completeConfig(
 ): { settings: BatchConfig; password: string | undefined } {
   const { password, ...rest } = given
   const password_mode = given.password_mode ?? 'shared'
+  const { distinct = password_mode === 'shared' ? 1 : count, ...options } = given.password_hash ?? {}
+  const { hash, faults } = completeHash(options)
   const settings: BatchConfig = {
     ...DEFAULT_USERS,
     ...(given.epoch !== undefined && { username_pattern: EPOCH_PATTERN }),
@@ -103,13 +114,8 @@ export function completeConfig(
     max_workers: config.maxWorkers,
     ...rest,
     password_mode,
-    password_hash: {
-      algorithm: 'argon2id',
-      distinct: password_mode === 'shared' ? 1 : count,
-      ...given.password_hash,
-    },
+    password_hash: { ...hash, ...(options.preset && { preset: options.preset }), distinct },
   }
-  const { algorithm, distinct } = settings.password_hash
   const minChunkSize = Math.ceil(count / MAX_CHUNKS)
   const errors: FieldError[] = []
   const wrong = (member: string, code: string, message: string) =>
@@ -121,11 +127,16 @@ export function completeConfig(
   }
   if (settings.chunk_size < minChunkSize)
     wrong('chunk_size', 'minimum', `must be at least ${minChunkSize} for this count`)
+  for (const { path, code, message } of faults) wrong(['password_hash', path].filter(Boolean).join('.'), code, message)
   if (distinct > count) wrong('password_hash.distinct', 'maximum', `must be at most the count, ${count}`)
+  const mostHashes = MAX_CHUNKS * Math.floor(MAX_HASH_MS / hashCostMs(hash))
+  if (faults.length === 0 && distinct > mostHashes) {
+    wrong('password_hash.distinct', 'maximum', `must be at most ${mostHashes} with these costs of a hash`)
+  }
   if (password !== undefined && password_mode === 'per_user') {
     wrong('password', 'contradiction', 'cannot be set if each user has a separate password (password_mode per_user)')
   }
-  if (password !== undefined && algorithm === 'bcrypt' && !isForBcrypt(password)) {
+  if (password !== undefined && hash.algorithm === 'bcrypt' && !isForBcrypt(password, hash.prefix)) {
     wrong('password', 'maximum', `must be at most ${MAX_BCRYPT_BYTES} bytes, without NUL, for bcrypt`)
   }
   const epoch = given.epoch === undefined ? undefined : Date.parse(given.epoch.toUpperCase())
@@ -143,5 +154,3 @@ export function completeConfig(
   if (errors.length === 0) return { settings, password }
   throw new Problem('invalid_request', errors.map(({ path, message }) => `${path} ${message}`).join('; '), { errors })
 }
-
-const isForBcrypt = (password: string) => Buffer.byteLength(password) <= MAX_BCRYPT_BYTES && !password.includes('\0')

@@ -3,7 +3,8 @@ import type { Sql, TransactionSql } from 'postgres'
 import { sqlState, UNIQUE_VIOLATION } from '../database/sqlstate.ts'
 import { Problem } from '../errors.ts'
 import { generatePassword } from '../passwords/generate.ts'
-import type { Algorithm } from '../passwords/hash-password.ts'
+import { hashCostMs } from '../passwords/hash-cost.ts'
+import { withCosts } from '../passwords/hash-password.ts'
 import { poolIsReplica } from '../pools/locks.ts'
 import { deriveKey, encrypt } from '../secrets/encryption.ts'
 import { type BatchConfig, MAX_CHUNKS } from './batch-config.ts'
@@ -40,13 +41,16 @@ interface Surroundings {
   encryptionKey: Buffer
 }
 
-/** About a second of work. The transaction stays open meanwhile. */
-const CREDENTIALS_A_CHUNK: Record<Algorithm, number> = {
-  argon2id: 20,
-  scrypt: 10,
-  bcrypt: 8,
-  pbkdf2_sha256: 2,
-  none: 10_000,
+/** Work in one chunk of credentials. Its transaction stays open meanwhile. */
+const CREDENTIALS_CHUNK_MS = 1_000
+
+/** Maximum number of credentials in a chunk, however cheap their hashes are. */
+const MAX_CREDENTIALS_A_CHUNK = 10_000
+
+/** About a second of work, or one hash. More if the batch would otherwise have too many chunks (completeConfig: at most 5 s). */
+function credentialsAChunk({ password_hash: hash }: BatchConfig): number {
+  const inTime = Math.floor(CREDENTIALS_CHUNK_MS / hashCostMs(withCosts(hash)))
+  return Math.max(1, Math.min(inTime, MAX_CREDENTIALS_A_CHUNK), Math.ceil(hash.distinct / MAX_CHUNKS))
 }
 
 /** Notifications wake the dispatchers. A dispatcher that misses one finds the work by polling. */
@@ -110,8 +114,8 @@ async function insertBatch(
   const { batchId, shortId } = population?.ids ?? makeIds()
   const password =
     resolved.password ?? (population ? populationPassword(encryptionKey, population) : generatePassword())
-  const { algorithm, distinct } = settings.password_hash
-  const credentialsAChunk = Math.max(CREDENTIALS_A_CHUNK[algorithm], Math.ceil(distinct / MAX_CHUNKS))
+  const { distinct } = settings.password_hash
+  const perChunk = credentialsAChunk(settings)
   const [range] = await tx<{ first_number: string; first_credential: string; is_replica: boolean }[]>`
     update pools set next_user_number = next_user_number + ${count}, next_credential_id = next_credential_id + ${distinct}
     where id = ${poolId}
@@ -140,8 +144,8 @@ async function insertBatch(
     select ${poolId}::int, ${batchId}::uuid, 'users', n, least(n + ${settings.chunk_size}::int - 1, ${count}::int)
     from generate_series(1, ${count}::int, ${settings.chunk_size}::int) n
     union all
-    select ${poolId}::int, ${batchId}::uuid, 'credentials', n, least(n + ${credentialsAChunk}::int - 1, ${distinct}::int)
-    from generate_series(1, ${distinct}::int, ${credentialsAChunk}::int) n`
+    select ${poolId}::int, ${batchId}::uuid, 'credentials', n, least(n + ${perChunk}::int - 1, ${distinct}::int)
+    from generate_series(1, ${distinct}::int, ${perChunk}::int) n`
   await tx`select pg_notify(${WAKE_CHANNEL}, '')`
   return batchId
 }

@@ -21,7 +21,7 @@ export interface BatchPart {
   custom_attributes: string
   epoch: string | null
   password_mode: 'shared' | 'per_user'
-  algorithm: Algorithm
+  password_hash: { algorithm: Algorithm }
   password_ciphertext: Buffer
 }
 

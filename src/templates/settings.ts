@@ -70,11 +70,14 @@ export function checkStorable(value: unknown): void {
 
 /**
  * Returns the template's settings, overridden by the settings of the request. The members of `password_hash` are merged
- * one by one. Custom attributes are replaced as a whole, so that a request can also remove some.
+ * one by one; but of the template only `distinct` stays if the request names an algorithm or a preset. Custom attributes are replaced as a whole, so that a request can also remove some.
  */
 export function overlay(template: TemplateSettings, given: BatchConfigBody): BatchConfigBody {
   if (template === DEFAULT_USERS && given.epoch !== undefined) return given // the default pattern has {id}
-  return { ...template, ...given, password_hash: { ...template.password_hash, ...given.password_hash } }
+  const { distinct, ...options } = template.password_hash ?? {}
+  const { algorithm, preset } = given.password_hash ?? {}
+  const kept = { ...(algorithm || preset ? {} : options), ...(distinct !== undefined && { distinct }) }
+  return { ...template, ...given, password_hash: { ...kept, ...given.password_hash } }
 }
 
 /**

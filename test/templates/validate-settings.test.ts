@@ -33,6 +33,10 @@ const FAULTY: [settings: object, refusal: string, errors: [path: string, code: s
   [{ max_workers: 4 }, 'invalid_request', [['max_workers', 'maximum']]],
   [{ role: 5 }, 'invalid_request', [['role', 'type']]],
   [{ password_hash: { rounds: 1 } }, 'invalid_request', [['password_hash.rounds', 'unknown_member']]],
+  [{ password_hash: { preset: 'joomla' } }, 'invalid_request', [['password_hash.preset', 'enum']]],
+  [{ password_hash: { algorithm: 'bcrypt', cost: 16 } }, 'invalid_request', [['password_hash.cost', 'maximum']]],
+  [{ password_hash: { n: 1_024 } }, 'invalid_request', [['password_hash.n', 'contradiction']]],
+  [{ password_hash: { algorithm: 'scrypt', n: 1_000 } }, 'invalid_request', [['password_hash.n', 'multiple']]],
   [{ test_batch_id: 'x' }, 'invalid_request', [['test_batch_id', 'unknown_member']]],
   [
     { nmae: 1, role: '', custom_attributes: [] },
