@@ -84,6 +84,7 @@ create table batches (
   finished_at timestamptz,
   expires_at timestamptz,
   removed_at timestamptz,
+  hashed_count integer not null default 0,
   created_count integer not null default 0,
   failed_count integer not null default 0,
   chunk_count integer not null default 0,

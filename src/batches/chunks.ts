@@ -136,6 +136,8 @@ async function doCredentials(tx: TransactionSql, chunk: Chunk, encryptionKey: Bu
     with closed as (
       delete from chunks
       where pool_id = ${pool_id} and batch_id = ${batch_id} and kind = ${kind} and first_n = ${first_n}
+    ), counted as (
+      update batches set hashed_count = hashed_count + ${hashes.filter((text) => text !== null).length} where pool_id = ${pool_id} and id = ${batch_id}
     )
     insert into credentials (pool_id, id, batch_id, password_hash)
     select ${pool_id}, c.id, ${batch_id}, c.hash from unnest(${ids}::bigint[], ${hashes}::text[]) c (id, hash)`

@@ -56,6 +56,8 @@ export const batches = pgTable(
     expiresAt: time('expires_at'),
     /** When the batch was deleted or expired. The row stays as a record. */
     removedAt: time('removed_at'),
+    /** Credentials created. */
+    hashedCount: integer('hashed_count').notNull().default(0),
     /** Numbers of users created, users failed, and chunks completed. */
     createdCount: integer('created_count').notNull().default(0),
     failedCount: integer('failed_count').notNull().default(0),
