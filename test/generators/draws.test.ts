@@ -10,7 +10,8 @@ function cellsOf(count: number, pair: (index: number) => [number, number]): numb
   const cells = new Array<number>(256).fill(0)
   for (let index = 1; index <= count; index++) {
     const [a, b] = pair(index)
-    cells[(a & 15) * 16 + (b & 15)]! += 1
+    const cell = (a & 15) * 16 + (b & 15)
+    cells[cell] = (cells[cell] ?? 0) + 1
   }
   return cells
 }
