@@ -10,20 +10,21 @@ const cwd = join(import.meta.dirname, '../src')
  * behind it. The files at the root of src/ (programs, service.ts, app.ts) may import everything; everything may import errors.ts.
  */
 const ORDER = [
+  ...['process', 'database', 'config', 'secrets', 'passwords', 'protocol', 'generators', 'http', 'client', 'pools'],
   ...[
-    'process',
-    'database',
-    'config',
-    'secrets',
-    'passwords',
-    'generators',
-    'protocol',
-    'http',
-    'client',
-    'pools',
     'auth',
+    'states',
+    'users',
+    'audit',
+    'batches',
+    'stats',
+    'templates',
+    'import',
+    'export',
+    'sync',
+    'replica',
+    'pull',
   ],
-  ...['states', 'users', 'audit', 'batches', 'stats', 'templates', 'import', 'export', 'sync', 'replica', 'pull'],
   ...['telemetry', 'jobs'],
 ]
 
