@@ -42,6 +42,7 @@ import { requestMetrics } from './telemetry/request-metrics.ts'
 import { metricsRoutes } from './telemetry/routes.ts'
 import type { Tracing } from './telemetry/tracing.ts'
 import { templateExchangeRoutes } from './templates/exchange-routes.ts'
+import { previewRoutes } from './templates/preview-routes.ts'
 import { templateRoutes } from './templates/routes.ts'
 import { templateReader } from './templates/settings.ts'
 import { userRoutes } from './users/routes.ts'
@@ -142,6 +143,7 @@ export async function buildApp(config: Config, services: Services) {
     ...{ config, sql, dispatcher, cursors, encryptionKey },
     withTemplate: templateReader(sql, config),
   })
+  await app.register(previewRoutes, { config, sql })
   await app.register(batchProgressRoutes, { sql, dispatcher, cursors })
   await app.register(userRoutes, { sql, cursors, reservedDomains: config.reservedDomains })
   await app.register(statsRoutes, { sql })

@@ -1,22 +1,20 @@
 import { type Static, Type } from 'typebox'
 import type { Config } from '../config/config.ts'
 import { DOMAIN_EXPECTED, DOMAIN_FORM } from '../config/reserved-domain.ts'
-import { type FieldError, Problem } from '../errors.ts'
-import { isForBcrypt, MAX_BCRYPT_BYTES } from '../passwords/bcrypt.ts'
-import { hashCostMs } from '../passwords/hash-cost.ts'
+import { LOCALES } from '../generators/locales.ts'
 import { ALGORITHMS } from '../passwords/hash-password.ts'
-import { completeHash, hashOptions, MAX_HASH_MS } from '../passwords/hash-settings.ts'
-import { jsonbBytes } from '../protocol/longest-line.ts'
-import { isTime } from '../protocol/time.ts'
+import { hashOptions } from '../passwords/hash-settings.ts'
 import { CustomAttributes, nameOf } from '../users/user-schema.ts'
 
+export const MAX_ROLE_LENGTH = 64
+
+/** A text, or a generator of texts. */
+const Role = Type.Union([nameOf(MAX_ROLE_LENGTH), CustomAttributes])
+const Locale = Type.Enum([...LOCALES], { description: 'Of generated names and places. Default: en' })
 const PasswordMode = Type.Enum(['shared', 'per_user'])
 
 /** Maximum number of chunks in a batch. A chunk is one transaction and one row of bookkeeping. */
 export const MAX_CHUNKS = 100_000
-
-/** Size as PostgreSQL stores and exports the attributes, once for each user of the batch. */
-const MAX_ATTRIBUTES_BYTES = 65_536
 
 /** The settings of a batch that a request can contain. Defaults apply to the rest. */
 export const batchConfigBody = (config: Config) =>
@@ -27,13 +25,13 @@ export const batchConfigBody = (config: Config) =>
           minLength: 1,
           maxLength: 254,
           description:
-            'Placeholders: {id} (a running number of the pool), {n} (1 to count) and {batch} (the batch’s short id)',
+            'Placeholders: {id} (a running number of the pool), {n} (1 to count), {batch} (the batch’s short id) and the names of top-level attributes',
         }),
       ),
       email_domain: Type.Optional(
         Type.String({ minLength: 1, maxLength: 253, pattern: DOMAIN_FORM.source, description: DOMAIN_EXPECTED }),
       ),
-      role: Type.Optional(nameOf(64)),
+      role: Type.Optional(Role),
       custom_attributes: Type.Optional(CustomAttributes),
       password: Type.Optional(Type.String({ minLength: 1, maxLength: 256, description: 'Default: generated' })),
       password_mode: Type.Optional(PasswordMode),
@@ -43,6 +41,7 @@ export const batchConfigBody = (config: Config) =>
           { additionalProperties: false },
         ),
       ),
+      locale: Type.Optional(Locale),
       seed: Type.Optional(
         Type.String({ minLength: 1, maxLength: 200, description: 'Determines the generated values. Default: random' }),
       ),
@@ -70,10 +69,12 @@ const PasswordHash = Type.Object({
 export const BatchConfig = Type.Object({
   username_pattern: Type.String(),
   email_domain: Type.String(),
-  role: Type.String(),
+  role: Type.Union([Type.String(), CustomAttributes]),
   custom_attributes: CustomAttributes,
   password_mode: PasswordMode,
   password_hash: PasswordHash,
+  generator_version: Type.Optional(Type.Integer()),
+  locale: Type.Optional(Locale),
   seed: Type.Optional(Type.String()),
   epoch: Type.Optional(Type.String()),
   chunk_size: Type.Integer(),
@@ -88,69 +89,5 @@ export const DEFAULT_USERS = {
   custom_attributes: {},
 }
 
-/** The default pattern with an `epoch`: the numbers `{id}` of a pool depend on its earlier batches. */
-const EPOCH_PATTERN = 'testuser_{batch}_{n}@example.com'
-
 export type BatchConfig = Static<typeof BatchConfig>
 export type BatchConfigBody = Static<ReturnType<typeof batchConfigBody>>
-
-/**
- * Returns the given settings, completed with the defaults, and the password separately, undefined if there is none.
- * Throws `invalid_request` if the settings contradict each other or the count, or if the attributes are too large.
- */
-export function completeConfig(
-  given: BatchConfigBody,
-  count: number,
-  config: Config,
-): { settings: BatchConfig; password: string | undefined } {
-  const { password, ...rest } = given
-  const password_mode = given.password_mode ?? 'shared'
-  const { distinct = password_mode === 'shared' ? 1 : count, ...options } = given.password_hash ?? {}
-  const { hash, faults } = completeHash(options)
-  const settings: BatchConfig = {
-    ...DEFAULT_USERS,
-    ...(given.epoch !== undefined && { username_pattern: EPOCH_PATTERN }),
-    chunk_size: config.chunkSize,
-    max_workers: config.maxWorkers,
-    ...rest,
-    password_mode,
-    password_hash: { ...hash, ...(options.preset && { preset: options.preset }), distinct },
-  }
-  const minChunkSize = Math.ceil(count / MAX_CHUNKS)
-  const errors: FieldError[] = []
-  const wrong = (member: string, code: string, message: string) =>
-    errors.push({ path: `body.config.${member}`, code, message })
-  const attributesBytes = jsonbBytes(JSON.stringify(settings.custom_attributes))
-  if (attributesBytes > MAX_ATTRIBUTES_BYTES) {
-    const expected = `must be at most ${MAX_ATTRIBUTES_BYTES} bytes, with every number written out; has ${attributesBytes}`
-    wrong('custom_attributes', 'too_large', expected)
-  }
-  if (settings.chunk_size < minChunkSize)
-    wrong('chunk_size', 'minimum', `must be at least ${minChunkSize} for this count`)
-  for (const { path, code, message } of faults) wrong(['password_hash', path].filter(Boolean).join('.'), code, message)
-  if (distinct > count) wrong('password_hash.distinct', 'maximum', `must be at most the count, ${count}`)
-  const mostHashes = MAX_CHUNKS * Math.floor(MAX_HASH_MS / hashCostMs(hash))
-  if (faults.length === 0 && distinct > mostHashes) {
-    wrong('password_hash.distinct', 'maximum', `must be at most ${mostHashes} with these costs of a hash`)
-  }
-  if (password !== undefined && password_mode === 'per_user') {
-    wrong('password', 'contradiction', 'cannot be set if each user has a separate password (password_mode per_user)')
-  }
-  if (password !== undefined && hash.algorithm === 'bcrypt' && !isForBcrypt(password, hash.prefix)) {
-    wrong('password', 'maximum', `must be at most ${MAX_BCRYPT_BYTES} bytes, without NUL, for bcrypt`)
-  }
-  const epoch = given.epoch === undefined ? undefined : Date.parse(given.epoch.toUpperCase())
-  if (epoch !== undefined) {
-    if (!isTime(given.epoch) || !(epoch >= 0)) {
-      wrong('epoch', 'format', 'must be an RFC 3339 time of the years 1970 to 9999, like 2026-01-31T00:00:00Z')
-    } else {
-      settings.epoch = new Date(epoch).toISOString()
-    }
-    if (settings.username_pattern.includes('{id}')) {
-      const message = 'cannot use {id} with an epoch, because {id} depends on the earlier batches of the pool. Use {n}'
-      wrong('username_pattern', 'contradiction', message)
-    }
-  }
-  if (errors.length === 0) return { settings, password }
-  throw new Problem('invalid_request', errors.map(({ path, message }) => `${path} ${message}`).join('; '), { errors })
-}

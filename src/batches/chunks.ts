@@ -58,7 +58,7 @@ async function takeChunk(tx: TransactionSql, poolId: number, batchId: string): P
 
 const shareBatch = (tx: TransactionSql, poolId: number, batchId: string) => tx<BatchPart[]>`
   select pool_id, id as batch_id, first_user_number, first_credential_id, credential_count, username_pattern, email_suffix,
-    config->>'role' as role, config->>'custom_attributes' as custom_attributes, config->>'epoch' as epoch,
+    config, total_requested, config->>'epoch' as epoch,
     password_ciphertext, config->>'password_mode' as password_mode, config->'password_hash' as password_hash
   from batches where pool_id = ${poolId} and id = ${batchId} and status in ('queued', 'running')
   for key share`

@@ -8,6 +8,7 @@ import { withCosts } from '../passwords/hash-password.ts'
 import { poolIsReplica } from '../pools/locks.ts'
 import { deriveKey, encrypt } from '../secrets/encryption.ts'
 import { type BatchConfig, MAX_CHUNKS } from './batch-config.ts'
+import type { CompleteConfig } from './complete-config.ts'
 import { makeIds, planNames } from './naming.ts'
 import {
   canonicalJson,
@@ -18,12 +19,6 @@ import {
   replacePopulation,
 } from './population.ts'
 
-interface ResolvedSettings {
-  settings: BatchConfig
-  /** Undefined: the service chooses one. */
-  password: string | undefined
-}
-
 export interface NewBatch {
   poolId: number
   count: number
@@ -31,7 +26,7 @@ export interface NewBatch {
   /** Seconds until the batch expires; null if it never does. */
   expiresIn: number | null
   /** Called only if no earlier batch has the idempotency key, because the template of the earlier batch may be deleted. */
-  resolveSettings: () => Promise<ResolvedSettings>
+  resolveSettings: () => Promise<CompleteConfig>
   /** The Idempotency-Key and the body of its request. Each API key (`owner`, empty without one) has a separate key space. */
   idempotency: { owner: string; key: string; body: unknown } | undefined
 }
@@ -105,7 +100,7 @@ async function findByKey(
 
 async function insertBatch(
   tx: TransactionSql,
-  { poolId, count, label, expiresIn, idempotency, ...resolved }: NewBatch & ResolvedSettings,
+  { poolId, count, label, expiresIn, idempotency, ...resolved }: NewBatch & CompleteConfig,
   digest: Buffer | undefined,
   { reservedDomains, encryptionKey }: Surroundings,
 ): Promise<string> {
@@ -124,7 +119,12 @@ async function insertBatch(
   if (!range) throw new Problem('pool_not_found', 'The pool was removed.')
   if (range.is_replica) throw poolIsReplica() // the row is locked, so the pool cannot become a replica before the commit
   const { usernamePattern, emailSuffix } = planNames(
-    { pattern: settings.username_pattern, emailDomain: settings.email_domain, count },
+    {
+      pattern: settings.username_pattern,
+      longestPattern: resolved.users.longestUsernamePattern,
+      emailDomain: settings.email_domain,
+      count,
+    },
     { shortId, firstNumber: Number(range.first_number) },
     reservedDomains,
   )

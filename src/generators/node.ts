@@ -21,6 +21,8 @@ export interface Node {
   cost: number
   /** Levels of values in values and of references. */
   depth: number
+  /** The locale of a word or name, if it names one. */
+  locale?: string
   /** Whether different users have different values. */
   isDistinct?: boolean
   /** For `$unique`: the values can be numbered, and different numbers have different values. */
@@ -50,7 +52,7 @@ export const isAscii = (text: string): boolean => /^[\0-\x7f]*$/.test(text)
 /** A text, number or boolean that is always present. `text` writes it without quotes, escaped. */
 export function scalar(
   value: { text: (n: number, lane: number) => string; isText: boolean; maxTextBytes: number } & Partial<
-    Pick<Node, 'texts' | 'isAscii' | 'isConstant' | 'cost' | 'depth' | 'ranked' | 'isDistinct'>
+    Pick<Node, 'texts' | 'isAscii' | 'locale' | 'isConstant' | 'cost' | 'depth' | 'ranked' | 'isDistinct'>
   >,
 ): Node {
   const { text, isText, maxTextBytes, ...rest } = value

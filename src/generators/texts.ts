@@ -97,6 +97,9 @@ function readLocale(use: Use, compiler: Compiler): Locale | undefined {
   return compiler.faults.add([...use.place.path, 'locale'], 'unknown', message)
 }
 
+/** The locale of a word that names one; else it is read in the locale of the population. */
+const localeOf = ({ options: { locale } }: Use) => (typeof locale === 'string' ? { locale } : {})
+
 function readPart(use: Use, parts: readonly string[], compiler: Compiler): string | undefined {
   if (typeof use.argument === 'string' && parts.includes(use.argument)) return use.argument
   return compiler.faults.add(pathOf(use), 'invalid', `expects one of ${parts.join(', ')}`)
@@ -117,7 +120,7 @@ function wordOf(words: readonly string[], use: Use, compiler: Compiler): Node {
   const { texts, at, maxTextBytes, isAscii } = readWords(words)
   const { below } = compiler.drawsAt(use.place)
   const text = (n: number, lane: number) => at(below(texts.length, n, lane, 0))
-  return scalar({ text, isText: true, maxTextBytes, isAscii, texts: words })
+  return scalar({ text, isText: true, maxTextBytes, isAscii, texts: words, ...localeOf(use) })
 }
 
 function fullName(locale: Locale, use: Use, compiler: Compiler): Node {
@@ -135,6 +138,7 @@ function fullName(locale: Locale, use: Use, compiler: Compiler): Node {
     maxTextBytes: first.maxTextBytes + Buffer.byteLength(between) + last.maxTextBytes,
     isAscii: first.isAscii && last.isAscii,
     cost: 2,
+    ...localeOf(use),
   })
 }
 

@@ -41,11 +41,17 @@ export function compileUsernames(pattern: string, compiler: Compiler): Usernames
       'could make the same name for two users: {n} or {id} needs to be first or last, with a character that is no digit between it and the attributes, as in {first}.{last}.{n}'
     return compiler.faults.add(path, 'pattern_invalid', message)
   }
-  const written = memoized((text) => namePart(compiler.settings.words.toAsciiName(text)))
+  const { words, locale: inherited } = compiler.settings
+  const written = (text: string, { locale = inherited }: Node) => write(`${locale} ${text}`)
+  const write = memoized((key) => {
+    const end = key.indexOf(' ')
+    return namePart(words.toAsciiName(key.slice(end + 1), key.slice(0, end)))
+  })
   const fill = (n: number) => {
     let text = ''
     for (const part of parts)
-      text += 'literal' in part ? part.literal : part.node ? written(plainText(part.node, n)) : `{${part.name}}`
+      text +=
+        'literal' in part ? part.literal : part.node ? written(plainText(part.node, n), part.node) : `{${part.name}}`
     return text
   }
   const longest = parts.map((part) => {
@@ -102,8 +108,8 @@ function namePart(ascii: string): string {
   return cut.replace(/[._-]+$/, '') || 'x'
 }
 
-function longestOf(node: Node, written: (text: string) => string): number {
-  if (node.texts) return Math.max(1, ...node.texts.map((text) => written(text).length))
+function longestOf(node: Node, written: (text: string, node: Node) => string): number {
+  if (node.texts) return Math.max(1, ...node.texts.map((text) => written(text, node).length))
   return node.isAscii ? Math.min(MAX_CHARACTERS, maxTextBytes(node)) : MAX_CHARACTERS
 }
 

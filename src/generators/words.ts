@@ -19,6 +19,6 @@ export interface Words {
   locales: readonly string[]
   /** Returns one of `locales`. */
   read: (locale: string) => Locale
-  /** Transliterates a text to `[a-z0-9._-]*`. */
-  toAsciiName: (text: string) => string
+  /** Transliterates a text of a locale to `[a-z0-9._-]*`. */
+  toAsciiName: (text: string, locale: string) => string
 }

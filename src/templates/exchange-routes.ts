@@ -12,10 +12,10 @@ import { listOwnTemplates } from './templates.ts'
 import { importTemplates } from './write-templates.ts'
 
 const PoolQuery = Type.Object(poolParam, { additionalProperties: false })
-const Faults = Type.Array(Type.Object({ path: Type.String(), code: Type.String(), message: Type.String() }))
+export const Faults = Type.Array(Type.Object({ path: Type.String(), code: Type.String(), message: Type.String() }))
 
 /** Accepts any settings: the response says what is wrong with them. */
-const AnySettings = Type.Object({}, { description: 'Same members as the `config` of a batch' })
+export const AnySettings = Type.Object({}, { description: 'Same members as the `config` of a batch' })
 
 /** Enough for all templates of a pool, each of the maximum size. */
 const IMPORT_BYTES = 8_388_608

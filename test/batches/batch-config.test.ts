@@ -1,5 +1,6 @@
 import { Ajv } from 'ajv'
-import { type BatchConfigBody, batchConfigBody, completeConfig } from '../../src/batches/batch-config.ts'
+import { type BatchConfigBody, batchConfigBody } from '../../src/batches/batch-config.ts'
+import { completeConfig } from '../../src/batches/complete-config.ts'
 import { readConfig } from '../../src/config/config.ts'
 import { suite } from '../suite.ts'
 

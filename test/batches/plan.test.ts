@@ -15,7 +15,7 @@ interface Request {
 }
 
 const plan = ({ pattern, emailDomain = 'example.com', count = 10, firstNumber = 1 }: Request) =>
-  planNames({ pattern, emailDomain, count }, { shortId: '0123456789', firstNumber }, DOMAINS)
+  planNames({ pattern, longestPattern: pattern, emailDomain, count }, { shortId: '0123456789', firstNumber }, DOMAINS)
 
 /** The names of all users of a batch. */
 function namesOf({ count = 10, firstNumber = 1, ...request }: Request) {

@@ -28,7 +28,7 @@ const LATIN = new Map([
 export const FEW_WORDS: Words = {
   locales: ['en', 'ja'],
   read: (locale) => (locale === 'ja' ? ja : en),
-  toAsciiName: (text) => {
+  toAsciiName: (text, _locale) => {
     const latin = [...LATIN].reduce((written, [from, to]) => written.replaceAll(from, to), text)
     return latin.toLowerCase().replaceAll(/[^a-z0-9._-]+/g, '')
   },

@@ -1,0 +1,69 @@
+import type { FieldError } from '../errors.ts'
+import { WORDS } from '../generators/all-words.ts'
+import { compilePopulation, type Population } from '../generators/compile-population.ts'
+import type { BatchConfig } from './batch-config.ts'
+import { fillPattern } from './naming.ts'
+
+/** Maximum size of one user's attributes, as PostgreSQL stores and exports them. */
+const MAX_ATTRIBUTES_BYTES = 65_536
+
+/** Texts that one INSERT sends. Bounds the memory of a worker thread, whatever the size of a chunk. */
+const MAX_STATEMENT_CHARACTERS = 8_388_608
+
+/** Number of compiled populations that a thread keeps. Compiling takes up to 10 ms: it reads word lists. */
+const MAX_KEPT = 8
+
+/** The settings that decide how users look. `seed` may be missing before the batch is created. */
+export type PopulationConfig = Pick<BatchConfig, 'role' | 'custom_attributes' | 'username_pattern' | 'locale' | 'seed'>
+
+/** Compiles the generators of a batch of `count` users, or returns their faults. */
+export function compileUsers(config: PopulationConfig, count: number): Population | { faults: FieldError[] } {
+  const { role, custom_attributes, username_pattern, locale = 'en', seed = '' } = config
+  const settings = { role, custom_attributes, username_pattern, locale, seed, count }
+  return compilePopulation({ ...settings, maxAttributesBytes: MAX_ATTRIBUTES_BYTES }, WORDS)
+}
+
+const kept = new Map<string, Population>()
+
+/** Returns the population of a stored batch, whose settings have been checked. Keeps the last ones. */
+export function populationOfBatch(batchId: string, config: PopulationConfig, count: number): Population {
+  const known = kept.get(batchId)
+  if (known) return known
+  const compiled = compileUsers(config, count)
+  if ('faults' in compiled) throw new Error(`the stored settings of batch ${batchId} are invalid`)
+  if (kept.size >= MAX_KEPT) kept.clear()
+  kept.set(batchId, compiled)
+  return compiled
+}
+
+/** Users in the order of `n`, as columns. */
+export interface UserColumns {
+  first_n: number
+  usernames: string[]
+  roles: string[]
+  attributes: string[]
+}
+
+/** Generates the users `first` to `last`, in pieces that one INSERT can send. `{id}` of user n is `firstNumber + n - 1`. */
+export function* generateUsers(
+  population: Population,
+  { first, last, firstNumber }: { first: number; last: number; firstNumber: number },
+): Generator<UserColumns, void, void> {
+  let piece = emptyColumns(first)
+  let characters = 0
+  for (let n = first; n <= last; n++) {
+    const username = fillPattern(population.usernamePattern(n), firstNumber + n - 1, n)
+    const attributes = population.attributesJson(n)
+    piece.usernames.push(username)
+    piece.roles.push(population.role(n))
+    piece.attributes.push(attributes)
+    characters += username.length + attributes.length
+    if (characters < MAX_STATEMENT_CHARACTERS) continue
+    yield piece
+    piece = emptyColumns(n + 1)
+    characters = 0
+  }
+  if (piece.usernames.length > 0) yield piece
+}
+
+const emptyColumns = (first_n: number): UserColumns => ({ first_n, usernames: [], roles: [], attributes: [] })
