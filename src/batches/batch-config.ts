@@ -9,7 +9,10 @@ import { CustomAttributes, nameOf } from '../users/user-schema.ts'
 export const MAX_ROLE_LENGTH = 64
 
 /** A text, or a generator of texts. */
-const Role = Type.Union([nameOf(MAX_ROLE_LENGTH), CustomAttributes])
+const Role = Type.Unsafe<string | Record<string, unknown>>({
+  ...nameOf(MAX_ROLE_LENGTH),
+  type: ['string', 'object'],
+})
 const Locale = Type.Enum([...LOCALES], { description: 'Of generated names and places. Default: en' })
 const PasswordMode = Type.Enum(['shared', 'per_user'])
 

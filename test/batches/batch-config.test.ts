@@ -9,19 +9,25 @@ const t = suite()
 const config = readConfig({ CHUNK_SIZE: '700', MAX_WORKERS: '3' })
 
 t.test('what is not given comes from the defaults', (t) => {
-  t.strictSame(completeConfig({}, 1, config), {
-    settings: {
-      username_pattern: 'testuser_{id}@example.com',
-      email_domain: 'example.com',
-      role: 'user',
-      custom_attributes: {},
-      password_mode: 'shared',
-      chunk_size: 700,
-      max_workers: 3,
-      password_hash: { algorithm: 'argon2id', memory_kib: 19_456, iterations: 2, parallelism: 1, distinct: 1 },
+  const { settings, password } = completeConfig({}, 1, config)
+  t.strictSame(
+    { settings, password },
+    {
+      settings: {
+        username_pattern: 'testuser_{id}@example.com',
+        email_domain: 'example.com',
+        role: 'user',
+        custom_attributes: {},
+        generator_version: 1,
+        locale: 'en',
+        password_mode: 'shared',
+        chunk_size: 700,
+        max_workers: 3,
+        password_hash: { algorithm: 'argon2id', memory_kib: 19_456, iterations: 2, parallelism: 1, distinct: 1 },
+      },
+      password: undefined,
     },
-    password: undefined,
-  })
+  )
   t.end()
 })
 
@@ -36,7 +42,21 @@ t.test('what is given stands, the rest stays', (t) => {
     max_workers: 1,
   } as const
   const { settings } = completeConfig(given, 100, config)
-  t.strictSame(settings, { ...given, password_mode: 'shared', password_hash: { algorithm: 'none', distinct: 1 } })
+  t.strictSame(settings, {
+    ...given,
+    generator_version: 1,
+    locale: 'en',
+    password_mode: 'shared',
+    password_hash: { algorithm: 'none', distinct: 1 },
+  })
+  t.end()
+})
+
+t.test('an unknown placeholder is refused by its name', (t) => {
+  for (const name of ['uuid', 'ID', 'batch_id', '', ' id ', 'nn']) {
+    const given = { username_pattern: `u{id}{${name}}` }
+    t.throws(() => completeConfig(given, 1, config), { code: 'pattern_invalid', message: `{${name}}` }, name)
+  }
   t.end()
 })
 

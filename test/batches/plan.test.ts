@@ -102,13 +102,6 @@ t.test('a username of an address’s form is the email; any other gets the domai
   t.end()
 })
 
-t.test('an unknown placeholder is refused by its name', (t) => {
-  for (const name of ['uuid', 'ID', 'batch_id', '', ' id ', 'nn']) {
-    t.match(refusal({ pattern: `u{id}{${name}}` }), { code: 'pattern_invalid', message: `{${name}}` }, name)
-  }
-  t.end()
-})
-
 t.test('more than one user need a running number', (t) => {
   t.match(refusal({ pattern: 'u{batch}', count: 2 }), { code: 'pattern_invalid', message: '{id}' })
   t.strictSame(namesOf({ pattern: 'admin', count: 1 }), [{ username: 'admin', email: 'admin@example.com' }])
