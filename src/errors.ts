@@ -96,3 +96,7 @@ export class Problem extends Error {
     this.members = options.members ?? {}
   }
 }
+
+/** For invalid members of a request. The detail lists them. */
+export const invalidRequest = (errors: FieldError[]) =>
+  new Problem('invalid_request', errors.map(({ path, message }) => `${path} ${message}`).join('; '), { errors })

@@ -12,7 +12,8 @@ const EventResponse = Type.Object({
   at: Type.String(),
   actor: Nullable(
     Type.String({
-      description: 'The name of the API key; null if no key is configured or the service made the change itself',
+      description:
+        'The name of the API key; null if no key is configured, or the service itself or a job made the change',
     }),
   ),
   action: Type.String(),
@@ -38,7 +39,7 @@ export const auditRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: Curs
         tags: ['audit'],
         summary: 'List changes, newest first',
         description:
-          'Every authorised mutating request, rejected ones included, and everything that the service removed by itself. Without `pool`, lists the changes of all pools.',
+          'Every authorised mutating request, rejected ones included, everything that the service removed by itself, and what jobs changed. Without `pool`, lists the changes of all pools.',
         querystring: Type.Object({ pool: Type.Optional(PoolName), ...pageParams }, { additionalProperties: false }),
         response: { 200: Type.Object({ items: Type.Array(EventResponse), next_cursor: Nullable(Type.String()) }) },
       },

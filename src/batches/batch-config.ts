@@ -1,7 +1,7 @@
 import { type Static, Type } from 'typebox'
 import type { Config } from '../config/config.ts'
 import { DOMAIN_EXPECTED, DOMAIN_FORM } from '../config/reserved-domain.ts'
-import { type FieldError, Problem } from '../errors.ts'
+import { type FieldError, invalidRequest } from '../errors.ts'
 import { MAX_BCRYPT_BYTES } from '../passwords/bcrypt.ts'
 import { ALGORITHMS } from '../passwords/hash-password.ts'
 import { jsonbBytes } from '../protocol/longest-line.ts'
@@ -113,7 +113,7 @@ export function completeConfig(
     wrong('password', 'maximum', `must be at most ${MAX_BCRYPT_BYTES} bytes, without NUL, for bcrypt`)
   }
   if (errors.length === 0) return { settings, password }
-  throw new Problem('invalid_request', errors.map(({ path, message }) => `${path} ${message}`).join('; '), { errors })
+  throw invalidRequest(errors)
 }
 
 const isForBcrypt = (password: string) => Buffer.byteLength(password) <= MAX_BCRYPT_BYTES && !password.includes('\0')

@@ -10,6 +10,8 @@ export const PoolName = Type.String({
 /** Every route under /v1 accepts this member in its query. A JSON body may carry it instead. */
 export const poolParam = { pool: Type.Optional(PoolName) }
 
+export const PoolQuery = Type.Object(poolParam, { additionalProperties: false })
+
 /** Returns the pool that the query or the body names, `default` if neither does. Throws `invalid_request` if they differ. */
 export function poolName(query: { pool?: string }, body: { pool?: string } = {}): string {
   if (query.pool !== undefined && body.pool !== undefined && query.pool !== body.pool) {

@@ -12,7 +12,7 @@ import { findPoolId } from '../pools/pools.ts'
 import { targetStatus } from './probe.ts'
 import { lastRuns, listRuns, readRun, requestRun, withoutWideStates } from './sync-runs.ts'
 import type { SyncScheduler } from './sync-scheduler.ts'
-import { RunResponse, StatusResponse, VerifyResponse } from './sync-schema.ts'
+import { RunBody, RunResponse, StatusResponse, VerifyResponse } from './sync-schema.ts'
 import { TargetName } from './target-schema.ts'
 import { listTargets, MAX_TARGETS, readTarget } from './targets.ts'
 import { verifyTarget } from './verify.ts'
@@ -50,10 +50,7 @@ export const syncRoutes: FastifyPluginCallbackTypebox<SyncRoutesOptions> = (app,
         description:
           'Queues a run that sends what the target lacks or, with `full`, everything. If a run is already queued, it is reused. One run per target is in progress at a time.',
         querystring: PoolQuery,
-        body: Type.Object(
-          { ...poolParam, target: TargetName, full: Type.Optional(Type.Boolean({ default: false })) },
-          { additionalProperties: false },
-        ),
+        body: RunBody,
         response: { 202: RunResponse },
       },
     },
