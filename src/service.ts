@@ -99,23 +99,10 @@ export async function startService(
   const syncScheduler = startSyncScheduler({ sql, exports, encryptionKey, observer }, log, pace.sync)
   started.defer(() => syncScheduler.stop())
   addGauges(metrics.registry, { sql, workers, memory, exports, dataDir: config.dataDir, memoryLimitBytes })
-  const services = {
-    keyring,
-    sql,
-    probe,
-    uploads,
-    orm,
-    dispatcher,
-    encryptionKey,
-    exports,
-    syncScheduler,
-    log,
-    memory,
-    metrics,
-    tracing,
-    reasonsToRefuse,
-  }
-  const app = await buildApp(config, services)
+  const app = await buildApp(config, {
+    ...{ keyring, sql, probe, uploads, orm, dispatcher, encryptionKey, exports, syncScheduler },
+    ...{ log, memory, metrics, tracing, reasonsToRefuse },
+  })
 
   const stop = async () => {
     const delayMs = config.drainDelaySeconds * 1000
