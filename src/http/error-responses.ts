@@ -4,8 +4,9 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 import plugin from 'fastify-plugin'
 import { isBlocked, isDatabaseUnavailable, LIMIT_EXCEEDED, PROTECTED_USER, sqlState } from '../database/sqlstate.ts'
 import { ERRORS, type ErrorCode, invalidRequest, Problem } from '../errors.ts'
+import { ContentError, type ContentFault } from '../protocol/content-error.ts'
 import { TOO_LARGE } from '../protocol/longest-line.ts'
-import { ZSTD_WINDOW_HELP, ZSTD_WINDOW_TOO_LARGE } from './decompress.ts'
+import { UNDECODABLE_HELP, UNKNOWN_CODING_HELP, ZSTD_WINDOW_HELP, ZSTD_WINDOW_TOO_LARGE } from './decompress.ts'
 import { fieldErrorsOf } from './field-errors.ts'
 
 /** Turns whatever a route throws into a problem of the catalogue (RFC 9457). Unknown errors become a 500 and are logged. */
@@ -59,16 +60,23 @@ function answer(problem: Problem, request: FastifyRequest, reply: FastifyReply) 
 
 function problemOf(error: FastifyError, request: FastifyRequest): Problem {
   if (error instanceof Problem) return error
+  if (error instanceof ContentError) return new Problem(CONTENT_CODES[error.fault], error.message, { cause: error })
   if (error.validation) return invalidRequest(fieldErrorsOf(error, request))
   return fastifyProblem(error) ?? databaseProblem(error) ?? internalProblem(error)
+}
+
+const CONTENT_CODES: Record<ContentFault, ErrorCode> = {
+  unknown_coding: 'media_type_unsupported',
+  undecodable: 'invalid_request',
+  too_large: 'body_too_large',
 }
 
 const FASTIFY_CODES: Record<string, [ErrorCode, string]> = {
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: ['invalid_request', 'The body length does not match Content-Length.'],
   FST_ERR_CTP_INVALID_MEDIA_TYPE: ['media_type_unsupported', 'Send the body as application/json.'],
-  FST_CP_ERR_INVALID_CONTENT_ENCODING: ['media_type_unsupported', 'Content-Encoding may be gzip, br, zstd or deflate.'],
+  FST_CP_ERR_INVALID_CONTENT_ENCODING: ['media_type_unsupported', UNKNOWN_CODING_HELP],
   [ZSTD_WINDOW_TOO_LARGE]: ['invalid_request', ZSTD_WINDOW_HELP],
-  FST_CP_ERR_INVALID_CONTENT: ['invalid_request', 'The body does not match its Content-Encoding.'],
+  FST_CP_ERR_INVALID_CONTENT: ['invalid_request', UNDECODABLE_HELP],
   FST_ERR_CTP_BODY_TOO_LARGE: ['body_too_large', 'The body is larger than this route accepts.'],
   FST_ERR_BAD_URL: ['invalid_request', 'The path has a malformed percent-encoding.'],
   FST_ERR_MAX_PARAM_LENGTH: ['route_not_found', 'A segment of the path is longer than any valid name.'],
