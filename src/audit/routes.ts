@@ -1,9 +1,8 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
 import type { Sql } from 'postgres'
 import { Type } from 'typebox'
-import type { Cursors } from '../http/pagination.ts'
-import { makePage, pageParams } from '../http/pagination.ts'
-import { Nullable } from '../http/schemas.ts'
+import { type Cursors, makePage, pageOf, pageParams } from '../http/pagination.ts'
+import { Nullable, strict } from '../http/schemas.ts'
 import { PoolName } from '../pools/pool-parameter.ts'
 import { listEvents } from './audit-events.ts'
 
@@ -40,8 +39,8 @@ export const auditRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: Curs
         summary: 'List changes, newest first',
         description:
           'Every authorised mutating request, rejected ones included, everything that the service removed by itself, and what jobs changed. Without `pool`, lists the changes of all pools.',
-        querystring: Type.Object({ pool: Type.Optional(PoolName), ...pageParams }, { additionalProperties: false }),
-        response: { 200: Type.Object({ items: Type.Array(EventResponse), next_cursor: Nullable(Type.String()) }) },
+        querystring: strict({ pool: Type.Optional(PoolName), ...pageParams }),
+        response: { 200: pageOf(EventResponse) },
       },
     },
     async (request, reply) => {

@@ -1,6 +1,7 @@
 import type { Sql } from 'postgres'
 import { type Static, Type } from 'typebox'
 import type { Config } from '../config/config.ts'
+import { strict } from '../http/schemas.ts'
 import { generatePassword } from '../passwords/generate.ts'
 import { poolParam } from '../pools/pool-parameter.ts'
 import { type BatchConfigBody, batchConfigBody, completeConfig } from './batch-config.ts'
@@ -9,17 +10,14 @@ import { createBatch } from './create-batch.ts'
 
 /** The body of a request for a batch. */
 export const batchBody = (config: Config) =>
-  Type.Object(
-    {
-      ...poolParam,
-      count: Type.Integer({ minimum: 1, maximum: config.maxBatchUsers }),
-      label: Type.Optional(Type.String({ maxLength: 200 })),
-      expires_in: Type.Optional(Type.Integer({ minimum: 1, maximum: 315_360_000, description: 'Seconds' })),
-      template: Type.Optional(TemplateName),
-      config: Type.Optional(batchConfigBody(config)),
-    },
-    { additionalProperties: false },
-  )
+  strict({
+    ...poolParam,
+    count: Type.Integer({ minimum: 1, maximum: config.maxBatchUsers }),
+    label: Type.Optional(Type.String({ maxLength: 200 })),
+    expires_in: Type.Optional(Type.Integer({ minimum: 1, maximum: 315_360_000, description: 'Seconds' })),
+    template: Type.Optional(TemplateName),
+    config: Type.Optional(batchConfigBody(config)),
+  })
 
 /** What requests for batches need from the service. */
 export interface BatchContext {

@@ -1,10 +1,9 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
-import type { Cursors } from '../http/pagination.ts'
-import { makePage, pageParams } from '../http/pagination.ts'
-import { Uuid } from '../http/schemas.ts'
-import { poolName, poolParam } from '../pools/pool-parameter.ts'
+import { type Cursors, makePage, pageOf, pageParams } from '../http/pagination.ts'
+import { strict, Uuid } from '../http/schemas.ts'
+import { PoolQuery, poolIdOf, poolOf, poolParam, urlInPool } from '../pools/pool-parameter.ts'
 import { findPoolId } from '../pools/pools.ts'
 import { BatchResponse, BatchStatus } from './batch-schema.ts'
 import { listBatches, readBatch } from './batches.ts'
@@ -19,7 +18,6 @@ interface BatchRoutesOptions extends BatchContext {
 }
 
 const BatchPath = Type.Object({ id: Uuid })
-const PoolQuery = Type.Object(poolParam, { additionalProperties: false })
 
 /** Bulk creation. A batch is accepted at once, created chunk by chunk in worker threads, and read and deleted as a whole. */
 export const batchRoutes: FastifyPluginCallbackTypebox<BatchRoutesOptions> = (app, options, done) => {
@@ -45,7 +43,7 @@ export const batchRoutes: FastifyPluginCallbackTypebox<BatchRoutesOptions> = (ap
     },
     async (request, reply) => {
       const { body, apiKey } = request
-      const pool = poolName(request.query, body)
+      const pool = poolOf(request)
       const poolId = await findPoolId(sql, pool)
       const key = request.headers['idempotency-key']
       const idempotency = key === undefined ? undefined : { owner: apiKey?.name ?? '', key }
@@ -63,7 +61,7 @@ export const batchRoutes: FastifyPluginCallbackTypebox<BatchRoutesOptions> = (ap
       if (wait > 0) reply.header('preference-applied', `wait=${wait}`)
       return reply
         .code(wait > 0 && batch.finished_at !== null ? 201 : 202)
-        .header('location', `/v1/batches/${id}${pool === 'default' ? '' : `?pool=${pool}`}`)
+        .header('location', urlInPool(`/v1/batches/${id}`, pool))
         .send(batch)
     },
   )
@@ -75,18 +73,13 @@ export const batchRoutes: FastifyPluginCallbackTypebox<BatchRoutesOptions> = (ap
       schema: {
         tags,
         summary: 'List batches, newest first',
-        querystring: Type.Object(
-          { ...poolParam, ...pageParams, status: Type.Optional(BatchStatus) },
-          { additionalProperties: false },
-        ),
-        response: {
-          200: Type.Object({ items: Type.Array(BatchResponse), next_cursor: Type.Union([Type.String(), Type.Null()]) }),
-        },
+        querystring: strict({ ...poolParam, ...pageParams, status: Type.Optional(BatchStatus) }),
+        response: { 200: pageOf(BatchResponse) },
       },
     },
     async (request, reply) => {
       const { limit = 100, cursor, status } = request.query
-      const poolId = await findPoolId(sql, poolName(request.query))
+      const poolId = await poolIdOf(sql, request)
       const listing = `batches ${poolId} ${status}`
       const before = cursors.decode(listing, cursor)
       const items = await listBatches(sql, poolId, { before, status }, limit)
@@ -106,7 +99,7 @@ export const batchRoutes: FastifyPluginCallbackTypebox<BatchRoutesOptions> = (ap
         response: { 200: BatchResponse },
       },
     },
-    async (request) => readBatch(sql, await findPoolId(sql, poolName(request.query)), request.params.id),
+    async (request) => readBatch(sql, await poolIdOf(sql, request), request.params.id),
   )
 
   app.post(
@@ -123,7 +116,7 @@ export const batchRoutes: FastifyPluginCallbackTypebox<BatchRoutesOptions> = (ap
       },
     },
     async (request) => {
-      const poolId = await findPoolId(sql, poolName(request.query))
+      const poolId = await poolIdOf(sql, request)
       await cancelBatch(sql, poolId, request.params.id)
       return readBatch(sql, poolId, request.params.id)
     },
@@ -145,7 +138,7 @@ export const batchRoutes: FastifyPluginCallbackTypebox<BatchRoutesOptions> = (ap
       },
     },
     async (request) => {
-      const poolId = await findPoolId(sql, poolName(request.query))
+      const poolId = await poolIdOf(sql, request)
       const counts = await deleteBatch(sql, poolId, request.params.id)
       return { id: request.params.id.toLowerCase(), deleted_count: counts.deleted, protected_count: counts.protected }
     },

@@ -3,7 +3,7 @@ import type { Socket } from 'node:net'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import plugin from 'fastify-plugin'
 import { isBlocked, isDatabaseUnavailable, LIMIT_EXCEEDED, PROTECTED_USER, sqlState } from '../database/sqlstate.ts'
-import { ERRORS, type ErrorCode, invalidRequest, Problem } from '../errors.ts'
+import { ERRORS, type ErrorCode, invalidRequest, Problem, retryLater } from '../errors.ts'
 import { ContentError, type ContentFault } from '../protocol/content-error.ts'
 import { TOO_LARGE } from '../protocol/longest-line.ts'
 import { UNDECODABLE_HELP, UNKNOWN_CODING_HELP, ZSTD_WINDOW_HELP, ZSTD_WINDOW_TOO_LARGE } from './decompress.ts'
@@ -119,15 +119,12 @@ export function databaseProblem(error: unknown): Problem | undefined {
     return new Problem('user_protected', 'Only test users can be changed or deleted.', { cause: error })
   }
   if (isBlocked(error)) {
-    const headers = { 'retry-after': '5' }
-    return new Problem('overloaded', 'Other work locked the same users for too long. Nothing was changed; try again.', {
-      headers,
-      cause: error,
-    })
+    const detail = 'Other work locked the same users for too long. Nothing was changed; try again.'
+    return retryLater('overloaded', detail, 5, error)
   }
-  if (!isDatabaseUnavailable(error)) return undefined
-  const headers = { 'retry-after': '2' }
-  return new Problem('database_unavailable', 'Try again in a moment.', { headers, cause: error })
+  return isDatabaseUnavailable(error)
+    ? retryLater('database_unavailable', 'Try again in a moment.', 2, error)
+    : undefined
 }
 
 const internalProblem = (error: Error) =>
