@@ -40,6 +40,20 @@ t.test('each coding gives the text, and is refused where it is cut, goes on, or 
   }
 })
 
+t.test('an error of the source comes out as it is', async (t) => {
+  const cut = new Error('the connection is cut')
+  for (const [coding, encode] of Object.entries(CODERS) as [keyof typeof CODERS, (text: Buffer) => Buffer][]) {
+    const coded = encode(Buffer.from(TEXT))
+    // biome-ignore lint/suspicious/useAwait: bodies arrive by and by
+    async function* pieces() {
+      yield coded.subarray(0, coded.length / 2)
+      throw cut
+    }
+    const error = await Array.fromAsync(decodeBody(pieces(), coding, 1)).catch((error: unknown) => error)
+    t.equal(error, cut, coding)
+  }
+})
+
 t.test('zstd of several frames is all of them, also where some are empty', async (t) => {
   const [frame, empty] = [zstdCompressSync(Buffer.from(TEXT)), zstdCompressSync(Buffer.alloc(0))]
   for (const size of [1, 7, frame.length, frame.length + 3, 100_000]) {
