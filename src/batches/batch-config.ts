@@ -1,7 +1,8 @@
 import { type Static, Type } from 'typebox'
 import type { Config } from '../config/config.ts'
 import { DOMAIN_EXPECTED, DOMAIN_FORM } from '../config/reserved-domain.ts'
-import { type FieldError, Problem } from '../errors.ts'
+import { type FieldError, invalidRequest } from '../errors.ts'
+import { strict } from '../http/schemas.ts'
 import { MAX_BCRYPT_BYTES } from '../passwords/bcrypt.ts'
 import { ALGORITHMS } from '../passwords/hash-password.ts'
 import { jsonbBytes } from '../protocol/longest-line.ts'
@@ -18,34 +19,28 @@ const MAX_ATTRIBUTES_BYTES = 65_536
 
 /** The settings of a batch that a request can contain. Defaults apply to the rest. */
 export const batchConfigBody = (config: Config) =>
-  Type.Object(
-    {
-      username_pattern: Type.Optional(
-        Type.String({
-          minLength: 1,
-          maxLength: 254,
-          description:
-            'Placeholders: {id} (a running number of the pool), {n} (1 to count) and {batch} (the batch’s short id)',
-        }),
-      ),
-      email_domain: Type.Optional(
-        Type.String({ minLength: 1, maxLength: 253, pattern: DOMAIN_FORM.source, description: DOMAIN_EXPECTED }),
-      ),
-      role: Type.Optional(nameOf(64)),
-      custom_attributes: Type.Optional(CustomAttributes),
-      password: Type.Optional(Type.String({ minLength: 1, maxLength: 256, description: 'Default: generated' })),
-      password_mode: Type.Optional(PasswordMode),
-      password_hash: Type.Optional(
-        Type.Object(
-          { algorithm: Type.Optional(HashAlgorithm), distinct: Type.Optional(Type.Integer({ minimum: 1 })) },
-          { additionalProperties: false },
-        ),
-      ),
-      chunk_size: Type.Optional(Type.Integer({ minimum: 1, maximum: 50_000 })),
-      max_workers: Type.Optional(Type.Integer({ minimum: 1, maximum: config.maxWorkers })),
-    },
-    { additionalProperties: false },
-  )
+  strict({
+    username_pattern: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: 254,
+        description:
+          'Placeholders: {id} (a running number of the pool), {n} (1 to count) and {batch} (the batch’s short id)',
+      }),
+    ),
+    email_domain: Type.Optional(
+      Type.String({ minLength: 1, maxLength: 253, pattern: DOMAIN_FORM.source, description: DOMAIN_EXPECTED }),
+    ),
+    role: Type.Optional(nameOf(64)),
+    custom_attributes: Type.Optional(CustomAttributes),
+    password: Type.Optional(Type.String({ minLength: 1, maxLength: 256, description: 'Default: generated' })),
+    password_mode: Type.Optional(PasswordMode),
+    password_hash: Type.Optional(
+      strict({ algorithm: Type.Optional(HashAlgorithm), distinct: Type.Optional(Type.Integer({ minimum: 1 })) }),
+    ),
+    chunk_size: Type.Optional(Type.Integer({ minimum: 1, maximum: 50_000 })),
+    max_workers: Type.Optional(Type.Integer({ minimum: 1, maximum: config.maxWorkers })),
+  })
 
 /** Every setting of a batch except its password, as it is stored and returned. */
 export const BatchConfig = Type.Object({
@@ -113,7 +108,7 @@ export function completeConfig(
     wrong('password', 'maximum', `must be at most ${MAX_BCRYPT_BYTES} bytes, without NUL, for bcrypt`)
   }
   if (errors.length === 0) return { settings, password }
-  throw new Problem('invalid_request', errors.map(({ path, message }) => `${path} ${message}`).join('; '), { errors })
+  throw invalidRequest(errors)
 }
 
 const isForBcrypt = (password: string) => Buffer.byteLength(password) <= MAX_BCRYPT_BYTES && !password.includes('\0')
