@@ -72,25 +72,8 @@ export interface Services {
 
 /** Builds the HTTP side of the service, with every plugin and route in the order in which requests pass them. Does not listen. */
 export async function buildApp(config: Config, services: Services) {
-  const {
-    keyring,
-    sql,
-    probe,
-    uploads,
-    orm,
-    dispatcher,
-    encryptionKey,
-    exports,
-    syncScheduler,
-    log,
-    memory,
-    metrics,
-    tracing,
-    reasonsToRefuse,
-  } = services
-  const cursors = createCursors(encryptionKey)
   const app = Fastify({
-    loggerInstance: log,
+    loggerInstance: services.log,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: 1_048_576,
     requestTimeout: UPLOAD_TIMEOUT_MS + 60_000, // see bodyDeadline
@@ -112,9 +95,9 @@ export async function buildApp(config: Config, services: Services) {
 
   app.server.maxConnections = config.maxConnections
   await app.register(gracefulClose)
-  await tracing?.traceRequests(app)
+  await services.tracing?.traceRequests(app)
   await app.register(requestLog)
-  await app.register(requestMetrics, { metrics })
+  await app.register(requestMetrics, services)
   await app.register(securityHeaders)
   await app.register(expectations)
   await app.register(errorResponses)
@@ -122,38 +105,37 @@ export async function buildApp(config: Config, services: Services) {
   await app.register(ownSite, { withKeys: asksForKeys(config), host: config.host })
   await app.register(bodyDeadline, { milliseconds: 60_000 })
   await app.register(validation)
-  await app.register(authentication, { keyring })
+  await app.register(authentication, services)
   await app.register(overload, { maxRequests: config.maxRequests, rateLimit: config.rateLimit })
   await app.register(authorization)
   await app.register(poolAccess)
-  await app.register(auditTrail, { sql })
-  await app.register(refuseUnderMemoryPressure, { memory })
+  await app.register(auditTrail, services)
+  await app.register(refuseUnderMemoryPressure, services)
   const unreadBytes = (config.memoryLimitMb * 1_048_576) / 6 // 256 MiB by default
   await app.register(answerBudget, { waitMs: config.waitSeconds * 1000, totalBytes: unreadBytes })
   await app.register(compression, { threshold: config.compressionThreshold })
   await app.register(openapi)
   await app.register(methodResponses)
 
-  await app.register(healthRoutes, { sql: probe, reasonsToRefuse, memory })
-  await app.register(metricsRoutes, { metrics })
-  await app.register(poolRoutes, { sql, orm, cursors })
-  await app.register(templateRoutes, { config, sql, cursors })
-  await app.register(templateExchangeRoutes, { config, sql })
-  await app.register(batchRoutes, {
-    ...{ config, sql, dispatcher, cursors, encryptionKey },
-    withTemplate: templateReader(sql, config),
-  })
-  await app.register(previewRoutes, { config, sql })
-  await app.register(batchProgressRoutes, { sql, dispatcher, cursors })
-  await app.register(userRoutes, { sql, cursors, reservedDomains: config.reservedDomains })
-  await app.register(statsRoutes, { sql })
-  await app.register(exportRoutes, { sql, exports, observer: metrics })
-  await app.register(importRoutes, { config, sql, uploads })
-  await app.register(lifecycleRoutes, { sql, cursors, observer: metrics })
-  await app.register(auditRoutes, { sql, cursors })
-  await app.register(targetRoutes, { sql, cursors, encryptionKey })
-  await app.register(syncRoutes, { sql, cursors, encryptionKey, exports, scheduler: syncScheduler })
-  await app.register(replicaRoutes, { config, sql, uploads, exports })
+  // Each plugin's options say which of these it uses.
+  const parts = { ...services, config, cursors: createCursors(services.encryptionKey) }
+  await app.register(healthRoutes, { ...parts, sql: services.probe })
+  await app.register(metricsRoutes, parts)
+  await app.register(poolRoutes, parts)
+  await app.register(templateRoutes, parts)
+  await app.register(templateExchangeRoutes, parts)
+  await app.register(batchRoutes, { ...parts, withTemplate: templateReader(services.sql, config) })
+  await app.register(previewRoutes, parts)
+  await app.register(batchProgressRoutes, parts)
+  await app.register(userRoutes, { ...parts, reservedDomains: config.reservedDomains })
+  await app.register(statsRoutes, parts)
+  await app.register(exportRoutes, { ...parts, observer: services.metrics })
+  await app.register(importRoutes, parts)
+  await app.register(lifecycleRoutes, { ...parts, observer: services.metrics })
+  await app.register(auditRoutes, parts)
+  await app.register(targetRoutes, parts)
+  await app.register(syncRoutes, { ...parts, scheduler: services.syncScheduler })
+  await app.register(replicaRoutes, parts)
 
   app.refuseOtherMethods()
   return app

@@ -97,3 +97,11 @@ export class Problem extends Error {
     this.members = options.members ?? {}
   }
 }
+
+/** For invalid members of a request. The detail lists them. */
+export const invalidRequest = (errors: FieldError[]) =>
+  new Problem('invalid_request', errors.map(({ path, message }) => `${path} ${message}`).join('; '), { errors })
+
+/** For what may succeed later: the client may retry after this many seconds. */
+export const retryLater = (code: ErrorCode, detail: string, seconds: number, cause?: unknown) =>
+  new Problem(code, detail, { headers: { 'retry-after': String(seconds) }, cause })

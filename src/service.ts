@@ -15,8 +15,7 @@ import { createExports } from './export/exports.ts'
 import { UPLOAD_PLACES } from './http/upload.ts'
 import { drain } from './process/drain.ts'
 import { type MemoryGuard, startMemoryGuard } from './process/memory-guard.ts'
-import { loadEncryptionKey } from './secrets/encryption.ts'
-import { checkEncryptionKey } from './secrets/encryption-key-check.ts'
+import { openEncryptionKey } from './secrets/encryption-key-check.ts'
 import { startRetention } from './states/retention.ts'
 import { type RunObserver, type SYNC_PACE, startSyncScheduler } from './sync/sync-scheduler.ts'
 import { addGauges } from './telemetry/gauges.ts'
@@ -55,7 +54,6 @@ export async function startService(
   const { schema, databaseConnections: connections, maxWorkers } = config
   // Releases what was started, in reverse order, if a later step throws. After the last step `stop` takes over.
   await using started = new AsyncDisposableStack()
-  const encryptionKey = await loadEncryptionKey(config.encryptionKey, config.dataDir)
   const keyring = asksForKeys(config)
     ? await openKeyring({ configured: config.apiKeys, file: config.apiKeysFile }, log)
     : undefined
@@ -71,7 +69,7 @@ export async function startService(
   const uploads = connect({ ...requests, connections: UPLOAD_CONNECTIONS, name: 'usersync uploads' })
   started.defer(() => uploads.end({ timeout: 5 }))
   await checkConnectionBudget(sql, connections + maxWorkers + OTHER_CONNECTIONS)
-  await checkEncryptionKey(sql, encryptionKey)
+  const encryptionKey = await openEncryptionKey(sql, config)
   const metrics = createMetrics()
   const tracing = await openTracing(config, log)
   started.defer(() => tracing?.stop())
@@ -80,7 +78,8 @@ export async function startService(
   started.defer(() => memory.stop())
   const workers = startWorkerPool(maxWorkers, { databaseUrl, schema, encryptionKey })
   started.defer(() => workers.close())
-  const dispatcher = await startDispatcher(sql, workers, memory, observe(metrics, tracing), log)
+  const observer = observe(metrics, tracing)
+  const dispatcher = await startDispatcher({ sql, workers, memory, observer, log })
   started.defer(() => dispatcher.drain())
   const reasonsToRefuse = () => (dispatcher.draining() ? ['draining'] : [])
   const retention = startRetention(sql, config.baseRetention, log)
@@ -97,27 +96,13 @@ export async function startService(
     waitMs,
     cache: exportCache,
   })
-  const observer = observe(metrics, tracing)
   const syncScheduler = startSyncScheduler({ sql, exports, encryptionKey, observer }, log, pace.sync)
   started.defer(() => syncScheduler.stop())
   addGauges(metrics.registry, { sql, workers, memory, exports, dataDir: config.dataDir, memoryLimitBytes })
-  const services = {
-    keyring,
-    sql,
-    probe,
-    uploads,
-    orm,
-    dispatcher,
-    encryptionKey,
-    exports,
-    syncScheduler,
-    log,
-    memory,
-    metrics,
-    tracing,
-    reasonsToRefuse,
-  }
-  const app = await buildApp(config, services)
+  const app = await buildApp(config, {
+    ...{ keyring, sql, probe, uploads, orm, dispatcher, encryptionKey, exports, syncScheduler },
+    ...{ log, memory, metrics, tracing, reasonsToRefuse },
+  })
 
   const stop = async () => {
     const delayMs = config.drainDelaySeconds * 1000

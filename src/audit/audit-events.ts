@@ -3,7 +3,7 @@ import { type Page, readPage } from '../database/page.ts'
 
 /** One change to record: its actor, its action, its counts and its outcome. */
 export interface AuditEvent {
-  /** Undefined if no key is configured, or if the service made the change itself. */
+  /** Undefined if no key is configured, or if the service itself or a job made the change. */
   actor: string | undefined
   action: string
   pool: string | undefined
@@ -35,6 +35,13 @@ export async function recordEvent(sql: ISql, event: AuditEvent): Promise<void> {
     insert into audit_events (actor, action, pool, subject, status, code, counts, request_id)
     values (${actor}, ${action}, ${pool}, ${subject}, ${status}, ${code}, ${JSON.stringify(counts)}, ${requestId})`
 }
+
+/** Stores a change that no request made. */
+export const recordOwnChange = (
+  sql: ISql,
+  change: Pick<AuditEvent, 'action' | 'pool' | 'subject' | 'counts'>,
+): Promise<void> =>
+  recordEvent(sql, { ...change, actor: undefined, status: 200, code: undefined, requestId: undefined })
 
 /** Returns one page of events, newest first: those before `before`, of one pool or of all pools. */
 export function listEvents(

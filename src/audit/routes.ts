@@ -1,9 +1,8 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
 import type { Sql } from 'postgres'
 import { Type } from 'typebox'
-import type { Cursors } from '../http/pagination.ts'
-import { makePage, pageParams } from '../http/pagination.ts'
-import { Nullable } from '../http/schemas.ts'
+import { type Cursors, makePage, pageOf, pageParams } from '../http/pagination.ts'
+import { Nullable, strict } from '../http/schemas.ts'
 import { PoolName } from '../pools/pool-parameter.ts'
 import { listEvents } from './audit-events.ts'
 
@@ -12,7 +11,8 @@ const EventResponse = Type.Object({
   at: Type.String(),
   actor: Nullable(
     Type.String({
-      description: 'The name of the API key; null if no key is configured or the service made the change itself',
+      description:
+        'The name of the API key; null if no key is configured, or the service itself or a job made the change',
     }),
   ),
   action: Type.String(),
@@ -38,9 +38,9 @@ export const auditRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: Curs
         tags: ['audit'],
         summary: 'List changes, newest first',
         description:
-          'Every authorised mutating request, rejected ones included, and everything that the service removed by itself. Without `pool`, lists the changes of all pools.',
-        querystring: Type.Object({ pool: Type.Optional(PoolName), ...pageParams }, { additionalProperties: false }),
-        response: { 200: Type.Object({ items: Type.Array(EventResponse), next_cursor: Nullable(Type.String()) }) },
+          'Every authorised mutating request, rejected ones included, everything that the service removed by itself, and what jobs changed. Without `pool`, lists the changes of all pools.',
+        querystring: strict({ pool: Type.Optional(PoolName), ...pageParams }),
+        response: { 200: pageOf(EventResponse) },
       },
     },
     async (request, reply) => {

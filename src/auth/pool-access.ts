@@ -1,7 +1,7 @@
-import type { FastifyInstance, FastifyRequest, FastifySchema } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import plugin from 'fastify-plugin'
 import { scopesIn } from '../config/api-keys.ts'
-import { poolName } from '../pools/pool-parameter.ts'
+import { hasPool, poolOf } from '../pools/pool-parameter.ts'
 import { poolNotFound } from '../pools/pools.ts'
 import { lacksScope } from './authentication.ts'
 
@@ -35,12 +35,3 @@ export const poolAccess = plugin(
   },
   { name: 'pool-access', dependencies: ['authentication'] },
 )
-
-/** A body names the pool only if the route's schema says so: any other body is not validated. */
-function poolOf({ query, body, routeOptions }: FastifyRequest): string {
-  const inBody = hasPool(routeOptions.schema?.body) ? (body as { pool?: string }) : {}
-  return poolName(query as { pool?: string }, inBody)
-}
-
-const hasPool = (schema: FastifySchema['body']): boolean =>
-  'pool' in ((schema as { properties?: object } | undefined)?.properties ?? {})

@@ -2,6 +2,7 @@ import { type Static, Type } from 'typebox'
 import type { Config } from '../config/config.ts'
 import { DOMAIN_EXPECTED, DOMAIN_FORM } from '../config/reserved-domain.ts'
 import { LOCALES } from '../generators/locales.ts'
+import { strict } from '../http/schemas.ts'
 import { ALGORITHMS } from '../passwords/hash-password.ts'
 import { hashOptions } from '../passwords/hash-settings.ts'
 import { CustomAttributes, nameOf } from '../users/user-schema.ts'
@@ -21,44 +22,36 @@ export const MAX_CHUNKS = 100_000
 
 /** The settings of a batch that a request can contain. Defaults apply to the rest. */
 export const batchConfigBody = (config: Config) =>
-  Type.Object(
-    {
-      username_pattern: Type.Optional(
-        Type.String({
-          minLength: 1,
-          maxLength: 254,
-          description:
-            'Placeholders: {id} (a running number of the pool), {n} (1 to count), {batch} (the batch’s short id) and the names of top-level attributes',
-        }),
-      ),
-      email_domain: Type.Optional(
-        Type.String({ minLength: 1, maxLength: 253, pattern: DOMAIN_FORM.source, description: DOMAIN_EXPECTED }),
-      ),
-      role: Type.Optional(Role),
-      custom_attributes: Type.Optional(CustomAttributes),
-      password: Type.Optional(Type.String({ minLength: 1, maxLength: 256, description: 'Default: generated' })),
-      password_mode: Type.Optional(PasswordMode),
-      password_hash: Type.Optional(
-        Type.Object(
-          { ...hashOptions, distinct: Type.Optional(Type.Integer({ minimum: 1 })) },
-          { additionalProperties: false },
-        ),
-      ),
-      locale: Type.Optional(Locale),
-      seed: Type.Optional(
-        Type.String({ minLength: 1, maxLength: 200, description: 'Determines the generated values. Default: random' }),
-      ),
-      epoch: Type.Optional(
-        Type.String({
-          description:
-            'RFC 3339, from 1970 on, to the millisecond. The users’ created_at and updated_at; their ids then follow from the settings, so that the same request produces the same state on any server',
-        }),
-      ),
-      chunk_size: Type.Optional(Type.Integer({ minimum: 1, maximum: 50_000 })),
-      max_workers: Type.Optional(Type.Integer({ minimum: 1, maximum: config.maxWorkers })),
-    },
-    { additionalProperties: false },
-  )
+  strict({
+    username_pattern: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: 254,
+        description:
+          'Placeholders: {id} (a running number of the pool), {n} (1 to count), {batch} (the batch’s short id) and the names of top-level attributes',
+      }),
+    ),
+    email_domain: Type.Optional(
+      Type.String({ minLength: 1, maxLength: 253, pattern: DOMAIN_FORM.source, description: DOMAIN_EXPECTED }),
+    ),
+    role: Type.Optional(Role),
+    custom_attributes: Type.Optional(CustomAttributes),
+    password: Type.Optional(Type.String({ minLength: 1, maxLength: 256, description: 'Default: generated' })),
+    password_mode: Type.Optional(PasswordMode),
+    password_hash: Type.Optional(strict({ ...hashOptions, distinct: Type.Optional(Type.Integer({ minimum: 1 })) })),
+    locale: Type.Optional(Locale),
+    seed: Type.Optional(
+      Type.String({ minLength: 1, maxLength: 200, description: 'Determines the generated values. Default: random' }),
+    ),
+    epoch: Type.Optional(
+      Type.String({
+        description:
+          'RFC 3339, from 1970 on, to the millisecond. The users’ created_at and updated_at; their ids then follow from the settings, so that the same request produces the same state on any server',
+      }),
+    ),
+    chunk_size: Type.Optional(Type.Integer({ minimum: 1, maximum: 50_000 })),
+    max_workers: Type.Optional(Type.Integer({ minimum: 1, maximum: config.maxWorkers })),
+  })
 
 /** The hash settings of a batch, completed. Batches of earlier versions have no costs, and a preset may have gone since. */
 const PasswordHash = Type.Object({

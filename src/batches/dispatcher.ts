@@ -47,13 +47,16 @@ const backoffMs = (refusals: number) => Math.min(500 * 2 ** refusals, 5_000)
 /** Connection errors, which affect every chunk of every batch. */
 const REFUSALS = new Set<BatchErrorCode>(['connections_exhausted', 'database_unavailable'])
 
-export async function startDispatcher(
-  sql: Sql,
-  workers: WorkerPool,
-  memory: MemoryGuard,
-  observer: ChunkObserver,
-  log: FastifyBaseLogger,
-): Promise<Dispatcher> {
+interface DispatcherOptions {
+  sql: Sql
+  workers: WorkerPool
+  memory: MemoryGuard
+  observer?: ChunkObserver
+  log: FastifyBaseLogger
+}
+
+export async function startDispatcher(options: DispatcherOptions): Promise<Dispatcher> {
+  const { sql, workers, memory, observer, log } = options
   const progress = new EventEmitter().setMaxListeners(0)
   const inWork = new Map<string, number>()
   /** The value of `serveCount` when each batch of this round was last served, or first seen. */
@@ -120,7 +123,7 @@ export async function startDispatcher(
     const begun = performance.now()
     try {
       const result = await workers.run('chunk', { poolId: batch.pool_id, batchId: batch.id })
-      observer.chunkEnded(batch.id, result, begun)
+      observer?.chunkEnded(batch.id, result, begun)
       if (result.outcome === 'done') {
         refusals = 0
         resting.delete(batch.id)

@@ -1,12 +1,10 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
 import type { Sql } from 'postgres'
 import { Type } from 'typebox'
-import type { Cursors } from '../http/pagination.ts'
-import { makePage, pageParams } from '../http/pagination.ts'
-import { Nullable } from '../http/schemas.ts'
+import { type Cursors, makePage, pageOf, pageParams } from '../http/pagination.ts'
+import { Nullable, strict } from '../http/schemas.ts'
 import { requireWritable } from '../pools/locks.ts'
-import { poolName, poolParam } from '../pools/pool-parameter.ts'
-import { findPoolId } from '../pools/pools.ts'
+import { PoolQuery, poolIdOf, poolParam } from '../pools/pool-parameter.ts'
 import { BatchStatus } from './batch-schema.ts'
 import { expireBatches } from './expire.ts'
 import type { ExpiryObserver } from './expiry.ts'
@@ -56,21 +54,17 @@ export const lifecycleRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: 
         summary: 'List the batches that can be removed',
         description:
           'Batches past their `expires_at` or, with `age_days`, batches created at least that many days ago.',
-        querystring: Type.Object(
-          { ...poolParam, ...pageParams, age_days: Type.Optional(Type.Number({ minimum: 0, maximum: 36_500 })) },
-          { additionalProperties: false },
-        ),
-        response: {
-          200: Type.Object({
-            items: Type.Array(CandidateResponse),
-            next_cursor: Nullable(Type.String()),
-          }),
-        },
+        querystring: strict({
+          ...poolParam,
+          ...pageParams,
+          age_days: Type.Optional(Type.Number({ minimum: 0, maximum: 36_500 })),
+        }),
+        response: { 200: pageOf(CandidateResponse) },
       },
     },
     async (request, reply) => {
       const { limit = 100, cursor, age_days: days } = request.query
-      const poolId = await findPoolId(sql, poolName(request.query))
+      const poolId = await poolIdOf(sql, request)
       const listing = `candidates ${poolId} ${days}`
       const before = cursors.decode(listing, cursor)
       const olderThan = days === undefined ? undefined : days * 86_400
@@ -87,17 +81,14 @@ export const lifecycleRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: 
         tags,
         summary: 'Remove the users of expired batches',
         description: 'With `dry_run`, removes nothing and returns what it would remove.',
-        querystring: Type.Object(poolParam, { additionalProperties: false }),
-        body: Type.Object(
-          { ...poolParam, dry_run: Type.Optional(Type.Boolean({ default: false })) },
-          { additionalProperties: false },
-        ),
+        querystring: PoolQuery,
+        body: strict({ ...poolParam, dry_run: Type.Optional(Type.Boolean({ default: false })) }),
         response: { 200: Report },
       },
     },
     async (request) => {
       const { dry_run: isDryRun = false } = request.body
-      const poolId = await findPoolId(sql, poolName(request.query, request.body))
+      const poolId = await poolIdOf(sql, request)
       await requireWritable(sql, poolId)
       const page = { olderThan: undefined, before: undefined, limit: BATCHES_A_REQUEST }
       const batches = isDryRun

@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Sql } from 'postgres'
-import { forgetEvents, recordEvent } from '../audit/audit-events.ts'
+import { forgetEvents, recordOwnChange } from '../audit/audit-events.ts'
 import { type Repeating, repeatEvery } from '../process/repeat.ts'
 import { expireBatches } from './expire.ts'
 import { sweepCredentials } from './unused-credentials.ts'
@@ -13,8 +13,6 @@ export interface ExpiryObserver {
 
 /** How often a process looks for batches past their `expires_at`. */
 const INTERVAL_MS = 10_000
-
-const BY_ITSELF = { actor: undefined, action: 'expiry', status: 200, code: undefined, requestId: undefined }
 
 /**
  * Removes expired data in all pools: expired batches, credentials without users, and audit events older than
@@ -32,7 +30,7 @@ export function startExpiry(
       const expired = expireBatches(sql, {
         poolId: undefined,
         record: (tx, { batch_id: subject, pool, ...counts }) =>
-          recordEvent(tx, { ...BY_ITSELF, pool, subject, counts }),
+          recordOwnChange(tx, { action: 'expiry', pool, subject, counts }),
         signal,
         log,
       })

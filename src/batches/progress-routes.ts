@@ -3,11 +3,10 @@ import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebo
 import type { FastifyReply } from 'fastify'
 import type { Sql } from 'postgres'
 import { Type } from 'typebox'
-import { Problem } from '../errors.ts'
-import { type Cursors, makePage, pageParams } from '../http/pagination.ts'
-import { Uuid } from '../http/schemas.ts'
-import { poolName, poolParam } from '../pools/pool-parameter.ts'
-import { findPoolId } from '../pools/pools.ts'
+import { retryLater } from '../errors.ts'
+import { type Cursors, makePage, pageOf, pageParams } from '../http/pagination.ts'
+import { strict, Uuid } from '../http/schemas.ts'
+import { PoolQuery, poolIdOf, poolParam } from '../pools/pool-parameter.ts'
 import { readBatch } from './batches.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import { batchEvents } from './events.ts'
@@ -51,22 +50,18 @@ export const batchProgressRoutes: FastifyPluginCallbackTypebox<{
         summary: 'Follow a batch',
         description: 'Server-sent events: `progress` while the batch runs, then `end`. Resumable with `Last-Event-ID`.',
         params: BatchPath,
-        querystring: Type.Object(poolParam, { additionalProperties: false }),
+        querystring: PoolQuery,
         headers: Type.Object({ 'last-event-id': Type.Optional(Type.String({ pattern: '^\\d{1,10}$' })) }),
       },
     },
     async (request, reply) => {
-      const poolId = await findPoolId(sql, poolName(request.query))
+      const poolId = await poolIdOf(sql, request)
       const read = () => readBatch(sql, poolId, request.params.id)
       await read() // an unknown batch is a 404, not a broken stream
       if (request.method === 'HEAD') return asEvents(reply).send(Readable.from([])) // a stream, because Fastify would set content-length 0
       const lastEventId = Number(request.headers['last-event-id'] ?? -1)
-      if (streams >= MAX_STREAMS) {
-        const headers = { 'retry-after': '5' }
-        throw new Problem('overloaded', 'All event streams are in use. Read the batch itself, or retry.', {
-          headers,
-        })
-      }
+      if (streams >= MAX_STREAMS)
+        throw retryLater('overloaded', 'All event streams are in use. Read the batch itself, or retry.', 5)
       streams++
       const events = batchEvents({ read, draining: dispatcher.draining }, lastEventId)
       const stream = Readable.from(events, { objectMode: false }).once('close', () => streams--)
@@ -82,16 +77,14 @@ export const batchProgressRoutes: FastifyPluginCallbackTypebox<{
         tags,
         summary: 'List the users of a batch that could not be created',
         params: BatchPath,
-        querystring: Type.Object({ ...poolParam, ...pageParams }, { additionalProperties: false }),
-        response: {
-          200: Type.Object({ items: Type.Array(Failure), next_cursor: Type.Union([Type.String(), Type.Null()]) }),
-        },
+        querystring: strict({ ...poolParam, ...pageParams }),
+        response: { 200: pageOf(Failure) },
       },
     },
     async (request, reply) => {
       const { limit = 100, cursor } = request.query
       const { id } = request.params
-      const poolId = await findPoolId(sql, poolName(request.query))
+      const poolId = await poolIdOf(sql, request)
       const listing = `failures ${poolId} ${id}`
       const after = Number(cursors.decode(listing, cursor) ?? 0)
       const items = await listFailures(sql, poolId, id, after, limit)

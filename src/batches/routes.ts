@@ -1,39 +1,27 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
-import type { Sql } from 'postgres'
 import { Type } from 'typebox'
-import type { Config } from '../config/config.ts'
-import type { Cursors } from '../http/pagination.ts'
-import { makePage, pageParams } from '../http/pagination.ts'
-import { Uuid } from '../http/schemas.ts'
-import { poolName, poolParam } from '../pools/pool-parameter.ts'
+import { type Cursors, makePage, pageOf, pageParams } from '../http/pagination.ts'
+import { strict, Uuid } from '../http/schemas.ts'
+import { PoolQuery, poolIdOf, poolOf, poolParam, urlInPool } from '../pools/pool-parameter.ts'
 import { findPoolId } from '../pools/pools.ts'
-import { type BatchConfigBody, batchConfigBody } from './batch-config.ts'
-import { BatchResponse, BatchStatus, TemplateName } from './batch-schema.ts'
+import { BatchResponse, BatchStatus } from './batch-schema.ts'
 import { listBatches, readBatch } from './batches.ts'
-import { completeConfig } from './complete-config.ts'
-import { createBatch } from './create-batch.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import { cancelBatch, deleteBatch } from './end-batch.ts'
 import { preferredWait } from './progress-routes.ts'
+import { type BatchContext, batchBody, requestBatch } from './request-batch.ts'
 
-interface BatchRoutesOptions {
-  config: Config
-  sql: Sql
+interface BatchRoutesOptions extends BatchContext {
   dispatcher: Dispatcher
   cursors: Cursors
-  encryptionKey: Buffer
-  /** Reads a template and overrides it with the settings of a request. Throws `template_not_found` and `invalid_request`. */
-  withTemplate: (poolId: number, template: string, given: BatchConfigBody) => Promise<BatchConfigBody>
 }
 
 const BatchPath = Type.Object({ id: Uuid })
-const PoolQuery = Type.Object(poolParam, { additionalProperties: false })
 
 /** Bulk creation. A batch is accepted at once, created chunk by chunk in worker threads, and read and deleted as a whole. */
 export const batchRoutes: FastifyPluginCallbackTypebox<BatchRoutesOptions> = (app, options, done) => {
-  const { config, sql, dispatcher, cursors, encryptionKey, withTemplate } = options
-  const { reservedDomains, maxBatchUsers } = config
+  const { sql, dispatcher, cursors } = options
   const read = { scope: 'users:read' } as const
   const write = { scope: 'users:write' } as const
   const tags = ['batches']
@@ -49,37 +37,17 @@ export const batchRoutes: FastifyPluginCallbackTypebox<BatchRoutesOptions> = (ap
           'Returns 202 at once. With `Prefer: wait=N` (seconds, at most 60) returns 201 if the batch ends in time.',
         querystring: PoolQuery,
         headers: Type.Object({ 'idempotency-key': Type.Optional(Type.String({ minLength: 1, maxLength: 255 })) }),
-        body: Type.Object(
-          {
-            ...poolParam,
-            count: Type.Integer({ minimum: 1, maximum: maxBatchUsers }),
-            label: Type.Optional(Type.String({ maxLength: 200 })),
-            expires_in: Type.Optional(Type.Integer({ minimum: 1, maximum: 315_360_000, description: 'Seconds' })),
-            template: Type.Optional(TemplateName),
-            config: Type.Optional(batchConfigBody(config)),
-          },
-          { additionalProperties: false },
-        ),
+        body: batchBody(options.config),
         response: { 201: BatchResponse, 202: BatchResponse },
       },
     },
     async (request, reply) => {
-      const { count, label = null, expires_in: expiresIn = null } = request.body
-      const { template = 'default', config: given = {} } = request.body
-      const pool = poolName(request.query, request.body)
+      const { body, apiKey } = request
+      const pool = poolOf(request)
       const poolId = await findPoolId(sql, pool)
-      const resolveSettings = async () => {
-        const requested = await withTemplate(poolId, template, given)
-        return completeConfig(requested, count, config)
-      }
       const key = request.headers['idempotency-key']
-      const idempotency =
-        key === undefined ? undefined : { owner: request.apiKey?.name ?? '', key, body: { ...request.body, pool } }
-      const id = await createBatch(
-        sql,
-        { poolId, count, label, expiresIn, resolveSettings, idempotency },
-        { reservedDomains, encryptionKey },
-      )
+      const idempotency = key === undefined ? undefined : { owner: apiKey?.name ?? '', key }
+      const id = await requestBatch(options, { pool: { id: poolId, name: pool }, body, idempotency })
       dispatcher.wake()
 
       const wait = preferredWait(request.headers.prefer)
@@ -93,7 +61,7 @@ export const batchRoutes: FastifyPluginCallbackTypebox<BatchRoutesOptions> = (ap
       if (wait > 0) reply.header('preference-applied', `wait=${wait}`)
       return reply
         .code(wait > 0 && batch.finished_at !== null ? 201 : 202)
-        .header('location', `/v1/batches/${id}${pool === 'default' ? '' : `?pool=${pool}`}`)
+        .header('location', urlInPool(`/v1/batches/${id}`, pool))
         .send(batch)
     },
   )
@@ -105,18 +73,13 @@ export const batchRoutes: FastifyPluginCallbackTypebox<BatchRoutesOptions> = (ap
       schema: {
         tags,
         summary: 'List batches, newest first',
-        querystring: Type.Object(
-          { ...poolParam, ...pageParams, status: Type.Optional(BatchStatus) },
-          { additionalProperties: false },
-        ),
-        response: {
-          200: Type.Object({ items: Type.Array(BatchResponse), next_cursor: Type.Union([Type.String(), Type.Null()]) }),
-        },
+        querystring: strict({ ...poolParam, ...pageParams, status: Type.Optional(BatchStatus) }),
+        response: { 200: pageOf(BatchResponse) },
       },
     },
     async (request, reply) => {
       const { limit = 100, cursor, status } = request.query
-      const poolId = await findPoolId(sql, poolName(request.query))
+      const poolId = await poolIdOf(sql, request)
       const listing = `batches ${poolId} ${status}`
       const before = cursors.decode(listing, cursor)
       const items = await listBatches(sql, poolId, { before, status }, limit)
@@ -136,7 +99,7 @@ export const batchRoutes: FastifyPluginCallbackTypebox<BatchRoutesOptions> = (ap
         response: { 200: BatchResponse },
       },
     },
-    async (request) => readBatch(sql, await findPoolId(sql, poolName(request.query)), request.params.id),
+    async (request) => readBatch(sql, await poolIdOf(sql, request), request.params.id),
   )
 
   app.post(
@@ -153,7 +116,7 @@ export const batchRoutes: FastifyPluginCallbackTypebox<BatchRoutesOptions> = (ap
       },
     },
     async (request) => {
-      const poolId = await findPoolId(sql, poolName(request.query))
+      const poolId = await poolIdOf(sql, request)
       await cancelBatch(sql, poolId, request.params.id)
       return readBatch(sql, poolId, request.params.id)
     },
@@ -175,7 +138,7 @@ export const batchRoutes: FastifyPluginCallbackTypebox<BatchRoutesOptions> = (ap
       },
     },
     async (request) => {
-      const poolId = await findPoolId(sql, poolName(request.query))
+      const poolId = await poolIdOf(sql, request)
       const counts = await deleteBatch(sql, poolId, request.params.id)
       return { id: request.params.id.toLowerCase(), deleted_count: counts.deleted, protected_count: counts.protected }
     },

@@ -1,13 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Piscina } from 'piscina'
-import { Problem } from '../errors.ts'
 import type { Tasks, ThreadOptions } from './worker-thread.ts'
 
 /** Worker threads behind one typed function. */
 export interface WorkerPool {
   threads: number
   /**
-   * Runs a task in a thread. Throws `overloaded` at once if all threads are busy, because the database is the queue.
+   * Runs a task in a thread. Throws at once if all threads are busy, because the database is the queue.
    * Piscina's limit does not apply to tasks with a signal (piscina 5.3.2).
    */
   run<Name extends keyof Tasks>(name: Name, input: Parameters<Tasks[Name]>[0]): ReturnType<Tasks[Name]>
@@ -43,8 +42,7 @@ export function startWorkerPool(threads: number, options: ThreadOptions): Worker
       await piscina.destroy()
     },
     async run(name, input) {
-      if (inWork >= threads)
-        throw new Problem('overloaded', 'All workers are busy.', { headers: { 'retry-after': '1' } })
+      if (inWork >= threads) throw new Error('all workers are busy')
       inWork++
       try {
         return await piscina.run(input, { name })

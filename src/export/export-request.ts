@@ -2,7 +2,8 @@ import type { FastifyRequest } from 'fastify'
 import { type Static, Type } from 'typebox'
 import { requireScope } from '../auth/authentication.ts'
 import { Problem } from '../errors.ts'
-import { poolName } from '../pools/pool-parameter.ts'
+import { strict } from '../http/schemas.ts'
+import { poolOf } from '../pools/pool-parameter.ts'
 import { parseShard, type Shard, ShardText } from '../protocol/shard.ts'
 import { isState, type State, statesIn } from '../protocol/state.ts'
 import type { Filter } from '../states/filter.ts'
@@ -10,22 +11,19 @@ import { filterMembers, filterOf } from '../users/filter-parameters.ts'
 import { acceptedFormat, FORMAT_NAMES, type Format } from './format.ts'
 import type { Credential } from './lines.ts'
 
-export const ExportQuery = Type.Object(
-  {
-    ...filterMembers,
-    base: Type.Optional(Type.String({ description: 'The state that the client has' })),
-    differential: Type.Optional(Type.Boolean({ default: true, description: '`false`: always the full export' })),
-    format: Type.Optional(Type.Enum(FORMAT_NAMES)),
-    shard: Type.Optional(ShardText),
-    include: Type.Optional(
-      Type.Enum(['password', 'password_hash', 'password,password_hash', 'password_hash,password'], {
-        description:
-          'Credentials to add after each user line; not part of the state. Requires the scope `credentials:read`',
-      }),
-    ),
-  },
-  { additionalProperties: false },
-)
+export const ExportQuery = strict({
+  ...filterMembers,
+  base: Type.Optional(Type.String({ description: 'The state that the client has' })),
+  differential: Type.Optional(Type.Boolean({ default: true, description: '`false`: always the full export' })),
+  format: Type.Optional(Type.Enum(FORMAT_NAMES)),
+  shard: Type.Optional(ShardText),
+  include: Type.Optional(
+    Type.Enum(['password', 'password_hash', 'password,password_hash', 'password_hash,password'], {
+      description:
+        'Credentials to add after each user line; not part of the state. Requires the scope `credentials:read`',
+    }),
+  ),
+})
 
 /** A validated export request. */
 export interface ExportRequest {
@@ -53,7 +51,7 @@ export function readExportRequest(request: FastifyRequest, query: Static<typeof 
   const matching = statesIn(request.headers['if-none-match'])
   const knownStates = base ? [base] : matching === 'any' ? [] : matching
   return {
-    pool: poolName(query),
+    pool: poolOf(request),
     filter,
     format,
     shard: shard === undefined ? undefined : parseShard(shard),

@@ -5,7 +5,8 @@ import type { Sql } from 'postgres'
 import { Type } from 'typebox'
 import { sendHead } from '../http/compression.ts'
 import type { Coding } from '../http/content-coding.ts'
-import { poolName } from '../pools/pool-parameter.ts'
+import { Nullable, strict } from '../http/schemas.ts'
+import { poolOf } from '../pools/pool-parameter.ts'
 import type { State } from '../protocol/state.ts'
 import { oldestBaseAt } from '../states/scope-state.ts'
 import { filterMembers, filterOf } from '../users/filter-parameters.ts'
@@ -44,19 +45,19 @@ export const exportRoutes: FastifyPluginCallbackTypebox<ExportRoutesOptions> = (
       schema: {
         tags,
         summary: 'Read the current state of a filter',
-        querystring: Type.Object(filterMembers, { additionalProperties: false }),
+        querystring: strict(filterMembers),
         response: {
           200: Type.Object({
             state: Type.String(),
             total_count: Type.Integer(),
-            oldest_base_at: Type.Union([Type.String(), Type.Null()]),
+            oldest_base_at: Nullable(Type.String()),
           }),
         },
       },
     },
     async (request) => {
       const filter = filterOf(request, request.query)
-      const { poolId, state, userCount } = await exports.currentScope({ pool: poolName(request.query), filter })
+      const { poolId, state, userCount } = await exports.currentScope({ pool: poolOf(request), filter })
       return { state, total_count: userCount, oldest_base_at: await oldestBaseAt(sql, { poolId, ...filter }) }
     },
   )

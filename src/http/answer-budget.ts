@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import plugin from 'fastify-plugin'
-import { Problem } from '../errors.ts'
+import { retryLater } from '../errors.ts'
 
 interface AnswerBudgetOptions {
   /** How long a response waits for budget before it is rejected. */
@@ -72,9 +72,7 @@ export function createBudget(totalBytes: number, waitMs: number) {
     }
   }
   const refusal = () =>
-    new Problem('overloaded', 'Too many large answers wait for their clients to read them. Try again.', {
-      headers: { 'retry-after': '5' },
-    })
+    retryLater('overloaded', 'Too many large answers wait for their clients to read them. Try again.', 5)
 
   return {
     /** Takes the bytes at once. Returns the function that releases them; call it once. */

@@ -1,4 +1,4 @@
-import { Problem } from '../errors.ts'
+import { retryLater } from '../errors.ts'
 
 /** Limits concurrency: callers beyond the limit wait, and fail with `overloaded` if they wait too long or too many wait. */
 export interface ConcurrencyLimit {
@@ -13,10 +13,7 @@ export interface ConcurrencyLimit {
 /** The maximum number of waiting callers, as a multiple of the places. */
 const WAITING_PER_PLACE = 4
 
-const refuse = () =>
-  new Problem('overloaded', 'All places for this kind of work are taken. Try again.', {
-    headers: { 'retry-after': '2' },
-  })
+const refuse = () => retryLater('overloaded', 'All places for this kind of work are taken. Try again.', 2)
 
 /** Up to `places` callers run, at most `placesPerKey` of them with the same key. Each other caller waits up to `waitMs`. */
 export function createConcurrencyLimit(places: number, waitMs: number, placesPerKey = places): ConcurrencyLimit {

@@ -7,7 +7,7 @@ import {
   createZstdDecompress,
   type Zlib,
 } from 'node:zlib'
-import { Problem } from '../errors.ts'
+import { ContentError } from '../protocol/content-error.ts'
 
 const chunkSize = 65_536
 
@@ -44,16 +44,20 @@ export const codingName = (text: string): string =>
     .toLowerCase()
     .replace(/^x-gzip$/, 'gzip')
 
-/** Returns the coding that a Content-Encoding names. Throws `media_type_unsupported` if it is unknown, or more than one. */
+export const UNKNOWN_CODING_HELP = 'Content-Encoding may be gzip, br, zstd or deflate.'
+export const UNDECODABLE_HELP = 'The body does not match its Content-Encoding.'
+
+/** Returns the coding that a Content-Encoding names. Throws ContentError `unknown_coding` if it is unknown, or more than one. */
 export function codingOf(contentEncoding = 'identity'): Coding {
   const coding = codingName(contentEncoding)
   if (coding === 'identity' || Object.hasOwn(DECODERS, coding)) return coding as Coding
-  throw new Problem('media_type_unsupported', 'Content-Encoding may be gzip, br, zstd or deflate.')
+  throw new ContentError('unknown_coding', UNKNOWN_CODING_HELP)
 }
 
 /**
  * Yields the text of a body in chunks, without a byte order mark. `limitMb` limits the decoded size in MiB, whatever the size on
- * the wire. Throws `body_too_large`, and `invalid_request` if the body does not match its coding or is not UTF-8.
+ * the wire. Throws ContentError `too_large`, and `undecodable` if the body does not match its coding or is not UTF-8. Errors of `body`
+ * pass unchanged.
  */
 export async function* decodeBody(
   body: AsyncIterable<Buffer>,
@@ -65,14 +69,14 @@ export async function* decodeBody(
     try {
       return utf8.decode(bytes, { stream: bytes !== undefined })
     } catch (cause) {
-      throw new Problem('invalid_request', 'The body is not UTF-8.', { cause })
+      throw new ContentError('undecodable', 'The body is not UTF-8.', { cause })
     }
   }
   let left = limitMb * 1_048_576
   for await (const bytes of coding === 'identity' ? body : decompress(body, coding)) {
     left -= bytes.length
     if (left < 0)
-      throw new Problem('body_too_large', `The decoded body is larger than ${limitMb} MiB (IMPORT_LIMIT_MB).`)
+      throw new ContentError('too_large', `The decoded body is larger than ${limitMb} MiB (IMPORT_LIMIT_MB).`)
     yield text(bytes)
   }
   yield text()
@@ -80,20 +84,24 @@ export async function* decodeBody(
 
 async function* decompress(body: AsyncIterable<Buffer>, coding: Exclude<Coding, 'identity'>) {
   const source = body[Symbol.asyncIterator]()
+  let sourceError: unknown
+  const onError = (error: unknown) => {
+    sourceError = error
+  }
   let rest: Buffer | undefined
   let frames = 0
   try {
     do {
       const decoder = DECODERS[coding]()
-      const fed = feed(decoder, source, rest)
+      const fed = feed(decoder, { source, onError }, rest)
       yield* decoder as AsyncIterable<Buffer>
       rest = await fed
       if (rest && (coding !== 'zstd' || ++frames === MAX_FRAMES)) throw new Error('trailing data')
     } while (rest)
   } catch (error) {
-    if (error instanceof Problem) throw error
-    const detail = isWindowTooLarge(error) ? ZSTD_WINDOW_HELP : 'The body does not match its Content-Encoding.'
-    throw new Problem('invalid_request', detail, { cause: error })
+    if (error === sourceError) throw error
+    const message = isWindowTooLarge(error) ? ZSTD_WINDOW_HELP : UNDECODABLE_HELP
+    throw new ContentError('undecodable', message, { cause: error })
   } finally {
     source.return?.()?.catch(() => {}) // not awaited: a silent client must not block a caller that is done
   }
@@ -102,9 +110,13 @@ async function* decompress(body: AsyncIterable<Buffer>, coding: Exclude<Coding, 
 /**
  * Feeds the decoder: first `first`, the rest of the previous decoder, then the source. Writes one chunk at a time, so that the
  * unread rest of a chunk is known. Returns that rest, or undefined if the decoder consumed everything. The rest is meaningless if
- * the decoder failed or was abandoned. Destroys the decoder if the source throws.
+ * the decoder failed or was abandoned. If the source throws, passes the error to `onError` and destroys the decoder with it.
  */
-async function feed(decoder: Transform & Zlib, source: AsyncIterator<Buffer>, first: Buffer | undefined) {
+async function feed(
+  decoder: Transform & Zlib,
+  { source, onError }: { source: AsyncIterator<Buffer>; onError: (error: unknown) => void },
+  first: Buffer | undefined,
+) {
   let wake = () => {}
   const stop = () => wake()
   decoder.once('end', stop).once('close', stop)
@@ -120,6 +132,7 @@ async function feed(decoder: Transform & Zlib, source: AsyncIterator<Buffer>, fi
     }
     decoder.end()
   } catch (error) {
+    onError(error)
     decoder.destroy(error as Error)
   }
   return undefined

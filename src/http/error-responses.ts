@@ -3,10 +3,11 @@ import type { Socket } from 'node:net'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import plugin from 'fastify-plugin'
 import { isBlocked, isDatabaseUnavailable, LIMIT_EXCEEDED, PROTECTED_USER, sqlState } from '../database/sqlstate.ts'
-import { ERRORS, type ErrorCode, type FieldError, MAX_FAULTS, Problem } from '../errors.ts'
+import { ERRORS, type ErrorCode, invalidRequest, Problem, retryLater } from '../errors.ts'
+import { ContentError, type ContentFault } from '../protocol/content-error.ts'
 import { TOO_LARGE } from '../protocol/longest-line.ts'
-import { ZSTD_WINDOW_HELP, ZSTD_WINDOW_TOO_LARGE } from './decompress.ts'
-import { everyFault } from './validation.ts'
+import { UNDECODABLE_HELP, UNKNOWN_CODING_HELP, ZSTD_WINDOW_HELP, ZSTD_WINDOW_TOO_LARGE } from './decompress.ts'
+import { fieldErrorsOf } from './field-errors.ts'
 
 /** Turns whatever a route throws into a problem of the catalogue (RFC 9457). Unknown errors become a 500 and are logged. */
 export const errorResponses = plugin(
@@ -59,43 +60,23 @@ function answer(problem: Problem, request: FastifyRequest, reply: FastifyReply) 
 
 function problemOf(error: FastifyError, request: FastifyRequest): Problem {
   if (error instanceof Problem) return error
-  if (error.validation) {
-    const first = { part: error.validationContext ?? 'request', faults: error.validation }
-    const all = everyFault(request)
-    const errors = (all.length > 0 ? all : [first])
-      .flatMap(({ part, faults }) => faults.map((fault) => memberFault(fault, part)))
-      .slice(0, MAX_FAULTS)
-    return new Problem('invalid_request', errors.map(({ path, message }) => `${path} ${message}`).join('; '), {
-      errors,
-    })
-  }
+  if (error instanceof ContentError) return new Problem(CONTENT_CODES[error.fault], error.message, { cause: error })
+  if (error.validation) return invalidRequest(fieldErrorsOf(error, request))
   return fastifyProblem(error) ?? databaseProblem(error) ?? internalProblem(error)
 }
 
-type ValidationFault = NonNullable<FastifyError['validation']>[number] & { parentSchema?: object | undefined }
-
-/** Turns Ajv's fault into one for the client: the path as in the request, and unknown members by name. */
-export function memberFault(fault: ValidationFault, context: string): FieldError {
-  const { keyword, instancePath, params, message, parentSchema } = fault
-  const member = params['additionalProperty'] ?? params['missingProperty']
-  const path = instancePath.slice(1).replaceAll('/', '.')
-  const place = [context, path, member].filter((part) => part !== undefined && part !== '').join('.')
-  if (keyword === 'additionalProperties') return { path: place, code: 'unknown_member', message: 'is not known here' }
-  if (keyword === 'required') return { path: place, code: 'missing_member', message: 'is missing' }
-  if (keyword === 'type' && params['type'] === 'object')
-    return { path: place, code: keyword, message: 'must be a JSON object' }
-  const { description } = (parentSchema ?? {}) as { description?: string }
-  if (keyword === 'pattern' && description) return { path: place, code: keyword, message: `must be: ${description}` }
-  const allowed = Array.isArray(params['allowedValues']) ? `: ${params['allowedValues'].join(', ')}` : ''
-  return { path: place, code: keyword, message: `${message ?? 'is wrong'}${allowed}` }
+const CONTENT_CODES: Record<ContentFault, ErrorCode> = {
+  unknown_coding: 'media_type_unsupported',
+  undecodable: 'invalid_request',
+  too_large: 'body_too_large',
 }
 
 const FASTIFY_CODES: Record<string, [ErrorCode, string]> = {
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: ['invalid_request', 'The body length does not match Content-Length.'],
   FST_ERR_CTP_INVALID_MEDIA_TYPE: ['media_type_unsupported', 'Send the body as application/json.'],
-  FST_CP_ERR_INVALID_CONTENT_ENCODING: ['media_type_unsupported', 'Content-Encoding may be gzip, br, zstd or deflate.'],
+  FST_CP_ERR_INVALID_CONTENT_ENCODING: ['media_type_unsupported', UNKNOWN_CODING_HELP],
   [ZSTD_WINDOW_TOO_LARGE]: ['invalid_request', ZSTD_WINDOW_HELP],
-  FST_CP_ERR_INVALID_CONTENT: ['invalid_request', 'The body does not match its Content-Encoding.'],
+  FST_CP_ERR_INVALID_CONTENT: ['invalid_request', UNDECODABLE_HELP],
   FST_ERR_CTP_BODY_TOO_LARGE: ['body_too_large', 'The body is larger than this route accepts.'],
   FST_ERR_BAD_URL: ['invalid_request', 'The path has a malformed percent-encoding.'],
   FST_ERR_MAX_PARAM_LENGTH: ['route_not_found', 'A segment of the path is longer than any valid name.'],
@@ -127,7 +108,8 @@ const REFUSED_VALUES: Record<string, string> = {
   '23514': 'A value is too long or otherwise out of range for a user.',
 }
 
-function databaseProblem(error: Error): Problem | undefined {
+/** Returns the problem that a database error is for a client. Undefined if it is an internal error. */
+export function databaseProblem(error: unknown): Problem | undefined {
   const refusal = REFUSED_VALUES[sqlState(error) ?? '']
   if (refusal) return new Problem('invalid_request', refusal, { cause: error })
   if (sqlState(error) === LIMIT_EXCEEDED) {
@@ -137,15 +119,12 @@ function databaseProblem(error: Error): Problem | undefined {
     return new Problem('user_protected', 'Only test users can be changed or deleted.', { cause: error })
   }
   if (isBlocked(error)) {
-    const headers = { 'retry-after': '5' }
-    return new Problem('overloaded', 'Other work locked the same users for too long. Nothing was changed; try again.', {
-      headers,
-      cause: error,
-    })
+    const detail = 'Other work locked the same users for too long. Nothing was changed; try again.'
+    return retryLater('overloaded', detail, 5, error)
   }
-  if (!isDatabaseUnavailable(error)) return undefined
-  const headers = { 'retry-after': '2' }
-  return new Problem('database_unavailable', 'Try again in a moment.', { headers, cause: error })
+  return isDatabaseUnavailable(error)
+    ? retryLater('database_unavailable', 'Try again in a moment.', 2, error)
+    : undefined
 }
 
 const internalProblem = (error: Error) =>

@@ -3,7 +3,7 @@ import rateLimit from '@fastify/rate-limit'
 import underPressure from '@fastify/under-pressure'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import plugin from 'fastify-plugin'
-import { Problem } from '../errors.ts'
+import { Problem, retryLater } from '../errors.ts'
 import type { MemoryGuard } from '../process/memory-guard.ts'
 import { isProbe } from './request-log.ts'
 
@@ -64,8 +64,7 @@ export const refuseUnderMemoryPressure = plugin<{ memory: MemoryGuard }>(
   (app: FastifyInstance, { memory }, done) => {
     app.addHook('onRequest', (request, _reply, next) => {
       if (!memory.isOver() || !request.routeOptions.config.work) return next()
-      const headers = { 'retry-after': '5' }
-      next(new Problem('overloaded', 'Memory is above its limit. Accepted work continues; try again.', { headers }))
+      next(retryLater('overloaded', 'Memory is above its limit. Accepted work continues; try again.', 5))
     })
     done()
   },
@@ -177,10 +176,6 @@ const isWork = (request: FastifyRequest) => !isProbe(request)
 const isHealth = (request: FastifyRequest) => isProbe(request) && request.routeOptions.url !== '/metrics'
 
 // Created once: the stack trace is a seventh of the cost of a rejection, and rejections come in thousands.
-const overloaded = (detail: string) =>
-  new Problem('overloaded', `${detail} Try again.`, { headers: { 'retry-after': '1' } })
-const full = overloaded('The maximum number of requests is in progress.')
-const fullForKey = new Problem('rate_limited', 'The key has too many requests in progress. Try again.', {
-  headers: { 'retry-after': '1' },
-})
-const behind = overloaded('The event loop is too far behind.')
+const full = retryLater('overloaded', 'The maximum number of requests is in progress. Try again.', 1)
+const fullForKey = retryLater('rate_limited', 'The key has too many requests in progress. Try again.', 1)
+const behind = retryLater('overloaded', 'The event loop is too far behind. Try again.', 1)

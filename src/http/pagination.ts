@@ -1,8 +1,9 @@
 import { createHmac, hkdfSync, timingSafeEqual } from 'node:crypto'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { Type } from 'typebox'
+import { type TSchema, Type } from 'typebox'
 import type { Page } from '../database/page.ts'
 import { Problem } from '../errors.ts'
+import { Nullable } from './schemas.ts'
 
 /** Creates and reads the cursors of all listings. */
 export interface Cursors {
@@ -53,6 +54,10 @@ export const pageParams = {
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000, default: 100 })),
   cursor: Type.Optional(Type.String({ description: '`next_cursor` of the previous page' })),
 }
+
+/** The response of every listing; see makePage. */
+export const pageOf = <Item extends TSchema>(item: Item) =>
+  Type.Object({ items: Type.Array(item), next_cursor: Nullable(Type.String()) })
 
 interface PageContext {
   request: FastifyRequest

@@ -1,4 +1,8 @@
-import { type TSchema, Type } from 'typebox'
+import { type TObjectOptions, type TProperties, type TSchema, Type } from 'typebox'
+
+/** An object of a request: unknown members are rejected. */
+export const strict = <Members extends TProperties>(members: Members, options?: TObjectOptions) =>
+  Type.Object(members, { ...options, additionalProperties: false })
 
 /** A member that is always present, and null if it has no value. */
 export const Nullable = <Schema extends TSchema>(schema: Schema) => Type.Union([schema, Type.Null()])

@@ -1,7 +1,8 @@
-import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv'
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { Ajv } from 'ajv'
+import type { FastifyInstance } from 'fastify'
 import plugin from 'fastify-plugin'
 import { Problem } from '../errors.ts'
+import { AJV_OPTIONS } from './field-errors.ts'
 import { hasBody } from './request-body.ts'
 
 /** Whether a text or a member name in the value contains U+0000, which PostgreSQL cannot store. */
@@ -104,45 +105,6 @@ const malformedAddress = () =>
 
 const emptyBody = () => new Problem('invalid_json', 'The body is empty; send a JSON object.')
 
-const OPTIONS = {
-  allErrors: false,
-  removeAdditional: false,
-  useDefaults: true,
-  strict: false,
-  validateFormats: false,
-  validateSchema: false, // the schemas are our own, and compiling JSON Schema's meta-schema takes 0.1 s
-} as const
-
-/** Bodies up to this size, in bytes, are checked for all faults: Ajv does not limit how many it collects. */
-const MAX_LISTED_BODY = 65_536
-
-/** Validators that collect all faults, by schema. They are slower, so they are compiled and used only for an invalid request. */
-const thorough = new WeakMap<object, ValidateFunction>()
-const thoroughOptions = { ...OPTIONS, allErrors: true, verbose: true }
-const thoroughBodies = new Ajv({ ...thoroughOptions, coerceTypes: false })
-const thoroughTexts = new Ajv({ ...thoroughOptions, coerceTypes: true })
-
-/** Returns every fault of a request that failed validation, by part. Fastify stops at the first fault of the first part. */
-export function everyFault(request: FastifyRequest): { part: string; faults: ErrorObject[] }[] {
-  const { schema = {}, config } = request.routeOptions
-  const { params, query, body, headers } = request
-  const isListed =
-    !config.readsBody && Number(headers['content-length']) <= MAX_LISTED_BODY && !headers['content-encoding']
-  const parts = [
-    { part: 'params', shape: schema.params, value: params },
-    { part: 'body', shape: isListed ? schema.body : undefined, value: body },
-    { part: 'querystring', shape: schema.querystring, value: query },
-    { part: 'headers', shape: schema.headers, value: headers },
-  ]
-  return parts.flatMap(({ part, shape, value }) => {
-    if (typeof shape !== 'object' || shape === null) return []
-    const ajv = part === 'body' ? thoroughBodies : thoroughTexts
-    const validate = thorough.get(shape) ?? ajv.compile(shape)
-    thorough.set(shape, validate)
-    return validate(value) ? [] : [{ part, faults: validate.errors ?? [] }]
-  })
-}
-
 /** Headers that describe a body. Many clients send the first with each request. */
 const OF_THE_BODY = ['content-type', 'content-encoding']
 
@@ -153,8 +115,8 @@ const OF_THE_BODY = ['content-type', 'content-encoding']
  */
 export const validation = plugin(
   (app: FastifyInstance, _options, done) => {
-    const bodies = new Ajv({ ...OPTIONS, coerceTypes: false })
-    const texts = new Ajv({ ...OPTIONS, coerceTypes: true })
+    const bodies = new Ajv({ ...AJV_OPTIONS, coerceTypes: false })
+    const texts = new Ajv({ ...AJV_OPTIONS, coerceTypes: true })
     app.removeContentTypeParser(['application/json', 'text/plain'])
     app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, bytes: Buffer, parsed) => {
       try {

@@ -10,7 +10,7 @@ const QUOTE = 34
 
 /**
  * Passes CSV text through while its rows stay within the maximum row size. The limit of csv-parse does not count
- * commas: a row of only commas would fill the memory. Throws `body_too_large`.
+ * commas: a row of only commas would fill the memory. Throws ContentError `too_large`.
  */
 export async function* meterRows(texts: AsyncIterable<string>): AsyncGenerator<string, void, void> {
   let inQuotes = false
@@ -34,7 +34,7 @@ export async function* meterRows(texts: AsyncIterable<string>): AsyncGenerator<s
  * Reads the rows of a CSV body (RFC 4180; LF or CRLF). The first row names the columns: any members of a user, in any
  * order. An empty cell is an omitted member, except in `batch_id`, where it means no batch. Skips empty lines, and rows
  * of only empty cells, which spreadsheets append. Throws `invalid_csv`, `import_not_full`, `import_credentials`,
- * `body_too_large`, and `invalid_request` for unknown, duplicate or missing columns.
+ * ContentError, and `invalid_request` for unknown, duplicate or missing columns.
  */
 export async function* readCsv(texts: AsyncIterable<string>): AsyncGenerator<GivenRow[], void, void> {
   let columns: string[] | undefined

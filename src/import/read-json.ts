@@ -39,7 +39,7 @@ const noExport = (path: string, code: string, message: string) =>
 /**
  * Splits streamed JSON, an array or a full export, into the texts of its elements. It reads only quotes, brackets and
  * commas. The caller parses the elements, so numbers keep every digit until then. Throws `invalid_json`,
- * `import_not_full`, `body_too_large`, and `invalid_request` for members that a full export does not have.
+ * `import_not_full`, ContentError, and `invalid_request` for members that a full export does not have.
  */
 export class ElementCutter {
   #place: 'before' | 'envelope' | 'array' | 'after' = 'before'

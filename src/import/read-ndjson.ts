@@ -7,7 +7,7 @@ const cut = (detail: string) => new Problem('import_cut', detail)
 
 /**
  * Reads the rows of an NDJSON body: user lines, or a full export with its head line and last line. If the head line is
- * present, the matching last line is required. Throws `import_cut`, `import_not_full` for a delta, and `body_too_large`.
+ * present, the matching last line is required. Throws `import_cut`, `import_not_full` for a delta, and ContentError.
  */
 export async function* readNdjson(texts: AsyncIterable<string>): AsyncGenerator<GivenRow[], void, void> {
   const cutter = new LineCutter()

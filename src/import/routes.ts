@@ -6,9 +6,9 @@ import { BatchResponse, ImportFormat, OnConflict } from '../batches/batch-schema
 import { readBatch } from '../batches/batches.ts'
 import type { Config } from '../config/config.ts'
 import { Problem } from '../errors.ts'
-import type { Patience } from '../http/upload.ts'
-import { acceptUploads } from '../http/upload.ts'
-import { poolName, poolParam } from '../pools/pool-parameter.ts'
+import { strict } from '../http/schemas.ts'
+import { acceptUploads, type Patience } from '../http/upload.ts'
+import { poolOf, poolParam, urlInPool } from '../pools/pool-parameter.ts'
 import { findPoolId } from '../pools/pools.ts'
 import { importUsers } from './import-users.ts'
 import { readCsv } from './read-csv.ts'
@@ -48,15 +48,12 @@ export const importRoutes: FastifyPluginCallbackTypebox<ImportOptions> = (app, o
         summary: 'Import users',
         description:
           'Accepts a JSON array, NDJSON, CSV with a header row, or an unmodified full export. Everything is imported in one transaction, or nothing.',
-        querystring: Type.Object(
-          {
-            ...poolParam,
-            on_conflict: Type.Optional(OnConflict),
-            format: Type.Optional(ImportFormat),
-            label: Type.Optional(Type.String({ maxLength: 200 })),
-          },
-          { additionalProperties: false },
-        ),
+        querystring: strict({
+          ...poolParam,
+          on_conflict: Type.Optional(OnConflict),
+          format: Type.Optional(ImportFormat),
+          label: Type.Optional(Type.String({ maxLength: 200 })),
+        }),
         body: { content: Object.fromEntries(Object.keys(FORMATS).map((type) => [type, { schema: {} }])) },
         response: { 201: BatchResponse },
       },
@@ -64,7 +61,7 @@ export const importRoutes: FastifyPluginCallbackTypebox<ImportOptions> = (app, o
     async (request, reply) => {
       const { on_conflict = 'fail', label = null } = request.query
       const format = formatOf(request, request.query.format)
-      const pool = poolName(request.query)
+      const pool = poolOf(request)
       const poolId = await findPoolId(sql, pool)
       const { reservedDomains, maxBatchUsers: maxRows } = config
       const settings = { on_conflict, format }
@@ -74,7 +71,7 @@ export const importRoutes: FastifyPluginCallbackTypebox<ImportOptions> = (app, o
       })
       return reply
         .code(201)
-        .header('location', `/v1/batches/${id}${pool === 'default' ? '' : `?pool=${pool}`}`)
+        .header('location', urlInPool(`/v1/batches/${id}`, pool))
         .send(await readBatch(sql, poolId, id))
     },
   )

@@ -1,4 +1,3 @@
-import { UUID_FORM } from '../http/schemas.ts'
 import { isTime } from '../protocol/time.ts'
 
 /** Thrown if a job is called incorrectly. The message lists what is valid. */
@@ -36,26 +35,11 @@ export const TYPES = {
     form: 'YYYY-MM-DD',
     parse: (text) => (isTime(`${text}T00:00:00Z`) ? text : undefined),
   },
-  timestamp: {
-    form: 'YYYY-MM-DDThh:mm:ssZ',
-    parse: (text) => (isTime(text) ? inUtc(text.toUpperCase()) : undefined),
-  },
-  uuid: {
-    form: 'UUID',
-    parse: (text) => (UUID_FORM.test(text) ? text.toLowerCase() : undefined),
-  },
   list: {
     form: 'TEXT,TEXT,…',
     parse: (text) => (/^[\x20-\x7e]{1,2000}$/.test(text) ? text.split(',') : undefined),
   },
 } satisfies Record<string, ParameterType>
-
-/** Converts a time to its canonical form. The fraction stays text: JavaScript keeps three digits of it, PostgreSQL six. */
-function inUtc(time: string): string {
-  const [, whole = '', fraction = '', zone = ''] = /^(.*?)(?:\.(\d+))?(Z|[+-].{5})$/.exec(time) ?? []
-  const digits = fraction.replace(/0+$/, '')
-  return `${new Date(`${whole}${zone}`).toISOString().slice(0, 19)}${digits && `.${digits}`}Z`
-}
 
 /** The parameters of a job: the type of each, and whether it is required. */
 export type Parameters = Record<string, { type: keyof typeof TYPES; isRequired?: true; description: string }>

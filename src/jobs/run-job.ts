@@ -4,9 +4,11 @@ import { ConfigError, readConfig } from '../config/config.ts'
 import { connect } from '../database/connection.ts'
 import { loggableError } from '../database/loggable-error.ts'
 import { prepareDatabase } from '../database/prepare.ts'
-import type { Service } from '../service.ts'
+import { Problem } from '../errors.ts'
+import { databaseProblem } from '../http/error-responses.ts'
+import { type Job, JobFailure } from './job.ts'
 import { beginRun, endRun, findOrMakeRun, type JobRun, lockRun } from './job-runs.ts'
-import { JOBS, type Job, JobFailure } from './jobs.ts'
+import { JOBS } from './jobs.ts'
 import { JobUsageError, listOf, type ParameterValue, readParameters } from './parameters.ts'
 
 const USAGE = `npm run job -- NAME [--parameter value]...
@@ -48,11 +50,17 @@ async function run(
     stdout.write(`${lineOf(run, what)}\n`)
     return exitCode
   }
-  // Whoever may start it has the database: no key is asked for, and nothing listens.
-  const config = { ...readConfig(env), apiKeys: [], apiKeysFile: '' }
+  const config = readConfig(env)
   const log = pino({ level: 'warn', base: null, serializers: { err: loggableError } }, stderr)
   await using database = await prepareDatabase(config)
-  const connections = connect({ url: database.url, schema: config.schema, connections: 2, name: 'usersync job' })
+  const connections = connect({
+    url: database.url,
+    schema: config.schema,
+    connections: config.databaseConnections + 1, // one for the run
+    name: 'usersync job',
+    isService: true,
+    waitMs: config.waitSeconds * 1000,
+  })
   try {
     using connection = await reserveConnection(connections)
     const run = await findOrMakeRun(connection, name, parameters)
@@ -60,27 +68,27 @@ async function run(
     const present = await findOrMakeRun(connection, name, parameters) // as it is now that nobody else changes it
     if (present.status === 'completed') return tell(present, 'was completed before', 0)
     await beginRun(connection, run)
-    let service: Service | undefined
-    const app = async () => {
-      const { startService } = await import('../service.ts') // loaded by those jobs alone that ask the service
-      service ??= await startService(config, database.url, log)
-      return service.app
-    }
     try {
-      const result = await job.run({ app, sql: connections, config, signal: stop }, run)
+      const context = { sql: connections, databaseUrl: database.url, config, log, signal: stop }
+      const result = await job.run(context, run)
       await endRun(connection, run, { result, failure: null })
       return tell({ ...run, result }, 'completed', 0)
     } catch (error) {
-      const failure = error instanceof JobFailure ? error.message : 'a fault of the service, which its log tells'
-      if (!(error instanceof JobFailure)) log.error({ err: error }, 'job failed')
+      const failure = failureOf(error)
+      if (!(error instanceof JobFailure || error instanceof Problem)) log.error({ err: error }, 'job failed')
       await endRun(connection, run, { result: null, failure })
       return tell({ ...run, failure }, 'failed', 1)
-    } finally {
-      await service?.stop()
     }
   } finally {
     await connections.end({ timeout: 5 })
   }
+}
+
+/** The text for the report: that of a JobFailure, or of an error of the catalogue. */
+function failureOf(error: unknown): string {
+  if (error instanceof JobFailure) return error.message
+  const problem = error instanceof Problem ? error : databaseProblem(error)
+  return problem ? `${problem.code}: ${problem.message}` : 'an internal error, which the log has'
 }
 
 /** A connection that lives as long as the job: one of the pool would be closed when idle, and its lock be gone. */

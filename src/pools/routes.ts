@@ -2,8 +2,8 @@ import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebo
 import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js'
 import type { Sql } from 'postgres'
 import { Type } from 'typebox'
-import type { Cursors } from '../http/pagination.ts'
-import { makePage, pageParams } from '../http/pagination.ts'
+import { type Cursors, makePage, pageOf, pageParams } from '../http/pagination.ts'
+import { strict } from '../http/schemas.ts'
 import { setReplica } from './locks.ts'
 import { PoolName } from './pool-parameter.ts'
 import { createPool, deletePool, getPool, listPools, type Replica } from './pools.ts'
@@ -27,7 +27,7 @@ const replicaOf = (given: Replica | boolean): Replica =>
   typeof given === 'boolean' ? (given ? 'test_users' : 'none') : given
 
 const PoolPath = Type.Object({ name: PoolName })
-const NoQuery = Type.Object({}, { additionalProperties: false })
+const NoQuery = strict({})
 
 interface PoolRoutesOptions {
   sql: Sql
@@ -48,7 +48,7 @@ export const poolRoutes: FastifyPluginCallbackTypebox<PoolRoutesOptions> = (app,
         tags,
         summary: 'Create a pool',
         querystring: NoQuery,
-        body: Type.Object({ name: PoolName, replica: Type.Optional(ReplicaMember) }, { additionalProperties: false }),
+        body: strict({ name: PoolName, replica: Type.Optional(ReplicaMember) }),
         response: { 201: PoolResponse },
       },
     },
@@ -65,10 +65,8 @@ export const poolRoutes: FastifyPluginCallbackTypebox<PoolRoutesOptions> = (app,
       schema: {
         tags,
         summary: 'List pools by name',
-        querystring: Type.Object(pageParams, { additionalProperties: false }),
-        response: {
-          200: Type.Object({ items: Type.Array(PoolResponse), next_cursor: Type.Union([Type.String(), Type.Null()]) }),
-        },
+        querystring: strict(pageParams),
+        response: { 200: pageOf(PoolResponse) },
       },
     },
     async (request, reply) => {
@@ -98,7 +96,7 @@ export const poolRoutes: FastifyPluginCallbackTypebox<PoolRoutesOptions> = (app,
         description: 'An export that is put into a replica replaces its users, however they were created.',
         params: PoolPath,
         querystring: NoQuery,
-        body: Type.Object({ replica: ReplicaMember }, { additionalProperties: false }),
+        body: strict({ replica: ReplicaMember }),
         response: { 200: PoolResponse },
       },
     },

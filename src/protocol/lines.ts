@@ -1,4 +1,4 @@
-import { Problem } from '../errors.ts'
+import { ContentError } from './content-error.ts'
 import { MAX_LINE_BYTES } from './longest-line.ts'
 
 /**
@@ -7,12 +7,12 @@ import { MAX_LINE_BYTES } from './longest-line.ts'
  */
 export const MAX_ROW_LENGTH = 2 * MAX_LINE_BYTES
 
-/** Throws `body_too_large` if a row, or the part of it that has arrived, is too long. */
+/** Throws ContentError `too_large` if a row, or the part of it that has arrived, is too long. */
 export function requireRowLength(length: number): void {
-  if (length > MAX_ROW_LENGTH) throw new Problem('body_too_large', 'A row is longer than 2 MiB.')
+  if (length > MAX_ROW_LENGTH) throw new ContentError('too_large', 'A row is longer than 2 MiB.')
 }
 
-/** Splits text that arrives in chunks into lines, without the line ends. Throws `body_too_large` if a line is too long. */
+/** Splits text that arrives in chunks into lines, without the line ends. Throws ContentError `too_large` if a line is too long. */
 export class LineCutter {
   #begun = ''
 

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { open, stat } from 'node:fs/promises'
-import { Problem } from '../errors.ts'
 import { decodeBody } from '../http/decompress.ts'
+import { ContentError } from '../protocol/content-error.ts'
 import { ExportError, type ExportHead, type ExportRow, readExport } from '../protocol/read-export.ts'
 import type { PullSource } from './base-label.ts'
 import { type BaseLabel, readLabel } from './base-label.ts'
@@ -89,7 +89,7 @@ async function* checkedTexts(path: string, { bytes: start, sum }: BasePlace): As
   try {
     yield* decodeBody(hashed(), 'identity', Number.POSITIVE_INFINITY)
   } catch (error) {
-    throw error instanceof Problem ? damaged() : error // not UTF-8: the base is damaged
+    throw error instanceof ContentError ? damaged() : error // not UTF-8: the base is damaged
   }
   if (digest.digest('hex') !== sum) throw damaged()
 }

@@ -1,6 +1,6 @@
 import { callPeer, type Peer, PeerError } from '../client/peer.ts'
 import { answerTexts } from '../client/response-text.ts'
-import { Problem } from '../errors.ts'
+import { ContentError } from '../protocol/content-error.ts'
 import { ExportError, type ExportHead, type ExportRow, readExport } from '../protocol/read-export.ts'
 import type { LocalBase } from './base.ts'
 import { exportPath, type PullSource } from './base-label.ts'
@@ -50,7 +50,7 @@ export async function transfer(
     return await ask(job, forceFull ? undefined : local, forceFull, signal)
   } catch (error) {
     if (signal.aborted) throw signal.reason
-    throw error instanceof Problem ? new ExportError('malformed', error.message) : error // a row is too long
+    throw error instanceof ContentError ? new ExportError('malformed', error.message) : error
   }
 }
 

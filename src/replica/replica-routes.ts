@@ -9,9 +9,8 @@ import { CACHING_HEADERS, stateHeaders } from '../export/answer-headers.ts'
 import type { ExportRequest } from '../export/export-request.ts'
 import type { Exports } from '../export/exports.ts'
 import { directStream } from '../export/open-export.ts'
-import type { Patience } from '../http/upload.ts'
-import { acceptUploads } from '../http/upload.ts'
-import { poolName, poolParam } from '../pools/pool-parameter.ts'
+import { acceptUploads, type Patience } from '../http/upload.ts'
+import { PoolQuery, poolOf } from '../pools/pool-parameter.ts'
 import { findPoolId, type Mirrors } from '../pools/pools.ts'
 import { requireAdmin, requireReplica, takeExport, usersOf } from './apply-export.ts'
 
@@ -43,7 +42,7 @@ export const replicaRoutes: FastifyPluginCallbackTypebox<ReplicaRoutesOptions> =
         summary: 'Put an export into a replica',
         description:
           'An unmodified NDJSON export, full or delta, applied in one transaction: completely or not at all. 409 `base_mismatch` has the current state in its member `state`. The pool must be a replica (PATCH /v1/pools/{name}); one of `everything` needs the scope `admin`. A full export with the scope `admin` declares an empty pool a replica of everything.',
-        querystring: Type.Object(poolParam, { additionalProperties: false }),
+        querystring: PoolQuery,
         body: { content: { [NDJSON]: { schema: {} } } },
         response: {
           200: Type.Object({
@@ -56,7 +55,7 @@ export const replicaRoutes: FastifyPluginCallbackTypebox<ReplicaRoutesOptions> =
       },
     },
     async (request) => {
-      const pool = poolName(request.query)
+      const pool = poolOf(request)
       await findPoolId(sql, pool)
       requireNdjson(request)
       const receiver = { pool, isAdmin: request.scopes.has('admin'), reservedDomains: config.reservedDomains }
@@ -73,11 +72,11 @@ export const replicaRoutes: FastifyPluginCallbackTypebox<ReplicaRoutesOptions> =
         summary: 'Read all users of a replica',
         description:
           'A full NDJSON export of the users that the pool mirrors, read directly from the database, so that the source can compare it user by user. A replica of `everything` needs the scope `admin`.',
-        querystring: Type.Object(poolParam, { additionalProperties: false }),
+        querystring: PoolQuery,
       },
     },
     async (request, reply) => {
-      const pool = poolName(request.query)
+      const pool = poolOf(request)
       const mirrors = await requireReplica(sql, pool)
       if (mirrors === 'everything') requireAdmin(request.scopes.has('admin'))
       reply.headers(CACHING_HEADERS).type(`${NDJSON}; charset=utf-8`)

@@ -1,8 +1,15 @@
 import type { Sql } from 'postgres'
-import { decrypt, encrypt } from './encryption.ts'
+import { decrypt, encrypt, loadEncryptionKey } from './encryption.ts'
 
 /** The plaintext of the check, also used as its context. */
 const SEALED = 'usersync encryption key check'
+
+/** Returns the configured key, or that of `dataDir`. Throws what `loadEncryptionKey` and `checkEncryptionKey` throw. */
+export async function openEncryptionKey(sql: Sql, config: { encryptionKey: string; dataDir: string }): Promise<Buffer> {
+  const key = await loadEncryptionKey(config.encryptionKey, config.dataDir)
+  await checkEncryptionKey(sql, key)
+  return key
+}
 
 /**
  * Checks that the key is the one that encrypts the passwords in the database. The first service that starts on a database sets it.

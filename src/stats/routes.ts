@@ -1,7 +1,7 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
 import type { Sql } from 'postgres'
 import { Type } from 'typebox'
-import { poolName, poolParam } from '../pools/pool-parameter.ts'
+import { PoolQuery, poolOf } from '../pools/pool-parameter.ts'
 import { readPoolStats } from './pool-stats.ts'
 
 const StatsResponse = Type.Object({
@@ -33,11 +33,11 @@ export const statsRoutes: FastifyPluginCallbackTypebox<{ sql: Sql }> = (app, { s
         tags: ['users'],
         summary: 'Count the users and batches of a pool',
         description: 'Costs the same for ten users as for ten million: the counts are stored, not computed.',
-        querystring: Type.Object(poolParam, { additionalProperties: false }),
+        querystring: PoolQuery,
         response: { 200: StatsResponse },
       },
     },
-    (request) => readPoolStats(sql, poolName(request.query)),
+    (request) => readPoolStats(sql, poolOf(request)),
   )
 
   done()

@@ -1,5 +1,6 @@
 import { callPeer, type Peer, PeerError, type PeerFault, type PeerResponse, readJson } from '../client/peer.ts'
 import type { Exports } from '../export/exports.ts'
+import { urlInPool } from '../pools/pool-parameter.ts'
 import type { State } from '../protocol/state.ts'
 import type { Target } from './targets.ts'
 
@@ -35,7 +36,7 @@ export async function requireState({ body }: PeerResponse, state: State): Promis
 }
 
 /** The path where a receiver takes exports for one of its pools. */
-export const replicaPath = (pool: string) => `/v1/replica/users${pool === 'default' ? '' : `?pool=${pool}`}`
+export const replicaPath = (pool: string) => urlInPool('/v1/replica/users', pool)
 
 /** Returns the state that a receiver reports if it rejects an export for another base; otherwise undefined. */
 export function otherState(error: unknown): State | undefined {

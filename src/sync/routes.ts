@@ -4,15 +4,14 @@ import { Type } from 'typebox'
 import { requireScope } from '../auth/authentication.ts'
 import type { Exports } from '../export/exports.ts'
 import { createConcurrencyLimit } from '../http/concurrency-limit.ts'
-import type { Cursors } from '../http/pagination.ts'
-import { makePage, pageParams } from '../http/pagination.ts'
-import { Uuid } from '../http/schemas.ts'
-import { poolName, poolParam } from '../pools/pool-parameter.ts'
+import { type Cursors, makePage, pageOf, pageParams } from '../http/pagination.ts'
+import { strict, Uuid } from '../http/schemas.ts'
+import { PoolQuery, poolIdOf, poolOf, poolParam, urlInPool } from '../pools/pool-parameter.ts'
 import { findPoolId } from '../pools/pools.ts'
 import { targetStatus } from './probe.ts'
 import { lastRuns, listRuns, readRun, requestRun, withoutWideStates } from './sync-runs.ts'
 import type { SyncScheduler } from './sync-scheduler.ts'
-import { RunResponse, StatusResponse, VerifyResponse } from './sync-schema.ts'
+import { RunBody, RunResponse, StatusResponse, VerifyResponse } from './sync-schema.ts'
 import { TargetName } from './target-schema.ts'
 import { listTargets, MAX_TARGETS, readTarget } from './targets.ts'
 import { verifyTarget } from './verify.ts'
@@ -31,8 +30,6 @@ const VERIFICATIONS = 1
 /** How long a verification waits for the one before it, before it is rejected. */
 const ADMISSION_WAIT_MS = 10_000
 
-const PoolQuery = Type.Object(poolParam, { additionalProperties: false })
-
 /** Routes for pushes to targets: request, list and compare. */
 export const syncRoutes: FastifyPluginCallbackTypebox<SyncRoutesOptions> = (app, options, done) => {
   const { sql, cursors, encryptionKey, exports, scheduler } = options
@@ -50,20 +47,17 @@ export const syncRoutes: FastifyPluginCallbackTypebox<SyncRoutesOptions> = (app,
         description:
           'Queues a run that sends what the target lacks or, with `full`, everything. If a run is already queued, it is reused. One run per target is in progress at a time.',
         querystring: PoolQuery,
-        body: Type.Object(
-          { ...poolParam, target: TargetName, full: Type.Optional(Type.Boolean({ default: false })) },
-          { additionalProperties: false },
-        ),
+        body: RunBody,
         response: { 202: RunResponse },
       },
     },
     async (request, reply) => {
       const { target, full = false } = request.body
-      const pool = poolName(request.query, request.body)
+      const pool = poolOf(request)
       const poolId = await findPoolId(sql, pool)
       const run = await requestRun(sql, poolId, target, full)
       scheduler.wake()
-      const location = `/v1/sync/runs/${run.id}${pool === 'default' ? '' : `?pool=${pool}`}`
+      const location = urlInPool(`/v1/sync/runs/${run.id}`, pool)
       return reply.code(202).header('location', location).send(run)
     },
   )
@@ -75,18 +69,13 @@ export const syncRoutes: FastifyPluginCallbackTypebox<SyncRoutesOptions> = (app,
       schema: {
         tags,
         summary: 'List the runs, newest first',
-        querystring: Type.Object(
-          { ...poolParam, ...pageParams, target: Type.Optional(TargetName) },
-          { additionalProperties: false },
-        ),
-        response: {
-          200: Type.Object({ items: Type.Array(RunResponse), next_cursor: Type.Union([Type.String(), Type.Null()]) }),
-        },
+        querystring: strict({ ...poolParam, ...pageParams, target: Type.Optional(TargetName) }),
+        response: { 200: pageOf(RunResponse) },
       },
     },
     async (request, reply) => {
       const { limit = 100, cursor, target } = request.query
-      const poolId = await findPoolId(sql, poolName(request.query))
+      const poolId = await poolIdOf(sql, request)
       const listing = `sync runs ${poolId} ${target ?? ''}`
       const { rows, hasMore } = await listRuns(sql, { poolId, target, before: cursors.decode(listing, cursor), limit })
       const shown = request.scopes.has('admin') ? rows : await withoutWideStates(sql, poolId, rows)
@@ -107,7 +96,7 @@ export const syncRoutes: FastifyPluginCallbackTypebox<SyncRoutesOptions> = (app,
       },
     },
     async (request) => {
-      const poolId = await findPoolId(sql, poolName(request.query))
+      const poolId = await poolIdOf(sql, request)
       const run = await readRun(sql, poolId, request.params.id)
       if (request.scopes.has('admin')) return run
       const [shown] = await withoutWideStates(sql, poolId, [run])
@@ -129,7 +118,7 @@ export const syncRoutes: FastifyPluginCallbackTypebox<SyncRoutesOptions> = (app,
       },
     },
     async (request) => {
-      const poolId = await findPoolId(sql, poolName(request.query))
+      const poolId = await poolIdOf(sql, request)
       const { rows: targets } = await listTargets(sql, encryptionKey, { poolId, after: '', limit: MAX_TARGETS })
       // A state of all users, without `test_users_only`, is for `admin` only, here as elsewhere.
       const shown = targets.filter(({ filter }) => filter.testUsersOnly || request.scopes.has('admin'))
@@ -151,12 +140,12 @@ export const syncRoutes: FastifyPluginCallbackTypebox<SyncRoutesOptions> = (app,
         description:
           'Reads all users on both sides, computes both states from scratch, and lists the users that are missing at the target, extra there, or changed. Changes made meanwhile show as differences. The target’s key needs `users:read`. A target with `test_users_only: false` needs the scope `admin` here.',
         querystring: PoolQuery,
-        body: Type.Object({ ...poolParam, target: TargetName }, { additionalProperties: false }),
+        body: strict({ ...poolParam, target: TargetName }),
         response: { 200: VerifyResponse },
       },
     },
     async (request) => {
-      const poolId = await findPoolId(sql, poolName(request.query, request.body))
+      const poolId = await poolIdOf(sql, request)
       const target = await readTarget(sql, encryptionKey, poolId, request.body.target)
       if (!target.filter.testUsersOnly) requireScope(request, 'admin', 'A target with test_users_only=false')
       const release = await verifications.acquire()

@@ -48,6 +48,12 @@ export interface ClaimedRun {
   full: boolean
 }
 
+/** Targets of one pool. */
+export interface TargetNames {
+  poolId: number
+  names: string[]
+}
+
 /** The columns of a row `r` of sync_runs, as they are answered. */
 function runColumns(sql: ISql): Fragment {
   return sql`r.id, r.target, r.trigger, r."full", r.status, r.kind, r.base, r.state, r.added_count::float8,
@@ -127,19 +133,21 @@ export async function queueDueRuns(sql: Sql): Promise<void> {
     insert into sync_runs (pool_id, target, trigger, "full") select pool_id, name, 'interval', false from due
     on conflict do nothing`
 }
+
 /**
- * Claims a queued run whose target has no run in progress, or a running one whose lease expired. Undefined if there is none. Each
- * run goes to one claim only: the row is locked, and an index allows one running run per target.
+ * Claims a queued run whose target has no run in progress, or a running one whose lease expired, of any target or of those in `only`.
+ * Undefined if there is none. Each run goes to one claim only: the row is locked, and an index allows one running run per target.
  */
-export async function claimRun(sql: Sql, leaseMs: number): Promise<ClaimedRun | undefined> {
+export async function claimRun(sql: Sql, leaseMs: number, only?: TargetNames): Promise<ClaimedRun | undefined> {
+  const isWanted = only ? sql`w.pool_id = ${only.poolId} and w.target = any(${only.names})` : sql`true`
   const [row] = await sql<{ pool_id: number; id: string; target: string; full: boolean; holder: string }[]>`
     update sync_runs r set status = 'running', holder = gen_random_uuid(), started_at = coalesce(r.started_at, now()),
       lease_until = now() + ${leaseMs} * interval '1 millisecond'
     where (r.pool_id, r.id) = (
       select w.pool_id, w.id from sync_runs w
-      where w.status = 'running' and w.lease_until < now()
+      where ${isWanted} and (w.status = 'running' and w.lease_until < now()
         or w.status = 'queued' and not exists (
-          select from sync_runs o where o.pool_id = w.pool_id and o.target = w.target and o.status = 'running')
+          select from sync_runs o where o.pool_id = w.pool_id and o.target = w.target and o.status = 'running'))
       order by w.created_at limit 1 for update skip locked
     )
     returning r.pool_id, r.id, r.target, r."full", r.holder`

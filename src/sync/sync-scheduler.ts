@@ -15,6 +15,7 @@ import {
   type RunFailure,
   releaseRuns,
   renewLeases,
+  type TargetNames,
 } from './sync-runs.ts'
 import { readTarget } from './targets.ts'
 
@@ -42,7 +43,9 @@ interface SyncParts {
   sql: Sql
   exports: Exports
   encryptionKey: Buffer
-  observer: RunObserver
+  observer?: RunObserver
+  /** Pushes to these targets only, on request only. Default: to all targets, also at their intervals. */
+  only?: TargetNames
 }
 
 export interface SyncScheduler {
@@ -66,7 +69,7 @@ interface Work {
  * same run do no harm: a receiver applies an export only to its base.)
  */
 export function startSyncScheduler(
-  { sql, exports, encryptionKey, observer }: SyncParts,
+  { sql, exports, encryptionKey, observer, only }: SyncParts,
   log: FastifyBaseLogger,
   { pollMs, leaseMs, push: pushPace } = SYNC_PACE,
 ): SyncScheduler {
@@ -87,9 +90,9 @@ export function startSyncScheduler(
 
   async function takeRuns(): Promise<void> {
     await releaseDropped()
-    await queueDueRuns(sql)
+    if (!only) await queueDueRuns(sql)
     while (inWork.size < MAX_RUNS && !stopping.signal.aborted) {
-      const run = await claimRun(sql, leaseMs)
+      const run = await claimRun(sql, leaseMs, only)
       if (!run) return
       begin(run)
     }
@@ -123,7 +126,7 @@ export function startSyncScheduler(
     try {
       const outcome = await record(run, await outcomeOf(run, signal))
       const { kind, failure, detail, sent_bytes, attempts } = outcome
-      observer.syncRunEnded(failure, (performance.now() - started) / 1000)
+      observer?.syncRunEnded(failure, (performance.now() - started) / 1000)
       const line = { target: run.target, run: run.id, kind, sent_bytes, attempts }
       if (failure === null) log.info(line, 'target in sync')
       else log.warn({ ...line, failure, detail }, 'target not in sync')
@@ -140,7 +143,7 @@ export function startSyncScheduler(
       signal.throwIfAborted()
       const target = await readTarget(sql, encryptionKey, run.poolId, run.target)
       const work = () => push(exports, target, { full: run.full, signal, pace: pushPace })
-      return await observer.push(run, target, work)
+      return await (observer ? observer.push(run, target, work) : work())
     } catch (err) {
       if (signal.aborted || isDatabaseUnavailable(err) || isGone(err)) throw err
       return failed(run, err)

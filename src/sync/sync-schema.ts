@@ -1,5 +1,14 @@
 import { Type } from 'typebox'
-import { Nullable } from '../http/schemas.ts'
+import { Nullable, strict } from '../http/schemas.ts'
+import { poolParam } from '../pools/pool-parameter.ts'
+import { TargetName } from './target-schema.ts'
+
+/** The body of a request for a run. */
+export const RunBody = strict({
+  ...poolParam,
+  target: TargetName,
+  full: Type.Optional(Type.Boolean({ default: false })),
+})
 
 /** A run in API responses. */
 export const RunResponse = Type.Object({

@@ -3,9 +3,9 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { Sql } from 'postgres'
 import { type Static, Type } from 'typebox'
 import { Problem } from '../errors.ts'
-import type { Cursors } from '../http/pagination.ts'
-import { makePage, pageParams } from '../http/pagination.ts'
-import { poolName, poolParam } from '../pools/pool-parameter.ts'
+import { type Cursors, makePage, pageOf, pageParams } from '../http/pagination.ts'
+import { strict } from '../http/schemas.ts'
+import { PoolQuery, poolIdOf, poolOf, poolParam, urlInPool } from '../pools/pool-parameter.ts'
 import { findPoolId } from '../pools/pools.ts'
 import { isCleartext, receiverUrl, TargetName, TargetResponse, targetMembers } from './target-schema.ts'
 import {
@@ -25,8 +25,7 @@ interface TargetRoutesOptions {
 }
 
 const TargetPath = Type.Object({ name: TargetName })
-const PoolQuery = Type.Object(poolParam, { additionalProperties: false })
-const TargetBody = Type.Object({ ...poolParam, name: TargetName, ...targetMembers }, { additionalProperties: false })
+const TargetBody = strict({ ...poolParam, name: TargetName, ...targetMembers })
 const TargetChangeBody = Type.Partial(Type.Object({ ...poolParam, ...targetMembers }), { additionalProperties: false })
 
 /** Routes with which an administrator creates, changes and deletes the targets of a pool. */
@@ -49,12 +48,12 @@ export const targetRoutes: FastifyPluginCallbackTypebox<TargetRoutesOptions> = (
       },
     },
     async (request, reply) => {
-      const pool = poolName(request.query, request.body)
+      const pool = poolOf(request)
       const poolId = await findPoolId(sql, pool)
       const { name, url, remote_pool: remotePool = pool, interval_seconds: intervalSeconds = null } = request.body
       const settings = { url: receiverUrl(url), key: request.body.key ?? undefined, remotePool, intervalSeconds }
       await createTarget(sql, encryptionKey, { poolId, name, ...settings, filter: filterOf(request.body.filter) })
-      const location = `/v1/targets/${name}${pool === 'default' ? '' : `?pool=${pool}`}`
+      const location = urlInPool(`/v1/targets/${name}`, pool)
       const target = await readTarget(sql, encryptionKey, poolId, name)
       warnOfCleartext(target, request.log)
       return reply.code(201).header('location', location).send(answerOf(target))
@@ -68,18 +67,13 @@ export const targetRoutes: FastifyPluginCallbackTypebox<TargetRoutesOptions> = (
       schema: {
         tags,
         summary: 'List the targets by name',
-        querystring: Type.Object({ ...poolParam, ...pageParams }, { additionalProperties: false }),
-        response: {
-          200: Type.Object({
-            items: Type.Array(TargetResponse),
-            next_cursor: Type.Union([Type.String(), Type.Null()]),
-          }),
-        },
+        querystring: strict({ ...poolParam, ...pageParams }),
+        response: { 200: pageOf(TargetResponse) },
       },
     },
     async (request, reply) => {
       const { limit = 100, cursor } = request.query
-      const poolId = await findPoolId(sql, poolName(request.query))
+      const poolId = await poolIdOf(sql, request)
       const listing = `targets ${poolId}`
       const after = cursors.decode(listing, cursor) ?? ''
       const { rows, hasMore } = await listTargets(sql, encryptionKey, { poolId, after, limit })
@@ -101,7 +95,7 @@ export const targetRoutes: FastifyPluginCallbackTypebox<TargetRoutesOptions> = (
       },
     },
     async (request) => {
-      const poolId = await findPoolId(sql, poolName(request.query))
+      const poolId = await poolIdOf(sql, request)
       return answerOf(await readTarget(sql, encryptionKey, poolId, request.params.name))
     },
   )
@@ -122,7 +116,7 @@ export const targetRoutes: FastifyPluginCallbackTypebox<TargetRoutesOptions> = (
     },
     async (request) => {
       const { name } = request.params
-      const poolId = await findPoolId(sql, poolName(request.query, request.body))
+      const poolId = await poolIdOf(sql, request)
       const change = changeOf(request.body)
       if (Object.keys(change).length === 0) throw new Problem('invalid_request', 'Name at least one member to change.')
       await changeTarget(sql, encryptionKey, { poolId, name, ...change })
@@ -146,7 +140,7 @@ export const targetRoutes: FastifyPluginCallbackTypebox<TargetRoutesOptions> = (
       },
     },
     async (request, reply) => {
-      await deleteTarget(sql, await findPoolId(sql, poolName(request.query)), request.params.name)
+      await deleteTarget(sql, await poolIdOf(sql, request), request.params.name)
       return reply.code(204).send(null)
     },
   )

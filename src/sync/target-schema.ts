@@ -1,7 +1,7 @@
 import { Type } from 'typebox'
 import { isLoopback } from '../config/config.ts'
 import { Problem } from '../errors.ts'
-import { Nullable, Uuid } from '../http/schemas.ts'
+import { Nullable, strict, Uuid } from '../http/schemas.ts'
 import { PoolName } from '../pools/pool-parameter.ts'
 
 /**
@@ -26,13 +26,13 @@ export function isCleartext(url: string): boolean {
 
 export const TargetName = PoolName
 
-const TargetFilter = Type.Object(
+const TargetFilter = strict(
   {
     batch_id: Type.Optional(Nullable(Uuid)),
     test_users_only: Type.Optional(Type.Boolean({ default: true })),
     bulk_users_only: Type.Optional(Type.Boolean({ default: false })),
   },
-  { additionalProperties: false, description: 'The users that the receiver gets' },
+  { description: 'The users that the receiver gets' },
 )
 
 /** The members of a target in a request. */

@@ -3,6 +3,7 @@ import { answerTexts } from '../client/response-text.ts'
 import { Problem } from '../errors.ts'
 import type { Exports } from '../export/exports.ts'
 import { UUID_FORM } from '../http/schemas.ts'
+import { ContentError } from '../protocol/content-error.ts'
 import { ExportError, type ExportRow, readExport } from '../protocol/read-export.ts'
 import { StateDigest } from '../protocol/state.ts'
 import { characters } from '../protocol/text.ts'
@@ -128,7 +129,8 @@ export async function verifyTarget(exports: Exports, target: Target): Promise<Co
       throw new Problem('target_failed', `The verification took more than ${DEADLINE_MS / 1000} s.`, { cause: error })
     if (error instanceof PeerError)
       throw new Problem('target_failed', `${error.fault}: ${error.message}`, { cause: error })
-    if (error instanceof ExportError || isRowTooLong(error))
+    // Only the target's content can be unreadable: ours was checked when it was stored.
+    if (error instanceof ExportError || error instanceof ContentError)
       throw new Problem('target_failed', `The target’s response: ${error.message}`, { cause: error })
     throw error
   }
@@ -143,6 +145,3 @@ async function compare(exports: Exports, target: Target, remote: AsyncIterable<s
     await local.release()
   }
 }
-
-/** Only the target's rows can be too long: our own were checked when they were stored. */
-const isRowTooLong = (error: unknown): error is Problem => error instanceof Problem && error.code === 'body_too_large'

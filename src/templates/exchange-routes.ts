@@ -4,14 +4,13 @@ import { Type } from 'typebox'
 import { BatchConfig } from '../batches/batch-config.ts'
 import { TemplateName } from '../batches/batch-schema.ts'
 import type { Config } from '../config/config.ts'
-import { poolName, poolParam } from '../pools/pool-parameter.ts'
-import { findPoolId } from '../pools/pools.ts'
+import { strict } from '../http/schemas.ts'
+import { PoolQuery, poolIdOf, poolParam } from '../pools/pool-parameter.ts'
 import { settingsCheck, settingsValidator } from './settings.ts'
 import { templateConfigBody } from './template-schema.ts'
 import { listOwnTemplates } from './templates.ts'
 import { importTemplates } from './write-templates.ts'
 
-const PoolQuery = Type.Object(poolParam, { additionalProperties: false })
 export const Faults = Type.Array(Type.Object({ path: Type.String(), code: Type.String(), message: Type.String() }))
 
 /** Accepts any settings: the response says what is wrong with them. */
@@ -39,7 +38,7 @@ export const templateExchangeRoutes: FastifyPluginCallbackTypebox<{ config: Conf
         summary: 'Validate settings without storing them',
         description: 'A password is validated too, and never returned.',
         querystring: PoolQuery,
-        body: Type.Object({ ...poolParam, config: AnySettings }, { additionalProperties: false }),
+        body: strict({ ...poolParam, config: AnySettings }),
         response: {
           200: Type.Object({
             is_valid: Type.Boolean(),
@@ -53,7 +52,7 @@ export const templateExchangeRoutes: FastifyPluginCallbackTypebox<{ config: Conf
       },
     },
     async (request) => {
-      await findPoolId(sql, poolName(request.query, request.body))
+      await poolIdOf(sql, request)
       return validate(request.body.config)
     },
   )
@@ -75,7 +74,7 @@ export const templateExchangeRoutes: FastifyPluginCallbackTypebox<{ config: Conf
         },
       },
     },
-    async (request) => ({ templates: await listOwnTemplates(sql, await findPoolId(sql, poolName(request.query))) }),
+    async (request) => ({ templates: await listOwnTemplates(sql, await poolIdOf(sql, request)) }),
   )
 
   app.post(
@@ -89,24 +88,18 @@ export const templateExchangeRoutes: FastifyPluginCallbackTypebox<{ config: Conf
         description:
           'Stores the valid templates in one transaction. Skips the names of built-in and, without `overwrite`, of existing templates.',
         querystring: PoolQuery,
-        body: Type.Object(
-          {
-            ...poolParam,
-            templates: Type.Array(
-              Type.Object(
-                {
-                  name: TemplateName,
-                  description: Type.Optional(Type.String({ maxLength: 200 })),
-                  config: AnySettings,
-                },
-                { additionalProperties: false },
-              ),
-              { maxItems: 1000 },
-            ),
-            overwrite: Type.Optional(Type.Boolean({ default: false })),
-          },
-          { additionalProperties: false },
-        ),
+        body: strict({
+          ...poolParam,
+          templates: Type.Array(
+            strict({
+              name: TemplateName,
+              description: Type.Optional(Type.String({ maxLength: 200 })),
+              config: AnySettings,
+            }),
+            { maxItems: 1000 },
+          ),
+          overwrite: Type.Optional(Type.Boolean({ default: false })),
+        }),
         response: {
           200: Type.Object({
             imported: Type.Array(Type.String()),
@@ -118,7 +111,7 @@ export const templateExchangeRoutes: FastifyPluginCallbackTypebox<{ config: Conf
     },
     async (request) => {
       const { templates, overwrite = false } = request.body
-      const poolId = await findPoolId(sql, poolName(request.query, request.body))
+      const poolId = await poolIdOf(sql, request)
       return importTemplates(sql, poolId, templates, { overwrite, check })
     },
   )

@@ -4,9 +4,8 @@ import { Type } from 'typebox'
 import { BatchConfig } from '../batches/batch-config.ts'
 import { TemplateName } from '../batches/batch-schema.ts'
 import type { Config } from '../config/config.ts'
-import { Nullable } from '../http/schemas.ts'
-import { poolName, poolParam } from '../pools/pool-parameter.ts'
-import { findPoolId } from '../pools/pools.ts'
+import { Nullable, strict } from '../http/schemas.ts'
+import { PoolQuery, poolIdOf, poolParam } from '../pools/pool-parameter.ts'
 import { CustomAttributes } from '../users/user-schema.ts'
 import { AnySettings, Faults } from './exchange-routes.ts'
 import { batchPreviewer } from './preview.ts'
@@ -28,18 +27,15 @@ export const previewRoutes: FastifyPluginCallbackTypebox<{ config: Config; sql: 
         summary: 'Show the first users of a batch without creating it',
         description:
           'Takes the body of POST /v1/batches and returns up to 100 users, with every fault and warning. Writes nothing. Send the returned seed to create these users.',
-        querystring: Type.Object(poolParam, { additionalProperties: false }),
-        body: Type.Object(
-          {
-            ...poolParam,
-            count: Type.Integer({ minimum: 1, maximum: config.maxBatchUsers }),
-            label: Type.Optional(Type.String({ maxLength: 200 })),
-            expires_in: Type.Optional(Type.Integer({ minimum: 1, maximum: 315_360_000, description: 'Seconds' })),
-            template: Type.Optional(TemplateName),
-            config: Type.Optional(AnySettings),
-          },
-          { additionalProperties: false },
-        ),
+        querystring: PoolQuery,
+        body: strict({
+          ...poolParam,
+          count: Type.Integer({ minimum: 1, maximum: config.maxBatchUsers }),
+          label: Type.Optional(Type.String({ maxLength: 200 })),
+          expires_in: Type.Optional(Type.Integer({ minimum: 1, maximum: 315_360_000, description: 'Seconds' })),
+          template: Type.Optional(TemplateName),
+          config: Type.Optional(AnySettings),
+        }),
         response: {
           200: Type.Object({
             is_valid: Type.Boolean(),
@@ -64,7 +60,7 @@ export const previewRoutes: FastifyPluginCallbackTypebox<{ config: Config; sql: 
     },
     async (request) => {
       const { count, template = 'default', config: given = {} } = request.body
-      const poolId = await findPoolId(sql, poolName(request.query, request.body))
+      const poolId = await poolIdOf(sql, request)
       return await preview({ poolId, count, template, given })
     },
   )

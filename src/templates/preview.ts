@@ -7,7 +7,8 @@ import { makeIds, planNames } from '../batches/naming.ts'
 import { makeSeed, populationOf } from '../batches/population.ts'
 import type { Config } from '../config/config.ts'
 import type { FieldError } from '../errors.ts'
-import { attempt, checkStorable, memberReader, overlay, type Verdict, warningsOf } from './settings.ts'
+import { schemaReader } from '../http/field-errors.ts'
+import { attempt, checkStorable, overlay, PLACE, type Verdict, warningsOf } from './settings.ts'
 import { readTemplate } from './templates.ts'
 
 /** Maximum number of users that a preview shows. */
@@ -43,7 +44,7 @@ interface PreviewRequest {
  * number. Throws `template_not_found`.
  */
 export function batchPreviewer(sql: Sql, config: Config) {
-  const readMembers = memberReader(batchConfigBody(config))
+  const readMembers = schemaReader(batchConfigBody(config), PLACE)
   return async ({ poolId, count, template, given }: PreviewRequest): Promise<Preview> => {
     const { config: defaults } = await readTemplate(sql, poolId, template)
     const read = attempt(() => {

@@ -3,9 +3,9 @@ import type { Sql } from 'postgres'
 import { Type } from 'typebox'
 import { TemplateName } from '../batches/batch-schema.ts'
 import type { Config } from '../config/config.ts'
-import type { Cursors } from '../http/pagination.ts'
-import { makePage, pageParams } from '../http/pagination.ts'
-import { poolName, poolParam } from '../pools/pool-parameter.ts'
+import { type Cursors, makePage, pageOf, pageParams } from '../http/pagination.ts'
+import { strict } from '../http/schemas.ts'
+import { PoolQuery, poolIdOf, poolOf, poolParam, urlInPool } from '../pools/pool-parameter.ts'
 import { findPoolId } from '../pools/pools.ts'
 import { settingsCheck } from './settings.ts'
 import { templateAnswer, templateMembers } from './template-schema.ts'
@@ -19,9 +19,8 @@ interface TemplateRoutesOptions {
 }
 
 const TemplatePath = Type.Object({ name: TemplateName })
-const PoolQuery = Type.Object(poolParam, { additionalProperties: false })
 
-const locationOf = (name: string, pool: string) => `/v1/templates/${name}${pool === 'default' ? '' : `?pool=${pool}`}`
+const locationOf = (name: string, pool: string) => urlInPool(`/v1/templates/${name}`, pool)
 
 /** Creation settings by name: the built-in templates and the pool's own. */
 export const templateRoutes: FastifyPluginCallbackTypebox<TemplateRoutesOptions> = (app, options, done) => {
@@ -40,18 +39,13 @@ export const templateRoutes: FastifyPluginCallbackTypebox<TemplateRoutesOptions>
       schema: {
         tags,
         summary: 'List templates by name, built-in and own',
-        querystring: Type.Object({ ...poolParam, ...pageParams }, { additionalProperties: false }),
-        response: {
-          200: Type.Object({
-            items: Type.Array(TemplateResponse),
-            next_cursor: Type.Union([Type.String(), Type.Null()]),
-          }),
-        },
+        querystring: strict({ ...poolParam, ...pageParams }),
+        response: { 200: pageOf(TemplateResponse) },
       },
     },
     async (request, reply) => {
       const { limit = 100, cursor } = request.query
-      const poolId = await findPoolId(sql, poolName(request.query))
+      const poolId = await poolIdOf(sql, request)
       const listing = `templates ${poolId}`
       const items = await listTemplates(sql, poolId, cursors.decode(listing, cursor) ?? '', limit)
       return makePage({ request, reply, cursors, listing }, items, ({ name }) => name)
@@ -66,14 +60,14 @@ export const templateRoutes: FastifyPluginCallbackTypebox<TemplateRoutesOptions>
         tags,
         summary: 'Create a template',
         querystring: PoolQuery,
-        body: Type.Object({ ...poolParam, name: TemplateName, ...members }, { additionalProperties: false }),
+        body: strict({ ...poolParam, name: TemplateName, ...members }),
         response: { 201: TemplateResponse },
       },
     },
     async (request, reply) => {
       const { name, description = '' } = request.body
       const settings = check(request.body.config)
-      const pool = poolName(request.query, request.body)
+      const pool = poolOf(request)
       const poolId = await findPoolId(sql, pool)
       const template = await createTemplate(sql, poolId, { name, description, config: settings })
       return reply.code(201).header('location', locationOf(name, pool)).send(template)
@@ -92,7 +86,7 @@ export const templateRoutes: FastifyPluginCallbackTypebox<TemplateRoutesOptions>
         response: { 200: TemplateResponse },
       },
     },
-    async (request) => readTemplate(sql, await findPoolId(sql, poolName(request.query)), request.params.name),
+    async (request) => readTemplate(sql, await poolIdOf(sql, request), request.params.name),
   )
 
   app.put(
@@ -106,7 +100,7 @@ export const templateRoutes: FastifyPluginCallbackTypebox<TemplateRoutesOptions>
           'Returns 201 if the template is new, else 200. Batches created from the previous version do not change.',
         params: TemplatePath,
         querystring: PoolQuery,
-        body: Type.Object({ ...poolParam, ...members }, { additionalProperties: false }),
+        body: strict({ ...poolParam, ...members }),
         response: { 200: TemplateResponse, 201: TemplateResponse },
       },
     },
@@ -114,7 +108,7 @@ export const templateRoutes: FastifyPluginCallbackTypebox<TemplateRoutesOptions>
       const { name } = request.params
       const { description = '' } = request.body
       const settings = check(request.body.config)
-      const pool = poolName(request.query, request.body)
+      const pool = poolOf(request)
       const poolId = await findPoolId(sql, pool)
       const { template, isNew } = await putTemplate(sql, poolId, { name, description, config: settings })
       if (isNew) reply.code(201).header('location', locationOf(name, pool))
@@ -135,7 +129,7 @@ export const templateRoutes: FastifyPluginCallbackTypebox<TemplateRoutesOptions>
       },
     },
     async (request, reply) => {
-      await deleteTemplate(sql, await findPoolId(sql, poolName(request.query)), request.params.name)
+      await deleteTemplate(sql, await poolIdOf(sql, request), request.params.name)
       return reply.code(204).send(null)
     },
   )

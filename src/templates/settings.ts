@@ -1,12 +1,10 @@
-import { Ajv } from 'ajv'
 import type { Sql } from 'postgres'
-import type { TSchema } from 'typebox'
 import { type BatchConfig, type BatchConfigBody, batchConfigBody, DEFAULT_USERS } from '../batches/batch-config.ts'
 import { type CompleteConfig, completeConfig } from '../batches/complete-config.ts'
 import { planNames } from '../batches/naming.ts'
 import type { Config } from '../config/config.ts'
-import { type FieldError, MAX_FAULTS, Problem } from '../errors.ts'
-import { memberFault } from '../http/error-responses.ts'
+import { type FieldError, invalidRequest, Problem } from '../errors.ts'
+import { schemaReader } from '../http/field-errors.ts'
 import { holdsNul } from '../http/validation.ts'
 import { hashCostMs } from '../passwords/hash-cost.ts'
 import { withCosts } from '../passwords/hash-password.ts'
@@ -15,28 +13,6 @@ import { readTemplate } from './templates.ts'
 
 /** Path of the settings in a request. */
 export const PLACE = 'body.config'
-
-/** Settings that are invalid, reported like any other invalid input. */
-export const invalidSettings = (errors: FieldError[]) =>
-  new Problem('invalid_request', errors.map(({ path, message }) => `${path} ${message}`).join('; '), { errors })
-
-/**
- * The schemas are part of the service. Compiling JSON Schema's meta-schema to validate them would add 0.1 s to each
- * start.
- */
-const ajv = new Ajv({ allErrors: true, verbose: true, strict: false, validateSchema: false })
-
-/**
- * Returns a function that reads a value like the `config` of a request. It throws `invalid_request` with every invalid
- * member.
- */
-export function memberReader(schema: TSchema): (value: unknown) => BatchConfigBody {
-  const validate = ajv.compile<BatchConfigBody>(schema)
-  return (value) => {
-    if (validate(value)) return value
-    throw invalidSettings((validate.errors ?? []).slice(0, MAX_FAULTS).map((fault) => memberFault(fault, PLACE)))
-  }
-}
 
 /** Returns the result of the check, or the faults that it throws, with paths below `place`. Rethrows other errors. */
 export function attempt<Value>(
@@ -58,10 +34,10 @@ const MAX_BYTES = 65_536
 /** Throws `invalid_request` if the database cannot store the value, or if the value is too large. */
 export function checkStorable(value: unknown): void {
   if (holdsNul(value)) {
-    throw invalidSettings([{ path: PLACE, code: 'unstorable', message: 'contains U+0000, which cannot be stored' }])
+    throw invalidRequest([{ path: PLACE, code: 'unstorable', message: 'contains U+0000, which cannot be stored' }])
   }
   if (Buffer.byteLength(JSON.stringify(value)) > MAX_BYTES) {
-    throw invalidSettings([{ path: PLACE, code: 'too_large', message: `is larger than ${MAX_BYTES} bytes` }])
+    throw invalidRequest([{ path: PLACE, code: 'too_large', message: `is larger than ${MAX_BYTES} bytes` }])
   }
 }
 
@@ -82,7 +58,7 @@ export function overlay(template: TemplateSettings, given: BatchConfigBody): Bat
  * whole, because a template may be older than the current limits. It throws `template_not_found` and `invalid_request`.
  */
 export function templateReader(sql: Sql, config: Config) {
-  const readMembers = memberReader(batchConfigBody(config))
+  const readMembers = schemaReader(batchConfigBody(config), PLACE)
   return async (poolId: number, name: string, given: BatchConfigBody): Promise<BatchConfigBody> =>
     readMembers(overlay((await readTemplate(sql, poolId, name)).config, given))
 }
@@ -113,7 +89,7 @@ export function checkNames({ settings, users }: CompleteConfig, config: Config):
  * it. The check returns the settings unchanged. It throws `invalid_request` and what `checkNames` throws.
  */
 export function settingsCheck(config: Config): (value: unknown) => BatchConfigBody {
-  const readMembers = memberReader(templateConfigBody(config))
+  const readMembers = schemaReader(templateConfigBody(config), PLACE)
   return (value) => {
     checkStorable(value)
     const given = readMembers(value)
@@ -169,7 +145,7 @@ export interface Verdict {
  * the password.
  */
 export function settingsValidator(config: Config): (value: unknown) => Verdict {
-  const readMembers = memberReader(batchConfigBody(config))
+  const readMembers = schemaReader(batchConfigBody(config), PLACE)
   return (value) => {
     const read = attempt(() => {
       checkStorable(value)

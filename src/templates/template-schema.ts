@@ -1,6 +1,7 @@
 import { Type } from 'typebox'
 import { type BatchConfigBody, batchConfigBody } from '../batches/batch-config.ts'
 import type { Config } from '../config/config.ts'
+import { strict } from '../http/schemas.ts'
 
 /** The settings that a template stores: those of a batch, without the password. */
 export type TemplateSettings = Omit<BatchConfigBody, 'password'>
@@ -8,7 +9,7 @@ export type TemplateSettings = Omit<BatchConfigBody, 'password'>
 /** The settings that a template accepts. */
 export function templateConfigBody(config: Config) {
   const { password: _, ...members } = batchConfigBody(config).properties
-  return Type.Object(members, { additionalProperties: false })
+  return strict(members)
 }
 
 /** What a template has besides its name. */

@@ -4,11 +4,9 @@ import type { Sql } from 'postgres'
 import { Type } from 'typebox'
 import { requireReservedDomain } from '../config/reserved-domain.ts'
 import { Problem } from '../errors.ts'
-import type { Cursors } from '../http/pagination.ts'
-import { makePage, pageParams } from '../http/pagination.ts'
-import { Uuid } from '../http/schemas.ts'
-import { poolName, poolParam } from '../pools/pool-parameter.ts'
-import { findPoolId } from '../pools/pools.ts'
+import { type Cursors, makePage, pageOf, pageParams } from '../http/pagination.ts'
+import { strict, Uuid } from '../http/schemas.ts'
+import { PoolQuery, poolIdOf } from '../pools/pool-parameter.ts'
 import { filterMembers, filterOf } from './filter-parameters.ts'
 import { listUserLines } from './list-users.ts'
 import { markOf, readMark, readSort, sortMember } from './sort.ts'
@@ -16,7 +14,6 @@ import { User, UserChangeBody } from './user-schema.ts'
 import { deleteUser, readUserLine, updateUser } from './users.ts'
 
 const UserPath = Type.Object({ id: Uuid })
-const PoolQuery = Type.Object(poolParam, { additionalProperties: false })
 
 /** Single users, and the paged listing. A user is returned as its user line: the text that is hashed into states. */
 export const userRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: Cursors; reservedDomains: string[] }> = (
@@ -35,16 +32,14 @@ export const userRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: Curso
       schema: {
         tags,
         summary: 'List users',
-        querystring: Type.Object({ ...filterMembers, ...sortMember, ...pageParams }, { additionalProperties: false }),
-        response: {
-          200: Type.Object({ items: Type.Array(User), next_cursor: Type.Union([Type.String(), Type.Null()]) }),
-        },
+        querystring: strict({ ...filterMembers, ...sortMember, ...pageParams }),
+        response: { 200: pageOf(User) },
       },
     },
     async (request, reply) => {
       const { limit = 100, cursor } = request.query
       const sort = readSort(request.query.sort ?? 'id')
-      const filter = { poolId: await findPoolId(sql, poolName(request.query)), ...filterOf(request, request.query) }
+      const filter = { poolId: await poolIdOf(sql, request), ...filterOf(request, request.query) }
       const listing = `users ${JSON.stringify(filter)} ${sort.name}`
       const after = readMark(cursors.decode(listing, cursor))
       const page = await listUserLines(sql, { filter, sort, after, limit })
@@ -60,7 +55,7 @@ export const userRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: Curso
       schema: { tags, summary: 'Read a user', params: UserPath, querystring: PoolQuery, response: { 200: User } },
     },
     async (request, reply) => {
-      const poolId = await findPoolId(sql, poolName(request.query))
+      const poolId = await poolIdOf(sql, request)
       const testUsersOnly = !request.scopes.has('admin')
       return sendJson(reply, await readUserLine(sql, poolId, request.params.id, testUsersOnly))
     },
@@ -85,7 +80,7 @@ export const userRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: Curso
       if (Object.keys(change).length === 0)
         throw new Problem('invalid_request', 'The body has no member to change. Name at least one.')
       if (change.email !== undefined) requireReservedDomain(change.email, reservedDomains, 'body.email')
-      const poolId = await findPoolId(sql, poolName(request.query, request.body))
+      const poolId = await poolIdOf(sql, request)
       return sendJson(reply, await updateUser(sql, poolId, request.params.id, change))
     },
   )
@@ -103,7 +98,7 @@ export const userRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: Curso
       },
     },
     async (request, reply) => {
-      await deleteUser(sql, await findPoolId(sql, poolName(request.query)), request.params.id)
+      await deleteUser(sql, await poolIdOf(sql, request), request.params.id)
       return reply.code(204).send(null)
     },
   )

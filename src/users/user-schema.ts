@@ -1,6 +1,6 @@
 import { Type } from 'typebox'
 import { EMAIL_EXPECTED, EMAIL_FORM } from '../config/reserved-domain.ts'
-import { Uuid } from '../http/schemas.ts'
+import { Nullable, strict, Uuid } from '../http/schemas.ts'
 import { poolParam } from '../pools/pool-parameter.ts'
 
 /**
@@ -35,7 +35,7 @@ export const User = Type.Object({
   email: Type.String(),
   role: Type.String(),
   is_test_user: Type.Boolean(),
-  batch_id: Type.Union([Uuid, Type.Null()]),
+  batch_id: Nullable(Uuid),
   created_by_bulk: Type.Boolean(),
   custom_attributes: CustomAttributes,
   created_at: time,
@@ -43,13 +43,10 @@ export const User = Type.Object({
 })
 
 /** What PATCH accepts. */
-export const UserChangeBody = Type.Object(
-  {
-    ...poolParam,
-    username: Type.Optional(nameOf(254)),
-    email: Type.Optional(Type.String({ maxLength: 254, pattern: EMAIL_FORM.source, description: EMAIL_EXPECTED })),
-    role: Type.Optional(nameOf(64)),
-    custom_attributes: Type.Optional(CustomAttributes),
-  },
-  { additionalProperties: false },
-)
+export const UserChangeBody = strict({
+  ...poolParam,
+  username: Type.Optional(nameOf(254)),
+  email: Type.Optional(Type.String({ maxLength: 254, pattern: EMAIL_FORM.source, description: EMAIL_EXPECTED })),
+  role: Type.Optional(nameOf(64)),
+  custom_attributes: Type.Optional(CustomAttributes),
+})

@@ -21,7 +21,7 @@ t.test('each coding gives the text, and is refused where it is cut, goes on, or 
   for (const [coding, encode] of Object.entries(CODERS) as [keyof typeof CODERS, (text: Buffer) => Buffer][]) {
     const coded = encode(Buffer.from(TEXT))
     for (const size of [1, 7, 100_000]) t.equal(await decode(coded, coding, { size }), TEXT, `${coding} ${size}`)
-    const invalid = { code: 'invalid_request' }
+    const invalid = { name: 'ContentError', fault: 'undecodable' }
     for (const bytes of [
       coded.subarray(0, -1),
       coded.subarray(0, coded.length / 2),
@@ -34,9 +34,23 @@ t.test('each coding gives the text, and is refused where it is cut, goes on, or 
     const bomb = encode(Buffer.alloc(30_000_000))
     await t.rejects(
       decode(bomb, coding),
-      { code: 'body_too_large', message: /1 MiB \(IMPORT_LIMIT_MB\)/ },
+      { name: 'ContentError', fault: 'too_large', message: /1 MiB \(IMPORT_LIMIT_MB\)/ },
       `${coding} bomb`,
     )
+  }
+})
+
+t.test('an error of the source comes out as it is', async (t) => {
+  const cut = new Error('the connection is cut')
+  for (const [coding, encode] of Object.entries(CODERS) as [keyof typeof CODERS, (text: Buffer) => Buffer][]) {
+    const coded = encode(Buffer.from(TEXT))
+    // biome-ignore lint/suspicious/useAwait: bodies arrive by and by
+    async function* pieces() {
+      yield coded.subarray(0, coded.length / 2)
+      throw cut
+    }
+    const error = await Array.fromAsync(decodeBody(pieces(), coding, 1)).catch((error: unknown) => error)
+    t.equal(error, cut, coding)
   }
 })
 
@@ -46,21 +60,30 @@ t.test('zstd of several frames is all of them, also where some are empty', async
     const several = Buffer.concat([empty, frame, empty, empty, frame, frame, empty])
     t.equal(await decode(several, 'zstd', { size }), TEXT + TEXT + TEXT)
     const cut = Buffer.concat([frame, frame.subarray(0, -1)])
-    await t.rejects(decode(cut, 'zstd', { size }), { code: 'invalid_request' })
+    await t.rejects(decode(cut, 'zstd', { size }), { name: 'ContentError', fault: 'undecodable' })
     await t.rejects(decode(Buffer.concat([frame, Buffer.from('no frame')]), 'zstd', { size }), {
-      code: 'invalid_request',
+      name: 'ContentError',
+      fault: 'undecodable',
     })
   }
-  await t.rejects(decode(Buffer.alloc(9 * 5_000, empty), 'zstd'), { code: 'invalid_request' }, 'but not of thousands')
+  await t.rejects(
+    decode(Buffer.alloc(9 * 5_000, empty), 'zstd'),
+    { name: 'ContentError', fault: 'undecodable' },
+    'but not of thousands',
+  )
 })
 
 t.test('text is UTF-8, with or without a byte order mark', async (t) => {
   t.equal(await decode(Buffer.from(`\ufeff${TEXT}`), 'identity', { size: 1 }), TEXT)
   for (const bytes of [[0xff], [0x61, 0xc3], [0xed, 0xa0, 0x80], [0xc0, 0x80]]) {
-    await t.rejects(decode(Buffer.from(bytes), 'identity'), { code: 'invalid_request', message: /UTF-8/ })
+    await t.rejects(decode(Buffer.from(bytes), 'identity'), {
+      name: 'ContentError',
+      fault: 'undecodable',
+      message: /UTF-8/,
+    })
   }
   t.equal((await decode(Buffer.alloc(1_048_576, 'x'), 'identity')).length, 1_048_576)
-  await t.rejects(decode(Buffer.alloc(1_048_577, 'x'), 'identity'), { code: 'body_too_large' })
+  await t.rejects(decode(Buffer.alloc(1_048_577, 'x'), 'identity'), { name: 'ContentError', fault: 'too_large' })
 })
 
 t.test('codings by their names', (t) => {
@@ -69,7 +92,7 @@ t.test('codings by their names', (t) => {
     ['identity', 'identity', 'gzip', 'zstd'],
   )
   for (const name of ['', 'snappy', 'gzip, br', 'constructor']) {
-    t.throws(() => codingOf(name), { code: 'media_type_unsupported' }, name)
+    t.throws(() => codingOf(name), { name: 'ContentError', fault: 'unknown_coding' }, name)
   }
   t.end()
 })

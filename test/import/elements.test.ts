@@ -110,7 +110,7 @@ t.test('what has no end is given up after the longest row', (t) => {
     cutter.push(start)
     for (let i = 0; i <= MAX_ROW_LENGTH; i += piece.length) cutter.push(piece)
   }
-  const tooLarge = { code: 'body_too_large' }
+  const tooLarge = { name: 'ContentError', fault: 'too_large' }
   t.throws(() => fill(new LineCutter(), ''), tooLarge)
   for (const start of ['["', '[', '{"kind":"', '{"']) t.throws(() => fill(new ElementCutter(), start), tooLarge, start)
   const longest = `"${'x'.repeat(MAX_ROW_LENGTH - 2)}"`

@@ -90,7 +90,8 @@ t.test('a delta is no import', async (t) => {
 })
 
 t.test('columns that are wrong are named', async (t) => {
-  const table: [text: string, expected: { code: string; errors?: object[]; message?: RegExp }][] = [
+  type Expected = { code: string; errors?: object[]; message?: RegExp } | { name: string; fault: string }
+  const table: [text: string, expected: Expected][] = [
     ['username,nick\n', { code: 'invalid_request', errors: [{ path: 'columns.nick', code: 'unknown_member' }] }],
     [
       'username;email\n',
@@ -119,9 +120,9 @@ t.test('columns that are wrong are named', async (t) => {
     ['username\na"b\n', { code: 'invalid_csv', message: /Line 2/ }],
     ['{"username":"a"}\n', { code: 'invalid_csv', message: /Line 1/ }],
     ['username\n"a"b\n', { code: 'invalid_csv', message: /Line 2/ }],
-    [`username\n${'x'.repeat(MAX_ROW_LENGTH + 1)}`, { code: 'body_too_large' }],
-    [`username\n"${'x'.repeat(MAX_ROW_LENGTH + 1)}`, { code: 'body_too_large' }],
-    [`username\n${','.repeat(MAX_ROW_LENGTH + 1)}`, { code: 'body_too_large' }],
+    [`username\n${'x'.repeat(MAX_ROW_LENGTH + 1)}`, { name: 'ContentError', fault: 'too_large' }],
+    [`username\n"${'x'.repeat(MAX_ROW_LENGTH + 1)}`, { name: 'ContentError', fault: 'too_large' }],
+    [`username\n${','.repeat(MAX_ROW_LENGTH + 1)}`, { name: 'ContentError', fault: 'too_large' }],
   ]
   for (const [text, expected] of table) await t.rejects(values(readCsv, text, 1000), expected, text.slice(0, 30))
 })

@@ -120,7 +120,7 @@ t.test('a signal ends a job that waits, and the same call goes on', async (t) =>
 t.test('expire, verify-states and sync do their work', async (t) => {
   await sql`update batches set expires_at = now() - interval '1 minute' where label = 'by a job'`
   const expired = await job('expire')
-  t.match(expired, { code: 0, told: { result: { deleted_count: Number } } })
+  t.match(expired, { code: 0, told: { result: { batches: 1, deleted_count: 300, protected_count: 0 } } })
   t.same(await sql`select from users u join batches b on b.id = u.batch_id where b.label = 'by a job'`, [])
   t.match(await job('verify-states'), {
     code: 0,
@@ -129,8 +129,9 @@ t.test('expire, verify-states and sync do their work', async (t) => {
 
   const receiver = await startReceiver(t)
   await sql`
-    insert into targets (pool_id, name, url, remote_pool, test_users_only, bulk_users_only)
-    values (1, 'tester', ${receiver.url}, 'default', true, false)`
+    insert into targets (pool_id, name, url, remote_pool, test_users_only, bulk_users_only, interval_seconds, next_run_at)
+    values (1, 'tester', ${receiver.url}, 'default', true, false, null, null),
+      (1, 'other', ${receiver.url}, 'default', true, false, 1, now())`
   const refused = await job('sync', '--targets', 'tester')
   t.match(refused, { code: 1, told: { what: 'failed', failure: /tester: The peer answers 401/ } })
   receiver.misbehave = (request) => {
@@ -143,6 +144,20 @@ t.test('expire, verify-states and sync do their work', async (t) => {
     told: { run: refused.told.run, result: { targets: [{ target: 'tester', failure: null }] } },
   })
   t.equal(receiver.held.lines.size, 20_000)
+})
+
+t.test('a job does its own work only, and the audit trail lists what it changed', async (t) => {
+  t.match(await job('create', '--count', '1', '--date', '2026-03-03'), { code: 0 })
+  t.same(await sql`select from sync_runs where target = 'other'`, [], 'nobody has pushed to a target that was due')
+  await sql`delete from users where batch_id in (select id from batches where total_requested = 1)`
+  t.match(await sql`select distinct action, actor from audit_events order by action`, [
+    { action: 'job create', actor: null },
+    { action: 'job expire', actor: null },
+    { action: 'job sync', actor: null },
+  ])
+  t.match(await sql`select pool, counts from audit_events where action = 'job expire'`, [
+    { pool: 'default', counts: { deleted_count: 300, protected_count: 0 } },
+  ])
 })
 
 t.test('a recorded state that is not that of the users is found', async (t) => {

@@ -12,7 +12,7 @@ const t = suite()
 
 /* A user who is not a test user, put into a batch by plain SQL, survives whatever ends the batch, and is told as protected. */
 
-const { call, sql, app } = await startService(t, { MAX_WORKERS: '1' })
+const { call, sql } = await startService(t, { MAX_WORKERS: '1' })
 
 /** A batch of two test users with one who is none; and what that one is, to the last column. */
 async function batchWithReal(name: string) {
@@ -86,12 +86,8 @@ t.test('expiry: asked for, by a job, and by the service itself', async (t) => {
       return json.batches
     },
     async job() {
-      const context = {
-        app: () => Promise.resolve(app),
-        sql,
-        config: readConfig({}),
-        signal: new AbortController().signal,
-      }
+      const signal = new AbortController().signal
+      const context = { sql, databaseUrl: '', config: readConfig({}), log: pino({ enabled: false }), signal }
       const { batches, ...counts } = (await JOBS['expire']?.run(context, { parameters: {} } as never)) ?? {}
       return batches === 0 ? [] : [counts]
     },

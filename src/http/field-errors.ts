@@ -1,0 +1,82 @@
+import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv'
+import type { FastifyError, FastifyRequest } from 'fastify'
+import type { Static, TSchema } from 'typebox'
+import { type FieldError, invalidRequest, MAX_FAULTS } from '../errors.ts'
+
+/** How requests are validated. */
+export const AJV_OPTIONS = {
+  allErrors: false,
+  removeAdditional: false,
+  useDefaults: true,
+  strict: false,
+  validateFormats: false,
+  validateSchema: false, // the schemas are our own, and compiling JSON Schema's meta-schema takes 0.1 s
+} as const
+
+const thorough = { ...AJV_OPTIONS, allErrors: true, verbose: true }
+const bodies = new Ajv({ ...thorough, coerceTypes: false })
+const texts = new Ajv({ ...thorough, coerceTypes: true })
+
+/**
+ * Returns a function that validates a value as a request is validated, for values that do not come as the part of a request. `path`
+ * is the place of the value in the request. The function returns the value, or throws `invalid_request` with every invalid member.
+ */
+export function schemaReader<Schema extends TSchema>(schema: Schema, path: string): (value: unknown) => Static<Schema> {
+  const validate = bodies.compile<Static<Schema>>(schema)
+  return (value) => {
+    if (validate(value)) return value
+    throw invalidRequest((validate.errors ?? []).slice(0, MAX_FAULTS).map((fault) => fieldError(fault, path)))
+  }
+}
+
+/** Bodies up to this size, in bytes, are checked for all faults: Ajv does not limit how many it collects. */
+const MAX_LISTED_BODY = 65_536
+
+/** Validators that collect all faults, by schema. They are slower, so they are compiled and used only for an invalid request. */
+const validators = new WeakMap<object, ValidateFunction>()
+
+/** Returns every invalid member of a request that failed validation. Fastify's error has the first one of the first part. */
+export function fieldErrorsOf({ validation, validationContext }: FastifyError, request: FastifyRequest): FieldError[] {
+  const all = everyFault(request)
+  const first = { part: validationContext ?? 'request', faults: validation ?? [] }
+  return (all.length > 0 ? all : [first])
+    .flatMap(({ part, faults }) => faults.map((fault) => fieldError(fault, part)))
+    .slice(0, MAX_FAULTS)
+}
+
+function everyFault(request: FastifyRequest): { part: string; faults: ErrorObject[] }[] {
+  const { schema = {}, config } = request.routeOptions
+  const { params, query, body, headers } = request
+  const isListed =
+    !config.readsBody && Number(headers['content-length']) <= MAX_LISTED_BODY && !headers['content-encoding']
+  const parts = [
+    { part: 'params', shape: schema.params, value: params },
+    { part: 'body', shape: isListed ? schema.body : undefined, value: body },
+    { part: 'querystring', shape: schema.querystring, value: query },
+    { part: 'headers', shape: schema.headers, value: headers },
+  ]
+  return parts.flatMap(({ part, shape, value }) => {
+    if (typeof shape !== 'object' || shape === null) return []
+    const validate = validators.get(shape) ?? (part === 'body' ? bodies : texts).compile(shape)
+    validators.set(shape, validate)
+    return validate(value) ? [] : [{ part, faults: validate.errors ?? [] }]
+  })
+}
+
+type ValidationFault = NonNullable<FastifyError['validation']>[number] & { parentSchema?: object | undefined }
+
+/** Turns Ajv's fault into one for the client: the path as in the request, and unknown members by name. */
+function fieldError(fault: ValidationFault, context: string): FieldError {
+  const { keyword, instancePath, params, message, parentSchema } = fault
+  const member = params['additionalProperty'] ?? params['missingProperty']
+  const path = instancePath.slice(1).replaceAll('/', '.')
+  const place = [context, path, member].filter((part) => part !== undefined && part !== '').join('.')
+  if (keyword === 'additionalProperties') return { path: place, code: 'unknown_member', message: 'is not known here' }
+  if (keyword === 'required') return { path: place, code: 'missing_member', message: 'is missing' }
+  if (keyword === 'type' && params['type'] === 'object')
+    return { path: place, code: keyword, message: 'must be a JSON object' }
+  const { description } = (parentSchema ?? {}) as { description?: string }
+  if (keyword === 'pattern' && description) return { path: place, code: keyword, message: `must be: ${description}` }
+  const allowed = Array.isArray(params['allowedValues']) ? `: ${params['allowedValues'].join(', ')}` : ''
+  return { path: place, code: keyword, message: `${message ?? 'is wrong'}${allowed}` }
+}
