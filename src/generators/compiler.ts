@@ -1,7 +1,7 @@
 import { jsonbBytes } from '../protocol/longest-line.ts'
 import { type Draws, drawsOf } from './draws.ts'
 import { Faults, known, shown } from './faults.ts'
-import { escaped, isAscii, type Node, scalar } from './node.ts'
+import { escaped, isAscii, mostOf, type Node, once, scalar } from './node.ts'
 import type { Words } from './words.ts'
 
 /** Maximum levels of values in values, and of references to references. Deeper ones would exhaust the stack. */
@@ -174,6 +174,7 @@ export class Compiler {
     const found = this.find(name)
     const node = found && this.attribute(found.raw, found.place)
     if (found) return node && atTop(node)
+    if (this.faults.isFull) return undefined
     const names = [...Object.keys(place.siblings?.members ?? {}).map(unmarked), ...this.attributeNames()]
     return this.faults.add(at, 'unknown', `names no attribute: ${shown(name)}.${known(name, [...new Set(names)])}`)
   }
@@ -205,9 +206,8 @@ export function constant(raw: unknown): Node {
 /** An object or array with the given parts. `bytes` are their sizes, with a comma and a space after each. */
 export function structure(json: Node['json'], parts: readonly Node[], bytes: readonly number[]): Node {
   const isConstant = parts.every((part) => part.isConstant)
-  const constantJson = isConstant ? json(1, 0) : ''
   return {
-    json: isConstant ? () => constantJson : json,
+    json: isConstant ? once(json) : json,
     text: undefined,
     texts: undefined,
     isText: false,
@@ -215,8 +215,8 @@ export function structure(json: Node['json'], parts: readonly Node[], bytes: rea
     isConstant,
     canBeAbsent: false,
     maxBytes: bytes.reduce((sum, size) => sum + size, '{}'.length) - (bytes.length > 0 ? ', '.length : 0),
-    cost: parts.reduce((sum, part) => sum + part.cost, isConstant ? 0 : 1),
-    depth: parts.reduce((deepest, part) => Math.max(deepest, part.depth + 1), 1),
+    cost: isConstant ? 1 : parts.reduce((sum, part) => sum + part.cost, 1),
+    depth: 1 + mostOf(parts, (part) => part.depth),
   }
 }
 

@@ -103,7 +103,7 @@ function namePart(ascii: string): string {
 }
 
 function longestOf(node: Node, written: (text: string) => string): number {
-  if (node.texts) return Math.max(1, ...node.texts.map((text) => written(text).length))
+  if (node.texts) return node.texts.reduce((most, text) => Math.max(most, written(text).length), 1)
   return node.isAscii ? Math.min(MOST_CHARACTERS, maxTextBytes(node)) : MOST_CHARACTERS
 }
 
