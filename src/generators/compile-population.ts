@@ -8,9 +8,10 @@ import { bool, decimal, int, seq } from './numbers.ts'
 import { caseOf, ref } from './references.ts'
 import { list, maybe } from './structures.ts'
 import { template } from './template.ts'
-import { name, pattern, phone, place, uuid } from './texts.ts'
+import { name, pattern, phone, place } from './texts.ts'
 import { unique } from './unique.ts'
 import { compileUsernames } from './username-pattern.ts'
+import { uuid } from './uuid.ts'
 import type { Words } from './words.ts'
 
 /** Every generator by its name in the settings. docs/generators.md shows each. */

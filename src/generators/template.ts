@@ -1,7 +1,7 @@
+import { pathOf } from './arguments.ts'
 import type { Compiler, Generator, Place } from './compiler.ts'
 import { shown } from './faults.ts'
 import { escaped, isAscii, maxTextBytes, mostOf, type Node, once, scalar } from './node.ts'
-import { pathOf } from './range.ts'
 
 /**
  * `{"$template": "{first} {last}"}`: a text with attributes filled in, and the number of the user as `{n}`. `{{` and `}}` write

@@ -1,9 +1,9 @@
+import { pathOf, readTrue } from './arguments.ts'
 import type { Compiler, Generator, Use } from './compiler.ts'
 import { known } from './faults.ts'
 import { escaped, isAscii, type Node, scalar } from './node.ts'
 import { compilePattern, counted, type TextPattern } from './pattern.ts'
 import { PatternError } from './pattern-syntax.ts'
-import { pathOf } from './range.ts'
 import type { Locale } from './words.ts'
 
 /** `{"$pattern": "[A-Z]{2}[0-9]{6}"}`: a text of a pattern, see docs/generators.md. */
@@ -79,15 +79,6 @@ export const phone: Generator = {
   },
 }
 
-/** `{"$uuid": true}`: a UUID of version 4 (RFC 9562). Its 122 random bits come from the seed. */
-export const uuid: Generator = {
-  options: [],
-  compile(use, compiler) {
-    const form = '[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}'
-    return readTrue(use, compiler) && patternsOf([form], use, compiler)
-  },
-}
-
 function readLocale(use: Use, compiler: Compiler): Locale | undefined {
   const { locale: inherited, words } = compiler.settings
   const { locale = inherited } = use.options
@@ -100,10 +91,6 @@ function readLocale(use: Use, compiler: Compiler): Locale | undefined {
 function readPart(use: Use, parts: readonly string[], compiler: Compiler): string | undefined {
   if (typeof use.argument === 'string' && parts.includes(use.argument)) return use.argument
   return compiler.faults.add(pathOf(use), 'invalid', `expects one of ${parts.join(', ')}`)
-}
-
-function readTrue(use: Use, compiler: Compiler): true | undefined {
-  return use.argument === true || compiler.faults.add(pathOf(use), 'invalid', `expects {"${use.name}": true}`)
 }
 
 /** Words as they are written, and the bounds of a node that writes them. */

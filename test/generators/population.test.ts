@@ -158,3 +158,11 @@ t.test('dates are those of the calendar', (t) => {
   t.ok(times.every((time) => new Date(time).toISOString().replace('.000', '') === time))
   t.end()
 })
+
+t.test('UUIDs have the form of version 4', (t) => {
+  const form = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
+  for (const generator of [{ $uuid: true }, { $unique: { $uuid: true } }]) {
+    t.ok(valuesOf(generator, 1_000).every((uuid) => form.test(String(uuid))))
+  }
+  t.end()
+})
