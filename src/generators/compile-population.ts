@@ -15,7 +15,7 @@ import { uuid } from './uuid.ts'
 import type { Words } from './words.ts'
 
 /** Every generator by its name in the settings. docs/generators.md shows each. */
-const GENERATORS: Readonly<Record<string, Generator>> = {
+export const GENERATORS: Readonly<Record<string, Generator>> = {
   $choice: choice,
   $int: int,
   $decimal: decimal,

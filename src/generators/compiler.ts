@@ -165,12 +165,13 @@ export class Compiler {
   attributeNames = (): string[] => Object.keys(this.settings.attributes).map(unmarked)
 
   /**
-   * Returns the attribute that `name` means at `place`: a member of the same object, else a top-level attribute, or a path
-   * from either. `at` is the path of faults.
+   * Returns the attribute that `name` means at `place`: another member of the same object, else a top-level attribute, or a
+   * path from either. `at` is the path of faults.
    */
   lookUp(name: string, place: Place, at: readonly string[]): Node | undefined {
     const sibling = place.siblings && find(place.siblings, name)
-    if (sibling) return this.attribute(sibling.raw, sibling.place)
+    const isOwn = sibling?.place.path.every((part, index) => part === place.path[index])
+    if (sibling && !isOwn) return this.attribute(sibling.raw, sibling.place)
     const found = this.find(name)
     const node = found && this.attribute(found.raw, found.place)
     if (found) return node && atTop(node)

@@ -112,7 +112,7 @@ t.test('references follow siblings, then top-level attributes and paths', (t) =>
     limit: { $case: 'plan', when: { gold: { $int: [100, 200] } }, else: 10 },
     note: { $case: 'plan', when: { gold: 'yes' } },
     items: {
-      $list: { sku: { $int: [1, 1e9] }, again: { $ref: 'sku' }, of: { $ref: 'plan' }, owner: { $ref: 'id' } },
+      $list: { sku: { $int: [1, 1e9] }, again: { $ref: 'sku' }, of: { $ref: 'plan' }, id: { $ref: 'id' } },
       length: [2, 2],
     },
     id: { $int: [1, 1e9] },
@@ -127,7 +127,7 @@ t.test('references follow siblings, then top-level attributes and paths', (t) =>
     t.strictSame(user.whole, user.address)
     t.equal(user.exact, 7)
     t.ok(user.plan === 'gold' ? user.limit >= 100 && user.note === 'yes' : user.limit === 10 && !('note' in user))
-    for (const item of user.items) t.ok(item.sku === item.again && item.of === user.plan && item.owner === user.id)
+    for (const item of user.items) t.ok(item.sku === item.again && item.of === user.plan && item.id === user.id)
     t.not(user.items[0].sku, user.items[1].sku)
     t.equal(user.empty, user.rare ? '<x>' : '<>')
     t.equal('none' in user, 'rare' in user)
