@@ -1,5 +1,4 @@
 import type { FieldError } from '../errors.ts'
-import { WORDS } from '../generators/all-words.ts'
 import { compilePopulation, type Population } from '../generators/compile-population.ts'
 import type { BatchConfig } from './batch-config.ts'
 import { fillPattern } from './naming.ts'
@@ -20,7 +19,7 @@ export type PopulationConfig = Pick<BatchConfig, 'role' | 'custom_attributes' | 
 export function compileUsers(config: PopulationConfig, count: number): Population | { faults: FieldError[] } {
   const { role, custom_attributes, username_pattern, locale = 'en', seed = '' } = config
   const settings = { role, custom_attributes, username_pattern, locale, seed, count }
-  return compilePopulation({ ...settings, maxAttributesBytes: MAX_ATTRIBUTES_BYTES }, WORDS)
+  return compilePopulation({ ...settings, maxAttributesBytes: MAX_ATTRIBUTES_BYTES })
 }
 
 const kept = new Map<string, Population>()

@@ -1,6 +1,6 @@
+import { pathOf } from './arguments.ts'
 import { type Compiler, constant, type Generator, inside, type Use } from './compiler.ts'
 import { anyOf, type Node, textOfAny } from './node.ts'
-import { pathOf } from './range.ts'
 
 const MAX_EXPONENT = 10
 

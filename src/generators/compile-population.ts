@@ -3,18 +3,19 @@ import { choice, zipf } from './choice.ts'
 import { Compiler, type Generator } from './compiler.ts'
 import { date } from './dates.ts'
 import { known } from './faults.ts'
+import { isLocale, LOCALES } from './locales.ts'
 import { type Node, plainText } from './node.ts'
 import { bool, decimal, int, seq } from './numbers.ts'
 import { caseOf, ref } from './references.ts'
 import { list, maybe } from './structures.ts'
 import { template } from './template.ts'
-import { name, pattern, phone, place, uuid } from './texts.ts'
+import { name, pattern, phone, place } from './texts.ts'
 import { unique } from './unique.ts'
 import { compileUsernames } from './username-pattern.ts'
-import type { Words } from './words.ts'
+import { uuid } from './uuid.ts'
 
 /** Every generator by its name in the settings. docs/generators.md shows each. */
-const GENERATORS: Readonly<Record<string, Generator>> = {
+export const GENERATORS: Readonly<Record<string, Generator>> = {
   $choice: choice,
   $int: int,
   $decimal: decimal,
@@ -74,15 +75,14 @@ export interface Population {
  * Compiles a population. Returns every fault instead (at most 20), with paths such as `custom_attributes.age.$int`, if the settings
  * are invalid. Takes bounded time and memory for settings of any depth and size, and so does each user.
  */
-export function compilePopulation(settings: PopulationSettings, words: Words): Population | { faults: FieldError[] } {
+export function compilePopulation(settings: PopulationSettings): Population | { faults: FieldError[] } {
   const { locale, custom_attributes } = settings
   const isObject =
     typeof custom_attributes === 'object' && custom_attributes !== null && !Array.isArray(custom_attributes)
   const attributes = (isObject ? custom_attributes : {}) as Record<string, unknown>
-  const compiler = new Compiler({ ...settings, words, attributes }, GENERATORS)
+  const compiler = new Compiler({ ...settings, attributes }, GENERATORS)
   const { faults } = compiler
-  if (!words.locales.includes(locale))
-    faults.add(['locale'], 'unknown', `is no known locale.${known(locale, words.locales)}`)
+  if (!isLocale(locale)) faults.add(['locale'], 'unknown', `is no known locale.${known(locale, LOCALES)}`)
   const root = compileRoot(custom_attributes, isObject, compiler)
   const role = compileRole(settings.role, compiler)
   const usernames = compileUsernames(settings.username_pattern, compiler)

@@ -1,11 +1,10 @@
 import { jsonbBytes } from '../protocol/longest-line.ts'
 import { type Draws, drawsOf } from './draws.ts'
 import { Faults, known, shown } from './faults.ts'
-import { escaped, isAscii, type Node, scalar } from './node.ts'
-import type { Words } from './words.ts'
+import { escaped, isAscii, mostOf, type Node, once, scalar } from './node.ts'
 
 /** Maximum levels of values in values, and of references to references. Deeper ones would exhaust the stack. */
-export const MAX_LEVELS = 32
+export const MAX_LEVELS = 100
 
 /** Maximum number of generators in a population. */
 export const MAX_GENERATORS = 1_000
@@ -36,7 +35,6 @@ export interface CompilerSettings {
   seed: string
   locale: string
   count: number
-  words: Words
   attributes: Members
 }
 
@@ -165,15 +163,17 @@ export class Compiler {
   attributeNames = (): string[] => Object.keys(this.settings.attributes).map(unmarked)
 
   /**
-   * Returns the attribute that `name` means at `place`: a member of the same object, else a top-level attribute, or a path
-   * from either. `at` is the path of faults.
+   * Returns the attribute that `name` means at `place`: another member of the same object, else a top-level attribute, or a
+   * path from either. `at` is the path of faults.
    */
   lookUp(name: string, place: Place, at: readonly string[]): Node | undefined {
     const sibling = place.siblings && find(place.siblings, name)
-    if (sibling) return this.attribute(sibling.raw, sibling.place)
+    const isOwn = sibling?.place.path.every((part, index) => part === place.path[index])
+    if (sibling && !isOwn) return this.attribute(sibling.raw, sibling.place)
     const found = this.find(name)
     const node = found && this.attribute(found.raw, found.place)
     if (found) return node && atTop(node)
+    if (this.faults.isFull) return undefined
     const names = [...Object.keys(place.siblings?.members ?? {}).map(unmarked), ...this.attributeNames()]
     return this.faults.add(at, 'unknown', `names no attribute: ${shown(name)}.${known(name, [...new Set(names)])}`)
   }
@@ -205,9 +205,8 @@ export function constant(raw: unknown): Node {
 /** An object or array with the given parts. `bytes` are their sizes, with a comma and a space after each. */
 export function structure(json: Node['json'], parts: readonly Node[], bytes: readonly number[]): Node {
   const isConstant = parts.every((part) => part.isConstant)
-  const constantJson = isConstant ? json(1, 0) : ''
   return {
-    json: isConstant ? () => constantJson : json,
+    json: isConstant ? once(json) : json,
     text: undefined,
     texts: undefined,
     isText: false,
@@ -215,8 +214,8 @@ export function structure(json: Node['json'], parts: readonly Node[], bytes: rea
     isConstant,
     canBeAbsent: false,
     maxBytes: bytes.reduce((sum, size) => sum + size, '{}'.length) - (bytes.length > 0 ? ', '.length : 0),
-    cost: parts.reduce((sum, part) => sum + part.cost, isConstant ? 0 : 1),
-    depth: parts.reduce((deepest, part) => Math.max(deepest, part.depth + 1), 1),
+    cost: isConstant ? 1 : parts.reduce((sum, part) => sum + part.cost, 1),
+    depth: 1 + mostOf(parts, (part) => part.depth),
   }
 }
 

@@ -1,7 +1,7 @@
+import { pathOf, readInOrder } from './arguments.ts'
 import type { Generator } from './compiler.ts'
 import { known } from './faults.ts'
 import { scalar } from './node.ts'
-import { pathOf, readInOrder } from './range.ts'
 
 const DATE = /^\d{4}-\d{2}-\d{2}$/
 const TIMESTAMP = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$/

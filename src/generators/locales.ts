@@ -5,6 +5,8 @@ import { PHONE_NUMBERS } from './phone-numbers.ts'
 export const LOCALES = ['en', 'de', 'fr', 'es', 'pt_BR', 'ja', 'zh_CN', 'ar'] as const
 export type LocaleName = (typeof LOCALES)[number]
 
+export const isLocale = (name: unknown): name is LocaleName => (LOCALES as readonly unknown[]).includes(name)
+
 /** The word lists of a locale, as they are in `locales/<name>.json`. */
 export interface LocaleLists {
   firstNames: readonly string[]

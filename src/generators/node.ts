@@ -1,3 +1,5 @@
+import type { LocaleName } from './locales.ts'
+
 /**
  * Returns a value of user `n` (from 1) as a text, undefined if it is absent. `lane` is the place in a list, 0 outside of lists.
  */
@@ -22,7 +24,7 @@ export interface Node {
   /** Levels of values in values and of references. */
   depth: number
   /** The locale of a word or name, if it names one. */
-  locale?: string
+  locale?: LocaleName
   /** Whether different users have different values. */
   isDistinct?: boolean
   /** For `$unique`: the values can be numbered, and different numbers have different values. */
@@ -92,9 +94,22 @@ export function anyOf(nodes: readonly Node[]): Omit<Node, 'json' | 'text'> {
     isAscii: nodes.every((node) => node.isAscii),
     isConstant: false,
     canBeAbsent: nodes.some((node) => node.canBeAbsent),
-    maxBytes: Math.max(0, ...nodes.map((node) => node.maxBytes)),
-    cost: 1 + Math.max(0, ...nodes.map((node) => node.cost)),
-    depth: 1 + Math.max(0, ...nodes.map((node) => node.depth)),
+    maxBytes: mostOf(nodes, (node) => node.maxBytes),
+    cost: 1 + mostOf(nodes, (node) => node.cost),
+    depth: 1 + mostOf(nodes, (node) => node.depth),
+  }
+}
+
+/** The maximum over nodes, 0 if there are none. They can be too many for the arguments of `Math.max`. */
+export const mostOf = (nodes: readonly Node[], number: (node: Node) => number): number =>
+  nodes.reduce((most, node) => Math.max(most, number(node)), 0)
+
+/** Writes a constant the first time. It is not written at compile time, when its size is not checked yet. */
+export function once<Text extends string | undefined>(write: (n: number, lane: number) => Text): () => Text {
+  let written: { text: Text } | undefined
+  return () => {
+    written ??= { text: write(1, 0) }
+    return written.text
   }
 }
 

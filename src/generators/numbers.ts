@@ -1,7 +1,7 @@
+import { pathOf, type Range, readInOrder, readRange } from './arguments.ts'
 import { MAX_RANKS } from './bijection.ts'
 import type { Compiler, Generator, Use } from './compiler.ts'
 import { scalar } from './node.ts'
-import { pathOf, type Range, readInOrder, readRange } from './range.ts'
 
 /** A number of up to 15 digits is the same text after `JSON.parse` and `JSON.stringify`, so clients can pass it on. */
 const MAX_DIGITS = 15

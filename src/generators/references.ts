@@ -1,6 +1,6 @@
+import { pathOf } from './arguments.ts'
 import { type Compiler, type Generator, inside, type Use } from './compiler.ts'
 import { ABSENT, anyOf, escaped, type Node, textOfAny } from './node.ts'
-import { pathOf } from './range.ts'
 
 /** `{"$ref": "plan"}`: the same value as another attribute. Absent if that is absent. */
 export const ref: Generator = {

@@ -1,8 +1,8 @@
+import { pathOf, readRange } from './arguments.ts'
 import { type Generator, inside } from './compiler.ts'
 import { laneOf } from './draws.ts'
 import { ABSENT, anyOf, type Node } from './node.ts'
 import { readProbability } from './numbers.ts'
-import { pathOf, readRange } from './range.ts'
 
 /** Maximum number of elements of a list. */
 const MAX_ELEMENTS = 100

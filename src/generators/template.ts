@@ -1,7 +1,7 @@
+import { pathOf } from './arguments.ts'
 import type { Compiler, Generator, Place } from './compiler.ts'
 import { shown } from './faults.ts'
-import { escaped, isAscii, maxTextBytes, type Node, scalar } from './node.ts'
-import { pathOf } from './range.ts'
+import { escaped, isAscii, maxTextBytes, mostOf, type Node, once, scalar } from './node.ts'
 
 /**
  * `{"$template": "{first} {last}"}`: a text with attributes filled in, and the number of the user as `{n}`. `{{` and `}}` write
@@ -21,18 +21,20 @@ export const template: Generator = {
     const found = nodes.flatMap((node) => node ?? [])
     if (found.length < nodes.length) return undefined
     const writes = found.map((node) => node.text ?? (() => undefined))
+    const isConstant = found.every((node) => node.isConstant)
+    const text = (n: number, lane: number) => {
+      let filled = ''
+      for (const write of writes) filled += write(n, lane) ?? ''
+      return filled
+    }
     return scalar({
-      text: (n, lane) => {
-        let text = ''
-        for (const write of writes) text += write(n, lane) ?? ''
-        return text
-      },
+      text: isConstant ? once(text) : text,
       isText: true,
       isAscii: found.every((node) => node.isAscii),
-      isConstant: found.every((node) => node.isConstant),
+      isConstant,
       maxTextBytes: found.reduce((sum, node) => sum + maxTextBytes(node), 0),
-      cost: found.reduce((sum, node) => sum + node.cost, 1),
-      depth: 1 + Math.max(0, ...found.map((node) => node.depth)),
+      cost: isConstant ? 1 : found.reduce((sum, node) => sum + node.cost, 1),
+      depth: 1 + mostOf(found, (node) => node.depth),
     })
   },
 }

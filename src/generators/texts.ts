@@ -1,10 +1,10 @@
+import { pathOf, readTrue } from './arguments.ts'
 import type { Compiler, Generator, Use } from './compiler.ts'
 import { known } from './faults.ts'
+import { isLocale, LOCALES, type Locale, readLocale } from './locales.ts'
 import { escaped, isAscii, type Node, scalar } from './node.ts'
 import { compilePattern, counted, type TextPattern } from './pattern.ts'
 import { PatternError } from './pattern-syntax.ts'
-import { pathOf } from './range.ts'
-import type { Locale } from './words.ts'
 
 /** `{"$pattern": "[A-Z]{2}[0-9]{6}"}`: a text of a pattern, see docs/generators.md. */
 export const pattern: Generator = {
@@ -48,7 +48,7 @@ const isAsciiPattern = ({ alphabet }: TextPattern) => alphabet.every(([, last]) 
 export const name: Generator = {
   options: ['locale'],
   compile(use, compiler) {
-    const locale = readLocale(use, compiler)
+    const locale = localeFor(use, compiler)
     const part = readPart(use, ['first', 'last', 'full'], compiler)
     if (!locale || !part) return undefined
     if (part === 'first') return wordOf(locale.firstNames, use, compiler)
@@ -61,7 +61,7 @@ export const name: Generator = {
 export const place: Generator = {
   options: ['locale'],
   compile(use, compiler) {
-    const locale = readLocale(use, compiler)
+    const locale = localeFor(use, compiler)
     const part = readPart(use, ['city', 'country', 'postcode', 'street'], compiler)
     if (!locale || !part) return undefined
     if (part === 'city') return wordOf(locale.cities, use, compiler)
@@ -74,39 +74,25 @@ export const place: Generator = {
 export const phone: Generator = {
   options: ['locale'],
   compile(use, compiler) {
-    const locale = readLocale(use, compiler)
+    const locale = localeFor(use, compiler)
     return readTrue(use, compiler) && locale && patternsOf(locale.phone, use, compiler)
   },
 }
 
-/** `{"$uuid": true}`: a UUID of version 4 (RFC 9562). Its 122 random bits come from the seed. */
-export const uuid: Generator = {
-  options: [],
-  compile(use, compiler) {
-    const form = '[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}'
-    return readTrue(use, compiler) && patternsOf([form], use, compiler)
-  },
-}
-
-function readLocale(use: Use, compiler: Compiler): Locale | undefined {
-  const { locale: inherited, words } = compiler.settings
-  const { locale = inherited } = use.options
-  if (typeof locale === 'string' && words.locales.includes(locale)) return words.read(locale)
+function localeFor(use: Use, compiler: Compiler): Locale | undefined {
+  const { locale = compiler.settings.locale } = use.options
+  if (isLocale(locale)) return readLocale(locale)
   if (use.options['locale'] === undefined) return undefined // compilePopulation has added the fault
-  const message = `is no known locale.${known(String(locale), words.locales)}`
+  const message = `is no known locale.${known(String(locale), LOCALES)}`
   return compiler.faults.add([...use.place.path, 'locale'], 'unknown', message)
 }
 
 /** The locale of a word that names one; else it is read in the locale of the population. */
-const localeOf = ({ options: { locale } }: Use) => (typeof locale === 'string' ? { locale } : {})
+const localeOf = ({ options: { locale } }: Use) => (isLocale(locale) ? { locale } : {})
 
 function readPart(use: Use, parts: readonly string[], compiler: Compiler): string | undefined {
   if (typeof use.argument === 'string' && parts.includes(use.argument)) return use.argument
   return compiler.faults.add(pathOf(use), 'invalid', `expects one of ${parts.join(', ')}`)
-}
-
-function readTrue(use: Use, compiler: Compiler): true | undefined {
-  return use.argument === true || compiler.faults.add(pathOf(use), 'invalid', `expects {"${use.name}": true}`)
 }
 
 /** Words as they are written, and the bounds of a node that writes them. */

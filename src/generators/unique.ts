@@ -1,6 +1,6 @@
+import { pathOf } from './arguments.ts'
 import { bijection } from './bijection.ts'
 import { type Generator, inside } from './compiler.ts'
-import { pathOf } from './range.ts'
 
 const EXPECTED =
   'expects $int, $decimal, $date, $uuid, $choice of different texts or numbers without weights, or a $pattern with one reading of each text'

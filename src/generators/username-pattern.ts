@@ -1,6 +1,8 @@
 import type { Compiler } from './compiler.ts'
 import { known, shown } from './faults.ts'
+import { isLocale, type LocaleName } from './locales.ts'
 import { maxTextBytes, type Node, plainText } from './node.ts'
+import { toAsciiName } from './transliterate.ts'
 
 /** The usernames of a population, as far as attributes decide them. */
 export interface Usernames {
@@ -41,11 +43,11 @@ export function compileUsernames(pattern: string, compiler: Compiler): Usernames
       'could make the same name for two users: {n} or {id} needs to be first or last, with a character that is no digit between it and the attributes, as in {first}.{last}.{n}'
     return compiler.faults.add(path, 'pattern_invalid', message)
   }
-  const { words, locale: inherited } = compiler.settings
+  const inherited = isLocale(compiler.settings.locale) ? compiler.settings.locale : 'en'
   const written = (text: string, { locale = inherited }: Node) => write(`${locale} ${text}`)
   const write = memoized((key) => {
     const end = key.indexOf(' ')
-    return namePart(words.toAsciiName(key.slice(end + 1), key.slice(0, end)))
+    return namePart(toAsciiName(key.slice(end + 1), key.slice(0, end) as LocaleName))
   })
   const fill = (n: number) => {
     let text = ''
@@ -109,7 +111,7 @@ function namePart(ascii: string): string {
 }
 
 function longestOf(node: Node, written: (text: string, node: Node) => string): number {
-  if (node.texts) return Math.max(1, ...node.texts.map((text) => written(text, node).length))
+  if (node.texts) return node.texts.reduce((most, text) => Math.max(most, written(text, node).length), 1)
   return node.isAscii ? Math.min(MAX_CHARACTERS, maxTextBytes(node)) : MAX_CHARACTERS
 }
 

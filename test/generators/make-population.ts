@@ -1,5 +1,4 @@
 import { compilePopulation, type Population, type PopulationSettings } from '../../src/generators/compile-population.ts'
-import { FEW_WORDS } from './few-words.ts'
 
 const DEFAULTS: PopulationSettings = {
   role: 'user',
@@ -12,8 +11,7 @@ const DEFAULTS: PopulationSettings = {
 }
 
 /** Compiles settings, of which the given ones differ from defaults. */
-export const compile = (settings: Partial<PopulationSettings>) =>
-  compilePopulation({ ...DEFAULTS, ...settings }, FEW_WORDS)
+export const compile = (settings: Partial<PopulationSettings>) => compilePopulation({ ...DEFAULTS, ...settings })
 
 /** Compiles settings that are valid. Throws their faults otherwise. */
 export function populationOf(settings: Partial<PopulationSettings>): Population {

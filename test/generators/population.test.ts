@@ -112,7 +112,7 @@ t.test('references follow siblings, then top-level attributes and paths', (t) =>
     limit: { $case: 'plan', when: { gold: { $int: [100, 200] } }, else: 10 },
     note: { $case: 'plan', when: { gold: 'yes' } },
     items: {
-      $list: { sku: { $int: [1, 1e9] }, again: { $ref: 'sku' }, of: { $ref: 'plan' }, owner: { $ref: 'id' } },
+      $list: { sku: { $int: [1, 1e9] }, again: { $ref: 'sku' }, of: { $ref: 'plan' }, id: { $ref: 'id' } },
       length: [2, 2],
     },
     id: { $int: [1, 1e9] },
@@ -127,7 +127,7 @@ t.test('references follow siblings, then top-level attributes and paths', (t) =>
     t.strictSame(user.whole, user.address)
     t.equal(user.exact, 7)
     t.ok(user.plan === 'gold' ? user.limit >= 100 && user.note === 'yes' : user.limit === 10 && !('note' in user))
-    for (const item of user.items) t.ok(item.sku === item.again && item.of === user.plan && item.owner === user.id)
+    for (const item of user.items) t.ok(item.sku === item.again && item.of === user.plan && item.id === user.id)
     t.not(user.items[0].sku, user.items[1].sku)
     t.equal(user.empty, user.rare ? '<x>' : '<>')
     t.equal('none' in user, 'rare' in user)
@@ -156,5 +156,13 @@ t.test('dates are those of the calendar', (t) => {
     5_000,
   ) as string[]
   t.ok(times.every((time) => new Date(time).toISOString().replace('.000', '') === time))
+  t.end()
+})
+
+t.test('UUIDs have the form of version 4', (t) => {
+  const form = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
+  for (const generator of [{ $uuid: true }, { $unique: { $uuid: true } }]) {
+    t.ok(valuesOf(generator, 1_000).every((uuid) => form.test(String(uuid))))
+  }
   t.end()
 })

@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { bijection, MAX_RANKS } from '../../src/generators/bijection.ts'
 import { drawsOf } from '../../src/generators/draws.ts'
 import { suite } from '../suite.ts'
+import { chiSquareLimit, chiSquareOf } from './chi-square.ts'
 import { faultsOf, valuesOf } from './make-population.ts'
 
 const t = suite()
@@ -28,6 +29,22 @@ t.test('a bijection of a vast range stays in it without a double', (t) => {
     t.ok(permuted.every((number) => Number.isSafeInteger(number) && number >= 0 && number < size))
   })
   fc.assert(property, { numRuns: 20, seed: 1 })
+  t.end()
+})
+
+t.test('the first numbers of a bijection are even over seeds and do not depend on each other', (t) => {
+  for (const size of [100, 3_652, 9_000_000_000]) {
+    const cells = new Array<number>(64).fill(0)
+    for (let seed = 0; seed < 3_200; seed++) {
+      const permute = bijection(size, drawsOf(String(seed), ['x']))
+      const eighth = (index: number) => Math.floor((permute(index) * 8) / size)
+      const cell = eighth(0) * 8 + eighth(1)
+      cells[cell] = (cells[cell] ?? 0) + 1
+    }
+    // Eighths of 100 have 12 or 13 numbers, so this is not exactly even.
+    const chiSquare = chiSquareOf(cells, new Array(64).fill(50))
+    t.ok(chiSquare < chiSquareLimit(63) * 1.2, `${size}: ${chiSquare}`)
+  }
   t.end()
 })
 

@@ -37,3 +37,8 @@ export function readInOrder(
 
 /** The path of a generator's argument, for faults. */
 export const pathOf = (use: Use): readonly string[] => [...use.place.path, use.name]
+
+/** Reads the argument of a generator that needs none. */
+export function readTrue(use: Use, compiler: Compiler): true | undefined {
+  return use.argument === true || compiler.faults.add(pathOf(use), 'invalid', `expects {"${use.name}": true}`)
+}
