@@ -5,7 +5,7 @@ const t = suite()
 
 const one = (host: string, port = 5432) => ({ hosts: [{ host, port }] })
 
-t.test('takes what libpq takes', (t) => {
+t.test('parseDatabaseUrl accepts the URLs that libpq accepts', (t) => {
   const taken: Record<string, Partial<DatabaseAddress>> = {
     'postgres://usersync:s3cret@db.internal:6432/app': {
       ...one('db.internal', 6432),
@@ -72,7 +72,7 @@ t.test('takes what libpq takes', (t) => {
   t.end()
 })
 
-t.test('names what has no effect', (t) => {
+t.test('parseDatabaseUrl lists the parameters that have no effect', (t) => {
   const unused: Record<string, RegExp[]> = {
     'sslmode=require&channel_binding=require': [/^channel_binding \(/],
     'schema=public&search_path=public': [/^schema \(DB_SCHEMA/, /^search_path \(DB_SCHEMA/],
@@ -88,7 +88,7 @@ t.test('names what has no effect', (t) => {
   t.end()
 })
 
-t.test('refuses what cannot work, and shows no password', (t) => {
+t.test('parseDatabaseUrl rejects invalid URLs without showing the password', (t) => {
   const wrong = {
     'another scheme': 'mysql://u:s3cret@h/db',
     'a / in the password': 'postgres://u:s3/cret@h/db',
@@ -123,7 +123,7 @@ t.test('refuses what cannot work, and shows no password', (t) => {
   t.end()
 })
 
-t.test('shows the server and the database without the login', (t) => {
+t.test('describeAddress shows the server and the database without the login', (t) => {
   const shown = {
     'postgres://u:p@h1,[::1]:6432/db': 'h1:5432,[::1]:6432/db',
     'postgres://u:p@/db?host=/var/run/postgresql': '/var/run/postgresql/db',
