@@ -6,7 +6,7 @@ import { suite } from '../suite.ts'
 
 const t = suite()
 
-/* What becomes of rows that meet users who are there, each other, or the rules. */
+/* Rows that conflict with existing users, with each other, or with the rules. */
 
 const { sql, call } = await startService(t, { MAX_WORKERS: '1' })
 
@@ -28,7 +28,7 @@ const written = async (pool: string) => [
   ...(await sql`select b.id from batches b join pools p on p.id = b.pool_id where p.name = ${pool}`),
 ]
 
-/** A pool with a user 1 `there@example.com`, and a user 2 `real` who is not a test user. */
+/** A pool with user 1, `there@example.com`, and user 2, `real`, which is not a test user. */
 async function poolWith(name: string): Promise<string> {
   const poolId = await makePool(sql, name)
   await sql`
@@ -38,7 +38,7 @@ async function poolWith(name: string): Promise<string> {
   return name
 }
 
-t.test('fail: the first row in the way of another refuses the import, and nothing is kept', async (t) => {
+t.test('fail: the first conflicting row rejects the import, and nothing is stored', async (t) => {
   const pool = await poolWith('fail')
   const before = await written(pool)
   const filler = Array.from({ length: 4500 }, (_, i) => ({ username: `filler_${i}@example.com` }))
@@ -57,12 +57,12 @@ t.test('fail: the first row in the way of another refuses the import, and nothin
       { status: 409, json: { code: 'import_conflict', errors: [{ path: `rows.4501.${member}`, code }] } },
       code,
     )
-    t.notMatch(answer.raw.toString(), /there@|filler_/, 'no names in errors')
+    t.notMatch(answer.raw.toString(), /there@|filler_/, 'errors contain no usernames')
     t.strictSame(await written(pool), before)
   }
 })
 
-t.test('fail: rows that cannot be taken refuse the import, and up to 100 of them are told', async (t) => {
+t.test('fail: invalid rows reject the import, and up to 100 are listed', async (t) => {
   const pool = await poolWith('invalid')
   const before = await written(pool)
   const good = Array.from({ length: 2500 }, (_, i) => ({ username: `good_${i}@example.com` }))
@@ -93,7 +93,7 @@ t.test('fail: rows that cannot be taken refuse the import, and up to 100 of them
   t.strictSame(await written(pool), before)
 })
 
-t.test('a password in any row refuses the import, whatever the mode', async (t) => {
+t.test('a password in any row rejects the import in every mode', async (t) => {
   const pool = await poolWith('passwords')
   const before = await written(pool)
   for (const mode of ['fail', 'skip', 'update']) {
@@ -103,7 +103,7 @@ t.test('a password in any row refuses the import, whatever the mode', async (t) 
   t.strictSame(await written(pool), before)
 })
 
-t.test('skip: what is in the way or wrong is told by row, the rest is in', async (t) => {
+t.test('skip: conflicting and invalid rows are listed as failures, and the rest is imported', async (t) => {
   const pool = await poolWith('skip')
   const answer = await send(pool, 'skip', [
     { username: 'a@example.com', id: id(10) },
@@ -154,7 +154,7 @@ t.test('skip: what is in the way or wrong is told by row, the rest is in', async
   ])
 })
 
-t.test('users without an id are in the order of their rows', async (t) => {
+t.test('users without an id get ids in the order of their rows', async (t) => {
   const pool = await poolWith('order')
   const names = Array.from({ length: 300 }, (_, i) => `o_${(i * 7) % 300}@example.com`)
   const { json } = await send(
@@ -169,7 +169,7 @@ t.test('users without an id are in the order of their rows', async (t) => {
   )
 })
 
-t.test('update: the members that are given change, the others stay', async (t) => {
+t.test('update: given members change, and the others stay', async (t) => {
   const pool = await poolWith('update')
   const answer = await send(pool, 'update', [
     { username: 'there@example.com', role: 'admin' },
@@ -192,7 +192,7 @@ t.test('update: the members that are given change, the others stay', async (t) =
   ])
 })
 
-t.test('update: a user who is as the row says is not touched; a number written otherwise is a change', async (t) => {
+t.test('update: an identical row does not change the user, but a different spelling of a number does', async (t) => {
   const pool = await poolWith('same')
   const before = await written(pool)
   const post = (attributes: string) =>
@@ -206,10 +206,14 @@ t.test('update: a user who is as the row says is not touched; a number written o
   t.match(await post('{"n":1.1}'), { status: 201, json: { updated_count: 0, skipped_count: 1 } })
   t.strictSame((await written(pool)).slice(0, 2), before)
   t.match(await post('{"n":1.10}'), { status: 201, json: { updated_count: 1, skipped_count: 0 } })
-  t.match((await exported(state)).slice(0, 2), [/"kind":"delta".*"updated":1/, /\{"n": 1\.10\}/], 'a delta has it')
+  t.match(
+    (await exported(state)).slice(0, 2),
+    [/"kind":"delta".*"updated":1/, /\{"n": 1\.10\}/],
+    'the change is in the delta',
+  )
 })
 
-t.test('update: who is not a test user stays as it is', async (t) => {
+t.test('update: a user that is not a test user is not changed', async (t) => {
   const pool = await poolWith('protected')
   const [, before] = await written(pool)
   const answer = await send(pool, 'update', [
@@ -228,7 +232,7 @@ t.test('update: who is not a test user stays as it is', async (t) => {
   t.strictSame((await written(pool))[1], before)
 })
 
-t.test('update: who ceases to be a test user at the last moment stays as it is', async (t) => {
+t.test('update: a user that stops being a test user meanwhile is not changed', async (t) => {
   const pool = await poolWith('race')
   let answer: Promise<Answer<Batch>> | undefined
   await sql.begin(async (tx) => {
@@ -243,35 +247,32 @@ t.test('update: who ceases to be a test user at the last moment stays as it is',
   t.match((await written(pool))[0], { username: 'there@example.com', role: 'user', is_test_user: false })
 })
 
-t.test(
-  'update: a user named again and again is as the last row says, and no row is a fault of the service',
-  async (t) => {
-    const pool = await poolWith('again')
-    const answer = await send(pool, 'update', [
-      { username: 'there@example.com', role: 'first' },
-      { username: 'there@example.com', role: 'second' },
-      { username: 'new@example.com', role: 'first' },
-      { username: 'new@example.com', role: 'second' },
-      { id: id(3), username: 'three@example.com' },
-      { id: id(3), username: 'drei@example.com', role: 'last' },
-      { id: id(4), username: 'drei@example.com' },
-      { id: id(1), username: 'moved@example.com' },
-      { username: 'there@example.com', email: 'y@example.com' },
-    ])
-    t.match(answer, { status: 201, json: { total_requested: 9, created_count: 3, updated_count: 5, failed_count: 1 } })
-    t.strictSame(await failuresOf(pool, answer), [[7, 'username_taken']])
-    const rows = await sql`
+t.test('update: if rows repeat a user, the last one is applied, and none causes an internal error', async (t) => {
+  const pool = await poolWith('again')
+  const answer = await send(pool, 'update', [
+    { username: 'there@example.com', role: 'first' },
+    { username: 'there@example.com', role: 'second' },
+    { username: 'new@example.com', role: 'first' },
+    { username: 'new@example.com', role: 'second' },
+    { id: id(3), username: 'three@example.com' },
+    { id: id(3), username: 'drei@example.com', role: 'last' },
+    { id: id(4), username: 'drei@example.com' },
+    { id: id(1), username: 'moved@example.com' },
+    { username: 'there@example.com', email: 'y@example.com' },
+  ])
+  t.match(answer, { status: 201, json: { total_requested: 9, created_count: 3, updated_count: 5, failed_count: 1 } })
+  t.strictSame(await failuresOf(pool, answer), [[7, 'username_taken']])
+  const rows = await sql`
     select username, role from users u join pools p on p.id = u.pool_id where p.name = ${pool} and is_test_user order by username`
-    t.same(rows, [
-      { username: 'drei@example.com', role: 'last' },
-      { username: 'moved@example.com', role: 'second' },
-      { username: 'new@example.com', role: 'second' },
-      { username: 'there@example.com', role: 'user' }, // by then the name was free
-    ])
-  },
-)
+  t.same(rows, [
+    { username: 'drei@example.com', role: 'last' },
+    { username: 'moved@example.com', role: 'second' },
+    { username: 'new@example.com', role: 'second' },
+    { username: 'there@example.com', role: 'user' }, // the name was free again
+  ])
+})
 
-t.test('update: rows that take over names of one another end as if taken one by one', async (t) => {
+t.test('update: rows that exchange names have the same result as one row at a time', async (t) => {
   const pool = await poolWith('hands')
   const user = (n: number, name: string) => ({
     id: id(n),
@@ -280,13 +281,17 @@ t.test('update: rows that take over names of one another end as if taken one by 
   })
   await send(pool, 'fail', [user(5, 'a'), user(6, 'b'), user(7, 'c')])
   const swap = await send(pool, 'update', [user(5, 'b'), user(6, 'a')])
-  t.match(swap.json, { updated_count: 0, failed_count: 2 }, 'each name is taken when its row comes')
+  t.match(swap.json, { updated_count: 0, failed_count: 2 }, 'each name is still taken when its row is applied')
   t.strictSame(await failuresOf(pool, swap), [
     [1, 'username_taken'],
     [2, 'username_taken'],
   ])
   const shift = await send(pool, 'update', [user(7, 'd'), user(6, 'c'), user(5, 'b'), user(8, 'a')])
-  t.match(shift.json, { created_count: 1, updated_count: 3, failed_count: 0 }, 'each name is free when its row comes')
+  t.match(
+    shift.json,
+    { created_count: 1, updated_count: 3, failed_count: 0 },
+    'each name is free when its row is applied',
+  )
   const ring = await send(pool, 'update', [user(5, 'x'), user(6, 'b'), user(7, 'c'), { ...user(5, 'd'), role: 'last' }])
   t.match(ring.json, { updated_count: 4, failed_count: 0 })
   t.match((await written(pool)).slice(2, 6), [
@@ -297,7 +302,7 @@ t.test('update: rows that take over names of one another end as if taken one by 
   ])
 })
 
-t.test('a pool that is not there, and parameters that are not known', async (t) => {
+t.test('unknown pools and parameters are rejected', async (t) => {
   t.match(await send('nowhere', 'fail', []), { status: 404, json: { code: 'pool_not_found' } })
   t.match(await send('default', 'replace', []), {
     status: 400,
@@ -313,26 +318,23 @@ t.test('a pool that is not there, and parameters that are not known', async (t) 
   })
 })
 
-t.test(
-  'a name that another writer takes meanwhile is a conflict; other work in the way is worth a retry',
-  async (t) => {
-    const pool = await poolWith('meanwhile')
-    const before = await written(pool)
-    const importConflict = { status: 409, json: { code: 'import_conflict' } }
-    const overloaded = { status: 503, json: { code: 'overloaded' }, headers: { 'retry-after': '5' } }
-    for (const [sqlstate, answer] of [
-      ['23505', importConflict],
-      ['40001', overloaded],
-      ['40P01', overloaded],
-      ['55P03', overloaded],
-    ] as const) {
-      await sql.unsafe(`
+t.test('a name taken meanwhile by another writer is a conflict; other database conflicts are retryable', async (t) => {
+  const pool = await poolWith('meanwhile')
+  const before = await written(pool)
+  const importConflict = { status: 409, json: { code: 'import_conflict' } }
+  const overloaded = { status: 503, json: { code: 'overloaded' }, headers: { 'retry-after': '5' } }
+  for (const [sqlstate, answer] of [
+    ['23505', importConflict],
+    ['40001', overloaded],
+    ['40P01', overloaded],
+    ['55P03', overloaded],
+  ] as const) {
+    await sql.unsafe(`
       create function refuse() returns trigger language plpgsql as
         $$ begin raise exception 'refused' using errcode = '${sqlstate}'; end $$;
       create trigger b_refuse before insert on users for each row when (new.username = 'refused') execute function refuse()`)
-      t.match(await send(pool, 'fail', [{ username: 'refused', email: 'refused@example.com' }]), answer, sqlstate)
-      await sql`drop function refuse cascade`
-    }
-    t.same(await written(pool), before, 'nothing is kept')
-  },
-)
+    t.match(await send(pool, 'fail', [{ username: 'refused', email: 'refused@example.com' }]), answer, sqlstate)
+    await sql`drop function refuse cascade`
+  }
+  t.same(await written(pool), before, 'nothing is stored')
+})
