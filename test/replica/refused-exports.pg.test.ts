@@ -14,8 +14,8 @@ import { exportOf, makeUsers, put, startPair, stateOf, userLines } from './pair.
 const t = suite()
 
 /*
- * Exports that are not what they say, and what becomes of the replica: nothing. Tried, and failing here: taking an export
- * without comparing the state; without comparing lines as they are laid aside.
+ * Inconsistent exports do not change the replica. These changes were tried, and fail here: accepting an export without
+ * comparing the state; not comparing lines while they are staged.
  */
 
 const { source, replica } = await startPair(t, { IMPORT_LIMIT_MB: '5' })
@@ -29,24 +29,27 @@ const now = await stateOf(source)
 const full = await exportOf(source)
 const delta = await exportOf(source, { base: old })
 
-const nothingHeld = async () => {
+const isIdle = async () => {
   const [row] = await replica.sql<{ open: number }[]>`
     select count(*)::int as open from pg_stat_activity
     where datname = current_database() and pid <> pg_backend_pid() and xact_start is not null`
   return row?.open === 0
 }
 
-/** Looks in a row that must find nothing: of many requests the next one begins a while after one ends, on a busy machine. */
-const QUIET_LOOKS = 20
+/**
+ * The number of consecutive checks that must find no transaction: on a busy machine the next of many requests starts a
+ * while after the previous one ended.
+ */
+const QUIET_CHECKS = 20
 
-/** Nothing was changed, and no transaction waits for more. */
+/** Whether nothing was changed and no transaction is open. */
 async function isOld(): Promise<boolean> {
   let quiet = 0
-  for (let i = 0; i < 1_000 && quiet < QUIET_LOOKS; i++, await sleep(10)) quiet = (await nothingHeld()) ? quiet + 1 : 0
-  return quiet === QUIET_LOOKS && (await stateOf(replica)) === old
+  for (let i = 0; i < 1_000 && quiet < QUIET_CHECKS; i++, await sleep(10)) quiet = (await isIdle()) ? quiet + 1 : 0
+  return quiet === QUIET_CHECKS && (await stateOf(replica)) === old
 }
 
-/** The export with its lines changed. */
+/** The export with its lines edited. */
 const edited = (body: string, edit: (lines: string[]) => void) => {
   const lines = body.split('\n')
   edit(lines)
@@ -61,7 +64,7 @@ const withUser = (body: string, edit: (line: string) => string) =>
     lines[at] = edit(lines[at] ?? '')
   })
 
-/** Without its first user, and counted so in head and end. */
+/** Without its first user, in the counts of head and end too. */
 const withoutUser = (body: string) =>
   edited(body, (lines) => {
     lines.splice(firstUser(lines), 1)
@@ -69,7 +72,7 @@ const withoutUser = (body: string) =>
     lines[lines.length - 2] = lines.at(-2)?.replace(/"lines":(\d+)/, (_, n) => `"lines":${n - 1}`) ?? ''
   })
 
-/** With a line after the users, counted in the end. */
+/** With another line after the users, counted in the end line. */
 const withLine = (body: string, line: string, users = 1) =>
   edited(body, (lines) => {
     lines.splice(-2, 0, line)
@@ -180,7 +183,7 @@ const WRONG: [what: string, edit: (body: string) => string, status: number, code
   ['no export', () => '{"username":"x@example.com"}\n', 400, 'export_malformed'],
 ]
 
-t.test('what is not as it says', async (t) => {
+t.test('an inconsistent export is rejected and changes nothing', async (t) => {
   for (const [what, edit, status, code] of WRONG) {
     for (const [kind, body] of Object.entries({ full, delta })) {
       const answer = await put(replica.url, edit(body))
@@ -196,7 +199,7 @@ t.test('what is not as it says', async (t) => {
   t.ok(await isOld())
 })
 
-t.test('a body cut at any place', async (t) => {
+t.test('a body cut at any place is rejected and changes nothing', async (t) => {
   const bytes = Buffer.from(delta)
   const ends = Array.from({ length: 60 }, (_, n) => Math.floor((bytes.length * n) / 60))
   for (const end of [...ends, bytes.length - 1]) {
@@ -208,7 +211,7 @@ t.test('a body cut at any place', async (t) => {
   t.ok(await isOld())
 })
 
-t.test('a connection that is cut in the middle', async (t) => {
+t.test('a connection cut during the body changes nothing', async (t) => {
   const { hostname, port } = new URL(replica.url)
   for (const kind of [full, delta]) {
     const bytes = Buffer.from(kind)
@@ -228,7 +231,7 @@ t.test('a connection that is cut in the middle', async (t) => {
   t.ok(await isOld())
 })
 
-t.test('a wrong base is refused at its head, while the body is on its way', async (t) => {
+t.test('a wrong base is rejected after the first line, while the body is still being sent', async (t) => {
   const { hostname, port } = new URL(replica.url)
   const socket = connect(Number(port), hostname)
   socket.on('error', () => {})
@@ -247,7 +250,7 @@ t.test('a wrong base is refused at its head, while the body is on its way', asyn
   t.ok(await isOld())
 })
 
-t.test('bodies that lie about their coding, and what is too large', async (t) => {
+t.test('a body that does not match its encoding, or is too large, is rejected', async (t) => {
   const coded = {
     gzip: gzipSync(full),
     br: brotliCompressSync(full),
@@ -259,7 +262,7 @@ t.test('bodies that lie about their coding, and what is too large', async (t) =>
     for (const wrong of [full, bytes.subarray(0, bytes.length - 20), Buffer.concat([bytes, bytes])]) {
       t.match(await put(replica.url, wrong, { headers }), { status: 400 }, coding)
     }
-    t.match(await put(replica.url, bytes), { status: 400 }, `${coding}, told as identity`)
+    t.match(await put(replica.url, bytes), { status: 400 }, `${coding}, sent as identity`)
   }
   t.match(await put(replica.url, full, { headers: { 'content-encoding': 'snappy' } }), { status: 415 })
   t.match(await put(replica.url, full, { headers: { 'content-type': 'application/json' } }), { status: 415 })
@@ -275,7 +278,7 @@ t.test('bodies that lie about their coding, and what is too large', async (t) =>
   t.equal(stateOfLines(userLines(await exportOf(replica))), now)
 })
 
-t.test('HEAD answers the state, and reads no user', async (t) => {
+t.test('HEAD returns the state without reading users', async (t) => {
   const { sql } = replica
   const exports = createExports({
     sql,
@@ -285,9 +288,9 @@ t.test('HEAD answers the state, and reads no user', async (t) => {
     cache: undefined,
   })
   let opened = 0
-  const openDirect: typeof exports.openDirect = (asked) => {
+  const openDirect: typeof exports.openDirect = (request) => {
     opened++
-    return exports.openDirect(asked)
+    return exports.openDirect(request)
   }
   const app = Fastify()
   await app.register(authentication, { keyring: undefined })
@@ -296,7 +299,7 @@ t.test('HEAD answers the state, and reads no user', async (t) => {
     await app.inject({ method: 'HEAD', url: '/v1/replica/users' }),
     await app.inject({ method: 'GET', url: '/v1/replica/users' }),
   ]
-  t.equal(opened, 1, 'by GET alone')
+  t.equal(opened, 1, 'only by GET')
   t.equal(head.statusCode, 200)
   t.equal(head.body, '')
   t.equal(get.body.split('\n').length > 100, true)
