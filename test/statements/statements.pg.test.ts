@@ -21,18 +21,18 @@ import { recordPlans } from './plan-recorder.ts'
 const t = suite()
 
 /*
- * Every statement of the service runs here, through its routes, under each kind of statistics that a database can have, and none
- * may touch more rows or pages than what it returns or changes explains. PostgreSQL itself counts, where and as the statement
+ * Runs every statement of the service, through its routes, with each kind of statistics that a database can have. No
+ * statement may read more rows or pages than it returns or changes would explain. PostgreSQL counts while the statement
  * runs.
  */
 
 t.setTimeout(sized(120_000, 900_000))
 const USERS = sized(8_000, 50_000)
 const OTHERS = sized(16_000, 100_000)
-/** Users of a batch that is deleted as a whole. */
+/** The users of a batch that is deleted completely. */
 const MANY = sized(3_000, 9_000)
 
-/** What a statement may touch for each row that its request returns or changes, and beside that. */
+/** What a statement may read for each row that its request returns or changes, and in addition. */
 const ROWS = { each: 6, beside: 1_500 }
 const BUFFERS = { each: 80, beside: 3_000 }
 
@@ -45,22 +45,22 @@ const KINDS = {
   'true statistics': async () => {},
 } satisfies Record<string, (sql: ReturnType<typeof connect>) => Promise<void>>
 
-/** What runs by itself during any step, and the rows that it may read for its own reasons. */
+/** Statements that run in the background during any step, and the rows that they may read. */
 const EXCEPTIONS: [RegExp, number][] = [
-  [/^delete from audit_events/, 10_000], // deletes up to as many
+  [/^delete from audit_events/, 10_000], // deletes up to that many
 ]
 
 /** The id of a process, a run and a batch that do not exist. */
 const HOLDER = '01890000-0000-7000-8000-ffffffffffff'
 
-/** Texts of all statements that ran. */
+/** The texts of all statements that ran. */
 const seen = new Set<string>()
 
 for (const kind of Object.keys(KINDS) as (keyof typeof KINDS)[]) {
-  t.test(kind, (t) => runAll(t, kind))
+  t.test(`every statement stays within its limits, with ${kind}`, (t) => runAll(t, kind))
 }
 
-t.test('no statement was left out', async (t) => {
+t.test('every statement in src was run', async (t) => {
   const texts = [...seen]
   for (const { file, pieces } of await statementsOf('src')) {
     const ran = texts.some((text) => pieces.every((piece) => text.includes(piece)))
@@ -85,10 +85,10 @@ async function runAll(t: Test, kind: keyof typeof KINDS): Promise<void> {
   const direct = connect({ url: recorder.url, schema: 'usersync', connections: 1, name: 'test', isService: true })
   t.teardown(() => direct.end())
 
-  /** Runs `work`, which returns or changes `size` rows, and judges the statements that it took. */
+  /** Runs `work`, which returns or changes `size` rows, and checks its statements. */
   async function step<Result>(name: string, size: number, work: () => Promise<Result>): Promise<Result> {
     const result = await work()
-    await sleep(20) // the plan of a statement may come after its answer
+    await sleep(20) // the plan of a statement may arrive after its result
     for (const { text, rows, buffers } of recorder.take()) {
       seen.add(text)
       const what = `${name}: ${rows} rows and ${buffers} pages for ${size}: ${text}`
@@ -185,7 +185,7 @@ async function runAll(t: Test, kind: keyof typeof KINDS): Promise<void> {
     await exported(`base=${base}&include=password_hash`)
     await exported(`base=${base}&shard=0/2`)
   })
-  await step('delta of users who moved', 2_000, async () => {
+  await step('delta of users that moved to another batch', 2_000, async () => {
     const base = await state()
     const ofBatch = await state(`&batch_id=${batch}`)
     await sql`
@@ -205,8 +205,8 @@ async function runAll(t: Test, kind: keyof typeof KINDS): Promise<void> {
     ok('POST', '/v1/batches', { pool: 'later', count: MANY, config }),
   )
   const full = await state()
-  await step('the deletion of a batch', MANY, () => ok('DELETE', `/v1/batches/${many.json['id']}?pool=later`))
-  const deletions = await step('the delta of a deleted batch', MANY, () => exported(`base=${full}`))
+  await step('deletion of a batch', MANY, () => ok('DELETE', `/v1/batches/${many.json['id']}?pool=later`))
+  const deletions = await step('delta of a deleted batch', MANY, () => exported(`base=${full}`))
   t.match(JSON.parse(deletions.raw.toString().split('\n')[0] ?? ''), { counts: { deleted: MANY } })
   await step('a batch that is cancelled', 2_000, async () => {
     const body = { pool: 'later', count: 2_000, config: { ...config, username_pattern: 'c_{id}', chunk_size: 100 } }
@@ -215,7 +215,7 @@ async function runAll(t: Test, kind: keyof typeof KINDS): Promise<void> {
     await ok('POST', `/v1/batches/${made.json.id}/cancel?pool=later`)
   })
 
-  await step('a chunk that is halved', 2_000, async () => {
+  await step('a chunk that is split', 2_000, async () => {
     await sql`
       create function refuse_many() returns trigger language plpgsql as $$ begin
         if (select count(*) from new_rows) > 100 then raise exception 'too many' using errcode = 'query_canceled'; end if;
@@ -263,7 +263,7 @@ async function runAll(t: Test, kind: keyof typeof KINDS): Promise<void> {
     await ok('PATCH', '/v1/pools/copy', { replica: 'test_users' })
     await ok('PUT', '/v1/replica/users?pool=copy', (await exported('')).raw.toString(), 'application/x-ndjson')
   })
-  await step('what a replica holds', USERS, () => ok('GET', '/v1/replica/users?pool=mirror'))
+  await step('export of a replica', USERS, () => ok('GET', '/v1/replica/users?pool=mirror'))
   await step('a target', 100, async () => {
     const body = { pool: 'later', name: 'self', url, remote_pool: 'mirror', filter: { test_users_only: false } }
     await ok('POST', '/v1/targets', body)
@@ -281,12 +281,12 @@ async function runAll(t: Test, kind: keyof typeof KINDS): Promise<void> {
   await step('a comparison with a target', USERS, () =>
     ok('POST', '/v1/sync/verify', { pool: 'later', target: 'self' }),
   )
-  await step('runs that are renewed and let go', 1, async () => {
+  await step('runs that are renewed and released', 1, async () => {
     await renewLeases(direct, [HOLDER], 30_000)
     await releaseRuns(direct, [HOLDER])
     await t.rejects(failBatch(direct, poolId, HOLDER, 'internal_error'), 'no such batch')
   })
-  await step('the removal of a target', 1, () => ok('DELETE', '/v1/targets/self?pool=later'))
+  await step('deletion of a target', 1, () => ok('DELETE', '/v1/targets/self?pool=later'))
 
   await step('expiry', 2_000, async () => {
     await sql`update batches set expires_at = now() where pool_id = ${poolId} and id = ${batch}`
@@ -295,7 +295,7 @@ async function runAll(t: Test, kind: keyof typeof KINDS): Promise<void> {
     await Array.fromAsync(expireBatches(direct, { poolId: undefined, limit: 20, log: app.log }))
     await forgetEvents(direct, 1_000)
   })
-  await step('the pruning of what deltas need no more', 2 * MANY, async () => {
+  await step('pruning', 2 * MANY, async () => {
     await pruneStep(direct, poolId, 0)
     await forgetStep(direct, poolId, 0)
   })
@@ -306,19 +306,19 @@ async function runAll(t: Test, kind: keyof typeof KINDS): Promise<void> {
     const context = { sql: direct, signal: new AbortController().signal } as JobContext
     await endRun(direct, run, { result: (await JOBS['verify-states']?.run(context, run)) ?? null, failure: null })
   })
-  await step('what a job makes', 1, async () => {
+  await step('the batch of a job', 1, async () => {
     await batchKey(direct, { id: HOLDER } as JobRun, 'later')
     await missingUsersReason(direct, 'later', many.json['id'] as string)
     await missingUsersReason(direct, 'later', batch)
   })
-  await step('the removal of a pool', 2 * USERS, async () => {
+  await step('deletion of a pool', 2 * USERS, async () => {
     await ok('PATCH', '/v1/pools/mirror', { replica: false })
     await ok('GET', '/v1/pools/mirror')
     await ok('DELETE', '/v1/pools/mirror')
   })
 }
 
-/** Each statement of the sources: what stands between its parameters, up to the first fragment of another text. */
+/** Each statement in the sources: the texts between its parameters, up to the first nested fragment. */
 async function statementsOf(folder: string): Promise<{ file: string; pieces: string[] }[]> {
   const found: { file: string; pieces: string[] }[] = []
   for await (const file of glob(`${folder}/**/*.ts`)) {
