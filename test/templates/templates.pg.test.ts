@@ -33,12 +33,12 @@ const put = (name: string, config: object, description?: string) =>
 const makePool = (name: string) => call('POST', '/v1/pools', { body: { name } })
 const namesIn = async (pool: string) =>
   (await call<Page>('GET', `/v1/templates?limit=1000&pool=${pool}`)).json.items.map(({ name }) => name)
-/** The pool's own templates, as the table has them. */
+/** The pools' own templates, as stored. */
 const stored = async () => [...(await sql`select * from templates order by pool_id, name`)]
 const makeBatch = (body: object, headers: Record<string, string> = {}) =>
   call<Batch>('POST', '/v1/batches', { body, headers: { prefer: 'wait=30', ...headers } })
 
-t.test('a template is made, read, replaced and removed', async (t) => {
+t.test('a template can be created, read, replaced and deleted', async (t) => {
   const made = await call<Template>('POST', '/v1/templates', {
     body: { name: 'shop-2.eu', description: 'Buyers', config: SHOP },
   })
@@ -50,11 +50,11 @@ t.test('a template is made, read, replaced and removed', async (t) => {
   t.equal(made.headers.location, '/v1/templates/shop-2.eu')
   t.strictSame((await call('GET', made.headers.location ?? '')).json, made.json)
   t.match(await create('shop-2.eu'), { status: 409, json: { code: 'template_exists' } })
-  t.strictSame((await call('GET', '/v1/templates/shop-2.eu')).json, made.json, 'as it was')
+  t.strictSame((await call('GET', '/v1/templates/shop-2.eu')).json, made.json, 'unchanged')
 
   const replaced = await put('shop-2.eu', { role: 'seller' })
   t.match(replaced, { status: 200, json: { description: '', config: { role: 'seller' }, created_at } })
-  t.strictSame(replaced.json.config, { role: 'seller' }, 'nothing of the former')
+  t.strictSame(replaced.json.config, { role: 'seller' }, 'nothing of the previous one')
   t.ok((replaced.json.updated_at ?? '') > (updated_at ?? ''))
   t.strictSame((await call('GET', '/v1/templates/shop-2.eu')).json, replaced.json)
 
@@ -64,8 +64,8 @@ t.test('a template is made, read, replaced and removed', async (t) => {
   t.match(await call('DELETE', '/v1/templates/shop-2.eu'), gone)
   t.match(await call('GET', '/v1/templates/shop-2.eu'), gone)
 
-  const anew = await put('shop-2.eu', SHOP, 'by PUT')
-  t.match(anew, {
+  const recreated = await put('shop-2.eu', SHOP, 'by PUT')
+  t.match(recreated, {
     status: 201,
     headers: { location: '/v1/templates/shop-2.eu' },
     json: { description: 'by PUT', config: SHOP },
@@ -73,7 +73,7 @@ t.test('a template is made, read, replaced and removed', async (t) => {
   await call('DELETE', '/v1/templates/shop-2.eu')
 })
 
-t.test('the built-in ones are there, and stay', async (t) => {
+t.test('the built-in templates exist and cannot be changed', async (t) => {
   t.strictSame(await namesIn('default'), BUILT_IN)
   for (const name of BUILT_IN) {
     const { status, json } = await call<Template>('GET', `/v1/templates/${name}`)
@@ -91,7 +91,7 @@ t.test('the built-in ones are there, and stay', async (t) => {
   t.strictSame(await stored(), [])
 })
 
-t.test('what no template may be is refused, and nothing is written', async (t) => {
+t.test('an invalid template is rejected, and nothing is written', async (t) => {
   const before = await stored()
   const fault = (path: string, code: string) => ({ status: 400, code: 'invalid_request', errors: [{ path, code }] })
   const config = (members: object) => ({ config: members })
@@ -147,11 +147,11 @@ t.test('what no template may be is refused, and nothing is written', async (t) =
   t.strictSame(await stored(), before)
   t.notOk(
     log.some((line) => line.includes('TestPass123!')),
-    'a refused password is not logged',
+    'a rejected password is not logged',
   )
 })
 
-t.test('the list goes by name, built-in and own together, page by page', async (t) => {
+t.test('the list is ordered by name, with built-in and own templates, across pages', async (t) => {
   await makePool('paged')
   for (const name of ['zoo', 'load-test', 'load.test', 'admin2', 'a', '0']) await create(name, {}, 'paged')
   const all = (await call<Page>('GET', '/v1/templates?pool=paged')).json
@@ -168,7 +168,7 @@ t.test('the list goes by name, built-in and own together, page by page', async (
       path = /^<(.*)>; rel="next"$/.exec(String(headers['link'] ?? ''))?.[1]
       t.equal(path !== undefined, json.next_cursor !== null)
     }
-    t.strictSame(seen, all.items, `${limit} a page`)
+    t.strictSame(seen, all.items, `${limit} per page`)
   }
   const { next_cursor } = (await call<Page>('GET', '/v1/templates?pool=paged&limit=2')).json
   for (const query of [`cursor=${next_cursor}`, 'pool=paged&cursor=x']) {
@@ -177,11 +177,11 @@ t.test('the list goes by name, built-in and own together, page by page', async (
   }
 })
 
-t.test('settings are judged without being written, or a password being told', async (t) => {
+t.test('validate checks settings without writing them or returning a password', async (t) => {
   const before = await stored()
-  const judge = (config: unknown, more: object = {}) =>
+  const check = (config: unknown, more: object = {}) =>
     call<Record<string, unknown>>('POST', '/v1/templates/validate', { body: { config, ...more } })
-  const right = await judge({ ...SHOP, password: 'S3cret-Nowhere-To-Be-Seen-9' })
+  const right = await check({ ...SHOP, password: 'S3cret-Nowhere-To-Be-Seen-9' })
   t.equal(right.status, 200)
   t.strictSame(right.json, {
     is_valid: true,
@@ -197,7 +197,7 @@ t.test('settings are judged without being written, or a password being told', as
       max_workers: 2,
     },
   })
-  const wrong = await judge({ username_pattern: 'u{uuid}', password: 's3cret-seen-nowhere' })
+  const wrong = await check({ username_pattern: 'u{uuid}', password: 's3cret-seen-nowhere' })
   t.match(wrong, {
     status: 200,
     json: {
@@ -207,7 +207,7 @@ t.test('settings are judged without being written, or a password being told', as
       config: { username_pattern: 'u{uuid}' },
     },
   })
-  const unreadable = await judge({ chunk_size: 0, nmae: 'x', password: 5 })
+  const unreadable = await check({ chunk_size: 0, nmae: 'x', password: 5 })
   t.match(unreadable, { status: 200, json: { is_valid: false, warnings: [], config: null } })
   t.strictSame((unreadable.json['errors'] as { path: string }[]).map(({ path }) => path).toSorted(), [
     'body.config.chunk_size',
@@ -216,13 +216,13 @@ t.test('settings are judged without being written, or a password being told', as
   ])
   for (const answer of [right, wrong]) t.notOk(/nowhere/i.test(answer.raw.toString()))
   t.notOk(log.some((line) => /seen-nowhere|Nowhere-To/.test(line)))
-  t.match(await judge([]), { status: 400, json: { errors: [{ path: 'body.config', code: 'type' }] } })
-  t.match(await judge({}, { nmae: 1 }), { status: 400, json: { errors: [{ code: 'unknown_member' }] } })
-  t.match(await judge({}, { pool: 'nowhere' }), { status: 404, json: { code: 'pool_not_found' } })
+  t.match(await check([]), { status: 400, json: { errors: [{ path: 'body.config', code: 'type' }] } })
+  t.match(await check({}, { nmae: 1 }), { status: 400, json: { errors: [{ code: 'unknown_member' }] } })
+  t.match(await check({}, { pool: 'nowhere' }), { status: 404, json: { code: 'pool_not_found' } })
   t.strictSame(await stored(), before)
 })
 
-t.test('what is exported, removed and imported is the same', async (t) => {
+t.test('exported templates are the same after deleting and importing them', async (t) => {
   await makePool('moved')
   for (const name of ['one', 'two']) await create(name, { ...SHOP, role: name }, 'moved')
   await call('PUT', '/v1/templates/three?pool=moved', { body: { description: 'the third', config: {} } })
@@ -243,7 +243,7 @@ t.test('what is exported, removed and imported is the same', async (t) => {
   t.strictSame((await call('GET', '/v1/templates/export?pool=moved')).json, exported)
 })
 
-t.test('an import keeps what is there, unless it is told to overwrite', async (t) => {
+t.test('an import keeps existing templates unless overwrite is true', async (t) => {
   await makePool('kept')
   await create('there', { role: 'former' }, 'kept')
   const there = () => call<Template>('GET', '/v1/templates/there?pool=kept')
@@ -266,7 +266,7 @@ t.test('an import keeps what is there, unless it is told to overwrite', async (t
   t.match((await call<Template>('GET', '/v1/templates/load_test?pool=kept')).json, { built_in: true })
 })
 
-t.test('an import takes over what is right and tells the faults of the rest', async (t) => {
+t.test('an import creates the valid templates and reports the errors of the others', async (t) => {
   await makePool('mixed')
   const templates = [
     { name: 'right', config: SHOP },
@@ -306,7 +306,7 @@ t.test('an import takes over what is right and tells the faults of the rest', as
   t.strictSame(await namesIn('mixed'), [...BUILT_IN, 'right'].toSorted())
 })
 
-t.test('a pool has at most 100 of its own, however many are written at once', async (t) => {
+t.test('a pool has at most 100 templates, even with concurrent writes', async (t) => {
   await makePool('full')
   const many = (count: number, prefix = 't') =>
     Array.from({ length: count }, (_, i) => ({ name: `${prefix}${i}`, config: {} }))
@@ -328,14 +328,14 @@ t.test('a pool has at most 100 of its own, however many are written at once', as
   t.equal(
     (await call('PUT', '/v1/templates/t5?pool=full', { body: { config: SHOP } })).status,
     200,
-    'replacing goes on',
+    'replacing is still possible',
   )
   t.match(await send(many(90)), { status: 200, json: { imported: [] } })
   await call('DELETE', '/v1/templates/t5?pool=full')
   t.equal((await create('more', {}, 'full')).status, 201)
 })
 
-t.test('the largest templates that a pool can have go through export and import', async (t) => {
+t.test('the largest templates that a pool can have can be exported and imported', async (t) => {
   await makePool('large')
   const templates = Array.from({ length: 100 }, (_, i) => ({
     name: `large${i}`,
@@ -348,7 +348,7 @@ t.test('the largest templates that a pool can have go through export and import'
   t.equal((await call('DELETE', '/v1/pools/large')).status, 204)
 })
 
-t.test('pools are apart', async (t) => {
+t.test('templates of different pools are separate', async (t) => {
   for (const name of ['left', 'right']) await makePool(name)
   const made = await create('twin', { role: 'left' }, 'left')
   t.equal(made.headers.location, '/v1/templates/twin?pool=left')
@@ -366,10 +366,10 @@ t.test('pools are apart', async (t) => {
   t.equal((await call('DELETE', '/v1/pools/left')).status, 204)
   const [orphans] = await sql`
     select count(*)::int as count from templates r where not exists (select from pools p where p.id = r.pool_id)`
-  t.same(orphans, { count: 0 }, 'a pool’s templates go with it')
+  t.same(orphans, { count: 0 }, 'a pool’s templates are deleted with it')
 })
 
-t.test('a batch is made from a template, overlaid by its own settings', async (t) => {
+t.test('a batch uses its template, with the request’s settings on top', async (t) => {
   await create('shop')
   const plain = (await makeBatch({ count: 4, template: 'shop' })).json
   const completed = { ...SHOP, email_domain: 'example.com', password_mode: 'shared', max_workers: 2 }
@@ -396,12 +396,16 @@ t.test('a batch is made from a template, overlaid by its own settings', async (t
   )
 
   await put('shop', { role: 'other' })
-  t.strictSame((await call<Batch>('GET', `/v1/batches/${plain.id}`)).json, plain, 'a batch keeps what it was made from')
+  t.strictSame(
+    (await call<Batch>('GET', `/v1/batches/${plain.id}`)).json,
+    plain,
+    'a batch keeps the settings it was created with',
+  )
   t.match((await makeBatch({ count: 1, template: 'shop' })).json, { config: { role: 'other', chunk_size: 5000 } })
   await call('DELETE', '/v1/templates/shop')
 })
 
-t.test('also from the built-in ones; `default` is what none means', async (t) => {
+t.test('a batch can use the built-in templates, and `default` is the default', async (t) => {
   for (const template of BUILT_IN) {
     const { config } = (await call<Template>('GET', `/v1/templates/${template}`)).json
     const batch = (await makeBatch({ count: 2, template, config: { password_hash: { algorithm: 'none' } } })).json
@@ -411,7 +415,7 @@ t.test('also from the built-in ones; `default` is what none means', async (t) =>
   t.strictSame(named.json.config, unnamed.json.config)
 })
 
-t.test('what comes of the overlay is checked as any request is', async (t) => {
+t.test('the merged settings are checked like any request', async (t) => {
   await create('pattern', { username_pattern: 'u{id}', chunk_size: 1 })
   const refused = async (body: object, expected: { status: number; code?: string; errors?: object[] }) => {
     const { status, json } = await makeBatch(body)
@@ -425,7 +429,7 @@ t.test('what comes of the overlay is checked as any request is', async (t) => {
   const path = 'body.config.chunk_size'
   await refused({ count: 100_001, template: 'pattern' }, { status: 400, errors: [{ path, code: 'minimum' }] })
 
-  // As one that was made while the service had more workers.
+  // Like a template created while the service had more workers.
   await sql`update templates set settings = '{"max_workers": 40}' where name = 'pattern'`
   t.match((await call('GET', '/v1/templates/pattern')).json, { config: { max_workers: 40 } })
   const errors = [{ path: 'body.config.max_workers', code: 'maximum' }]
@@ -433,7 +437,7 @@ t.test('what comes of the overlay is checked as any request is', async (t) => {
   t.equal((await makeBatch({ count: 1, template: 'pattern', config: { max_workers: 1 } })).status, 201)
 })
 
-t.test('a repeated request gets its batch, whatever has become of the template', async (t) => {
+t.test('a repeated request returns its batch, even if the template was deleted', async (t) => {
   await create('passing', { role: 'passing' })
   const key = { 'idempotency-key': 'from-a-template' }
   const first = await makeBatch({ count: 1, template: 'passing' }, key)
