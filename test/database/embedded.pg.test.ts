@@ -227,7 +227,7 @@ t.test('a failed start reports the reason, without the password', async (t) => {
   await next.stop()
 })
 
-t.test('a platform without an embedded PostgreSQL is told to set DATABASE_URL', async (t) => {
+t.test('on a platform without an embedded PostgreSQL the error names DATABASE_URL', async (t) => {
   t.intercept(process, 'arch', { value: 'pdp11' })
   await t.rejects(startEmbeddedDatabase({ dataDir: '/nowhere' }), {
     name: 'EmbeddedDatabaseError',

@@ -10,7 +10,7 @@ import { curlOf } from './curl-of.ts'
 import { forgedCursor } from './forged-cursor.ts'
 import { type FuzzedRequest, type Operation, requestOf } from './fuzzed-request.ts'
 import { judge, type Promised } from './judge.ts'
-import { API_KEYS, furnish, PASSWORD, SECRETS, USER_MARK } from './known.ts'
+import { API_KEYS, createData, PASSWORD, SECRETS, USER_MARK } from './known.ts'
 import { resourcesAtRest } from './open-resources.ts'
 import type { Schema } from './schema-value.ts'
 import { send, type TimedAnswer } from './send.ts'
@@ -117,13 +117,13 @@ async function faultOfHead(request: FuzzedRequest, answer: TimedAnswer): Promise
 }
 
 const admin = { authorization: `Bearer ${SECRETS.adminKey}` }
-const atFirst = await furnish(service, 0).then(() =>
+const atFirst = await createData(service, 0).then(() =>
   resourcesAtRest(service, ({ unfinishedBatches }) => unfinishedBatches === 0),
 )
 
 t.test('every response follows the OpenAPI description and leaks nothing', async (t) => {
   for (let round = 1; (round - 1) * ROUND < REQUESTS; round++) {
-    const known = await furnish(service, round)
+    const known = await createData(service, round)
     given = known.samples['cursor'] ?? []
     const ofAnyKind = operations.map((operation) => ({
       weight: operation.requestBody || (operation.parameters ?? []).length > 2 ? 3 : 1,

@@ -57,7 +57,7 @@ const LISTINGS = [
 ]
 
 /** Creates the data, whatever earlier requests have done to it, and returns the names. */
-export async function furnish({ call }: Service, round: number): Promise<Known> {
+export async function createData({ call }: Service, round: number): Promise<Known> {
   const ask = async <Json = Record<string, string>>(method: string, path: string, body?: object) => {
     const headers = { authorization: `Bearer ${SECRETS.adminKey}`, prefer: 'wait=2' }
     return await call<Json>(method, path, { headers, ...(body && { body }) })
