@@ -2,12 +2,7 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib'
-import Fastify from 'fastify'
-import { authentication } from '../../src/auth/authentication.ts'
-import { readConfig } from '../../src/config/config.ts'
-import { createExports } from '../../src/export/exports.ts'
 import { stateOf as stateOfLines } from '../../src/protocol/state.ts'
-import { replicaRoutes } from '../../src/replica/replica-routes.ts'
 import { suite } from '../suite.ts'
 import { exportOf, makeUsers, put, startPair, stateOf, userLines } from './pair.ts'
 
@@ -276,36 +271,4 @@ t.test('a body that does not match its encoding, or is too large, is rejected', 
     t.equal(await stateOf(replica), now)
   }
   t.equal(stateOfLines(userLines(await exportOf(replica))), now)
-})
-
-t.test('HEAD returns the state without reading users', async (t) => {
-  const { sql } = replica
-  const exports = createExports({
-    sql,
-    encryptionKey: Buffer.alloc(32),
-    concurrency: 1,
-    waitMs: 1_000,
-    cache: undefined,
-  })
-  let opened = 0
-  const openDirect: typeof exports.openDirect = (request) => {
-    opened++
-    return exports.openDirect(request)
-  }
-  const app = Fastify()
-  await app.register(authentication, { keyring: undefined })
-  await app.register(replicaRoutes, { config: readConfig({}), sql, uploads: sql, exports: { ...exports, openDirect } })
-  const [head, get] = [
-    await app.inject({ method: 'HEAD', url: '/v1/replica/users' }),
-    await app.inject({ method: 'GET', url: '/v1/replica/users' }),
-  ]
-  t.equal(opened, 1, 'only by GET')
-  t.equal(head.statusCode, 200)
-  t.equal(head.body, '')
-  t.equal(get.body.split('\n').length > 100, true)
-  for (const name of ['etag', 'usersync-state', 'usersync-kind', 'content-type', 'cache-control']) {
-    t.equal(head.headers[name], get.headers[name], name)
-  }
-  t.notOk('content-length' in head.headers)
-  await app.close()
 })
