@@ -1,43 +1,42 @@
-import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { type AddressInfo, createServer } from 'node:net'
-import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
-import { createInterface } from 'node:readline'
-import type { Readable } from 'node:stream'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import type { Test } from 'tap'
-import { connect } from '../../src/database/connection.ts'
-import {
-  type EmbeddedDatabase,
-  EmbeddedDatabaseError,
-  startEmbeddedDatabase,
-} from '../../src/database/embedded/embedded.ts'
-import { findPostmaster } from '../../src/database/embedded/embedded-postmaster.ts'
+import { EmbeddedDatabaseError, startEmbeddedDatabase } from '../../src/database/embedded/embedded.ts'
 import { migrate } from '../../src/database/migrate.ts'
 import { suite } from '../suite.ts'
+import {
+  entries,
+  FAST,
+  kill,
+  query,
+  removeServer,
+  serverOf,
+  spawnService,
+  startService,
+  temporaryFolder,
+  until,
+} from './embedded-service.ts'
 
 const t = suite()
-
-const FAST = { fsync: 'off', shared_buffers: '16MB' }
-const EMBEDDED = new URL('../../src/database/embedded/embedded.ts', import.meta.url).href
-
-/** A service in its own process. It prints the database it started, and stops it on SIGTERM. */
-const SERVICE = `
-  const { startEmbeddedDatabase } = await import('${EMBEDDED}')
-  const database = await startEmbeddedDatabase({ dataDir: process.argv[1], settings: ${JSON.stringify(FAST)} })
-  console.log(JSON.stringify(database))
-  process.once('SIGTERM', () => database.stop().then(() => process.exit()))
-  setInterval(() => {}, 1000)`
 
 t.setTimeout(180_000)
 
 /** A database as the first start creates it. Copying it takes a tenth of the time. */
 const template = await temporaryFolder(t)
 await (await startEmbeddedDatabase({ dataDir: template, settings: FAST })).stop()
+
+/** A temporary folder with a database. Its server is not running. */
+async function folderWithDatabase(t: Test): Promise<string> {
+  const folder = await temporaryFolder(t)
+  await promisify(execFile)('cp', ['-a', join(template, 'postgresql'), folder]) // keeps the owners, unlike fs.cp
+  return folder
+}
 
 t.test('the first start creates a database, and the next start uses it', async (t) => {
   const dataDir = await temporaryFolder(t)
@@ -273,73 +272,4 @@ if (process.getuid?.() === 0) {
     await chmod(home, 0o700)
     await t.rejects(startEmbeddedDatabase({ dataDir: home }), { message: /can no longer access it/ })
   })
-}
-
-/**
- * A folder that every user can enter. At the end of `t`, a server with its data there is stopped, and everything is
- * removed.
- */
-async function temporaryFolder(t: Test): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'usersync-embedded-'))
-  t.teardown(() => removeServer(join(folder, 'postgresql')))
-  await chmod(folder, 0o755)
-  return folder
-}
-
-/** Such a folder with a database in it. Its server is not running. */
-async function folderWithDatabase(t: Test): Promise<string> {
-  const folder = await temporaryFolder(t)
-  await promisify(execFile)('cp', ['-a', join(template, 'postgresql'), folder]) // keeps the owners, unlike fs.cp
-  return folder
-}
-
-async function removeServer(directory: string): Promise<void> {
-  const find = () => findPostmaster({ data: join(directory, 'cluster/data') })
-  const server = await find()
-  if (server) process.kill(server.pid, 'SIGQUIT')
-  await until(async () => !(await find()))
-  await rm(dirname(directory), { recursive: true, force: true })
-}
-
-/** Starts a service and waits until its database is ready. */
-async function startService(t: Test, dataDir: string): Promise<{ process: ChildProcess; database: EmbeddedDatabase }> {
-  const service = spawnService(t, dataDir)
-  const [line] = await once(createInterface(service.stdout as Readable), 'line', {
-    signal: AbortSignal.timeout(40_000),
-  })
-  return { process: service, database: JSON.parse(line) as EmbeddedDatabase }
-}
-
-function spawnService(t: Test, dataDir: string): ChildProcess {
-  const args = ['--input-type=module', '-e', SERVICE, dataDir]
-  const service = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
-  t.teardown(() => kill(service))
-  return service
-}
-
-async function kill(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return
-  child.kill('SIGKILL')
-  await once(child, 'exit')
-}
-
-const serverOf = ({ directory }: EmbeddedDatabase) => findPostmaster({ data: join(directory, 'cluster/data') })
-
-async function query(url: string, statement: string): Promise<unknown[]> {
-  const sql = connect({ url, schema: 'public', connections: 1, name: 'test' })
-  try {
-    return [...(await sql.unsafe(statement))]
-  } finally {
-    await sql.end({ timeout: 1 })
-  }
-}
-
-const entries = (folder: string) => readdir(folder).catch(() => [] as string[])
-
-async function until(condition: () => Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 40_000
-  while (!(await condition())) {
-    if (Date.now() > deadline) throw new Error('condition not met within 40 s')
-    await sleep(5)
-  }
 }
