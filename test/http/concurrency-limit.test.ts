@@ -105,7 +105,7 @@ t.test('a key with its full share waits without blocking other keys', async (t) 
   t.equal(limit.active(), 0)
 })
 
-t.test('idle resolves for all callers once nobody runs', async (t) => {
+t.test('idle resolves for all callers once none is running', async (t) => {
   const limit = createConcurrencyLimit(1, LONG)
   await limit.idle()
   const release = await limit.acquire()

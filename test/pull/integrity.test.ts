@@ -71,19 +71,19 @@ const WRONG: Record<string, ExportContent> = {
   'a changed line': { ...full, rows: [lineOf(1), lineOf(2), lineOf(3, 'root')] },
   'a missing line': { ...full, rows: NEW.slice(1) },
   'a missing line, and its count': { ...full, rows: NEW.slice(1), total: 2 },
-  'a line twice': { ...full, rows: [lineOf(1), lineOf(1), lineOf(2), lineOf(3, 'admin')], total: 4 },
-  'a line too many': { ...full, rows: [...NEW, lineOf(4)] },
-  'another order': { ...full, rows: NEW.toReversed() },
-  'another total': { ...full, total: 4 },
+  'a duplicate line': { ...full, rows: [lineOf(1), lineOf(1), lineOf(2), lineOf(3, 'admin')], total: 4 },
+  'an extra line': { ...full, rows: [...NEW, lineOf(4)] },
+  'a different order': { ...full, rows: NEW.toReversed() },
+  'a different total': { ...full, total: 4 },
   'a deletion': { ...full, rows: [`{"deleted":"x"}`, ...NEW], counts: { added: 3, updated: 0, deleted: 1 } },
   'wrong counts': { ...full, counts: { added: 2, updated: 0, deleted: 0 } },
-  'counts that are none': { ...full, counts: {} as never },
-  'a line of another form': { ...full, rows: ['{"id":"a","n":1}'], state: stateOf(['{"id":"a","n":1}']), total: 1 },
+  'missing counts': { ...full, counts: {} as never },
+  'a line in another format': { ...full, rows: ['{"id":"a","n":1}'], state: stateOf(['{"id":"a","n":1}']), total: 1 },
 }
 
 t.test('a wrong full export is requested once more; then the file stays, and the exit code is 6', async (t) => {
   for (const [what, content] of Object.entries(WRONG)) {
-    const format = what === 'a line of another form' ? ('csv' as const) : ('ndjson' as const)
+    const format = what === 'a line in another format' ? ('csv' as const) : ('ndjson' as const)
     const done = await pullOldThen(t, [exportOf(content)], { format })
     t.match(done, { code: 6, isUntouched: true }, `${what}: ${done.output}`)
     t.match(done.source, [/format=ndjson(?!.*differential)/, /differential=false/], what)
@@ -100,10 +100,10 @@ t.test('a wrong delta leads to a full export', async (t) => {
   t.strictSame(linesOf(good.text), NEW)
   const wrong: Record<string, ExportContent> = {
     'a changed line': { ...right, rows: [lineOf(2), lineOf(3, 'root')] },
-    'another base': { ...right, base: stateOf(NEW) },
-    'a line missing': { ...right, rows: [lineOf(2)] },
-    'a line twice': { ...right, rows: [lineOf(2), lineOf(2)] },
-    'a deletion of nobody': { ...right, rows: ['{"deleted":"x"}', ...right.rows] },
+    'a different base': { ...right, base: stateOf(NEW) },
+    'a missing line': { ...right, rows: [lineOf(2)] },
+    'a duplicate line': { ...right, rows: [lineOf(2), lineOf(2)] },
+    'a deletion of an unknown user': { ...right, rows: ['{"deleted":"x"}', ...right.rows] },
     'too large': { ...right, counts: { added: 200_001, updated: 0, deleted: 0 } },
   }
   for (const [what, content] of Object.entries(wrong)) {

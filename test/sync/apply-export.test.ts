@@ -118,16 +118,16 @@ t.test('lines that do not match the state are rejected', (t) => {
   const wrong = {
     'a changed line': full(to).replace('"role":"user"', '"role":"root"'),
     'a missing line': full(to).replace(`${lineOf(3)}\n`, ''),
-    'a line twice': full(to).replace(lineOf(3), `${lineOf(3)}\n${lineOf(3)}`),
-    'a user too many': full(to).replace(lineOf(3), `${lineOf(3)}\n${lineOf(9)}`),
-    'another number of lines': full(to).replace('"lines":3', '"lines":2'),
-    'another total': full(to).replace('"total_count":3', '"total_count":4'),
-    'another state at the end': full(to).replace(/"end":"u1-./, '"end":"u1-x'),
+    'a duplicate line': full(to).replace(lineOf(3), `${lineOf(3)}\n${lineOf(3)}`),
+    'an extra user': full(to).replace(lineOf(3), `${lineOf(3)}\n${lineOf(9)}`),
+    'a different number of lines': full(to).replace('"lines":3', '"lines":2'),
+    'a different total': full(to).replace('"total_count":3', '"total_count":4'),
+    'a different state at the end': full(to).replace(/"end":"u1-./, '"end":"u1-x'),
     'a missing deletion': delta(from, to).replace('{"deleted":"id-1"}\n', ''),
-    'a deletion too many': delta(from, to).replace('{"deleted":"id-1"}', '{"deleted":"id-1"}\n{"deleted":"id-2"}'),
+    'an extra deletion': delta(from, to).replace('{"deleted":"id-1"}', '{"deleted":"id-1"}\n{"deleted":"id-2"}'),
     'two bodies in one': full(to) + full(to),
-    'what is not an export': 'Not Found\nor what not\n',
-    'JSON of another form': '1\nnull\n',
+    'a text that is not an export': 'Not Found\nor what not\n',
+    'other JSON': '1\nnull\n',
   }
   for (const [what, body] of Object.entries(wrong)) t.ok(isRefused(held, body), what)
   t.end()

@@ -178,7 +178,7 @@ t.test('every failure before a response is unreachable, with its error code', as
       https.replace('http:', 'https:'),
       /\(DEPTH_ZERO_SELF_SIGNED_CERT\).*NODE_EXTRA_CA_CERTS/,
     ],
-    'a name that nobody has': ['http://nobody.invalid', /\((ENOTFOUND|EAI_AGAIN)\)/],
+    'an unknown host name': ['http://nobody.invalid', /\((ENOTFOUND|EAI_AGAIN)\)/],
   }
   for (const [what, [url, message]] of Object.entries(rejections)) {
     await t.rejects(ask(url, 4_000), { name: 'PeerError', fault: 'unreachable', isPassing: true, message }, what)

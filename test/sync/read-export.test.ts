@@ -76,14 +76,14 @@ t.test('a text that is not an export is rejected', async (t) => {
   const wrong = {
     'a text': ['Not Found'],
     'an object of another kind': ['{"kind":"weekly"}', end],
-    'JSON that is no object': ['1', end],
+    'JSON that is not an object': ['1', end],
     'a full export with a base': [head.replace('"base":null', `"base":"${STATE}"`), end],
-    'a delta without one': [head.replace('"full"', '"delta"'), end],
-    'a row that is no user': [head, '{"name":"x"}', end],
+    'a delta without a base': [head.replace('"full"', '"delta"'), end],
+    'a row that is not a user': [head, '{"name":"x"}', end],
     'a line after the end': [head, end, end],
-    'another state at the end': [head, end.replace('u1-0', 'u1-1')],
+    'a different state at the end': [head, end.replace('u1-0', 'u1-1')],
     'an empty line': [head, '', end],
-    'a state of another form': [head, end].map((line) => line.replaceAll(STATE, 'u1-\u001b[2J')),
+    'an invalid state': [head, end].map((line) => line.replaceAll(STATE, 'u1-\u001b[2J')),
   }
   for (const [what, lines] of Object.entries(wrong)) t.equal(await faultOf(bodyOf(lines)), 'malformed', what)
 })
