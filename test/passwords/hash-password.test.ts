@@ -13,7 +13,7 @@ const FORMS = {
 
 const PASSWORD = 'pässwörd ☃ 😀'
 
-t.test('each algorithm writes its own form; argon2id’s logs in with another implementation', async (t) => {
+t.test('each algorithm writes its own format, and another implementation accepts the argon2id hash', async (t) => {
   t.strictSame(ALGORITHMS, [...Object.keys(FORMS), 'none'])
   t.match(hashPassword('scrypt', PASSWORD), FORMS.scrypt)
   t.match(hashPassword('bcrypt', PASSWORD), FORMS.bcrypt)
