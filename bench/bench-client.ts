@@ -9,15 +9,17 @@ interface Request {
   signal: AbortSignal
 }
 
-/** A client of the service. Over one connection, kept open, requests wait for one another; else each has its own. */
+/**
+ * A client of the service. With one keep-alive connection, requests wait for each other; otherwise each has its own.
+ */
 export interface Client extends Disposable {
-  /** Gives the body of a 2xx answer, read as JSON. Throws where the request fails or the answer is another. */
+  /** Returns the parsed body of a 2xx response. Throws if the request fails or has another status. */
   send(path: string, request: Request): Promise<unknown>
 }
 
-/** A client of the service at `address`, `http://<host>:<port>`; it connects with the first request. */
-export function openClient(address: string, connections: 'kept' | 'anew' = 'kept'): Client {
-  const agent = connections === 'kept' ? new Agent({ keepAlive: true, maxSockets: 1 }) : new Agent()
+/** Opens a client of the service at `address`, `http://<host>:<port>`. It connects with the first request. */
+export function openClient(address: string, connections: 'keep-alive' | 'new' = 'keep-alive'): Client {
+  const agent = connections === 'keep-alive' ? new Agent({ keepAlive: true, maxSockets: 1 }) : new Agent()
   return {
     async send(path, { method = 'GET', headers = {}, json: body, signal }) {
       const contentType = body === undefined ? {} : { 'content-type': 'application/json' }
@@ -27,14 +29,14 @@ export function openClient(address: string, connections: 'kept' | 'anew' = 'kept
         agent,
         signal,
       })
-      outgoing.on('error', () => {}) // `once` and the reading below see it too, but not at every moment
+      outgoing.on('error', () => {}) // `once` and the code below see it too, but not always
       outgoing.end(body === undefined ? undefined : JSON.stringify(body))
       const [incoming]: IncomingMessage[] = await once(outgoing, 'response')
-      if (!incoming) throw new Error(`${method} ${path} was not answered`)
+      if (!incoming) throw new Error(`${method} ${path}: no response`)
       const answer = await json(incoming)
       const { statusCode = 0 } = incoming
       if (statusCode < 200 || statusCode > 299) {
-        throw new Error(`${method} ${path} was answered ${statusCode} ${JSON.stringify(answer).slice(0, 300)}`)
+        throw new Error(`${method} ${path}: status ${statusCode} ${JSON.stringify(answer).slice(0, 300)}`)
       }
       return answer
     },

@@ -8,25 +8,27 @@ import { milliseconds, type Row } from './report-table.ts'
 const EVERY_MS = 20
 const TARGET_P99_MS = 50
 
-/** Asks until `stop`, which gives the milliseconds of all answers. To be disposed of where the measurement fails. */
+/**
+ * Sends requests until `stop`, which returns the milliseconds of all responses. Dispose of it if the measurement fails.
+ */
 export interface LivenessWatch extends Disposable {
   stop(): Promise<number[]>
 }
 
 /**
- * Asks `/livez` every 20 ms from a thread of its own, and has been answered once when it resolves. Over one connection, kept
- * open, a request that has to wait for the one before counts from when it was due, so that one long stall shows in all the
- * samples that it held up; over connections made anew, as Kubernetes asks, each waits to be accepted. What is still on its way
- * when the watch is stopped is waited for.
+ * Requests `/livez` every 20 ms from a separate thread. Resolves after the first response. On one keep-alive
+ * connection, a request that waits for the previous one is measured from when it was due, so one long stall shows in
+ * all the samples it delayed. On new connections, as Kubernetes uses, each request waits to be accepted. `stop` waits
+ * for outstanding responses.
  */
 export async function watchLiveness(
   { address, within }: Surroundings,
-  connections: 'kept' | 'anew' = 'kept',
+  connections: 'keep-alive' | 'new' = 'keep-alive',
 ): Promise<LivenessWatch> {
   const thread = new Worker(new URL('liveness-thread.ts', import.meta.url), { workerData: { address, connections } })
   const samples: number[] = []
   const failed = Promise.withResolvers<never>()
-  failed.promise.catch(() => {}) // `stop` meets it
+  failed.promise.catch(() => {}) // `stop` handles it
   thread.on('message', (milliseconds: number) => void samples.push(milliseconds))
   thread.on('error', failed.reject)
   const watch = {
@@ -46,15 +48,15 @@ export async function watchLiveness(
   }
 }
 
-/** The milliseconds of `/livez` while the service has nothing to do, for two seconds. */
+/** The milliseconds of `/livez` while the service is idle, during two seconds. */
 export async function livenessAtRest(surroundings: Surroundings): Promise<number[]> {
-  surroundings.progress('/livez at rest')
+  surroundings.progress('/livez while idle')
   using watch = await watchLiveness(surroundings)
   await surroundings.within(10, 'rest', (signal) => sleep(2_000, undefined, { signal }))
   return await watch.stop()
 }
 
-/** The row that compares `/livez` during the creation of `load` with `/livez` at rest. */
+/** The row that compares `/livez` during the creation of `load` with an idle service. */
 export function livenessRow(load: string, busy: number[], atRest: number[]): Row {
   const p99 = percentile(busy, 99)
   const shown = (samples: number[]) =>
@@ -64,7 +66,7 @@ export function livenessRow(load: string, busy: number[], atRest: number[]): Row
     ratio: p99 / percentile(atRest, 99),
     target: `p99 < ${TARGET_P99_MS} ms`,
     measured: shown(busy),
-    yardstick: `at rest: ${shown(atRest)}`,
+    yardstick: `idle: ${shown(atRest)}`,
     met: p99 < TARGET_P99_MS,
   }
 }

@@ -1,7 +1,7 @@
 import { availableParallelism, cpus, totalmem } from 'node:os'
 import type { Sql } from 'postgres'
 
-/** What the figures depend on; nothing that tells whose machine it is. */
+/** What the figures depend on. Contains nothing that identifies the machine. */
 export interface Machine {
   node: string
   postgresql: string

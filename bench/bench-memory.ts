@@ -4,12 +4,12 @@ import { mebibytes, type Row } from './report-table.ts'
 
 const EVERY_MS = 100
 
-/** Reads until `stop`, which gives the bytes read. To be disposed of where the measurement fails. */
+/** Reads until `stop`, which returns the bytes. Dispose of it if the measurement fails. */
 export interface MemoryWatch extends Disposable {
   stop(): Promise<number[]>
 }
 
-/** Reads the resident memory of the service ten times a second; gives nothing where there is no `/proc`. */
+/** Reads the resident memory of the service ten times a second. Returns no samples without `/proc`. */
 export function watchMemory({ pid }: Surroundings): MemoryWatch {
   const samples: number[] = []
   const read = async () => {
@@ -30,11 +30,11 @@ export function watchMemory({ pid }: Surroundings): MemoryWatch {
   }
 }
 
-/** The row that compares the peak of resident memory with what there was before. */
+/** The row that compares the peak of resident memory with the value before. */
 export function memoryRow(load: string, samples: number[]): Row {
   const [before, after] = [samples[0], samples.at(-1)]
   const what = `resident memory of the service during the creation of ${load}`
-  if (before === undefined || after === undefined) return { what, measured: 'not measured: there is no /proc here' }
+  if (before === undefined || after === undefined) return { what, measured: 'not measured: no /proc' }
   const peak = Math.max(...samples)
   return {
     what,

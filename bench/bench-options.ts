@@ -1,24 +1,24 @@
 import { parseArgs } from 'node:util'
 
-/** What the command line asks for. */
+/** The options from the command line. */
 export interface BenchOptions {
-  /** Users of the big batch. */
+  /** The number of users in the large batch. */
   users: number
-  /** Users of the pool that is listed page by page. */
+  /** The number of users in the pool that is listed. */
   listed: number
-  /** How often each candidate has its turn; the median counts. */
+  /** The number of turns of each candidate, of which the median is used. */
   rounds: number
-  /** Names of the sections to run; empty: all. */
+  /** The sections to run; empty: all. */
   only: string[]
 }
 
 export const USAGE = `node bench/bench.ts [--users N | --full] [--rounds N] [--only SECTION]...
-  --users N   users of the big batch (default 300,000), and of the pool that is listed (default 1,000,000)
+  --users N   users in the large batch (default 300,000) and in the pool that is listed (default 1,000,000)
   --full      the same as --users 1000000
   --rounds N  turns of each candidate (default 3)
-  --only S    run this section alone; may be repeated`
+  --only S    run only this section; may be repeated`
 
-/** Reads the arguments after the program's name. Throws an Error whose message says what is wrong. */
+/** Reads the arguments after the program name. Throws an Error that says what is wrong. */
 export function readOptions(args: string[], sections: string[]): BenchOptions {
   const { values } = parseArgs({
     args,
@@ -31,8 +31,8 @@ export function readOptions(args: string[], sections: string[]): BenchOptions {
   })
   const unknown = values.only.find((name) => !sections.includes(name))
   if (unknown !== undefined) throw new Error(`--only ${unknown}: the sections are ${sections.join(', ')}`)
-  const asked = values.full ? '1000000' : values.users
-  const users = asked === undefined ? undefined : wholeNumber('--users', asked, 1_000, 100_000_000)
+  const requested = values.full ? '1000000' : values.users
+  const users = requested === undefined ? undefined : wholeNumber('--users', requested, 1_000, 100_000_000)
   return {
     users: users ?? 300_000,
     listed: users ?? 1_000_000,

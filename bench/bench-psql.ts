@@ -4,7 +4,7 @@ import type { Surroundings } from './bench-surroundings.ts'
 
 const run = promisify(execFile)
 
-/** The version of this machine's psql; undefined where there is none (the npm package of PostgreSQL carries none). */
+/** The version of the installed psql; undefined if there is none (the npm package of PostgreSQL contains none). */
 export async function findPsql(): Promise<string | undefined> {
   try {
     return (await run('psql', ['--version'], { timeout: 10_000 })).stdout.trim()
@@ -14,14 +14,14 @@ export async function findPsql(): Promise<string | undefined> {
 }
 
 /**
- * Runs one command of psql, for at most `seconds`, and gives the milliseconds that psql counts for it, which are without
- * its start and the connecting.
+ * Runs one psql command, for at most `seconds`. Returns the milliseconds that psql reports, which exclude its start and
+ * the connection.
  */
 export async function psql({ databaseUrl, within }: Surroundings, command: string, seconds: number): Promise<number> {
   const { hostname, port, username, password, pathname } = new URL(databaseUrl)
   const env = {
     PATH: process.env.PATH,
-    LC_ALL: 'C', // a point in the decimals
+    LC_ALL: 'C', // decimal point
     PGHOST: hostname,
     PGPORT: port,
     PGUSER: username,

@@ -1,21 +1,21 @@
 import type { Surroundings } from './bench-surroundings.ts'
 
-/** Measures once and gives the figure: users a second, or milliseconds. */
+/** Measures once and returns the figure: users per second, or milliseconds. */
 export type Candidate = () => Promise<number>
 
-/** The figures of each candidate, round by round. */
+/** The figures of each candidate, by round. */
 export type Rounds<Name extends string = string> = Record<Name, number[]>
 
 interface Turns {
   title: string
   rounds: number
-  /** Makes the same conditions for every measurement. */
+  /** Creates the same conditions for every measurement. */
   prepare?: () => Promise<void>
 }
 
 /**
- * Measures the candidates in turns, A B C, A B C, …: what slows the machine down for a while then slows all of them, and
- * not one alone. A candidate that is undefined cannot be measured on this machine, and has no figures.
+ * Measures the candidates in turns, A B C, A B C, …, so that a temporary slowdown of the machine affects all of them. An
+ * undefined candidate cannot be measured on this machine and has no figures.
  */
 export async function inTurns<Name extends string>(
   { progress }: Surroundings,
@@ -37,7 +37,7 @@ export async function inTurns<Name extends string>(
 }
 
 /**
- * The median of the ratios of each round: both sides of a ratio come from the same few seconds. Undefined where the
+ * The median of the ratios of all rounds. Both sides of a ratio come from the same few seconds. Undefined if the
  * yardstick was not measured.
  */
 export function ratioOf(measured: number[], yardstick: number[]): number | undefined {
@@ -47,7 +47,10 @@ export function ratioOf(measured: number[], yardstick: number[]): number | undef
 
 export const median = (figures: number[]) => percentile(figures, 50)
 
-/** The least figure that `percent` of the figures do not pass; of an even number the lower median. NaN of none. */
+/**
+ * The lowest figure that at least `percent` of the figures do not exceed. For an even number this is the lower median.
+ * NaN without figures.
+ */
 export function percentile(figures: number[], percent: number): number {
   const sorted = figures.toSorted((a, b) => a - b)
   return sorted[Math.ceil((percent / 100) * sorted.length) - 1] ?? Number.NaN

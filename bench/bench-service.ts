@@ -6,25 +6,25 @@ import { within } from './demo-deadline.ts'
 const SERVER = fileURLToPath(new URL('../src/server.ts', import.meta.url))
 const WARNING = 40
 
-/** The service as a process of its own, so that it shares no event loop with what measures it. */
+/** The service in its own process, so that it does not share an event loop with the measurement. */
 export interface ServiceProcess {
   pid: number
-  /** Resolves with its address, `http://127.0.0.1:<port>`, as soon as it takes requests. */
+  /** Resolves with its URL, `http://127.0.0.1:<port>`, as soon as it accepts requests. */
   listening: Promise<string>
-  /** Resolves when the process has ended, with the reason. */
+  /** Resolves with the reason when the process has exited. */
   ended: Promise<string>
-  /** What it has logged as a warning or worse, or written to standard error. */
+  /** Its logged warnings and errors, and what it wrote to standard error. */
   complaints: string[]
-  /** Stops it in order, by force after 40 s. Throws where it still runs 5 s later. */
+  /** Stops it gracefully, or with SIGKILL after 40 s. Throws if it is still running 5 s later. */
   stop(): Promise<void>
 }
 
-/** Starts `src/server.ts` with these settings and no other environment than the path. */
+/** Starts `src/server.ts` with these settings and an environment that contains only PATH. */
 export function startServiceProcess(settings: Record<string, string>): ServiceProcess {
   const child = spawn(process.execPath, [SERVER], {
     env: { PATH: process.env.PATH, ...settings },
     stdio: ['ignore', 'pipe', 'pipe'],
-    detached: true, // a Ctrl-C is for the benchmark, which then stops the service in order
+    detached: true, // Ctrl-C is for the benchmark, which then stops the service gracefully
   })
   const complaints: string[] = []
   const { promise: listening, resolve: listens } = Promise.withResolvers<string>()
@@ -33,7 +33,7 @@ export function startServiceProcess(settings: Record<string, string>): ServicePr
   child.once('close', (code, signal) => ends(['the service ended with', code ?? signal, ...complaints].join(' ')))
   createInterface(child.stderr).on('line', (line) => complaints.push(line))
   createInterface(child.stdout).on('line', (line) => {
-    if (line.endsWith('"msg":"request"}')) return // thousands a second: to read them would take from what is measured
+    if (line.endsWith('"msg":"request"}')) return // thousands per second: parsing them would affect the measurement
     const { level = WARNING, msg = '' } = readLogLine(line)
     if (level >= WARNING) complaints.push(line)
     const [, address] = /^usersync listens on ([^\s,]+)/.exec(msg) ?? []
@@ -47,7 +47,7 @@ export function startServiceProcess(settings: Record<string, string>): ServicePr
   return { pid: child.pid ?? 0, listening, ended, complaints, stop }
 }
 
-/** A line that is not of the log's form has neither. */
+/** A line that is not a log line has neither. */
 function readLogLine(line: string): { level?: number; msg?: string } {
   try {
     return JSON.parse(line)

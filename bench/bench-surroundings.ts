@@ -11,34 +11,33 @@ import type { Progress } from './bench-progress.ts'
 import { type ServiceProcess, startServiceProcess } from './bench-service.ts'
 import { within } from './demo-deadline.ts'
 
-/** The most worker threads that a section may ask for. */
+/** The maximum number of worker threads that a section may use. */
 export const MAX_WORKERS = 4
 
 const SCHEMA = 'usersync'
 
-/** What a section measures with. */
+/** What a section uses for its measurements. */
 export interface Surroundings {
   options: BenchOptions
-  /** For files; removed at the end. */
+  /** For files. Removed at the end. */
   folder: string
   databaseUrl: string
-  /** One connection to the service's database, not the service's. */
+  /** A connection to the service's database that the service does not use. */
   sql: Sql
   address: string
-  /** Of the service. */
+  /** The process id of the service. */
   pid: number
   client: Client
   progress: Progress
-  /** A further connection to the service's database; to be ended by who opens it. */
+  /** Opens another connection to the service's database. The caller closes it. */
   openConnection(): Sql
   /** Runs `task` for at most `seconds`, or until the benchmark is stopped. */
   within<Result>(seconds: number, what: string, task: (signal: AbortSignal) => Promise<Result>): Promise<Result>
 }
 
 /**
- * Starts a PostgreSQL of the benchmark's own with the service's own settings (so a commit waits for the disk), and the
- * service on it. Everything that has to be undone is put on `cleanup`, also where a later step throws. The end of the
- * service aborts `halt`.
+ * Starts a PostgreSQL server with the service's own settings (so a commit waits for the disk), and the service on it.
+ * Everything to undo is put on `cleanup`, even if a later step throws. If the service exits, `halt` is aborted.
  */
 export async function startSurroundings(
   options: BenchOptions,
@@ -51,7 +50,7 @@ export async function startSurroundings(
   cleanup.defer(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }))
   await chmod(folder, 0o755) // root runs PostgreSQL as another user
   const database = await startEmbeddedDatabase({ dataDir: folder })
-  // Where PostgreSQL's user cannot reach the temporary folder, the data are in one apart.
+  // If PostgreSQL's user cannot access the temporary folder, the data are in a separate one.
   cleanup.defer(() => rm(dirname(database.directory), { recursive: true, force: true, maxRetries: 5 }))
   cleanup.defer(() => database.stop())
   await migrate(database.url, SCHEMA)

@@ -1,6 +1,6 @@
-// `npm run bench`: how fast the service is, each figure beside a yardstick that was measured in turns with it on the same
-// machine. Prints a table in Markdown, and writes all figures to bench/results. Ends with exit code 1 where a measurement
-// failed; a target that was missed is shown, and no failure.
+// `npm run bench`: measures the speed of the service. Each figure is compared with a yardstick that is measured in
+// turns with it on the same machine. Prints a Markdown table and writes all figures to bench/results. Exits with code 1
+// if a measurement failed. A missed target is shown, but is not a failure.
 
 import { describeMachine, type Machine } from './bench-machine.ts'
 import { type BenchOptions, readOptions, USAGE } from './bench-options.ts'
@@ -33,8 +33,8 @@ const halt = new AbortController()
 for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.on(name, () => halt.abort(new Error(`${name} received`)))
 }
-process.on('uncaughtException', (error) => halt.abort(error)) // or PostgreSQL and the service would be left running
-process.stdout.on('error', (error) => halt.abort(error)) // who read the output has gone
+process.on('uncaughtException', (error) => halt.abort(error)) // otherwise PostgreSQL and the service would keep running
+process.stdout.on('error', (error) => halt.abort(error)) // the reader of the output has exited
 
 const options = optionsOrExit()
 const progress = showProgress(process.stderr)
@@ -48,14 +48,14 @@ progress('')
 if (Object.keys(report.sections).length > 0) {
   process.stdout.write(`${textOf(report)}\n\nAll figures: ${await writeReport(report)}\n`)
 }
-for (const line of report.complaints) process.stderr.write(`the service said: ${line}\n`)
+for (const line of report.complaints) process.stderr.write(`service log: ${line}\n`)
 for (const fault of report.faults) {
   process.stderr.write(`bench failed: ${fault}\n`)
   process.exitCode = 1
 }
 setTimeout(() => process.exit(), 5_000).unref() // for what a measurement past its deadline has left open
 
-/** Fills the report, section after section; one that fails leaves the others their turn. Nothing stays behind. */
+/** Fills the report section by section. If one fails, the others still run. Nothing is left behind. */
 async function measure(report: Report): Promise<void> {
   await using cleanup = new AsyncDisposableStack()
   const surroundings = await startSurroundings(options, progress, cleanup, halt)
@@ -73,11 +73,11 @@ async function measure(report: Report): Promise<void> {
   progress('stopping the service and PostgreSQL')
 }
 
-/** The table, and what one has to know to read it. */
+/** The table, with the conditions needed to read it. */
 function textOf({ machine, options, sections }: Report): string {
   const rows = Object.values(sections).flatMap((section) => section.rows)
   const lines = [
-    `Medians of ${options.rounds} rounds or more, measured and yardstick in turns; users are made in empty tables each time,`,
+    `Medians of ${options.rounds} rounds or more, measured in turns with the yardstick. Users are created in empty tables each time,`,
     "after a checkpoint. The ratio is the median of the rounds' ratios.",
     '',
     tableOf(rows),
@@ -102,7 +102,7 @@ function optionsOrExit(): BenchOptions {
 }
 
 function messageOf(error: unknown): string {
-  // the first is of the cleaning up, the second is why that was begun
+  // the first is of the cleanup, the second is why it started
   if (error instanceof SuppressedError) return `${messageOf(error.suppressed)}; then ${messageOf(error.error)}`
   return error instanceof Error ? error.message : String(error)
 }

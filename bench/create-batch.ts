@@ -4,19 +4,19 @@ import type { Batch } from '../src/batches/batches.ts'
 import { readConfig } from '../src/config/config.ts'
 import type { Surroundings } from './bench-surroundings.ts'
 
-/** Far below any speed worth measuring; who is slower hangs. */
+/** Far below any speed worth measuring; anything slower is stuck. */
 const MIN_USERS_PER_SECOND = 500
 
-/** What the service takes by itself on this machine; here it has more, to compare them. */
+/** The service's own default on this machine. Here it has more, to compare them. */
 export const WORKERS = readConfig({}).maxWorkers
 
-/** The seconds within which `users` must be made, by whatever way. */
+/** The seconds within which `users` must be created, in any way. */
 export const deadlineFor = (users: number) => 30 + users / MIN_USERS_PER_SECOND
 
 /**
- * Makes a batch by `POST /v1/batches` as a client does who waits for its end, and gives the milliseconds from the request
- * sent to the answer that says `completed`. What `config` leaves out is as the service has it by default, and so is the
- * pool. Throws where the batch ends in any other way.
+ * Creates a batch by `POST /v1/batches` and waits for its end, as a client does. Returns the milliseconds from the
+ * request to the response with `completed`. Settings not in `config` are the service's defaults, and so is the pool.
+ * Throws if the batch ends in another way.
  */
 export async function makeBatch(
   { client, within }: Surroundings,

@@ -9,13 +9,13 @@ import { speed, speedRow } from './create-speed.ts'
 import type { Section } from './report-section.ts'
 import { count } from './report-table.ts'
 
-/** The slow ways are measured on fewer users, and compared by users a second. */
+/** The slow ways are measured with fewer users, and compared by users per second. */
 const ONE_BY_ONE = 5_000
 const BY_DRIZZLE = 20_000
 
 /**
- * A batch of `--users`, against other ways to get the same users into the same table with the same triggers; and how the
- * service is meanwhile.
+ * A batch of `--users`, compared with other ways to insert the same users into the same table with the same triggers,
+ * and the responsiveness of the service meanwhile.
  */
 export const bulkCreation: Section = {
   name: 'bulk',
@@ -49,11 +49,11 @@ export const bulkCreation: Section = {
       rows: [
         speedRow(what, batch, { name: 'psql \\copy', figures: figures.copy, target: 0.8 }),
         speedRow(what, batch, {
-          name: `an INSERT a row, 100 a commit (${count(ONE_BY_ONE)})`,
+          name: `one INSERT per row, 100 per commit (${count(ONE_BY_ONE)})`,
           figures: oneByOne,
           target: 20,
         }),
-        speedRow(what, batch, { name: `drizzle, 1,000 rows an INSERT (${count(BY_DRIZZLE)})`, figures: drizzle }),
+        speedRow(what, batch, { name: `drizzle, 1,000 rows per INSERT (${count(BY_DRIZZLE)})`, figures: drizzle }),
         livenessRow(title, liveness.flat(), idle),
         memoryRow(title, memory),
       ],

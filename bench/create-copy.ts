@@ -7,19 +7,19 @@ import { emptyTables } from './create-empty.ts'
 import { speed } from './create-speed.ts'
 import { count } from './report-table.ts'
 
-/** All that a batch writes; the two stamps are the triggers' part. */
+/** The columns that a batch writes. The triggers set the two stamps. */
 const COLUMNS = [
   ...['pool_id', 'id', 'username', 'email', 'role', 'is_test_user', 'batch_id', 'created_by_bulk'],
   ...['custom_attributes', 'created_at', 'updated_at', 'credential_id'],
 ].join(', ')
 
 /**
- * A candidate that makes the very users of a batch of `users` by one `\copy` of psql over one connection; the batch is made
- * now, and its users are written to a file. Undefined where there is no psql.
+ * A candidate that inserts exactly the users of a batch of `users` with one psql `\copy` on one connection. The batch
+ * is created now, and its users are written to a file. Undefined if psql is not installed.
  */
 export async function copyCandidate(surroundings: Surroundings, users: number): Promise<Candidate | undefined> {
   if ((await findPsql()) === undefined) return undefined
-  surroundings.progress(`${count(users)} users: making the rows for psql`)
+  surroundings.progress(`${count(users)} users: creating the rows for psql`)
   await emptyTables(surroundings)
   await makeBatch(surroundings, users)
   const file = join(surroundings.folder, `${users}.copy`)

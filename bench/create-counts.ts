@@ -14,7 +14,7 @@ const TURNS = 20
 const TARGET = { ratio: 5, milliseconds: 300 }
 const MANY = 100_000
 
-/** One request after the other: how long those for few users take to their end, and how fast one for many is. */
+/** One request after the other: how long batches of few users take to complete, and the speed of a batch of many. */
 export const batchCounts: Section = {
   name: 'counts',
   async measure(surroundings) {
@@ -59,7 +59,7 @@ async function measureFew(surroundings: Surroundings) {
   }
 }
 
-/** The same work done barely: one hash for all, and then one INSERT. */
+/** The same work without the service: one hash for all users, then one INSERT. */
 async function hashAndInsert(surroundings: Surroundings, sql: Sql, users: number): Promise<number> {
   const start = performance.now()
   hashArgon2id('TestPass123!')

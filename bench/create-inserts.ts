@@ -8,7 +8,7 @@ import { deadlineFor } from './create-batch.ts'
 
 type NewUser = typeof users.$inferInsert
 
-/** Users as a batch makes them; those of each call have names and ids of their own. */
+/** Users as a batch creates them. Each call returns other names and ids. */
 export function sampleUsers(count: number): NewUser[] {
   const { batchId, userIdPrefix, shortId } = makeIds()
   return Array.from({ length: count }, (_, i) => ({
@@ -23,7 +23,10 @@ export function sampleUsers(count: number): NewUser[] {
   }))
 }
 
-/** The seed's way: an INSERT for each user, a commit after each 100. Gives its milliseconds, without the connecting. */
+/**
+ * As the Python system did: an INSERT for each user, a commit after each 100. Returns the milliseconds, without the
+ * connection.
+ */
 export function insertOneByOne(surroundings: Surroundings, count: number): Promise<number> {
   const rows = sampleUsers(count).map(byColumn)
   return timed(surroundings, 'single inserts', count, async (sql, signal) => {
@@ -36,7 +39,9 @@ export function insertOneByOne(surroundings: Surroundings, count: number): Promi
   })
 }
 
-/** drizzle's own way: 1,000 users to an INSERT, each a commit. Gives its milliseconds, without the connecting. */
+/**
+ * As with drizzle: 1,000 users per INSERT, each in its own commit. Returns the milliseconds, without the connection.
+ */
 export function insertByDrizzle(surroundings: Surroundings, count: number): Promise<number> {
   const rows = sampleUsers(count)
   return timed(surroundings, 'drizzle inserts', count, async (sql, signal) => {
@@ -48,7 +53,7 @@ export function insertByDrizzle(surroundings: Surroundings, count: number): Prom
   })
 }
 
-/** A bare INSERT of `count` users in one statement. Gives its milliseconds. */
+/** A bare INSERT of `count` users in one statement. Returns the milliseconds. */
 export async function insertAtOnce({ within }: Surroundings, sql: Sql, count: number): Promise<number> {
   const rows = sampleUsers(count).map(byColumn)
   const start = performance.now()
@@ -56,7 +61,7 @@ export async function insertAtOnce({ within }: Surroundings, sql: Sql, count: nu
   return performance.now() - start
 }
 
-/** Times `task` on a connection of its own. */
+/** Measures `task` on a separate connection. */
 async function timed(
   { openConnection, within }: Surroundings,
   what: string,
@@ -76,7 +81,7 @@ async function timed(
   }
 }
 
-/** The row under the names of its columns, as postgres.js takes it. */
+/** The row with the names of its columns, as postgres.js expects it. */
 function byColumn(user: NewUser): Record<string, string | number | boolean> {
   const columns: Record<string, { name: string }> = getTableColumns(users)
   return Object.fromEntries(Object.entries(user).map(([key, value]) => [columns[key]?.name ?? key, value])) as never

@@ -6,10 +6,10 @@ import { speed, speedRow } from './create-speed.ts'
 import type { Section } from './report-section.ts'
 import { count, type Row } from './report-table.ts'
 
-/** So many that the biggest chunks still leave several to each worker. */
+/** Enough that the largest chunks still leave several to each worker. */
 const USERS = 200_000
 
-/** The settings that are compared with one another; the first of a group is its yardstick. */
+/** The settings that are compared; the first of a group is its yardstick. */
 const GROUPS: Record<string, BatchConfigBody>[] = [
   { '1 worker': { max_workers: 1 }, '2 workers': { max_workers: 2 }, '4 workers': { max_workers: 4 } },
   {
@@ -28,7 +28,7 @@ const GROUPS: Record<string, BatchConfigBody>[] = [
   },
 ]
 
-/** What the settings of a batch make of its speed, each setting alone: the others as they are by default. */
+/** How each setting of a batch affects its speed, with all others at their defaults. */
 export const batchSettings: Section = {
   name: 'settings',
   async measure(surroundings) {

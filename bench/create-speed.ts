@@ -3,7 +3,7 @@ import type { Surroundings } from './bench-surroundings.ts'
 import { expectUsers } from './create-empty.ts'
 import { type Row, usersPerSecond } from './report-table.ts'
 
-/** A candidate that makes `users` users within the milliseconds that `make` gives; its figure is users a second. */
+/** A candidate that creates `users` users in the milliseconds that `make` returns. Its figure is users per second. */
 export function speed(surroundings: Surroundings, users: number, make: () => Promise<number>): Candidate {
   return async () => {
     const milliseconds = await make()
@@ -12,7 +12,7 @@ export function speed(surroundings: Surroundings, users: number, make: () => Pro
   }
 }
 
-/** The row that compares users a second; `target` is the least ratio. A yardstick without figures was not run. */
+/** The row that compares users per second; `target` is the minimum ratio. A yardstick without figures was not run. */
 export function speedRow(
   what: string,
   measured: number[],

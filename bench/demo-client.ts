@@ -4,7 +4,7 @@ import { brotliDecompressSync, gunzipSync, inflateSync, zstdDecompressSync } fro
 import type { ExportHead } from '../src/protocol/read-export.ts'
 import { applyExport, type Held } from '../src/sync/apply-export.ts'
 
-/** How a body is decoded, by its content coding. */
+/** The decoder of each content encoding. */
 const DECODERS = {
   identity: (body: Buffer) => body,
   zstd: (body: Buffer) => zstdDecompressSync(body),
@@ -16,11 +16,11 @@ const DECODERS = {
 export type Coding = keyof typeof DECODERS
 export const CODINGS = Object.keys(DECODERS) as Coding[]
 
-/** An answer as it came, its body still encoded. */
+/** A response with its encoded body. */
 export interface Answer {
   headers: IncomingHttpHeaders
   body: Buffer
-  /** All that came over the connection: head, framing and body. */
+  /** All bytes received on the connection: headers, framing and body. */
   wireBytes: number
   /** From the first byte sent to the last one received. */
   milliseconds: number
@@ -30,12 +30,12 @@ interface Request {
   method?: 'GET' | 'POST' | 'PATCH' | 'DELETE'
   headers?: Record<string, string>
   json?: unknown
-  /** The status that the answer must have. */
+  /** The expected status of the response. */
   expected: number
   signal: AbortSignal
 }
 
-/** Sends one request over a connection of its own. Throws where it fails, or the answer has another status. */
+/** Sends one request on a new connection. Throws if it fails or has another status. */
 export async function send(
   url: URL,
   { method = 'GET', headers = {}, json, expected, signal }: Request,
@@ -43,10 +43,10 @@ export async function send(
   const start = performance.now()
   const contentType = json === undefined ? {} : { 'content-type': 'application/json' }
   const outgoing = request(url, { method, headers: { ...headers, ...contentType }, agent: false, signal })
-  outgoing.on('error', () => {}) // `once` and the reading below see it too, but not at every moment
+  outgoing.on('error', () => {}) // `once` and the code below see it too, but not always
   outgoing.end(json === undefined ? undefined : JSON.stringify(json))
   const [incoming]: IncomingMessage[] = await once(outgoing, 'response')
-  if (!incoming) throw new Error(`${method} ${url.pathname} was not answered`)
+  if (!incoming) throw new Error(`${method} ${url.pathname}: no response`)
   const body = Buffer.concat(await incoming.toArray())
   const milliseconds = performance.now() - start
   if (incoming.statusCode !== expected) {
@@ -56,15 +56,15 @@ export async function send(
   return { headers: incoming.headers, body, wireBytes: outgoing.socket?.bytesRead ?? 0, milliseconds }
 }
 
-/** An export that was fetched, applied to what was held, and found to add up to its state. */
+/** An export that was fetched and applied, and whose state was verified. */
 export interface Export extends Answer {
   head: ExportHead
   held: Held
 }
 
 /**
- * Fetches the NDJSON export in `coding`, as one who holds `held` (undefined: nothing) asks for it, and applies it. Throws
- * where the coding is another, or the users do not add up to the state that the body and the headers name.
+ * Fetches the NDJSON export in `coding`, as a client that has `held` (undefined: nothing), and applies it. Throws if
+ * the encoding differs, or if the users do not add up to the state in the body and the headers.
  */
 export async function fetchExport(
   address: string,
@@ -75,10 +75,10 @@ export async function fetchExport(
   const headers = { accept: 'application/x-ndjson', 'accept-encoding': coding }
   const answer = await send(url, { headers, expected: 200, signal })
   const given = answer.headers['content-encoding'] ?? 'identity'
-  if (given !== coding) throw new Error(`requested the coding ${coding}, got ${given}`)
+  if (given !== coding) throw new Error(`requested the encoding ${coding}, got ${given}`)
   const text = DECODERS[coding](answer.body).toString('utf8')
   const { head, held: result } = applyExport(held ?? { state: undefined, lines: new Map() }, text)
   if (answer.headers.etag !== `W/"${head.state}"`)
-    throw new Error(`the ETag ${answer.headers.etag} is not the body's state`)
+    throw new Error(`the ETag ${answer.headers.etag} is not the state of the body`)
   return { ...answer, head, held: result }
 }

@@ -1,6 +1,6 @@
 /**
- * Runs `task` for at most `seconds`, or until `outer` is aborted. The task is given a signal for that; where it does not
- * heed it, it is left behind. Throws an error that names `what` and the reason.
+ * Runs `task` for at most `seconds`, or until `outer` is aborted. The task receives a signal for that; if it ignores
+ * the signal, it is abandoned. Throws an error that names `what` and the reason.
  */
 export async function within<Result>(
   seconds: number,

@@ -11,30 +11,30 @@ import { within } from './demo-deadline.ts'
 const SERVER = fileURLToPath(new URL('../src/server.ts', import.meta.url))
 const WARNING = 40
 
-/** The service as a process of its own, with a data folder of its own. */
+/** The service in its own process, with its own data folder. */
 export interface Service {
   dataDir: string
-  /** Resolves with its address, `http://127.0.0.1:<port>`, as soon as it takes requests. */
+  /** Resolves with its URL, `http://127.0.0.1:<port>`, as soon as it accepts requests. */
   listening: Promise<string>
-  /** Resolves with the exit code or signal by which the process has ended. */
+  /** Resolves with the exit code or signal when the process has exited. */
   ended: Promise<number | string>
-  /** What it has logged as a warning or worse, or written to standard error. */
+  /** Its logged warnings and errors, and what it wrote to standard error. */
   complaints: string[]
   /**
-   * Stops the service and its database, and removes their folder; may be called at any time, once. Resolves with the exit
-   * code or signal: `SIGKILL` is sent only after 40 s. Throws where a process still runs after 65 s.
+   * Stops the service and its database, and removes their folder. May be called once, at any time. Resolves with the
+   * exit code or signal: `SIGKILL` is sent only after 40 s. Throws if a process is still running after 65 s.
    */
   stop(): Promise<number | string>
 }
 
-/** Starts `src/server.ts` on a free port, on the embedded PostgreSQL. Of our own environment it gets nothing but the path. */
+/** Starts `src/server.ts` on a free port with the embedded PostgreSQL. Of our environment it gets only PATH. */
 export function startService(): Service {
   const dataDir = mkdtempSync(join(tmpdir(), 'usersync-demo-'))
   chmodSync(dataDir, 0o755) // root runs PostgreSQL as another user
   const child = spawn(process.execPath, [SERVER], {
     env: { PATH: process.env.PATH, HOST: '127.0.0.1', PORT: '0', DATA_DIR: dataDir, LOG_LEVEL: 'info' },
     stdio: ['ignore', 'pipe', 'pipe'],
-    detached: true, // a Ctrl-C is for the demo, which then stops the service in order
+    detached: true, // Ctrl-C is for the demo, which then stops the service gracefully
   })
   const complaints: string[] = []
   const { promise: listening, resolve: listens } = Promise.withResolvers<string>()
@@ -61,7 +61,7 @@ export function startService(): Service {
       if (exit !== 0 || databaseDirectory === undefined) databaseDirectory = await stopDatabase(dataDir)
       return exit
     } finally {
-      // Where PostgreSQL's user cannot reach the temporary folder, the data are in one apart.
+      // If PostgreSQL's user cannot access the temporary folder, the data are in a separate one.
       for (const folder of [databaseDirectory && dirname(databaseDirectory), dataDir]) {
         if (folder) await rm(folder, { recursive: true, force: true, maxRetries: 5 })
       }
@@ -70,7 +70,7 @@ export function startService(): Service {
   return { dataDir, listening, ended, complaints, stop }
 }
 
-/** Stops the server that a service left behind, by joining it and being the last to leave. Gives its directory. */
+/** Stops the server that a service left behind, by joining it and leaving as its last user. Returns its directory. */
 async function stopDatabase(dataDir: string): Promise<string> {
   return await within(15, 'stop of the database', async () => {
     const database = await startEmbeddedDatabase({ dataDir })
@@ -79,7 +79,7 @@ async function stopDatabase(dataDir: string): Promise<string> {
   })
 }
 
-/** A line that is not of the log's form counts as a warning. */
+/** A line that is not a log line counts as a warning. */
 function readLogLine(line: string): { level: number; msg: string } {
   try {
     const { level = WARNING, msg = '' }: { level?: number; msg?: string } = JSON.parse(line)

@@ -1,5 +1,5 @@
-// `npm run demo`: shows on the real service what a load generator saves by asking only for what has changed, and checks
-// every answer. Ends with exit code 1 where anything is off. Takes less than a minute, 3 at the very most.
+// `npm run demo`: shows on the real service what a load generator saves by requesting only the changes, and checks
+// every response. Exits with code 1 if anything is wrong. Takes less than a minute, at most 3.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
@@ -15,7 +15,7 @@ const USERS = 100_000
 const UPDATED = { byRequest: 50, bySql: 50 }
 const DELETED = { byRequest: 25, bySql: 25 }
 
-/** With the stop of the service after it, the demo ends within 3 minutes. */
+/** Including the stop of the service, the demo ends within 3 minutes. */
 const SECONDS = 110
 
 interface Row {
@@ -30,7 +30,7 @@ setTimeout(() => halt.abort(new Error(`the demo has taken more than ${SECONDS} s
 for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.on(name, () => halt.abort(new Error(`${name} received`)))
 }
-process.stdout.on('error', (error) => halt.abort(error)) // who read the output has gone
+process.stdout.on('error', (error) => halt.abort(error)) // the reader of the output has exited
 
 const service = startService()
 void service.ended.then(() => halt.abort(new Error('interrupted')))
@@ -39,7 +39,7 @@ let verdict = ''
 try {
   verdict = await demonstrate()
 } catch (error) {
-  // Where the service died, its connections break before its end is known.
+  // If the service has crashed, its connections break before its exit is known.
   const end = await Promise.race([service.ended, sleep(300)])
   faults.push(end === undefined ? error : `${messageOf(error)}; the service ended with ${end}`)
 }
@@ -51,7 +51,7 @@ try {
 } catch (error) {
   faults.push(error)
 }
-faults.push(...service.complaints.map((line) => `the service said: ${line}`))
+faults.push(...service.complaints.map((line) => `service log: ${line}`))
 
 process.stdout.write(`\n${tableOf(rows)}\n`)
 if (faults.length === 0) process.stdout.write(`\n${verdict}\n`)
@@ -61,13 +61,13 @@ for (const fault of faults) {
 }
 setTimeout(() => process.exit(), 5_000).unref() // for what a step past its deadline has left open
 
-/** Runs the whole demonstration and gives the verdict. Throws where anything is not as it must be. */
+/** Runs the whole demonstration and returns the verdict. Throws if anything is not as expected. */
 async function demonstrate(): Promise<string> {
   const address = await step('start the service', 60, () => service.listening)
-  await step(`make ${number(USERS)} users`, 60, (signal) => makeUsers(address, signal))
+  await step(`create ${number(USERS)} users`, 60, (signal) => makeUsers(address, signal))
 
   const full = await exportStep('full export', address, 'identity', undefined)
-  expectEqual('the answer to one who holds nothing', [full.head.kind, full.head.total_count], ['full', USERS])
+  expectEqual('the response to a client without a state', [full.head.kind, full.head.total_count], ['full', USERS])
   for (const coding of CODINGS.filter((coding) => coding !== 'identity')) {
     const encoded = await exportStep('full export', address, coding, undefined)
     expectEqual(`the state of the export in ${coding}`, encoded.held.state, full.held.state)
@@ -83,18 +83,18 @@ async function demonstrate(): Promise<string> {
   const delta = await exportStep('delta', address, 'identity', full.held)
   const encodedDelta = await exportStep('delta', address, 'zstd', full.held)
   for (const { head } of [delta, encodedDelta]) {
-    expectEqual('the kind of answer to one who holds an older state', head.kind, 'delta')
-    expectEqual('what the delta counts', head.counts, { added: 0, updated: count(UPDATED), deleted: count(DELETED) })
+    expectEqual('the kind of response to a client with an older state', head.kind, 'delta')
+    expectEqual('the counts of the delta', head.counts, { added: 0, updated: count(UPDATED), deleted: count(DELETED) })
   }
   const fresh = await exportStep('full export after it', address, 'identity', undefined)
   expectEqual('the state after the delta', delta.held.state, fresh.held.state)
   expectSameLines(delta.held, fresh.held)
 
   const share = (delta.wireBytes / fresh.wireBytes) * 100
-  return `Verdict: every answer added up to its state, and who held the first state came to the new one, line by line the same, with ${number(delta.wireBytes)} bytes instead of ${number(fresh.wireBytes)}, which is ${share.toFixed(2)} % (zstd: ${number(encodedDelta.wireBytes)} bytes).`
+  return `Verdict: every response added up to its state. The client with the first state got to the new one, with every line identical, by receiving ${number(delta.wireBytes)} bytes instead of ${number(fresh.wireBytes)}, which is ${share.toFixed(2)} % (zstd: ${number(encodedDelta.wireBytes)} bytes).`
 }
 
-/** Runs one step within its seconds, and notes how long it took. */
+/** Runs one step within its seconds, and records its duration. */
 async function step<Result>(
   name: string,
   seconds: number,
@@ -106,7 +106,7 @@ async function step<Result>(
   return result
 }
 
-/** Fetches an export and notes what the transfer took; decoding and checking is the client's time, and not counted. */
+/** Fetches an export and records its transfer time. Decoding and checking are the client's time and do not count. */
 async function exportStep(what: string, address: string, coding: Coding, held: Held | undefined): Promise<Export> {
   const name = `${what}, ${coding}`
   const result = await within(30, name, (signal) => fetchExport(address, { coding, held, signal }), halt.signal)
@@ -136,9 +136,9 @@ async function makeUsers(address: string, signal: AbortSignal): Promise<void> {
   expectEqual('the batch', [batch.status, batch.created_count], ['completed', USERS])
 }
 
-/** A bar that is rewritten in place on a terminal; elsewhere one plain line, when the batch has ended. */
+/** On a terminal a progress bar; otherwise one plain line when the batch has ended. */
 function showProgress({ progress, created_count, total_requested, throughput_per_second, finished_at }: Batch): void {
-  const text = `${number(created_count)} of ${number(total_requested)} users made, ${number(throughput_per_second ?? 0)} a second`
+  const text = `${number(created_count)} of ${number(total_requested)} users created, ${number(throughput_per_second ?? 0)} per second`
   const end = finished_at === null ? '' : '\n'
   if (process.stdout.isTTY) {
     const bar = '#'.repeat(Math.round(progress * 20)).padEnd(20, '.')
@@ -148,7 +148,7 @@ function showProgress({ progress, created_count, total_requested, throughput_per
   }
 }
 
-/** Changes and deletes the users `ids`, by requests and by SQL that knows nothing of the service. */
+/** Changes and deletes the users `ids`, by requests and by plain SQL. */
 async function changeUsers(address: string, ids: string[], signal: AbortSignal): Promise<void> {
   const left = [...ids]
   for (const id of left.splice(0, UPDATED.byRequest)) {
@@ -177,7 +177,7 @@ async function changeUsers(address: string, ids: string[], signal: AbortSignal):
   } finally {
     await database.stop()
   }
-  // We have left the database, and the service must still have it.
+  // We have left the database, but the service must still have it.
   await send(new URL('/readyz', address), { expected: 200, signal })
 }
 
@@ -191,7 +191,7 @@ function expectSameLines(actual: Held, expected: Held): void {
   for (const [id, line] of expected.lines) expectEqual(`the user ${id} after the delta`, actual.lines.get(id), line)
 }
 
-/** The steps as plain text of 78 columns. What is saved is counted against the first answer with bytes, the full export. */
+/** The steps as plain text of 78 columns. Savings are relative to the first response with bytes, the full export. */
 function tableOf(rows: Row[]): string {
   const whole = rows.find(({ wireBytes }) => wireBytes !== undefined)?.wireBytes ?? 0
   const lines = rows.map(({ step, milliseconds, wireBytes }) => [

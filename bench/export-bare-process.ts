@@ -6,17 +6,17 @@ import type { Surroundings } from './bench-surroundings.ts'
 
 const BARE_ROUTE = fileURLToPath(new URL('export-bare-route.ts', import.meta.url))
 
-/** The bare route, listening. Its process ends when this is disposed of. */
+/** The bare route, listening. Disposing of it ends its process. */
 export interface BareProcess extends AsyncDisposable {
   /** `http://127.0.0.1:<port>` */
   address: string
 }
 
-/** Starts the bare route as a process on the service's own Node. */
+/** Starts the bare route in a process with the same Node as the service. */
 export async function startBareRoute({ within }: Surroundings): Promise<BareProcess> {
   const child = spawn(process.execPath, [BARE_ROUTE], { stdio: ['ignore', 'pipe', 'inherit'] })
   const ended = once(child, 'close')
-  ended.catch(() => {}) // a process that could not be started shows as the address that never comes
+  ended.catch(() => {}) // if the process cannot start, the address never arrives
   const stop = async () => {
     child.kill('SIGKILL')
     await ended.catch(() => {})

@@ -1,5 +1,5 @@
-// The yardstick of the answers to what has not changed: Fastify, one route, 304, and nothing else. A process of its own,
-// as the service is. Prints its address; ends by a signal.
+// The yardstick for unchanged responses: Fastify with one route that answers 304. A separate process, like the service.
+// Prints its URL and exits on a signal.
 
 import Fastify from 'fastify'
 

@@ -3,7 +3,10 @@ import type { Candidate } from './bench-rounds.ts'
 import type { Surroundings } from './bench-surroundings.ts'
 import type { Pool } from './export-pools.ts'
 
-/** A candidate by which psql's COPY writes the lines of the pool's full export to nowhere. Undefined where there is no psql. */
+/**
+ * A candidate in which psql's COPY writes the lines of the pool's full export to /dev/null. Undefined if psql is not
+ * installed.
+ */
 export async function copyCandidate(surroundings: Surroundings, { id, users }: Pool): Promise<Candidate | undefined> {
   if ((await findPsql()) === undefined) return undefined
   const columns = [

@@ -7,11 +7,11 @@ import { type Pool, presentState } from './export-pools.ts'
 import type { SectionResult } from './report-section.ts'
 import { count, milliseconds } from './report-table.ts'
 
-/** Users of each of two batches, one of which is deleted. Larger batches would refresh the statistics. */
+/** The number of users in each of two batches, one of which is deleted. Larger batches would refresh the statistics. */
 const USERS = 9_000
 const TARGET_MS = 200
 
-/** The delta of a deleted batch in a pool that was made after the statistics were taken: each round has a pool of its own. */
+/** The delta of a deleted batch in a pool created after the statistics were taken. Each round has its own pool. */
 export async function measureDeletions(surroundings: Surroundings): Promise<SectionResult> {
   let pools = 0
   const figures = await inTurns(
@@ -36,7 +36,9 @@ export async function measureDeletions(surroundings: Surroundings): Promise<Sect
 async function deleteAndDownload(surroundings: Surroundings, name: string): Promise<number> {
   const { client, address, within } = surroundings
   const pool: Pool = { name, id: 0, users: 2 * USERS }
-  await within(10, 'making of a pool', (signal) => client.send('/v1/pools', { method: 'POST', json: { name }, signal }))
+  await within(10, 'creation of a pool', (signal) =>
+    client.send('/v1/pools', { method: 'POST', json: { name }, signal }),
+  )
   for (let n = 0; n < 2; n++) await makeBatch(surroundings, USERS, { password_hash: { algorithm: 'none' } }, name)
   const base = await presentState(surroundings, pool)
   await within(60, 'deletion of a batch', async (signal) => {
@@ -44,6 +46,6 @@ async function deleteAndDownload(surroundings: Surroundings, name: string): Prom
     await client.send(`/v1/batches/${items[0].id}?pool=${name}`, { method: 'DELETE', signal })
   })
   const delta = await within(60, 'delta', (signal) => download(address, { pool, coding: 'identity', base, signal }))
-  if (delta.kind !== 'delta') throw new Error(`a delta came as ${delta.kind}`)
+  if (delta.kind !== 'delta') throw new Error(`expected a delta, got ${delta.kind}`)
   return delta.milliseconds
 }

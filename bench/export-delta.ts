@@ -5,12 +5,15 @@ import { changeUsers, type Pool, presentState, spreadIds } from './export-pools.
 import type { SectionResult } from './report-section.ts'
 import { count, milliseconds } from './report-table.ts'
 
-/** A delta takes some milliseconds, so that many rounds are cheap, and few would tell little. */
+/** A delta takes a few milliseconds: many rounds are cheap, and few would be inconclusive. */
 const TURNS = 20
 const CHANGES = 100
 const TARGET = { ratio: 1.5, share: 0.01 }
 
-/** A delta of 100 changed users, in a big pool and in a small one; and what it saves of the big pool's full export. */
+/**
+ * A delta of 100 changed users, in a large pool and in a small one, and what it saves compared with the large pool's
+ * full export.
+ */
 export async function measureDelta(surroundings: Surroundings, big: Pool, small: Pool): Promise<SectionResult> {
   const bytes: number[] = []
   const figures = await inTurns(
@@ -50,8 +53,8 @@ export async function measureDelta(surroundings: Surroundings, big: Pool, small:
 }
 
 /**
- * A candidate that changes 100 users whom no turn before has changed, and then asks for what separates the pool from its
- * state before: no other request can have made that delta already. Puts the length of each on `bytes`.
+ * A candidate that changes 100 users that no earlier turn has changed, and then requests the delta from the state
+ * before. No other request can have created that delta already. Adds the size of each to `bytes`.
  */
 async function freshDelta(surroundings: Surroundings, pool: Pool, bytes: number[]): Promise<Candidate> {
   const ids = await spreadIds(surroundings, pool, TURNS * CHANGES)
@@ -67,7 +70,7 @@ async function freshDelta(surroundings: Surroundings, pool: Pool, bytes: number[
     const delta = await surroundings.within(30, 'delta', (signal) =>
       download(surroundings.address, { pool, coding: 'identity', base, signal }),
     )
-    if (delta.kind !== 'delta') throw new Error(`a delta came as ${delta.kind}`)
+    if (delta.kind !== 'delta') throw new Error(`expected a delta, got ${delta.kind}`)
     bytes.push(delta.bytes)
     return delta.milliseconds
   }

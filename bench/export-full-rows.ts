@@ -6,12 +6,12 @@ type Figures = Rounds<'copy' | `${'identity' | 'zstd' | 'gzip'}${'' | 'Again'}` 
 
 const TARGET = { ratio: 1.5, growth: 64 * 1_048_576 }
 
-/** The rows of full exports of `users` users; `memory` is in bytes, watched during each export in identity. */
+/** The rows of full exports of `users` users. `memory` is in bytes, sampled during each uncompressed export. */
 export function fullRows(users: number, figures: Figures, memory: number[][]): Row[] {
   const all = `full export of ${count(users)} users`
   const psql = (what: string, measured: number[]) => comparison(what, measured, 'psql COPY of the lines', figures.copy)
   const made = (what: string, measured: number[], yardstick: number[]) =>
-    comparison(what, measured, 'making it for one', yardstick)
+    comparison(what, measured, 'one client, not cached', yardstick)
   const plain = psql(`${all}, NDJSON`, figures.identity)
   const met = plain.ratio === undefined ? undefined : plain.ratio <= TARGET.ratio
   return [
@@ -22,8 +22,8 @@ export function fullRows(users: number, figures: Figures, memory: number[][]): R
     made(`${all} again, from the cache`, figures.identityAgain, figures.identity),
     made(`${all} again, from the cache, zstd`, figures.zstdAgain, figures.zstd),
     made(`${all} again, from the cache, gzip`, figures.gzipAgain, figures.gzip),
-    made(`${all} for ${CROWD} at once`, figures.identityCrowd, figures.identity),
-    made(`${all} for ${CROWD} at once, zstd`, figures.zstdCrowd, figures.zstd),
+    made(`${all} for ${CROWD} clients at once`, figures.identityCrowd, figures.identity),
+    made(`${all} for ${CROWD} clients at once, zstd`, figures.zstdCrowd, figures.zstd),
   ]
 }
 
@@ -37,11 +37,11 @@ function comparison(what: string, measured: number[], name: string, yardstick: n
   }
 }
 
-/** The most by which resident memory rose above where it was when an export began. */
+/** The largest increase of resident memory since the start of an export. */
 function growthRow(all: string, memory: number[][]): Row {
   const what = `resident memory of the service during a ${all}`
   const watches = memory.filter((samples) => samples.length > 0)
-  if (watches.length === 0) return { what, measured: 'not measured: there is no /proc here' }
+  if (watches.length === 0) return { what, measured: 'not measured: no /proc' }
   const growth = Math.max(...watches.map((samples) => Math.max(...samples) - (samples[0] ?? 0)))
   const before = median(watches.map(([first = 0]) => first))
   return {

@@ -8,8 +8,8 @@ import { CROWD, waysToExport } from './export-ways.ts'
 import type { SectionResult } from './report-section.ts'
 
 /**
- * Full exports of a pool: made for one client, made for 20 at once, and from the cache; against psql, which writes the same
- * lines to nowhere. And the resident memory of the service while it makes one.
+ * Full exports of a pool: for one client, for 20 at once, and from the cache, compared with psql, which writes the same
+ * lines to /dev/null. Also the resident memory of the service during the export.
  */
 export async function measureFull(surroundings: Surroundings, pool: Pool): Promise<SectionResult> {
   const exports = await waysToExport(surroundings, pool)

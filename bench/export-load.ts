@@ -8,9 +8,9 @@ const AUTOCANNON = fileURLToPath(import.meta.resolve('autocannon/autocannon.js')
 
 export const CONNECTIONS = 50
 
-/** What is read of autocannon's report. */
+/** The part of autocannon's report that is used. */
 interface Report {
-  /** Seconds. */
+  /** In seconds. */
   duration: number
   errors: number
   timeouts: number
@@ -18,8 +18,8 @@ interface Report {
 }
 
 /**
- * Asks the same again and again over 50 connections for `seconds`, from a process of its own, and gives the answers a
- * second. Throws where one fails, or is anything but `status`.
+ * Repeats a request on 50 connections for `seconds`, from a separate process. Returns the responses per second. Throws
+ * if one fails or has another status than `status`.
  */
 export async function load(
   { within }: Surroundings,
@@ -32,7 +32,7 @@ export async function load(
   const { duration, errors, timeouts, statusCodeStats }: Report = JSON.parse(stdout)
   const { [status]: expected, ...others } = statusCodeStats
   if (!expected || errors + timeouts > 0 || Object.keys(others).length > 0) {
-    throw new Error(`${url}: ${errors} errors, ${timeouts} timeouts, answers ${JSON.stringify(statusCodeStats)}`)
+    throw new Error(`${url}: ${errors} errors, ${timeouts} timeouts, statuses ${JSON.stringify(statusCodeStats)}`)
   }
   return expected.count / duration
 }

@@ -11,8 +11,8 @@ export interface Pool {
 }
 
 /**
- * Makes pools with so many users each, in one database that holds nothing else: all of them have their rows in the same
- * tables. Left as after a while of peace: vacuumed, and with statistics.
+ * Creates pools with these numbers of users in a database without other users. All rows are in the same tables.
+ * Afterwards the tables are vacuumed and have statistics.
  */
 export async function fillPools(surroundings: Surroundings, users: number[]): Promise<Pool[]> {
   const { client, sql, progress, within } = surroundings
@@ -21,7 +21,7 @@ export async function fillPools(surroundings: Surroundings, users: number[]): Pr
   for (const [i, number] of users.entries()) {
     progress(`filling a pool with ${count(number)} users`)
     const name = `bench-${i + 1}`
-    await within(10, 'making of a pool', async (signal) => {
+    await within(10, 'creation of a pool', async (signal) => {
       await client.send('/v1/pools', { method: 'POST', json: { name }, signal })
     })
     await makeBatch(surroundings, number, { password_hash: { algorithm: 'none' } }, name)
@@ -35,7 +35,7 @@ export async function fillPools(surroundings: Surroundings, users: number[]): Pr
   return pools
 }
 
-/** The present state of the pool. */
+/** The current state of the pool. */
 export async function presentState({ client, within }: Surroundings, { name }: Pool): Promise<string> {
   const answer = await within(10, 'state', (signal) => client.send(`/v1/states/current?pool=${name}`, { signal }))
   return (answer as { state: string }).state
@@ -54,7 +54,7 @@ export async function spreadIds({ sql, within }: Surroundings, pool: Pool, numbe
   return rows.map(({ id }) => id)
 }
 
-/** Changes these users by one statement, so that the pool has a state which it never had before. */
+/** Changes these users in one statement, so that the pool has a state that it never had before. */
 export async function changeUsers({ sql, within }: Surroundings, pool: Pool, ids: string[]): Promise<void> {
   const role = `auditor_${performance.now()}`
   const { count: changed } = await within(

@@ -5,15 +5,15 @@ import { fillPools } from './export-pools.ts'
 import { measureUnchanged } from './export-unchanged.ts'
 import type { Section } from './report-section.ts'
 
-/** Users of the pool that a big one is compared with. */
+/** The number of users in the pool that a large one is compared with. */
 const FEW = 10_000
 
-/** What exports cost: nothing changed, a little changed, everything; and for many who ask at once. */
+/** The cost of exports: without changes, with few changes, and complete; also for many clients at once. */
 export const exportAnswers: Section = {
   name: 'exports',
   async measure(surroundings) {
     const [small, big] = await fillPools(surroundings, [FEW, surroundings.options.users])
-    if (!small || !big) throw new Error('the pools are not there')
+    if (!small || !big) throw new Error('the pools were not created')
     const unchanged = await measureUnchanged(surroundings, big)
     const delta = await measureDelta(surroundings, big, small)
     const full = await measureFull(surroundings, big)

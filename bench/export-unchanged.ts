@@ -7,11 +7,14 @@ import type { SectionResult } from './report-section.ts'
 import { count } from './report-table.ts'
 
 const SECONDS = 4
-/** V8 optimises for so long: the service needs 170 µs a request in the first two seconds, and 60 after eight. */
+/**
+ * The time that V8 needs to optimize: the service takes 170 µs per request in the first two seconds, and 60 µs after
+ * eight.
+ */
 const WARM_UP_SECONDS = 8
 const TARGET = 0.5
 
-/** How many answers a second say that nothing has changed, against a route that does nothing but answer 304. */
+/** How many unchanged responses per second, compared with a route that only answers 304. */
 export async function measureUnchanged(surroundings: Surroundings, pool: Pool): Promise<SectionResult> {
   const { rounds } = surroundings.options
   await using bare = await startBareRoute(surroundings)

@@ -3,10 +3,10 @@ import type { Surroundings } from './bench-surroundings.ts'
 import { type Download, download } from './export-download.ts'
 import { changeUsers, type Pool, spreadIds } from './export-pools.ts'
 
-/** How many ask for the same export at once. */
+/** The number of clients that request the same export at once. */
 export const CROWD = 20
 
-/** The ways to get the pool's full export in a coding; each gives its milliseconds. */
+/** The ways to get the pool's full export in an encoding. Each returns its milliseconds. */
 export async function waysToExport(surroundings: Surroundings, pool: Pool) {
   const oneUser = await spreadIds(surroundings, pool, 1)
   const get = async (coding: Coding, clients: number): Promise<Download[]> =>
@@ -21,7 +21,7 @@ export async function waysToExport(surroundings: Surroundings, pool: Pool) {
     if (downloads.some(({ wasFinished }) => wasFinished))
       throw new Error('an export of a new state came from the cache')
     if (new Set(downloads.map(({ state, bytes }) => `${state} ${bytes}`)).size > 1) {
-      throw new Error(`${clients} who asked for an export at once got different ones`)
+      throw new Error(`${clients} clients requested an export at once and got different ones`)
     }
     return milliseconds
   }
@@ -30,7 +30,7 @@ export async function waysToExport(surroundings: Surroundings, pool: Pool) {
     crowd: (coding: Coding) => makeFor(coding, CROWD),
     async again(coding: Coding) {
       const [same] = await get(coding, 1)
-      if (!same?.wasFinished) throw new Error('an export of the same state was made again')
+      if (!same?.wasFinished) throw new Error('an export of the same state was created again')
       return same.milliseconds
     },
   }

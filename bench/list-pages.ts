@@ -7,16 +7,19 @@ import type { Section } from './report-section.ts'
 import { count, milliseconds, type Row } from './report-table.ts'
 
 export const PAGE_USERS = 100
-/** A page takes a few milliseconds: many turns, so that one which was held up does not matter. */
+/** A page takes a few milliseconds: with many turns, a delayed one does not matter. */
 const TURNS = 50
 const TARGET = 1.5
 
-/** Whether the last page of a listing by two keys takes longer than the first, and what the usual ways take for it. */
+/**
+ * Whether the last page of a listing by two keys takes longer than the first, and how long the common alternatives
+ * take.
+ */
 export const userListing: Section = {
   name: 'listing',
   async measure(surroundings) {
     const { listed, rounds } = surroundings.options
-    surroundings.progress(`${count(listed)} users: making them`)
+    surroundings.progress(`${count(listed)} users: creating them`)
     await emptyTables(surroundings)
     await makeBatch(surroundings, listed)
     await surroundings.within(300, 'vacuum', () => surroundings.sql`vacuum (analyze) users`)
@@ -44,7 +47,7 @@ export const userListing: Section = {
   },
 }
 
-/** The cursor of the last page. Most of the way is gone in the largest pages that there are. */
+/** The cursor of the last page. Most of the way is covered in pages of the maximum size. */
 async function findLastPage(surroundings: Surroundings): Promise<string | undefined> {
   let cursor: string | undefined
   for (const limit of [1000, PAGE_USERS]) {
@@ -58,7 +61,7 @@ async function findLastPage(surroundings: Surroundings): Promise<string | undefi
   return cursor
 }
 
-/** Reads a page, and tells the milliseconds from the request to the whole answer. */
+/** Reads a page. Returns the milliseconds from the request to the complete response. */
 async function readPage({ client, within }: Surroundings, limit: number, cursor?: string) {
   const path = `/v1/users?sort=created_at,-username&limit=${limit}${cursor === undefined ? '' : `&cursor=${cursor}`}`
   const start = performance.now()

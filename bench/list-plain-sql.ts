@@ -11,8 +11,8 @@ const SORT = readSort('created_at,-username')
 const ORDER = 'u.created_at, u.username desc'
 
 /**
- * The last page of all users by `created_at,-username`, read by the service's statement and by the usual ones: the condition
- * of its start with OR, and OFFSET. On one connection of our own; gives milliseconds.
+ * Reads the last page of all users by `created_at,-username` with the service's statement and with the common
+ * alternatives: a condition for its start with OR, and OFFSET. Uses one separate connection. Returns milliseconds.
  */
 export async function plainLastPages(
   surroundings: Surroundings,
@@ -47,7 +47,7 @@ export async function plainLastPages(
   }
 }
 
-/** The mark of the user after whom the last page begins. */
+/** The mark of the last user before the last page. */
 async function markAt(sql: Sql, skipped: number) {
   const [row] = await sql<{ line: string }[]>`
     select ${userLine(sql, 'u')} as line from users u where u.pool_id = ${FILTER.poolId} and u.id = (

@@ -1,24 +1,24 @@
-// Asks `/livez` every 20 ms on a thread of its own, so that what the main thread is busy with does not count as the
-// service's delay. Posts each answer's milliseconds; the first one that fails ends it, and so does any message, after the
-// answers that are on their way.
+// Requests `/livez` every 20 ms in a separate thread, so that work of the main thread does not count as a delay of the
+// service. Posts the milliseconds of each response. The first failure ends the thread; so does any message, after the
+// outstanding responses.
 
 import { parentPort, workerData } from 'node:worker_threads'
 import { openClient } from './bench-client.ts'
 
 const EVERY_MS = 20
 
-const { address, connections } = workerData as { address: string; connections: 'kept' | 'anew' }
+const { address, connections } = workerData as { address: string; connections: 'keep-alive' | 'new' }
 const client = openClient(address, connections)
-const asked: Promise<void>[] = []
+const requests: Promise<void>[] = []
 const ask = async () => {
   const due = performance.now()
   await client.send('/livez', { signal: AbortSignal.timeout(20_000) })
   parentPort?.postMessage(performance.now() - due)
 }
-const timer = setInterval(() => asked.push(ask()), EVERY_MS)
+const timer = setInterval(() => requests.push(ask()), EVERY_MS)
 
 parentPort?.once('message', async () => {
   clearInterval(timer)
-  await Promise.all(asked)
+  await Promise.all(requests)
   client[Symbol.dispose]()
 })

@@ -1,22 +1,22 @@
 import { connect } from 'node:net'
 
-/** What became of requests that were sent at once. */
+/** The results of requests that were sent at once. */
 export interface Burst {
-  /** How often each status was answered in full. */
+  /** The number of complete responses per status. */
   statuses: Record<string, number>
-  /** Requests without a whole answer: the connection broke, or nothing came in time. */
+  /** Requests without a complete response: the connection broke, or it did not arrive in time. */
   broken: number
   hung: number
-  /** Milliseconds from the connecting to the last byte, of those that were answered. */
+  /** Milliseconds from the connection to the last byte of each complete response. */
   latencies: number[]
 }
 
-/** How long an answer may take until it counts as hung. */
-const PATIENCE_MS = 60_000
+/** A response that takes longer counts as hung. */
+const TIMEOUT_MS = 60_000
 
 /**
- * Sends `count` requests at once, each over a connection of its own; `pathOf` gives the path of the nth. Sockets and no HTTP
- * client, so that the one who measures takes less of the processor than the one who is measured.
+ * Sends `count` requests at once, each on a new connection; `pathOf` returns the path of the nth. Uses sockets instead
+ * of an HTTP client, so that the measurement takes less CPU than the service.
  */
 export async function sendBurst(address: string, count: number, pathOf: (n: number) => string): Promise<Burst> {
   const { hostname, port } = new URL(address)
@@ -28,7 +28,7 @@ export async function sendBurst(address: string, count: number, pathOf: (n: numb
     let bytes = 0
     const socket = connect(Number(port), hostname)
     socket.write(`GET ${pathOf(n)} HTTP/1.1\r\nHost: ${hostname}\r\nAccept-Encoding: gzip\r\nConnection: close\r\n\r\n`)
-    socket.setTimeout(PATIENCE_MS, () => {
+    socket.setTimeout(TIMEOUT_MS, () => {
       burst.hung++
       socket.destroy()
       resolve()
@@ -39,7 +39,7 @@ export async function sendBurst(address: string, count: number, pathOf: (n: numb
     })
     socket.on('error', () => {}) // `close` follows
     socket.on('close', () => {
-      const status = wholeAnswer(head, bytes)
+      const status = statusOf(head, bytes)
       if (status === undefined) burst.broken++
       else {
         burst.statuses[status] = (burst.statuses[status] ?? 0) + 1
@@ -53,8 +53,8 @@ export async function sendBurst(address: string, count: number, pathOf: (n: numb
   return burst
 }
 
-/** The status of an answer of `bytes`, if it is whole as far as its head tells. */
-function wholeAnswer(head: string, bytes: number): string | undefined {
+/** The status of a response of `bytes`, if it is complete according to its headers. */
+function statusOf(head: string, bytes: number): string | undefined {
   const [, status] = /^HTTP\/1\.1 (\d{3})/.exec(head) ?? []
   const end = head.indexOf('\r\n\r\n')
   const [, length] = /^content-length: (\d+)/im.exec(head.slice(0, end)) ?? []

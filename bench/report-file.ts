@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 
 const RESULTS = fileURLToPath(new URL('results', import.meta.url))
 
-/** Writes the report to `bench/results/<date-time in UTC>.json` and gives the file's name below the project. */
+/** Writes the report to `bench/results/<date-time in UTC>.json`. Returns the path below the project. */
 export async function writeReport(report: { startedAt: Date }): Promise<string> {
   const name = `${report.startedAt.toISOString().slice(0, 19).replaceAll(':', '-')}.json`
   await mkdir(RESULTS, { recursive: true })

@@ -1,16 +1,16 @@
 import type { Surroundings } from './bench-surroundings.ts'
 import type { Row } from './report-table.ts'
 
-/** One theme of the benchmark, with candidates that are measured in turns. */
+/** A section of the benchmark, with candidates that are measured in turns. */
 export interface Section {
-  /** As `--only` knows it. */
+  /** The name for `--only`. */
   name: string
-  /** Measures and gives the rows of the table, and every figure behind them for the file. */
+  /** Measures, and returns the rows of the table and all figures for the file. */
   measure(surroundings: Surroundings): Promise<SectionResult>
 }
 
 export interface SectionResult {
   rows: Row[]
-  /** Written to the file as it is. */
+  /** Written to the file unchanged. */
   raw: unknown
 }

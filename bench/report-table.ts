@@ -1,18 +1,18 @@
 /** One line of the table. */
 export interface Row {
   what: string
-  /** Of the measured figure to the yardstick's; undefined where there is no yardstick, or it was not run. */
+  /** The ratio of the figure to the yardstick; undefined if there is no yardstick or it was not run. */
   ratio?: number | undefined
   target?: string
   measured: string
   yardstick?: string
-  /** Whether the target is met; undefined where there is none, or it could not be measured. */
+  /** Whether the target is met; undefined if there is none or it could not be measured. */
   met?: boolean | undefined
 }
 
 const HEAD = ['what', 'ratio to yardstick', 'target', 'measured', 'yardstick', 'met?']
 
-/** The rows as a Markdown table, the columns padded so that it reads well as plain text too. */
+/** The rows as a Markdown table, with padded columns so that it is readable as plain text too. */
 export function tableOf(rows: Row[]): string {
   const lines = rows.map(({ what, ratio, target = '', measured, yardstick = '', met }) => [
     what,

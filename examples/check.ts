@@ -1,5 +1,5 @@
-// `npm run examples`: runs each example whose tool is installed on a real service with 200 users, and checks who was used.
-// One line a tool; ends with exit code 1 where one failed. Takes half a minute, 2 at most.
+// `npm run examples`: runs each example whose tool is installed against a real service with 200 users, and checks which
+// users it used. Prints one line per tool. Exits with code 1 if one failed. Takes half a minute, at most 2.
 
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

@@ -8,13 +8,13 @@ import { suite } from './suite.ts'
 
 const t = suite()
 
-/* What holds for every route alike: keys and scopes, methods, parameters, the form of errors, the log. */
+/* What every route has in common: keys and scopes, methods, parameters, the format of errors, the log. */
 
 const secretOf = (name: string) => `${name.replace(':', '-')}-s3cret-of-32-characters-or-more`
 const API_KEYS = SCOPES.map((scope) => `${scope.replace(':', '-')}=${scope}=${secretOf(scope)}`).join(',')
 const { app, call, log, url } = await startService(t, { MAX_WORKERS: '1', API_KEYS })
 
-/** The scope that each route needs; null: open to everybody. A new route belongs in here. */
+/** The scope that each route needs; null: no key needed. Add each new route here. */
 const SCOPE_OF: Record<string, string | null> = {
   'GET /v1/pools': 'admin',
   'POST /v1/pools': 'admin',
@@ -73,11 +73,11 @@ const routes = Object.entries(paths).flatMap(([path, methods]) =>
     hasBody: !!requestBody,
   })),
 )
-const asked = (path: string) =>
+const pathOf = (path: string) =>
   path.replace('{id}', '01890000-0000-7000-8000-000000000000').replace('{name}', 'nothing')
 const keyOf = (scope: string) => ({ authorization: `Bearer ${secretOf(scope)}` })
 
-t.test('each route against each scope', async (t) => {
+t.test('every route requires its scope, and rejects a missing or wrong key with 401', async (t) => {
   t.strictSame(
     routes
       .map(({ method, path }) => `${method} ${path}`)
@@ -88,7 +88,7 @@ t.test('each route against each scope', async (t) => {
   for (const { method, path, hasBody } of routes) {
     const needed = SCOPE_OF[`${method.replace('HEAD', 'GET')} ${path}`]
     const send = (headers: Record<string, string>) =>
-      call(method, asked(path), hasBody ? { headers, body: {} } : { headers })
+      call(method, pathOf(path), hasBody ? { headers, body: {} } : { headers })
     const without = await send({})
     t.equal(without.status === 401, needed !== null, `${method} ${path} without a key: ${without.status}`)
     t.equal(without.headers['www-authenticate'] !== undefined, needed !== null)
@@ -102,20 +102,23 @@ t.test('each route against each scope', async (t) => {
   }
 })
 
-t.test('an unknown parameter is refused on every route', async (t) => {
+t.test('every route rejects an unknown query parameter', async (t) => {
   for (const { method, path, hasBody } of routes) {
     if (!path.startsWith('/v1/')) continue
     const body = ROUTE_BODIES[path] ?? { role: 'x' }
-    const answer = await call(method, `${asked(path)}?no_such=1`, { headers: keyOf('admin'), ...(hasBody && { body }) })
+    const answer = await call(method, `${pathOf(path)}?no_such=1`, {
+      headers: keyOf('admin'),
+      ...(hasBody && { body }),
+    })
     t.equal(answer.status, 400, `${method} ${path}`)
     if (method !== 'HEAD') t.match(answer.json, { code: 'invalid_request', errors: [{ path: 'querystring.no_such' }] })
   }
 })
 
-t.test('a method that a path has not is told those that it has', async (t) => {
+t.test('an unsupported method answers 405 with Allow', async (t) => {
   for (const [path, methods] of Object.entries(paths)) {
     const other = 'put' in methods ? 'PATCH' : 'PUT'
-    const { status, headers, json } = await call(other, asked(path), { headers: keyOf('admin') })
+    const { status, headers, json } = await call(other, pathOf(path), { headers: keyOf('admin') })
     t.match({ status, json }, { status: 405, json: { code: 'method_not_allowed' } }, path)
     const allowed = String(headers.allow).split(', ')
     for (const method of Object.keys(methods)) t.ok(allowed.includes(method.toUpperCase()), `${path}: ${headers.allow}`)
@@ -123,7 +126,7 @@ t.test('a method that a path has not is told those that it has', async (t) => {
   }
 })
 
-t.test('every fault is a problem, whoever finds it', async (t) => {
+t.test('every error is problem+json, whichever layer finds it', async (t) => {
   const faults: [method: string, path: string, status: number, code: string][] = [
     ['GET', '/', 404, 'route_not_found'],
     ['GET', '/v1', 404, 'route_not_found'],
@@ -133,7 +136,7 @@ t.test('every fault is a problem, whoever finds it', async (t) => {
     ['GET', `/v1/pools/${'x'.repeat(300)}`, 404, 'route_not_found'],
     ['GET', '/v1/users/%00', 400, 'invalid_request'],
     ['PROPFIND', '/v1/users', 405, 'method_not_allowed'],
-    ['QUERY', '/v1/users', 405, 'method_not_allowed'], // though Fastify wants it to have a body
+    ['QUERY', '/v1/users', 405, 'method_not_allowed'], // Fastify would require a body
   ]
   for (const [method, path, status, code] of faults) {
     const answer = await call(method, path, { headers: keyOf('admin') })
@@ -149,7 +152,7 @@ t.test('every fault is a problem, whoever finds it', async (t) => {
   }
 })
 
-t.test('also what is no HTTP at all', async (t) => {
+t.test('malformed HTTP also gets problem+json', async (t) => {
   const bad: [text: string, status: number][] = [
     ['what?\r\n\r\n', 400],
     [`GET / HTTP/1.1\r\nHost: x\r\nX: ${'x'.repeat(70_000)}\r\n\r\n`, 431],
@@ -164,13 +167,13 @@ t.test('also what is no HTTP at all', async (t) => {
   }
 })
 
-t.test('an expectation that nobody knows changes nothing', async (t) => {
+t.test('an unknown Expect header is ignored', async (t) => {
   t.match(await call('GET', '/livez', { headers: { expect: 'tea' } }), { status: 200, json: { status: 'live' } })
   const answer = await call('POST', '/v1/pools', { headers: { ...keyOf('admin'), expect: 'x' }, body: { nam: 'x' } })
   t.match(answer, { status: 400, json: { code: 'invalid_request' } })
 })
 
-t.test('a request is logged by its route and outcome, without its query or its key', async (t) => {
+t.test('a request is logged with its route and status, without its query or key', async (t) => {
   const before = log.length
   await call('GET', '/v1/users?limit=7&cursor=hunter2', { headers: keyOf('admin') })
   await call('GET', '/v1/pools/secret-pool', { headers: keyOf('admin') })

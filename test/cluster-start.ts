@@ -1,5 +1,5 @@
-// What `npm test` runs before the tests: makes their PostgreSQL server, the template of their databases, and the folder of
-// what services say.
+// `npm test` runs this before the tests. It creates their PostgreSQL server, the template for their databases, and the
+// folder that records what services log and answer.
 
 import { randomBytes } from 'node:crypto'
 import { chmod, mkdtemp } from 'node:fs/promises'
@@ -11,7 +11,7 @@ import { migrate } from '../src/database/migrate.ts'
 import { databaseUrl, onServer, readCluster, removeCluster, type TestCluster, writeCluster } from './cluster.ts'
 import { plant } from './search-record.ts'
 
-/** Tests need no data after a power cut: without waiting for the disk a database is cloned in 50 ms. */
+/** Tests need no data after a power cut. Without waiting for the disk, a database is cloned in 50 ms. */
 const SETTINGS = { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off', max_connections: '300' }
 
 await removePrevious()
@@ -29,18 +29,20 @@ try {
   await writeCluster(cluster)
   await makeTemplate(cluster.url, cluster.template)
 } catch (error) {
-  await removeCluster(cluster).catch(() => {}) // tap runs no cluster-stop now; what stays, the next run removes
+  await removeCluster(cluster).catch(() => {}) // tap does not run cluster-stop now; the next run removes what is left
   throw error
 }
 
-/** A run that was killed has left its server, or its databases on ours. */
+/** A run that was killed leaves its server, or its databases on our server. */
 async function removePrevious(): Promise<void> {
   const previous = await readCluster()
   if (!previous) return
   if (previous.runner !== process.ppid && isAlive(previous.runner)) {
-    throw new Error(`Process ${previous.runner} tests here already. If it is no test runner, delete .tap/cluster.json`)
+    throw new Error(
+      `Process ${previous.runner} is already running tests here. If it is not a test runner, delete .tap/cluster.json`,
+    )
   }
-  await removeCluster(previous).catch((error) => process.emitWarning(error)) // its server may be gone for good
+  await removeCluster(previous).catch((error) => process.emitWarning(error)) // its server may no longer exist
 }
 
 async function startServer(): Promise<string> {
@@ -50,13 +52,13 @@ async function startServer(): Promise<string> {
   await writeCluster(cluster)
   const { adminUrl, directory } = await startEmbeddedDatabase({ dataDir: cluster.dataDir, settings: SETTINGS })
   cluster.directory = directory
-  return Object.assign(new URL(adminUrl), { search: '' }).href // for the published driver, which knows no require_auth
+  return Object.assign(new URL(adminUrl), { search: '' }).href // the published driver does not know require_auth
 }
 
 async function makeTemplate(url: string, template: string): Promise<void> {
   await onServer(url, async (sql) => {
     await sql`create database ${sql(template)}`
     await migrate(databaseUrl(url, template), 'usersync')
-    await sql`alter database ${sql(template)} allow_connections false` // a connection would hold up the clones
+    await sql`alter database ${sql(template)} allow_connections false` // an open connection would block the clones
   })
 }

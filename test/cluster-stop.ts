@@ -1,4 +1,4 @@
-// What `npm test` runs after the tests, also when they failed. A code other than 0 fails the run.
+// `npm test` runs this after the tests, even if they failed. A non-zero exit code fails the run.
 
 import { glob, readFile, stat } from 'node:fs/promises'
 import { readCluster, removeCluster } from './cluster.ts'
@@ -14,21 +14,21 @@ if (cluster) {
   }
 }
 
-/** No key, password, hash or SQL is in any log or error of the whole run. */
+/** Searches the logs and error responses of the whole run. They must not contain a key, password, hash or SQL. */
 async function search(record: string, url: string | undefined): Promise<void> {
   const password = url ? new URL(url).password : ''
   const { logs, answers, faults } = await searchRecord(record, password === '' ? [] : [password])
   if (faults.length > 0) process.exitCode = 1
-  const told = faults.length > 0 ? 'not ok - told what must not be' : 'ok - told nothing that must not be'
-  const lines = [`${told}: ${logs} logs and ${answers} answers that are errors`, ...faults.slice(0, 20)]
+  const verdict = faults.length > 0 ? 'not ok - secrets leaked' : 'ok - no secrets leaked'
+  const lines = [`${verdict}: ${logs} logs and ${answers} error responses searched`, ...faults.slice(0, 20)]
   process.stdout.write(`${lines.join('\n  ')}\n`)
 }
 
-/** Prints the ten files that took longest, by the results that tap keeps of each lane, and the time of the whole run. */
+/** Prints the ten slowest files, from the results that tap keeps for each lane, and the duration of the whole run. */
 async function printSlowest(startedAt: number): Promise<void> {
   const files: { name: string; seconds: number }[] = []
   for await (const results of glob('.tap/test-results/test/lanes/*.tap')) {
-    if ((await stat(results)).mtimeMs < startedAt) continue // of an earlier run
+    if ((await stat(results)).mtimeMs < startedAt) continue // from an earlier run
     for (const [, name = '', ms] of (await readFile(results, 'utf8')).matchAll(
       /^(?:not )?ok \d+ - (\S+) # time=([\d.]+)ms/gm,
     )) {
@@ -39,6 +39,6 @@ async function printSlowest(startedAt: number): Promise<void> {
   const total = Math.round((Date.now() - startedAt) / 1000)
   const lines = slowest.map(({ name, seconds }) => `${seconds.toFixed(1).padStart(6)} s  ${name}`)
   process.stdout.write(
-    `# ${total} s in all${lines.length > 0 ? '; the slowest files:' : ''}\n${lines.map((line) => `# ${line}\n`).join('')}`,
+    `# ${total} s in total${lines.length > 0 ? '; slowest files:' : ''}\n${lines.map((line) => `# ${line}\n`).join('')}`,
   )
 }

@@ -9,21 +9,21 @@ import { findPostmaster } from '../src/database/embedded/embedded-postmaster.ts'
 export interface TestCluster {
   /** The test runner's process. */
   runner: number
-  /** When it began, in milliseconds since 1970. */
+  /** Start time, in milliseconds since 1970. */
   startedAt: number
-  /** Of a database that statements on databases are sent through; not there before the server is. */
+  /** The database on which statements such as `create database` run. Absent until the server is up. */
   url?: string
-  /** The folder of what services say and answer in this run; see run-record.ts. */
+  /** The folder with the logs and error responses of this run; see run-record.ts. */
   record?: string
-  /** The migrated database that the test files clone; their clones' names begin with its name. */
+  /** The migrated database that the test files clone. The names of the clones begin with its name. */
   template: string
-  /** Absent where the server is not ours (TEST_DATABASE_URL). */
+  /** Absent if the server is not ours (TEST_DATABASE_URL). */
   dataDir?: string
-  /** Where the server of `dataDir` really has its files. */
+  /** Where the server of `dataDir` keeps its files. */
   directory?: string
 }
 
-/** tap empties other folders beside it when it starts, not this file. */
+/** tap empties other folders in .tap when it starts, but not this file. */
 const RECORD = fileURLToPath(new URL('../.tap/cluster.json', import.meta.url))
 
 export async function readCluster(): Promise<TestCluster | undefined> {
@@ -41,8 +41,8 @@ export async function writeCluster(cluster: TestCluster): Promise<void> {
 }
 
 /**
- * Leaves nothing of `cluster`: stops our server and removes its files, or drops our databases from another's server; and
- * removes the record of the run.
+ * Removes `cluster` completely: stops our server and deletes its files, or drops our databases on someone else's
+ * server. Also deletes the record of the run.
  */
 export async function removeCluster({ url, record, template, dataDir, directory }: TestCluster): Promise<void> {
   if (record) await rm(record, { recursive: true, force: true })
@@ -55,13 +55,13 @@ export async function removeCluster({ url, record, template, dataDir, directory 
   await rm(RECORD, { force: true })
 }
 
-/** Stops at once, without a checkpoint, since nobody will read the data again. */
+/** Stops the server immediately, without a checkpoint: nobody reads the data again. */
 async function stopServer(data: string): Promise<void> {
   const deadline = Date.now() + 10_000
   for (;;) {
     const server = await findPostmaster({ data })
     if (!server) return
-    if (Date.now() > deadline) throw new Error(`PostgreSQL, process ${server.pid}, does not stop`)
+    if (Date.now() > deadline) throw new Error(`PostgreSQL, process ${server.pid}, did not stop within 10 s`)
     process.kill(server.pid, 'SIGQUIT')
     await sleep(50)
   }
@@ -74,7 +74,7 @@ async function dropDatabases(url: string, prefix: string): Promise<void> {
   })
 }
 
-/** Runs `task` with a connection of its own to the server, closed after it. */
+/** Runs `task` with its own connection to the server, and closes the connection afterwards. */
 export async function onServer(url: string, task: (sql: postgres.Sql) => Promise<unknown>): Promise<void> {
   const sql = postgres(url, { max: 1, connect_timeout: 10, onnotice: () => {} })
   try {

@@ -6,7 +6,7 @@ const t = suite()
 
 const SECRET = 'correct-horse-battery-staple-2026'
 
-/** The faults that these settings are refused with, none where they are taken. */
+/** The errors that these settings cause; empty if the settings are valid. */
 function faultsOf(environment: Record<string, string>): string[] {
   try {
     readConfig(environment)
@@ -17,7 +17,7 @@ function faultsOf(environment: Record<string, string>): string[] {
   }
 }
 
-t.test('starts without any setting', (t) => {
+t.test('readConfig works without any setting', (t) => {
   t.match(readConfig({}), {
     host: '127.0.0.1',
     port: 3000,
@@ -35,14 +35,14 @@ t.test('starts without any setting', (t) => {
   t.end()
 })
 
-t.test('one setting leaves the others as they are, and an empty one is unset', (t) => {
+t.test('one setting does not change the others, and an empty value means unset', (t) => {
   t.strictSame(readConfig({ PORT: '8080' }), { ...readConfig({}), port: 8080 })
   const names = Object.keys(shownSettings(readConfig({})))
   t.strictSame(readConfig(Object.fromEntries(names.map((name) => [name, '']))), readConfig({}))
   t.end()
 })
 
-t.test('blanks and line ends around a value are no part of it', (t) => {
+t.test('spaces and line breaks around a value are ignored', (t) => {
   const key = 'f0'.repeat(32)
   const secret = 's'.repeat(32)
   const config = readConfig({
@@ -66,13 +66,13 @@ t.test('blanks and line ends around a value are no part of it', (t) => {
   t.end()
 })
 
-t.test('reserved domains are kept as DNS has them', (t) => {
+t.test('reserved domains are stored in their DNS form', (t) => {
   const { reservedDomains } = readConfig({ RESERVED_DOMAINS: 'Bücher.example, xn--bcher-kva.TEST' })
   t.strictSame(reservedDomains, ['xn--bcher-kva.example', 'xn--bcher-kva.test'])
   t.end()
 })
 
-t.test('refuses each wrong value by the name of its setting', (t) => {
+t.test('each invalid value is reported with the name of its setting', (t) => {
   const wrong: [string, string][] = [
     ['HOST', 'a b'],
     ['PORT', '65536'],
@@ -113,7 +113,7 @@ t.test('refuses each wrong value by the name of its setting', (t) => {
   t.end()
 })
 
-t.test('refuses a wrong URL of a database by name, without its password', (t) => {
+t.test('an invalid database URL is reported by setting name, without its password', (t) => {
   const faults = faultsOf({ DATABASE_URL: 'postgres://u:s3/cret@h/db', PORT: 'x' })
   t.match(faults, [/^PORT /, /^DATABASE_URL expects postgres:.*percent-encoded/])
   t.match(faultsOf({ DATABASE_URL: 'postgres://u:s3cret@h/db?sslmode=on' }), [
@@ -123,13 +123,13 @@ t.test('refuses a wrong URL of a database by name, without its password', (t) =>
   t.end()
 })
 
-t.test('names every fault at once', (t) => {
+t.test('all invalid settings are reported at once', (t) => {
   const faults = faultsOf({ PORT: 'x', LOG_LEVEL: 'loud', MAX_WORKERS: '0', CHUNK_SIZ: '100' })
   t.strictSame(faults.map((fault) => fault.split(' ')[0]).sort(), ['LOG_LEVEL', 'MAX_WORKERS', 'PORT'])
   t.end()
 })
 
-t.test('a variable that only looks like a setting is a warning, and other variables are left alone', (t) => {
+t.test('a variable that resembles a setting causes a warning; other variables do not', (t) => {
   const warningsOf = (environment: Record<string, string>) => configWarnings(environment, readConfig(environment))
   t.strictSame(warningsOf({ MAX_WORKER: '4' }), ['MAX_WORKER is not a setting; did you mean MAX_WORKERS?'])
   t.match(warningsOf({ COMPRESSION_TRESHOLD_BYTES: '1' }), [/did you mean COMPRESSION_THRESHOLD_BYTES\?/])
@@ -145,7 +145,7 @@ t.test('a variable that only looks like a setting is a warning, and other variab
   t.end()
 })
 
-t.test('can be reached from other machines only with a key', (t) => {
+t.test('the service listens for other machines only if a key is set', (t) => {
   const API_KEYS = `ci=users:read=${SECRET}`
   for (const HOST of ['0.0.0.0', '::', '10.0.0.7', 'usersync.internal', '127.0.0.1.example.com']) {
     t.match(faultsOf({ HOST }), [/^HOST .*API_KEYS/], HOST)
@@ -157,13 +157,13 @@ t.test('can be reached from other machines only with a key', (t) => {
   t.end()
 })
 
-t.test('exports leave connections to other requests', (t) => {
+t.test('the export concurrency leaves database connections for other requests', (t) => {
   t.match(faultsOf({ EXPORT_CONCURRENCY: '2', DATABASE_CONNECTIONS: '4' }), [/^EXPORT_CONCURRENCY .*DATABASE_CONN/])
   t.strictSame(faultsOf({ EXPORT_CONCURRENCY: '1', DATABASE_CONNECTIONS: '4' }), [])
   t.end()
 })
 
-t.test('the settings cannot be changed afterwards', (t) => {
+t.test('the config is frozen', (t) => {
   t.ok(Object.isFrozen(readConfig({})))
   t.end()
 })
@@ -190,7 +190,7 @@ t.test('no secret is shown', (t) => {
   t.end()
 })
 
-t.test('whatever stands in a variable, it is a value or a named fault', (t) => {
+t.test('any value of a variable is either accepted or rejected with the variable’s name', (t) => {
   const names = Object.keys(shownSettings(readConfig({})))
   const variable = fc.constantFrom(...names)
   fc.assert(
@@ -202,7 +202,7 @@ t.test('whatever stands in a variable, it is a value or a named fault', (t) => {
   t.end()
 })
 
-t.test('the table has a row for each setting', (t) => {
+t.test('the settings table has a row for each setting', (t) => {
   const rows = settingsTable().split('\n').slice(2)
   t.strictSame(
     rows.map((row) => row.split('`')[1]),

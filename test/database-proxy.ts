@@ -4,7 +4,7 @@ interface Test {
   teardown(fn: () => Promise<void>): void
 }
 
-/** Stands between a service and its database, and can be cut, or fall silent with its connections open. */
+/** A proxy between a service and its database. It can cut the connections, or go silent and leave them open. */
 export async function startProxy(t: Test, port: number) {
   const sockets = new Set<Socket>()
   let isSilent = false
@@ -38,5 +38,5 @@ export async function startProxy(t: Test, port: number) {
     isSilent = true
     for (const socket of sockets) socket.unpipe().pause()
   }
-  return { port: proxyPort, cut, silence, mend: () => listen(proxyPort) }
+  return { port: proxyPort, cut, silence, restore: () => listen(proxyPort) }
 }

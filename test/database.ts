@@ -10,14 +10,15 @@ interface Test {
 const OBJECT_IN_USE = '55006'
 
 /**
- * Gives the URL of a database of the caller's own, migrated in the schema `usersync`; it is dropped at the end of `t`.
+ * Creates a database for the caller, migrated in the schema `usersync`, and returns its URL. It is dropped at the end
+ * of `t`.
  */
 export async function testDatabase(t: Test): Promise<string> {
   const { url, template } = await runningCluster()
   return await createDatabase(t, url, template, template)
 }
 
-/** The same, without any schema of ours. */
+/** Like `testDatabase`, but without our schema. */
 export async function emptyDatabase(t: Test): Promise<string> {
   const { url, template } = await runningCluster()
   return await createDatabase(t, url, template, 'template0')
@@ -25,7 +26,7 @@ export async function emptyDatabase(t: Test): Promise<string> {
 
 async function runningCluster(): Promise<{ url: string; template: string }> {
   const { url, template } = (await readCluster()) ?? {}
-  if (!url || !template) throw new Error('No PostgreSQL for the tests here: run them through `npm test`')
+  if (!url || !template) throw new Error('No PostgreSQL for the tests: run them with `npm test`')
   return { url, template }
 }
 
@@ -36,7 +37,7 @@ async function createDatabase(t: Test, url: string, prefix: string, template: st
   return databaseUrl(url, name)
 }
 
-/** PostgreSQL clones no database that anyone is connected to; we wait for that to end, at most 60 s. */
+/** PostgreSQL cannot clone a database while anyone is connected to it. Waits for that to end, for at most 60 s. */
 async function cloneWhenFree(sql: postgres.Sql, name: string, template: string): Promise<void> {
   const deadline = Date.now() + 60_000
   for (;;) {

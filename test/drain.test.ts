@@ -5,14 +5,14 @@ import { suite } from './suite.ts'
 
 const t = suite()
 
-/** A log, and what was written to it. */
+/** A log, and the lines written to it. */
 function capturedLog() {
   const lines: { step: string; msg: string }[] = []
   const log = pino({ base: null }, { write: (line: string) => void lines.push(JSON.parse(line)) })
   return { log, lines }
 }
 
-t.test('runs the steps one after the other', async (t) => {
+t.test('the steps run one after the other', async (t) => {
   const { log, lines } = capturedLog()
   const done: string[] = []
   const step = (name: string, ms: number) => ({
@@ -25,10 +25,10 @@ t.test('runs the steps one after the other', async (t) => {
   })
   await drain(log, [step('a', 20), step('b', 1), step('c', 0)])
   t.strictSame(done, ['a', 'b', 'c'])
-  t.strictSame(lines, [], 'what goes well is not logged')
+  t.strictSame(lines, [], 'success is not logged')
 })
 
-t.test('leaves behind what fails or is late, and goes on', async (t) => {
+t.test('a step that fails or times out is logged, and the next step runs', async (t) => {
   const { log, lines } = capturedLog()
   let reached = false
   await drain(log, [
@@ -58,8 +58,8 @@ t.test('leaves behind what fails or is late, and goes on', async (t) => {
   ])
 })
 
-t.test('a step that ended holds the process no longer', async (t) => {
+t.test('a finished step does not keep the process alive', async (t) => {
   const { log } = capturedLog()
   await drain(log, [{ step: 'quick', milliseconds: 3_600_000, run: () => Promise.resolve() }])
-  t.notOk(process.getActiveResourcesInfo().includes('Timeout'), 'its deadline is cancelled')
+  t.notOk(process.getActiveResourcesInfo().includes('Timeout'), 'its timer is cancelled')
 })

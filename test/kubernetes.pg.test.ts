@@ -6,7 +6,7 @@ import { suite } from './suite.ts'
 
 const t = suite()
 
-/* The manifests of `kubernetes/` speak of settings, routes and limits that there are. */
+/* The manifests in `kubernetes/` refer only to existing settings, routes and limits. */
 
 const read = (path: string) => readFile(new URL(`../${path}`, import.meta.url), 'utf8')
 const manifest = async (name: string) => parse(await read(`kubernetes/${name}.yaml`))
@@ -27,7 +27,7 @@ const image = Object.fromEntries(
   (/^ENV (.+)$/m.exec(await read('Dockerfile'))?.[1] ?? '').split(' ').map((text) => text.split('=')),
 )
 
-/** Secrets of the right form stand for those of a cluster. */
+/** Secrets of the correct format, in place of those of a cluster. */
 const environment = {
   ...image,
   ...settings,
@@ -37,7 +37,7 @@ const environment = {
 }
 const config = readConfig(environment)
 
-t.test('each variable is a setting, and the service starts with their values', (t) => {
+t.test('each variable in the manifests is a setting, and their values are valid', (t) => {
   const known = Object.keys(shownSettings(readConfig({})))
   for (const name of [...Object.keys(settings), ...secrets.map(({ name }) => name)]) t.ok(known.includes(name), name)
   t.same(
@@ -47,27 +47,27 @@ t.test('each variable is a setting, and the service starts with their values', (
   t.end()
 })
 
-t.test('secrets come from a Secret, of which the example holds nothing that works', (t) => {
+t.test('secrets come from a Secret, and the example Secret contains no valid value', (t) => {
   const shown = shownSettings(config)
   const names = Object.keys(shown).filter((name) => shown[name] === 'set')
   t.same(secrets.map(({ name }) => name).sort(), names.sort())
   t.same(Object.keys(example.stringData).sort(), names)
   for (const { name, valueFrom, ...inline } of secrets) {
     t.same(valueFrom, { secretKeyRef: { name: example.metadata.name, key: name } })
-    t.same(inline, {}, `${name} has no value of its own`)
+    t.same(inline, {}, `${name} has no inline value`)
   }
   for (const name of names) t.notOk(name in settings, name)
   try {
     readConfig({ ...environment, ...example.stringData })
-    t.fail('the example is taken')
+    t.fail('the example is accepted')
   } catch (error) {
     for (const name of names)
-      t.match((error as ConfigError).message, new RegExp(`^${name} `, 'm'), `${name} is refused`)
+      t.match((error as ConfigError).message, new RegExp(`^${name} `, 'm'), `${name} is rejected`)
   }
   t.end()
 })
 
-t.test('probes and Prometheus ask for routes of the service, on its port', async (t) => {
+t.test('probes and Prometheus use routes of the service, on its port', async (t) => {
   const service = await startService(t, { MAX_WORKERS: '1' })
   const { startupProbe, livenessProbe, readinessProbe }: Record<string, Probe> = container
   const paths = { startupProbe: '/livez', livenessProbe: '/livez', readinessProbe: '/readyz' }
@@ -86,17 +86,23 @@ t.test('probes and Prometheus ask for routes of the service, on its port', async
   t.same((await manifest('poddisruptionbudget')).spec.selector.matchLabels, selector)
 })
 
-/** The steps of `stop` in src/service.ts after the requests: export cache, worker threads, database connections. */
+/**
+ * The steps of `stop` in src/service.ts after the requests are drained: export cache, worker threads, database
+ * connections.
+ */
 const LAST_STEPS_SECONDS = 2 + 6 + 6
 
 const maxStopSeconds = ({ drainDelaySeconds, drainSeconds }: Config) =>
   2 * drainDelaySeconds + drainSeconds + LAST_STEPS_SECONDS
 
-t.test('a pod has the time to drain, and the room that the settings allow it', (t) => {
-  t.ok(config.drainDelaySeconds > 0, 'endpoints hear of it before the port is closed')
-  t.ok(pod.terminationGracePeriodSeconds > maxStopSeconds(config), 'it is not killed while it stops')
-  t.ok(mebibytes(container.resources.limits.memory) > config.memoryLimitMb, 'it refuses work before it is killed')
-  t.ok(mebibytes(pod.volumes[0].emptyDir.sizeLimit) > config.exportCacheMb, 'the cache has room')
+t.test('a pod has enough time to drain, and enough memory and disk for the settings', (t) => {
+  t.ok(config.drainDelaySeconds > 0, 'the endpoints are updated before the port closes')
+  t.ok(pod.terminationGracePeriodSeconds > maxStopSeconds(config), 'the pod is not killed while it stops')
+  t.ok(
+    mebibytes(container.resources.limits.memory) > config.memoryLimitMb,
+    'the service rejects work before the pod is killed for memory',
+  )
+  t.ok(mebibytes(pod.volumes[0].emptyDir.sizeLimit) > config.exportCacheMb, 'the cache fits into the volume')
   t.same(container.volumeMounts, [{ name: pod.volumes[0].name, mountPath: config.dataDir }])
   t.match(pod.securityContext, { runAsNonRoot: true })
   t.match(container.securityContext, { readOnlyRootFilesystem: true, allowPrivilegeEscalation: false })
@@ -104,7 +110,7 @@ t.test('a pod has the time to drain, and the room that the settings allow it', (
   t.end()
 })
 
-t.test('the kustomization has all but the example', async (t) => {
+t.test('the kustomization lists every manifest except the example', async (t) => {
   const files = await readdir(new URL('../kubernetes', import.meta.url))
   const { resources, images } = await manifest('kustomization')
   const others = ['kustomization.yaml', 'secret.example.yaml']
@@ -112,7 +118,7 @@ t.test('the kustomization has all but the example', async (t) => {
   t.equal(images[0].name, container.image)
 })
 
-/** Of a quantity such as 512Mi or 2Gi. */
+/** The MiB of a quantity such as 512Mi or 2Gi. */
 function mebibytes(quantity: string): number {
   const [, amount, unit] = /^(\d+)(Mi|Gi)$/.exec(quantity) ?? []
   return Number(amount) * (unit === 'Gi' ? 1024 : 1)

@@ -3,7 +3,7 @@ import { filesOf, LANES, suite } from './suite.ts'
 
 const t = suite()
 
-t.test('every test file runs in exactly one lane, and every lane has its process', (t) => {
+t.test('every test file runs in exactly one lane, and every lane has a process', (t) => {
   const lanes = Object.keys(LANES) as (keyof typeof LANES)[]
   const cwd = import.meta.dirname
   t.strictSame(lanes.flatMap(filesOf).toSorted(), globSync('{*,!(lanes)/**/*}.test.ts', { cwd }).toSorted())

@@ -30,7 +30,7 @@ const ORDER = [
 
 const folderOf = (file: string) => (file.includes('/') ? (file.split('/')[0] ?? '') : '')
 
-/** Each import of a file by a file, relative to src/. */
+/** Every import of one file by another, relative to src/. */
 const imports = globSync('**/*.ts', { cwd }).flatMap((from) =>
   [...readFileSync(join(cwd, from), 'utf8').matchAll(/(?:from|import\() ?'(\.[^']+\.ts)'/g)].map(([, path = '']) => ({
     from,
@@ -38,7 +38,7 @@ const imports = globSync('**/*.ts', { cwd }).flatMap((from) =>
   })),
 )
 
-t.test('every folder has its place, and imports go one way', (t) => {
+t.test('every folder is in ORDER, and imports go only to earlier folders', (t) => {
   t.strictSame(new Set(globSync('*/', { cwd }).map((name) => name.replace(/\/$/, ''))), new Set(ORDER))
   for (const { from, to } of imports) {
     const [importer, imported] = [folderOf(from), folderOf(to)]
@@ -48,7 +48,7 @@ t.test('every folder has its place, and imports go one way', (t) => {
   t.end()
 })
 
-t.test('no file imports itself over others', (t) => {
+t.test('there are no import cycles', (t) => {
   const importsOf = Map.groupBy(imports, ({ from }) => from)
   const done = new Set<string>()
   const visit = (file: string, path: string[]) => {

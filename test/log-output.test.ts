@@ -11,7 +11,7 @@ const t = suite()
 const run = promisify(execFile)
 const LOG = JSON.stringify(new URL('../src/process/log.ts', import.meta.url))
 
-t.test('every line comes out, in order, also those of the turn in which the process exits', async (t) => {
+t.test('every line is written in order, including those logged just before the process exits', async (t) => {
   const script = `
     import { createLog } from ${LOG}
     const log = createLog('info', () => ({}))
@@ -35,9 +35,9 @@ t.test('every line comes out, in order, also those of the turn in which the proc
   t.equal(code, 1)
 })
 
-const skip = existsSync('/dev/full') ? false : 'there is no /dev/full here'
+const skip = existsSync('/dev/full') ? false : '/dev/full does not exist here'
 
-t.test('a disk that is full takes the lines, and not the process', { skip }, async (t) => {
+t.test('a full disk loses log lines, but does not stop the process', { skip }, async (t) => {
   const script = `
     import { createLog } from ${LOG}
     const log = createLog('info', () => ({}))

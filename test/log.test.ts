@@ -7,14 +7,14 @@ import { suite } from './suite.ts'
 
 const t = suite()
 
-/** As the driver makes it from what PostgreSQL says. */
+/** An error as the driver creates it from a message of PostgreSQL. */
 function postgresError(message: string): Error {
-  const PostgresError = postgres.PostgresError as unknown as new (said: object) => Error
+  const PostgresError = postgres.PostgresError as unknown as new (fields: object) => Error
   const detail = 'Key (email)=(alice@example.com) already exists.'
   return new PostgresError({ code: '23505', message, detail, query: 'insert into users', parameters: ['alice'] })
 }
 
-t.test('of PostgreSQL’s errors, also wrapped ones, only the SQLSTATE and the places are logged', (t) => {
+t.test('of a PostgreSQL error, wrapped or not, only the SQLSTATE and the stack frames are logged', (t) => {
   const cause = postgresError('value "alice" is taken')
   const query = new DrizzleQueryError('insert into users values ($1)', ['alice'], cause)
   for (const error of [cause, query, new Error('alice could not be saved', { cause: query })]) {
@@ -25,7 +25,7 @@ t.test('of PostgreSQL’s errors, also wrapped ones, only the SQLSTATE and the p
   t.end()
 })
 
-t.test('a value that looks like a place in the code is not logged either', (t) => {
+t.test('a value that looks like a stack frame is not logged', (t) => {
   const cause = postgresError('invalid input syntax for type integer: "1\n    at alice (secret.ts:1:1)"')
   for (const error of [cause, new DrizzleQueryError('select $1', ['1\n    at alice (secret.ts:1:1)'], cause)]) {
     t.notMatch(JSON.stringify(loggableError(error)), /alice/)
@@ -33,7 +33,7 @@ t.test('a value that looks like a place in the code is not logged either', (t) =
   t.end()
 })
 
-t.test('other errors are logged whole, and what is no error by its type alone', (t) => {
+t.test('other errors are logged completely; a thrown value that is not an error is logged by its type only', (t) => {
   t.match(loggableError(new RangeError('out of memory')), {
     type: 'RangeError',
     message: 'out of memory',
@@ -44,7 +44,7 @@ t.test('other errors are logged whole, and what is no error by its type alone', 
   t.end()
 })
 
-t.test('the log takes the level of the setting, and writes errors this way', (t) => {
+t.test('the log has the configured level and serializes errors with loggableError', (t) => {
   t.equal(createLog('warn', loggableError).level, 'warn')
   const lines: string[] = []
   const log = pino({ serializers: { err: loggableError } }, { write: (line: string) => void lines.push(line) })
@@ -54,7 +54,7 @@ t.test('the log takes the level of the setting, and writes errors this way', (t)
   t.end()
 })
 
-t.test('of a statement that drizzle could not send, the cause is logged, and nothing of the statement', (t) => {
+t.test('of a query that drizzle could not send, only the cause is logged', (t) => {
   const cause = Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' })
   const logged = JSON.stringify(loggableError(new DrizzleQueryError('select $1', ['alice'], cause)))
   t.match(logged, /connect ECONNREFUSED/)

@@ -10,7 +10,7 @@ const until = async (condition: () => boolean) => {
   for (let i = 0; i < 100 && !condition(); i++) await sleep(100)
 }
 
-t.test('passing the limit is an alert, and falling below it ends it', async (t) => {
+t.test('crossing the memory limit raises an alert, and falling below it ends the alert', async (t) => {
   const lines: string[] = []
   const log = {
     warn: (_: object, text: string) => lines.push(text),
@@ -26,21 +26,21 @@ t.test('passing the limit is an alert, and falling below it ends it', async (t) 
   t.equal(guard.alerts(), 1)
   ballast = []
   await until(() => !guard.isOver())
-  t.notOk(guard.isOver(), 'it recovers by itself, also where nobody else makes garbage')
+  t.notOk(guard.isOver(), 'memory is freed even if nothing else allocates')
   t.match(lines, [/above its limit/, /below its limit/])
 })
 
-t.test('above the limit new work is refused, and what was accepted is not lost', async (t) => {
+t.test('above the memory limit new work is rejected, and accepted work is kept', async (t) => {
   const DATABASE_URL = await testDatabase(t)
   const full = await startService(t, { DATABASE_URL, MEMORY_LIMIT_MB: '128' })
   await until(full.memory.isOver)
   const refusal = { status: 503, headers: { 'retry-after': '5' }, json: { code: 'overloaded' } }
   t.match(await full.call('POST', '/v1/batches', { body: { count: 10 } }), refusal)
   t.match(await full.call('GET', '/v1/users/export'), refusal)
-  t.match(await full.call('GET', '/readyz'), { status: 200, json: { status: 'ready' } }, 'it still answers')
+  t.match(await full.call('GET', '/readyz'), { status: 200, json: { status: 'ready' } }, 'the service still responds')
   t.match(await full.call('GET', '/healthz'), { status: 200, json: { status: 'ready', warnings: ['memory'] } })
   t.equal((await full.call('GET', '/livez')).status, 200)
-  t.equal((await full.call('GET', '/v1/users')).status, 200, 'what is cheap goes on')
+  t.equal((await full.call('GET', '/v1/users')).status, 200, 'cheap requests still work')
 
   const roomy = await startService(t, { DATABASE_URL, MEMORY_LIMIT_MB: '100000' })
   const headers = { prefer: 'wait=20' }

@@ -12,23 +12,25 @@ import { suite } from './suite.ts'
 
 const t = suite()
 
-/* What is started by npm ends with it: npm passes signals on to its child alone, be that a shell or the service. */
+/*
+ * What npm starts ends together with npm: npm sends signals only to its child, which is either a shell or the service.
+ */
 
 const PROJECT = fileURLToPath(new URL('..', import.meta.url))
 
-/** `npm start`, in a process group of its own as a terminal gives it one, when the service listens. */
+/** Runs `npm start` in its own process group, as a terminal does, and waits until the service listens. */
 async function npmStart(t: Test) {
   const dataDir = await mkdtemp(join(tmpdir(), 'usersync-data-'))
   const env = { ...CHILD_ENV, PORT: '0', DATA_DIR: dataDir, MAX_WORKERS: '1', DATABASE_URL: await testDatabase(t) }
   const npm = spawn('npm', ['start'], { cwd: PROJECT, env, detached: true, stdio: ['ignore', 'pipe', 'ignore'] })
   const group = -(npm.pid ?? 0)
-  // Open for as long as the service lives, whatever became of npm.
-  const said = text(npm.stdout)
+  // The pipe stays open as long as the service lives, even if npm has exited.
+  const output = text(npm.stdout)
   npm.stdout.on('data', beginLog())
   t.teardown(async () => {
     try {
       process.kill(group, 'SIGKILL')
-    } catch {} // all of it has ended
+    } catch {} // everything has exited
     await rm(dataDir, { recursive: true, force: true })
   })
   const url = await new Promise<string>((resolve) => {
@@ -38,21 +40,21 @@ async function npmStart(t: Test) {
     })
   })
   t.equal((await fetch(`${url}/readyz`)).status, 200)
-  return { pid: npm.pid ?? 0, group, said }
+  return { pid: npm.pid ?? 0, group, output }
 }
 
-const timesReceived = (said: string) => said.match(/SIG\w+ received/g)
+const timesReceived = (output: string) => output.match(/SIG\w+ received/g)
 
-t.test('SIGTERM to npm alone, as a supervisor or a script sends it', async (t) => {
-  const { pid, said } = await npmStart(t)
+t.test('the service stops on a SIGTERM sent only to npm, as a supervisor or script sends it', async (t) => {
+  const { pid, output } = await npmStart(t)
   process.kill(pid, 'SIGTERM')
-  t.strictSame(timesReceived(await said), ['SIGTERM received'])
+  t.strictSame(timesReceived(await output), ['SIGTERM received'])
 })
 
-t.test('Ctrl-C in a terminal, of which the service hears twice, drains once', async (t) => {
-  const { group, said } = await npmStart(t)
+t.test('Ctrl-C in a terminal, which reaches the service twice, drains once', async (t) => {
+  const { group, output } = await npmStart(t)
   process.kill(group, 'SIGINT')
-  const lines = await said
+  const lines = await output
   t.strictSame(timesReceived(lines), ['SIGINT received'])
   t.notMatch(lines, /second SIGINT/)
 })

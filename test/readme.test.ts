@@ -7,12 +7,12 @@ const t = suite()
 
 const ROOT = new URL('../', import.meta.url)
 
-t.test('docs/configuration.md has the table of settings; `npm run settings-table` writes it', async (t) => {
+t.test('docs/configuration.md contains the settings table; `npm run settings-table` writes it', async (t) => {
   const page = await readFile(new URL('docs/configuration.md', ROOT), 'utf8')
   t.ok(page.includes(settingsTable()), settingsTable())
 })
 
-t.test('each relative link of the README and docs/ leads to a file, and to a heading if it names one', async (t) => {
+t.test('every relative link in the README and docs/ leads to an existing file and heading', async (t) => {
   const docs = (await readdir(new URL('docs/', ROOT))).filter((name) => name.endsWith('.md'))
   const pages = ['README.md', 'examples/README.md', ...docs.map((name) => `docs/${name}`)]
   const broken: string[] = []
@@ -25,7 +25,7 @@ t.test('each relative link of the README and docs/ leads to a file, and to a hea
   t.strictSame(broken, [])
 })
 
-t.test('the README leads to each page of docs/', async (t) => {
+t.test('the README links to every page in docs/', async (t) => {
   const links = relativeLinks(await readFile(new URL('README.md', ROOT), 'utf8'))
   const docs = (await readdir(new URL('docs/', ROOT))).filter((name) => name.endsWith('.md'))
   t.strictSame(
@@ -34,7 +34,7 @@ t.test('the README leads to each page of docs/', async (t) => {
   )
 })
 
-/** The targets of `[text](target)`, without those on other hosts. Code blocks hold no links. */
+/** The targets of `[text](target)`, without those on other hosts. Code blocks are ignored. */
 function relativeLinks(markdown: string): string[] {
   const text = markdown.replace(/^```[\s\S]*?^```/gm, '')
   return [...text.matchAll(/\]\(([^)\s]+)\)/g)].flatMap(([, link = '']) => (/^[a-z]+:/.test(link) ? [] : [link]))
@@ -47,7 +47,7 @@ async function exists(target: URL): Promise<boolean> {
   return target.hash === '' || anchorsOf(await readFile(file, 'utf8')).includes(target.hash)
 }
 
-/** The anchors of the headings as GitHub makes them: lower case, hyphens for spaces, no punctuation. */
+/** The anchors that GitHub creates for headings: lower case, hyphens for spaces, no punctuation. */
 function anchorsOf(markdown: string): string[] {
   return [...markdown.matchAll(/^#+ (.*)$/gm)].map(
     ([, heading = '']) =>

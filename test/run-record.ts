@@ -3,11 +3,11 @@ import { basename, join } from 'node:path'
 import { readCluster } from './cluster.ts'
 
 /*
- * What the services that tests start say, and the errors that they answer, goes into one folder of the run. When all tests
- * are over, cluster-stop.ts searches it for what must never be told.
+ * The logs and error responses of the services that tests start go into one folder per run. After all tests,
+ * cluster-stop.ts searches it for secrets.
  */
 
-/** The file with the names of the logs that were begun, a line each. */
+/** The file with the names of all started logs, one per line. */
 export const BEGUN = 'begun'
 
 const folder = await readCluster().then((cluster) =>
@@ -16,7 +16,10 @@ const folder = await readCluster().then((cluster) =>
 const self = `${basename(process.argv[1] ?? '')}-${process.pid}`
 let begun = 0
 
-/** Begins the log of a service; all that it says is to be given to the function. In the lane without a database it is lost. */
+/**
+ * Starts the log of a service and returns a function that appends to it. In the lane without a database, the log is
+ * discarded.
+ */
 export function beginLog(): (text: string | Buffer) => void {
   if (folder === undefined) return () => {}
   const name = `${self}-${++begun}.log`
@@ -24,7 +27,7 @@ export function beginLog(): (text: string | Buffer) => void {
   return (text) => appendFileSync(join(folder, name), text)
 }
 
-/** Keeps an answer that is an error, if it is not compressed. */
+/** Records an error response, unless it is compressed. */
 export function keepAnswer(status: number, headers: object, body: string | Buffer): void {
   if (folder === undefined || status < 400 || 'content-encoding' in headers) return
   appendFileSync(join(folder, `${self}.answers`), `${status} ${JSON.stringify(headers)} ${body}\n`)

@@ -10,15 +10,17 @@ import { beginLog } from './run-record.ts'
 
 const SERVER = fileURLToPath(new URL('../src/server.ts', import.meta.url))
 
-/** A replica of the service as a process of its own. */
+/** A replica of the service in its own process. */
 export interface ServerProcess {
   url: string
   pid: number
-  /** Sends the signal and gives the exit code, or the signal that ended it. */
+  /** Sends the signal. Returns the exit code, or the signal that ended the process. */
   end(signal: 'SIGTERM' | 'SIGKILL'): Promise<number | string>
 }
 
-/** Starts `src/server.ts` on a free port with these settings; it is killed, if it still lives, when the test ends. */
+/**
+ * Starts `src/server.ts` on a free port with these settings, and kills it at the end of the test if it is still alive.
+ */
 export async function startServerProcess(t: TapTest, settings: Record<string, string>): Promise<ServerProcess> {
   const dataDir = await mkdtemp(join(tmpdir(), 'usersync-data-'))
   const child = spawn(process.execPath, [SERVER], {
@@ -46,7 +48,8 @@ export async function startServerProcess(t: TapTest, settings: Record<string, st
     })
   })
   const first = await Promise.race([listening, ended])
-  if (typeof first === 'number' || !first.startsWith('http')) throw new Error(`the service ended at once: ${first}`)
+  if (typeof first === 'number' || !first.startsWith('http'))
+    throw new Error(`the service exited during startup: ${first}`)
   return {
     url: first,
     pid: child.pid ?? 0,

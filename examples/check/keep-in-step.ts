@@ -8,7 +8,7 @@ import { addUsers, changeUser, deleteUser, exportedUsers, rowsOf } from './users
 const SCRIPT = fileURLToPath(new URL('../curl/keep-in-step.sh', import.meta.url))
 
 export interface Place {
-  /** Where users.csv is kept. */
+  /** The folder of users.csv. */
   folder: string
   signal: AbortSignal
 }
@@ -22,7 +22,9 @@ export async function keepInStep(
   return await run('sh', args, { cwd: folder, signal, env: key ? { USERSYNC_KEY: key } : {} })
 }
 
-/** Follows a service of 200 users through its changes with curl. In the end it has 249 users, and users.csv as well. */
+/**
+ * Follows a service of 200 users through its changes with curl. At the end, the service and users.csv have 249 users.
+ */
 export async function checkKeepInStep(url: string, place: Place): Promise<void> {
   const file = join(place.folder, 'users.csv')
   const step = async (kind: string, count: number) => {
@@ -37,7 +39,7 @@ export async function checkKeepInStep(url: string, place: Place): Promise<void> 
   const before = await stat(file, { bigint: true })
   await step('unchanged', 200)
   const after = await stat(file, { bigint: true })
-  deepEqual([after.ino, after.mtimeNs], [before.ino, before.mtimeNs], 'an answer 304 left users.csv alone')
+  deepEqual([after.ino, after.mtimeNs], [before.ino, before.mtimeNs], 'a 304 does not change users.csv')
 
   await addUsers(url, 50)
   const [, twoLines = {}, third = {}] = await step('delta', 250)
@@ -46,8 +48,8 @@ export async function checkKeepInStep(url: string, place: Place): Promise<void> 
   await step('delta', 249)
 
   const held = await readFile(file, 'utf8')
-  const failed = await keepInStep('http://127.0.0.1:1', place) // nobody listens there
+  const failed = await keepInStep('http://127.0.0.1:1', place) // nothing listens there
   notEqual(failed.code, 0)
-  equal(await readFile(file, 'utf8'), held, 'a failure leaves users.csv alone')
+  equal(await readFile(file, 'utf8'), held, 'a failure does not change users.csv')
   await step('unchanged', 249)
 }

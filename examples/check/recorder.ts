@@ -3,24 +3,24 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-/** Stands for the system under test: answers every request, and notes whose it is (`?username=`). */
+/** Stands in for the system under test. It answers every request and records the user in `?username=`. */
 export interface Recorder {
   url: string
   port: number
-  /** How many requests each user has sent since the last call. */
+  /** The number of requests of each user since the last call. */
   take(): Seen
-  /** Resolves as soon as so many users have been seen since the last `take`. */
+  /** Resolves when this many users have been seen since the last `take`. */
   sees(users: number): Promise<void>
   close(): Promise<void>
 }
 
 export interface Seen {
   requests: Map<string, number>
-  /** Users of whom two requests were open at the same time. */
+  /** Users that had two open requests at the same time. */
   doubled: Set<string>
 }
 
-/** Long enough that two who use the same user at once are seen to. */
+/** Long enough to notice two concurrent requests with the same user. */
 const ANSWER_MS = 20
 
 const nothing = (): Seen => ({ requests: new Map(), doubled: new Set() })

@@ -10,9 +10,9 @@ export interface Tool {
   name: string
   command: string
   args(target: Recorder, users: string): string[]
-  /** When it may end, where it does not do so by itself. */
+  /** Resolves when the tool may be stopped, if it does not exit on its own. */
   enough?(target: Recorder): Promise<void>
-  /** Throws where the users were not used as the example promises, whose names are in `names`. */
+  /** Throws if the users in `names` were not used as the example promises. */
   check(seen: Seen, names: string[]): void
 }
 
@@ -37,7 +37,7 @@ export const LOCUST: Tool = {
     const load = ['--headless', '--users', '20', '--spawn-rate', '20', '--run-time', '20s']
     return ['--locustfile', example('locust/locustfile.py'), ...load, '--host', url]
   },
-  // Its run time counts from before it is loaded, which may take all of a short one.
+  // Its run time starts before the file is loaded, which may take most of a short one.
   enough: (target) => target.sees(20),
   check: ({ requests }) => equal(requests.size, 20, 'a user for each simulated user'),
 }
@@ -62,7 +62,9 @@ export const ARTILLERY: Tool = {
   check: eachOnce,
 }
 
-/** Runs a tool on the users of users.csv. Gives what keeps it from running at all; throws where the example is at fault. */
+/**
+ * Runs a tool with the users in users.csv. Returns the reason if it cannot run at all; throws if the example is wrong.
+ */
 export async function checkTool(
   { name, command, args, enough, check }: Tool,
   target: Recorder,
@@ -78,14 +80,14 @@ export async function checkTool(
     signal,
     ...(enough && { enough: enough(target) }),
   })
-  // Debian's JMeter 2.13 beside Debian's XStream, with any test plan, its own included.
-  if (/ForbiddenClassException: org.apache.jmeter/.test(output)) return 'installed, but can load no test plan at all'
-  equal(code, 0, `${name} ended with ${code}\n${output}${errors}`)
+  // Debian's JMeter 2.13 with Debian's XStream fails with any test plan, including its own.
+  if (/ForbiddenClassException: org.apache.jmeter/.test(output)) return 'installed, but cannot load any test plan'
+  equal(code, 0, `${name} exited with ${code}\n${output}${errors}`)
 
   const seen = target.take()
   const names = users.map(({ username = '' }) => username)
   ok(seen.requests.size > 0, `${name} sent nothing\n${output}${errors}`)
-  deepEqual([...new Set(seen.requests.keys()).difference(new Set(names))], [], 'users who are not in the export')
+  deepEqual([...new Set(seen.requests.keys()).difference(new Set(names))], [], 'users that are not in the export')
   deepEqual([...seen.doubled], [], 'users used twice at once')
   check(seen, names)
   return undefined

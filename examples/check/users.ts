@@ -2,7 +2,7 @@ import { parse } from 'csv-parse/sync'
 
 export type Row = Record<string, string>
 
-/** Names that a careless reader of CSV, or of a tool's own templates, takes for something else. */
+/** Names that a naive CSV reader, or a tool's template syntax, misinterprets. */
 const ODD_NAMES = [
   'o\'brien, "ann" ünï ☃ +&=1',
   'two\nlines',
@@ -14,7 +14,7 @@ const ODD_NAMES = [
   '\\"',
 ]
 
-/** Makes `count` users, the odd ones among them. */
+/** Creates `count` users, including those with odd names. */
 export async function makeUsers(url: string, count: number): Promise<void> {
   const users = ODD_NAMES.map((username, n) => ({ username, email: `odd${n}@example.com` }))
   await call('POST', `${url}/v1/users/import`, users)
@@ -38,7 +38,7 @@ export async function exportedUsers(url: string): Promise<Row[]> {
   return rowsOf(await (await call('GET', `${url}/v1/users/export?format=csv`)).text())
 }
 
-/** The rows of a CSV file, in the order of their ids. */
+/** The rows of a CSV file, ordered by id. */
 export function rowsOf(csv: string): Row[] {
   const rows: Row[] = parse(csv, { columns: true })
   return rows.toSorted((a, b) => ((a['id'] ?? '') < (b['id'] ?? '') ? -1 : 1))

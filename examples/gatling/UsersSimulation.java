@@ -1,6 +1,6 @@
-// NOT RUN by this project: Gatling comes from no package registry that its tests can use.
+// NOT RUN by this project: Gatling is not in a package registry that its tests can use.
 //
-// Each virtual user takes the next test user of users.csv, and there are as many virtual users as users. In a project made
+// Each virtual user takes the next test user of users.csv, and there are as many virtual users as users. In a project created
 // from Gatling's Maven template, with this file in src/test/java and users.csv in src/test/resources:
 //
 //   mvn gatling:test -Dgatling.simulationClass=UsersSimulation -Dtarget=http://127.0.0.1:8080

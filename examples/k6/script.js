@@ -1,6 +1,6 @@
-// NOT RUN by this project: k6 comes from no package registry that its tests can use.
+// NOT RUN by this project: k6 is not in a package registry that its tests can use.
 //
-// Each virtual user is a test user of its own, from users.csv beside this file:
+// Each virtual user uses a different test user from users.csv beside this file:
 //
 //   k6 run -e TARGET=http://127.0.0.1:8080 --vus 50 --duration 1m script.js
 
@@ -16,7 +16,7 @@ const users = new SharedArray(
 )
 
 export default function () {
-  // Counted over all instances of a distributed test.
+  // Unique across all instances of a distributed test.
   const user = users[exec.vu.idInTest - 1]
   if (!user) exec.test.abort('users.csv has fewer users than this test has virtual users')
   // name: one line in the statistics, not one for each user

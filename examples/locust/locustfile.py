@@ -1,8 +1,8 @@
-"""Each simulated user logs in as a test user of its own, from users.csv in the current folder.
+"""Each simulated user uses a different test user from users.csv in the current folder.
 
     locust --headless --users 50 --spawn-rate 50 --run-time 1m --host http://127.0.0.1:8080
 
-Works with --master and --worker too, where every worker has the same users.csv: it is told which rows are its own.
+Works with --master and --worker too. Every worker has the same users.csv, and the master assigns it its rows.
 """
 
 import csv
@@ -15,7 +15,7 @@ rows = iter(())
 
 
 def take_part(index, count):
-    """Of count workers, this one has the rows index, index + count, index + 2 * count, …, read as they are needed."""
+    """This is worker index of count. It has the rows index, index + count, index + 2 * count, …, and reads them when needed."""
     global rows
     file = open("users.csv", newline="", encoding="utf-8")
     rows = islice(csv.DictReader(file), index, None, count)

@@ -13,7 +13,7 @@ const as = (name: string) => ({ authorization: `Bearer ${secretOf(name)}` })
 const events = async (query = '') =>
   (await call<{ items: RecordedEvent[] }>('GET', `/v1/audit?${query}`, { headers: as('root') })).json.items
 
-t.test('every change is memoize: who, what, how many, and what came of it', async (t) => {
+t.test('every change is recorded with actor, action, counts and status', async (t) => {
   const password = 'a-planted-s3cret!'
   const config = { password, password_hash: { algorithm: 'none' } }
   const headers = { ...as('maker'), prefer: 'wait=30' }
@@ -51,12 +51,12 @@ t.test('every change is memoize: who, what, how many, and what came of it', asyn
     ['POST /v1/targets'],
   )
   const rows = JSON.stringify(await sql`select * from audit_events`)
-  t.notMatch(rows + log.join(''), /planted|s3cret/, 'no password and no key, neither here nor in the log')
+  t.notMatch(rows + log.join(''), /planted|s3cret/, 'neither the events nor the log contain a password or key')
   const inLog = log.map((line) => JSON.parse(line)).filter(({ audit }) => audit)
   t.strictSame(new Set(inLog.map(({ reqId }) => reqId)), new Set(all.map((event) => event.request_id)))
 })
 
-t.test('a change is memoize also where its names cannot be stored', async (t) => {
+t.test('a change is recorded even if its names contain characters that PostgreSQL cannot store', async (t) => {
   await call('DELETE', '/v1/users/a%00b?pool=c%00d', { headers: as('root') })
   await call('DELETE', '/v1/pools/a%00b', { headers: as('root') })
   t.match(await events('limit=2'), [
@@ -65,7 +65,7 @@ t.test('a change is memoize also where its names cannot be stored', async (t) =>
   ])
 })
 
-t.test('who may not change anything leaves nothing', async (t) => {
+t.test('a request without permission to change anything leaves no event', async (t) => {
   const before = await events()
   await call('POST', '/v1/batches', { headers: as('reader'), body: { count: 1 } })
   await call('POST', '/v1/batches', { body: { count: 1 } })
@@ -73,7 +73,7 @@ t.test('who may not change anything leaves nothing', async (t) => {
   t.strictSame(await events(), before)
 })
 
-t.test('what is older than the retention is forgotten', async (t) => {
+t.test('events older than the retention period are deleted', async (t) => {
   await sql`update audit_events set at = now() - interval '2 days' where action = 'POST /v1/pools'`
   t.equal(await forgetEvents(sql, 86_400), 1)
   t.equal(await forgetEvents(sql, 86_400), 0)

@@ -5,7 +5,7 @@ import { suite } from '../suite.ts'
 
 const t = suite()
 
-/* Attributes are stored once for each user of a batch, as the text that PostgreSQL makes of them. */
+/* Attributes are stored once per user of a batch, as the text that PostgreSQL makes of jsonb. */
 
 const { sql, call } = await startService(t)
 
@@ -27,14 +27,14 @@ const { json } = fc.letrec((tie) => ({
   ),
 }))
 
-t.test('the size of any JSON value is that of its text as jsonb', async (t) => {
+t.test('the computed size of any JSON value is that of its text as jsonb', async (t) => {
   const values = fc.sample(json, 1_000).map((value) => JSON.stringify(value))
   const rows = await sql<{ json: string; bytes: number }[]>`
     select v as json, octet_length(v::jsonb::text) as bytes from unnest(${values}::text[]) v`
   for (const { json, bytes } of rows) if (jsonbBytes(json) !== bytes) t.equal(jsonbBytes(json), bytes, json)
 })
 
-t.test('attributes of more than 64 KiB are refused before anything is written', async (t) => {
+t.test('attributes of more than 64 KiB are rejected before anything is written', async (t) => {
   const MOST = 65_536
   const filled = (bytes: number) => ({ a: 'x'.repeat(bytes - '{"a": ""}'.length) })
   const large = { a: Array.from({ length: 220 }, () => 1e308) } // 1.3 KB as JSON, 68 KB as jsonb

@@ -8,7 +8,7 @@ const t = suite()
 
 const config = readConfig({ CHUNK_SIZE: '700', MAX_WORKERS: '3' })
 
-t.test('what is not given comes from the defaults', (t) => {
+t.test('missing settings get their defaults', (t) => {
   const { settings, password } = completeConfig({}, 1, config)
   t.strictSame(
     { settings, password },
@@ -31,7 +31,7 @@ t.test('what is not given comes from the defaults', (t) => {
   t.end()
 })
 
-t.test('what is given stands, the rest stays', (t) => {
+t.test('given settings are kept, and only missing ones get defaults', (t) => {
   const given = {
     username_pattern: 'x{id}',
     email_domain: 'a.test',
@@ -98,7 +98,7 @@ t.test('hash settings that contradict each other, the count or the password', (t
   t.end()
 })
 
-t.test('the password is kept apart', (t) => {
+t.test('the password is kept separate from the settings', (t) => {
   const { settings, password } = completeConfig({ password: 'TestPass123!' }, 1, config)
   t.equal(password, 'TestPass123!')
   t.notMatch(JSON.stringify(settings), /TestPass123!/)
@@ -114,7 +114,7 @@ t.test('a batch has at most 100,000 chunks', (t) => {
   t.end()
 })
 
-t.test('only what a batch may be asked for is taken', (t) => {
+t.test('the schema accepts valid batch settings and rejects everything else', (t) => {
   const accepts = new Ajv({ strict: false }).compile(batchConfigBody(config))
   const good: object[] = [
     {},

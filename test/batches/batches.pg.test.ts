@@ -14,20 +14,20 @@ interface Page {
   next_cursor: string | null
 }
 
-/** Makes a batch and waits for its end. */
+/** Creates a batch and waits until it has ended. */
 async function make(body: object): Promise<Batch> {
   const { json, status } = await call<Batch>('POST', '/v1/batches', { body, headers: { prefer: 'wait=30' } })
   if (status !== 201) throw new Error(`${status} ${JSON.stringify(json)}`)
   return json
 }
 
-/** The usernames of a batch by `n`. */
+/** The usernames of a batch, ordered by `n`. */
 async function namesOf({ id }: Batch): Promise<string[]> {
   const rows = await sql<{ username: string }[]>`select username from users where batch_id = ${id} order by id`
   return rows.map(({ username }) => username)
 }
 
-t.test('1,000 users, waited for', async (t) => {
+t.test('a batch of 1,000 users is created within one request with Prefer: wait', async (t) => {
   const config = {
     username_pattern: 'perf_{id}@example.com',
     role: 'buyer',
@@ -62,7 +62,7 @@ t.test('1,000 users, waited for', async (t) => {
   const times = [json.created_at, json.started_at, json.finished_at]
   for (const time of times) t.match(time, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/)
   t.strictSame(times.toSorted(), times)
-  t.strictSame((await call('GET', headers.location ?? '')).json, json, 'Location leads to it')
+  t.strictSame((await call('GET', headers.location ?? '')).json, json, 'Location leads to the batch')
 
   const filter = { batchId: json.id, testUsersOnly: true, bulkUsersOnly: false }
   t.equal(json.state, await stateFromScratch(sql, 1, filter))
@@ -85,7 +85,7 @@ t.test('1,000 users, waited for', async (t) => {
   })
 })
 
-t.test('without Prefer it is accepted, and made afterwards', async (t) => {
+t.test('a batch without Prefer is accepted with 202 and created in the background', async (t) => {
   const { status, json, headers } = await call<Batch>('POST', '/v1/batches', { body: { count: 20 } })
   t.equal(status, 202)
   t.match(json, { total_requested: 20, config: { username_pattern: 'testuser_{id}@example.com' } })
@@ -98,7 +98,7 @@ t.test('without Prefer it is accepted, and made afterwards', async (t) => {
   t.match(batch, { status: 'completed', created_count: 20 })
 })
 
-t.test('placeholders: {n} within the batch, {id} over the pool, {batch} its own', async (t) => {
+t.test('{n} counts within the batch, {id} within the pool, and {batch} identifies the batch', async (t) => {
   const pattern = '{batch}.{n}.{id}@a.test'
   const first = await make({ count: 3, config: { username_pattern: pattern, chunk_size: 2 } })
   const second = await make({ count: 2, config: { username_pattern: pattern } })
@@ -116,16 +116,16 @@ t.test('placeholders: {n} within the batch, {id} over the pool, {batch} its own'
   t.not(names[0]?.[0], names[4]?.[0])
   const [row] =
     await sql`select username, email from users where batch_id = ${(await make({ count: 1, config: { username_pattern: 'plain{id}', email_domain: 'mail.test' } })).id}`
-  t.equal(row?.['email'], `${row?.['username']}@mail.test`, 'a name that is no address gets the domain')
+  t.equal(row?.['email'], `${row?.['username']}@mail.test`, 'a username that is not an email address gets the domain')
 })
 
-t.test('a pattern with {id} may be used again and again', async (t) => {
+t.test('a pattern with {id} can be reused without conflicts', async (t) => {
   const config = { username_pattern: 'again_{id}' }
   const batches = [await make({ count: 50, config }), await make({ count: 50, config })]
   for (const batch of batches) t.match(batch, { status: 'completed', created_count: 50, failed_count: 0 })
 })
 
-t.test('names that are taken fail alone, and are told by row', async (t) => {
+t.test('taken names fail one by one and are listed as failures', async (t) => {
   await sql`
     insert into users (username, email) values
       ('taken_3@example.com', 'another@example.com'), ('another', 'taken_7@example.com')`
@@ -146,12 +146,12 @@ t.test('names that are taken fail alone, and are told by row', async (t) => {
   t.match(again, { status: 'completed_with_failures', created_count: 0, failed_count: 10, progress: 1 })
 })
 
-t.test('the smallest chunks, and one worker', async (t) => {
+t.test('a batch with chunks of one user and one worker completes', async (t) => {
   const batch = await make({ count: 12, config: { chunk_size: 1, max_workers: 1 } })
   t.match(batch, { status: 'completed', created_count: 12, profile: { chunks: 12, workers: 1 } })
 })
 
-t.test('many batches at once', async (t) => {
+t.test('50 concurrent batches complete', async (t) => {
   const config = { username_pattern: 'crowd_{id}', password_hash: { algorithm: 'none' } }
   const batches = await Promise.all(Array.from({ length: 50 }, () => make({ count: 1, config })))
   for (const batch of batches) if (batch.status !== 'completed') t.fail(JSON.stringify(batch))
@@ -159,7 +159,7 @@ t.test('many batches at once', async (t) => {
   t.same(row, { count: 50 })
 })
 
-t.test('the work is done in worker threads, never on the main thread’s connections', async (t) => {
+t.test('only worker threads write users and credentials, never the main thread’s connections', async (t) => {
   await sql.unsafe(`
     create table writers (name text);
     create function note_writer() returns trigger language plpgsql as
@@ -175,7 +175,7 @@ t.test('the work is done in worker threads, never on the main thread’s connect
   while (workers.inWork() > 0) await sleep(10)
 })
 
-t.test('the password verifies by its hash, and stands nowhere else', async (t) => {
+t.test('the hash verifies the password, and the password appears nowhere in clear text', async (t) => {
   const password = 'S3cret-Nowhere-To-Be-Seen-9'
   const body = { count: 2, config: { username_pattern: 'pw_{id}', password } }
   const { raw, json } = await call<Batch>('POST', '/v1/batches', { body, headers: { prefer: 'wait=30' } })
@@ -189,7 +189,7 @@ t.test('the password verifies by its hash, and stands nowhere else', async (t) =
   t.ok(recomputed.equals(Buffer.from(hash, 'base64')))
 
   for (const text of [password, Buffer.from(password).toString('hex'), Buffer.from(password).toString('base64')]) {
-    t.notOk(raw.includes(text), 'answer')
+    t.notOk(raw.includes(text), 'response')
     t.notOk(
       log.some((line) => line.includes(text)),
       'log',
@@ -205,16 +205,16 @@ t.test('the password verifies by its hash, and stands nowhere else', async (t) =
   }
   t.ok(
     log.some((line) => line.includes('/v1/batches')),
-    'there was a log to look at',
+    'the log was not empty',
   )
 })
 
-t.test('without a hash there are passwords all the same', async (t) => {
+t.test('a batch without hashes still has credentials', async (t) => {
   const { id } = await make({ count: 2, config: { password_hash: { algorithm: 'none' } } })
   t.same(await sql`select password_hash from credentials where batch_id = ${id}`, [{ password_hash: null }])
 })
 
-t.test('deleting takes the test users of the batch alone, and may be repeated', async (t) => {
+t.test('deleting a batch deletes only its test users, and can be repeated', async (t) => {
   const batch = await make({ count: 5, config: { username_pattern: 'gone_{n}' } })
   const other = await make({ count: 2, config: { username_pattern: 'stays_{n}' } })
   await sql`update users set is_test_user = false where username = 'gone_2'`
@@ -227,22 +227,22 @@ t.test('deleting takes the test users of the batch alone, and may be repeated', 
   t.match(
     (await call('GET', path)).json,
     { status: 'completed', created_count: 5 },
-    'the batch tells what it once made',
+    'the batch still reports how many users it created',
   )
 })
 
-t.test('deleting a batch in work ends it, and waits for no more than the chunks in work', async (t) => {
+t.test('deleting a running batch ends it and waits only for the chunks in progress', async (t) => {
   const config = { chunk_size: 1000, max_workers: 4, password_hash: { algorithm: 'none' } }
   const { json } = await call<Batch>('POST', '/v1/batches', { body: { count: 40_000, config } })
   await sleep(100)
   const deleted = (await call<{ deleted_count: number }>('DELETE', `/v1/batches/${json.id}`)).json.deleted_count
-  t.ok(deleted < 40_000, `${deleted} of 40,000 were there`)
+  t.ok(deleted < 40_000, `${deleted} of 40,000 users existed`)
   await sleep(100)
   t.strictSame(await namesOf(json), [])
   t.match((await call('GET', `/v1/batches/${json.id}`)).json, { status: 'cancelled', finished_at: String })
 })
 
-t.test('the list goes from the newest to the oldest, page by page', async (t) => {
+t.test('the list is ordered from newest to oldest across pages', async (t) => {
   const all = (await call<Page>('GET', '/v1/batches?limit=1000')).json
   t.equal(all.next_cursor, null)
   const ids = all.items.map(({ id }) => id)

@@ -11,7 +11,7 @@ import { KEY, newBatch } from './new-batch.ts'
 
 const t = suite()
 
-/* Every batch reaches an end, or says what it waits for. */
+/* Every batch ends, or says what it is waiting for. */
 
 const { sql, call } = await startService(t, { MAX_WORKERS: '2' })
 
@@ -35,7 +35,7 @@ async function until(id: string, isSo: (batch: Batch) => boolean, read = readBat
 const ended = (id: string) => until(id, ({ finished_at }) => finished_at !== null)
 const openChunks = (id: string) => sql`select first_n, last_n from chunks where batch_id = ${id}`
 
-/** For the test, a statement that inserts more than `limit` users raises `code`, as the statement timeout does. */
+/** Makes a statement that inserts more than `limit` users raise `code`, as the statement timeout does. */
 async function refuseMoreThan(t: Test, limit: number, code: string): Promise<void> {
   await sql.unsafe(`
     create function usersync.too_many() returns trigger language plpgsql as $$ begin
@@ -47,7 +47,7 @@ async function refuseMoreThan(t: Test, limit: number, code: string): Promise<voi
   t.teardown(() => sql.unsafe('drop trigger too_many on usersync.users; drop function usersync.too_many'))
 }
 
-t.test('a chunk that meets the statement timeout is halved', async (t) => {
+t.test('a chunk that hits the statement timeout is split in half', async (t) => {
   await refuseMoreThan(t, 100, '57014')
   const id = await begin({ chunk_size: 400 })
   const running = await until(id, ({ last_error, finished_at }) => last_error !== null || finished_at !== null)
@@ -55,7 +55,7 @@ t.test('a chunk that meets the statement timeout is halved', async (t) => {
   t.match(await ended(id), { status: 'completed', created_count: 400, last_error: null, profile: { chunks: 4 } })
 })
 
-t.test('also where users have to be inserted one by one because of a conflict', async (t) => {
+t.test('splitting also works when users are inserted one by one because of a conflict', async (t) => {
   await sql`insert into users (username, email) values ('half_5', 'half_5@example.com')`
   await refuseMoreThan(t, 100, '57014')
   const id = await begin({ chunk_size: 200, username_pattern: 'half_{n}' }, 200)
@@ -63,7 +63,7 @@ t.test('also where users have to be inserted one by one because of a conflict', 
   t.equal((await sql`select from failures where batch_id = ${id}`).length, 1)
 })
 
-t.test('the third time its batch fails, and says why', async (t) => {
+t.test('after the third timeout the batch fails and reports the reason', async (t) => {
   await refuseMoreThan(t, 10, '57014')
   const id = await begin({ chunk_size: 400 })
   t.match(await ended(id), {
@@ -74,7 +74,7 @@ t.test('the third time its batch fails, and says why', async (t) => {
   t.strictSame([...(await openChunks(id))], [])
 })
 
-t.test('users that a rule of the database refuses fail their batch at once', async (t) => {
+t.test('a batch fails immediately if a rule of the database rejects its users', async (t) => {
   for (const code of ['23514', '22001', '54000', 'P0001']) {
     await t.test(code, async (t) => {
       await refuseMoreThan(t, 10, code)
@@ -85,7 +85,7 @@ t.test('users that a rule of the database refuses fail their batch at once', asy
   }
 })
 
-t.test('so does a rule that is checked at the commit; what is created by then stays', async (t) => {
+t.test('a rule checked at commit also fails the batch, and users created before stay', async (t) => {
   await sql.unsafe(`
     create function usersync.refuse() returns trigger language plpgsql as $$ begin
       if new.username = 'late_250@example.com' then raise exception 'no' using errcode = '23514'; end if;
@@ -105,10 +105,10 @@ t.test('a password that cannot be decrypted fails the batch', async (t) => {
   const id = await newBatch(alone)
   const outcome = await workChunk(alone, 1, id, Buffer.alloc(32, 'another key'))
   t.match(outcome, { outcome: 'failed', code: 'password_unreadable' })
-  t.match(await workChunk(alone, 1, id, KEY), { outcome: 'done', kind: 'credentials' }, 'the chunk is free again')
+  t.match(await workChunk(alone, 1, id, KEY), { outcome: 'done', kind: 'credentials' }, 'the chunk is available again')
 })
 
-t.test('a batch whose workers get no connection says so, and goes on when they do', async (t) => {
+t.test('a batch whose workers cannot connect reports it, and continues when they can', async (t) => {
   const role = `limited_${randomBytes(6).toString('hex')}`
   const url = new URL(await testDatabase(t))
   await sql.unsafe(`create role ${role} login password 'limited' in role ${url.username}`)
@@ -129,7 +129,7 @@ t.test('a batch whose workers get no connection says so, and goes on when they d
   const tries = () => limited.log.filter((line) => line.includes('chunk failed, retrying')).length
   const before = tries()
   await sleep(2_000)
-  t.ok(tries() - before <= 4, `${tries() - before} more tries in 2 s`)
+  t.ok(tries() - before <= 4, `${tries() - before} more attempts in 2 s`)
   await sql.unsafe(`alter role ${role} connection limit -1`)
   t.match(await until(batch.id, ({ finished_at }) => finished_at !== null, read), {
     status: 'completed',

@@ -11,8 +11,8 @@ import { suite } from '../suite.ts'
 const t = suite()
 
 /*
- * Invariant (d): whatever is killed at whatever moment, a batch ends with exactly its users. Tried, and failing here: marking
- * the chunk as finished in a transaction of its own, before or after the insert.
+ * A batch ends with exactly its users, whichever process is killed at whichever moment. These tests fail if the chunk
+ * is marked as finished in a separate transaction, before or after the insert.
  */
 
 const KILLS = sized(1, 10)
@@ -42,7 +42,7 @@ async function untilEnded(server: ServerProcess, id: string): Promise<Batch> {
   throw new Error('the batch did not end within a minute')
 }
 
-/** Waits until the batch has made some users more, so that the kill comes in the middle of work. */
+/** Waits until the batch has created more users, so that the kill happens in the middle of the work. */
 async function untilMoving(server: ServerProcess, id: string): Promise<void> {
   const before = (await call(server, `/v1/batches/${id}`)).batch.created_count
   for (let i = 0; i < 200; i++) {
@@ -63,7 +63,7 @@ async function checkUsers(t: Test, url: string, batch: Batch): Promise<void> {
   await sql.end()
 }
 
-t.test('kill -9 in the middle of a batch, then SIGTERM in the middle of the rest', async (t) => {
+t.test('a batch survives kill -9 and then SIGTERM in the middle of the work', async (t) => {
   const url = await testDatabase(t)
   const first = await startServerProcess(t, settings(url))
   const { batch } = await call(first, '/v1/batches', { count: USERS, config: { chunk_size: 100 } })
@@ -71,12 +71,12 @@ t.test('kill -9 in the middle of a batch, then SIGTERM in the middle of the rest
   t.equal(await first.end('SIGKILL'), 'SIGKILL')
   const second = await startServerProcess(t, settings(url))
   await untilMoving(second, batch.id)
-  t.equal(await second.end('SIGTERM'), 0, 'a drain is an orderly end')
+  t.equal(await second.end('SIGTERM'), 0, 'a drain exits with code 0')
   const third = await startServerProcess(t, settings(url))
   await checkUsers(t, url, await untilEnded(third, batch.id))
 })
 
-t.test('two replicas share a batch, and one or the other dies again and again', async (t) => {
+t.test('a batch shared by two replicas survives repeated kills of either', async (t) => {
   const url = await testDatabase(t)
   const start = () => startServerProcess(t, settings(url))
   const replicas = [await start(), await start()] as [ServerProcess, ServerProcess]

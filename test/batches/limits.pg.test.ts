@@ -6,7 +6,7 @@ import { suite } from '../suite.ts'
 
 const t = suite()
 
-/* Batches at the edge of what is allowed, and one beyond. */
+/* Batches at the limits, and one beyond. */
 
 const MAX_USERS = 2_000
 const { sql, call } = await startService(t, { MAX_BATCH_USERS: String(MAX_USERS) })
@@ -17,7 +17,7 @@ async function make(body: object): Promise<Batch> {
   return json
 }
 
-/** That exactly the users of the batch are there, in the state that it tells. */
+/** Checks that exactly the users of the batch exist, in the state that the batch reports. */
 async function checkMade(t: Test, batch: Batch, count: number) {
   t.match(batch, { status: 'completed', created_count: count, failed_count: 0 })
   const rows = await sql`
@@ -26,7 +26,7 @@ async function checkMade(t: Test, batch: Batch, count: number) {
   t.equal(batch.state, await stateFromScratch(sql, 1, { batchId: batch.id, testUsersOnly: true, bulkUsersOnly: false }))
 }
 
-t.test('as many users as a batch may have, and one more', async (t) => {
+t.test('a batch can have MAX_BATCH_USERS users, and not one more', async (t) => {
   await checkMade(t, await make({ count: MAX_USERS }), MAX_USERS)
   t.match(await call('POST', '/v1/batches', { body: { count: MAX_USERS + 1 } }), {
     status: 400,
@@ -34,15 +34,15 @@ t.test('as many users as a batch may have, and one more', async (t) => {
   })
 })
 
-t.test('a chunk for every user', async (t) => {
+t.test('a batch can have one chunk per user', async (t) => {
   const batch = await make({ count: 100, config: { chunk_size: 1 } })
   await checkMade(t, batch, 100)
   t.equal(batch.profile.chunks, 100)
 })
 
-t.test('the longest names there may be', async (t) => {
+t.test('names can have 254 characters', async (t) => {
   const domain = '@example.com'
-  const longest = `{batch}_{n}_${'x'.repeat(254 - domain.length - 10 - 2 - 2)}${domain}` // {batch} makes 10, {n} 1 or 2
+  const longest = `{batch}_{n}_${'x'.repeat(254 - domain.length - 10 - 2 - 2)}${domain}` // {batch} has 10 characters, {n} 1 or 2
   await checkMade(t, await make({ count: 99, config: { username_pattern: longest } }), 99)
   const [row] = await sql`select max(char_length(username))::int as longest from users`
   t.same(row, { longest: 254 })
@@ -52,8 +52,8 @@ t.test('the longest names there may be', async (t) => {
   })
 })
 
-t.test('attributes of 10 KB, and names and a label of every plane of Unicode', async (t) => {
-  // Planes 15 and 16 are for private use, 4 to 13 have no character yet: their code points are valid text all the same.
+t.test('attributes of 10 KB, and names and a label from every Unicode plane, are stored unchanged', async (t) => {
+  // Planes 15 and 16 are for private use, and 4 to 13 have no characters yet, but their code points are valid text.
   const planes = Array.from({ length: 17 }, (_, plane) => String.fromCodePoint(plane * 0x1_0000 + 0x1234)).join('')
   const custom_attributes = { text: 'ä"\\\n'.repeat(2_000), [planes]: planes }
   const label = `checkout ${planes}`

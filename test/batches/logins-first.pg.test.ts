@@ -9,9 +9,12 @@ import { KEY, newBatch } from './new-batch.ts'
 
 const t = suite()
 
-/* Whatever an export can include with a user is committed before the user: a login changes no state, so no later delta has it. */
+/*
+ * Everything that an export can include with a user is committed before the user: a login does not change the state, so
+ * a later delta would not contain it.
+ */
 
-t.test('no chunk of users begins while a chunk of credentials is open', async (t) => {
+t.test('no chunk of users starts while a chunk of credentials is in progress', async (t) => {
   const sql = connect({ url: await testDatabase(t), schema: 'usersync', connections: 3, name: 'test' })
   t.teardown(() => sql.end())
   const id = await newBatch(sql, { password_hash: { algorithm: 'bcrypt', distinct: 16 } }) // 2 chunks
@@ -35,7 +38,7 @@ interface Login {
   password_hash: string | null
 }
 
-/** Follows the batch by deltas from its first user on. Returns its logins; fails at the first user without one. */
+/** Follows the batch by deltas from its first user. Returns its logins; fails at the first user without one. */
 async function follow(t: Test, call: Service['call'], id: string): Promise<Map<string, Login>> {
   const held = new Map<string, Login>()
   let state = ''
@@ -56,7 +59,7 @@ async function follow(t: Test, call: Service['call'], id: string): Promise<Map<s
     for (const login of lines.slice(0, -1) as Login[]) {
       held.set(login.id, login)
       if (login.password !== null && login.password_hash !== null) continue
-      t.fail(`a user without a login, in the export of kind ${head.kind} with ${head.total_count} users`)
+      t.fail(`a user without a login, in the ${head.kind} export with ${head.total_count} users`)
       return held
     }
     state = head.state
@@ -75,7 +78,7 @@ const BATCHES: [name: string, count: number, config: object][] = [
   ],
 ]
 
-t.test('a client that follows a batch by deltas never holds a user without its login', async (t) => {
+t.test('a client that follows a batch by deltas never receives a user without its login', async (t) => {
   const { call } = await startService(t)
   for (const [name, count, config] of BATCHES) {
     const { json } = await call<Batch>('POST', '/v1/batches', { body: { count, config } })

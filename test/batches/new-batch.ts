@@ -7,7 +7,9 @@ import type { Population } from '../../src/generators/compile-population.ts'
 
 export const KEY = Buffer.alloc(32, 'k')
 
-/** Creates a batch of 20 users in a database without a service, so that the test does its chunks itself. Returns its id. */
+/**
+ * Creates a batch of 20 users in a database without a service, so that the test can work on its chunks. Returns its id.
+ */
 export function newBatch(sql: Sql, config: Partial<BatchConfig> = {}): Promise<string> {
   const settings: BatchConfig = {
     username_pattern: `${randomUUID()}_{id}`,

@@ -7,7 +7,10 @@ import { suite } from '../suite.ts'
 
 const t = suite()
 
-/* After a batch is gone, every table holds only what the remaining users explain. The batch's row stays as a record. */
+/*
+ * After a batch is deleted, every table contains only rows that belong to the remaining users. The batch's row stays as
+ * a record.
+ */
 
 const { sql, call, url } = await startService(t, { MAX_WORKERS: '2' })
 
@@ -22,7 +25,7 @@ async function make(config: object, body: object = {}, prefer = 'wait=30'): Prom
   return json
 }
 
-/** Rows that hang on batches, without those of the batches in `apart`. */
+/** The number of rows that belong to batches, without those of the batches in `apart`. */
 async function leftovers(...apart: Batch[]) {
   const ids = apart.map(({ id }) => id)
   const [row] = await sql`
@@ -40,7 +43,7 @@ const NOTHING = { credentials: 0, chunks: 0, failures: 0, users: 0, secrets: 0, 
 const remove = ({ id }: Batch) => call<{ deleted_count: number }>('DELETE', `/v1/batches/${id}`)
 const read = async ({ id }: Batch) => (await call<Batch>('GET', `/v1/batches/${id}`)).json
 
-/** The login of one user, as an export has it. */
+/** The login of one user, as exported. */
 async function loginOf(username: string): Promise<{ password: string | null } | undefined> {
   const { json } = await call<{ users: { username: string; password: string | null }[] }>(
     'GET',
@@ -58,7 +61,7 @@ async function end(batch: Batch): Promise<Batch> {
   throw new Error('the batch did not end')
 }
 
-t.test('deleted, once it is completed', async (t) => {
+t.test('deleting a completed batch leaves nothing', async (t) => {
   for (const config of [NO_HASH, PER_USER, { password_hash: { algorithm: 'bcrypt', distinct: 3 } }]) {
     const batch = await make(config, { count: 30 })
     t.match(await remove(batch), { json: { deleted_count: 30 } })
@@ -68,18 +71,18 @@ t.test('deleted, once it is completed', async (t) => {
   }
 })
 
-t.test('expired', async (t) => {
+t.test('an expired batch leaves nothing', async (t) => {
   const batch = await make(PER_USER, { expires_in: 3_600 })
   await sql`update batches set expires_at = now() - interval '1 second' where id = ${batch.id}`
   const look = () => call<{ batches: object[] }>('POST', '/v1/lifecycle/expire', { body: {} })
   await look()
-  for (let i = 0; i < 100 && (await leftovers())['users'] !== 0; i++) await sleep(50) // the service's own look may be first
+  for (let i = 0; i < 100 && (await leftovers())['users'] !== 0; i++) await sleep(50) // the service's own check may come first
   t.strictSame(await leftovers(), NOTHING)
   t.match((await look()).json, { batches: [], more: false })
 })
 
-t.test('cancelled before and in the middle of its work', async (t) => {
-  // Small chunks of argon2id: a chunk in progress is finished first, and each of its hashes costs 35 ms of processor time.
+t.test('a batch cancelled before or during its work, then deleted, leaves nothing', async (t) => {
+  // Small chunks of argon2id: a chunk in progress is finished first, and each of its hashes costs 35 ms of CPU time.
   for (const [algorithm, chunk_size] of [
     ['argon2id', 20],
     ['none', 500],
@@ -98,7 +101,7 @@ t.test('cancelled before and in the middle of its work', async (t) => {
   }
 })
 
-t.test('completed with failures: credentials of users that were never created go by themselves', async (t) => {
+t.test('credentials of users that were never created are swept', async (t) => {
   const first = await make({ ...NO_HASH, username_pattern: 'twice_{n}' }, { count: 5 })
   const second = await make({ ...PER_USER, username_pattern: 'twice_{n}' }, { count: 12 })
   t.match(second, { status: 'completed_with_failures', created_count: 7, failed_count: 5 })
@@ -111,7 +114,7 @@ t.test('completed with failures: credentials of users that were never created go
   t.strictSame(await leftovers(), NOTHING)
 })
 
-t.test('failed', async (t) => {
+t.test('a failed batch leaves nothing', async (t) => {
   await sql.unsafe(`alter table usersync.users add constraint refused check (role <> 'refused')`)
   const batch = await make({ ...PER_USER, role: 'refused' })
   t.match(await end(batch), {
@@ -123,7 +126,7 @@ t.test('failed', async (t) => {
   await sql.unsafe('alter table usersync.users drop constraint refused')
 })
 
-t.test('a credential stays as long as any user refers to it, whatever batch the user is in by now', async (t) => {
+t.test('a credential stays as long as a user refers to it, even if the user has moved to another batch', async (t) => {
   const ways: Record<string, (moved: { id: string }, to: Batch) => Promise<unknown>> = {
     'DELETE /v1/users/{id}': ({ id }) => call('DELETE', `/v1/users/${id}`),
     'plain SQL': ({ id }) => sql`delete from users where id = ${id}`,
@@ -140,7 +143,7 @@ t.test('a credential stays as long as any user refers to it, whatever batch the 
       t.type(login?.password, 'string')
       await remove(from)
       await sweepCredentials(sql)
-      t.match(await leftovers(to), { users: 0, credentials: 1, secrets: 1 }, `${way}: the one that is needed`)
+      t.match(await leftovers(to), { users: 0, credentials: 1, secrets: 1 }, `${way}: only the credential in use`)
       t.strictSame(await loginOf(moved.username), login)
       await goes(moved, to)
       await sweepCredentials(sql)
@@ -151,7 +154,7 @@ t.test('a credential stays as long as any user refers to it, whatever batch the 
   }
 })
 
-t.test('a user who got another id keeps its login', async (t) => {
+t.test('a user that got another id keeps its login', async (t) => {
   const batch = await make(PER_USER)
   const [user] = await sql<{ username: string }[]>`
     update users set id = uuid_v7(), is_test_user = true where id = (select id from users where batch_id = ${batch.id} order by id offset 5 limit 1)
@@ -166,7 +169,7 @@ t.test('a user who got another id keeps its login', async (t) => {
   await sql`update batches set password_ciphertext = null`
 })
 
-t.test('a sweep leaves unfinished batches alone', async (t) => {
+t.test('a sweep does not touch unfinished batches', async (t) => {
   const other = await sql.reserve()
   await other`begin`
   await other`lock table users in share row exclusive mode`
@@ -184,10 +187,10 @@ t.test('a sweep leaves unfinished batches alone', async (t) => {
   await remove(batch)
 })
 
-t.test('a deletion waits for the chunk in progress, and takes its users too', async (t) => {
+t.test('deleting a batch waits for the chunk in progress and deletes its users too', async (t) => {
   const other = await sql.reserve()
   await other`begin`
-  await other`lock table users in share row exclusive mode` // the worker holds its chunk, and waits here
+  await other`lock table users in share row exclusive mode` // the worker holds its chunk and waits here
   const batch = await make({ ...NO_HASH, chunk_size: 5, max_workers: 1 }, {}, 'respond-async')
   const waiting = () =>
     sql`select from pg_stat_activity where application_name = 'usersync worker' and wait_event_type = 'Lock'`
@@ -205,7 +208,7 @@ t.test('a deletion waits for the chunk in progress, and takes its users too', as
   t.strictSame(await leftovers(), NOTHING)
 })
 
-t.test('an export that has begun keeps the logins of a batch that is deleted meanwhile', async (t) => {
+t.test('a running export keeps the logins of a batch that is deleted meanwhile', async (t) => {
   const count = 6_000
   const batch = await make({ ...NO_HASH, custom_attributes: { text: 'x'.repeat(2_500) } }, { count })
   const response = await fetch(`${url}/v1/users/export?format=ndjson&include=password&batch_id=${batch.id}`)
@@ -223,7 +226,7 @@ t.test('an export that has begun keeps the logins of a batch that is deleted mea
 })
 
 /** Fails if a table has grown by more than the batch's own row and its last states. */
-t.test('night after night', async (t: Test) => {
+t.test('creating and deleting a batch every night does not grow the tables', async (t: Test) => {
   const sizes = async () => {
     const tables = await sql<{ name: string }[]>`
       select table_name as name from information_schema.tables

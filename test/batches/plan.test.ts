@@ -26,7 +26,7 @@ function namesOf({ count = 10, firstNumber = 1, ...request }: Request) {
   })
 }
 
-/** The code and the text of the problem that a request is refused with. */
+/** The code and message of the problem that a request is rejected with. */
 function refusal(request: Request): { code: string; message: string } | undefined {
   try {
     plan(request)
@@ -46,7 +46,7 @@ const pattern = fc
   .chain((parts) => fc.constantFrom('', '@example.com', '@{n}.test').map((end) => `u${parts.flat().join('')}${end}`))
   .filter((text) => refusal({ pattern: text, count: 1 }) === undefined)
 
-t.test('the names of a batch all differ, fit, and stay within the reserved domains', (t) => {
+t.test('the names of a batch are unique, fit, and stay within the reserved domains', (t) => {
   fc.assert(
     fc.property(pattern, count, firstNumber, (pattern, count, firstNumber) => {
       fc.pre(/\{(id|n)\}/.test(pattern))
@@ -62,7 +62,7 @@ t.test('the names of a batch all differ, fit, and stay within the reserved domai
   t.end()
 })
 
-t.test('two batches with one pattern that has {id} never collide', (t) => {
+t.test('two batches with the same pattern with {id} never collide', (t) => {
   fc.assert(
     fc.property(pattern, count, count, (pattern, first, second) => {
       fc.pre(pattern.includes('{id}'))
@@ -76,14 +76,14 @@ t.test('two batches with one pattern that has {id} never collide', (t) => {
   t.end()
 })
 
-t.test('two running numbers side by side are refused: 1 beside 21 reads like 12 beside 1', (t) => {
+t.test('adjacent running numbers are rejected: 1 next to 21 reads like 12 next to 1', (t) => {
   for (const pattern of ['u{id}{n}', 'u{n}{id}', 'u{id}1{n}', 'u{n}{batch}{id}']) {
     t.match(refusal({ pattern, count: 2 }), { code: 'pattern_invalid', message: /between \{id\} and \{n\}/ }, pattern)
   }
   t.end()
 })
 
-t.test('each placeholder is filled in everywhere it stands', (t) => {
+t.test('every occurrence of a placeholder is filled in', (t) => {
   t.strictSame(namesOf({ pattern: '{id}-{n}-{batch}-{id}@a.test', count: 2, firstNumber: 41 }), [
     { username: '41-1-0123456789-41@a.test', email: '41-1-0123456789-41@a.test' },
     { username: '42-2-0123456789-42@a.test', email: '42-2-0123456789-42@a.test' },
@@ -91,7 +91,7 @@ t.test('each placeholder is filled in everywhere it stands', (t) => {
   t.end()
 })
 
-t.test('a username of an address’s form is the email; any other gets the domain', (t) => {
+t.test('a username in the form of an email address is the email; any other gets the domain', (t) => {
   t.match(plan({ pattern: 'u{id}@example.com' }), { emailSuffix: '' })
   t.match(plan({ pattern: 'u{id}@{n}.example.com' }), { emailSuffix: '' })
   t.match(plan({ pattern: 'u{id}', emailDomain: 'mail.test' }), { emailSuffix: '@mail.test' })
@@ -102,13 +102,13 @@ t.test('a username of an address’s form is the email; any other gets the domai
   t.end()
 })
 
-t.test('more than one user need a running number', (t) => {
+t.test('a pattern for more than one user needs a running number', (t) => {
   t.match(refusal({ pattern: 'u{batch}', count: 2 }), { code: 'pattern_invalid', message: '{id}' })
   t.strictSame(namesOf({ pattern: 'admin', count: 1 }), [{ username: 'admin', email: 'admin@example.com' }])
   t.end()
 })
 
-t.test('the longest name may have 254 characters', (t) => {
+t.test('a name can have at most 254 characters', (t) => {
   const end = '@example.com'
   const room = 254 - end.length
   for (const [count, digits] of [
@@ -118,14 +118,14 @@ t.test('the longest name may have 254 characters', (t) => {
   ] as const) {
     const fitting = `${'x'.repeat(room - digits)}{n}`
     t.equal(refusal({ pattern: fitting + end, count }), undefined, `${count} addresses`)
-    t.equal(refusal({ pattern: fitting, count }), undefined, `${count} usernames and their domain`)
+    t.equal(refusal({ pattern: fitting, count }), undefined, `${count} usernames with their domain`)
     t.match(refusal({ pattern: `x${fitting}${end}`, count }), { code: 'pattern_invalid', message: '255' })
     t.match(refusal({ pattern: `x${fitting}`, count }), { code: 'pattern_invalid', message: '255' })
   }
   t.equal(
     refusal({ pattern: `${'😀'.repeat(room - 2)}{n}`, count: 10 }),
     undefined,
-    'characters count as PostgreSQL does',
+    'characters are counted as PostgreSQL counts them',
   )
   t.match(refusal({ pattern: `${'x'.repeat(room - 4)}{id}`, firstNumber: 99_999, count: 1 }), {
     code: 'pattern_invalid',
@@ -133,7 +133,7 @@ t.test('the longest name may have 254 characters', (t) => {
   t.end()
 })
 
-t.test('only reserved domains and those below them', (t) => {
+t.test('only reserved domains and their subdomains are accepted', (t) => {
   const reserved = ['example.com', 'EXAMPLE.com', 'a.example.com', 'a.b-c.test', 'test']
   const foreign = [
     'gmail.com',
@@ -152,12 +152,12 @@ t.test('only reserved domains and those below them', (t) => {
     t.match(refusal({ pattern: `u{id}@${domain}` }), { code: 'domain_not_reserved' }, domain)
     t.match(refusal({ pattern: 'u{id}', emailDomain: domain }), { code: 'domain_not_reserved' }, domain)
   }
-  t.match(refusal({ pattern: 'u@{id}' }), { code: 'domain_not_reserved' }, 'a domain that is a number')
+  t.match(refusal({ pattern: 'u@{id}' }), { code: 'domain_not_reserved' }, 'a numeric domain')
   t.ok(refusal({ pattern: 'u{id}@evil.org@example.com' }), 'two @')
   t.end()
 })
 
-t.test('ids are UUIDv7 in the order of creation, the batch before its users', (t) => {
+t.test('ids are UUIDv7 in creation order, with the batch before its users', (t) => {
   const idOf = (prefix: string, n: number) => prefix + n.toString(16).padStart(8, '0')
   const time = fc.nat({ max: 2 ** 48 - 2 })
   const random = fc.uint8Array({ minLength: 5, maxLength: 5 }).map(Buffer.from)

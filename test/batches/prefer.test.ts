@@ -3,7 +3,7 @@ import { suite } from '../suite.ts'
 
 const t = suite()
 
-t.test('reads the seconds of Prefer: wait', (t) => {
+t.test('preferredWait reads the seconds of Prefer: wait, at most 60', (t) => {
   const table: [header: string | string[] | undefined, seconds: number][] = [
     ['wait=10', 10],
     ['WAIT=10', 10],
@@ -21,7 +21,7 @@ t.test('reads the seconds of Prefer: wait', (t) => {
   t.end()
 })
 
-t.test('passes over what is no such preference', (t) => {
+t.test('preferredWait ignores anything else', (t) => {
   for (const header of [undefined, '', 'wait', 'wait=', 'wait=-5', 'wait=1.5', 'wait=ten', 'await=5', 'wait=5s']) {
     t.equal(preferredWait(header), 0, `${header}`)
   }

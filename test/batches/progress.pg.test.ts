@@ -6,7 +6,7 @@ import { suite } from '../suite.ts'
 
 const t = suite()
 
-/* What becomes of a batch after it was asked for: followed, cancelled, asked for again, with users that failed. */
+/* A batch after its creation: progress, events, cancellation, repeated requests, failures. */
 
 const { sql, call, url } = await startService(t, { MAX_WORKERS: '2' })
 
@@ -18,7 +18,7 @@ const usersOf = async ({ id }: Batch) => {
   return row?.count
 }
 
-t.test('cancelling keeps what is made, begins nothing more, and counts right', async (t) => {
+t.test('cancelling keeps the created users, starts no more chunks, and reports the exact count', async (t) => {
   const { json } = await make({ count: 100_000, config: { ...NO_HASH, chunk_size: 200 } }, {})
   await sleep(100)
   const { status, json: cancelled } = await call<Batch>('POST', `/v1/batches/${json.id}/cancel`)
@@ -26,15 +26,15 @@ t.test('cancelling keeps what is made, begins nothing more, and counts right', a
     { status, cancelled },
     { status: 200, cancelled: { status: 'cancelled', finished_at: String, eta_seconds: null } },
   )
-  t.ok(cancelled.created_count < 100_000 && cancelled.progress < 1, `${cancelled.created_count} were made`)
+  t.ok(cancelled.created_count < 100_000 && cancelled.progress < 1, `${cancelled.created_count} were created`)
   t.equal(await usersOf(cancelled), cancelled.created_count)
   await sleep(200)
-  t.equal(await usersOf(cancelled), cancelled.created_count, 'and no more came')
+  t.equal(await usersOf(cancelled), cancelled.created_count, 'no more users are created')
   t.match(await call('POST', `/v1/batches/${json.id}/cancel`), { status: 200, json: { status: 'cancelled' } }, 'again')
   await call('DELETE', `/v1/batches/${json.id}`)
 })
 
-t.test('a batch that has ended is not cancelled any more', async (t) => {
+t.test('cancelling a finished batch does not change it', async (t) => {
   const { json } = await make({ count: 2, config: NO_HASH })
   const { status, json: after } = await call<Batch>('POST', `/v1/batches/${json.id}/cancel`)
   t.match(
@@ -51,7 +51,7 @@ t.test('a batch that has ended is not cancelled any more', async (t) => {
   }
 })
 
-/** The events of a stream that has ended: name, id, and the batch that each carries. */
+/** The events of a stream that has ended: name, id, and the batch in each. */
 function eventsIn(body: string) {
   return [...body.matchAll(/^event: (.*)\nid: (.*)\ndata: (.*)\n\n/gm)].map(([, event, id, data = '']) => ({
     event,
@@ -60,14 +60,14 @@ function eventsIn(body: string) {
   }))
 }
 
-t.test('events tell the progress, then the end', async (t) => {
+t.test('events report the progress, then the end', async (t) => {
   const { json } = await make({ count: 30_000, config: { ...NO_HASH, chunk_size: 500 } }, {})
   const { status, headers, raw } = await call('GET', `/v1/batches/${json.id}/events`, {
     headers: { 'accept-encoding': 'gzip' },
   })
   t.equal(status, 200)
   t.match(headers, { 'content-type': /^text\/event-stream/, 'cache-control': 'no-store' })
-  t.equal(headers['content-encoding'], undefined, 'compressed events would wait for each other')
+  t.equal(headers['content-encoding'], undefined, 'compression would delay events')
   const events = eventsIn(raw.toString())
   t.strictSame(
     events.map(({ event }) => event),
@@ -77,7 +77,7 @@ t.test('events tell the progress, then the end', async (t) => {
   t.strictSame(
     ids,
     ids.toSorted((a, b) => a - b),
-    'never back',
+    'ids never decrease',
   )
   t.ok(events.every(({ id, batch }) => id === batch.created_count + batch.failed_count))
   t.match(events.at(-1)?.batch, { id: json.id, status: 'completed', created_count: 30_000, progress: 1 })
@@ -92,21 +92,17 @@ t.test('events tell the progress, then the end', async (t) => {
   await call('DELETE', `/v1/batches/${json.id}`)
 })
 
-t.test('so many event streams at once, and as many again when they are gone', async (t) => {
-  const { json } = await make({ count: 1_000_000, config: NO_HASH }, {}) // does not end by itself before the test does
+t.test('100 concurrent event streams are served, and their places are free after they close', async (t) => {
+  const { json } = await make({ count: 1_000_000, config: NO_HASH }, {}) // does not complete during the test
   const path = `/v1/batches/${json.id}/events`
   for (let n = 0; n < 101; n++) {
     const { status, headers } = await call('HEAD', path)
-    t.match(
-      { status, length: headers['content-length'] },
-      { status: 200, length: undefined },
-      'the head alone takes no place',
-    )
+    t.match({ status, length: headers['content-length'] }, { status: 200, length: undefined }, 'HEAD takes no place')
   }
   for (let time = 0; time < 2; time++) {
     const leaving = new AbortController()
     const deadline = Date.now() + 20_000
-    /** Of a client that has gone, the place is free when its last look at the batch has ended. */
+    /** After a client disconnects, its place is free when the last read of the batch has finished. */
     const openStream = async (): Promise<Response> => {
       const stream = await fetch(url + path, { signal: leaving.signal })
       if (stream.status !== 503 || time === 0 || Date.now() > deadline) return stream
@@ -127,7 +123,7 @@ t.test('so many event streams at once, and as many again when they are gone', as
   await call('DELETE', `/v1/batches/${json.id}`)
 })
 
-t.test('failures come page by page, each once', async (t) => {
+t.test('failures are paged, each exactly once', async (t) => {
   await make({ count: 25, config: { ...NO_HASH, username_pattern: 'twice_{n}' } })
   const { json } = await make({ count: 30, config: { ...NO_HASH, username_pattern: 'twice_{n}', chunk_size: 7 } })
   t.match(json, { status: 'completed_with_failures', created_count: 5, failed_count: 25, progress: 1 })
@@ -158,33 +154,36 @@ t.test('failures come page by page, each once', async (t) => {
   })
 })
 
-t.test('the same key and body is the same batch, also at once; another body is refused', async (t) => {
-  const headers = { prefer: 'wait=30', 'idempotency-key': 'order-66' }
-  const body = { count: 3, label: 'once', config: { ...NO_HASH, role: 'buyer' } }
-  const answers = await Promise.all(Array.from({ length: 8 }, () => make(body, headers)))
-  t.equal(new Set(answers.map(({ json }) => json.id)).size, 1)
-  t.ok(answers.every(({ status }) => status === 201))
-  const reordered = { config: { role: 'buyer', ...NO_HASH }, label: 'once', count: 3 }
-  t.equal((await make(reordered, headers)).json.id, answers[0]?.json.id, 'the order of the members is nothing')
-  t.match(await make({ ...body, count: 4 }, headers), { status: 422, json: { code: 'idempotency_key_reused' } })
-  t.not((await make(body, { ...headers, 'idempotency-key': 'order-67' })).json.id, answers[0]?.json.id)
-  const [row] = await sql`select count(*)::int as count from batches where label = 'once'`
-  t.same(row, { count: 2 })
-  for (const key of ['', 'x'.repeat(256)]) {
-    t.match(await make(body, { 'idempotency-key': key }), { status: 400, json: { code: 'invalid_request' } })
-  }
-  await call('POST', '/v1/pools', { body: { name: 'apart' } })
-  t.not((await make({ ...body, pool: 'apart' }, headers)).json.id, answers[0]?.json.id, 'a key belongs to its pool')
-  const refused = { count: 2, config: { username_pattern: 'no number' } }
-  t.equal((await make(refused, { 'idempotency-key': 'failed' })).status, 400)
-  t.equal(
-    (await make({ count: 1, config: NO_HASH }, { ...headers, 'idempotency-key': 'failed' })).status,
-    201,
-    'what was refused used no key',
-  )
-})
+t.test(
+  'the same idempotency key and body return the same batch, even concurrently; another body is rejected',
+  async (t) => {
+    const headers = { prefer: 'wait=30', 'idempotency-key': 'order-66' }
+    const body = { count: 3, label: 'once', config: { ...NO_HASH, role: 'buyer' } }
+    const answers = await Promise.all(Array.from({ length: 8 }, () => make(body, headers)))
+    t.equal(new Set(answers.map(({ json }) => json.id)).size, 1)
+    t.ok(answers.every(({ status }) => status === 201))
+    const reordered = { config: { role: 'buyer', ...NO_HASH }, label: 'once', count: 3 }
+    t.equal((await make(reordered, headers)).json.id, answers[0]?.json.id, 'the order of the members does not matter')
+    t.match(await make({ ...body, count: 4 }, headers), { status: 422, json: { code: 'idempotency_key_reused' } })
+    t.not((await make(body, { ...headers, 'idempotency-key': 'order-67' })).json.id, answers[0]?.json.id)
+    const [row] = await sql`select count(*)::int as count from batches where label = 'once'`
+    t.same(row, { count: 2 })
+    for (const key of ['', 'x'.repeat(256)]) {
+      t.match(await make(body, { 'idempotency-key': key }), { status: 400, json: { code: 'invalid_request' } })
+    }
+    await call('POST', '/v1/pools', { body: { name: 'apart' } })
+    t.not((await make({ ...body, pool: 'apart' }, headers)).json.id, answers[0]?.json.id, 'a key belongs to its pool')
+    const refused = { count: 2, config: { username_pattern: 'no number' } }
+    t.equal((await make(refused, { 'idempotency-key': 'failed' })).status, 400)
+    t.equal(
+      (await make({ count: 1, config: NO_HASH }, { ...headers, 'idempotency-key': 'failed' })).status,
+      201,
+      'a rejected request does not use up its key',
+    )
+  },
+)
 
-t.test('an expiry is told as a time', async (t) => {
+t.test('expires_in is reported as a time, expires_at', async (t) => {
   const { json } = await make({ count: 1, expires_in: 3600, config: NO_HASH })
   t.equal(Math.round((Date.parse(json.expires_at ?? '') - Date.parse(json.created_at)) / 1000), 3600)
   for (const expires_in of [0, -1, 1.5, '5', 315_360_001]) {
@@ -196,7 +195,7 @@ t.test('an expiry is told as a time', async (t) => {
   }
 })
 
-t.test('the list by status', async (t) => {
+t.test('the list can be filtered by status', async (t) => {
   const ids = async (query: string) =>
     (await call<{ items: Batch[] }>('GET', `/v1/batches?${query}`)).json.items.map(({ id }) => id)
   const all = await ids('limit=1000')

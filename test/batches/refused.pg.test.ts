@@ -9,14 +9,14 @@ const JSON_TYPE = { 'content-type': 'application/json' }
 const deep = (levels: number) =>
   `{"count":1,"config":{"custom_attributes":{"a":${'['.repeat(levels)}${']'.repeat(levels)}}}}`
 
-/** All that a batch writes, so that a refused one can be seen to have written nothing. */
+/** Everything that a batch writes, to check that a rejected one has written nothing. */
 const written = async () => [
   ...(await sql`
     select (select count(*) from batches) as batches, (select count(*) from chunks) as chunks, (select count(*) from users) as users,
       next_user_number, next_credential_id from pools`),
 ]
 
-t.test('what a batch must not be is refused, and nothing is written', async (t) => {
+t.test('an invalid batch is rejected, and nothing is written', async (t) => {
   const before = await written()
   const invalid = (path: string, code: string) => ({ status: 400, code: 'invalid_request', errors: [{ path, code }] })
   const config = (members: object, count = 2) => ({ count, config: members })
@@ -109,7 +109,7 @@ t.test('what a batch must not be is refused, and nothing is written', async (t) 
   t.strictSame(await written(), before)
 })
 
-t.test('the query is as strict as the body', async (t) => {
+t.test('query parameters are validated as strictly as the body', async (t) => {
   const post = (path: string, body: object) => call('POST', path, { body })
   t.match(await post('/v1/batches?poool=a', { count: 1 }), {
     status: 400,
@@ -132,7 +132,7 @@ t.test('the query is as strict as the body', async (t) => {
   }
 })
 
-t.test('what is not there is not there', async (t) => {
+t.test('a batch that does not exist answers 404', async (t) => {
   for (const method of ['GET', 'DELETE']) {
     const missing = await call(method, '/v1/batches/01890000-0000-7000-8000-000000000000')
     t.match(missing, { status: 404, json: { code: 'batch_not_found' } })
@@ -140,7 +140,7 @@ t.test('what is not there is not there', async (t) => {
   }
 })
 
-t.test('another method is told which there are', async (t) => {
+t.test('an unsupported method answers 405 with Allow', async (t) => {
   for (const method of ['PUT', 'PATCH', 'DELETE', 'OPTIONS']) {
     const { status, headers, json } = await call(method, '/v1/batches')
     t.match({ status, json }, { status: 405, json: { code: 'method_not_allowed' } }, method)

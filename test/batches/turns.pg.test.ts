@@ -4,7 +4,7 @@ import { suite } from '../suite.ts'
 
 const t = suite()
 
-/* One thread for all batches: they take turns, chunk by chunk. */
+/* All batches share one thread and take turns, chunk by chunk. */
 
 const NO_HASH = { password_hash: { algorithm: 'none' } }
 const { call } = await startService(t, { MAX_WORKERS: '1' })
@@ -15,7 +15,7 @@ const make = async (body: object, prefer: string) => {
 }
 const read = async (id: string) => (await call<Batch>('GET', `/v1/batches/${id}`)).json
 
-t.test('a small batch does not wait for the end of the big ones before it', async (t) => {
+t.test('a small batch does not wait until earlier large batches end', async (t) => {
   const big = []
   for (let n = 0; n < 3; n++) {
     big.push(await make({ count: 1_000_000, config: { ...NO_HASH, chunk_size: 1_000 } }, 'respond-async'))
@@ -25,7 +25,7 @@ t.test('a small batch does not wait for the end of the big ones before it', asyn
   const meanwhile = await Promise.all(big.map(({ id }) => read(id)))
   for (const { status, created_count } of meanwhile) {
     t.equal(status, 'running')
-    t.ok(created_count > 0, `${created_count} users of a big one`)
+    t.ok(created_count > 0, `a large batch has ${created_count} users`)
   }
   for (const { id } of big) {
     await call('POST', `/v1/batches/${id}/cancel`)

@@ -8,12 +8,12 @@ import { suite } from '../suite.ts'
 
 const t = suite()
 
-/* Servers that are not ours, on the port of one that was: none gets the password. */
+/* A server that is not ours listens on the port of ours. It must not get the password. */
 
 const PASSWORD = 'the-password-itself'
 const SSL_REQUEST = 80_877_103
 
-/** A message of authentication: its type, and what follows. */
+/** An authentication message: its type and its body. */
 function request(type: number, rest: Buffer | string = ''): Buffer {
   const body = Buffer.from(rest)
   const head = Buffer.from('R\0\0\0\0\0\0\0\0')
@@ -22,7 +22,7 @@ function request(type: number, rest: Buffer | string = ''): Buffer {
   return Buffer.concat([head, body])
 }
 
-/** A server that sends one of `messages` for each message it gets, and keeps what it gets after the first. */
+/** A server that sends one of `messages` for each message it receives, and records what it receives after the first. */
 async function startFake(t: Test, path: string | undefined, ...messages: Buffer[]) {
   const received: Buffer[] = []
   const server = createServer((socket: Socket) => {
@@ -53,7 +53,7 @@ async function ask(t: Test, url: string): Promise<unknown> {
 
 const refused = (message: RegExp) => ({ code: 'CONNECTION_AUTHENTICATION_REFUSED', message })
 
-t.test('a server that asks for the password in clear, or for its MD5 digest, gets nothing', async (t) => {
+t.test('a server that requests the password in clear text or as an MD5 digest does not get it', async (t) => {
   for (const [type, rest, what] of [
     [3, '', /requests the password in clear, which is not sent: require TLS/],
     [5, 'salt', /requests an MD5 digest of the password/],
@@ -64,7 +64,7 @@ t.test('a server that asks for the password in clear, or for its MD5 digest, get
   }
 })
 
-t.test('it is sent over a Unix socket', async (t) => {
+t.test('the password is sent over a Unix socket', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'usersync-socket-'))
   t.teardown(() => rm(folder, { recursive: true, force: true }))
   const server = await startFake(t, join(folder, '.s.PGSQL.5432'), request(3))
@@ -72,7 +72,7 @@ t.test('it is sent over a Unix socket', async (t) => {
   t.match(server.received(), PASSWORD)
 })
 
-t.test('a server that skips the proof that it knows the password is refused where require_auth says so', async (t) => {
+t.test('with require_auth, a server that does not prove that it knows the password is rejected', async (t) => {
   const challenge = (iterations: number) =>
     request(11, `r=x,s=${Buffer.from('salt').toString('base64')},i=${iterations}`)
   const sasl = request(10, 'SCRAM-SHA-256\0\0')
@@ -83,7 +83,7 @@ t.test('a server that skips the proof that it knows the password is refused wher
   }
 })
 
-t.test('a challenge that would take minutes, or makes no sense, ends the connection and not the process', async (t) => {
+t.test('a SCRAM challenge with too many or invalid iterations ends the connection, not the process', async (t) => {
   for (const iterations of ['2147483647', 'x', '0']) {
     const server = await startFake(
       t,

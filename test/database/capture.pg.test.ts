@@ -10,8 +10,8 @@ import { suite } from '../suite.ts'
 const t = suite()
 
 /*
- * Whoever writes `users`, however: the next delta has it, and the kept state is that of the rows. Each test works in a
- * pool of its own, with a writer's connection of its own, whose settings nobody else sees.
+ * Every write to `users`, in whatever way, is in the next delta, and the stored state is that of the rows. Each test
+ * has its own pool and its own writer connection, so that settings do not leak.
  */
 
 const url = await testDatabase(t)
@@ -20,17 +20,17 @@ t.teardown(() => sql.end())
 
 const ALL = { batchId: undefined, testUsersOnly: false, bulkUsersOnly: false }
 
-/** A pool, a foreign writer, and what a client holds of the pool. */
+/** A pool, an external writer, and the state that a client holds of the pool. */
 async function scene(t: Test, name: string) {
   const poolId = await makePool(sql, name)
   const writer = connect({ url, schema: 'usersync', connections: 1, name: 'writer' })
   t.teardown(() => writer.end())
   let held: Held = NOTHING
-  /** Takes the next delta, and checks that it leads to what the rows themselves say. */
+  /** Applies the next delta, and checks that the result is the state of the rows. */
   const follow = async (t: Test) => {
     const { head, held: next } = await exportTo(sql, name, ALL, held)
     held = next
-    t.equal(head.state, await stateFromScratch(sql, poolId, ALL), 'the kept state is that of the rows')
+    t.equal(head.state, await stateFromScratch(sql, poolId, ALL), 'the stored state is that of the rows')
     return head
   }
   await follow(t)
@@ -90,7 +90,7 @@ t.test('every statement that writes rows is captured', async (t) => {
   t.match((await follow(t)).counts, { added: 1, updated: 0, deleted: 1 }, 'several writes in one statement')
 
   await writer`update users set role = role where ${mine}`
-  t.match(await follow(t), { kind: 'unchanged' }, 'an update that changes nothing is none')
+  t.match(await follow(t), { kind: 'unchanged' }, 'an update that changes nothing creates no version')
 
   await writer.unsafe(
     `create temp table doomed as select id from users; delete from users u using doomed d where u.id = d.id`,
@@ -99,7 +99,7 @@ t.test('every statement that writes rows is captured', async (t) => {
   await writer.unsafe('alter table users alter pool_id set default 1')
 })
 
-t.test('a roll-back to a savepoint takes back what came after it', async (t) => {
+t.test('a rollback to a savepoint undoes the changes after it', async (t) => {
   const { poolId, writer, follow, usernames } = await scene(t, 'savepoints')
   const insert = (name: string) =>
     writer`insert into users (pool_id, username, email) values (${poolId}, ${name}, ${`${name}@example.com`})`
@@ -123,7 +123,7 @@ t.test('a roll-back to a savepoint takes back what came after it', async (t) => 
   t.match((await follow(t)).counts, { added: 1 })
 })
 
-t.test('session_replication_role = replica is captured too', async (t) => {
+t.test('writes with session_replication_role = replica are captured', async (t) => {
   const { poolId, writer, follow } = await scene(t, 'replica')
   await writer`set session_replication_role = replica`
   await writer`insert into users (pool_id, username, email) values (${poolId}, 'a', 'a@test'), (${poolId}, 'b', 'b@test')`
@@ -134,7 +134,7 @@ t.test('session_replication_role = replica is captured too', async (t) => {
   t.match((await follow(t)).counts, { added: 0, updated: 0, deleted: 1 })
 })
 
-t.test('TRUNCATE is refused with a hint, and an unknown pool', async (t) => {
+t.test('TRUNCATE and unknown pools are rejected, with a hint', async (t) => {
   const { poolId, writer, follow } = await scene(t, 'refused')
   for (const statement of ['truncate users', 'truncate users, part_changes']) {
     await t.rejects(writer.unsafe(statement), { code: '0A000', hint: /delete from users/ }, statement)
@@ -147,7 +147,7 @@ t.test('TRUNCATE is refused with a hint, and an unknown pool', async (t) => {
   t.match((await follow(t)).counts, { added: 1 })
 })
 
-t.test('a writer’s settings change nothing of the state', async (t) => {
+t.test('session settings of a writer do not affect the state', async (t) => {
   const { poolId, writer, follow } = await scene(t, 'settings')
   const settings: [name: string, ...values: string[]][] = [
     ['TimeZone', 'Asia/Kathmandu', 'America/St_Johns', 'UTC'],
@@ -166,7 +166,7 @@ t.test('a writer’s settings change nothing of the state', async (t) => {
     ['plan_cache_mode', 'force_generic_plan'],
     ['default_transaction_isolation', 'serializable', 'repeatable read'],
   ]
-  // A function that shadows one of PostgreSQL's own, for those whose search_path finds it first.
+  // Functions that shadow those of PostgreSQL, for settings in which search_path finds them first.
   await writer.unsafe(`
     create function public.to_char(timestamptz, text) returns text language sql as 'select ''forged''';
     create function public.line_digest(text) returns bit(256) language sql as 'select 0::bit(256)';
@@ -188,10 +188,10 @@ t.test('a writer’s settings change nothing of the state', async (t) => {
   }
   const [line] =
     await sql`select count(*)::int as count from users where pool_id = ${poolId} and created_at = '2020-07-01T10:00:00.123456Z'`
-  t.same(line, { count: n }, 'and every time is the one that was written')
+  t.same(line, { count: n }, 'every time is the one that was written')
 })
 
-t.test('a forged mark of the transaction does no harm', async (t) => {
+t.test('a forged marker of the capturing transaction is harmless', async (t) => {
   const { poolId, writer, follow } = await scene(t, 'forged')
   const insert = (name: string) =>
     writer`insert into users (pool_id, username, email) values (${poolId}, ${name}, ${`${name}@test`})`
@@ -208,12 +208,12 @@ t.test('a forged mark of the transaction does no harm', async (t) => {
   await writer`select set_config('usersync.capturing_transaction', pg_current_xact_id()::text, true)`
   await insert('with its own id').catch(() => {})
   await writer`commit`
-  await follow(t) // who takes such pains may cost others a full export, but never a wrong one
+  await follow(t) // a writer that forges the current id may cause a full export, but never a wrong one
   await insert('afterwards')
   t.match((await follow(t)).counts, { added: 1, updated: 0, deleted: 0 })
 })
 
-t.test('a transaction of 3,000 statements is one version, and commits in good time', async (t) => {
+t.test('a transaction of 3,000 statements is one version and commits in time', async (t) => {
   const { poolId, writer, follow } = await scene(t, 'many statements')
   await writer.unsafe(`do $$ begin
     for n in 1..3000 loop

@@ -5,7 +5,7 @@ const t = suite()
 
 const one = (host: string, port = 5432) => ({ hosts: [{ host, port }] })
 
-t.test('takes what libpq takes', (t) => {
+t.test('parseDatabaseUrl accepts the URLs that libpq accepts', (t) => {
   const taken: Record<string, Partial<DatabaseAddress>> = {
     'postgres://usersync:s3cret@db.internal:6432/app': {
       ...one('db.internal', 6432),
@@ -72,7 +72,7 @@ t.test('takes what libpq takes', (t) => {
   t.end()
 })
 
-t.test('names what has no effect', (t) => {
+t.test('parseDatabaseUrl lists the parameters that have no effect', (t) => {
   const unused: Record<string, RegExp[]> = {
     'sslmode=require&channel_binding=require': [/^channel_binding \(/],
     'schema=public&search_path=public': [/^schema \(DB_SCHEMA/, /^search_path \(DB_SCHEMA/],
@@ -88,24 +88,24 @@ t.test('names what has no effect', (t) => {
   t.end()
 })
 
-t.test('refuses what cannot work, and shows no password', (t) => {
+t.test('parseDatabaseUrl rejects invalid URLs without showing the password', (t) => {
   const wrong = {
     'another scheme': 'mysql://u:s3cret@h/db',
     'a / in the password': 'postgres://u:s3/cret@h/db',
-    'a / behind digits': 'postgres://u:12/s3cret@h/db',
-    'a ? behind digits': 'postgres://u:12?s3cret@h/db',
+    'a / after digits': 'postgres://u:12/s3cret@h/db',
+    'a ? after digits': 'postgres://u:12?s3cret@h/db',
     'a # in the password': 'postgres://u:s3#cret@h/db',
-    'a # behind digits': 'postgres://u:12#s3cret@h/db',
+    'a # after digits': 'postgres://u:12#s3cret@h/db',
     'an @ in the password': 'postgres://u:s3@cret@h/db',
     'an @ and a / in the password': 'postgres://u:s3@cret/x@h/db',
     'a % in the password': 'postgres://u:s3cret%ZZ@h/db',
-    'a % that begins no UTF-8': 'postgres://u:s3cret%FF@h/db',
+    'a % that is not UTF-8': 'postgres://u:s3cret%FF@h/db',
     'a % in the user': 'postgres://u%:s3cret@h/db',
-    'a port that is no number': 'postgres://u:s3cret@h:abc/db',
-    'a port too large': 'postgres://u:s3cret@h:65536/db',
+    'a port that is not a number': 'postgres://u:s3cret@h:abc/db',
+    'a port above 65535': 'postgres://u:s3cret@h:65536/db',
     'several hosts, encoded': 'postgres://u:s3cret@h1%2Ch2/db',
     'ports that do not match the hosts': 'postgres://u:s3cret@/db?host=h1,h2,h3&port=1,2',
-    'a user and no host': 'postgres://u:s3cret@/db',
+    'a user without a host': 'postgres://u:s3cret@/db',
     'an IPv6 address without brackets': 'postgres://u:s3cret@::1/db',
     'a parameter without a value': 'postgres://u:s3cret@h/db?sslmode',
     'an unknown sslmode': 'postgres://u:s3cret@h/db?sslmode=on',
@@ -123,7 +123,7 @@ t.test('refuses what cannot work, and shows no password', (t) => {
   t.end()
 })
 
-t.test('shows the server and the database without the login', (t) => {
+t.test('describeAddress shows the server and the database without the login', (t) => {
   const shown = {
     'postgres://u:p@h1,[::1]:6432/db': 'h1:5432,[::1]:6432/db',
     'postgres://u:p@/db?host=/var/run/postgresql': '/var/run/postgresql/db',

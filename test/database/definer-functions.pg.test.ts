@@ -9,8 +9,8 @@ import { suite } from '../suite.ts'
 const t = suite()
 
 /*
- * Trigger functions that run with the rights of the owner (`security definer`). PostgreSQL lets any role with EXECUTE attach
- * such a function to a table of its own, with types and casts of its own.
+ * Trigger functions that run with the rights of their owner (`security definer`). In PostgreSQL, any role with EXECUTE
+ * can attach such a function to its own table, with its own types and casts.
  */
 
 const PERMISSION_DENIED = '42501'
@@ -20,7 +20,7 @@ const url = await testDatabase(t)
 const owner = connect({ url, schema: 'usersync', connections: 1, name: 'test' })
 t.teardown(() => owner.end())
 
-/** A role with LOGIN and `usage` on the schema, and a connection of it. Both are gone when `t` ends. */
+/** Creates a role with LOGIN and `usage` on the schema, and connects as it. Both are removed at the end of `t`. */
 async function connectAsGuest(t: Test, ...grants: string[]): Promise<Sql> {
   const name = `guest_${randomBytes(6).toString('hex')}`
   await owner.unsafe(`create role ${name} login password '${name}'`)
@@ -37,7 +37,7 @@ async function connectAsGuest(t: Test, ...grants: string[]): Promise<Sql> {
 const stateOf = async (statement: PromiseLike<unknown>) =>
   sqlState(await Promise.resolve(statement).catch((error: unknown) => error))
 
-t.test('no function with rights of the owner, and no trigger function, is open to everybody', async (t) => {
+t.test('no security definer function and no trigger function can be executed by PUBLIC', async (t) => {
   const functions = await owner<{ name: string; is_open: boolean; is_definer: boolean; path: string | null }[]>`
     select oid::regprocedure::text as name, has_function_privilege('public', oid, 'execute') as is_open,
       prosecdef as is_definer,
@@ -47,12 +47,12 @@ t.test('no function with rights of the owner, and no trigger function, is open t
     where pronamespace = 'usersync'::regnamespace and (prosecdef or prorettype = 'trigger'::regtype)`
   t.ok(functions.filter(({ is_definer }) => is_definer).length >= 5)
   for (const { name, is_open, is_definer, path } of functions) {
-    t.equal(is_open, false, `${name}: execute is revoked from public`)
+    t.equal(is_open, false, `${name}: EXECUTE is revoked from PUBLIC`)
     if (is_definer) t.match(path, /^\W*usersync\W*, \W*pg_temp\W*$/, `${name}: search_path ends in pg_temp`)
   }
 })
 
-t.test('a definer function refuses every table but its own, even for the owner', async (t) => {
+t.test('a security definer function rejects every table but its own, even for the owner', async (t) => {
   const functions = await owner<{ name: string }[]>`
     select proname as name from pg_proc
     where pronamespace = 'usersync'::regnamespace and prosecdef and prorettype = 'trigger'::regtype`
@@ -68,7 +68,7 @@ t.test('a definer function refuses every table but its own, even for the owner',
   sql.release()
 })
 
-t.test('a role with usage on the schema does not become its owner through a cast of its own', async (t) => {
+t.test('a role with usage on the schema cannot become its owner through its own cast', async (t) => {
   const guest = await connectAsGuest(t)
   const [before] = await guest<{ me: string }[]>`select current_user as me`
   await guest.unsafe(`
@@ -89,7 +89,7 @@ t.test('a role with usage on the schema does not become its owner through a cast
   t.same(after, { rolsuper: false })
 })
 
-t.test('a role with usage on the schema does not forge the states of a pool', async (t) => {
+t.test('a role with usage on the schema cannot forge the states of a pool', async (t) => {
   const guest = await connectAsGuest(t, 'select on usersync.users', 'usage on sequence usersync.commit_ids')
   await guest`create temp table forged (like usersync.users including defaults)`
   const trigger = guest`
@@ -101,7 +101,7 @@ t.test('a role with usage on the schema does not forge the states of a pool', as
   t.same(await owner`select coalesce(sum(user_count), 0)::int as users from scopes`, [{ users: 0 }])
 })
 
-t.test('a writer with the grants of docs/users.md writes, and is captured', async (t) => {
+t.test('a writer with the grants in docs/users.md can write, and its writes are captured', async (t) => {
   const writer = await connectAsGuest(
     t,
     'usage on sequence usersync.commit_ids',

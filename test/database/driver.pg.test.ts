@@ -7,22 +7,22 @@ import { suite } from '../suite.ts'
 const t = suite()
 
 /*
- * What src/database/driver.ts mends. With the published postgres.js 3.4.9 the losses of a connection end the process by a
- * TypeError that nobody can catch, or leave the pool without the connection; a query is sent when the turn has ended; all
- * connections are used in turns; and each query takes longer than the one before.
+ * What src/database/driver.ts fixes. In the published postgres.js 3.4.9, a lost connection ends the process with an
+ * uncatchable TypeError or leaves the pool without that connection; a query is sent only after the current turn of the
+ * event loop; all connections are used in rotation; and each query takes longer than the one before.
  */
 
 const pidOf = async (on: Pick<Sql, 'unsafe'>) =>
   (await on.unsafe('select pg_backend_pid() as pid'))[0]?.['pid'] as number
 
-/** Leaves so many connections open and free. */
+/** Opens `number` connections and leaves them idle. */
 async function openAll(sql: Sql, number: number): Promise<void> {
   const reserved = []
   while (reserved.length < number) reserved.push(await sql.reserve())
   for (const { release } of reserved) release()
 }
 
-t.test('a connection lost in the middle of its use is an error, and the pool goes on', async (t) => {
+t.test('a connection lost during use causes an error, and the pool recovers', async (t) => {
   const url = await testDatabase(t)
   const sql = connect({ url, schema: 'usersync', connections: 2, name: 'test' })
   const killer = connect({ url, schema: 'usersync', connections: 1, name: 'killer' })
@@ -48,17 +48,17 @@ t.test('a connection lost in the middle of its use is an error, and the pool goe
 
     const reserved = await sql.reserve()
     await kill(await pidOf(reserved))
-    await t.rejects(reserved`select 1`, lost, 'reserved')
-    await t.rejects(reserved`rollback`, lost, 'and asked again')
+    await t.rejects(reserved`select 1`, lost, 'in a reserved connection')
+    await t.rejects(reserved`rollback`, lost, 'in the same reserved connection again')
     reserved.release()
 
     const all = Promise.all([1, 2, 3, 4].map((n) => sql`select ${n}::int as n`))
-    t.equal((await Promise.race([all, sleep(5_000, [])])).length, 4, 'both connections of the pool serve')
+    t.equal((await Promise.race([all, sleep(5_000, [])])).length, 4, 'both connections of the pool work')
   }
-  t.same(await sql`select name from pools`, [{ name: 'default' }], 'nothing of a dead transaction ran elsewhere')
+  t.same(await sql`select name from pools`, [{ name: 'default' }], 'no statement of a dead transaction ran elsewhere')
 })
 
-t.test('the database is at work on a query while the turn that asked it goes on', async (t) => {
+t.test('a query is sent during the current turn of the event loop', async (t) => {
   const url = await testDatabase(t)
   const sql = connect({ url, schema: 'usersync', connections: 1, name: 'test' })
   t.teardown(() => sql.end())
@@ -67,14 +67,14 @@ t.test('the database is at work on a query while the turn that asked it goes on'
     return row?.ms ?? Number.NaN
   }
   await ask()
-  const answered = ask()
-  for (let step = 0; step < 10; step++) await null // the driver begins a query in a few steps of its own
+  const response = ask()
+  for (let step = 0; step < 10; step++) await null // the driver takes a few microtasks to start a query
   const end = Date.now() + 1_000
   while (Date.now() < end) {} // the rest of the turn
-  t.ok((await answered) < end, 'it was answered before the turn ended')
+  t.ok((await response) < end, 'it ran before the turn ended')
 })
 
-t.test('queries one after another go over one connection, and leave the others to their idle time', async (t) => {
+t.test('sequential queries use one connection, and the others become idle', async (t) => {
   const url = await testDatabase(t)
   const sql = connect({ url, schema: 'usersync', connections: 3, name: 'test' })
   t.teardown(() => sql.end())
@@ -89,22 +89,22 @@ t.test('queries one after another go over one connection, and leave the others t
   t.equal(pids.size, 1)
 })
 
-t.test('the thousandth query looks through no more than the first, nor does the 30th connection', async (t) => {
+t.test('neither the thousandth query nor the 30th reconnect searches a longer queue than the first', async (t) => {
   const url = await testDatabase(t)
   const sql = connect({ url, schema: 'usersync', connections: 3, name: 'test' })
   t.teardown(() => sql.end())
   await openAll(sql, 3)
-  const lookedThrough: number[] = []
+  const searchedLengths: number[] = []
   const { indexOf } = Array.prototype
   t.intercept(Array.prototype, 'indexOf', {
     value(this: unknown[], ...args: [unknown]) {
-      lookedThrough.push(this.length)
+      searchedLengths.push(this.length)
       return indexOf.apply(this, args)
     },
   })
   for (let n = 0; n < 1_000; n++) await sql`select 1`
   const lost = { code: /^(57P01|CONNECTION_CLOSED)$/ }
   for (let n = 0; n < 30; n++) await t.rejects(sql`select pg_terminate_backend(pg_backend_pid())`, lost)
-  t.ok(lookedThrough.length >= 1_000, 'the lines of connections are looked through at all')
-  t.ok(Math.max(...lookedThrough) <= 10, `at most ${Math.max(...lookedThrough)} places`)
+  t.ok(searchedLengths.length >= 1_000, 'the connection queues are searched at all')
+  t.ok(Math.max(...searchedLengths) <= 10, `at most ${Math.max(...searchedLengths)} entries`)
 })

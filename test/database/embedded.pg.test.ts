@@ -1,45 +1,44 @@
-import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { type AddressInfo, createServer } from 'node:net'
-import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
-import { createInterface } from 'node:readline'
-import type { Readable } from 'node:stream'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import type { Test } from 'tap'
-import { connect } from '../../src/database/connection.ts'
-import {
-  type EmbeddedDatabase,
-  EmbeddedDatabaseError,
-  startEmbeddedDatabase,
-} from '../../src/database/embedded/embedded.ts'
-import { findPostmaster } from '../../src/database/embedded/embedded-postmaster.ts'
+import { EmbeddedDatabaseError, startEmbeddedDatabase } from '../../src/database/embedded/embedded.ts'
 import { migrate } from '../../src/database/migrate.ts'
 import { suite } from '../suite.ts'
+import {
+  entries,
+  FAST,
+  kill,
+  query,
+  removeServer,
+  serverOf,
+  spawnService,
+  startService,
+  temporaryFolder,
+  until,
+} from './embedded-service.ts'
 
 const t = suite()
 
-const FAST = { fsync: 'off', shared_buffers: '16MB' }
-const EMBEDDED = new URL('../../src/database/embedded/embedded.ts', import.meta.url).href
-
-/** A service in a process of its own: tells what it started, and leaves when it is told to end. */
-const SERVICE = `
-  const { startEmbeddedDatabase } = await import('${EMBEDDED}')
-  const database = await startEmbeddedDatabase({ dataDir: process.argv[1], settings: ${JSON.stringify(FAST)} })
-  console.log(JSON.stringify(database))
-  process.once('SIGTERM', () => database.stop().then(() => process.exit()))
-  setInterval(() => {}, 1000)`
-
 t.setTimeout(180_000)
 
-/** A database as a first start leaves it. To copy it takes a tenth of the time that making one takes. */
-const made = await temporaryFolder(t)
-await (await startEmbeddedDatabase({ dataDir: made, settings: FAST })).stop()
+/** A database as the first start creates it. Copying it takes a tenth of the time. */
+const template = await temporaryFolder(t)
+await (await startEmbeddedDatabase({ dataDir: template, settings: FAST })).stop()
 
-t.test('makes a database at the first start, and starts it again', async (t) => {
+/** A temporary folder with a database. Its server is not running. */
+async function folderWithDatabase(t: Test): Promise<string> {
+  const folder = await temporaryFolder(t)
+  await promisify(execFile)('cp', ['-a', join(template, 'postgresql'), folder]) // keeps the owners, unlike fs.cp
+  return folder
+}
+
+t.test('the first start creates a database, and the next start uses it', async (t) => {
   const dataDir = await temporaryFolder(t)
   const settings = { ...FAST, log_line_prefix: `it's "%p" $HOME: ` }
   const first = await startEmbeddedDatabase({ dataDir, settings })
@@ -72,7 +71,7 @@ t.test('makes a database at the first start, and starts it again', async (t) => 
   await second.stop()
 })
 
-t.test('the service owns its database, and is nothing else in the cluster', async (t) => {
+t.test('the service owns its database and has no other rights in the cluster', async (t) => {
   const dataDir = await folderWithDatabase(t)
   const database = await startEmbeddedDatabase({ dataDir, settings: FAST })
   await migrate(database.url, 'usersync')
@@ -87,7 +86,7 @@ t.test('the service owns its database, and is nothing else in the cluster', asyn
   await database.stop()
 })
 
-t.test('takes over a database that an earlier version made as the superuser', async (t) => {
+t.test('the service takes over a database that an earlier version created as the superuser', async (t) => {
   const dataDir = await folderWithDatabase(t)
   const first = await startEmbeddedDatabase({ dataDir, settings: FAST })
   await query(first.adminUrl, 'alter database usersync owner to usersync')
@@ -110,7 +109,7 @@ t.test('takes over a database that an earlier version made as the superuser', as
   await second.stop()
 })
 
-t.test('adopts the server of a service that was killed', async (t) => {
+t.test('the next service adopts the server of a service that was killed', async (t) => {
   const dataDir = await folderWithDatabase(t)
   const killed = await startService(t, dataDir)
   const pid = (await serverOf(killed.database))?.pid
@@ -123,10 +122,10 @@ t.test('adopts the server of a service that was killed', async (t) => {
   t.equal((await serverOf(next))?.pid, pid)
   t.strictSame(await query(next.url, 'select n from kept'), [{ n: 1 }])
   await next.stop()
-  t.notOk(await serverOf(next), 'and stops it as the last to leave')
+  t.notOk(await serverOf(next), 'and stops it as the last user')
 })
 
-t.test('recovers a server that was killed, while one of its backends still works', async (t) => {
+t.test('a killed server is recovered while one of its backends is still working', async (t) => {
   const dataDir = await folderWithDatabase(t)
   const service = await startService(t, dataDir)
   const server = await serverOf(service.database)
@@ -143,14 +142,14 @@ t.test('recovers a server that was killed, while one of its backends still works
   await busy
 })
 
-t.test('starts anew where the server it found is gone before it could be used', async (t) => {
+t.test('a new server starts if the one it found stops before it can be used', async (t) => {
   const dataDir = await folderWithDatabase(t)
   const first = await startEmbeddedDatabase({ dataDir, settings: FAST })
   await query(first.url, 'create table kept as select 1 as n')
   await first.stop()
 
-  // What is left of a postmaster in the middle of its end: a process of its name, a lock file that says ready, and a port
-  // that still takes connections and then serves none.
+  // What is left while a postmaster exits: a process with its name, a lock file that says ready, and a port that still
+  // accepts connections but does not serve them.
   const data = join(first.directory, 'cluster/data')
   const dying = spawn('sleep', ['1'], { argv0: `/postgres -D ${data} ` })
   const port = createServer((socket) => socket.destroy()).listen(0, '127.0.0.1')
@@ -166,7 +165,7 @@ t.test('starts anew where the server it found is gone before it could be used', 
   await next.stop()
 })
 
-t.test('serves two services that start at once; the last to leave stops it', async (t) => {
+t.test('two services that start at once share a server, and the last one stops it', async (t) => {
   const dataDir = await temporaryFolder(t)
   const [one, other] = await Promise.all([startService(t, dataDir), startService(t, dataDir)])
   t.equal(one.database.url, other.database.url)
@@ -180,7 +179,7 @@ t.test('serves two services that start at once; the last to leave stops it', asy
   t.notOk(await serverOf(other.database))
 })
 
-t.test('starts anew after a first start that was killed in initdb', async (t) => {
+t.test('the next start works after a first start that was killed during initdb', async (t) => {
   const dataDir = await temporaryFolder(t)
   const directory = join(dataDir, 'postgresql')
   const service = spawnService(t, dataDir)
@@ -197,12 +196,12 @@ t.test('starts anew after a first start that was killed in initdb', async (t) =>
   await next.stop()
 })
 
-t.test('replaces a lock file that is not of a living server', async (t) => {
+t.test('a lock file of a process that is not our server is replaced', async (t) => {
   const dataDir = await folderWithDatabase(t)
   const first = await startEmbeddedDatabase({ dataDir, settings: FAST })
   await first.stop()
   const data = join(first.directory, 'cluster/data')
-  const { uid, gid } = await stat(data) // PostgreSQL only minds processes of its own user
+  const { uid, gid } = await stat(data) // PostgreSQL checks only processes of its own user
   const stranger = spawn('sleep', ['60'], { uid, gid })
   t.teardown(() => kill(stranger))
 
@@ -212,10 +211,10 @@ t.test('replaces a lock file that is not of a living server', async (t) => {
     t.equal(next.adopted, false)
     await next.stop()
   }
-  t.equal(stranger.exitCode ?? stranger.signalCode, null, 'the other process lives')
+  t.equal(stranger.exitCode ?? stranger.signalCode, null, 'the other process is still alive')
 })
 
-t.test('tells why the server does not start, without the password', async (t) => {
+t.test('a failed start reports the reason, without the password', async (t) => {
   const dataDir = await folderWithDatabase(t)
   const failure = await startEmbeddedDatabase({ dataDir, settings: { wal_compression: 'best' } }).catch(
     (error) => error,
@@ -227,7 +226,7 @@ t.test('tells why the server does not start, without the password', async (t) =>
   await next.stop()
 })
 
-t.test('asks for DATABASE_URL where there is no PostgreSQL for the platform', async (t) => {
+t.test('on a platform without an embedded PostgreSQL the error names DATABASE_URL', async (t) => {
   t.intercept(process, 'arch', { value: 'pdp11' })
   await t.rejects(startEmbeddedDatabase({ dataDir: '/nowhere' }), {
     name: 'EmbeddedDatabaseError',
@@ -236,7 +235,7 @@ t.test('asks for DATABASE_URL where there is no PostgreSQL for the platform', as
 })
 
 if (process.getuid?.() === 0) {
-  t.test('keeps the data of a private folder where the user postgres reaches them', async (t) => {
+  t.test('the data of a private folder are stored where the user postgres can access them', async (t) => {
     const home = await temporaryFolder(t)
     await chmod(home, 0o700)
     const dataDir = join(home, 'data')
@@ -248,12 +247,12 @@ if (process.getuid?.() === 0) {
 
     await chmod(home, 0o755)
     const second = await startEmbeddedDatabase({ dataDir, settings: FAST })
-    t.equal(second.directory, first.directory, 'also when that folder comes into reach')
+    t.equal(second.directory, first.directory, 'also after that folder becomes accessible')
     t.strictSame(await query(second.url, 'select n from kept'), [{ n: 1 }])
     await second.stop()
   })
 
-  t.test('leaves the data of another user to that user', async (t) => {
+  t.test('data that belong to another user keep that owner', async (t) => {
     const dataDir = await folderWithDatabase(t)
     const first = await startEmbeddedDatabase({ dataDir, settings: FAST })
     await first.stop()
@@ -267,76 +266,10 @@ if (process.getuid?.() === 0) {
     await second.stop()
   })
 
-  t.test('refuses to start an empty database in place of one that went out of reach', async (t) => {
+  t.test('an empty database is not started in place of one that has become inaccessible', async (t) => {
     const home = await temporaryFolder(t)
     await mkdir(join(home, 'postgresql/cluster'), { recursive: true })
     await chmod(home, 0o700)
     await t.rejects(startEmbeddedDatabase({ dataDir: home }), { message: /can no longer access it/ })
   })
-}
-
-/** A folder that every user may enter; at the end of `t` a server with its data there is stopped, and all removed. */
-async function temporaryFolder(t: Test): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'usersync-embedded-'))
-  t.teardown(() => removeServer(join(folder, 'postgresql')))
-  await chmod(folder, 0o755)
-  return folder
-}
-
-/** The same with a database in it, whose server does not run. */
-async function folderWithDatabase(t: Test): Promise<string> {
-  const folder = await temporaryFolder(t)
-  await promisify(execFile)('cp', ['-a', join(made, 'postgresql'), folder]) // with the owners, unlike fs.cp
-  return folder
-}
-
-async function removeServer(directory: string): Promise<void> {
-  const find = () => findPostmaster({ data: join(directory, 'cluster/data') })
-  const server = await find()
-  if (server) process.kill(server.pid, 'SIGQUIT')
-  await until(async () => !(await find()))
-  await rm(dirname(directory), { recursive: true, force: true })
-}
-
-/** Starts a service and waits until it has its database. */
-async function startService(t: Test, dataDir: string): Promise<{ process: ChildProcess; database: EmbeddedDatabase }> {
-  const service = spawnService(t, dataDir)
-  const [line] = await once(createInterface(service.stdout as Readable), 'line', {
-    signal: AbortSignal.timeout(40_000),
-  })
-  return { process: service, database: JSON.parse(line) as EmbeddedDatabase }
-}
-
-function spawnService(t: Test, dataDir: string): ChildProcess {
-  const args = ['--input-type=module', '-e', SERVICE, dataDir]
-  const service = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
-  t.teardown(() => kill(service))
-  return service
-}
-
-async function kill(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return
-  child.kill('SIGKILL')
-  await once(child, 'exit')
-}
-
-const serverOf = ({ directory }: EmbeddedDatabase) => findPostmaster({ data: join(directory, 'cluster/data') })
-
-async function query(url: string, statement: string): Promise<unknown[]> {
-  const sql = connect({ url, schema: 'public', connections: 1, name: 'test' })
-  try {
-    return [...(await sql.unsafe(statement))]
-  } finally {
-    await sql.end({ timeout: 1 })
-  }
-}
-
-const entries = (folder: string) => readdir(folder).catch(() => [] as string[])
-
-async function until(condition: () => Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 40_000
-  while (!(await condition())) {
-    if (Date.now() > deadline) throw new Error('waited 10 s in vain')
-    await sleep(5)
-  }
 }

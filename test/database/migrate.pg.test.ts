@@ -8,14 +8,14 @@ const t = suite()
 
 const url = await emptyDatabase(t)
 
-/** A connection to one schema, closed with `t`. */
+/** A connection to one schema, closed at the end of `t`. */
 function connectTo(schema: string) {
   const sql = connect({ url, schema, connections: 2, name: 'test' })
   t.teardown(() => sql.end())
   return sql
 }
 
-/** What stands in a schema: relations, columns, functions, triggers, and which migrations were applied. */
+/** The contents of a schema: relations, columns, functions, triggers, and applied migrations. */
 async function describe(schema: string) {
   const sql = connectTo(schema)
   return await sql`
@@ -35,7 +35,7 @@ async function describe(schema: string) {
     order by 1, 2`
 }
 
-t.test('makes everything in an empty database, and a second time nothing', async (t) => {
+t.test('migrate creates everything in an empty database, and nothing the second time', async (t) => {
   await migrate(url, 'usersync')
   const first = await describe('usersync')
   t.ok(first.filter(({ kind }) => kind === 'migration').length >= 3)
@@ -52,7 +52,7 @@ t.test('services that start at once wait for each other', async (t) => {
   t.strictSame([...mine], [...usual])
 })
 
-t.test('a database in another encoding is refused before anything is made in it', async (t) => {
+t.test('a database with another encoding is rejected before anything is created in it', async (t) => {
   const name = `${new URL(url).pathname.slice(1)}_ascii`
   await onServer(url, (sql) => sql`create database ${sql(name)} encoding 'SQL_ASCII' locale 'C' template template0`)
   t.teardown(() => onServer(url, (sql) => sql`drop database ${sql(name)} with (force)`))
@@ -63,7 +63,7 @@ t.test('a database in another encoding is refused before anything is made in it'
   })
 })
 
-t.test('two schemas of one database are two services', async (t) => {
+t.test('two schemas in one database are two separate services', async (t) => {
   await migrate(url, 'other_name')
   const [one, other] = [connectTo('usersync'), connectTo('other_name')]
   const states = (sql: typeof one) =>
@@ -71,19 +71,19 @@ t.test('two schemas of one database are two services', async (t) => {
   const before = await states(one)
   await other`insert into users (username, email) values ('kept', 'kept@example.com'), ('more', 'more@example.com')`
   t.same(await states(other), [{ version: '1', user_count: '2' }])
-  t.same(await states(one), before, 'nothing here has changed')
+  t.same(await states(one), before, 'the other schema is unchanged')
   await other.begin(async (tx) => {
     await tx`insert into usersync.users (username, email) values ('both', 'both@example.com')`
     await tx`insert into other_name.users (username, email) values ('both', 'both@example.com')`
   })
-  t.same(await states(other), [{ version: '2', user_count: '3' }], 'one transaction may write to both')
+  t.same(await states(other), [{ version: '2', user_count: '3' }], 'one transaction can write to both')
   const history =
     await other`select version from states where not test_users_only and not bulk_users_only order by version`
   t.same(history, [{ version: '1' }, { version: '2' }], 'and is one commit in each')
   t.equal((await states(one))[0]?.['user_count'], String(Number(before[0]?.['user_count']) + 1))
 })
 
-t.test('says so where it cannot', async (t) => {
+t.test('migrate reports a missing database', async (t) => {
   const nowhere = Object.assign(new URL(url), { pathname: '/no_such_database' }).href
   await t.rejects(migrate(nowhere, 'usersync'), { code: '3D000' })
 })

@@ -17,23 +17,23 @@ const refused = async (statement: Promise<unknown>) => sqlState(await statement.
 const names = async () =>
   (await plain<{ username: string }[]>`select username from users order by 1`).map((u) => u.username)
 
-t.test('whatever statement the service runs, it changes and deletes test users only', async (t) => {
+t.test('the service changes and deletes only test users, whatever statement it runs', async (t) => {
   for (const [what, statement] of Object.entries({
     delete: () => service`delete from users`,
     update: () => service`update users set role = 'x'`,
-    'made a test user first': () => service`update users set is_test_user = true where username = 'real'`,
-    'by a key': () => service`delete from users where username = 'real'`,
-    'through a conflict': () => service`
+    'marked as a test user first': () => service`update users set is_test_user = true where username = 'real'`,
+    'by username': () => service`delete from users where username = 'real'`,
+    'through ON CONFLICT': () => service`
       insert into users (username, email) values ('real', 'x@example.com')
       on conflict (pool_id, username) do update set email = excluded.email`,
   })) {
     t.equal(await refused(statement()), 'US001', what)
   }
-  t.strictSame(await names(), ['made', 'other', 'real'], 'also the test users of those statements are there')
+  t.strictSame(await names(), ['made', 'other', 'real'], 'the test users in those statements still exist')
   t.equal((await service`delete from users where is_test_user and username = 'made'`).count, 1)
 })
 
-t.test('plain SQL from outside may', async (t) => {
+t.test('plain SQL from other clients can change any user', async (t) => {
   t.equal((await plain`update users set role = 'x' where username = 'real'`).count, 1)
   t.equal((await plain`delete from users where username = 'real'`).count, 1)
 })

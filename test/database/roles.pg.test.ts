@@ -9,9 +9,9 @@ import { suite } from '../suite.ts'
 
 const t = suite()
 
-/* Roles and schemas as administrators make them. */
+/* Roles and schemas as administrators create them. */
 
-/** A role without rights, an empty database, and a connection of the administrator. */
+/** A role without rights, an empty database, and an administrator connection. */
 async function scene(t: Test) {
   const url = await emptyDatabase(t)
   const name = `role_${randomBytes(6).toString('hex')}`
@@ -31,7 +31,7 @@ async function scene(t: Test) {
   return { admin, url, name, database, roleUrl, open: () => openAs(roleUrl) }
 }
 
-t.test('a schema of its own is enough: no CREATE on the database', async (t) => {
+t.test('owning the schema is enough: migrate needs no CREATE on the database', async (t) => {
   const { admin, name, roleUrl, open } = await scene(t)
   await admin.unsafe(`create schema usersync authorization ${name}`)
   await migrate(roleUrl, 'usersync')
@@ -39,7 +39,7 @@ t.test('a schema of its own is enough: no CREATE on the database', async (t) => 
   await open()`insert into users (username, email) values ('one', 'one@example.com')`
 })
 
-t.test('where nothing is to do, no right to create anything is needed', async (t) => {
+t.test('an up-to-date schema needs no right to create anything', async (t) => {
   const { admin, url, name, roleUrl } = await scene(t)
   await migrate(url, 'usersync')
   await admin.unsafe(
@@ -48,14 +48,14 @@ t.test('where nothing is to do, no right to create anything is needed', async (t
   await migrate(roleUrl, 'usersync')
 })
 
-t.test('a schema that is not there and may not be made is one line that says what to do', async (t) => {
+t.test('a missing schema without the right to create it is one line that says what to do', async (t) => {
   const { name, roleUrl } = await scene(t)
   await t.rejects(migrate(roleUrl, 'usersync'), {
     message: new RegExp(`^${name} may not create .*create schema usersync authorization ${name}`),
   })
 })
 
-t.test('a schema with tables of another program is refused by their names', async (t) => {
+t.test('a schema with tables of another program is rejected, with their names', async (t) => {
   const { admin, url } = await scene(t)
   await admin`create schema usersync`
   await admin`create table usersync.users (id int)`
@@ -64,7 +64,7 @@ t.test('a schema with tables of another program is refused by their names', asyn
   })
 })
 
-t.test('a schema of a stranger, or one that is open to everybody, is refused', async (t) => {
+t.test('a schema owned by another role, or open to PUBLIC, is rejected', async (t) => {
   const { admin, name, roleUrl } = await scene(t)
   const stranger = `${name}_stranger`
   await admin.unsafe(`create role ${stranger}; create schema usersync authorization ${stranger}`)
@@ -78,7 +78,7 @@ t.test('a schema of a stranger, or one that is open to everybody, is refused', a
   await migrate(roleUrl, 'usersync')
 })
 
-t.test('the lowest of three limits of connections counts', async (t) => {
+t.test('the connection budget is checked against the lowest of three limits', async (t) => {
   const { admin, name, database, open } = await scene(t)
   const sql = open()
   await checkConnectionBudget(sql, 20)
@@ -94,7 +94,7 @@ t.test('the lowest of three limits of connections counts', async (t) => {
   await checkConnectionBudget(sql, 12)
 })
 
-t.test('settings of the role, the database and the URL do not change what results depend on', async (t) => {
+t.test('settings of the role, the database and the URL do not change results', async (t) => {
   const { admin, name, database, roleUrl } = await scene(t)
   await admin.unsafe(`create schema usersync authorization ${name}`)
   const settings: Record<string, string> = {

@@ -10,8 +10,8 @@ import { suite } from '../suite.ts'
 
 const t = suite()
 
-// The tables of src/**/tables.ts are those of the migrations, which are written by hand. PostgreSQL compares: it creates both,
-// in two schemas, and describes them.
+// The tables in src/**/tables.ts match the migrations, which are written by hand. PostgreSQL compares them: it creates
+// both, in two schemas, and describes them.
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const { generateDrizzleJson, generateMigration } = createRequire(import.meta.url)(
@@ -19,7 +19,7 @@ const { generateDrizzleJson, generateMigration } = createRequire(import.meta.url
 ) as typeof import('drizzle-kit/api')
 type Snapshot = ReturnType<typeof generateDrizzleJson>
 
-/** The tables as drizzle-kit keeps them in a snapshot. */
+/** The tables in the form of a drizzle-kit snapshot. */
 async function readTables(): Promise<Snapshot> {
   const exported: Record<string, unknown> = {}
   for (const file of globSync('src/**/tables.ts', { cwd: root })) {
@@ -30,7 +30,10 @@ async function readTables(): Promise<Snapshot> {
 
 const url = await emptyDatabase(t)
 
-/** Columns, constraints and indexes of the tables, as PostgreSQL writes them. Without those that drizzle cannot express. */
+/**
+ * Columns, constraints and indexes of the tables, as PostgreSQL describes them, without those that drizzle cannot
+ * express.
+ */
 async function describe(schema: string): Promise<string[]> {
   const sql = connect({ url, schema, connections: 1, name: 'test' })
   const rows = await sql<{ line: string }[]>`
@@ -72,7 +75,7 @@ t.test('columns, constraints and indexes are the same in src/**/tables.ts and in
   t.strictSame(await describe('public'), migrated)
 })
 
-t.test('the latest snapshot, with which drizzle-kit compares the tables, is up to date', async (t) => {
+t.test('the latest drizzle-kit snapshot is up to date', async (t) => {
   const latest = globSync('migrations/meta/*_snapshot.json', { cwd: root }).toSorted().at(-1)
   const snapshot: Snapshot = JSON.parse(await readFile(`${root}${latest}`, 'utf8'))
   t.strictSame(JSON.parse(JSON.stringify((await readTables()).tables)), snapshot.tables)

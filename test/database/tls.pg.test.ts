@@ -10,7 +10,7 @@ import { suite } from '../suite.ts'
 
 const t = suite()
 
-/* TLS to PostgreSQL by `sslmode`, with a CA of one's own. */
+/* TLS to PostgreSQL with each `sslmode` and a private CA. */
 
 const run = promisify(execFile)
 const folder = await mkdtemp(join(tmpdir(), 'usersync-tls-'))
@@ -34,7 +34,7 @@ const secure = await startOwnPostgres(t, {
   settings: { ssl: 'on', ssl_cert_file: path('server.pem'), ssl_key_file: path('server.key') },
 })
 
-/** Whether the connection is encrypted, or the code of the error. */
+/** Whether the connection is encrypted, or the error code. */
 async function tryTls(url: string): Promise<unknown> {
   const sql = connect({ url, schema: 'usersync', connections: 1, name: 'test', waitMs: 2_000 })
   try {
@@ -47,7 +47,7 @@ async function tryTls(url: string): Promise<unknown> {
   }
 }
 
-t.test('sslmode as libpq has it', async (t) => {
+t.test('each sslmode works as in libpq', async (t) => {
   const ca = `sslrootcert=${path('ca.pem')}`
   const byName = secure.url.replace('127.0.0.1', 'localhost')
   const cases: [string, unknown][] = [
@@ -70,14 +70,14 @@ t.test('sslmode as libpq has it', async (t) => {
   for (const [url, expected] of cases) t.match(await tryTls(url), expected, url.replace(/:[^:@]*@/, '@'))
 })
 
-t.test('a file that cannot be read is named as such', (t) => {
+t.test('an unreadable certificate file is reported as such', (t) => {
   const url = `${secure.url}?sslmode=verify-full&sslrootcert=${path('none.pem')}`
   const open = () => connect({ url, schema: 'usersync', connections: 1, name: 'test' })
   t.throws(open, { message: /certificate or key that DATABASE_URL names cannot be used \(ENOENT\)/ })
   t.end()
 })
 
-t.test('the next host serves where the first does not answer', async (t) => {
+t.test('the next host is used if the first does not respond', async (t) => {
   const port = new URL(secure.url).port
   const url = secure.url.replace(`127.0.0.1:${port}`, `127.0.0.1:1,127.0.0.1:${port}`)
   t.equal(await tryTls(url), true)

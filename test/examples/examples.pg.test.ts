@@ -14,7 +14,7 @@ import { suite } from '../suite.ts'
 const t = suite()
 
 const place = (t: Test): Place => ({ folder: t.testdir(), signal: AbortSignal.timeout(100_000) })
-const heldBy = ({ folder }: Place) => readFile(join(folder, 'users.csv'), 'utf8')
+const usersFileOf = ({ folder }: Place) => readFile(join(folder, 'users.csv'), 'utf8')
 
 t.test('the examples read the users of a running service', async (t) => {
   const { url } = await startServerProcess(t, { DATABASE_URL: await testDatabase(t) })
@@ -22,7 +22,7 @@ t.test('the examples read the users of a running service', async (t) => {
   t.teardown(() => recorder.close())
   const here = place(t)
   await makeUsers(url, 200)
-  await t.resolves(checkKeepInStep(url, here), 'curl keeps users.csv in step')
+  await t.resolves(checkKeepInStep(url, here), 'the curl example keeps users.csv in step')
 
   const users = await exportedUsers(url)
   for (const tool of [AUTOCANNON, LOCUST, JMETER]) {
@@ -35,14 +35,14 @@ t.test('the examples read the users of a running service', async (t) => {
   for (const filter of ['shard=0/2', 'shard=1/2']) {
     const part = { ...here, folder: await mkdtemp(join(here.folder, 'part-')) }
     await keepInStep(url, part, { filter })
-    parts.push(await heldBy(part))
+    parts.push(await usersFileOf(part))
   }
-  t.same(rowsOf(parts.join('').replace(/(?<=\n)id,.*\n/, '')), users, 'two parts are everybody, nobody twice')
+  t.same(rowsOf(parts.join('').replace(/(?<=\n)id,.*\n/, '')), users, 'two shards together are all users, each once')
 })
 
-t.test('keep-in-step.sh sends the key, and leaves users.csv alone where an answer is no good', async (t) => {
+t.test('keep-in-step.sh sends the key, and does not change users.csv after a failed request', async (t) => {
   const csv = 'id,username\n1,ann\n2,bob\n'
-  const asked: [unknown, unknown][] = []
+  const requested: [unknown, unknown][] = []
   const answers = [
     [200, csv, '1'],
     [500, 'id,username\n', '2'],
@@ -52,8 +52,8 @@ t.test('keep-in-step.sh sends the key, and leaves users.csv alone where an answe
     [304, '', '2'],
   ] as const
   const server = createServer(({ headers }, response) => {
-    const [status, body, state] = answers[asked.length] ?? [404, '', '']
-    asked.push([headers.authorization, headers['if-none-match']])
+    const [status, body, state] = answers[requested.length] ?? [404, '', '']
+    requested.push([headers.authorization, headers['if-none-match']])
     response.writeHead(status, { etag: `W/"${state}"` }).write(body)
     if (body.endsWith('cut')) setTimeout(() => response.destroy(), 50)
     else response.end()
@@ -64,7 +64,7 @@ t.test('keep-in-step.sh sends the key, and leaves users.csv alone where an answe
   const here = place(t)
   const step = async () => {
     const { code, output } = await keepInStep(url, here, { key: 'a key' })
-    return [code === 0, output.trim(), await heldBy(here)]
+    return [code === 0, output.trim(), await usersFileOf(here)]
   }
 
   t.same(await step(), [true, 'full', csv])
@@ -73,8 +73,8 @@ t.test('keep-in-step.sh sends the key, and leaves users.csv alone where an answe
   t.same(await step(), [true, 'delta', changed])
   t.same(await step(), [true, 'unchanged', changed])
   t.same(
-    asked,
+    requested,
     ['""', ...Array(4).fill('W/"1"'), 'W/"2"'].map((held) => ['Bearer a key', held]),
   )
-  t.same(await readdir(here.folder), ['users.csv', 'users.etag'], 'nothing is left lying about')
+  t.same(await readdir(here.folder), ['users.csv', 'users.etag'], 'no temporary file is left')
 })

@@ -6,14 +6,14 @@ import { suite } from '../suite.ts'
 
 const t = suite()
 
-/* Readers who are slow, who leave in the middle, and who are more than there are places. */
+/* Slow readers, readers that disconnect, and more readers than places. */
 
 const PLACES = 2
 const USERS = 3_000
 const EXPORT = '/v1/users/export?format=ndjson'
 const UNCACHED = `${EXPORT}&include=password`
 
-/** A service with 12 MB of users that hardly compress: more than the kernel takes for a client that does not read. */
+/** A service with 12 MB of users that hardly compress: more than the kernel buffers for a client that does not read. */
 async function startFilled(settings: Record<string, string> = {}) {
   const service = await startService(t, {
     ...{ MAX_WORKERS: '1', EXPORT_CONCURRENCY: String(PLACES), WAIT_SECONDS: '60' },
@@ -29,7 +29,7 @@ async function startFilled(settings: Record<string, string> = {}) {
 
 const { sql, call, url, dataDir } = await startFilled()
 
-/** Begins an export and reads no more than its head. */
+/** Starts an export and reads only its headers. */
 function beginExport(path: string, headers: Record<string, string> = {}): Promise<IncomingMessage> {
   const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>()
   request(url + path, { headers, agent: false }, resolve)
@@ -38,7 +38,7 @@ function beginExport(path: string, headers: Record<string, string> = {}): Promis
   return promise
 }
 
-/** Snapshots that are open: connections of the service in a transaction. */
+/** The number of open snapshots: connections of the service in a transaction. */
 async function openSnapshots(): Promise<number> {
   const [row] = await sql<{ count: number }[]>`
     select count(*)::int as count from pg_stat_activity
@@ -46,7 +46,7 @@ async function openSnapshots(): Promise<number> {
   return row?.count ?? 0
 }
 
-/** Files of the cache that this process has open, as Linux tells. */
+/** The number of cache files that this process has open, from /proc. */
 async function openFiles(): Promise<number> {
   const handles = await readdir('/proc/self/fd').catch(() => [])
   const targets = await Promise.all(handles.map((handle) => readlink(`/proc/self/fd/${handle}`).catch(() => '')))
@@ -63,29 +63,28 @@ async function until(condition: () => Promise<boolean>): Promise<boolean> {
 
 const nothingIsOpen = () => until(async () => (await openSnapshots()) === 0 && (await openFiles()) === 0)
 
-t.test('no snapshot waits for a slow reader; a hundred of them cost one export', async (t) => {
+t.test('a slow reader keeps no snapshot open, and 100 slow readers share one export', async (t) => {
   const readers = await Promise.all(
     Array.from({ length: 100 }, () => beginExport(EXPORT, { 'accept-encoding': 'gzip' })),
   )
   t.ok(readers.every(({ statusCode }) => statusCode === 200))
-  t.ok(await until(async () => (await openSnapshots()) === 0), 'though none of them has read more than the head')
+  t.ok(
+    await until(async () => (await openSnapshots()) === 0),
+    'no snapshot is open, although no reader has read more than the headers',
+  )
   t.ok((await openFiles()) <= 1)
   const whole = await call('GET', EXPORT, { headers: { 'accept-encoding': 'gzip' } })
-  t.equal(
-    whole.headers['content-length'],
-    String(whole.raw.length),
-    'others are served meanwhile, from the finished file',
-  )
+  t.equal(whole.headers['content-length'], String(whole.raw.length), 'others get the finished file meanwhile')
   for (const reader of readers) reader.destroy()
   t.ok(await nothingIsOpen())
 })
 
-t.test('a reader who leaves gives the snapshot, the place and the file back', async (t) => {
+t.test('a reader that disconnects releases its snapshot, place and file', async (t) => {
   for (const path of [UNCACHED, `${EXPORT}&shard=0/1`]) {
     for (const headers of [{}, { 'accept-encoding': 'br' }, { 'accept-encoding': 'zstd' }]) {
       const readers = [await beginExport(path, headers), await beginExport(path, headers)]
       for (const reader of readers) reader.destroy()
-      t.ok(await nothingIsOpen(), `given back: ${path} ${JSON.stringify(headers)}`)
+      t.ok(await nothingIsOpen(), `released: ${path} ${JSON.stringify(headers)}`)
     }
     for (const delay of [0, 1, 3, 10]) {
       const early = request(url + path, { agent: false }).on('error', () => {})
@@ -93,13 +92,13 @@ t.test('a reader who leaves gives the snapshot, the place and the file back', as
       await sleep(delay)
       early.destroy()
     }
-    t.ok(await nothingIsOpen(), 'also of those who left before the first byte')
+    t.ok(await nothingIsOpen(), 'also if it disconnects before the first byte')
   }
   t.equal((await call('GET', UNCACHED)).status, 200)
-  t.ok(await nothingIsOpen(), 'and of one that was read to its end')
+  t.ok(await nothingIsOpen(), 'also after a complete read')
 })
 
-t.test('past the cache the next ones wait for a place, and go on when there is one', async (t) => {
+t.test('uncached exports wait for a free place', async (t) => {
   const readers = [await beginExport(UNCACHED), await beginExport(UNCACHED)]
   t.equal(await openSnapshots(), PLACES)
   let answered = false
@@ -116,10 +115,10 @@ t.test('past the cache the next ones wait for a place, and go on when there is o
   t.ok(await nothingIsOpen())
 })
 
-t.test('where too many wait, one is told when to come again; unchanged needs no place', async (t) => {
+t.test('if too many exports wait, one gets 503 with Retry-After; 304 needs no place', async (t) => {
   const readers = [await beginExport(UNCACHED), await beginExport(UNCACHED)]
   const waiting = Array.from({ length: 4 * PLACES + 1 }, () => call('GET', UNCACHED))
-  t.match(await Promise.race(waiting), { status: 503, headers: { 'retry-after': /^\d+$/ } }, 'at once')
+  t.match(await Promise.race(waiting), { status: 503, headers: { 'retry-after': /^\d+$/ } }, 'immediately')
   const { state } = (await call<{ state: string }>('GET', '/v1/states/current')).json
   t.equal((await call('GET', EXPORT, { headers: { 'if-none-match': `W/"${state}"` } })).status, 304)
   for (const reader of readers) reader.destroy()
@@ -127,7 +126,7 @@ t.test('where too many wait, one is told when to come again; unchanged needs no 
   t.strictSame(statuses.toSorted(), [...Array.from({ length: 4 * PLACES }, () => 200), 503])
 })
 
-t.test('the kept export is of its state alone: a change of one user shows in the next', async (t) => {
+t.test('a cached export is used only for its state: a change of one user is in the next export', async (t) => {
   const read = async (query = '') => (await call('GET', `${EXPORT}${query}`)).raw.toString()
   const before = await read()
   await sql`update users set role = 'changed' where username = 'user1'`
@@ -138,7 +137,7 @@ t.test('the kept export is of its state alone: a change of one user shows in the
   const base = (JSON.parse(after.slice(0, after.indexOf('\n'))) as { state: string }).state
   const [delta, again] = [await read(`&base=${base}`), await read(`&base=${base}`)]
   t.match(JSON.parse(delta.slice(0, delta.indexOf('\n'))), { kind: 'delta', counts: { updated: USERS - 1 } })
-  t.equal(again, delta, 'a large delta is kept as well')
+  t.equal(again, delta, 'a large delta is cached as well')
   t.ok((await readdir(`${dataDir}/exports`)).length >= 3)
 })
 

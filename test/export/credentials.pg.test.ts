@@ -11,7 +11,7 @@ const t = suite()
 
 const derive = promisify(pbkdf2)
 
-/* What a load generator logs in with, as an export tells it. */
+/* Exported credentials, with which a load generator logs in. */
 
 const READER = 'reader-s3cret-of-32-characters-or-more'
 const LOGINS = 'logins-s3cret-of-32-characters-or-more'
@@ -47,14 +47,14 @@ async function logins({ id }: Batch): Promise<Login[]> {
 }
 
 for (const algorithm of ALGORITHMS.filter((name) => name !== 'none')) {
-  t.test(`${algorithm}: an exported password opens the exported hash, and no other does`, async (t) => {
+  t.test(`${algorithm}: an exported password matches its exported hash, and no other password does`, async (t) => {
     const perUser = { password_mode: 'per_user', password_hash: { algorithm } }
     const [one, other] = (await logins(await make(perUser, 2))) as [Login, Login]
     t.not(one.password, other.password)
     t.not(one.password_hash, other.password_hash)
     if (algorithm === 'pbkdf2_sha256') {
-      // Its 1,500,000 iterations take the other implementation 8 s; that both are one, test/passwords shows with fewer. Not on
-      // this thread, which is the service's as well.
+      // The other implementation needs 8 s for 1,500,000 iterations; test/passwords checks with fewer that both agree.
+      // Not on this thread, because the service runs on it too.
       const [, iterations, salt, key] = one.password_hash?.split('$') ?? []
       const keyOf = async ({ password }: Login) =>
         (await derive(password ?? '', salt ?? '', Number(iterations), 32, 'sha256')).toString('base64')
@@ -73,7 +73,7 @@ for (const algorithm of ALGORITHMS.filter((name) => name !== 'none')) {
   })
 }
 
-t.test('the credentials stand after the line, which without them is the line of the state', async (t) => {
+t.test('credentials follow the user’s line, which is otherwise unchanged', async (t) => {
   const batch = await make({ password_hash: { algorithm: 'none' } })
   const plain = (await get(`format=ndjson&batch_id=${batch.id}`)).raw.toString().trim().split('\n').slice(1, -1)
   const { raw, headers } = await get(`format=ndjson&${BOTH}&batch_id=${batch.id}`)
@@ -91,7 +91,7 @@ t.test('the credentials stand after the line, which without them is the line of 
   )
 })
 
-t.test('in a delta as well; a user of plain SQL has none', async (t) => {
+t.test('a delta includes credentials, and a user inserted by SQL has none', async (t) => {
   const before = (await make({ password_hash: { algorithm: 'none' } })).id
   const { headers } = await get('')
   await sql`insert into users (username, email) values ('by-hand', 'by-hand@example.com')`
@@ -103,7 +103,7 @@ t.test('in a delta as well; a user of plain SQL has none', async (t) => {
   t.ok(updated.every(({ password }) => typeof password === 'string'))
 })
 
-t.test('needs the scope, and is in no log', async (t) => {
+t.test('credentials need their scope and are never logged', async (t) => {
   t.match(await get(BOTH, READER), { status: 403, json: { code: 'forbidden', detail: /credentials:read/ } })
   t.match(await get('include=secrets'), { status: 400, json: { code: 'invalid_request' } })
   const secret = 'Planted-S3cret-To-Look-For'

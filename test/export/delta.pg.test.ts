@@ -7,7 +7,7 @@ import { NOTHING } from './observe.ts'
 
 const t = suite()
 
-/* Deltas over HTTP, after changes over HTTP and by plain SQL; random histories are in state-capture.pg.test.ts. */
+/* Deltas over HTTP, after changes over HTTP and by plain SQL. Random histories are in state-capture.pg.test.ts. */
 
 const { sql, call } = await startService(t, { MAX_WORKERS: '2' })
 
@@ -23,7 +23,7 @@ interface Delta {
   deleted: string[]
 }
 
-/** Makes a pool with a few users; gives its number, and what reads and changes it. */
+/** Creates a pool with users. Returns its id, and functions to read and change it. */
 async function poolWith(name: string, ...usernames: string[]) {
   const [pool] = await sql<{ id: number }[]>`insert into pools (name) values (${name}) returning id`
   const poolId = pool?.id ?? 0
@@ -52,7 +52,7 @@ async function poolWith(name: string, ...usernames: string[]) {
   return { poolId, name, insert, idOf, hold, delta, makeBatch }
 }
 
-/** Checks that a delta, in both forms, leads from `base` to the present, and gives the JSON form. */
+/** Checks that a delta, in both formats, leads from `base` to the current state. Returns the JSON. */
 async function checkDelta(t: Test, pool: Awaited<ReturnType<typeof poolWith>>, base: Held, query = '') {
   const present = (await pool.hold(NOTHING, query)).held
   const { head, held } = await pool.hold(base, query)
@@ -70,22 +70,22 @@ async function checkDelta(t: Test, pool: Awaited<ReturnType<typeof poolWith>>, b
   t.strictSame(json.counts, { added: json.added.length, updated: json.updated.length, deleted: json.deleted.length })
   t.ok(
     json.added.every(({ id }) => !base.lines.has(id)),
-    'who is added was not in the base',
+    'added users were not in the base',
   )
   t.ok(
     json.updated.every(({ id }) => base.lines.has(id)),
-    'who is updated was',
+    'updated users were in the base',
   )
   t.ok(
     json.deleted.every((id) => base.lines.has(id) && !present.lines.has(id)),
-    'who is deleted was, and is no more',
+    'deleted users were in the base and are no longer present',
   )
   return json
 }
 
 const namesIn = (users: { username: string }[]) => users.map(({ username }) => username).toSorted()
 
-t.test('each step’s delta is exact, and one delta over all steps', async (t) => {
+t.test('a delta over each step and a delta over all steps are exact', async (t) => {
   const pool = await poolWith('steps', 'anna', 'berta', 'carla')
   const old = await pool.makeBatch(6, 'old_{n}')
   const start = (await pool.hold(NOTHING)).held
@@ -111,11 +111,15 @@ t.test('each step’s delta is exact, and one delta over all steps', async (t) =
   const passing = await pool.makeBatch(3, 'passing_{n}')
   await call('DELETE', `/v1/batches/${passing.id}?pool=steps`)
   const whole = await checkDelta(t, pool, start)
-  t.strictSame(whole.counts, { added: 9, updated: 1, deleted: 6 }, 'who came and went again is in no delta')
+  t.strictSame(
+    whole.counts,
+    { added: 9, updated: 1, deleted: 6 },
+    'a user created and deleted since the base is in no delta',
+  )
   await checkDelta(t, pool, { state: `u1-${'0'.repeat(64)}`, lines: new Map() })
 })
 
-t.test('plain SQL is in the next delta', async (t) => {
+t.test('changes by plain SQL are in the next delta', async (t) => {
   const pool = await poolWith('plain', 'anna', 'berta', 'carla', 'dora')
   const base = (await pool.hold(NOTHING)).held
   const inPool = sql`pool_id = ${pool.poolId}`
@@ -128,7 +132,7 @@ t.test('plain SQL is in the next delta', async (t) => {
   t.strictSame([namesIn(delta.added), namesIn(delta.updated), delta.deleted], [['emil'], ['anna', 'berta2'], [gone]])
 })
 
-t.test('a number that is only spelt in another way is another line, and in the delta', async (t) => {
+t.test('a number in a different spelling is a different line, and is in the delta', async (t) => {
   const pool = await poolWith('numbers', 'anna')
   await sql`update users set custom_attributes = '{"n": 1.1}' where pool_id = ${pool.poolId}`
   const base = (await pool.hold(NOTHING)).held
@@ -136,7 +140,7 @@ t.test('a number that is only spelt in another way is another line, and in the d
   t.strictSame((await checkDelta(t, pool, base)).counts, { added: 0, updated: 1, deleted: 0 })
 })
 
-t.test('who enters a filter is added to it, who leaves it is deleted from it', async (t) => {
+t.test('a user that moves into a filter is added to it, and one that leaves is deleted from it', async (t) => {
   const pool = await poolWith('moves', 'anna', 'berta')
   const A = '01890000-0000-7000-8000-00000000000a'
   const B = '01890000-0000-7000-8000-00000000000b'
@@ -160,12 +164,16 @@ t.test('who enters a filter is added to it, who leaves it is deleted from it', a
 
   await sql`update users set is_test_user = false where pool_id = ${pool.poolId} and username = 'dora'`
   const withoutDora = await checkDelta(t, pool, ofPool)
-  t.strictSame(withoutDora.deleted, [await pool.idOf('dora')], 'a user who is no test user any more has left')
+  t.strictSame(
+    withoutDora.deleted,
+    [await pool.idOf('dora')],
+    'a user that is no longer a test user has left the filter',
+  )
   const all = (await pool.hold(NOTHING, '&test_users_only=false')).held
   t.equal(all.lines.size, 5)
 })
 
-t.test('who was deleted and made again is updated; content that comes back is the old state', async (t) => {
+t.test('a deleted and recreated user is updated, and restored content restores the old state', async (t) => {
   const pool = await poolWith('returns', 'anna', 'berta')
   const base = (await pool.hold(NOTHING)).held
   const id = await pool.idOf('anna')
@@ -181,20 +189,20 @@ t.test('who was deleted and made again is updated; content that comes back is th
   t.match(await checkDelta(t, pool, without), { counts: { added: 1, updated: 0, deleted: 0 } })
 })
 
-t.test('who came, went and came again since the base is added', async (t) => {
+t.test('a user created, deleted and created again since the base is added', async (t) => {
   const pool = await poolWith('guests', 'anna')
   const base = (await pool.hold(NOTHING)).held
   const id = '01890000-0000-7000-8000-00000000000c'
   const come = () =>
     sql`insert into users (pool_id, id, username, email) values (${pool.poolId}, ${id}, 'carla', 'carla@example.com')`
-  await sql`update users set role = 'guest' where pool_id = ${pool.poolId}` // else the base's state would come back, too
+  await sql`update users set role = 'guest' where pool_id = ${pool.poolId}` // otherwise the base's state would come back, too
   await come()
   await sql`delete from users where pool_id = ${pool.poolId} and id = ${id}`
   await come()
   t.match(await checkDelta(t, pool, base), { counts: { added: 1, updated: 1, deleted: 0 }, added: [{ id }] })
 })
 
-t.test('a delta is as large as the change, not as the pool', async (t) => {
+t.test('the size of a delta depends on the change, not on the pool', async (t) => {
   const pool = await poolWith('large')
   await sql`
     insert into users (pool_id, username, email) select ${pool.poolId}::int, 'l' || n, 'l' || n || '@example.com' from generate_series(1, 5000) n`
@@ -207,7 +215,7 @@ t.test('a delta is as large as the change, not as the pool', async (t) => {
   t.match(
     (await checkDelta(t, pool, base)).counts,
     { added: 0, updated: 5000, deleted: 0 },
-    'several fetches of the cursor',
+    'more rows than one fetch of the cursor',
   )
   await sql`delete from users where pool_id = ${pool.poolId}`
   t.match((await checkDelta(t, pool, base)).counts, { added: 0, updated: 0, deleted: 5000 })

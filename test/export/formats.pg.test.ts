@@ -10,7 +10,7 @@ import { NOTHING } from './observe.ts'
 
 const t = suite()
 
-/* The forms as their readers read them: csv of Python, COPY of PostgreSQL, a splitter that knows no quotes; and shards. */
+/* The formats, read by Python's csv and json and by PostgreSQL's COPY; and shards. */
 
 const run = promisify(execFile)
 const { sql, call } = await startService(t, { MAX_WORKERS: '1' })
@@ -20,7 +20,7 @@ t.teardown(() => rm(folder, { recursive: true, force: true }))
 const COLUMNS = 'id,username,email,role,is_test_user,batch_id,created_by_bulk,custom_attributes,created_at,updated_at'
 const BATCH = '01890000-0000-7000-8000-000000000000'
 
-/** What CSV readers stumble over, as names: quotes, separators, line ends, formulas, and text of every plane. */
+/** Names that are hard to parse in CSV: quotes, separators, line breaks, formulas, and text of several Unicode planes. */
 const AWKWARD = [
   'plain',
   'comma, and more',
@@ -59,14 +59,14 @@ interface User {
 const text = async (query: string) => (await call('GET', `/v1/users/export?${query}`)).raw.toString()
 const users = async () => (JSON.parse(await text('')) as { users: User[] }).users
 
-/** A user as the cells of a CSV row should say it. */
+/** The expected cells of a user's CSV row. */
 const cells = (user: User) =>
   COLUMNS.split(',').map((column) => {
     const value = user[column]
     return value === null ? '' : typeof value === 'object' ? JSON.stringify(value) : String(value)
   })
 
-/** JSON without the blanks that PostgreSQL puts in, as `JSON.stringify` writes it. */
+/** JSON without the spaces that PostgreSQL adds, as `JSON.stringify` writes it. */
 const compact = (row: string[]) => row.map((cell, i) => (i === 7 ? JSON.stringify(JSON.parse(cell)) : cell))
 
 async function python(program: string, ...args: string[]): Promise<unknown> {
@@ -75,27 +75,27 @@ async function python(program: string, ...args: string[]): Promise<unknown> {
 
 const withoutPython = (await run('python3', ['--version']).then(
   () => false,
-  () => 'there is no python3 here',
+  () => 'python3 is not installed',
 )) as false | string
 
 const READ_CSV = `
 import csv, json, sys
 print(json.dumps(list(csv.reader(open(sys.argv[1], newline='', encoding='utf-8'), strict=True))))`
 
-t.test('CSV is read by Python’s csv as it was meant', { skip: withoutPython }, async (t) => {
+t.test('Python’s csv reads the CSV format correctly', { skip: withoutPython }, async (t) => {
   const file = join(folder, 'full.csv')
   const body = await text('format=csv')
   await writeFile(file, body)
   const [head, ...rows] = (await python(READ_CSV, file)) as string[][]
   t.equal(head?.join(','), COLUMNS)
   t.strictSame(rows.map(compact), (await users()).map(cells))
-  t.ok(body.endsWith('\n') && !body.replaceAll('carriage\r\nreturn', '').includes('\r'), 'lines end with LF alone')
+  t.ok(body.endsWith('\n') && !body.replaceAll('carriage\r\nreturn', '').includes('\r'), 'lines end with LF only')
   for (const formula of ['=1+1', '+49', '-5', '@sum', '\ttab'])
     t.ok(body.includes(`,"${formula}",`), `${formula} is quoted`)
-  t.ok(body.includes(',plain,awkward0@example.com,user,true,,false,{},'), 'what needs no quotes has none')
+  t.ok(body.includes(',plain,awkward0@example.com,user,true,,false,{},'), 'quotes only where needed')
 })
 
-t.test('CSV is read by PostgreSQL’s COPY, and gives the same rows', async (t) => {
+t.test('PostgreSQL’s COPY reads the same rows from the CSV format', async (t) => {
   const connection = await sql.reserve()
   await connection.unsafe('create temp table copied (like usersync.users including defaults excluding constraints)')
   await connection.unsafe('alter table copied alter commit_id drop not null, alter commit_id drop default')
@@ -115,11 +115,11 @@ t.test('CSV is read by PostgreSQL’s COPY, and gives the same rows', async (t) 
   connection.release()
 })
 
-t.test('a delta in CSV says in front what to do', { skip: withoutPython }, async (t) => {
+t.test('a CSV delta has the operation in its first column', { skip: withoutPython }, async (t) => {
   const [first, second, third] = (await users()) as [User, User, User]
   const { headers } = await call('HEAD', '/v1/users/export')
   const base = headers['usersync-state']
-  t.equal(await text(`format=csv&base=${base}`), `op,${COLUMNS}\n`, 'unchanged: a delta of nothing')
+  t.equal(await text(`format=csv&base=${base}`), `op,${COLUMNS}\n`, 'unchanged: an empty delta')
   await sql`delete from users where id = ${first.id}`
   await sql`update users set role = 'a, b' where id = ${second.id}`
   await sql`insert into users (username, email) values ('new', 'new@example.com')`
@@ -145,7 +145,7 @@ t.test('a delta in CSV says in front what to do', { skip: withoutPython }, async
   t.notOk(rows.some(([, id]) => id === third.id))
 })
 
-t.test('credentials are the last cells', { skip: withoutPython }, async (t) => {
+t.test('credentials are the last cells of a CSV row', { skip: withoutPython }, async (t) => {
   const config = { password: 'a"b,c', password_hash: { algorithm: 'argon2id' } }
   const headers = { prefer: 'wait=30' }
   const { json } = await call<{ id: string }>('POST', '/v1/batches', { body: { count: 2, config }, headers })
@@ -156,10 +156,10 @@ t.test('credentials are the last cells', { skip: withoutPython }, async (t) => {
   t.equal(rows.length, 2)
   for (const row of rows) t.match(row.slice(-2), ['a"b,c', /^\$argon2id\$v=19\$m=19456,t=2,p=1\$/])
   const line = await text(`format=csv&include=password&batch_id=${BATCH}`)
-  t.match(line.split('\n')[1], /Z,$/, 'nothing for a user who has none')
+  t.match(line.split('\n')[1], /Z,$/, 'empty for a user without credentials')
 })
 
-t.test('NDJSON and JSON are read by Python’s json, line by line and whole', { skip: withoutPython }, async (t) => {
+t.test('Python’s json reads the same users from NDJSON and JSON', { skip: withoutPython }, async (t) => {
   const file = join(folder, 'users')
   await writeFile(`${file}.ndjson`, await text('format=ndjson'))
   await writeFile(`${file}.json`, await text(''))
@@ -170,7 +170,7 @@ print(json.dumps(lines[1:-1] == json.load(open(sys.argv[2], encoding='utf-8'))['
   t.equal(await python(program, `${file}.ndjson`, `${file}.json`), (await users()).length)
 })
 
-t.test('the shards together are the pool, none twice, about even, and the same again', async (t) => {
+t.test('the shards together are the pool, disjoint, of similar size, and reproducible', async (t) => {
   const idsOf = (body: string) => (body.match(/"id":"[^"]+"/g) ?? []) as string[]
   const whole = await text('pool=large&format=ndjson')
   const parts = await Promise.all([0, 1, 2].map((i) => text(`pool=large&format=ndjson&shard=${i}/3`)))
@@ -179,7 +179,7 @@ t.test('the shards together are the pool, none twice, about even, and the same a
   for (const [i, part] of parts.entries()) {
     const share = idsOf(part).length / 30_000
     t.ok(Math.abs(share - 1 / 3) < 0.05 / 3, `${share}`)
-    t.equal(stateIn(part), stateIn(whole), 'the state is that of the whole')
+    t.equal(stateIn(part), stateIn(whole), 'the state is that of the whole pool')
     t.match(JSON.parse(part.slice(0, part.indexOf('\n'))), {
       total_count: 30_000,
       counts: { added: idsOf(part).length },
@@ -190,7 +190,7 @@ t.test('the shards together are the pool, none twice, about even, and the same a
   t.equal(await text('pool=large&format=ndjson&shard=0/1'), whole)
 })
 
-t.test('users of half a megabyte each', async (t) => {
+t.test('users of half a megabyte each can be exported', async (t) => {
   await sql`insert into pools (name) values ('heavy')`
   await sql`
     insert into users (pool_id, username, email, custom_attributes)
@@ -203,7 +203,7 @@ t.test('users of half a megabyte each', async (t) => {
   t.equal(held.lines.size, 60)
 })
 
-t.test('a delta by shards is the delta', async (t) => {
+t.test('the deltas of all shards together are the delta', async (t) => {
   const { headers } = await call('HEAD', '/v1/users/export?pool=large')
   const base = headers['usersync-state']
   const [pool] = await sql<{ id: number }[]>`select id from pools where name = 'large'`
@@ -230,9 +230,51 @@ t.test('a delta by shards is the delta', async (t) => {
   }
 })
 
-t.test('a shard that there is not is refused', async (t) => {
+t.test('an invalid shard is rejected', async (t) => {
   for (const shard of ['3/3', '4/3', '0/0', '1', '-1/3', '0/3/1', '1.0/3', 'a/b', '', '0/99999']) {
     const answer = await call('GET', `/v1/users/export?shard=${encodeURIComponent(shard)}`)
     t.match(answer, { status: 400, json: { code: 'invalid_request', errors: [{ path: 'querystring.shard' }] } }, shard)
   }
+})
+
+t.test('Accept selects the format unless the query does', async (t) => {
+  const table: [
+    accept: string | undefined,
+    query: string,
+    form: 'application/json' | 'application/x-ndjson' | 'text/csv' | 406,
+  ][] = [
+    [undefined, '', 'application/json'],
+    ['*/*', '', 'application/json'],
+    ['application/*', '', 'application/json'],
+    ['application/json', '', 'application/json'],
+    ['application/x-ndjson', '', 'application/x-ndjson'],
+    ['application/json;q=0.5, application/x-ndjson', '', 'application/x-ndjson'],
+    ['application/json, application/x-ndjson;q=0.5', '', 'application/json'],
+    ['text/html, application/x-ndjson;q=0.1', '', 'application/x-ndjson'],
+    ['text/html, */*;q=0.1', '', 'application/json'],
+    ['application/json', 'format=ndjson', 'application/x-ndjson'],
+    ['text/html', 'format=json', 'application/json'],
+    ['text/csv', '', 'text/csv'],
+    ['text/csv;q=0.5, application/json;q=0.4', '', 'text/csv'],
+    ['text/*', '', 'text/csv'],
+    ['application/json', 'format=csv', 'text/csv'],
+    ['application/json; charset=utf-8', '', 'application/json'],
+    ['text/csv;header=present;q=0.5, application/x-ndjson;charset=utf-8;q=0.9', '', 'application/x-ndjson'],
+    [
+      'application/json; q=0.1, text/csv ; q = 0.2, application/x-ndjson; charset=utf-8; q=0.9',
+      '',
+      'application/x-ndjson',
+    ],
+    ['application/json; q=0, text/csv; charset=utf-8; q=0.1', '', 'text/csv'],
+    ['text/html', '', 406],
+    ['application/json;q=0, application/x-ndjson;q=0, text/csv;q=0', '', 406],
+  ]
+  for (const [accept, query, form] of table) {
+    const { status, headers, json } = await call('GET', `/v1/users/export?${query}`, {
+      headers: accept === undefined ? {} : { accept },
+    })
+    if (form === 406) t.match({ status, json }, { status: 406, json: { code: 'not_acceptable' } }, `${accept}`)
+    else t.match(headers['content-type'], new RegExp(`^${form}`), `${accept} ${query}`)
+  }
+  t.match(await call('GET', '/v1/users/export', { headers: { 'accept-encoding': 'identity;q=0' } }), { status: 406 })
 })

@@ -13,9 +13,9 @@ import { makePool } from './observe.ts'
 const t = suite()
 
 /*
- * Full exports over the borders of their parts (250 lines, 128 KiB) and pages (1 MiB). Tried, and failing here: the separator
- * left out at the border of parts, or of pages; a part that is cut short by its bytes taken for the last one; the next part
- * begun after the first line of the one before it; only one page read.
+ * Full exports across the boundaries of their parts (250 lines, 128 KiB) and pages (1 MiB). These changes were tried,
+ * and fail here: no separator between parts, or between pages; a part cut short by its size taken for the last one; the
+ * next part started after the first line of the previous one; only one page read.
  */
 
 const RUNS = sized(8, 80)
@@ -25,7 +25,7 @@ const url = await testDatabase(t)
 const sql = connect({ url, schema: 'usersync', connections: 2, name: 'test' })
 t.teardown(() => sql.end())
 
-/** So many users whose lines are so many bytes longer than the shortest. */
+/** A number of users, and how many bytes their lines are longer than the shortest line. */
 const run = fc.record({
   users: fc.oneof(fc.constantFrom(1, 249, 250, 251, 500), fc.nat({ max: 700 })),
   bytes: fc.oneof(fc.constant(0), fc.nat({ max: 2_000 }), fc.constantFrom(131_000, 131_072, 1_000_000)),
@@ -34,7 +34,7 @@ const isModest = ({ users, bytes }: { users: number; bytes: number }) => users *
 
 let pools = 0
 
-t.test('each line once, in order, with a separator between, whatever their number and length', async () => {
+t.test('a full export has each line once, in order and separated, whatever their number and length', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.array(run.filter(isModest), { maxLength: 6 }),
@@ -66,7 +66,7 @@ t.test('each line once, in order, with a separator between, whatever their numbe
   )
 })
 
-t.test('a reader who has enough leaves the connection free', async (t) => {
+t.test('a reader that stops early releases the connection', async (t) => {
   const poolId = await makePool(sql, 'left')
   await sql`
     insert into users (pool_id, username, email)

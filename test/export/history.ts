@@ -1,13 +1,13 @@
 import fc from 'fast-check'
 import type { Sql, TransactionSql } from 'postgres'
 
-/** Batches and users of a history are named by small numbers, so that histories meet the same ones again. */
+/** Batches and users of a history have small numbers, so that histories use the same ones again. */
 const BATCHES = [1, 2, 3].map((n) => `0000000${n}-0000-7000-8000-000000000000`)
 const USERS = 8
 
 const userId = (n: number) => `10000000-0000-7000-8000-00000000000${n}`
 
-/** One statement of plain SQL on `users`; each is a thing that a writer may do. */
+/** One SQL statement on `users`. Each is something that a writer may do. */
 export type Step =
   | { do: 'insert'; user: number; batch: number | null; test: boolean; bulk: boolean }
   | { do: 'upsert'; user: number; role: string }
@@ -23,7 +23,7 @@ export type Step =
   | { do: 'delete and insert'; user: number; test: boolean }
   | { do: 'insert a whole row'; user: number; stamp: number }
 
-/** Steps of one transaction; `undone` ones stand between a savepoint and the roll-back to it. */
+/** The steps of one transaction. Each `undone` step is between a savepoint and the rollback to it. */
 export interface Transaction {
   steps: { step: Step; undone: boolean }[]
   constraintsImmediate: boolean
@@ -61,7 +61,7 @@ export const transaction: fc.Arbitrary<Transaction> = fc.record({
 
 const at = (index: number | null) => (index === null ? null : (BATCHES[index] ?? null))
 
-/** Runs a step as plain SQL in the pool. `suffix` keeps the names of two writers apart, and the users they take. */
+/** Runs a step as plain SQL in the pool. `writer` keeps the names and users of two writers apart. */
 export async function runStep(sql: Sql | TransactionSql, poolId: number, step: Step, writer = ''): Promise<void> {
   const id = (n: number) => (writer === 'b' ? userId(n).replace(/^1/, '2') : userId(n))
   const name = (n: number) => `u${n}${writer}`
@@ -89,7 +89,7 @@ export async function runStep(sql: Sql | TransactionSql, poolId: number, step: S
     case 'touch':
       await sql`update users set role = role where pool_id = ${poolId} and id = ${id(step.user)}`
       break
-    case 'respell': // equal numbers, and different lines
+    case 'respell': // equal numbers, but different lines
       await sql`
         update users set custom_attributes = ${`{"n": ${step.number}}`} where pool_id = ${poolId} and id = ${id(step.user)}`
       break
@@ -129,7 +129,7 @@ export async function runStep(sql: Sql | TransactionSql, poolId: number, step: S
   }
 }
 
-/** Runs a transaction of plain SQL; a roll-back is part of some. */
+/** Runs a transaction of plain SQL, which commits or rolls back. */
 export async function runTransaction(
   sql: Sql,
   poolId: number,
@@ -151,7 +151,7 @@ export async function runTransaction(
   }
 }
 
-/** A filter of each kind: the whole pool with each pair of flags, and one batch. */
+/** One filter of each kind: the whole pool with each pair of flags, and one batch. */
 export const FILTERS = [
   { batchId: undefined, testUsersOnly: true, bulkUsersOnly: false },
   { batchId: undefined, testUsersOnly: false, bulkUsersOnly: false },

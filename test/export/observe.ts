@@ -12,13 +12,13 @@ type PoollessFilter = Omit<Filter, 'poolId'>
 
 export const NOTHING: Held = { state: undefined, lines: new Map() }
 
-/** Makes a pool of its own, so that histories on one database do not meet. */
+/** Creates a pool, so that histories in one database do not interfere. */
 export async function makePool(sql: Sql, name: string): Promise<number> {
   const [row] = await sql<{ id: number }[]>`insert into pools (name) values (${name}) returning id`
   return row?.id ?? 0
 }
 
-/** Exports as a client that holds `held` would, applies the answer, and checks it against its state. */
+/** Exports as a client that holds `held` does, applies the response, and checks the result against its state. */
 export async function exportTo(
   sql: Sql,
   pool: string,
@@ -40,7 +40,9 @@ export async function exportTo(
   }
 }
 
-/** The state of a filter taken from the rows themselves, by the same SQL functions but none of what the triggers keep. */
+/**
+ * The state of a filter computed from the rows, with the same SQL functions but without anything the triggers store.
+ */
 export async function stateFromScratch(sql: Sql, poolId: number, filter: PoollessFilter): Promise<string> {
   const [row] = await sql<{ state: string }[]>`
     select state_name(
@@ -57,7 +59,7 @@ export async function stateFromScratch(sql: Sql, poolId: number, filter: Poolles
   return row?.state ?? ''
 }
 
-/** How a delta from `base` to `present` must count: by who is in which, and whose line differs. */
+/** The counts that a delta from `base` to `present` must have. */
 export function expectedCounts(base: Held, present: Held) {
   const counts = { added: 0, updated: 0, deleted: 0 }
   for (const [id, line] of present.lines) {

@@ -13,8 +13,8 @@ import { suite } from '../suite.ts'
 const t = suite()
 
 /*
- * What PostgreSQL does for an export among 20,000 users, or 200,000 with SIZE=full: every statement that the code sends is recorded, and explained
- * where and as it ran. Once without any statistics, as in a pool that was filled a moment ago, and once with them.
+ * How PostgreSQL runs an export among 20,000 users, or 200,000 with SIZE=full. Every statement that the code sends is
+ * recorded and explained. Runs once without statistics, as in a pool that was just filled, and once with them.
  */
 
 const USERS = sized(20_000, 200_000)
@@ -31,14 +31,14 @@ interface PlanNode {
 
 const nodesOf = (plan: PlanNode): PlanNode[] => [plan, ...(plan.Plans ?? []).flatMap(nodesOf)]
 
-/** Fills a database; gives the state before `CHANGES` updates and as many deletions. */
+/** Fills a database. Returns the state before `CHANGES` updates and as many deletions. */
 async function fill(url: string): Promise<State> {
   const sql = connect({ url, schema: 'usersync', connections: 1, name: 'test' })
   await sql.unsafe('alter table users set (autovacuum_enabled = off)')
   const insert = (first: number, last: number) => sql`
     insert into users (username, email)
     select 'user' || n, 'user' || n || '@example.com' from generate_series(${first}::int, ${last}::int) n`
-  for (let n = 1; n <= USERS; n += USERS / 10) await insert(n, n + USERS / 10 - 1) // as chunks do: a commit each
+  for (let n = 1; n <= USERS; n += USERS / 10) await insert(n, n + USERS / 10 - 1) // a commit for each insert, as chunks do
   const { state } = await lookUpScope(sql, 'default', FILTER)
   for (let n = 0; n < 10; n++) {
     await sql`update users set role = 'changed' where username = any(select 'user' || (i * 977 + ${n}) from generate_series(1, ${CHANGES / 10}::int) i)`
@@ -59,7 +59,7 @@ interface Statement {
   parameters: unknown[]
 }
 
-/** Runs `work` on a snapshot and gives the plans of all that it read. */
+/** Runs `work` on a snapshot. Returns the plans of all its statements. */
 async function plansOf(url: string, work: (sql: Awaited<ReturnType<typeof openSnapshot>>['sql']) => Promise<void>) {
   const statements: Statement[] = []
   const sql = postgres(url, {
@@ -81,7 +81,7 @@ async function plansOf(url: string, work: (sql: Awaited<ReturnType<typeof openSn
   return plans
 }
 
-/** That no statement reads the whole of a table, nor sorts or reads more rows than it needs. */
+/** Checks that no statement reads a whole table, or sorts or reads more rows than it needs. */
 function checkPlans(t: Test, plans: Awaited<ReturnType<typeof plansOf>>, maxRows: number) {
   t.ok(plans.length > 0)
   for (const { statement, nodes } of plans) {
@@ -96,13 +96,13 @@ function checkPlans(t: Test, plans: Awaited<ReturnType<typeof plansOf>>, maxRows
   }
 }
 
-t.test(`among ${USERS} users`, async (t) => {
+t.test(`exports among ${USERS} users use their indexes`, async (t) => {
   const url = await testDatabase(t)
   const base = await fill(url)
   for (const statistics of ['without statistics', 'with statistics']) {
     if (statistics === 'with statistics') await analyze(url)
-    await t.test(`a delta reads what changed, by index: ${statistics}`, (t) => checkDelta(t, url, base))
-    await t.test(`a page is as long as a page, wherever it is: ${statistics}`, (t) => checkPages(t, url))
+    await t.test(`a delta reads only what changed, by index: ${statistics}`, (t) => checkDelta(t, url, base))
+    await t.test(`a page reads only its own rows, wherever it is: ${statistics}`, (t) => checkPages(t, url))
   }
 })
 
@@ -131,7 +131,7 @@ async function checkPages(t: Test, url: string): Promise<void> {
       if (answer.content.kind !== 'full') throw new Error(answer.kind)
       for await (const _ of answer.content.pages('\n'));
     })
-    // The count of a shard is one statement over all users, with no row kept; it has no page to be measured by.
+    // The count for a shard is one statement over all users, which keeps no rows. It has no page to compare with.
     const pages = plans.filter(({ statement }) => statement.includes('string_agg'))
     t.ok(pages.length >= (USERS - CHANGES) / 5_000 / (shard?.count ?? 1))
     const looked = [pages[0], pages[Math.floor(pages.length / 2)], pages.at(-1)].filter((page) => page !== undefined)

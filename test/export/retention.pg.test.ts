@@ -14,9 +14,9 @@ import { exportTo, makePool, NOTHING } from './observe.ts'
 const t = suite()
 
 /*
- * Pruning between the commits of a history. Tried, and failing here: take a base for usable by its own mark, not by that of
- * the state after it; mark the states of the scope of all users alone; take the first unpruned commit from the latest one
- * on; forget the state that the first unpruned commit follows.
+ * Pruning between the commits of a history. These changes were tried, and fail here: deciding whether a base is usable
+ * by its own mark, not by that of the next state; marking only the states of the scope of all users; searching the
+ * first unpruned commit from the latest one; forgetting the state before the first unpruned commit.
  */
 
 const url = await testDatabase(t)
@@ -29,7 +29,7 @@ t.setTimeout(Math.max(60, RUNS * 2) * 1000)
 const ALL = { batchId: undefined, testUsersOnly: true, bulkUsersOnly: false }
 let pools = 0
 
-/** Prunes all that is older than `seconds`, and gives the number of tombstones that it deleted. */
+/** Prunes everything older than `seconds`. Returns the number of deleted tombstones. */
 async function prune(poolId: number, seconds = 0): Promise<number> {
   let tombstones = 0
   for (;;) {
@@ -39,58 +39,61 @@ async function prune(poolId: number, seconds = 0): Promise<number> {
   }
 }
 
-/** Waits, at most 10 s, until a statement in this database waits for the lock of another. */
-async function untilSomebodyWaits(): Promise<void> {
+/** Waits, at most 10 s, until a statement in this database waits for a lock. */
+async function untilLockWait(): Promise<void> {
   for (const deadline = Date.now() + 10_000; Date.now() < deadline; await sleep(10)) {
     const waiting =
       await sql`select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`
     if (waiting.length > 0) return
   }
-  throw new Error('nobody waits for a lock')
+  throw new Error('no statement waits for a lock')
 }
 
-t.test('a base gives the exact delta, or is told to be expired; what came after the pruning never is', async (t) => {
-  const event = fc.oneof(
-    { weight: 4, arbitrary: transaction },
-    { weight: 1, arbitrary: fc.constant('prune' as const) },
-    { weight: 1, arbitrary: fc.constant('prune and forget' as const) },
-  )
-  const histories = fc.assert(
-    fc.asyncProperty(fc.array(event, { minLength: 3, maxLength: 12 }), async (history) => {
-      const pool = `retention-${++pools}`
-      const poolId = await makePool(sql, pool)
-      const seen = new Map(FILTERS.map((filter) => [filter, [] as { held: Held; prunedSince: boolean }[]]))
-      for (const each of history) {
-        if (typeof each === 'string') {
-          await prune(poolId)
-          if (each === 'prune and forget') await forgetStep(sql, poolId, 0)
-          // the present state stays usable: nothing came after it that could have been pruned
-          for (const bases of seen.values()) for (const base of bases.slice(0, -1)) base.prunedSince = true
-        } else {
-          await runTransaction(sql, poolId, each)
-          for (const [filter, bases] of seen) {
-            bases.push({ held: (await exportTo(sql, pool, filter, NOTHING)).held, prunedSince: false })
+t.test(
+  'a base leads to the exact delta or to a full export; a base newer than the pruning always leads to a delta',
+  async (t) => {
+    const event = fc.oneof(
+      { weight: 4, arbitrary: transaction },
+      { weight: 1, arbitrary: fc.constant('prune' as const) },
+      { weight: 1, arbitrary: fc.constant('prune and forget' as const) },
+    )
+    const histories = fc.assert(
+      fc.asyncProperty(fc.array(event, { minLength: 3, maxLength: 12 }), async (history) => {
+        const pool = `retention-${++pools}`
+        const poolId = await makePool(sql, pool)
+        const seen = new Map(FILTERS.map((filter) => [filter, [] as { held: Held; prunedSince: boolean }[]]))
+        for (const each of history) {
+          if (typeof each === 'string') {
+            await prune(poolId)
+            if (each === 'prune and forget') await forgetStep(sql, poolId, 0)
+            // the current state stays usable: nothing after it could have been pruned
+            for (const bases of seen.values()) for (const base of bases.slice(0, -1)) base.prunedSince = true
+          } else {
+            await runTransaction(sql, poolId, each)
+            for (const [filter, bases] of seen) {
+              bases.push({ held: (await exportTo(sql, pool, filter, NOTHING)).held, prunedSince: false })
+            }
           }
         }
-      }
-      for (const [filter, bases] of seen) {
-        const present = (await exportTo(sql, pool, filter, NOTHING)).held
-        for (const { held: base, prunedSince } of bases) {
-          const { head, held } = await exportTo(sql, pool, filter, base) // checks the result by its state
-          assert.deepEqual(new Map([...held.lines].sort()), new Map([...present.lines].sort()))
-          if (head.kind === 'full') {
-            assert.ok(prunedSince, 'only a pruned base may get everything')
-            assert.match(head.reason ?? '', /^(expired|unknown)$/)
+        for (const [filter, bases] of seen) {
+          const present = (await exportTo(sql, pool, filter, NOTHING)).held
+          for (const { held: base, prunedSince } of bases) {
+            const { head, held } = await exportTo(sql, pool, filter, base) // checks the result against its state
+            assert.deepEqual(new Map([...held.lines].sort()), new Map([...present.lines].sort()))
+            if (head.kind === 'full') {
+              assert.ok(prunedSince, 'only a pruned base may get a full export')
+              assert.match(head.reason ?? '', /^(expired|unknown)$/)
+            }
           }
         }
-      }
-    }),
-    { numRuns: RUNS },
-  )
-  await t.resolves(histories)
-})
+      }),
+      { numRuns: RUNS },
+    )
+    await t.resolves(histories)
+  },
+)
 
-t.test('deletions that are pruned are not missed: their bases are expired, then forgotten', async (t) => {
+t.test('a base from before pruned deletions is expired, then unknown', async (t) => {
   const poolId = await makePool(sql, 'deletions')
   const insert = (name: string) =>
     sql`insert into users (pool_id, username, email) values (${poolId}, ${name}, ${`${name}@example.com`})`
@@ -111,13 +114,13 @@ t.test('deletions that are pruned are not missed: their bases are expired, then 
   t.match((await hold(after)).head, { kind: 'delta', counts: { added: 1, updated: 0, deleted: 0 } })
   t.match((await hold({ state: `u1-${'0'.repeat(64)}`, lines: new Map() })).head, { kind: 'full', reason: 'expired' })
 
-  t.equal(await forgetStep(sql, poolId, 3_600), 0, 'it is known as expired for as long again')
+  t.equal(await forgetStep(sql, poolId, 3_600), 0, 'it stays known as expired for the retention period')
   t.ok((await forgetStep(sql, poolId, 0)) > 0)
   t.match((await hold(before)).head, { kind: 'full', reason: 'unknown' })
-  t.match((await hold(after)).head, { kind: 'delta', counts: { added: 1 } }, 'the one before the first that is kept')
+  t.match((await hold(after)).head, { kind: 'delta', counts: { added: 1 } }, 'the state before the first unpruned one')
 })
 
-t.test('an old state that is the present one is no old base', async (t) => {
+t.test('an old state that is still current is not an expired base', async (t) => {
   const poolId = await makePool(sql, 'quiet')
   await sql`insert into users (pool_id, username, email) values (${poolId}, 'anna', 'anna@example.com')`
   const { held } = await exportTo(sql, 'quiet', ALL, NOTHING)
@@ -127,7 +130,7 @@ t.test('an old state that is the present one is no old base', async (t) => {
   t.match(head, { kind: 'delta', counts: { added: 0, updated: 0, deleted: 1 } })
 })
 
-t.test('pruning takes small steps, oldest first, one process at a time', async (t) => {
+t.test('pruning runs in small steps, oldest first, in one process at a time', async (t) => {
   const poolId = await makePool(sql, 'steps')
   for (let n = 0; n < 120; n++) {
     await sql`insert into users (pool_id, username, email) values (${poolId}, ${`s${n}`}, ${`s${n}@example.com`})`
@@ -141,16 +144,16 @@ t.test('pruning takes small steps, oldest first, one process at a time', async (
   const first = await sql.begin(async (tx) => {
     await tx`select from states where pool_id = ${poolId} and pruned_at is null for update`
     const step = pruneStep(sql, poolId, 0)
-    await untilSomebodyWaits()
-    t.same(await pruneStep(sql, poolId, 0), { commits: 0, tombstones: 0 }, 'nobody else while one is at it')
+    await untilLockWait()
+    t.same(await pruneStep(sql, poolId, 0), { commits: 0, tombstones: 0 }, 'another process does nothing meanwhile')
     return [step]
   })
-  t.same(await first[0], { commits: 22, tombstones: 12_000 }, 'after so many tombstones no further commit')
+  t.same(await first[0], { commits: 22, tombstones: 12_000 }, 'no further commit after that many tombstones')
   t.equal(await prune(poolId), 120)
   t.same(await sql`select count(*)::int as count from tombstones where pool_id = ${poolId}`, [{ count: 0 }])
 })
 
-t.test('the service prunes by itself, and tells how far back it can lead', async (t) => {
+t.test('the service prunes in the background and reports the oldest base', async (t) => {
   const databaseUrl = await testDatabase(t)
   const writer = connect({ url: databaseUrl, schema: 'usersync', connections: 1, name: 'test' })
   await writer`insert into users (username, email) values ('anna', 'anna@example.com')`
@@ -169,5 +172,5 @@ t.test('the service prunes by itself, and tells how far back it can lead', async
     await new Promise((resolve) => setTimeout(resolve, 20))
   }
   t.match((await call('GET', '/v1/states/current')).json, { oldest_base_at: second?.['at'] })
-  t.same(await sql`select count(*)::int as count from tombstones`, [{ count: 1 }], 'the deletion is of today')
+  t.same(await sql`select count(*)::int as count from tombstones`, [{ count: 1 }], 'the deletion was made today')
 })

@@ -8,7 +8,9 @@ import { NOTHING } from './observe.ts'
 
 const t = suite()
 
-/* Two services on one database, writers by API and by plain SQL, and transactions that stay open across exports. */
+/*
+ * Two services on one database, writers that use the API and plain SQL, and transactions that stay open across exports.
+ */
 
 const ROUNDS = 12
 const DATABASE_URL = await testDatabase(t)
@@ -32,7 +34,7 @@ async function hold(service: typeof one, query: string, held: Held = NOTHING) {
 
 const sorted = (lines: Map<string, string>) => new Map([...lines].toSorted())
 
-t.test('every base ever seen leads to the present, at both services', async (t) => {
+t.test('every base leads to the current state, at both services', async (t) => {
   const watched = await makeBatch(30)
   const batches = [watched]
   const filters = ['', `&batch_id=${watched.id}`]
@@ -53,7 +55,7 @@ t.test('every base ever seen leads to the present, at both services', async (t) 
         void (await one.call('PATCH', `/v1/users/${await someUser()}`, { body: { role: `patched ${round}` } })),
       async () => void (await other.call('DELETE', `/v1/users/${await someUser()}`)),
       () => sql`insert into users (username, email) values (${`sql${round}`}, ${`sql${round}@example.com`})`,
-      // waits for nobody: rows that the open transaction holds are passed over
+      // does not wait: skips rows that the open transaction has locked
       () => sql`
         update users set batch_id = ${batches[random(batches.length)]?.id ?? null}
         where id in (select id from users order by random() limit 3 for update skip locked)`,
@@ -75,19 +77,19 @@ t.test('every base ever seen leads to the present, at both services', async (t) 
 
   for (const [filter, bases] of seen) {
     const [present, same] = [(await hold(one, filter)).held, (await hold(other, filter)).held]
-    t.equal(present.state, same.state, 'both name the same state')
+    t.equal(present.state, same.state, 'both report the same state')
     for (const [i, base] of bases.entries()) {
       const { head, held } = await hold(i % 2 ? one : other, filter, base)
-      t.not(head.kind, 'full', 'no base is forgotten')
+      t.not(head.kind, 'full', 'no base is unknown')
       t.strictSame(sorted(held.lines), sorted(present.lines))
     }
-    t.ok(new Set(bases.map(({ state }) => state)).size > ROUNDS / 2, 'there was something to miss')
+    t.ok(new Set(bases.map(({ state }) => state)).size > ROUNDS / 2, 'the state changed between the rounds')
   }
 
   while ((await pruneStep(sql, 1, 0)).commits > 0);
   for (const [filter, bases] of seen) {
     const base = bases[0] as Held
     const { head } = await hold(one, filter, base)
-    t.match(head, { kind: 'full', reason: 'expired' }, 'and once pruned it says so')
+    t.match(head, { kind: 'full', reason: 'expired' }, 'after pruning the base is expired')
   }
 })

@@ -5,8 +5,8 @@ import { suite } from '../suite.ts'
 
 const t = suite()
 
-/** A read that ends when it is told to, and counts how often it was begun. */
-function heldReads() {
+/** A read that the test ends, with the list of started reads. */
+function controlledReads() {
   const running: PromiseWithResolvers<number>[] = []
   const read = () => {
     running.push(Promise.withResolvers())
@@ -15,25 +15,25 @@ function heldReads() {
   return { running, read, end: (n: number) => running[n]?.resolve(n) }
 }
 
-t.test('a request alone is answered by a read of its own', async (t) => {
+t.test('a single request starts its own read', async (t) => {
   const lookUp = createSingleFlight<number>(1)
   t.equal(await lookUp('a', () => Promise.resolve(1)), 1)
-  const { running, read, end } = heldReads()
+  const { running, read, end } = controlledReads()
   const second = lookUp('a', read)
   await turnOfTheLoop()
-  t.equal(running.length, 1, 'nothing is kept of the first: the second begins when the turn ends')
+  t.equal(running.length, 1, 'the first result is not reused: the second read starts at the end of the turn')
   end(0)
   t.equal(await second, 0)
 })
 
-t.test('who comes during a read waits for the next one, with all others who do', async (t) => {
+t.test('requests that arrive during a read share the next read', async (t) => {
   const lookUp = createSingleFlight<number>(1)
-  const { running, read, end } = heldReads()
+  const { running, read, end } = controlledReads()
   const first = lookUp('a', read)
   await turnOfTheLoop()
   const late = Array.from({ length: 99 }, () => lookUp('a', read))
   await turnOfTheLoop()
-  t.equal(running.length, 1, 'the next one has not begun')
+  t.equal(running.length, 1, 'the next read has not started')
   end(0)
   t.equal(await first, 0)
   await turnOfTheLoop()
@@ -47,9 +47,9 @@ t.test('who comes during a read waits for the next one, with all others who do',
   t.equal(running.length, 3)
 })
 
-t.test('keys do not wait for one another', async (t) => {
+t.test('different keys do not wait for each other', async (t) => {
   const lookUp = createSingleFlight<number>(1)
-  const { read, end } = heldReads()
+  const { read, end } = controlledReads()
   const held = lookUp('a', read)
   await turnOfTheLoop()
   t.equal(await lookUp('b', () => Promise.resolve(7)), 7)
@@ -57,9 +57,9 @@ t.test('keys do not wait for one another', async (t) => {
   await held
 })
 
-t.test('a read that fails rejects those who wait for it, and no others', async (t) => {
+t.test('a failed read rejects only the requests that wait for it', async (t) => {
   const lookUp = createSingleFlight<number>(1)
-  const { running, read, end } = heldReads()
+  const { running, read, end } = controlledReads()
   const first = lookUp('a', read)
   await turnOfTheLoop()
   const second = [lookUp('a', read), lookUp('a', read)]
@@ -75,18 +75,18 @@ t.test('a read that fails rejects those who wait for it, and no others', async (
   t.equal(await lookUp('a', () => Promise.resolve(9)), 9)
 })
 
-t.test('of two at once, the second begins while the first runs, and may end before it', async (t) => {
+t.test('with two concurrent reads, the second starts while the first runs and may end first', async (t) => {
   const lookUp = createSingleFlight<number>(2)
-  const { running, read, end } = heldReads()
+  const { running, read, end } = controlledReads()
   const first = [lookUp('a', read), lookUp('a', read)]
   await turnOfTheLoop()
-  t.equal(running.length, 1, 'those who came in one turn share a read')
+  t.equal(running.length, 1, 'requests in the same turn share a read')
   const second = lookUp('a', read)
   await turnOfTheLoop()
   t.equal(running.length, 2)
   const third = lookUp('a', read)
   await turnOfTheLoop()
-  t.equal(running.length, 2, 'a third one waits')
+  t.equal(running.length, 2, 'the third waits')
   end(1)
   t.equal(await second, 1)
   await turnOfTheLoop()
@@ -97,10 +97,10 @@ t.test('of two at once, the second begins while the first runs, and may end befo
   t.strictSame(await Promise.all(first), [0, 0])
 })
 
-/** What happens next: a request for a key, the end of a read of the key, well or not, or a turn of the event loop. */
+/** The next event: a request for a key, the end or failure of a read of that key, or a turn of the event loop. */
 const step = fc.tuple(fc.constantFrom('ask', 'ask', 'end', 'fail', 'turn'), fc.constantFrom('a', 'b'), fc.nat(2))
 
-t.test('no answer rests on a read begun before its request, and so many reads of a key run at a time', async () => {
+t.test('no result comes from a read that started before its request, and the reads per key are limited', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.integer({ min: 1, max: 3 }),
@@ -113,7 +113,7 @@ t.test('no answer rests on a read begun before its request, and so many reads of
         let clock = 0
         let reads = 0
         const read = (key: string) => {
-          if ((running[key]?.length ?? 0) >= atOnce) broken.push('too many reads of a key at once')
+          if ((running[key]?.length ?? 0) >= atOnce) broken.push('too many concurrent reads of a key')
           const began = ++clock
           reads++
           return new Promise<number>((resolve, reject) => {
@@ -125,7 +125,7 @@ t.test('no answer rests on a read begun before its request, and so many reads of
         }
         const ask = (key: string) => {
           const came = ++clock
-          const check = (began: number) => void (began < came && broken.push('an answer from before'))
+          const check = (began: number) => void (began < came && broken.push('a result from before the request'))
           answers.push(lookUp(key, () => read(key)).then(check, () => {}))
         }
         for (const [what, key, which] of steps) {

@@ -11,11 +11,12 @@ import { expectedCounts, exportTo, makePool, NOTHING, stateFromScratch } from '.
 const t = suite()
 
 /*
- * Invariants (a), (b) and (c) of the state capture. Each of these changes was tried, and fails a test here:
- * - migrations/0002_state_capture.sql: record only part_changes that do not add up to zero; leave out tombstones of moves; keep
- *   entered_commit_id over a move; take the scopes' locks in the statement trigger and draw versions from a sequence;
- *   leave out stamp_insert
- * - delta.ts: tell added from updated without the tombstones; take a tombstone whose stay began after the base
+ * The invariants of the state capture: the stored state is that of the rows, every base leads to the current state, and
+ * no commit is missed. Each of these changes was tried, and fails a test here:
+ * - migrations/0002_state_capture.sql: record only part_changes that do not add up to zero; leave out tombstones of
+ * moves; keep entered_commit_id over a move; take the scopes' locks in the statement trigger and draw versions from a
+ * sequence; leave out stamp_insert
+ * - delta.ts: separate added from updated without the tombstones; take a tombstone whose stay began after the base
  */
 
 const url = await testDatabase(t)
@@ -28,7 +29,7 @@ t.setTimeout(Math.max(60, RUNS * 2) * 1000)
 let pools = 0
 const nextPool = () => `history-${++pools}`
 
-t.test('every base’s delta leads exactly to the present, and kept states are those of the rows', async (t) => {
+t.test('the delta of every base leads exactly to the current state, and stored states match the rows', async (t) => {
   const histories = fc.assert(
     fc.asyncProperty(fc.array(transaction, { minLength: 2, maxLength: 9 }), async (history) => {
       const pool = nextPool()
@@ -38,7 +39,7 @@ t.test('every base’s delta leads exactly to the present, and kept states are t
         await runTransaction(sql, poolId, each)
         for (const [filter, seen] of bases) {
           const { head, held } = await exportTo(sql, pool, filter, NOTHING)
-          assert.equal(head.state, await stateFromScratch(sql, poolId, filter), 'kept state')
+          assert.equal(head.state, await stateFromScratch(sql, poolId, filter), 'stored state')
           seen.push(held)
         }
       }
@@ -46,10 +47,10 @@ t.test('every base’s delta leads exactly to the present, and kept states are t
         const present = seen.at(-1) ?? NOTHING
         for (const base of seen) {
           const { head, held } = await exportTo(sql, pool, filter, base)
-          assert.notEqual(head.kind, 'full', 'no base is forgotten')
-          assert.ok(isDeepEqual(held.lines, present.lines), 'the delta leads to the present')
+          assert.notEqual(head.kind, 'full', 'no base is unknown')
+          assert.ok(isDeepEqual(held.lines, present.lines), 'the delta leads to the current state')
           const counts = expectedCounts(base, present)
-          // A user who was touched and is as before may come as updated; nothing else may be too many or too few.
+          // A user that was touched without a change may be in `updated`; nothing else may be missing or extra.
           assert.equal(head.counts.added, counts.added, 'added')
           assert.equal(head.counts.deleted, counts.deleted, 'deleted')
           assert.ok(head.counts.updated >= counts.updated, 'updated')
@@ -64,7 +65,7 @@ t.test('every base’s delta leads exactly to the present, and kept states are t
 const isDeepEqual = (a: Map<string, string>, b: Map<string, string>) =>
   a.size === b.size && [...a].every(([id, line]) => b.get(id) === line)
 
-t.test('two writers, interleaved at every step, with a reader between', async (t) => {
+t.test('with two interleaved writers, every base seen by a reader leads to the current state', async (t) => {
   const writers = fc.tuple(
     fc.array(transaction, { minLength: 2, maxLength: 3 }),
     fc.array(transaction, { minLength: 2, maxLength: 3 }),
@@ -102,8 +103,8 @@ t.test('two writers, interleaved at every step, with a reader between', async (t
       assert.equal(present.state, await stateFromScratch(sql, poolId, filter))
       for (const base of seen) {
         const { head, held } = await exportTo(sql, pool, filter, base)
-        assert.notEqual(head.kind, 'full', 'no base is forgotten')
-        assert.ok(isDeepEqual(held.lines, present.lines), 'the delta leads to the present')
+        assert.notEqual(head.kind, 'full', 'no base is unknown')
+        assert.ok(isDeepEqual(held.lines, present.lines), 'the delta leads to the current state')
       }
     }),
     { numRuns: RUNS },
@@ -111,7 +112,7 @@ t.test('two writers, interleaved at every step, with a reader between', async (t
   await t.resolves(histories)
 })
 
-t.test('a commit that drew its id early and commits late is in the next delta', async (t) => {
+t.test('a commit that got its id early and commits late is in the next delta', async (t) => {
   const pool = nextPool()
   const poolId = await makePool(sql, pool)
   const filter = { batchId: undefined, testUsersOnly: true, bulkUsersOnly: false }
@@ -121,7 +122,7 @@ t.test('a commit that drew its id early and commits late is in the next delta', 
   await runStep(early, poolId, insert(1))
   await runStep(sql, poolId, insert(2))
   const { held } = await exportTo(sql, pool, filter, NOTHING)
-  t.equal(held.lines.size, 1, 'only what is committed')
+  t.equal(held.lines.size, 1, 'only committed rows')
   await early`commit`
   early.release()
   const { head } = await exportTo(sql, pool, filter, held)

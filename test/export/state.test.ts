@@ -18,7 +18,7 @@ t.test('a state is u1- and 64 lower-case hexadecimal digits', (t) => {
   t.end()
 })
 
-t.test('reads the states of an If-None-Match and passes over the rest', (t) => {
+t.test('statesIn reads the states in If-None-Match and ignores everything else', (t) => {
   const table: [header: string | undefined, states: string[] | 'any'][] = [
     [undefined, []],
     ['', []],
@@ -46,7 +46,7 @@ t.test('reads the states of an If-None-Match and passes over the rest', (t) => {
   t.end()
 })
 
-t.test('finds every state among any other tags', (t) => {
+t.test('statesIn finds every state among other tags', (t) => {
   const state = fc.stringMatching(/^u1-[0-9a-f]{64}$/)
   const tag = fc.stringMatching(/^[!#-~]{0,10}$/)
   fc.assert(

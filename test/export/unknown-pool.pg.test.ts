@@ -11,8 +11,8 @@ import { suite } from '../suite.ts'
 const t = suite()
 
 /*
- * A pool that was filled after statistics were taken, which then expect no user in it: what joins users must still look up each
- * of them, and not read the whole pool for each.
+ * A pool that was filled after statistics were taken. The planner then expects no user in it. Statements that join
+ * users must still look up each one, instead of reading the whole pool for each.
  */
 
 const USERS = 2_000
@@ -26,7 +26,7 @@ interface PlanNode {
   Plans?: PlanNode[]
 }
 
-/** The rows of the plan's step through which the most went, kept or not. */
+/** The largest number of rows that passed through one step of the plan, kept or not. */
 function maxRows({ Plans = [], ...node }: PlanNode): number {
   const rows = node['Actual Rows'] + (node['Rows Removed by Filter'] ?? 0) + (node['Rows Removed by Join Filter'] ?? 0)
   return Math.max(rows * node['Actual Loops'], ...Plans.map(maxRows))
@@ -53,12 +53,12 @@ const sent: { text: string; parameters: unknown[] }[] = []
 const sql = postgres(DATABASE_URL, {
   max: 1,
   connection: { search_path: '"usersync", pg_temp' },
-  types: { json: { to: 114, from: [114, 3802], serialize: (text: string) => text, parse: JSON.parse } }, // as the service's own
+  types: { json: { to: 114, from: [114, 3802], serialize: (text: string) => text, parse: JSON.parse } }, // as in the service
   debug: (_connection, text, parameters) => void sent.push({ text, parameters }),
 })
 t.teardown(() => sql.end())
 
-/** The most rows that any step of the statements with `words` in them has touched. */
+/** The largest number of rows in one step of all statements that match `words`. */
 async function maxRowsOf(words: RegExp) {
   const statements = sent.splice(0).filter(({ text }) => words.test(text))
   const most: number[] = []
@@ -69,7 +69,7 @@ async function maxRowsOf(words: RegExp) {
   return Math.max(...most)
 }
 
-t.test('an export with credentials', async (t) => {
+t.test('an export with credentials looks up each user of a pool that the statistics do not know', async (t) => {
   const form = withCredentials(jsonLine, ['password_hash'], Buffer.alloc(32))
   let lines = 0
   for await (const text of readFull(sql, { filter: FILTER, shard: undefined, form }, '\n')) {
@@ -82,7 +82,7 @@ t.test('an export with credentials', async (t) => {
   t.ok(most <= 10 * USERS, `${most} rows for ${USERS} users`)
 })
 
-t.test('an import that updates, and one that is told what is taken', async (t) => {
+t.test('an import looks up each user of a pool that the statistics do not know', async (t) => {
   const rows = Array.from({ length: USERS }, (_, i): Row => {
     const username = `u_${i + 1}@example.com`
     return { n: i + 1, text: JSON.stringify({ username, role: 'changed' }), id: undefined, username, email: username }

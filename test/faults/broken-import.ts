@@ -2,10 +2,13 @@ import fc, { type Arbitrary } from 'fast-check'
 import type { FuzzedRequest, Operation } from './fuzzed-request.ts'
 import { type Known, SECRETS } from './known.ts'
 
-/** What means something in CSV or JSON, and what is in neither. Half of all are quotes, which both have. */
+/**
+ * Characters with a meaning in CSV or JSON, and some that are valid in neither. Half of the choices are quotes, which
+ * both use.
+ */
 const MARKS = ['"', ',', '\n', '\r', '\\', '{', '}', '[', ']', ':', '\0', '\ufeff']
 
-/** Imports that are right, in each form, but for one place: a mark too many or instead of another character, or the end. */
+/** Valid imports in each format, except for one place: a character inserted or replaced, or the rest cut off. */
 export function brokenImport(operation: Operation, { imports }: Known): Arbitrary<FuzzedRequest> {
   const body = fc
     .tuple(

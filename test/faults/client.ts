@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Batch } from '../../src/batches/batches.ts'
 import { keepAnswer } from '../run-record.ts'
 
-/** An answer, and how long it took. */
+/** A response, and how long it took. */
 export interface Answer {
   status: number
   json: Batch & { code?: string }
@@ -10,10 +10,10 @@ export interface Answer {
   ms: number
 }
 
-/** No request of these tests may take longer, whatever has become of the database. */
+/** No request in these tests may take longer, in whatever state the database is. */
 export const MAX_DURATION_MS = 20_000
 
-/** Sends a request; rejects where no answer comes within MAX_DURATION_MS. */
+/** Sends a request. Rejects if no response arrives within MAX_DURATION_MS. */
 export async function ask(url: string, path: string, body?: object): Promise<Answer> {
   const began = performance.now()
   const answer = await fetch(url + path, {
@@ -36,25 +36,25 @@ export async function untilReady(url: string, seconds: number): Promise<void> {
   }
 }
 
-/** Asks for a batch of `count` users, and gives its id. */
+/** Requests a batch of `count` users, and returns its id. */
 export async function beginBatch(url: string, count: number, config: object = {}): Promise<string> {
   const { status, json } = await ask(url, '/v1/batches', { count, config })
   if (status !== 202) throw new Error(`no batch: ${status} ${json.code}`)
   return json.id
 }
 
-/** Waits until the batch has made users, and some more than it has now. */
+/** Waits until the batch has created more users than it has now. */
 export async function untilMoving(url: string, id: string): Promise<void> {
   const before = (await ask(url, `/v1/batches/${id}`)).json.created_count
   for (const deadline = Date.now() + 30_000; Date.now() < deadline; await sleep(10)) {
     const { created_count, finished_at } = (await ask(url, `/v1/batches/${id}`)).json
-    if (finished_at !== null) throw new Error('the batch ended before anything could happen to it')
+    if (finished_at !== null) throw new Error('the batch ended before the test could interfere')
     if (created_count > before) return
   }
-  throw new Error('the batch makes no users')
+  throw new Error('the batch creates no users')
 }
 
-/** Waits, at most `seconds`, until the batch has ended; answers of 503 are borne meanwhile. */
+/** Waits, at most `seconds`, until the batch has ended; tolerates 503 meanwhile. */
 export async function untilEnded(url: string, id: string, seconds = 60): Promise<Batch> {
   for (const deadline = Date.now() + seconds * 1000; Date.now() < deadline; await sleep(50)) {
     const { status, json } = await ask(url, `/v1/batches/${id}`)

@@ -9,17 +9,17 @@ import { checkExact } from './exact.ts'
 
 const t = suite()
 
-/* A replica whose clock is wrong by years, beside one whose clock is right: what time it is, the database says. */
+/* One replica's clock is wrong by years, the other's is right. The database's clock is used for every time. */
 
 t.setTimeout(120_000)
 
 const FAKETIME = ['x86_64', 'aarch64']
   .map((machine) => `/usr/lib/${machine}-linux-gnu/faketime/libfaketimeMT.so.1`)
   .find((path) => existsSync(path))
-/** A minute in all. */
+/** Takes a minute. */
 const skip =
   sized('only with SIZE=full', '') ||
-  (FAKETIME ? false : 'there is no libfaketime here (Debian: apt-get install faketime)')
+  (FAKETIME ? false : 'libfaketime is not installed (Debian: apt-get install faketime)')
 
 const USERS = 10_000
 
@@ -27,7 +27,7 @@ for (const [wrong, offset] of [
   ['two years ahead', '+730d'],
   ['ten years behind', '-3650d'],
 ] as const) {
-  t.test(`${wrong}`, { skip }, async (t) => {
+  t.test(`a replica with its clock ${wrong} stores correct times`, { skip }, async (t) => {
     const url = await testDatabase(t)
     const settings = { DATABASE_URL: url, ENCRYPTION_KEY: '5e'.repeat(32), MAX_WORKERS: '2' }
     const [right, off] = await Promise.all([
@@ -47,8 +47,8 @@ for (const [wrong, offset] of [
       await beginBatch(off.url, USERS, { chunk_size: 200 }),
       await beginBatch(right.url, USERS, { chunk_size: 200 }),
     ]
-    const told = Number.parseInt((ids[0] as string).replace('-', '').slice(0, 12), 16) // by the id, a UUID of version 7
-    t.ok(Math.abs(told - Date.now()) > 300 * 86_400_000, `its clock says ${new Date(told).toISOString()}`)
+    const idTime = Number.parseInt((ids[0] as string).replace('-', '').slice(0, 12), 16) // from the id, a UUIDv7
+    t.ok(Math.abs(idTime - Date.now()) > 300 * 86_400_000, `its clock says ${new Date(idTime).toISOString()}`)
     for (const id of ids) await checkExact(t, url, await untilEnded(right.url, id), USERS)
     await untilEnded(right.url, expiring.json.id)
 
@@ -58,8 +58,8 @@ for (const [wrong, offset] of [
           and (expires_at is null or expires_at between now() + interval '50 min' and now() + interval '1 hour')) as right,
         (select bool_and(created_at between now() - interval '5 min' and now()) from users) as users_right
       from batches`
-    t.same(times, { batches: 3, right: true, users_right: true }, 'every time that is kept is the database’s')
-    await new Promise((resolve) => setTimeout(resolve, 11_000)) // whoever removes expired batches has looked by then
+    t.same(times, { batches: 3, right: true, users_right: true }, 'every stored time is the database’s')
+    await new Promise((resolve) => setTimeout(resolve, 11_000)) // the expiry job has run by then
     const { json } = await ask(off.url, `/v1/batches/${expiring.json.id}`)
     t.match(json, { status: 'completed', created_count: 10 })
     const [left] = await sql`select count(*)::int as count from users where batch_id = ${expiring.json.id}`

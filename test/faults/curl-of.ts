@@ -1,6 +1,6 @@
 import type { FuzzedRequest } from './fuzzed-request.ts'
 
-/** The request as a command to paste; its body goes by base64, so that every byte of it comes through. */
+/** The request as a curl command. The body is base64, so that every byte is preserved. */
 export function curlOf({ method, target, headers, body }: FuzzedRequest, url: string): string {
   const parts = [
     method === 'HEAD' ? 'curl -sS -i --path-as-is --head' : `curl -sS -i --path-as-is -X ${method}`,

@@ -10,16 +10,15 @@ import { checkExact } from './exact.ts'
 const t = suite()
 
 /*
- * Connections are cut at random, in the middle of whatever they do: a batch, imports and exports. What is there afterwards
- * is what would be there without it.
+ * Database connections are terminated at random during a batch, imports and exports. The result is the same as without.
  */
 
-/** At least so many, and until an export and an import have succeeded between them. */
+/** The minimum number of cuts. The test continues until an export and an import have succeeded. */
 const CUTS = sized(15, 200)
 const USERS = sized(6_000, 100_000)
 t.setTimeout(120_000 + CUTS * 1_000)
 
-t.test('pg_terminate_backend, again and again', async (t) => {
+t.test('no data are lost or duplicated when connections are terminated again and again', async (t) => {
   const url = await testDatabase(t)
   const service = await startServerProcess(t, {
     ...{ DATABASE_URL: url, ENCRYPTION_KEY: '5e'.repeat(32), MAX_WORKERS: '2', EXPORT_CACHE_MB: '0' },
@@ -28,9 +27,9 @@ t.test('pg_terminate_backend, again and again', async (t) => {
   t.teardown(() => sql.end({ timeout: 5 }))
   const id = await beginBatch(service.url, USERS, { chunk_size: Math.max(50, Math.floor(USERS / 400)) })
   let over = false
-  const told = { imports: 0, refused: 0, whole: 0, cut: 0 }
+  const outcomes = { imports: 0, refused: 0, whole: 0, cut: 0 }
 
-  /** An import is there as a whole where it was confirmed, and where it was not, as a whole or not at all. */
+  /** A confirmed import is complete; an unconfirmed one is complete or absent. */
   async function imports() {
     for (let n = 0; !over; n++) {
       const rows = Array.from({ length: 500 }, (_, i) => JSON.stringify({ username: `import${n}_${i}@example.com` }))
@@ -43,11 +42,11 @@ t.test('pg_terminate_backend, again and again', async (t) => {
       await answer.text()
       const [row] = await sql`select count(*)::int as count from users where username like ${`import${n}\\_%`}`
       if (answer.status === 201) {
-        told.imports++
-        if (row?.['count'] !== 500) t.fail(`an import that was confirmed has ${row?.['count']} users`)
+        outcomes.imports++
+        if (row?.['count'] !== 500) t.fail(`a confirmed import has ${row?.['count']} users`)
       } else {
-        told.refused++
-        if (answer.status !== 503) t.fail(`an import was answered with ${answer.status}`)
+        outcomes.refused++
+        if (answer.status !== 503) t.fail(`an import got status ${answer.status}`)
         if (row?.['count'] !== 0 && row?.['count'] !== 500) t.fail(`half an import: ${row?.['count']} users`)
       }
     }
@@ -59,19 +58,19 @@ t.test('pg_terminate_backend, again and again', async (t) => {
       const answer = await fetch(service.url + path, { signal: AbortSignal.timeout(30_000) })
       const text = await answer.text().catch(() => '')
       if (answer.status !== 200) {
-        if (answer.status !== 503) t.fail(`an export was answered with ${answer.status}`)
+        if (answer.status !== 503) t.fail(`an export got status ${answer.status}`)
         continue
       }
       const lines = text.trimEnd().split('\n')
-      if (!lines.at(-1)?.startsWith('{"end":')) told.cut++
-      else if (JSON.parse(lines[0] ?? '').total_count === lines.length - 2) told.whole++
-      else t.fail('an export with an end has lost users')
+      if (!lines.at(-1)?.startsWith('{"end":')) outcomes.cut++
+      else if (JSON.parse(lines[0] ?? '').total_count === lines.length - 2) outcomes.whole++
+      else t.fail('a complete export lacks users')
     }
   }
 
   const others = [imports(), exports(), exports()]
   let cuts = 0
-  const isDone = () => cuts >= CUTS && told.whole > 0 && told.imports > 0
+  const isDone = () => cuts >= CUTS && outcomes.whole > 0 && outcomes.imports > 0
   for (const deadline = Date.now() + 30_000 + CUTS * 1_000; !isDone() && Date.now() < deadline; ) {
     const found = await sql`
       select pg_terminate_backend(pid) from (
@@ -85,9 +84,9 @@ t.test('pg_terminate_backend, again and again', async (t) => {
   }
   over = true
   await Promise.all(others)
-  t.ok(cuts >= CUTS, `${cuts} connections were cut`)
-  t.comment(JSON.stringify(told))
-  t.ok(told.whole > 0 && told.imports > 0, 'work was done meanwhile')
+  t.ok(cuts >= CUTS, `${cuts} connections were terminated`)
+  t.comment(JSON.stringify(outcomes))
+  t.ok(outcomes.whole > 0 && outcomes.imports > 0, 'exports and imports succeeded meanwhile')
   await untilReady(service.url, 10)
   t.equal((await ask(service.url, '/livez')).status, 200)
   await checkExact(t, url, await untilEnded(service.url, id), USERS)

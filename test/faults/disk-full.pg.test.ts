@@ -12,7 +12,7 @@ import { startOwnPostgres } from './own-postgres.ts'
 
 const t = suite()
 
-/* The disk of PostgreSQL is full in the middle of a batch, and has room again later. */
+/* The disk of PostgreSQL is full during a batch, and has space again later. */
 
 t.setTimeout(180_000)
 
@@ -20,20 +20,20 @@ const SIZE_MB = 160
 const USERS = 20_000
 const run = promisify(execFile)
 
-/** A small file system needs root; what it takes, `t` gives back. */
+/** A small file system needs root. It is removed at the end of the test. */
 const disk = await mkdtemp(join(tmpdir(), 'usersync-disk-'))
 let skip: string | false = false
 try {
   execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${SIZE_MB}m,mode=755`, 'tmpfs', disk], { stdio: 'pipe' })
 } catch {
-  skip = 'a file system of its own cannot be mounted here: it needs root, and not every container lets it'
+  skip = 'cannot mount a file system here: needs root, and a container that allows it'
 }
 t.teardown(async () => {
   if (!skip) await run('umount', ['-l', disk])
   await rm(disk, { recursive: true, force: true })
 })
 
-t.test('a batch waits while the disk is full, and is exact when there is room', { skip }, async (t) => {
+t.test('a batch waits while the disk is full, and completes exactly when there is space', { skip }, async (t) => {
   const settings = { min_wal_size: '32MB', max_wal_size: '48MB', wal_keep_size: '0', autovacuum: 'off' }
   const pg = await startOwnPostgres(t, { settings, dataDir: disk })
   const service = await startServerProcess(t, {
@@ -43,7 +43,7 @@ t.test('a batch waits while the disk is full, and is exact when there is room', 
   t.teardown(() => sql.end({ timeout: 5 }))
   const { stdout } = await run('df', ['--output=avail', '-B1', disk])
   const ballast = join(disk, 'ballast')
-  await writeFile(ballast, Buffer.alloc(Number(stdout.split('\n')[1]) - 3_000_000)) // 3 MB are left
+  await writeFile(ballast, Buffer.alloc(Number(stdout.split('\n')[1]) - 3_000_000)) // leaves 3 MB
 
   const id = await beginBatch(service.url, USERS, { chunk_size: 1_000 })
   const deadline = Date.now() + 20_000
@@ -51,20 +51,20 @@ t.test('a batch waits while the disk is full, and is exact when there is room', 
   let still = 0
   while (still < 20 && Date.now() < deadline) {
     const { json, status } = await ask(service.url, `/v1/batches/${id}`)
-    if (status !== 200) break // PostgreSQL itself stops where it cannot write its log
+    if (status !== 200) break // PostgreSQL stops if it cannot write its WAL
     still = json.created_count === before ? still + 1 : 0
     before = json.created_count
     await new Promise((resolve) => setTimeout(resolve, 100))
   }
-  t.ok(before < USERS, `it does not go on, at ${before} users`)
+  t.ok(before < USERS, `it stops at ${before} users`)
   const live = await ask(service.url, '/livez')
   t.ok(live.status === 200 && live.ms < 1_000)
   const made = await ask(service.url, '/v1/batches', { count: 20_000 })
-  t.ok([202, 503].includes(made.status), `a further batch is taken to wait, or refused: ${made.status}`)
+  t.ok([202, 503].includes(made.status), `another batch is accepted or rejected: ${made.status}`)
 
   await rm(ballast)
   if ((await ask(service.url, '/readyz')).status !== 200) {
-    await pg.start().catch(() => {}) // it may have ended; then it is for whoever runs it to start it
+    await pg.start().catch(() => {}) // PostgreSQL may have stopped; then the operator starts it
   }
   await untilReady(service.url, 30)
   await checkExact(t, pg.url, await untilEnded(service.url, id), USERS)

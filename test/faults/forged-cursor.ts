@@ -4,7 +4,7 @@ import { type Known, SECRETS } from './known.ts'
 
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
 
-/** Right requests of listings, but for a cursor that another listing gave, or with one character of it another. */
+/** Valid listing requests, except that the cursor is from another listing or has one character changed. */
 export function forgedCursor(operations: Operation[], { listings }: Known): Arbitrary<FuzzedRequest> {
   const listing = fc.constantFrom(...listings)
   const altered = fc

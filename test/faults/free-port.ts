@@ -1,8 +1,8 @@
 import { createServer } from 'node:net'
 
 /**
- * A port that nobody has at the moment. It is below those that Linux gives to connections (32768 and up), so that none takes it
- * while what listens on it is started anew.
+ * An unused port. It is below those that Linux assigns to connections (32768 and up), so that no connection takes it
+ * while the server on it restarts.
  */
 export async function freePort(): Promise<number> {
   for (;;) {

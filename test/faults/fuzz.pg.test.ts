@@ -10,21 +10,21 @@ import { curlOf } from './curl-of.ts'
 import { forgedCursor } from './forged-cursor.ts'
 import { type FuzzedRequest, type Operation, requestOf } from './fuzzed-request.ts'
 import { judge, type Promised } from './judge.ts'
-import { API_KEYS, furnish, PASSWORD, SECRETS, USER_MARK } from './known.ts'
-import { heldAtRest } from './left-behind.ts'
+import { API_KEYS, createData, PASSWORD, SECRETS, USER_MARK } from './known.ts'
+import { resourcesAtRest } from './open-resources.ts'
 import type { Schema } from './schema-value.ts'
 import { send, type TimedAnswer } from './send.ts'
 
 const t = suite()
 
 /*
- * Requests of every kind against every route, as the description names them. A failure prints the request as a command of
- * curl, and the seed: SEED repeats a run.
+ * Random requests to every route in the OpenAPI description. A failure prints the request as a curl command, and the
+ * seed. SEED=n repeats a run.
  */
 
 const REQUESTS = sized(300, 1_500)
 const SEED = process.env.SEED === undefined ? undefined : Number(process.env.SEED)
-/** After so many the things that requests name are put back. */
+/** The data that requests refer to are restored after this many requests. */
 const ROUND = 250
 
 t.setTimeout(120_000 + REQUESTS * 60)
@@ -62,13 +62,13 @@ const answers = Object.fromEntries(
 const promised: Promised = ({ method, operation }, status) =>
   answers[`${method.replace('HEAD', 'GET')} ${operation.path} ${status}`]
 
-/** The cursors that were given in this round. */
+/** The cursors issued in this round. */
 let given: readonly unknown[] = []
 const seen: Record<string, number> = {}
 let slowest = { ms: 0, what: '' }
 let judged = service.log.length
 
-/** Sends it and throws what is wrong with the answer, or with what was logged meanwhile. */
+/** Sends a request. Throws if the response, or a line logged meanwhile, is wrong. */
 async function judgeOne(request: FuzzedRequest): Promise<void> {
   const fail = (fault: string) => {
     throw new Error(`${fault}\n${curlOf(request, service.url)}`)
@@ -77,23 +77,23 @@ async function judgeOne(request: FuzzedRequest): Promise<void> {
   if (!answer) return
   seen[answer.status] = (seen[answer.status] ?? 0) + 1
   if (answer.ms > slowest.ms) slowest = { ms: answer.ms, what: `${request.method} ${request.operation.path}` }
-  const logged = faultOfLog() // in any case, or the next request were blamed for it
+  const logged = faultOfLog() // in any case, or it would be attributed to the next request
   const fault =
     judge(request, answer, promised) ?? faultOfCursor(request, answer) ?? logged ?? (await faultOfHead(request, answer))
   if (fault) fail(`${answer.status}: ${fault}\n${answer.body.toString().slice(0, 1_000)}`)
 }
 
-/** A cursor that no listing gave leads nowhere. */
+/** A cursor that no listing has issued must be rejected. */
 function faultOfCursor({ target, operation, isForged }: FuzzedRequest, { status }: TimedAnswer): string | undefined {
   const isListing = operation.parameters?.some(({ name }) => name === 'cursor')
   const cursor = new URL(target, service.url).searchParams.get('cursor')
-  if (isForged && status !== 400 && status !== 404) return 'a forged cursor is not refused' // 404: its pool was removed
+  if (isForged && status !== 400 && status !== 404) return 'a forged cursor is accepted' // 404: its pool was removed
   return isListing && status === 200 && cursor !== null && !given.includes(cursor)
-    ? 'it takes a forged cursor'
+    ? 'a cursor that was not issued is accepted'
     : undefined
 }
 
-/** Nothing went wrong inside, and no secret and no user is told. */
+/** No internal error, secret or user is logged. */
 function faultOfLog(): string | undefined {
   const lines = service.log.slice(judged)
   judged = service.log.length
@@ -105,7 +105,7 @@ function faultOfLog(): string | undefined {
 
 const isFault = (line: string) => /"level":[56]0/.test(line) && !line.includes('"code":"target_failed"')
 
-/** HEAD answers as GET would, without a body; once more where something was made between the two. */
+/** HEAD has the same headers as GET, without a body. If data changed between the two, GET is sent once more. */
 async function faultOfHead(request: FuzzedRequest, answer: TimedAnswer): Promise<string | undefined> {
   if (request.method !== 'HEAD') return undefined
   const got = await send(agent, service.url, { ...request, method: 'GET' })
@@ -117,14 +117,14 @@ async function faultOfHead(request: FuzzedRequest, answer: TimedAnswer): Promise
 }
 
 const admin = { authorization: `Bearer ${SECRETS.adminKey}` }
-const atFirst = await furnish(service, 0).then(() =>
-  heldAtRest(service, ({ unfinishedBatches }) => unfinishedBatches === 0),
+const atFirst = await createData(service, 0).then(() =>
+  resourcesAtRest(service, ({ unfinishedBatches }) => unfinishedBatches === 0),
 )
 
-t.test('every answer is one of the contract, and nothing is told that should not be', async (t) => {
+t.test('every response follows the OpenAPI description and leaks nothing', async (t) => {
   for (let round = 1; (round - 1) * ROUND < REQUESTS; round++) {
-    const known = await furnish(service, round)
-    given = known.telling['cursor'] ?? []
+    const known = await createData(service, round)
+    given = known.samples['cursor'] ?? []
     const ofAnyKind = operations.map((operation) => ({
       weight: operation.requestBody || (operation.parameters ?? []).length > 2 ? 3 : 1,
       arbitrary: requestOf(operation, known),
@@ -140,24 +140,24 @@ t.test('every answer is one of the contract, and nothing is told that should not
       options,
     )
     if (!failed) continue
-    // As a comment it comes through as it is, and can be pasted.
+    // A comment is printed unchanged, so it can be pasted.
     for (const line of String((errorInstance as Error).message).split('\n')) t.comment(line)
     t.fail(`round ${round}, seed ${seed}, path ${counterexamplePath}`)
     break
   }
   const statuses = Object.entries(seen).map(([status, count]) => `${status}: ${count}`)
-  t.comment(`${statuses.join(', ')}; the slowest ${Math.round(slowest.ms)} ms, ${slowest.what}`)
-  t.ok((seen[200] ?? 0) > REQUESTS / 20, 'a good part was right')
+  t.comment(`${statuses.join(', ')}; slowest: ${Math.round(slowest.ms)} ms, ${slowest.what}`)
+  t.ok((seen[200] ?? 0) > REQUESTS / 20, 'enough requests were valid')
 })
 
-t.test('after all of it the service is whole, and holds no more than before', async (t) => {
+t.test('after all requests the service works and uses no more resources than before', async (t) => {
   agent.destroy()
   await service.sql`update targets set interval_seconds = null`
   for (const { id, pool } of await service.sql<{ id: string; pool: string }[]>`
     select b.id, p.name as pool from batches b join pools p on p.id = b.pool_id where status in ('queued', 'running')`) {
     await service.call('POST', `/v1/batches/${id}/cancel?pool=${pool}`, { headers: admin })
   }
-  const present = await heldAtRest(
+  const present = await resourcesAtRest(
     service,
     ({ sockets, files, openTransactions, unfinishedBatches }) =>
       sockets <= atFirst.sockets && files.length + openTransactions + unfinishedBatches === 0,

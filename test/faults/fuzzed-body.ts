@@ -5,7 +5,7 @@ import type { Known } from './known.ts'
 import { nearlyValue, type Schema, valuesOf } from './schema-value.ts'
 import { nearly, wildJson, wildJsonText, wildText } from './wild.ts'
 
-/** What bodies an operation takes, by media type. */
+/** The bodies that an operation accepts, by media type. */
 export type Content = Record<string, { schema: Schema }>
 
 interface Body {
@@ -13,7 +13,9 @@ interface Body {
   bytes: Buffer | undefined
 }
 
-/** Bodies of each media type that the operation takes, coded or not, and in a wild manner of other types, or none. */
+/**
+ * Bodies of each media type that the operation accepts, encoded or not. In wild manner also of other types, or none.
+ */
 export function bodyOf(content: Content, manner: Manner, known: Known): Arbitrary<Body> {
   const bodies = Object.entries(content).map(([type, { schema }]) =>
     fc.tuple(textOf(type, schema, manner, known), coding).map(
@@ -53,7 +55,7 @@ const coding = fc.oneof(
   fc.constantFrom(...CODINGS),
 )
 
-/** A body that was cut, goes on after its end, has a bit turned, or is not of its coding. */
+/** A body that is cut, continues after its end, has a flipped bit, or is not in its encoding. */
 const spoilt = (bodies: Arbitrary<Body>): Arbitrary<Body> =>
   fc.tuple(bodies, fc.nat(), fc.nat({ max: 7 })).map(([{ type, bytes = Buffer.alloc(0) }, place, bit]) => {
     const at = place % Math.max(1, bytes.length)
@@ -71,7 +73,7 @@ const spoilt = (bodies: Arbitrary<Body>): Arbitrary<Body> =>
 
 function textOf(type: string, schema: Schema, manner: Manner, known: Known): Arbitrary<string> {
   if (Object.keys(schema).length > 0) {
-    const valid = valuesOf(schema, known.telling)
+    const valid = valuesOf(schema, known.samples)
     const json = manner === 'valid' ? valid : fc.oneof(nearlyValue(valid), valid)
     return manner === 'wild' ? fc.oneof(json.map(jsonText), wildJsonText, wildJson.map(jsonText)) : json.map(jsonText)
   }
@@ -109,7 +111,7 @@ const row = (manner: Manner): Arbitrary<Record<string, unknown>> => {
   return manner === 'valid' ? valid : (fc.oneof(valid, nearlyValue(valid)) as Arbitrary<Record<string, unknown>>)
 }
 
-/** A head row, and each row's texts in quotes where they need them. */
+/** CSV with a header row, and every value in quotes. */
 function csvText(rows: Record<string, unknown>[]): string {
   const columns = [...new Set(rows.flatMap((each) => Object.keys(each ?? {})))]
   const cell = (value: unknown) =>
@@ -119,7 +121,7 @@ function csvText(rows: Record<string, unknown>[]): string {
     .join('')
 }
 
-/** An export with a line away, twice, or in another place. */
+/** An export with a line removed, duplicated, or moved. */
 const shuffled = (exports: Arbitrary<string>): Arbitrary<string> =>
   fc.tuple(exports, fc.nat(), fc.nat({ max: 2 })).map(([text, place, change]) => {
     const lines = text.split('\n')

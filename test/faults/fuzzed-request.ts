@@ -6,7 +6,7 @@ import { percentEncoded } from './percent-encoded.ts'
 import { nearlyValue, type Schema, spelled, valuesOf } from './schema-value.ts'
 import { nearly, wildText } from './wild.ts'
 
-/** An operation as the service describes it. */
+/** An operation in the OpenAPI description. */
 export interface Operation {
   method: string
   path: string
@@ -17,18 +17,18 @@ export interface Operation {
 export interface FuzzedRequest {
   operation: Operation
   method: string
-  /** Path and query as they go on the wire. */
+  /** Path and query as sent. */
   target: string
   headers: Record<string, string>
   body: Buffer | undefined
-  /** It has a cursor that leads nowhere. */
+  /** The cursor was not issued by a listing. */
   isForged?: true
 }
 
 /** How far from its schema a part of a request is. */
 export type Manner = 'valid' | 'near' | 'wild'
 
-/** Right requests, those with a slip here and there, and wild ones; all of an operation. */
+/** Valid, nearly valid and wild requests of an operation. */
 export function requestOf(operation: Operation, known: Known): Arbitrary<FuzzedRequest> {
   const ways = (['valid', 'near', 'wild'] as const).map((manner) => {
     const body = operation.requestBody ? bodyOf(operation.requestBody.content, manner, known) : NO_BODY
@@ -84,7 +84,7 @@ function targetOf({ path, parameters = [] }: Operation, manner: Manner, known: K
     .filter((parameter) => parameter.in === 'query')
     .map(({ name, schema }) =>
       fc.option(
-        textOf(name, valuesOf(schema, known.telling, name)).map((text) => [name, text] as const),
+        textOf(name, valuesOf(schema, known.samples, name)).map((text) => [name, text] as const),
         { freq: 1 },
       ),
     )
@@ -97,7 +97,7 @@ function targetOf({ path, parameters = [] }: Operation, manner: Manner, known: K
     })
 }
 
-/** What a query may hold besides what is asked for, as it goes on the wire. */
+/** Unexpected parts of a query, as sent. */
 const oddity = fc.oneof(
   { weight: 8, arbitrary: fc.constant('') },
   fc.constantFrom(

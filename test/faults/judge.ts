@@ -7,7 +7,10 @@ import type { TimedAnswer } from './send.ts'
 
 const MAX_DURATION_MS = 5_000
 
-/** What the description says of an answer, by method, path and status; null: that it has no JSON body. */
+/**
+ * The schema of a response by method, path and status. Null: it has no JSON body. Undefined: the status is not
+ * described.
+ */
 export type Promised = (request: FuzzedRequest, status: number) => ValidateFunction | null | undefined
 
 const DECODERS: Record<string, (bytes: Buffer) => Buffer> = {
@@ -17,19 +20,20 @@ const DECODERS: Record<string, (bytes: Buffer) => Buffer> = {
   deflate: (bytes) => inflateSync(bytes),
 }
 
-/** Stacks, places in the code, statements, and the words of the driver, of Node and of Fastify. */
+/** Stack frames, code locations, SQL, and messages of the driver, Node and Fastify. */
 const INNER =
   /\n\s+at |node_modules|\/src\/|\.ts:\d|PostgresError|SQLSTATE|violates|relation "|\bfrom users\b|FST_|ERR_|undefined/
 
-/** What is wrong with the answer, or undefined. */
+/** Returns what is wrong with the response, or undefined. */
 export function judge(request: FuzzedRequest, answer: TimedAnswer, promised: Promised): string | undefined {
   const { status, headers, ms } = answer
   if (ms > MAX_DURATION_MS) return `it took ${Math.round(ms)} ms`
   if (request.method === 'HEAD' && answer.body.length > 0) return 'HEAD has a body'
   const text = textOf(answer)
   if (text === undefined) return `the body is not ${headers['content-encoding']}`
-  const told = Object.entries({ ...SECRETS, password: PASSWORD }).find(([, secret]) => holds(answer, text, secret))
-  if (told && !(told[0] === 'password' && request.target.includes('include='))) return `it tells the ${told[0]}`
+  const leaked = Object.entries({ ...SECRETS, password: PASSWORD }).find(([, secret]) => holds(answer, text, secret))
+  if (leaked && !(leaked[0] === 'password' && request.target.includes('include=')))
+    return `it contains the ${leaked[0]}`
   return status >= 400 ? faultOfProblem(request, answer, text) : faultOfSuccess(request, answer, text, promised)
 }
 
@@ -46,31 +50,31 @@ function textOf({ headers, body }: TimedAnswer): string | undefined {
   }
 }
 
-/** Codes of 5xx that a right service may answer, and where: nothing listens at the targets. */
+/** The 5xx codes that are allowed, and where: nothing listens at the targets. */
 const mayFail = ({ operation }: FuzzedRequest, code: string) =>
   code === 'target_failed' && operation.path === '/v1/sync/verify'
 
 function faultOfProblem(request: FuzzedRequest, { status, headers }: TimedAnswer, text: string): string | undefined {
   if (!/^application\/problem\+json\b/.test(headers['content-type'] ?? ''))
     return `an error of type ${headers['content-type']}`
-  if (request.method === 'HEAD') return status >= 500 ? `it answers ${status}` : undefined
+  if (request.method === 'HEAD') return status >= 500 ? `the status is ${status}` : undefined
   const problem = JSON.parse(text) as Record<string, unknown>
   const code = String(problem['code'])
   const known = Object.hasOwn(ERRORS, code) ? ERRORS[code as ErrorCode] : undefined
-  if (!known) return `an error of the code ${code}`
-  if (status >= 500 && !mayFail(request, code)) return `it answers ${status} ${code}`
+  if (!known) return `the unknown error code ${code}`
+  if (status >= 500 && !mayFail(request, code)) return `the status is ${status} ${code}`
   const { type, title, detail, instance } = problem
   const isWhole = type === `urn:usersync:problem:${code}` && title === known.title && problem['status'] === status
-  if (!isWhole || known.status !== status) return 'the problem is not that of the catalogue'
-  // What Node's parser refuses has no request yet that an instance could name.
+  if (!isWhole || known.status !== status) return 'the problem differs from the catalogue'
+  // Requests that Node's parser rejects have no path for `instance`.
   if (typeof detail !== 'string' || (typeof instance !== 'string' && status !== 431))
     return 'the problem lacks its detail or instance'
-  if (INNER.test(text)) return 'the problem tells of the inside'
-  if (text.includes(USER_MARK)) return 'the problem tells of a user'
+  if (INNER.test(text)) return 'the problem contains internals'
+  if (text.includes(USER_MARK)) return 'the problem contains a user'
   return undefined
 }
 
-/** `JSON.stringify` escapes halves alone. An import may leave out the rows that have them. */
+/** `JSON.stringify` escapes lone surrogates. An import may reject the rows that have them. */
 const holdsHalf = ({ operation, headers, body }: FuzzedRequest) =>
   operation.requestBody?.content['application/json'] !== undefined &&
   operation.path !== '/v1/users/import' &&
@@ -83,10 +87,12 @@ function faultOfSuccess(
   text: string,
   promised: Promised,
 ): string | undefined {
-  if (holdsHalf(request)) return 'it takes half of a surrogate pair, which cannot be stored'
+  if (holdsHalf(request)) return 'it accepts a lone surrogate, which cannot be stored'
   if (status === 204 || status === 304) return body.length > 0 ? `${status} has a body` : undefined
   const validate = promised(request, status)
-  if (validate === undefined) return `the description knows no ${status}`
+  if (validate === undefined) return `the status ${status} is not described`
   if (validate === null || request.method === 'HEAD') return undefined
-  return validate(JSON.parse(text)) ? undefined : `the body is not as described: ${JSON.stringify(validate.errors)}`
+  return validate(JSON.parse(text))
+    ? undefined
+    : `the body does not match its schema: ${JSON.stringify(validate.errors)}`
 }

@@ -1,7 +1,7 @@
 import type { Service } from '../http/service.ts'
-import type { Telling } from './schema-value.ts'
+import type { Samples } from './schema-value.ts'
 
-/** What must never be told: keys, and the password of a batch to whom does not ask for credentials. */
+/** What must never leak: keys, and the password of a batch unless the request includes credentials. */
 export const SECRETS = {
   adminKey: 'admin-s3cret-of-32-characters-00001',
   readKey: 'reader-s3cret-of-32-characters-0002',
@@ -10,7 +10,7 @@ export const SECRETS = {
   encryptionKey: 'e9'.repeat(32),
 }
 export const PASSWORD = 'password-s3cret-0005'
-/** In every user that is there before: it may be read, and is in no error and no line of the log. */
+/** Part of every user created before. It may be read, but must not be in an error or the log. */
 export const USER_MARK = 'planted-user-0006'
 
 export const API_KEYS = [
@@ -22,16 +22,16 @@ export const API_KEYS = [
 /** Nothing listens there, and no packet leaves the machine. */
 const NOWHERE = ['http://127.0.0.1:9', 'http://[::1]:9/under', 'https://127.0.0.1:9']
 
-/** What there is for requests to name. */
+/** Existing data that requests can refer to. */
 export interface Known {
-  telling: Telling
-  /** Of path members, which mean another thing under each path, by the path's second part. */
+  samples: Samples
+  /** Values of path parameters, which differ by route, by the second part of the path. */
   paths: Record<string, readonly string[]>
-  /** Bodies that an import or a replica takes. */
+  /** Bodies for an import or a replica. */
   exports: readonly string[]
-  /** Bodies that an import takes, in each of its forms. */
+  /** Bodies for an import, in each format. */
   imports: readonly { type: string; text: string }[]
-  /** Listings, no two of them the same, with the cursor that leads to their second page. */
+  /** Different listings, with the cursor of their second page. */
   listings: readonly { path: string; query: string; cursor: string }[]
 }
 
@@ -56,8 +56,8 @@ const LISTINGS = [
   'lifecycle/candidates?age_days=0',
 ]
 
-/** Puts things there, whatever the requests before have done to them, and tells their names. */
-export async function furnish({ call }: Service, round: number): Promise<Known> {
+/** Creates the data, whatever earlier requests have done to it, and returns the names. */
+export async function createData({ call }: Service, round: number): Promise<Known> {
   const ask = async <Json = Record<string, string>>(method: string, path: string, body?: object) => {
     const headers = { authorization: `Bearer ${SECRETS.adminKey}`, prefer: 'wait=2' }
     return await call<Json>(method, path, { headers, ...(body && { body }) })
@@ -100,7 +100,7 @@ export async function furnish({ call }: Service, round: number): Promise<Known> 
   }
   const names = { pools: POOLS, targets: ['nowhere', `t${round}`], templates: ['mine', 'default', `t${round}`] }
   return {
-    telling: {
+    samples: {
       pool: [...POOLS, 'default', 'fuzz'],
       remote_pool: POOLS,
       batch_id: batches,

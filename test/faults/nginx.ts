@@ -13,11 +13,14 @@ const DOCUMENTED = new URL('../../docs/nginx.conf', import.meta.url)
 
 export interface Nginx {
   url: string
-  /** What it says of requests that it could not get answered by the first replica that it asked: each fault, and how often. */
+  /** The faults in its error log, with their counts: requests that the first replica did not answer. */
   faults(): Promise<Record<string, number>>
 }
 
-/** Starts nginx with `docs/nginx.conf` before the replicas on these ports; it is gone, and its folder too, when the test ends. */
+/**
+ * Starts nginx with `docs/nginx.conf` in front of the replicas on these ports. It is stopped and its folder removed at
+ * the end of the test.
+ */
 export async function startNginx(t: Test, [first, second]: [number, number]): Promise<Nginx> {
   const folder = await mkdtemp(join(tmpdir(), 'usersync-nginx-'))
   const port = await freePort()

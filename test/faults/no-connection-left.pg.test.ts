@@ -11,7 +11,7 @@ import { refusedStart } from './refused-start.ts'
 
 const t = suite()
 
-/* Others hold all connections that PostgreSQL has. */
+/* Other clients use all connections of PostgreSQL. */
 
 t.setTimeout(120_000)
 
@@ -20,8 +20,8 @@ const settings = {
   ...{ DATABASE_URL: pg.url, ENCRYPTION_KEY: '5e'.repeat(32), MAX_WORKERS: '2', DATABASE_CONNECTIONS: '8' },
 }
 
-/** Takes every connection that is left. Tells how many, and gives the function that gives them back. */
-async function takeAll(): Promise<{ taken: number; giveBack: () => Promise<unknown> }> {
+/** Opens all remaining connections. Returns their number, and a function that closes them. */
+async function takeAll(): Promise<{ taken: number; release: () => Promise<unknown> }> {
   const others: Sql[] = []
   for (;;) {
     const other = connect({ url: pg.url, schema: 'public', connections: 1, name: 'other' })
@@ -30,25 +30,25 @@ async function takeAll(): Promise<{ taken: number; giveBack: () => Promise<unkno
       await other`select 1`
     } catch (error) {
       if (sqlState(error) !== '53300') throw error
-      const giveBack = () => Promise.all(others.map((each) => each.end({ timeout: 0 })))
-      return { taken: others.length - 1, giveBack }
+      const release = () => Promise.all(others.map((each) => each.end({ timeout: 0 })))
+      return { taken: others.length - 1, release }
     }
   }
 }
 
-t.test('at the start: it says so, at once', async (t) => {
-  const { giveBack } = await takeAll()
-  const { code, said, ms } = await refusedStart(settings)
+t.test('a start without a free connection fails immediately with a clear message', async (t) => {
+  const { release } = await takeAll()
+  const { code, output, ms } = await refusedStart(settings)
   t.equal(code, 1)
-  t.match(said, /usersync cannot start: Error: PostgreSQL has no free connection.*max_connections/)
+  t.match(output, /usersync cannot start: Error: PostgreSQL has no free connection.*max_connections/)
   t.ok(ms < 15_000, `after ${Math.round(ms)} ms`)
-  await giveBack()
+  await release()
 })
 
-t.test('while it runs: 503 in time, with what connections it has, and back by itself', async (t) => {
+t.test('without a free connection requests get 503 in time, and the service recovers', async (t) => {
   const service = await startServerProcess(t, settings)
   await untilReady(service.url, 10)
-  const { giveBack } = await takeAll()
+  const { release } = await takeAll()
   const answers = await Promise.all(Array.from({ length: 20 }, () => ask(service.url, '/v1/users?limit=1')))
   for (const { status, json, ms } of answers) {
     t.ok(status === 200 || (status === 503 && json.code === 'database_unavailable'), `${status} ${json.code ?? ''}`)
@@ -56,18 +56,18 @@ t.test('while it runs: 503 in time, with what connections it has, and back by it
   }
   t.ok(
     answers.some(({ status }) => status === 200),
-    'the connections that it has serve',
+    'requests on existing connections succeed',
   )
-  await giveBack()
+  await release()
 
-  // Now its own are lost as well, and others take the places: until none is free and it has none, for a while, since one that
-  // was ended is out of sight before its place is free.
+  // Now the service's own connections are terminated too, and others take their places, until none is free and it has
+  // none. This takes a while: a terminated backend disappears before its place is free.
   const killer = connect({ url: pg.url, schema: 'public', connections: 1, name: 'killer' })
-  await killer`select 1` // while there is a place for it
+  await killer`select 1` // while a place is free
   const places: (() => Promise<unknown>)[] = []
   for (let quiet = 0; quiet < 4; await sleep(100)) {
-    const { taken, giveBack } = await takeAll()
-    places.push(giveBack)
+    const { taken, release } = await takeAll()
+    places.push(release)
     const killed = await killer`
       select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'usersync%'`
     quiet = taken + killed.length > 0 ? 0 : quiet + 1

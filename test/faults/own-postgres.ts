@@ -13,20 +13,20 @@ interface Test {
   teardown(fn: () => Promise<void>): void
 }
 
-/** A PostgreSQL server of the test's own, which it may treat as it likes: always on the same port. */
+/** A PostgreSQL server for one test, which may stop and kill it. The port stays the same. */
 export interface OwnPostgres {
   url: string
   /** Stops it as `pg_ctl restart -m fast` does, and starts it again. */
   restart(): Promise<void>
-  /** SIGKILL to the postmaster and all of its children. */
+  /** Sends SIGKILL to the postmaster and all its children. */
   kill(): Promise<void>
   start(): Promise<void>
 }
 
-/** What is committed must survive the server's death, not that of the machine: so nothing waits for the disk. */
+/** Committed data must survive the end of the server, not of the machine, so nothing waits for the disk. */
 const SETTINGS = { fsync: 'off', unix_socket_directories: '', listen_addresses: '127.0.0.1', max_wal_size: '1GB' }
 
-/** Starts one in a new folder, with these settings of PostgreSQL; both are gone when the test ends. */
+/** Starts a server in a new folder with these settings. Both are removed at the end of the test. */
 export async function startOwnPostgres(
   t: Test,
   { settings = {}, dataDir }: { settings?: Record<string, string>; dataDir?: string } = {},
@@ -60,12 +60,12 @@ export async function startOwnPostgres(
       try {
         if (pid) process.kill(Number(pid), 'SIGKILL')
       } catch {
-        // it ended by itself
+        // it has already exited
       }
     }
   }
 
-  /** Processes that were killed take a moment to go, and hold the shared memory until then. */
+  /** Killed processes need a moment to exit, and keep the shared memory until then. */
   async function start(): Promise<void> {
     for (const deadline = Date.now() + 15_000; ; await sleep(200)) {
       try {

@@ -1,4 +1,4 @@
-/** The text as it stands in an address. Half of a surrogate pair, which UTF-8 has not, goes as the bytes it would have. */
+/** The text, percent-encoded. A lone surrogate, which UTF-8 does not allow, is encoded as the bytes it would have. */
 export const percentEncoded = (text: string): string =>
   Array.from(text, (character) => (character.isWellFormed() ? encodeURIComponent(character) : bytesOf(character))).join(
     '',

@@ -14,16 +14,16 @@ import { refusedStart } from './refused-start.ts'
 
 const t = suite()
 
-/* PgBouncer in transaction mode between the service and PostgreSQL: refused at the start, with what to do. */
+/* PgBouncer in transaction mode between the service and PostgreSQL: the start fails, with what to do. */
 
 const PGBOUNCER = debianProgram('pgbouncer')
-const skip = PGBOUNCER ? false : 'there is no pgbouncer here (Debian: apt-get install pgbouncer)'
+const skip = PGBOUNCER ? false : 'pgbouncer is not installed (Debian: apt-get install pgbouncer)'
 
-/** What the service sets at the start of a session, and PgBouncer knows nothing of. */
+/** The session settings of the service, which PgBouncer does not support. */
 const SETTINGS =
   'search_path,usersync.service,plan_cache_mode,statement_timeout,idle_in_transaction_session_timeout,idle_session_timeout,bytea_output,extra_float_digits,array_nulls,default_transaction_isolation,default_transaction_read_only,row_security,lock_timeout,IntervalStyle'
 
-/** Starts PgBouncer before the database, and gives the URL through it. */
+/** Starts PgBouncer in front of the database, and returns the URL through it. */
 async function startPgBouncer(t: Test, databaseUrl: string, ignored: string): Promise<string> {
   const { username, password, port: databasePort, pathname } = new URL(databaseUrl)
   const folder = await mkdtemp(join(tmpdir(), 'usersync-pgbouncer-'))
@@ -44,7 +44,7 @@ pool_mode = transaction
 ignore_startup_parameters = ${ignored}
 `,
   )
-  const user = process.getuid?.() === 0 ? ['-u', 'postgres'] : [] // it refuses to be root
+  const user = process.getuid?.() === 0 ? ['-u', 'postgres'] : [] // pgbouncer refuses to run as root
   const child = spawn(PGBOUNCER ?? '', ['-q', ...user, join(folder, 'pgbouncer.ini')], { stdio: 'ignore' })
   const ended = new Promise((resolve) => void child.once('exit', resolve))
   t.teardown(async () => {
@@ -64,24 +64,24 @@ function listens(port: number): Promise<boolean> {
 }
 
 async function checkRefused(t: Test, url: string, why: RegExp): Promise<void> {
-  const { code, said, ms } = await refusedStart({ DATABASE_URL: url })
+  const { code, output, ms } = await refusedStart({ DATABASE_URL: url })
   t.equal(code, 1)
-  t.match(said, why)
-  t.match(said, /cannot start.*connection pooler.*give the address of PostgreSQL itself/)
+  t.match(output, why)
+  t.match(output, /cannot start.*connection pooler.*give the address of PostgreSQL itself/)
   t.ok(ms < 15_000, `after ${Math.round(ms)} ms`)
 }
 
-t.test('PgBouncer as it comes', { skip }, async (t) => {
+t.test('PgBouncer with its default settings is rejected at the start', { skip }, async (t) => {
   const url = await startPgBouncer(t, await testDatabase(t), 'extra_float_digits')
   await checkRefused(t, url, /refuses the settings of a session \(unsupported startup parameter/)
 })
 
-t.test('told to ignore what the service sets', { skip }, async (t) => {
+t.test('PgBouncer that ignores the session settings is rejected at the start', { skip }, async (t) => {
   const url = await startPgBouncer(t, await testDatabase(t), SETTINGS)
   await checkRefused(t, url, /drops the settings of a session/)
 })
 
-t.test('and with the settings given to every session of the database', { skip }, async (t) => {
+t.test('PgBouncer is rejected at the start even if the database has the session settings', { skip }, async (t) => {
   const database = await testDatabase(t)
   const sql = connect({ url: database, schema: 'usersync', connections: 1, name: 'test' })
   const name = sql(new URL(database).pathname.slice(1))

@@ -4,31 +4,33 @@ interface Test {
   teardown(fn: () => Promise<void>): void
 }
 
-/** What stands between a service and its database, and can be in the way. */
+/** A proxy between a service and its database that can block it in several ways. */
 export interface Proxy {
-  /** Of the database, through the proxy. */
+  /** The database's URL through the proxy. */
   url: string
-  /** Takes connections and bytes, and passes nothing on: what is on its way waits. */
+  /** Accepts connections and data, but forwards nothing. */
   hold(): void
-  /** Ends what there is, and whatever comes, at once and without an error, as a balancer without a server does. */
+  /**
+   * Closes all connections, and new ones immediately and without an error, as a load balancer without a server does.
+   */
   hangUp(): void
-  /** Ends what there is, and nobody listens any more. */
+  /** Closes all connections and stops listening. */
   refuse(): Promise<void>
-  /** All is well; what was held goes on its way. */
+  /** Forwards again, including the data held back. */
   pass(): Promise<void>
-  /** Connections that came so far. */
-  came(): number
+  /** The number of connections accepted so far. */
+  accepted(): number
 }
 
-/** Starts a proxy to the database of this URL; it ends with `t`. */
+/** Starts a proxy to the database of this URL. It stops at the end of `t`. */
 export async function startProxy(t: Test, databaseUrl: string): Promise<Proxy> {
   const url = new URL(databaseUrl)
   const databasePort = Number(url.port)
   const pairs = new Map<Socket, Socket>()
   let manner: 'pass' | 'hold' | 'hang up' = 'pass'
-  let came = 0
+  let accepted = 0
   const server = createServer((client) => {
-    came++
+    accepted++
     client.on('error', () => {})
     if (manner === 'hang up') return void client.resume().end()
     const database = connect(databasePort, '127.0.0.1').on('error', () => {})
@@ -72,6 +74,6 @@ export async function startProxy(t: Test, databaseUrl: string): Promise<Proxy> {
       for (const [client, database] of pairs) join(client, database)
       if (!server.listening) await listen(port)
     },
-    came: () => came,
+    accepted: () => accepted,
   }
 }

@@ -2,38 +2,38 @@ import { connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { keepAnswer } from '../run-record.ts'
 
-/** What came back for some bytes: the answers in their order, and whether the service closed the connection. */
+/** The responses to some bytes, in order, and whether the service closed the connection. */
 export interface Exchange {
   answers: RawAnswer[]
-  /** What followed the last whole answer; empty where all was answers. */
+  /** What follows the last complete response; empty if there is nothing else. */
   rest: string
   closed: boolean
 }
 
 export interface RawAnswer {
   status: number
-  /** By lower-case name; several of one name with commas. */
+  /** By lower-case name. Repeated headers are joined by commas. */
   headers: Record<string, string>
   body: string
 }
 
 /**
- * Writes the pieces as they are, each on its own, and reads until the service closes, or has said nothing for `quietMs`
- * after an answer, or for 20 s at all.
+ * Writes each piece separately and reads until the service closes the connection, sends nothing for `quietMs` after a
+ * response, or 20 s have passed without one.
  */
 export async function exchange(port: number, pieces: (string | Buffer)[], quietMs = 300): Promise<Exchange> {
   const socket = connect(port, '127.0.0.1')
   socket.on('error', () => {})
   let received = ''
-  let heardAt = performance.now()
+  let receivedAt = performance.now()
   let closed = false
   socket.on('data', (bytes: Buffer) => {
     received += bytes.toString('latin1')
-    heardAt = performance.now()
+    receivedAt = performance.now()
   })
   socket.on('end', () => (closed = true)).on('close', () => (closed = true))
   for (const piece of pieces) await write(socket, piece)
-  const isOver = () => performance.now() - heardAt > (received === '' ? 20_000 : quietMs)
+  const isOver = () => performance.now() - receivedAt > (received === '' ? 20_000 : quietMs)
   while (!closed && !isOver()) await sleep(5)
   socket.destroy()
   return { ...answersIn(received), closed }

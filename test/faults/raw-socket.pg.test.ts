@@ -6,7 +6,7 @@ import { exchange, type RawAnswer } from './raw-exchange.ts'
 
 const t = suite()
 
-/* Bytes that no client of HTTP would send. Each ends in the right answer, or one 4xx and a closed connection. */
+/* Malformed HTTP. Each request gets the correct response, or one 4xx and a closed connection. */
 
 const KEY = 'raw-socket-s3cret-of-32-characters'
 const service = await startService(t, { MAX_WORKERS: '1', API_KEYS: `root=admin=${KEY}` })
@@ -16,15 +16,15 @@ const say = (...pieces: (string | Buffer)[]) => exchange(port, pieces)
 
 const ADMIN = `host: x\r\nauthorization: Bearer ${KEY}\r\n`
 const JSON_BODY = '{"name":"made"}'
-/** What would be a second request, were its bytes not part of the first. */
+/** This would be a second request if its bytes were not part of the first. */
 const SMUGGLED = 'GET /v1/smuggled HTTP/1.1\r\nhost: x\r\n\r\n'
 
 const isProblem = ({ headers, body }: RawAnswer) =>
   /^application\/problem\+json/.test(headers['content-type'] ?? '') && JSON.parse(body).code !== undefined
-/** No answer speaks of the request that was hidden in another. */
+/** No log line must mention the request hidden in another. */
 const sawSmuggled = () => service.log.filter((line) => line.includes('smuggled') || /"status":5\d\d/.test(line))
 
-t.test('where a body ends is never in doubt', async (t) => {
+t.test('the end of a body is never ambiguous', async (t) => {
   const post = (head: string, body: string) =>
     `POST /v1/pools HTTP/1.1\r\n${ADMIN}content-type: application/json\r\n${head}\r\n${body}`
   const chunk = (text: string) => `${text.length.toString(16)}\r\n${text}\r\n`
@@ -32,7 +32,7 @@ t.test('where a body ends is never in doubt', async (t) => {
     'CL.TE': post(`content-length: 4\r\ntransfer-encoding: chunked\r\n`, `0\r\n\r\n${SMUGGLED}`),
     'TE.CL': post(`transfer-encoding: chunked\r\ncontent-length: 4\r\n`, `${chunk(SMUGGLED)}0\r\n\r\n`),
     'TE.TE': post('transfer-encoding: chunked\r\ntransfer-encoding: x\r\n', `0\r\n\r\n${SMUGGLED}`),
-    'TE.TE, the other way': post('transfer-encoding: x\r\ntransfer-encoding: chunked\r\n', `0\r\n\r\n${SMUGGLED}`),
+    'TE.TE, reversed': post('transfer-encoding: x\r\ntransfer-encoding: chunked\r\n', `0\r\n\r\n${SMUGGLED}`),
     'identity, chunked': post('transfer-encoding: identity, chunked\r\n', `0\r\n\r\n${SMUGGLED}`),
     'chunked, identity': post('transfer-encoding: chunked, identity\r\n', `0\r\n\r\n${SMUGGLED}`),
     'chunked twice': post('transfer-encoding: chunked, chunked\r\n', `0\r\n\r\n${SMUGGLED}`),
@@ -49,26 +49,26 @@ t.test('where a body ends is never in doubt', async (t) => {
     'a wrong chunk size': post('transfer-encoding: chunked\r\n', `zz\r\n${SMUGGLED}`),
     'a negative chunk size': post('transfer-encoding: chunked\r\n', `-1\r\n${SMUGGLED}`),
     'a huge chunk size': post('transfer-encoding: chunked\r\n', `fffffffffffffffff\r\n${SMUGGLED}`),
-    'a chunk that is longer': post('transfer-encoding: chunked\r\n', `1\r\nab\r\n0\r\n\r\n${SMUGGLED}`),
-    'a chunk that ends by LF': post('transfer-encoding: chunked\r\n', `1\n{\n0\n\n${SMUGGLED}`),
+    'a chunk longer than its size': post('transfer-encoding: chunked\r\n', `1\r\nab\r\n0\r\n\r\n${SMUGGLED}`),
+    'a chunk that ends with LF': post('transfer-encoding: chunked\r\n', `1\n{\n0\n\n${SMUGGLED}`),
     'an extension with LF': post('transfer-encoding: chunked\r\n', `0;a\nb\r\n\r\n${SMUGGLED}`),
     'a long extension': post('transfer-encoding: chunked\r\n', `1;${'x'.repeat(20_000)}\r\n`),
     'a trailer without end': post('transfer-encoding: chunked\r\n', `0\r\n${'x: y\r\n'.repeat(5_000)}`),
   }
   for (const [what, sent] of Object.entries(table)) {
     const { answers, rest, closed } = await say(sent)
-    t.strictSame([answers.length, rest, closed], [1, '', true], `${what}: one answer, and closed`)
+    t.strictSame([answers.length, rest, closed], [1, '', true], `${what}: one response, and closed`)
     t.match(answers[0], { status: /^4(00|13|31)$/, headers: { connection: 'close' } }, what)
     t.ok(answers[0] && isProblem(answers[0]), `${what} is a problem`)
   }
   const right = await say(post('transfer-encoding: chunked\r\n', `f;a=b;c="d"\r\n${JSON_BODY}\r\n0\r\nx: y\r\n\r\n`))
-  t.match(right.answers, [{ status: 201 }], 'extensions and trailers are passed over')
+  t.match(right.answers, [{ status: 201 }], 'extensions and trailers are ignored')
   t.strictSame(sawSmuggled(), [])
 })
 
-t.test('a head that is none', async (t) => {
+t.test('a malformed head gets one 4xx and a closed connection', async (t) => {
   const table: Record<string, string> = {
-    'a line folded': 'GET /livez HTTP/1.1\r\nhost: x\r\nx: a\r\n b\r\n\r\n',
+    'a folded line': 'GET /livez HTTP/1.1\r\nhost: x\r\nx: a\r\n b\r\n\r\n',
     'bare LF': 'GET /livez HTTP/1.1\nhost: x\n\n',
     'bare CR': 'GET /livez HTTP/1.1\rhost: x\r\r',
     'CR in a value': 'GET /livez HTTP/1.1\r\nhost: x\r\nx: a\rb: c\r\n\r\n',
@@ -86,9 +86,9 @@ t.test('a head that is none', async (t) => {
     'HTTP/0.9 with a host': 'GET /livez\r\nhost: x\r\n\r\n',
     'HTTP/1.2': 'GET /livez HTTP/1.2\r\nhost: x\r\n\r\n',
     'HTTP/9.9': 'GET /livez HTTP/9.9\r\nhost: x\r\n\r\n',
-    'the preface of HTTP/2': 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n',
-    'a method in small letters': 'get /livez HTTP/1.1\r\nhost: x\r\n\r\n',
-    'a method nobody knows': 'WHAT /livez HTTP/1.1\r\nhost: x\r\n\r\n',
+    'the HTTP/2 preface': 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n',
+    'a method in lower case': 'get /livez HTTP/1.1\r\nhost: x\r\n\r\n',
+    'an unknown method': 'WHAT /livez HTTP/1.1\r\nhost: x\r\n\r\n',
     TLS: '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03',
     'a space in the target': 'GET /li vez HTTP/1.1\r\nhost: x\r\n\r\n',
     'headers without end': `GET /livez HTTP/1.1\r\nhost: x\r\n${'x: y\r\n'.repeat(20_000)}`,
@@ -96,13 +96,13 @@ t.test('a head that is none', async (t) => {
   }
   for (const [what, sent] of Object.entries(table)) {
     const { answers, rest, closed } = await say(sent)
-    t.strictSame([answers.length, rest, closed], [1, '', true], `${what}: one answer, and closed`)
+    t.strictSame([answers.length, rest, closed], [1, '', true], `${what}: one response, and closed`)
     t.match(answers[0]?.status, /^4(00|31)$/, what)
     t.ok(answers[0] && isProblem(answers[0]), `${what} is a problem`)
   }
 })
 
-t.test('a HEAD that is refused has an answer without a body', async (t) => {
+t.test('a rejected HEAD gets a response without a body', async (t) => {
   for (const target of [`/${'x'.repeat(20_000)}`, '/li vez']) {
     const { answers } = await say(`HEAD ${target} HTTP/1.1\r\nhost: x\r\n\r\n`)
     t.match(answers[0]?.status, /^4(00|31)$/)
@@ -110,10 +110,10 @@ t.test('a HEAD that is refused has an answer without a body', async (t) => {
   }
 })
 
-t.test('targets in every form lead where they say, or nowhere', async (t) => {
+t.test('every form of request target leads to its route or to an error', async (t) => {
   const table: [target: string, status: number][] = [
     ['/livez', 200],
-    // Servers must take the absolute form (RFC 9112 section 3.2.2); whose name it bears is nothing to us.
+    // Servers must accept the absolute form (RFC 9112 section 3.2.2); its host does not matter here.
     ['http://x/livez', 200],
     ['http://evil.example/v1/nothing', 404],
     ['*', 404],
@@ -153,18 +153,18 @@ t.test('targets in every form lead where they say, or nowhere', async (t) => {
     if (status !== 200) t.ok(answers[0] && isProblem(answers[0]), `${target.slice(0, 60)} is a problem`)
   }
   const tunnel = await say('CONNECT evil.example:443 HTTP/1.1\r\nhost: evil.example\r\n\r\n')
-  t.ok(tunnel.closed && tunnel.answers.every(({ status }) => status >= 400), 'no tunnel')
-  t.match((await say('GET /livez HTTP/1.0\r\n\r\n')).answers, [{ status: 200 }], 'HTTP/1.0 needs no host')
+  t.ok(tunnel.closed && tunnel.answers.every(({ status }) => status >= 400), 'no tunnel is opened')
+  t.match((await say('GET /livez HTTP/1.0\r\n\r\n')).answers, [{ status: 200 }], 'HTTP/1.0 needs no Host')
   const upgrade = await say(`GET /livez HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n`)
-  t.match(upgrade.answers, [{ status: 200 }], 'no other protocol')
+  t.match(upgrade.answers, [{ status: 200 }], 'the protocol is not upgraded')
 })
 
-t.test('of headers that come twice none opens a door', async (t) => {
+t.test('duplicate headers give no access', async (t) => {
   const get = (path: string, headers: string) =>
     say(`GET ${path} HTTP/1.1\r\nhost: x\r\n${headers}connection: close\r\n\r\n`)
   const right = `authorization: Bearer ${KEY}\r\n`
   const wrong = 'authorization: Bearer wrong\r\n'
-  t.match((await get('/v1/pools', wrong + right)).answers, [{ status: 401 }], 'the first key counts')
+  t.match((await get('/v1/pools', wrong + right)).answers, [{ status: 401 }], 'the first key is used')
   t.match((await get('/v1/pools', right + wrong)).answers, [{ status: 200 }])
   t.match((await get('/v1/pools', `authorization: Bearer wrong, Bearer ${KEY}\r\n`)).answers, [{ status: 401 }])
 
@@ -173,10 +173,10 @@ t.test('of headers that come twice none opens a door', async (t) => {
       `POST /v1/pools HTTP/1.1\r\n${ADMIN}connection: close\r\n${headers}content-length: ${body.length}\r\n\r\n${body}`,
     )
   const [json, text] = ['content-type: application/json\r\n', 'content-type: text/csv\r\n']
-  t.match((await post(text + json)).answers, [{ status: 415 }], 'the first type counts')
+  t.match((await post(text + json)).answers, [{ status: 415 }], 'the first content type is used')
   t.match((await post(json + text, '{')).answers, [{ status: 400 }])
   const coded = await post(`${json}content-encoding: gzip\r\ncontent-encoding: br\r\n`)
-  t.match(coded.answers, [{ status: 415 }], 'codings one after the other are refused')
+  t.match(coded.answers, [{ status: 415 }], 'several content encodings are rejected')
 
   const { json: present } = await call<{ state: string }>('GET', '/v1/states/current', {
     headers: { authorization: `Bearer ${KEY}` },
@@ -185,11 +185,11 @@ t.test('of headers that come twice none opens a door', async (t) => {
   t.match(
     (await get('/v1/users/export', right + tags)).answers,
     [{ status: 304 }],
-    'tags of several lines are one list',
+    'several If-None-Match lines are one list',
   )
 })
 
-t.test('a hundred requests one after the other, unasked, are answered in their order', async (t) => {
+t.test('100 pipelined requests are answered in order', async (t) => {
   const paths = Array.from({ length: 100 }, (_, n) =>
     n % 3 === 0 ? '/livez' : n % 3 === 1 ? '/v1/nothing' : '/v1/pools',
   )
@@ -204,7 +204,7 @@ t.test('a hundred requests one after the other, unasked, are answered in their o
   t.match(mixed.answers, [{ status: 400 }, { status: 200 }, { status: 400 }], 'also after bodies')
 })
 
-t.test('who goes away in the middle of a body is no fault of the service', async (t) => {
+t.test('a client that disconnects during a body causes no error in the service', async (t) => {
   const before = service.log.length
   const socket = connect(port, '127.0.0.1')
   socket.write(`POST /v1/pools HTTP/1.1\r\n${ADMIN}content-type: application/json\r\ncontent-length: 9\r\n\r\n{"na`)
@@ -219,7 +219,7 @@ t.test('who goes away in the middle of a body is no fault of the service', async
   t.notOk(lines().some(({ level }) => level >= 50))
 })
 
-t.test('after all of it the service is well', async (t) => {
+t.test('after all of this the service works', async (t) => {
   t.match(await call('GET', '/readyz'), { status: 200 })
   t.strictSame(sawSmuggled(), [])
   t.notOk(service.log.some((line) => line.includes(KEY)))

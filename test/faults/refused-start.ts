@@ -9,7 +9,7 @@ import { beginLog } from '../run-record.ts'
 
 const SERVER = fileURLToPath(new URL('../../src/server.ts', import.meta.url))
 
-/** Starts the service where it must not start, and gives its exit code, what it says, and how long it took. */
+/** Starts the service with settings that must make it fail. Returns the exit code, its output, and how long it took. */
 export async function refusedStart(settings: Record<string, string>) {
   const dataDir = await mkdtemp(join(tmpdir(), 'usersync-data-'))
   const began = performance.now()
@@ -22,11 +22,11 @@ export async function refusedStart(settings: Record<string, string>) {
   const log = beginLog()
   for (const stream of [child.stdout, child.stderr]) stream.on('data', log)
   try {
-    const [said, code] = await Promise.all([
+    const [output, code] = await Promise.all([
       text(child.stderr),
       new Promise<number | null>((resolve) => void child.once('exit', resolve)),
     ])
-    return { code, said, ms: performance.now() - began }
+    return { code, output, ms: performance.now() - began }
   } finally {
     await rm(dataDir, { recursive: true, force: true })
   }

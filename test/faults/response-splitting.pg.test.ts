@@ -4,7 +4,7 @@ import { exchange } from './raw-exchange.ts'
 
 const t = suite()
 
-/* Where a value of a request may come back in a header of the answer, no line of a sender's own comes with it. */
+/* Values in a request must not add a header line to the response, wherever they are returned in a header. */
 
 const KEY = 'splitting-s3cret-of-32-characters-or-more'
 const { call, url } = await startService(t, { MAX_WORKERS: '1', API_KEYS: `root=admin=${KEY}` })
@@ -13,15 +13,15 @@ const authorization = `Bearer ${KEY}`
 await call('POST', '/v1/pools', { body: { name: 'split' }, headers: { authorization } })
 const { json } = await call<{ state: string }>('GET', '/v1/states/current', { headers: { authorization } })
 
-/** What a request says, with a value in one place of it. */
-interface Asked {
+/** A request with a value in one place. */
+interface RawRequest {
   line: string
   head?: Record<string, string>
   body?: string
 }
 
-/** The header, a value that it takes, what is then in it, and the request. */
-type Place = [header: string, right: string, told: RegExp, ask: (value: string) => Asked]
+/** The response header, a valid value, what the header then contains, and the request. */
+type Place = [header: string, right: string, expected: RegExp, ask: (value: string) => RawRequest]
 
 const URL_OF_TARGET = 'http://127.0.0.1:9'
 const PLACES: Record<string, Place> = {
@@ -147,9 +147,9 @@ const PLACES: Record<string, Place> = {
   ],
 }
 
-/** Without a space, which would end an address. */
+/** Without a space, which would end the request target. */
 const LINE = 'set-cookie:evil=1'
-/** Line ends as they are, in JSON, in an address, there twice, and as characters whose last bytes they would be. */
+/** Line breaks: raw, in JSON, percent-encoded once and twice, and as characters whose last bytes they are. */
 const LINE_ENDS = [
   '\r\n',
   '\n',
@@ -164,7 +164,7 @@ const LINE_ENDS = [
   '\\u560d\\u560a',
 ]
 
-function say({ line, head = {}, body }: Asked) {
+function say({ line, head = {}, body }: RawRequest) {
   const json: Record<string, string> =
     body === undefined ? {} : { 'content-type': 'application/json', 'content-length': String(Buffer.byteLength(body)) }
   const headers = Object.entries({ host: 'x', connection: 'close', authorization, ...json, ...head })
@@ -172,14 +172,14 @@ function say({ line, head = {}, body }: Asked) {
   return exchange(port, [Buffer.from(text)])
 }
 
-for (const [place, [header, right, told, ask]] of Object.entries(PLACES)) {
-  t.test(place, async (t) => {
+for (const [place, [header, right, expected, ask]] of Object.entries(PLACES)) {
+  t.test(`no line break gets into the response: ${place}`, async (t) => {
     const { answers } = await say(ask(right))
-    t.match(answers[0]?.headers[header], told, `a right value leads to ${header}`)
+    t.match(answers[0]?.headers[header], expected, `a valid value leads to ${header}`)
     for (const end of LINE_ENDS) {
       const { answers, rest } = await say(ask(`${right}${end}${LINE}${end}${end}x`))
       const what = JSON.stringify(end)
-      t.strictSame([answers.length, rest], [1, ''], `${what}: one answer, whole`)
+      t.strictSame([answers.length, rest], [1, ''], `${what}: one complete response`)
       t.notOk(answers[0]?.headers['set-cookie'], what)
       t.notMatch(answers[0]?.headers['location'] ?? '', /evil/, what)
       t.ok((answers[0]?.status ?? 500) < 500, `${what}: ${answers[0]?.status}`)

@@ -14,41 +14,39 @@ import { startSteadyLoad } from './steady-load.ts'
 
 const t = suite()
 
-/*
- * Two replicas behind nginx, which goes by docs/nginx.conf; one after the other is ended and started anew while they are used.
- */
+/* Two replicas behind nginx, configured by docs/nginx.conf. They are restarted one after the other while in use. */
 
-const skip = NGINX ? false : 'there is no nginx here (Debian: apt-get install nginx-light)'
+const skip = NGINX ? false : 'nginx is not installed (Debian: apt-get install nginx-light)'
 const TURNS = sized(1, 2)
 
-/** In work in each turn from its beginning; small chunks, and one thread of a process, so that it takes its time. */
+/** Runs during each turn from the start. Small chunks and one thread per process make it slow. */
 const LARGE = sized(30_000, 100_000)
 const SLOWLY = { chunk_size: 200, max_workers: 1, password_hash: { algorithm: 'none' } }
 
-/** Longer than `keepalive_timeout` in docs/nginx.conf, as that file asks. */
+/** Longer than `keepalive_timeout` in docs/nginx.conf, as that file requires. */
 const DRAIN_DELAY_SECONDS = 3
 
 t.setTimeout(400_000)
 
-/** Ends it, and gives its exit code and what `/readyz` said meanwhile, asked on connections of their own. */
-async function endWatched(replica: ServerProcess): Promise<{ code: number | string; said: Set<string> }> {
-  const said = new Set<string>()
+/** Stops the replica. Returns its exit code and the responses of `/readyz` meanwhile, each on a new connection. */
+async function endWatched(replica: ServerProcess): Promise<{ code: number | string; responses: Set<string> }> {
+  const responses = new Set<string>()
   let ended = false
   const end = replica.end('SIGTERM').finally(() => {
     ended = true
   })
   while (!ended) {
-    const told = await fetch(`${replica.url}/readyz`, { headers: { connection: 'close' } }).then(
+    const response = await fetch(`${replica.url}/readyz`, { headers: { connection: 'close' } }).then(
       (answer) => answer.text(),
       () => 'closed',
     )
-    said.add(told)
+    responses.add(response)
     await sleep(50)
   }
-  return { code: await end, said }
+  return { code: await end, responses }
 }
 
-t.test('no request fails, and no job is lost or done twice', { skip }, async (t) => {
+t.test('a rolling restart fails no request, and loses or repeats no job', { skip }, async (t) => {
   const url = await testDatabase(t)
   const ports: [number, number] = [await freePort(), await freePort()]
   const start = (port: number) =>
@@ -70,9 +68,9 @@ t.test('no request fails, and no job is lost or done twice', { skip }, async (t)
     await untilMoving(nginx.url, id)
     large.push(id)
     for (const [i, port] of ports.entries()) {
-      const { code, said } = await endWatched(replicas[i] as ServerProcess)
-      t.equal(code, 0, 'an orderly end')
-      t.ok(said.has('{"status":"not_ready","reasons":["draining"]}'), `before it closes the port: ${[...said]}`)
+      const { code, responses } = await endWatched(replicas[i] as ServerProcess)
+      t.equal(code, 0, 'exit code 0')
+      t.ok(responses.has('{"status":"not_ready","reasons":["draining"]}'), `before the port closes: ${[...responses]}`)
       replicas[i] = await start(port)
       await untilReady(replicas[i].url, 60)
     }
@@ -94,13 +92,14 @@ t.test('no request fails, and no job is lost or done twice', { skip }, async (t)
     Object.fromEntries(
       Object.entries(batches).map(([id, count]) => [id, { status: 'completed', users: count, names: count }]),
     ),
-    `${made.length} small batches, each of a creation that was answered, with exactly its users`,
+    `${made.length} small batches, each confirmed and with exactly its users`,
   )
   const [small] = await sql<{ id: number }[]>`select id from pools where name = 'small'`
   const filter = { batchId: undefined, testUsersOnly: true, bulkUsersOnly: false }
   const state = await stateFromScratch(sql, small?.id ?? 0, filter)
-  for (const { state: followed } of held) t.equal(followed, state, 'from delta to delta, over both replicas')
+  for (const { state: followed } of held)
+    t.equal(followed, state, 'a client that follows by deltas over both replicas has the current state')
   const { json } = await ask(nginx.url, '/v1/states/current')
-  t.equal(json.state, await stateFromScratch(sql, 1, filter), 'the state of the others is that of the rows')
+  t.equal(json.state, await stateFromScratch(sql, 1, filter), 'the state of the default pool is that of the rows')
   t.same(await Promise.all(replicas.map((replica) => replica.end('SIGTERM'))), [0, 0])
 })

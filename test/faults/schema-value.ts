@@ -1,7 +1,7 @@
 import fc, { type Arbitrary } from 'fast-check'
 import { wildJson, wildText } from './wild.ts'
 
-/** What the service's description says of a value: as much of JSON Schema as it uses. */
+/** A schema in the OpenAPI description: the parts of JSON Schema that it uses. */
 export interface Schema {
   type?: string
   enum?: unknown[]
@@ -18,20 +18,20 @@ export interface Schema {
   pattern?: string
 }
 
-/** Values of a member, by its name, that lead further than those that its schema alone would give. */
-export type Telling = Record<string, readonly unknown[]>
+/** Values of members by name that reach further than random values of the schema. */
+export type Samples = Record<string, readonly unknown[]>
 
-/** Values that the schema allows. */
-export function valuesOf(schema: Schema, telling: Telling, name = ''): Arbitrary<unknown> {
-  const told = telling[name]
-  if (told && told.length > 0) return fc.constantFrom(...told)
+/** Values that are valid against the schema. */
+export function valuesOf(schema: Schema, samples: Samples, name = ''): Arbitrary<unknown> {
+  const known = samples[name]
+  if (known && known.length > 0) return fc.constantFrom(...known)
   if (schema.enum) return fc.constantFrom(...schema.enum)
-  if (schema.anyOf) return fc.oneof(...schema.anyOf.map((each) => valuesOf(each, telling, name)))
+  if (schema.anyOf) return fc.oneof(...schema.anyOf.map((each) => valuesOf(each, samples, name)))
   switch (schema.type) {
     case 'object':
-      return objectOf(schema, telling)
+      return objectOf(schema, samples)
     case 'array':
-      return fc.array(valuesOf(schema.items ?? {}, telling), { maxLength: Math.min(3, schema.maxItems ?? 3) })
+      return fc.array(valuesOf(schema.items ?? {}, samples), { maxLength: Math.min(3, schema.maxItems ?? 3) })
     case 'integer':
       return fc.integer({ min: schema.minimum ?? -(2 ** 53), max: schema.maximum ?? 2 ** 53 })
     case 'number':
@@ -47,8 +47,8 @@ export function valuesOf(schema: Schema, telling: Telling, name = ''): Arbitrary
   }
 }
 
-function objectOf({ properties = {}, required = [], additionalProperties }: Schema, telling: Telling) {
-  const members = Object.entries(properties).map(([name, member]) => [name, valuesOf(member, telling, name)])
+function objectOf({ properties = {}, required = [], additionalProperties }: Schema, samples: Samples) {
+  const members = Object.entries(properties).map(([name, member]) => [name, valuesOf(member, samples, name)])
   const known = fc.record(Object.fromEntries(members), { requiredKeys: required as never[] })
   if (typeof additionalProperties !== 'object') return known
   return fc
@@ -57,16 +57,16 @@ function objectOf({ properties = {}, required = [], additionalProperties }: Sche
 }
 
 function textOf({ pattern, minLength = 0, maxLength = 60 }: Schema): Arbitrary<string> {
-  // fast-check knows no lookahead; the words that one leaves out are tried by their own tests.
+  // fast-check does not support lookahead. Other tests cover the words that it excludes.
   if (pattern) return fc.stringMatching(new RegExp(pattern.replace(/\(\?!.*?\$\)/, '')))
   const anyCharacter = fc.string({ unit: 'binary', minLength, maxLength: Math.min(60, maxLength) })
   return fc.oneof(fc.string({ minLength, maxLength: Math.min(60, maxLength) }), anyCharacter)
 }
 
-/** A value as it stands in an address. */
+/** A value as it is written in a URL. */
 export const spelled = (value: unknown): string => (typeof value === 'string' ? value : JSON.stringify(value))
 
-/** The value with one place of it wrong: a member away, one too many, or another value there. */
+/** The value with one error: a member removed, added, or replaced. */
 export const nearlyValue = (values: Arbitrary<unknown>): Arbitrary<unknown> =>
   fc
     .tuple(values, fc.nat(), fc.constantFrom('drop', 'add', 'replace', 'text'), wildJson, wildText)
@@ -84,7 +84,7 @@ export const nearlyValue = (values: Arbitrary<unknown>): Arbitrary<unknown> =>
 
 type Holder = Record<string, unknown>
 
-/** Every member in the value, however deep, as what holds it and its name. */
+/** Every member in the value, at any depth, as its parent and key. */
 function placesIn(value: unknown): [Holder, string][] {
   if (typeof value !== 'object' || value === null) return []
   const holder = value as Holder

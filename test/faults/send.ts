@@ -9,7 +9,7 @@ export interface TimedAnswer {
   ms: number
 }
 
-/** Sends a request as it stands. Rejects where no whole answer comes in 20 s. */
+/** Sends a request unchanged. Rejects if there is no complete response within 20 s. */
 export function send(
   agent: Agent,
   url: string,
@@ -18,7 +18,7 @@ export function send(
   const { promise, resolve, reject } = Promise.withResolvers<TimedAnswer>()
   const began = performance.now()
   const { hostname, port } = new URL(url)
-  // Node's client would send the body of a GET without telling its length, as if it were the next request.
+  // Node's client would send the body of a GET without a length, as if it were the next request.
   const framed = body ? { ...headers, 'content-length': body.length } : headers
   const sent = request({
     agent,
@@ -41,7 +41,7 @@ export function send(
     response.on('data', (chunk: Buffer) => {
       chunks.push(chunk)
       if (response.headers['content-type'] !== 'text/event-stream') return
-      done() // it goes on for as long as the batch does
+      done() // the stream ends only with the batch
       response.destroy()
     })
     response.on('error', reject)

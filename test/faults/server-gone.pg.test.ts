@@ -10,7 +10,7 @@ import { startOwnPostgres } from './own-postgres.ts'
 
 const t = suite()
 
-/* PostgreSQL is killed, or restarted, under a service that has a batch in work and exports on the way. */
+/* PostgreSQL is killed or restarted during a batch and exports. */
 
 t.setTimeout(180_000)
 
@@ -28,30 +28,39 @@ function checkRefused(t: Test, { status, json, retryAfter, ms }: Answer, what: s
   t.ok(ms < 6_000, `${what}: after ${Math.round(ms)} ms`)
 }
 
-t.test('killed in the middle of a batch: the service lives, stops in time, and another ends the batch', async (t) => {
-  const first = await startServerProcess(t, { ...settings, DRAIN_SECONDS: '8' })
-  const id = await beginBatch(first.url, USERS, { chunk_size: CHUNK })
-  await untilMoving(first.url, id)
-  await pg.kill()
-  for (let i = 0; i < 4; i++) {
-    const [live, ready] = await Promise.all([ask(first.url, '/livez'), ask(first.url, '/readyz')])
-    t.match({ live: live.status, ready: ready.status }, { live: 200, ready: 503 })
-    t.ok(live.ms < 1_000 && ready.ms < 1_000, `within a second: ${Math.round(live.ms)} and ${Math.round(ready.ms)} ms`)
-    await sleep(250)
-  }
-  checkRefused(t, await ask(first.url, '/v1/users'), 'a list of users')
-  checkRefused(t, await ask(first.url, '/v1/batches', { count: 1 }), 'a new batch')
-  const began = performance.now()
-  t.equal(await first.end('SIGTERM'), 0, 'an orderly end')
-  t.ok(performance.now() - began < 8_000, `within its drain time: ${Math.round(performance.now() - began)} ms`)
+t.test(
+  'PostgreSQL is killed during a batch: the service stays alive and stops in time, and another replica completes the batch',
+  async (t) => {
+    const first = await startServerProcess(t, { ...settings, DRAIN_SECONDS: '8' })
+    const id = await beginBatch(first.url, USERS, { chunk_size: CHUNK })
+    await untilMoving(first.url, id)
+    await pg.kill()
+    for (let i = 0; i < 4; i++) {
+      const [live, ready] = await Promise.all([ask(first.url, '/livez'), ask(first.url, '/readyz')])
+      t.match({ live: live.status, ready: ready.status }, { live: 200, ready: 503 })
+      t.ok(
+        live.ms < 1_000 && ready.ms < 1_000,
+        `within a second: ${Math.round(live.ms)} and ${Math.round(ready.ms)} ms`,
+      )
+      await sleep(250)
+    }
+    checkRefused(t, await ask(first.url, '/v1/users'), 'a list of users')
+    checkRefused(t, await ask(first.url, '/v1/batches', { count: 1 }), 'a new batch')
+    const began = performance.now()
+    t.equal(await first.end('SIGTERM'), 0, 'exit code 0')
+    t.ok(performance.now() - began < 8_000, `within the drain time: ${Math.round(performance.now() - began)} ms`)
 
-  await pg.start()
-  const second = await startServerProcess(t, settings)
-  await checkExact(t, pg.url, await untilEnded(second.url, id), USERS)
-  t.equal(await second.end('SIGTERM'), 0)
-})
+    await pg.start()
+    const second = await startServerProcess(t, settings)
+    await checkExact(t, pg.url, await untilEnded(second.url, id), USERS)
+    t.equal(await second.end('SIGTERM'), 0)
+  },
+)
 
-/** Reads an export, the first piece at once and the rest after `rest`. Gives its lines, or undefined where it was cut. */
+/**
+ * Reads the first piece of an export immediately, and the rest after `rest`. Returns its lines, or undefined if it was
+ * cut.
+ */
 async function readExport(url: string, rest: Promise<unknown>): Promise<string[] | undefined> {
   const answer = await fetch(`${url}/v1/users/export?format=ndjson&differential=false`, {
     signal: AbortSignal.timeout(60_000),
@@ -71,8 +80,8 @@ async function readExport(url: string, rest: Promise<unknown>): Promise<string[]
 }
 
 /**
- * Users of 128 MB in all: Linux alone holds up to 36 MB on the way to a reader who does not read (tcp_rmem and tcp_wmem), and
- * an export of 31,000 plain users was once whole in there before the server was restarted.
+ * Users of 128 MB in total. Linux buffers up to 36 MB for a client that does not read (tcp_rmem and tcp_wmem), and an
+ * export of 31,000 plain users was once buffered completely before the restart.
  */
 async function addHeavyUsers(): Promise<void> {
   const sql = connect({ url: pg.url, schema: 'usersync', connections: 1, name: 'test' })
@@ -86,14 +95,14 @@ async function addHeavyUsers(): Promise<void> {
   }
 }
 
-t.test('restarted under a batch and under exports: the service comes back by itself', async (t) => {
+t.test('PostgreSQL is restarted during a batch and exports: the service recovers', async (t) => {
   const service = await startServerProcess(t, settings)
   await addHeavyUsers()
   const id = await beginBatch(service.url, USERS / 2, { chunk_size: CHUNK })
   await untilMoving(service.url, id)
   const restart = Promise.withResolvers<void>()
   const cut = [readExport(service.url, restart.promise), readExport(service.url, restart.promise)]
-  await sleep(500) // they have their first pages by now, and wait
+  await sleep(500) // they have received their first pages and wait
 
   const others: Answer[] = []
   let over = false
@@ -105,9 +114,9 @@ t.test('restarted under a batch and under exports: the service comes back by its
   await untilReady(service.url, 10)
   over = true
   await Promise.all(asking)
-  for (const lines of await Promise.all(cut)) t.equal(lines, undefined, 'an export that was cut is noticed as cut')
+  for (const lines of await Promise.all(cut)) t.equal(lines, undefined, 'a cut export is recognized as cut')
   const refused = others.filter(({ status }) => status !== 200)
-  t.ok(refused.length > 0, `${refused.length} of ${others.length} requests came at a bad time`)
+  t.ok(refused.length > 0, `${refused.length} of ${others.length} requests failed meanwhile`)
   for (const answer of refused) checkRefused(t, answer, 'a request meanwhile')
 
   await checkExact(t, pg.url, await untilEnded(service.url, id), USERS / 2)
@@ -115,7 +124,7 @@ t.test('restarted under a batch and under exports: the service comes back by its
   t.match(
     JSON.parse(whole?.[0] ?? '{}'),
     { kind: 'full', total_count: (whole?.length ?? 0) - 2 },
-    'exports are whole again',
+    'exports are complete again',
   )
   t.equal(await service.end('SIGTERM'), 0)
 })

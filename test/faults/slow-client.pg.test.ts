@@ -6,20 +6,23 @@ import { suite } from '../suite.ts'
 
 const t = suite()
 
-/* Who sends or reads too slowly, or nothing, is cut off, and holds nobody up. The limits are Node's, and made short here. */
+/*
+ * Clients that send or read too slowly, or not at all, are disconnected and do not affect others. The limits are
+ * Node's, shortened here.
+ */
 
 const { call, app, url, sql } = await startService(t, { MAX_WORKERS: '1' })
 const { server } = app
 const port = Number(new URL(url).port)
-/** Node looks so often for those who are too slow: see `connectionsCheckingInterval` in src/app.ts. */
-const LOOK_MS = 5_000
+/** Node checks for slow clients at this interval: see `connectionsCheckingInterval` in src/app.ts. */
+const CHECK_INTERVAL_MS = 5_000
 
 const opened: Socket[] = []
 t.teardown(() => {
   for (const socket of opened) socket.destroy()
 })
 
-/** A connection that is established, and what has come on it. */
+/** An open connection, and what it has received. */
 async function open(): Promise<{ socket: Socket; received: () => string; isClosed: () => boolean }> {
   const socket = connect(port, '127.0.0.1').on('error', () => {})
   opened.push(socket)
@@ -37,15 +40,15 @@ async function until(condition: () => boolean | Promise<boolean>, ms: number): P
   return false
 }
 
-t.test('a thousand who say nothing hold nobody up', async (t) => {
-  t.match(server, { headersTimeout: 60_000, timeout: 330_000 }, 'the limits of heads, and of readers')
+t.test('1,000 silent connections do not affect other clients', async (t) => {
+  t.match(server, { headersTimeout: 60_000, timeout: 330_000 }, 'the timeouts for headers and for readers')
   const silent = await Promise.all(Array.from({ length: 1_000 }, open))
   t.match(await call('GET', '/livez'), { status: 200 })
   for (const { socket } of silent) socket.destroy()
-  t.ok(await until(async () => (await connections()) <= 2, 10_000), 'they are gone when they go')
+  t.ok(await until(async () => (await connections()) <= 2, 10_000), 'their connections are closed')
 })
 
-t.test('a head that comes byte by byte, or not at all, is answered with 408', async (t) => {
+t.test('a request whose headers arrive too slowly, or not at all, gets 408', async (t) => {
   const before = server.headersTimeout
   server.headersTimeout = 500
   t.teardown(() => {
@@ -55,19 +58,19 @@ t.test('a head that comes byte by byte, or not at all, is answered with 408', as
   slow.socket.write('GET /livez HTTP/1.1\r\nhost: localhost\r\nx: ')
   const began = Date.now()
   const isOver = () => slow.isClosed() && silent.isClosed()
-  for (; !isOver() && Date.now() - began < 2 * LOOK_MS; await sleep(100))
+  for (; !isOver() && Date.now() - began < 2 * CHECK_INTERVAL_MS; await sleep(100))
     if (slow.socket.writable) slow.socket.write('y')
-  t.ok(isOver(), `closed, ${Date.now() - began} ms`)
+  t.ok(isOver(), `closed after ${Date.now() - began} ms`)
   t.match(slow.received(), /^HTTP\/1\.1 408 .*connection: close.*"code":"request_timeout"/s)
 })
 
-t.test('a reader who takes nothing is cut off, and its snapshot given back', async (t) => {
+t.test('a client that reads nothing is disconnected, and its snapshot released', async (t) => {
   await sql`
     insert into users (username, email, custom_attributes)
     select 'user' || n, 'user' || n || '@example.com', jsonb_build_object('text', repeat(md5(n::text), 125))
     from generate_series(1, 4000) n`
   const before = server.timeout
-  server.timeout = 1_000 // of connections that are opened from now on
+  server.timeout = 1_000 // for connections opened from now on
   const { socket } = await open()
   server.timeout = before
   socket.pause()
@@ -78,7 +81,7 @@ t.test('a reader who takes nothing is cut off, and its snapshot given back', asy
       where datname = current_database() and application_name = 'usersync' and xact_start is not null`
     return row?.count ?? 0
   }
-  t.ok(await until(async () => (await openSnapshots()) === 1, 10_000), 'it waits for the reader')
-  t.ok(await until(async () => (await openSnapshots()) === 0, 10_000), 'and no longer')
-  t.ok(await until(async () => (await connections()) <= 1, 10_000), 'nor is the connection there')
+  t.ok(await until(async () => (await openSnapshots()) === 1, 10_000), 'the snapshot waits for the reader')
+  t.ok(await until(async () => (await openSnapshots()) === 0, 10_000), 'and is released')
+  t.ok(await until(async () => (await connections()) <= 1, 10_000), 'the connection is closed')
 })

@@ -3,20 +3,20 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Batch } from '../../src/batches/batches.ts'
 import { applyExport, type Held } from '../../src/sync/apply-export.ts'
 
-/** What came of it. */
+/** The result of the load. */
 export interface LoadReport {
-  /** Answers by what was asked and status, such as `export 304`. */
+  /** Responses by request and status, such as `export 304`. */
   answers: Record<string, number>
-  /** Each request that did not end well, told in a line. */
+  /** A line for each failed request. */
   failures: string[]
-  /** Of the pool that small batches are made in: what the clients hold who followed it from delta to delta. */
+  /** The states of the clients that followed the pool of the small batches by deltas. */
   held: Held[]
-  /** How many users each batch that was accepted is to have, by its id. */
+  /** The number of users of each accepted batch, by its id. */
   batches: Record<string, number>
 }
 
 export interface Load {
-  /** Begins nothing new, waits for all batches, lets the followers have a last look. */
+  /** Starts no further requests, waits for all batches, and lets the followers export once more. */
   end(): Promise<LoadReport>
 }
 
@@ -26,7 +26,7 @@ const MAX_DURATION_MS = 60_000
 const MAX_BATCH_MS = 120_000
 
 /**
- * Steady use of the service at `url`, on connections that are kept alive: followers, listings and small batches in the pool
+ * Steady use of the service at `url` on keep-alive connections: followers, listings and small batches in the pool
  * `small`, and full exports of the default pool.
  */
 export function startSteadyLoad(url: string): Load {
@@ -38,11 +38,11 @@ export function startSteadyLoad(url: string): Load {
       try {
         const answer = await fetch(url + path, { ...init, signal: AbortSignal.timeout(MAX_DURATION_MS) })
         const text = await answer.text()
-        const told = `${what} ${answer.status}`
-        report.answers[told] = (report.answers[told] ?? 0) + 1
-        // That a process is behind with its work is said on a machine that is busy with others; it is no matter of a restart.
+        const outcome = `${what} ${answer.status}`
+        report.answers[outcome] = (report.answers[outcome] ?? 0) + 1
+        // Busy machines can cause `overloaded`, which has nothing to do with a restart.
         if (answer.status === 503 && text.includes(':overloaded"') && Date.now() < deadline) continue
-        if (!answer.ok && answer.status !== 304) report.failures.push(`${told} ${text.slice(0, 200)}`)
+        if (!answer.ok && answer.status !== 304) report.failures.push(`${outcome} ${text.slice(0, 200)}`)
         return { status: answer.status, text }
       } catch (error) {
         report.failures.push(`${what} ${error} ${(error as Error).cause ?? ''}`)

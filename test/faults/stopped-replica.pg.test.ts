@@ -10,17 +10,17 @@ import { checkExact } from './exact.ts'
 const t = suite()
 
 /*
- * A replica that is stopped and not dead (SIGSTOP, a frozen container, a laptop that sleeps) keeps its connections, and
- * with them the lock on its chunk. PostgreSQL ends a transaction in which nothing comes, and the other replica does the chunk.
+ * A suspended replica (SIGSTOP, a frozen container, a sleeping laptop) keeps its connections, and with them the lock on
+ * its chunk. PostgreSQL ends its idle transaction, and the other replica does the chunk.
  */
 
 const USERS = sized(10_000, 20_000)
 t.setTimeout(180_000)
 
-/** A worker's transaction may be idle for 20 s; the poll and the chunk itself come after it. */
+/** A worker's transaction may be idle for 20 s. The poll and the chunk itself come after that. */
 const BOUND_S = 35
 
-t.test('stopped while it holds a chunk, and continued when all is done', async (t) => {
+t.test('the chunks of a suspended replica are done by another, and it continues when it is resumed', async (t) => {
   const url = await testDatabase(t)
   const settings = { DATABASE_URL: url, ENCRYPTION_KEY: '5e'.repeat(32), MAX_WORKERS: '2' }
   const [stopped, other] = await Promise.all([startServerProcess(t, settings), startServerProcess(t, settings)])
@@ -28,20 +28,20 @@ t.test('stopped while it holds a chunk, and continued when all is done', async (
   t.teardown(() => sql.end({ timeout: 5 }))
   const id = await beginBatch(stopped.url, USERS, { chunk_size: 100 })
   await untilMoving(other.url, id)
-  let held = 0
-  for (let i = 0; i < 200 && held === 0; i++) {
+  let locked = 0
+  for (let i = 0; i < 200 && locked === 0; i++) {
     process.kill(stopped.pid, 'SIGSTOP')
-    await sleep(300) // what runs in the database ends, what is left waits for a process that does not go on
+    await sleep(300) // running statements finish; what is left waits for the suspended process
     const [row] = await sql`
       select count(*)::int as idle from pg_stat_activity
       where datname = current_database() and application_name = 'usersync worker' and state = 'idle in transaction'
         and state_change < now() - interval '200 ms'`
-    held = row?.['idle']
-    if (held > 0) break
+    locked = row?.['idle']
+    if (locked > 0) break
     process.kill(stopped.pid, 'SIGCONT')
     await sleep(Math.random() * 20)
   }
-  t.ok(held > 0, `it is stopped with ${held} chunks in its hands`)
+  t.ok(locked > 0, `it is suspended with ${locked} locked chunks`)
   const began = performance.now()
   const batch = await untilEnded(other.url, id, BOUND_S)
   t.comment(`the batch ended ${Math.round(performance.now() - began)} ms later`)
@@ -49,7 +49,7 @@ t.test('stopped while it holds a chunk, and continued when all is done', async (
 
   process.kill(stopped.pid, 'SIGCONT')
   await sleep(1_000)
-  t.equal((await ask(stopped.url, '/readyz')).status, 200, 'the one that was stopped goes on')
+  t.equal((await ask(stopped.url, '/readyz')).status, 200, 'the resumed replica works')
   await checkExact(t, url, (await ask(stopped.url, `/v1/batches/${id}`)).json, USERS)
   for (const replica of [stopped, other]) t.equal(await replica.end('SIGTERM'), 0)
 })

@@ -6,11 +6,11 @@ import { suite } from '../suite.ts'
 
 const t = suite()
 
-/* Clients that ask for the largest pages that there are, and read none. */
+/* Clients request the largest possible pages and read nothing. */
 
 const READERS = 40
 
-t.test('the service is ready and serves the others', async (t) => {
+t.test('clients that read nothing do not keep the service from serving others', async (t) => {
   const { app, sql, url, call, memory } = await startService(t, {
     MAX_WORKERS: '1',
     MEMORY_LIMIT_MB: '128',
@@ -25,9 +25,10 @@ t.test('the service is ready and serves the others', async (t) => {
     const socket = connectSocket(port, '127.0.0.1').on('error', () => {})
     t.teardown(() => void socket.destroy())
     const [accepted]: Socket[] = await connected
-    // The kernel would take some megabytes for a client that reads nothing, how many is its choice. So it gets none.
+    // The kernel would buffer a few megabytes for a client that reads nothing, and decides how many. Corking sends
+    // nothing to it.
     accepted?.cork()
-    Object.assign(accepted as Socket, { uncork() {} }) // Node calls it at the end of each answer
+    Object.assign(accepted as Socket, { uncork() {} }) // Node calls it at the end of each response
     socket.write('GET /v1/users?limit=1000 HTTP/1.1\r\nhost: localhost\r\n\r\n'.repeat(4))
   }
   let refused = 0
@@ -35,12 +36,16 @@ t.test('the service is ready and serves the others', async (t) => {
     const large = await call<{ code?: string }>('GET', '/v1/users?limit=1000')
     if (large.status === 503 && large.json.code === 'overloaded') refused++
   }
-  t.equal(refused, 1, 'there is no room for another large answer')
+  t.equal(refused, 1, 'another large response does not fit')
   t.ok(memory.isOver())
   t.match(await call('GET', '/readyz'), { status: 200, json: { status: 'ready', reasons: [] } })
   t.match(await call('GET', '/healthz'), { status: 200, json: { status: 'ready', warnings: ['memory'] } })
-  t.match(await call('GET', '/v1/users/export'), { status: 503 }, 'new work is refused while memory is above its limit')
-  t.equal((await call('GET', '/v1/users?limit=1000')).status, 503, 'and large answers are refused still')
+  t.match(
+    await call('GET', '/v1/users/export'),
+    { status: 503 },
+    'new work is rejected while memory is above its limit',
+  )
+  t.equal((await call('GET', '/v1/users?limit=1000')).status, 503, 'large responses are still rejected')
   for (const path of ['/v1/users?limit=1&sort=-id', '/v1/states/current', '/v1/batches', '/v1/stats']) {
     t.equal((await call('GET', path)).status, 200, path)
   }

@@ -7,11 +7,11 @@ import { brotliDecompressSync, gunzipSync, zstdDecompressSync } from 'node:zlib'
 import { ROUTE_BODIES } from '../http/route-bodies.ts'
 import { startService } from '../http/service.ts'
 import { suite } from '../suite.ts'
-import { heldAtRest } from './left-behind.ts'
+import { resourcesAtRest } from './open-resources.ts'
 
 const t = suite()
 
-/* Clients that vanish at any point of any route, and answers that fail half-way. */
+/* Clients that disconnect at any point of any request, and responses that fail halfway. */
 
 const USERS = 3_000
 
@@ -19,7 +19,7 @@ const service = await startService(t, { MAX_WORKERS: '1', WAIT_SECONDS: '2' })
 const { sql, url, call } = service
 const port = Number(new URL(url).port)
 
-// 12 MB that hardly compress: more than the kernel takes for a client that does not read.
+// 12 MB that hardly compress: more than the kernel buffers for a client that does not read.
 await sql`
   insert into users (username, email, custom_attributes)
   select 'user' || n, 'user' || n || '@example.com', jsonb_build_object('text', text)
@@ -27,13 +27,13 @@ await sql`
   cross join lateral (select string_agg(md5((n * 1000 + part)::text), '') as text from generate_series(1, 125) part) texts`
 await call('POST', '/v1/pools', { body: { name: 'replica' } })
 await call('PATCH', '/v1/pools/replica', { body: { replica: true } })
-await call('GET', '/v1/users/export') // warms up what stays open
+await call('GET', '/v1/users/export') // opens what stays open
 
 interface Documented {
   paths: Record<string, Record<string, { requestBody?: { content: Record<string, unknown> } }>>
 }
 
-/** The bytes of one request to each route, the head and the body apart. */
+/** The bytes of one request to each route, headers and body separately. */
 async function everyRequest(): Promise<{ name: string; head: string; body: string }[]> {
   const { paths } = (await call<Documented>('GET', '/openapi.json')).json
   return Object.entries(paths).flatMap(([path, methods]) =>
@@ -48,7 +48,7 @@ async function everyRequest(): Promise<{ name: string; head: string; body: strin
   )
 }
 
-/** Sends the bytes, and vanishes without a word after `milliseconds` or at the first byte of the answer. */
+/** Sends the bytes and resets the connection after `milliseconds`, or at the first byte of the response. */
 async function vanish(bytes: string, milliseconds: number | 'first byte'): Promise<void> {
   const socket: Socket = connect(port, '127.0.0.1').on('error', () => {})
   await once(socket, 'connect')
@@ -58,10 +58,10 @@ async function vanish(bytes: string, milliseconds: number | 'first byte'): Promi
   socket.resetAndDestroy()
 }
 
-t.test('a client that vanishes at any point of any route leaves nothing behind', async (t) => {
+t.test('a client that disconnects at any point of any request leaves nothing behind', async (t) => {
   const requests = (await everyRequest()).filter(({ name }) => name !== 'delete /v1/pools/{name}')
   t.ok(requests.length > 40)
-  const before = await heldAtRest(service, ({ openTransactions }) => openTransactions === 0)
+  const before = await resourcesAtRest(service, ({ openTransactions }) => openTransactions === 0)
   for (const { head, body } of requests) {
     await Promise.all([
       vanish(head.slice(0, -2), 0),
@@ -71,7 +71,7 @@ t.test('a client that vanishes at any point of any route leaves nothing behind',
       vanish(head + body, 'first byte'),
     ])
   }
-  const after = await heldAtRest(
+  const after = await resourcesAtRest(
     service,
     ({ sockets, files, openTransactions }) =>
       sockets <= before.sockets && files.length <= before.files.length && openTransactions === 0,
@@ -79,7 +79,7 @@ t.test('a client that vanishes at any point of any route leaves nothing behind',
   t.ok(after.sockets <= before.sockets, `${after.sockets} sockets, ${before.sockets} before`)
   t.strictSame(after.files, before.files)
   t.equal(after.openTransactions, 0)
-  t.equal((await call('GET', '/v1/users/export')).status, 200, 'and all places are free')
+  t.equal((await call('GET', '/v1/users/export')).status, 200, 'all places are free')
 })
 
 const DECODERS: Record<string, (body: Buffer) => Buffer> = {
@@ -89,7 +89,7 @@ const DECODERS: Record<string, (body: Buffer) => Buffer> = {
   zstd: (body) => zstdDecompressSync(body),
 }
 
-/** How an answer ends whose database connection is lost after its first bytes. */
+/** How a response ends if its database connection is lost after its first bytes. */
 async function loseDatabaseDuring(path: string, coding: string): Promise<'cut' | 'whole' | 'ended early'> {
   const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>()
   const headers = { 'accept-encoding': coding }
@@ -108,7 +108,7 @@ async function loseDatabaseDuring(path: string, coding: string): Promise<'cut' |
   return isWhole ? 'whole' : 'ended early'
 }
 
-t.test('an answer that fails half-way is cut, and does not end as if it were whole', async (t) => {
+t.test('a response that fails halfway is cut, and does not look complete', async (t) => {
   const endings: string[] = []
   for (const coding of Object.keys(DECODERS)) {
     for (const path of [
@@ -120,11 +120,11 @@ t.test('an answer that fails half-way is cut, and does not end as if it were who
       endings.push(await loseDatabaseDuring(path, coding))
       t.not(endings.at(-1), 'ended early', `${path} ${coding}`)
     }
-    const role = `role ${coding}` // a state that the cache does not hold
+    const role = `role ${coding}` // a state that is not cached
     await call('PATCH', '/v1/pools/default', { body: { replica: false } })
     await sql`update users set role = ${role} where username = 'user1'`
     t.not(await loseDatabaseDuring('/v1/users/export?format=ndjson', coding), 'ended early', `cached, ${coding}`)
   }
-  // A coded answer may be complete before the connection to the database is lost.
+  // A compressed response may be complete before the connection to the database is lost.
   t.ok(endings.filter((ending) => ending === 'cut').length >= 3, endings.join())
 })

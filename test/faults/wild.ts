@@ -31,7 +31,7 @@ const TROUBLE = [
   '🐉'.repeat(2_000),
 ]
 
-/** Any text at all: every plane, halves of surrogate pairs, controls, and what has been trouble elsewhere. */
+/** Any text: every Unicode plane, lone surrogates, control characters, and known trouble. */
 export const wildText: Arbitrary<string> = fc.oneof(
   fc.constantFrom(...TROUBLE),
   fc.string({ unit: 'binary', maxLength: 20 }),
@@ -39,7 +39,7 @@ export const wildText: Arbitrary<string> = fc.oneof(
   fc.oneof(fc.maxSafeInteger(), fc.double()).map(String),
 )
 
-/** A text with one bit of it turned, cut, said twice, or in other letters. */
+/** A text with a flipped bit, cut, doubled, or in upper case. */
 export const nearly = (texts: Arbitrary<string>): Arbitrary<string> =>
   fc.tuple(texts, fc.nat(), fc.nat({ max: 6 })).map(([text, place, bit]) => {
     const at = text.length === 0 ? 0 : place % text.length
@@ -53,7 +53,7 @@ export const nearly = (texts: Arbitrary<string>): Arbitrary<string> =>
     return changes[place % changes.length] ?? text
   })
 
-/** Any value that JSON has, and the names that JavaScript trips over. */
+/** Any JSON value, including names that are special in JavaScript. */
 export const wildJson: Arbitrary<unknown> = fc.oneof(
   wildText,
   fc.constantFrom(null, true, false, 0, -1, 1.5, 2 ** 31, 2 ** 53, -(2 ** 63), 1e300, [], {}, [[]], { a: null }),
@@ -61,7 +61,7 @@ export const wildJson: Arbitrary<unknown> = fc.oneof(
   fc.dictionary(fc.oneof(wildText, fc.constantFrom('pool', 'count', 'id', '__proto__')), wildText, { maxKeys: 3 }),
 )
 
-/** Texts that are JSON, or nearly, and that no value written by `JSON.stringify` is. */
+/** Texts that are JSON or nearly, and that `JSON.stringify` never writes. */
 export const wildJsonText: Arbitrary<string> = fc.oneof(
   fc.constantFrom(
     '',

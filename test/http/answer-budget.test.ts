@@ -12,28 +12,28 @@ import { suite } from '../suite.ts'
 
 const t = suite()
 
-t.test('a holder has half of the budget, and the other half is for others', async (t) => {
+t.test('one client can use at most half of the budget', async (t) => {
   const budget = createBudget(1_000, 20)
-  const giveBack = await budget.acquire('one', 400)
+  const release = await budget.acquire('one', 400)
   await t.rejects(budget.acquire('one', 200), { code: 'overloaded', headers: { 'retry-after': '5' } })
   await budget.acquire('two', 500)
   const waiting = budget.acquire('one', 200)
-  giveBack()
-  t.type(await waiting, 'function', 'what waits is admitted when there is room')
+  release()
+  t.type(await waiting, 'function', 'a waiting response is admitted when there is room')
 })
 
-t.test('an answer beyond its share passes alone, and what waits is bounded too', async (t) => {
+t.test('a response larger than its share is sent alone, and the queue is bounded', async (t) => {
   const budget = createBudget(1_000, 60_000) // longer than the test may take
-  const giveBack = await budget.acquire('one', 5_000)
+  const release = await budget.acquire('one', 5_000)
   const waiting = budget.acquire('one', 200)
-  await t.rejects(budget.acquire('one', 100), { code: 'overloaded' }, 'at once')
-  giveBack()
+  await t.rejects(budget.acquire('one', 100), { code: 'overloaded' }, 'immediately')
+  release()
   t.type(await waiting, 'function')
 })
 
-const TEXT_BYTES = 20_000_000 // more than the buffers of a connection take
+const TEXT_BYTES = 20_000_000 // more than the buffers of a connection
 
-/** An app whose answers are larger than what the kernel takes for a client that does not read. */
+/** An app whose responses are larger than what the kernel buffers for a client that does not read. */
 async function listening(t: Test, options: { totalBytes: number; waitMs: number; idleMs?: number }) {
   const app = Fastify({ connectionTimeout: 60_000 })
   await app.register(requestMetrics, { metrics: createMetrics() })
@@ -63,7 +63,7 @@ async function listening(t: Test, options: { totalBytes: number; waitMs: number;
 }
 
 t.test(
-  'while answers wait for a client, large ones are refused, and small ones and those to changes are sent',
+  'while responses wait for a client, large ones are rejected; small ones, and those to changes, are sent',
   async (t) => {
     const { neverRead, send } = await listening(t, { totalBytes: 3 * TEXT_BYTES, waitMs: 50 })
     const reader = await neverRead()
@@ -72,8 +72,12 @@ t.test(
     t.equal((await send('POST', '/large')).text.length, TEXT_BYTES)
     reader.destroy()
     await sleep(50)
-    t.equal((await send('GET', '/large')).text.length, TEXT_BYTES, 'a client that leaves gives its room back')
-    t.equal((await send('GET', '/large')).text.length, TEXT_BYTES, 'and so does one that has read its answer')
+    t.equal((await send('GET', '/large')).text.length, TEXT_BYTES, 'a client that disconnects releases its room')
+    t.equal(
+      (await send('GET', '/large')).text.length,
+      TEXT_BYTES,
+      'a client that has read its response releases its room',
+    )
   },
 )
 
@@ -85,15 +89,15 @@ t.test('memory stays bounded, however many clients read nothing', async (t) => {
   const grown = process.memoryUsage.rss() - before
   t.ok(
     grown < (READERS * TEXT_BYTES) / 2,
-    `${Math.round(grown / 1e6)} MB for answers of ${(READERS * TEXT_BYTES) / 1e6} MB`,
+    `${Math.round(grown / 1e6)} MB for responses of ${(READERS * TEXT_BYTES) / 1e6} MB`,
   )
   t.equal((await send('GET', '/small')).status, 200)
 })
 
-t.test('a connection on which nothing is read is closed', async (t) => {
+t.test('a connection whose client reads nothing is closed', async (t) => {
   const { app, neverRead, send } = await listening(t, { totalBytes: 3 * TEXT_BYTES, waitMs: 5_000, idleMs: 300 })
   await neverRead()
-  t.equal((await send('GET', '/large')).status, 200, 'and what waited for its room is answered')
+  t.equal((await send('GET', '/large')).status, 200, 'a response that waited for its room is sent')
   const [socket] = await Promise.all([once(app.server, 'connection'), send('GET', '/large')])
-  t.not(socket[0].timeout, 300, 'once an answer is read, its connection has the timeouts of the server again')
+  t.not(socket[0].timeout, 300, 'after the response is read, the connection has the server’s timeouts again')
 })

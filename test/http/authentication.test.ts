@@ -15,10 +15,10 @@ const KEYS = [
   `root=admin=${secretOf('root')}`,
 ].join(',')
 
-/** A colon would begin a parameter. */
+/** The path of a scope, without the colon, which would start a parameter. */
 const pathOf = (scope: string) => `/${scope.replace(':', '-')}`
 
-/** An app with a route for each scope and an open one; each answers the scopes that the request holds. */
+/** An app with a route for each scope and an open one. Each returns the scopes of the request. */
 async function appWith(apiKeys: string) {
   const app = Fastify()
   await app.register(errorResponses)
@@ -34,7 +34,7 @@ async function appWith(apiKeys: string) {
   return app
 }
 
-t.test('reads keys', (t) => {
+t.test('parseApiKeys reads names, scopes and secrets', (t) => {
   const keys = parseApiKeys(KEYS)
   t.strictSame(
     keys.map(({ name, scopes }) => [name, ...scopes]),
@@ -45,13 +45,13 @@ t.test('reads keys', (t) => {
       ['root', ...SCOPES],
     ],
   )
-  t.notOk(JSON.stringify(keys).includes('secret-of'), 'the secret is not kept')
+  t.notOk(JSON.stringify(keys).includes('secret-of'), 'the secret is not stored')
   t.strictSame(parseApiKeys(''), [])
-  t.equal(parseApiKeys(`a=users:read=${'='.repeat(32)}`).length, 1, 'a secret may hold =')
+  t.equal(parseApiKeys(`a=users:read=${'='.repeat(32)}`).length, 1, 'a secret may contain =')
   t.end()
 })
 
-t.test('a scope may name the pool that it holds in', (t) => {
+t.test('a scope can be limited to a pool', (t) => {
   const scopes = 'users:read+users:write@shop+users:write@crm+credentials:read@shop'
   const [key] = parseApiKeys(`bound=${scopes}=${secretOf('bound')}`)
   const inPool = (pool: string) => key && [...scopesIn(key, pool)]
@@ -63,27 +63,27 @@ t.test('a scope may name the pool that it holds in', (t) => {
   t.end()
 })
 
-t.test('refuses faulty keys without telling their secrets', (t) => {
+t.test('invalid keys are rejected without revealing their secrets', (t) => {
   const secret = secretOf('any')
   const faulty = {
     'no scope': `a=${secret}`,
     'empty scope': `a==${secret}`,
     'unknown scope': `a=users:delete=${secret}`,
     'admin of a pool': `a=admin@shop=${secret}`,
-    'admin of a pool beside another scope': `a=users:read@shop+admin@shop=${secret}`,
+    'admin of a pool next to another scope': `a=users:read@shop+admin@shop=${secret}`,
     'a pool without a name': `a=users:read@=${secret}`,
-    'a pool with a name that none can have': `a=users:read@Shop=${secret}`,
+    'a pool with an invalid name': `a=users:read@Shop=${secret}`,
     'an unknown scope of a pool': `a=users:delete@shop=${secret}`,
     'no name': `=users:read=${secret}`,
     'name with a space': `a b=users:read=${secret}`,
     '31 characters': `a=users:read=${'x'.repeat(31)}`,
     'whitespace in the secret': `a=users:read=${secret} ${secret}`,
     'a line break in the secret': `a=users:read=${secret}\nb=users:read=${secret}2`,
-    'a letter beyond ASCII': `a=users:read=${secret}é`,
+    'a letter that is not ASCII': `a=users:read=${secret}é`,
     'a control character': `a=users:read=${secret}\u007f`,
-    'a secret twice': `a=users:read=${secret},b=users:write=${secret}`,
-    'a name twice': `a=users:read=${secret},a=users:write=${secret}2`,
-    'a comma too many': `a=users:read=${secret},`,
+    'a duplicate secret': `a=users:read=${secret},b=users:write=${secret}`,
+    'a duplicate name': `a=users:read=${secret},a=users:write=${secret}2`,
+    'an extra comma': `a=users:read=${secret},`,
   }
   for (const [what, text] of Object.entries(faulty)) {
     const error = t.throws(() => parseApiKeys(text), what) as Error
@@ -92,7 +92,7 @@ t.test('refuses faulty keys without telling their secrets', (t) => {
   t.end()
 })
 
-t.test('knows the addresses that only this machine reaches', (t) => {
+t.test('isLoopback recognizes the addresses that only this machine can reach', (t) => {
   for (const host of ['127.0.0.1', '127.255.0.3', '::1', 'localhost']) t.ok(isLoopback(host), host)
   for (const host of ['0.0.0.0', '::', '128.0.0.1', '127.0.0.1.example.com', 'localhost.example.com', '']) {
     t.notOk(isLoopback(host), host)
@@ -100,7 +100,7 @@ t.test('knows the addresses that only this machine reaches', (t) => {
   t.end()
 })
 
-t.test('each key opens the routes of its scopes, and no other', async (t) => {
+t.test('each key gives access to the routes of its scopes, and to no others', async (t) => {
   const app = await appWith(KEYS)
   const scopes: Record<string, readonly string[]> = {
     reader: ['users:read'],
@@ -108,17 +108,17 @@ t.test('each key opens the routes of its scopes, and no other', async (t) => {
     teller: ['credentials:read'],
     root: SCOPES,
   }
-  for (const [name, held] of Object.entries(scopes)) {
+  for (const [name, scopesOfKey] of Object.entries(scopes)) {
     for (const scope of SCOPES) {
       const headers = { authorization: `Bearer ${secretOf(name)}` }
       const response = await app.inject({ url: pathOf(scope), headers })
-      if (held.includes(scope)) t.strictSame(response.json(), [...held].sort(), `${name} at ${scope}`)
+      if (scopesOfKey.includes(scope)) t.strictSame(response.json(), [...scopesOfKey].sort(), `${name} at ${scope}`)
       else t.match(response.json(), { status: 403, code: 'forbidden' }, `${name} at ${scope}`)
     }
   }
 })
 
-t.test('no key and a wrong key are told how to come in', async (t) => {
+t.test('a missing or wrong key gets 401 with WWW-Authenticate', async (t) => {
   const app = await appWith(KEYS)
   const basic = Buffer.from(`root:${secretOf('root')}`).toString('base64')
   const wrong = [
@@ -135,20 +135,20 @@ t.test('no key and a wrong key are told how to come in', async (t) => {
     const response = await app.inject({ url: '/users-read', headers })
     t.match(response.json(), { status: 401, code: 'unauthorized' }, `${authorization}`)
     t.match(response.headers['www-authenticate'], /^Bearer /, `${authorization}`)
-    t.strictSame((await app.inject({ url: '/open', headers })).json(), [], 'an open route answers')
+    t.strictSame((await app.inject({ url: '/open', headers })).json(), [], 'an open route needs no key')
   }
   const lower = await app.inject({ url: '/admin', headers: { authorization: `bearer ${secretOf('root')}` } })
-  t.equal(lower.statusCode, 200, 'the scheme’s name may be written in any case')
+  t.equal(lower.statusCode, 200, 'the scheme is case-insensitive')
 })
 
-t.test('a parameter may need more than its route', async (t) => {
+t.test('a parameter can require another scope than its route', async (t) => {
   const app = await appWith(KEYS)
   const at = (name: string) => app.inject({ url: '/more', headers: { authorization: `Bearer ${secretOf(name)}` } })
   t.match((await at('reader')).json(), { status: 403, code: 'forbidden', detail: /more=true.*admin/ })
   t.equal((await at('root')).statusCode, 200)
 })
 
-t.test('without any key everything is open', async (t) => {
+t.test('without any configured key, everything is open', async (t) => {
   const app = await appWith('')
   for (const scope of SCOPES) t.equal((await app.inject(pathOf(scope))).statusCode, 200, scope)
 })

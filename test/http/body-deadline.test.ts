@@ -20,7 +20,7 @@ app.get('/begun', (_request, reply) => {
 await app.listen({ port: 0, host: '127.0.0.1' })
 t.teardown(() => app.close())
 
-/** Sends the head of a request and its body in two halves; gives the answer. */
+/** Sends the headers and the body in two halves. Returns the response. */
 async function send(path: string, pauseMs: number): Promise<string> {
   const socket = connect((app.server.address() as AddressInfo).port, '127.0.0.1')
   socket.on('error', () => {})
@@ -34,17 +34,17 @@ async function send(path: string, pauseMs: number): Promise<string> {
   return answer
 }
 
-t.test('a body that does not come in time is answered with 408', async (t) => {
+t.test('a body that does not arrive in time gets 408', async (t) => {
   t.match(await send('/', 500), /^HTTP\/1\.1 408 .*"code":"request_timeout"/s)
   t.match(await send('/', 20), /^HTTP\/1\.1 200 .*\{"a":1\}/s)
 })
 
-t.test('an answer may take its time, and a route may see to its body by itself', async (t) => {
+t.test('the deadline does not apply to the response, or to a route that reads its own body', async (t) => {
   t.match(await send('/slow', 20), /^HTTP\/1\.1 200 .*\{"slept":true\}/s)
   t.match(await send('/own', 500), /^HTTP\/1\.1 200 .*\{"a":1\}/s)
 })
 
-t.test('nor does it help to send a byte now and then', async (t) => {
+t.test('sending a byte now and then does not extend the deadline', async (t) => {
   const socket = connect((app.server.address() as AddressInfo).port, '127.0.0.1').on('error', () => {})
   await once(socket, 'connect')
   const answer = text(socket)
@@ -54,7 +54,7 @@ t.test('nor does it help to send a byte now and then', async (t) => {
   clearInterval(bytes)
 })
 
-t.test('the answer to the request before it is not written into', async (t) => {
+t.test('the 408 is not written into the response to the previous request', async (t) => {
   const socket = connect((app.server.address() as AddressInfo).port, '127.0.0.1').on('error', () => {})
   const head = 'content-type: application/json\r\ncontent-length: 7\r\n\r\n'
   socket.write(`GET /begun HTTP/1.1\r\nhost: x\r\n\r\nPOST / HTTP/1.1\r\nhost: x\r\n${head}{"a"`)

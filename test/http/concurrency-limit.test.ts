@@ -7,7 +7,7 @@ const t = suite()
 
 const LONG = 60_000
 
-t.test('lets in as many as there are places; the next waits for one', async (t) => {
+t.test('as many callers run as there are places, and the next one waits', async (t) => {
   const limit = createConcurrencyLimit(2, LONG)
   const [leaveA] = [await limit.acquire(), await limit.acquire()]
   t.equal(limit.active(), 2)
@@ -25,7 +25,7 @@ t.test('lets in as many as there are places; the next waits for one', async (t) 
   t.equal(limit.active(), 1)
 })
 
-t.test('who came first is let in first', async (t) => {
+t.test('waiting callers get places in order of arrival', async (t) => {
   const limit = createConcurrencyLimit(1, LONG)
   let release = await limit.acquire()
   const order: number[] = []
@@ -41,7 +41,7 @@ t.test('who came first is let in first', async (t) => {
   t.equal(limit.active(), 1)
 })
 
-t.test('who waits too long is refused, and takes no place later', async (t) => {
+t.test('a caller that waits too long gets overloaded and takes no place later', async (t) => {
   const limit = createConcurrencyLimit(1, 10)
   const release = await limit.acquire()
   await t.rejects(limit.acquire(), { code: 'overloaded', headers: { 'retry-after': String } })
@@ -52,7 +52,7 @@ t.test('who waits too long is refused, and takes no place later', async (t) => {
   again()
 })
 
-t.test('a late one who gives up leaves the others in the queue', async (t) => {
+t.test('a caller that times out does not affect the others in the queue', async (t) => {
   const limit = createConcurrencyLimit(1, 30)
   const release = await limit.acquire()
   const first = limit.acquire()
@@ -66,7 +66,7 @@ t.test('a late one who gives up leaves the others in the queue', async (t) => {
   t.equal(limit.active(), 0)
 })
 
-t.test('where too many wait, the next is refused at once', async (t) => {
+t.test('if too many callers wait, the next one is rejected immediately', async (t) => {
   const limit = createConcurrencyLimit(2, LONG)
   const leaves = [await limit.acquire(), await limit.acquire()]
   const waiting = Array.from({ length: 8 }, () => limit.acquire())
@@ -76,7 +76,7 @@ t.test('where too many wait, the next is refused at once', async (t) => {
   t.equal(limit.active(), 0)
 })
 
-t.test('a place is given back once, however often it is said', async (t) => {
+t.test('a place is released once, however often release is called', async (t) => {
   const limit = createConcurrencyLimit(2, LONG)
   const [release] = [await limit.acquire(), await limit.acquire()]
   release()
@@ -85,7 +85,7 @@ t.test('a place is given back once, however often it is said', async (t) => {
   t.equal(limit.active(), 1)
 })
 
-t.test('one key has fewer places than there are, and does not hold up the others', async (t) => {
+t.test('a key with its full share waits without blocking other keys', async (t) => {
   const limit = createConcurrencyLimit(3, LONG, 2)
   const leaves = [await limit.acquire('a'), await limit.acquire('a')]
   const third = limit.acquire('a')
@@ -94,18 +94,18 @@ t.test('one key has fewer places than there are, and does not hold up the others
   const second = limit.acquire('b')
   leaveB()
   const leaveSecond = await second
-  t.equal(limit.active(), 3, 'the place goes past the key that has its share')
+  t.equal(limit.active(), 3, 'the place skips the key that has its share')
   leaves[0]?.()
   const leaveThird = await third
   const waiting = Array.from({ length: 8 }, () => limit.acquire('a'))
-  await t.rejects(limit.acquire('a'), { code: 'overloaded' }, 'nor does it fill the line')
+  await t.rejects(limit.acquire('a'), { code: 'overloaded' }, 'it cannot fill the queue either')
   const waitingB = limit.acquire('b')
   for (const release of [...leaves, leaveThird, leaveSecond]) release()
   for (const each of [...waiting, waitingB]) (await each)()
   t.equal(limit.active(), 0)
 })
 
-t.test('empty resolves for all callers, and only when nobody is in', async (t) => {
+t.test('idle resolves for all callers once none is running', async (t) => {
   const limit = createConcurrencyLimit(1, LONG)
   await limit.idle()
   const release = await limit.acquire()
@@ -115,13 +115,13 @@ t.test('empty resolves for all callers, and only when nobody is in', async (t) =
   release()
   const leaveNext = await next
   await sleep(5)
-  t.equal(resolved, 0, 'the one that waited is in')
+  t.equal(resolved, 0, 'the waiting caller is running')
   leaveNext()
   await Promise.all(empty)
   t.equal(resolved, 2)
 })
 
-t.test('never more inside than places, and nobody is forgotten', async () => {
+t.test('there are never more callers than places, and none is lost', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.integer({ min: 1, max: 4 }),

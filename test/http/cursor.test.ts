@@ -9,7 +9,7 @@ const t = suite()
 const key = randomBytes(32)
 const cursors = createCursors(key)
 
-/** Whether a cursor is refused, by the error that it should be refused by. */
+/** Whether a cursor is rejected with the expected error. */
 function isRefused(listing: string, cursor: string, by: Cursors = cursors): boolean {
   try {
     by.decode(listing, cursor)
@@ -21,32 +21,35 @@ function isRefused(listing: string, cursor: string, by: Cursors = cursors): bool
 
 const text = fc.string({ unit: 'binary' })
 
-t.test('a cursor leads back to where the page ended', (t) => {
+t.test('a cursor encodes where the page ended', (t) => {
   fc.assert(fc.property(text, text, (listing, last) => cursors.decode(listing, cursors.encode(listing, last)) === last))
   fc.assert(fc.property(text, text, (listing, last) => /^[\w-]{22,}$/.test(cursors.encode(listing, last))))
   t.equal(cursors.decode('users', undefined), undefined, 'the first page has none')
   t.end()
 })
 
-t.test('replicas with one key agree, also after a restart', (t) => {
+t.test('replicas with the same key accept each other’s cursors, also after a restart', (t) => {
   const other = createCursors(Buffer.from(key))
   t.equal(other.decode('users', cursors.encode('users', 'x')), 'x')
   t.end()
 })
 
-t.test('a cursor of another listing is refused', (t) => {
+t.test('a cursor of another listing is rejected', (t) => {
   fc.assert(
     fc.property(text, text, text, (listing, other, last) => {
       fc.pre(listing !== other)
       return isRefused(other, cursors.encode(listing, last))
     }),
   )
-  t.ok(isRefused('users', cursors.encode('users 1', '2')), 'nor does it help to move what is between the two')
+  t.ok(
+    isRefused('users', cursors.encode('users 1', '2')),
+    'moving text between the listing and the value does not help',
+  )
   t.ok(isRefused('users 1', cursors.encode('users', ' 12')))
   t.end()
 })
 
-t.test('a cursor that another key signed, or none, is refused', (t) => {
+t.test('an unsigned cursor, or one signed with another key, is rejected', (t) => {
   fc.assert(
     fc.property(text, fc.uint8Array({ minLength: 32, maxLength: 32 }), (last, otherKey) =>
       isRefused('users', createCursors(Buffer.from(otherKey)).encode('users', last)),
@@ -61,7 +64,7 @@ t.test('a cursor that another key signed, or none, is refused', (t) => {
   t.end()
 })
 
-t.test('a cursor that was shortened, extended or changed is refused', (t) => {
+t.test('a shortened, extended or changed cursor is rejected', (t) => {
   const cursor = cursors.encode('users {"poolId":1}', '{"id":"01890000-0000-7000-8000-000000000001"}')
   const refused = (changed: string) => isRefused('users {"poolId":1}', changed)
   fc.assert(fc.property(fc.nat(cursor.length - 1), (length) => refused(cursor.slice(0, length))))
@@ -76,13 +79,13 @@ t.test('a cursor that was shortened, extended or changed is refused', (t) => {
   t.end()
 })
 
-t.test('the same bytes in another encoding are refused', (t) => {
+t.test('the same bytes in another encoding are rejected', (t) => {
   const cursor = cursors.encode('pools', '>>>???')
   const bytes = Buffer.from(cursor, 'base64url')
   t.notOk(isRefused('pools', cursor))
   t.ok(isRefused('pools', bytes.toString('base64')), 'base64')
   t.ok(isRefused('pools', `${cursor}=`), 'padding')
   t.ok(isRefused('pools', bytes.toString('hex')), 'hex')
-  t.ok(isRefused('pools', bytes.toString('latin1')), 'as they are')
+  t.ok(isRefused('pools', bytes.toString('latin1')), 'raw bytes')
   t.end()
 })

@@ -6,7 +6,7 @@ import { startService } from './service.ts'
 
 const t = suite()
 
-/* What is wrong with a request is answered by its cause, whatever else the request is like, and on every route. */
+/* Each error in a request is reported by its cause, whatever else the request contains, and on every route. */
 
 const { app, call, sql, url } = await startService(t, { MAX_WORKERS: '1' })
 
@@ -39,7 +39,7 @@ const jsonRoutes = Object.entries(paths).flatMap(([path, operations]) =>
     .map(([method]) => ({ method: method.toUpperCase(), path })),
 )
 
-t.test('bytes that are not UTF-8 are refused in every JSON body', async (t) => {
+t.test('bytes that are not UTF-8 are rejected in every JSON body', async (t) => {
   t.ok(jsonRoutes.length >= 12, `${jsonRoutes.length} routes`)
   for (const { method, path } of jsonRoutes) {
     const body = { ...(ROUTE_BODIES[path] ?? { role: 'x' }), pool: 'j?r' }
@@ -59,10 +59,10 @@ t.test('bytes that are not UTF-8 are refused in every JSON body', async (t) => {
   const bytes = Buffer.from('{"count":1,"config":{"username_pattern":"j\xfcr_{id}","password":"gr\xfcn"}}', 'latin1')
   t.match(await send('POST', '/v1/batches', bytes, JSON_TYPE), { status: 400 })
   const withMark = Buffer.from(`\ufeff{"name":"with-mark"}`)
-  t.match(await send('POST', '/v1/pools', withMark, JSON_TYPE), { status: 201 }, 'a byte order mark is no part of it')
+  t.match(await send('POST', '/v1/pools', withMark, JSON_TYPE), { status: 201 }, 'a byte order mark is ignored')
 })
 
-t.test('an address is ASCII, and its percent-encoding that of UTF-8', async (t) => {
+t.test('a URL is percent-encoded UTF-8', async (t) => {
   const body = '{"username":"a@example.com"}'
   const type = { 'content-type': 'application/x-ndjson' }
   for (const query of ['label=j%FCr', 'label=100%', 'label=%e2%82', '%FC=1']) {
@@ -79,7 +79,7 @@ t.test('an address is ASCII, and its percent-encoding that of UTF-8', async (t) 
   t.match(await send('GET', '/v1/templates/%FC'), { status: 400 })
 })
 
-t.test('a wrong method is answered before the body is looked at', async (t) => {
+t.test('a wrong method is rejected before the body is read', async (t) => {
   const bodies: [body: string | Buffer, headers: Record<string, string>][] = [
     ['username\na@example.com\n', { 'content-type': 'text/csv' }],
     ['{"', JSON_TYPE],
@@ -98,7 +98,7 @@ t.test('a wrong method is answered before the body is looked at', async (t) => {
   }
 })
 
-t.test('an unknown address is answered before the body, and one with a slash too many says so', async (t) => {
+t.test('an unknown path is rejected before the body is read, and a trailing slash is reported', async (t) => {
   for (const path of ['/v1/nothing', '/v2/users', '/']) {
     for (const type of ['text/csv', 'application/json']) {
       const answer = await send('POST', path, 'x', { 'content-type': type })
@@ -114,7 +114,7 @@ t.test('an unknown address is answered before the body, and one with a slash too
   }
 })
 
-t.test('gzip goes by its old name as well, and a zstd window that is too large is named', async (t) => {
+t.test('x-gzip is accepted, and a zstd window that is too large is reported', async (t) => {
   for (const coding of ['x-gzip', 'X-GZIP', 'GZip']) {
     const headers = { 'content-encoding': coding }
     const pool = await send(
@@ -146,7 +146,7 @@ t.test('gzip goes by its old name as well, and a zstd window that is too large i
   }
 })
 
-t.test('__proto__ is a name like any other, in every body', async (t) => {
+t.test('__proto__ is a member like any other, in every body', async (t) => {
   const attributes = '{"__proto__":{"a":1},"constructor":{"prototype":2}}'
   const stored = '"custom_attributes":{"__proto__": {"a": 1}, "constructor": {"prototype": 2}}'
   const config = `"config":{"custom_attributes":${attributes}}`
@@ -178,7 +178,7 @@ t.test('__proto__ is a name like any other, in every body', async (t) => {
   t.match(await send('POST', '/v1/pools', '{"name":"a","__proto__":{"name":"b"}}', JSON_TYPE), unknown)
 })
 
-t.test('the faults of a request come all at once, at most 20', async (t) => {
+t.test('all errors of a request are reported at once, at most 20', async (t) => {
   const body = { count: 0, cuont: 1, label: 5, config: { role: ' ', email_domain: 'a b', max_workers: 0 } }
   const { json } = await send('POST', '/v1/batches?pool=A&wait=1', JSON.stringify(body), JSON_TYPE)
   const expected = [
@@ -204,7 +204,7 @@ t.test('the faults of a request come all at once, at most 20', async (t) => {
   )
 })
 
-t.test('names that begin or end with a blank are refused by name', async (t) => {
+t.test('names that begin or end with a blank are rejected', async (t) => {
   await sql`insert into users (id, username, email) values ('01890000-0000-7000-8000-000000000001', 'blank', 'blank@x.test')`
   for (const name of [' ', 'a ', '\u00a0a', 'a\n']) {
     for (const member of ['username', 'role']) {

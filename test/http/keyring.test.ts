@@ -19,7 +19,7 @@ function logged() {
   return { lines, log: pino({}, { write: (text: string) => void lines.push(text) }) }
 }
 
-t.test('a file of keys is followed, and a slip changes nothing', async (t) => {
+t.test('changes of the key file are loaded, and an invalid file changes nothing', async (t) => {
   const file = join(folder, 'followed')
   await writeFile(file, `# load generators\n\n${line('one')}\r\n  ${line('two')}\n`)
   const { lines, log } = logged()
@@ -34,7 +34,7 @@ t.test('a file of keys is followed, and a slip changes nothing', async (t) => {
   }
   await writeFile(file, line('three'))
   await becomes(['root', 'three'])
-  // As Kubernetes puts a new secret in place: by a link.
+  // Kubernetes replaces a secret with a symbolic link.
   await writeFile(join(folder, 'new'), line('four'))
   await symlink(join(folder, 'new'), join(folder, 'link'))
   await rename(join(folder, 'link'), file)
@@ -52,16 +52,16 @@ t.test('a file of keys is followed, and a slip changes nothing', async (t) => {
     await writeFile(file, slip)
     for (const deadline = Date.now() + 8_000; Date.now() < deadline && lines.length === before; ) await sleep(50)
     t.strictSame(names(), ['root', 'four'], slip)
-    t.equal(lines.length, before + 1, 'it is told')
+    t.equal(lines.length, before + 1, 'a log line reports it')
   }
   await rm(file)
   await sleep(500)
   t.strictSame(names(), ['root', 'four'])
-  t.equal(lines.filter((text) => text.includes('cannot be read')).length, 1, 'and told once')
+  t.equal(lines.filter((text) => text.includes('cannot be read')).length, 1, 'it is reported once')
   t.notMatch(lines.join(''), /s3cret-of-32/)
 })
 
-t.test('at the start a file must be right', async (t) => {
+t.test('at the start the key file must be valid', async (t) => {
   const { log } = logged()
   const configured = parseApiKeys(line('root'))
   const faulty: [string, RegExp][] = [

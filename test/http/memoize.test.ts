@@ -3,7 +3,7 @@ import { suite } from '../suite.ts'
 
 const t = suite()
 
-t.test('a text is read once, whatever came of it, also where that is undefined', (t) => {
+t.test('each text is read once, even if the result is undefined', (t) => {
   const read: string[] = []
   const lengthOf = memoize((text) => {
     read.push(text)
@@ -14,7 +14,7 @@ t.test('a text is read once, whatever came of it, also where that is undefined',
   t.end()
 })
 
-t.test('ever new texts are all answered rightly, and no more than a hundred are kept', (t) => {
+t.test('many different texts give correct results, and at most 100 are kept', (t) => {
   let reads = 0
   const numberOf = memoize((text) => {
     reads++
@@ -22,6 +22,6 @@ t.test('ever new texts are all answered rightly, and no more than a hundred are 
   })
   for (let i = 0; i < 1_000; i++) t.equal(numberOf(String(i)), i)
   t.equal(numberOf('0'), 0)
-  t.equal(reads, 1_001, 'the first of them was forgotten')
+  t.equal(reads, 1_001, 'the first one was evicted')
   t.end()
 })

@@ -6,7 +6,7 @@ import { startService } from './service.ts'
 
 const t = suite()
 
-/* What is asked of the service besides its work: its description, and how it is. */
+/* The service's documentation and health routes. */
 
 const { call } = await startService(t, { MAX_WORKERS: '1' })
 
@@ -16,7 +16,7 @@ interface Operation {
   responses?: Record<string, unknown>
 }
 
-t.test('the description is OpenAPI 3.1 and names every route', async (t) => {
+t.test('the description is OpenAPI 3.1 and contains every route', async (t) => {
   const { status, headers, json } = await call<{ openapi: string; paths: Record<string, Record<string, Operation>> }>(
     'GET',
     '/openapi.json',
@@ -73,14 +73,14 @@ t.test('the description is OpenAPI 3.1 and names every route', async (t) => {
   }
   for (const [path, operations] of Object.entries(json.paths)) {
     for (const [method, { summary, tags }] of Object.entries(operations)) {
-      t.ok(summary && tags?.length, `${method} ${path} says what it does`)
+      t.ok(summary && tags?.length, `${method} ${path} has a summary and a tag`)
       const { status } = await call(method.toUpperCase(), path.replace(/\{\w+\}/g, 'x'))
-      t.ok(![404, 405, 500].includes(status) || path.endsWith('/{name}'), `${method} ${path} is there: ${status}`)
+      t.ok(![404, 405, 500].includes(status) || path.endsWith('/{name}'), `${method} ${path} exists: ${status}`)
     }
   }
 })
 
-t.test('a page shows it', async (t) => {
+t.test('/docs shows the description', async (t) => {
   const { status, headers } = await call('GET', '/docs')
   const page =
     status === 302
@@ -89,7 +89,7 @@ t.test('a page shows it', async (t) => {
   t.match(page, { status: 200, headers: { 'content-type': /^text\/html/ } })
 })
 
-t.test('no answer is read as another type, and no page is shown inside of another', async (t) => {
+t.test('no response can be read as another type, or shown in a frame', async (t) => {
   for (const path of ['/docs/', '/docs/json', '/openapi.json', '/livez', '/v1/users', '/v1/users/export', '/nothing']) {
     const { headers } = await call('GET', path)
     t.match(headers, { 'x-content-type-options': 'nosniff', 'x-frame-options': 'DENY' }, path)
@@ -97,17 +97,17 @@ t.test('no answer is read as another type, and no page is shown inside of anothe
   const { headers } = await call('GET', '/docs/')
   t.match(headers['content-security-policy'], /default-src 'self'.*frame-ancestors 'none'.*script-src 'self'/)
   const [one, other] = [await call('GET', '/openapi.json'), await call('GET', '/docs/json')]
-  t.ok(one.raw.equals(other.raw), 'the page reads the same text')
+  t.ok(one.raw.equals(other.raw), 'the page uses the same description')
 })
 
-t.test('health, with everything there', async (t) => {
+t.test('the health routes respond when everything works', async (t) => {
   t.match(await call('GET', '/livez'), { status: 200, json: { status: 'live' } })
   for (const path of ['/readyz', '/healthz']) {
     t.match(await call('GET', path), { status: 200, json: { status: 'ready', reasons: [] } }, path)
   }
 })
 
-t.test('without its database the service lives, is not ready, and comes back by itself', async (t) => {
+t.test('without its database the service is live but not ready, and it recovers', async (t) => {
   const url = new URL(await testDatabase(t))
   const proxy = await startProxy(t, Number(url.port))
   url.port = String(proxy.port)
@@ -126,7 +126,7 @@ t.test('without its database the service lives, is not ready, and comes back by 
     t.match({ status, json }, { status: 503, json: { code: 'database_unavailable' } }, path)
     t.match(headers['retry-after'], /^\d+$/, path)
   }
-  await proxy.mend()
+  await proxy.restore()
   let status = 0
   for (let i = 0; i < 100 && status !== 200; i++) {
     await sleep(50)
@@ -134,10 +134,10 @@ t.test('without its database the service lives, is not ready, and comes back by 
   }
   t.equal(status, 200)
   const made = await service.call('POST', '/v1/batches', { body: { count: 3 }, headers: { prefer: 'wait=20' } })
-  t.match(made, { status: 201, json: { status: 'completed', created_count: 3 } }, 'and works')
+  t.match(made, { status: 201, json: { status: 'completed', created_count: 3 } }, 'batches work')
   const secret = decodeURIComponent(url.password)
   t.notOk(
     service.log.some((line) => line.includes(secret)),
-    'the password of the database is not logged',
+    'the database password is not logged',
   )
 })

@@ -19,20 +19,20 @@ function keepBusy(milliseconds: number) {
   for (const end = performance.now() + milliseconds; performance.now() < end; );
 }
 
-/** A listening app: `/held` waits to be let go, `/busy` keeps the processor for a while, `/livez` is always answered. */
+/** A listening app: `/slow` responds when it is released, `/work` immediately, `/livez` always. */
 async function listening(
   t: Test,
   options: { maxRequests?: number; rateLimit?: number; maxDelayMs?: number; withKeys?: boolean; startMs?: number },
 ) {
   const { maxRequests = 100, rateLimit = 0, maxDelayMs = 5_000, withKeys = false, startMs = 0 } = options
   const app = Fastify()
-  const held: (() => void)[] = []
+  const pending: (() => void)[] = []
   await app.register(errorResponses)
   await app.register(authentication, { keyring: withKeys ? { keys: () => keys, stop: () => {} } : undefined })
   await app.register(overload, { maxRequests, rateLimit, maxDelayMs })
   await app.register(authorization)
   const config = { scope: 'users:read' } as const
-  app.get('/held', { config }, () => new Promise((resolve) => held.push(() => resolve('done'))))
+  app.get('/slow', { config }, () => new Promise((resolve) => pending.push(() => resolve('done'))))
   let worked = 0
   app.get('/work', { config }, () => {
     worked++
@@ -48,7 +48,7 @@ async function listening(
   keepBusy(startMs)
   await app.listen({ host: '127.0.0.1', port: 0 })
   t.teardown(async () => {
-    for (const letGo of held) letGo()
+    for (const release of pending) release()
     await app.close()
   })
   const { port } = app.server.address() as AddressInfo
@@ -57,25 +57,25 @@ async function listening(
     return { status: answer.status, headers: answer.headers, text: await answer.text() }
   }
   const until = async (count: number) => {
-    for (const deadline = Date.now() + 5_000; Date.now() < deadline && held.length < count; ) await sleep(5)
+    for (const deadline = Date.now() + 5_000; Date.now() < deadline && pending.length < count; ) await sleep(5)
   }
-  return { port, get, held, until, worked: () => worked, refused: () => refused }
+  return { port, get, pending, until, worked: () => worked, refused: () => refused }
 }
 
-t.test('one request too many is refused at once, and a place that is free again is taken', async (t) => {
-  const { get, held, until } = await listening(t, { maxRequests: 2 })
-  const first = [get('/held'), get('/held')]
+t.test('a request above the limit is rejected immediately, and a released place is used again', async (t) => {
+  const { get, pending, until } = await listening(t, { maxRequests: 2 })
+  const first = [get('/slow'), get('/slow')]
   await until(2)
   const refused = await get('/work')
   t.match(refused, { status: 503, text: /"code":"overloaded"/ })
   t.equal(refused.headers.get('retry-after'), '1')
-  t.equal((await get('/livez')).status, 200, 'health is answered')
-  held[0]?.()
+  t.equal((await get('/livez')).status, 200, 'the health route responds')
+  pending[0]?.()
   await Promise.race(first)
   t.equal((await get('/work')).status, 200)
 })
 
-t.test('health does not wait for all the work that came before it', async (t) => {
+t.test('health does not wait for all earlier requests', async (t) => {
   const { port, get, worked } = await listening(t, { maxRequests: 1_000 })
   await get('/livez')
   const socket = connect(port, '127.0.0.1')
@@ -84,14 +84,14 @@ t.test('health does not wait for all the work that came before it', async (t) =>
   socket.resume()
   socket.write('GET /work HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(500))
   t.equal((await get('/livez')).status, 200)
-  t.ok(worked() < 500, `${worked()} of 500 had begun`)
+  t.ok(worked() < 500, `${worked()} of 500 had started`)
   for (const deadline = Date.now() + 5_000; Date.now() < deadline && worked() < 500; ) await sleep(5)
   t.equal(worked(), 500, 'all are served in the end')
 })
 
-t.test('nor for all the refusals', async (t) => {
+t.test('health does not wait for all rejections', async (t) => {
   const { port, get, until, refused } = await listening(t, { maxRequests: 1 })
-  const held = get('/held').catch(() => {})
+  const pending = get('/slow').catch(() => {})
   await until(1)
   const socket = connect(port, '127.0.0.1')
   t.teardown(() => socket.destroy())
@@ -99,27 +99,27 @@ t.test('nor for all the refusals', async (t) => {
   socket.resume()
   socket.write('GET /work HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(2_000))
   const { text } = await get('/livez')
-  t.ok(Number(text) < 1_000, `${text} of 2,000 were refused`)
+  t.ok(Number(text) < 1_000, `${text} of 2,000 were rejected`)
   for (const deadline = Date.now() + 10_000; Date.now() < deadline && refused() < 2_000; ) await sleep(5)
-  t.equal(refused(), 2_000, 'each is, in the end')
-  void held
+  t.equal(refused(), 2_000, 'all are rejected in the end')
+  void pending
 })
 
-t.test('a client that is gone gives its place back', async (t) => {
-  const { port, get, until, held } = await listening(t, { maxRequests: 1 })
+t.test('a client that disconnects releases its place', async (t) => {
+  const { port, get, until, pending } = await listening(t, { maxRequests: 1 })
   const socket = connect(port, '127.0.0.1')
   await once(socket, 'connect')
-  socket.write('GET /held HTTP/1.1\r\nHost: x\r\n\r\n')
+  socket.write('GET /slow HTTP/1.1\r\nHost: x\r\n\r\n')
   await until(1)
   t.equal((await get('/work')).status, 503)
   socket.destroy()
   for (const deadline = Date.now() + 5_000; Date.now() < deadline && (await get('/work')).status !== 200; )
     await sleep(5)
   t.equal((await get('/work')).status, 200)
-  t.equal(held.length, 1)
+  t.equal(pending.length, 1)
 })
 
-t.test('a process that is far behind refuses work, and answers for its health', async (t) => {
+t.test('a process with a high event-loop delay rejects work, and its health route still responds', async (t) => {
   const { get } = await listening(t, { maxDelayMs: 200 })
   const behind = setInterval(keepBusy, 0, 400)
   try {
@@ -132,10 +132,10 @@ t.test('a process that is far behind refuses work, and answers for its health', 
   }
   for (const deadline = Date.now() + 10_000; Date.now() < deadline && (await get('/work')).status !== 200; )
     await sleep(100)
-  t.equal((await get('/work')).status, 200, 'and takes it again')
+  t.equal((await get('/work')).status, 200, 'and accepts it again later')
 })
 
-t.test('a start that was slow is not held against the first requests', async (t) => {
+t.test('a slow start does not reject the first requests', async (t) => {
   const { get } = await listening(t, { maxDelayMs: 200, startMs: 1_500 })
   for (let n = 0; n < 5; n++) {
     t.equal((await get('/work')).status, 200)
@@ -143,31 +143,31 @@ t.test('a start that was slow is not held against the first requests', async (t)
   }
 })
 
-t.test('a delay that was not measured for once is held against nobody', async (t) => {
+t.test('a delay missed by one sample does not reject requests', async (t) => {
   const { get } = await listening(t, {})
   await sleep(2_500)
-  // All of these are due when the first ends, so the delay is sampled after it and after the second, and measured once.
+  // All of these are due when the first ends. The delay is sampled after it and after the second, and measured once.
   setTimeout(keepBusy, 1, 2_200)
   setTimeout(keepBusy, 2_000, 1_200)
   await sleep(2_050)
   for (let n = 0; n < 5; n++) t.equal((await get('/work')).status, 200)
 })
 
-t.test('a key leaves a quarter of the places to the others', async (t) => {
-  const { get, held, until } = await listening(t, { maxRequests: 4, withKeys: true })
+t.test('one key can use at most three quarters of the places', async (t) => {
+  const { get, pending, until } = await listening(t, { maxRequests: 4, withKeys: true })
   const as = (name: string, path: string) => get(path, { authorization: `Bearer ${secretOf(name)}` })
-  const first = [as('one', '/held'), as('one', '/held'), as('one', '/held')]
+  const first = [as('one', '/slow'), as('one', '/slow'), as('one', '/slow')]
   await until(3)
   const refused = await as('one', '/work')
   t.match(refused, { status: 429, text: /"code":"rate_limited"/ })
   t.equal(refused.headers.get('retry-after'), '1')
   t.equal((await as('two', '/work')).status, 200)
-  held[0]?.()
+  pending[0]?.()
   await first[0]
-  t.equal((await as('one', '/work')).status, 200, 'a place that is free again is taken')
+  t.equal((await as('one', '/work')).status, 200, 'a released place is used again')
 })
 
-t.test('each key has a share of its own', async (t) => {
+t.test('each key has its own rate limit', async (t) => {
   const { get } = await listening(t, { rateLimit: 3, withKeys: true })
   const as = (name: string) => get('/work', { authorization: `Bearer ${secretOf(name)}` })
   const answers = [await as('one'), await as('one'), await as('one'), await as('one')]
@@ -184,14 +184,14 @@ t.test('each key has a share of its own', async (t) => {
   t.equal((await get('/livez')).status, 200)
 })
 
-t.test('who has no key is counted by address, and takes nothing from the keys', async (t) => {
+t.test('requests without a key are counted by address, separately from the keys', async (t) => {
   const { get } = await listening(t, { rateLimit: 3, withKeys: true })
   const statuses: number[] = []
   for (const authorization of ['Bearer wrong', 'Bearer other', '', '']) {
     statuses.push((await get('/work', authorization === '' ? {} : { authorization })).status)
   }
   t.strictSame(statuses, [401, 401, 401, 429])
-  t.equal((await get('/nothing')).status, 429, 'also where nothing is')
+  t.equal((await get('/nothing')).status, 429, 'also for an unknown route')
   t.equal((await get('/work', { authorization: `Bearer ${secretOf('one')}` })).status, 200)
   t.equal((await get('/livez')).status, 200)
 })

@@ -3,7 +3,7 @@ import { type Answer, startService } from './service.ts'
 
 const t = suite()
 
-/* Every listing ends a page after 2 MiB, whatever its limit, and a walk through its pages comes to all rows. */
+/* Every listing ends a page after 2 MiB, whatever its limit, and its pages together contain all rows. */
 
 const ROWS = 5
 const { sql, call } = await startService(t, { MAX_WORKERS: '1' })
@@ -50,7 +50,7 @@ for (const path of [
   'audit?pool=default',
   'lifecycle/candidates?age_days=0',
 ]) {
-  t.test(path, async (t) => {
+  t.test(`pages end after 2 MiB: ${path}`, async (t) => {
     let large = 0
     let pages = 0
     for (let cursor: string | null = ''; cursor !== null; pages++) {

@@ -6,7 +6,7 @@ const t = suite()
 
 const cursors = createCursors(randomBytes(32))
 
-t.test('a page is what was asked for, and tells the way to the next', (t) => {
+t.test('a page contains its rows and the link to the next page', (t) => {
   const page = (url: string, rows: string[], hasMore: boolean) => {
     let link: string | undefined
     const reply = { header: (_name: string, value: string) => (link = value) } as never

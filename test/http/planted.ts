@@ -1,6 +1,6 @@
 import type { Service } from './service.ts'
 
-/* Pools with something of every kind in them, whose ids, names, addresses and states can be looked for in answers. */
+/* Pools with one of everything, whose ids, names, emails and states can be searched for in responses. */
 
 export const secretOf = (name: string) => `${name}-s3cret-of-32-characters-or-more`
 export const as = (name: string) => ({ authorization: `Bearer ${secretOf(name)}` })
@@ -8,7 +8,7 @@ export const as = (name: string) => ({ authorization: `Bearer ${secretOf(name)}`
 export const POOLS = ['default', 'shop', 'crm', 'mirror', 'tester'] as const
 const REPLICAS: Record<string, string> = { mirror: 'everything', tester: 'test_users' }
 
-/** What there is in a pool, for requests to name. */
+/** The data in a pool that requests refer to. */
 export interface Planted {
   pool: string
   testUser: string
@@ -19,15 +19,15 @@ export interface Planted {
   target: string
   /** A target of all users, with `test_users_only: false`. */
   wideTarget: string
-  /** An NDJSON export of what a replica holds. */
+  /** An NDJSON export of a replica's content. */
   body: string
-  /** Texts that only a key with `admin` may be answered. */
+  /** Texts that only a key with `admin` may read. */
   ofAdmin: string[]
-  /** Texts that only a key with a scope in the pool may be answered. */
+  /** Texts that only a key with a scope in the pool may read. */
   ofPool: string[]
 }
 
-/** Puts back whatever of it is missing. */
+/** Creates whatever is missing. */
 export async function plant({ call, sql, url }: Service, pool: string): Promise<Planted> {
   const ask = async <Json>(method: string, path: string, body?: object) => {
     const headers = { ...as('root'), prefer: 'wait=30' }
@@ -50,7 +50,7 @@ export async function plant({ call, sql, url }: Service, pool: string): Promise<
     (await ask<{ id: string }>('POST', '/v1/batches', { count: 1, label, config }))
   const template = `template-of-${pool}`
   await ask('POST', '/v1/templates', { name: template, config: {} })
-  // Nothing listens at the first. The second is a pool of this service, so that verifying it has an answer.
+  // Nothing listens at the first target. The second is a pool of this service, so that verifying it works.
   const target = `target-of-${pool}`
   const wideTarget = `wide-target-of-${pool}`
   await ask('POST', '/v1/targets', { name: target, url: 'http://127.0.0.1:9' })

@@ -3,7 +3,7 @@ import { suite } from '../suite.ts'
 
 const t = suite()
 
-t.test('no id is given twice, by one process or by several', (t) => {
+t.test('request ids are unique within and across processes', (t) => {
   const processes = Array.from({ length: 20 }, createRequestIds)
   const ids = processes.flatMap((next) => Array.from({ length: 100 }, next))
   t.equal(new Set(ids).size, ids.length)

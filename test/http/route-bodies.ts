@@ -1,4 +1,4 @@
-/** A body that each route takes, where it is not `{ role: 'x' }`; what it names need not be there. */
+/** A valid body for each route, unless it is `{ role: 'x' }`. What it refers to need not exist. */
 export const ROUTE_BODIES: Record<string, object> = {
   '/v1/pools': { name: 'made' },
   '/v1/pools/{name}': { replica: 'test_users' },

@@ -6,9 +6,9 @@ import { type Request, startService } from './service.ts'
 const t = suite()
 
 /*
- * What a key sees and changes: every route of the description, with every kind of key, about every pool. A route that this
- * does not know how to call fails. Tried, and failing here: GET /v1/replica/users without a look at the scopes; a pool that
- * the hook reads in the query only; verify, status and runs of a target of all users for `users:read`.
+ * What each kind of key can read and change, on every route of the description and in every pool. A route that this
+ * test cannot call fails. These were tried, and fail here: GET /v1/replica/users without a check of scopes; a pool that
+ * the hook reads only from the query; verify, status and runs of a target of all users for `users:read`.
  */
 
 const SCOPES_OF: Record<string, string> = {
@@ -34,7 +34,7 @@ interface Described {
 }
 const { paths } = app.swagger() as unknown as { paths: Record<string, Record<string, Described>> }
 const ORDER = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']
-/** Reading first and deleting last; pools at the end, since a replica takes no writes. */
+/** Reads first and deletes last; pools at the end, because a replica rejects writes. */
 const rank = (method: string, path: string) => ORDER.indexOf(method) + (path.startsWith('/v1/pools') ? 10 : 0)
 const routes = Object.entries(paths)
   .flatMap(([path, methods]) =>
@@ -46,7 +46,7 @@ const routes = Object.entries(paths)
 const NDJSON = { 'content-type': 'application/x-ndjson' }
 const config = { password_hash: { algorithm: 'none' } }
 
-/** The body that each route takes; several where it matters what the body names. */
+/** The body for each route; several if its content matters. */
 const BODIES: Record<string, (planted: Planted) => Request[]> = {
   'POST /v1/pools': ({ pool }) => [{ body: { name: `beside-${pool}` } }],
   'PATCH /v1/pools/{name}': () => [{ body: { replica: 'none' } }],
@@ -65,7 +65,7 @@ const BODIES: Record<string, (planted: Planted) => Request[]> = {
   'PUT /v1/replica/users': ({ body }) => [{ body, headers: NDJSON }],
 }
 
-/** What the parameters of paths name. */
+/** The values of path parameters. */
 const NAMED: [prefix: string, names: (planted: Planted) => string[]][] = [
   ['/v1/users/{id}', ({ testUser, protectedUser }) => [testUser, protectedUser]],
   ['/v1/batches/{id}', ({ batch }) => [batch]],
@@ -75,7 +75,7 @@ const NAMED: [prefix: string, names: (planted: Planted) => string[]][] = [
   ['/v1/targets/{name}', ({ target, wideTarget }) => [wideTarget, target]],
 ]
 
-/** Parameters of queries that lead to more than a route shows without them. */
+/** Query parameters with which a route returns more. */
 const MORE: Record<string, (planted: Planted) => string> = {
   test_users_only: () => 'test_users_only=false',
   include: () => 'include=password,password_hash',
@@ -89,7 +89,7 @@ interface Sent {
   path: string
   query: string[]
   request: Request
-  /** Where the request names its pool: `none` where the route is about no single one. */
+  /** Where the request names its pool. `none`: the route does not belong to one pool. */
   place: 'query' | 'body' | 'none'
 }
 
@@ -97,7 +97,7 @@ function requestsOf({ method, path, described }: (typeof routes)[number], plante
   const route = `${method} ${path}`
   const names = NAMED.find(([prefix]) => path.startsWith(prefix))?.[1](planted) ?? ['']
   const bodies = described.requestBody ? BODIES[route]?.(planted) : [{}]
-  if (!bodies || (path.includes('{') && names[0] === '')) throw new Error(`how to call ${route} is not known here`)
+  if (!bodies || (path.includes('{') && names[0] === '')) throw new Error(`no body is defined for ${route}`)
   const inQuery = (described.parameters ?? []).filter((parameter) => parameter.in === 'query').map(({ name }) => name)
   const queries = [[], ...inQuery.flatMap((name) => (MORE[name] ? [[MORE[name](planted)]] : []))]
   const inBody = 'pool' in (described.requestBody?.content['application/json']?.schema?.properties ?? {})
@@ -123,7 +123,7 @@ const send = ({ route, path, query, request, place }: Sent, key: string, pool: s
   return call<{ code?: string; instance?: string }>(method, `${path}?${all.join('&')}`, sent)
 }
 
-/** The pool as a whole, but for runs, which go on by themselves. */
+/** The content of a pool, except runs, which change in the background. */
 async function contentOf(pool: string): Promise<unknown> {
   const tables = ['users', 'batches', 'templates', 'targets'] as const
   const [row] = await sql<{ id: number }[]>`select id from pools where name = ${pool}`
@@ -141,7 +141,7 @@ const protectedUsers = () => sql`select u::text as line from users u where not i
 const reached = new Set<string>()
 
 for (const key of keys) {
-  t.test(`${key.name}: ${SCOPES_OF[key.name]}`, async (t) => {
+  t.test(`a key with these scopes reads and changes only what they allow: ${SCOPES_OF[key.name]}`, async (t) => {
     const planted = await Promise.all(POOLS.map((pool) => plant(service, pool)))
     const before = await protectedUsers()
     const isAdmin = key.scopes.has('admin')
@@ -157,9 +157,9 @@ for (const key of keys) {
         for (const sent of requestsOf(route, about)) {
           const answer = await send(sent, key.name, pool)
           const text = answer.raw.toString() + JSON.stringify(answer.headers)
-          const told = hidden.filter((each) => text.includes(each))
+          const leaked = hidden.filter((each) => text.includes(each))
           const what = `${sent.route} ${sent.query} ${JSON.stringify(sent.request.body ?? '').slice(0, 80)} of ${pool}`
-          if (told.length > 0) t.fail(`${what}: tells ${told}`)
+          if (leaked.length > 0) t.fail(`${what}: contains ${leaked}`)
           if (answer.status < 400 || answer.json?.code === 'pool_in_use') reached.add(sent.route)
           if (!isHidden || sent.place === 'none') continue
           const nowhere = await send(sent, key.name, 'nowhere')
@@ -168,13 +168,13 @@ for (const key of keys) {
           if (!same || answer.status < 400) t.fail(`${what} differs from a pool that does not exist: ${shown(answer)}`)
         }
       }
-      if (isHidden) t.equal(await contentOf(pool), content, `${pool} is as it was`)
+      if (isHidden) t.equal(await contentOf(pool), content, `${pool} is unchanged`)
     }
-    if (!isAdmin) t.strictSame(await protectedUsers(), before, 'the users that are not test users are as they were')
+    if (!isAdmin) t.strictSame(await protectedUsers(), before, 'protected users are unchanged')
   })
 }
 
-t.test('a body that a route does not read names no pool', async (t) => {
+t.test('a pool in a body that the route does not read is ignored', async (t) => {
   const { batch } = await plant(service, 'default')
   const answer = await call('POST', `/v1/batches/${batch}/cancel`, {
     headers: as('shop-writer'),
@@ -183,7 +183,7 @@ t.test('a body that a route does not read names no pool', async (t) => {
   t.match(answer, { status: 404, json: { code: 'pool_not_found' } })
 })
 
-t.test('each route did its work for some key', (t) => {
+t.test('every route succeeded with some key', (t) => {
   t.strictSame(
     routes.map(({ method, path }) => `${method} ${path}`).filter((route) => !reached.has(route)),
     [],

@@ -6,7 +6,7 @@ import { suite } from '../suite.ts'
 
 const t = suite()
 
-t.test('the status and the headers that are set, once, and an end that is told', async (t) => {
+t.test('sendHead sends the status and all headers once, and the response ends', async (t) => {
   const ended: unknown[] = []
   const app = Fastify()
   await app.register(gracefulClose)
@@ -28,7 +28,7 @@ t.test('the status and the headers that are set, once, and an end that is told',
     t.match(Object.fromEntries(answer.headers), { etag: '"a"', 'ratelimit-limit': '3', 'transfer-encoding': undefined })
     t.notOk(
       [...answer.headers.keys()].some((name) => name.startsWith('content-')),
-      'nothing about a body',
+      'no header describes a body',
     )
     t.equal(await answer.text(), '')
   }

@@ -16,35 +16,35 @@ interface Test {
   teardown(fn: () => Promise<void>): void
 }
 
-/** An answer as it came over the wire: `raw` is as it was coded. */
+/** A response; `raw` is the undecoded body. */
 export interface Answer<Json = unknown> {
   status: number
   headers: IncomingHttpHeaders
   raw: Buffer
-  /** Of a JSON answer that is not compressed; else undefined. */
+  /** The body of an uncompressed JSON response, otherwise undefined. */
   json: Json
 }
 
 export interface Request {
-  /** An object goes as JSON, a text as it stands. */
+  /** An object is sent as JSON, a text unchanged. */
   body?: object | string
   headers?: Record<string, string>
 }
 
 export interface Service extends Omit<RealService, 'stop' | 'sql'> {
-  /** Plain SQL from outside: connections of the test's own. */
+  /** Plain SQL from another client, on the test's own connections. */
   sql: Sql
   url: string
-  /** The service's DATA_DIR, removed at the end. */
+  /** The service's DATA_DIR, removed at the end of the test. */
   dataDir: string
-  /** What the service has logged so far, a JSON object each. */
+  /** The log lines so far, as JSON. */
   log: string[]
   call<Json = unknown>(method: string, path: string, request?: Request): Promise<Answer<Json>>
 }
 
 /**
- * Starts the whole service in this process: real worker threads, a database of its own, a port on loopback. `settings` are
- * environment variables. All of it ends with `t`.
+ * Starts the complete service in this process, with real worker threads, its own database, and a loopback port.
+ * `settings` are environment variables. Everything stops at the end of `t`.
  */
 export async function startService(t: Test, settings: Record<string, string> = {}, pace?: Pace): Promise<Service> {
   const databaseUrl = settings['DATABASE_URL'] ?? (await testDatabase(t))
@@ -84,7 +84,7 @@ export async function startService(t: Test, settings: Record<string, string> = {
   }
 }
 
-/** Sends a request without any header of a client's own, so that each test says what it asks for. */
+/** Sends a request without default headers, so that each test sets what it needs. */
 function call<Json>(agent: Agent, method: string, url: string, { body, headers = {} }: Request = {}) {
   const { promise, resolve, reject } = Promise.withResolvers<Answer<Json>>()
   const json = typeof body === 'object'

@@ -8,7 +8,7 @@ const t = suite()
 
 const PATIENT = { silenceMs: 10_000, totalMs: 10_000, bytesPerSecond: 0 }
 
-/** What `readBody` makes of a request whose pieces come after pauses; `send` may end it early. */
+/** Reads a request with `readBody`. `send` sends its pieces, and may end it early. */
 async function read(
   send: (sender: ReturnType<typeof request>) => Promise<void>,
   patience: Patience = PATIENT,
@@ -29,7 +29,7 @@ async function read(
     return text
   } finally {
     const { listenerCount } = await arrived.promise
-    t.equal(listenerCount.call(await arrived.promise, 'readable'), 0, 'nobody listens any more')
+    t.equal(listenerCount.call(await arrived.promise, 'readable'), 0, 'no listener is left')
     sender.destroy()
     server.closeAllConnections()
     server.close()
@@ -45,28 +45,32 @@ const slowly = (pieces: number, pauseMs: number) => async (sender: ReturnType<ty
   sender.end()
 }
 
-t.test('the pieces come as they are sent', async (t) => {
+t.test('the pieces are read as they are sent', async (t) => {
   t.equal(await read(slowly(5, 20)), '0,1,2,3,4,')
   t.equal(await read(slowly(0, 0)), '')
 })
 
-t.test('silence, and slowness on the whole, are cut off', async (t) => {
+t.test('silence, and a body that takes too long, end the request', async (t) => {
   const code = 'request_timeout'
   await t.rejects(read(slowly(2, 500), { ...PATIENT, silenceMs: 100 }), { code, message: /0\.1 s without a byte/ })
   await t.rejects(read(slowly(50, 20), { ...PATIENT, totalMs: 200 }), { code, message: /0\.2 s to arrive/ })
 })
 
-t.test('a client that sends a byte now and then is cut off', async (t) => {
+t.test('a client that sends too few bytes per second is cut off', async (t) => {
   const patience = { silenceMs: 150, totalMs: 10_000, bytesPerSecond: 1_000 }
   await t.rejects(read(slowly(60, 40), patience), { code: 'request_timeout', message: /less than 1000 bytes a second/ })
-  t.equal((await read(slowly(20, 40), { ...patience, bytesPerSecond: 5 })).length, 50, 'not one that is fast enough')
+  t.equal(
+    (await read(slowly(20, 40), { ...patience, bytesPerSecond: 5 })).length,
+    50,
+    'a client that is fast enough is not cut off',
+  )
 })
 
-t.test('time that the reader takes is no silence of the sender', async (t) => {
+t.test('the time that the reader takes is not counted as silence of the client', async (t) => {
   t.equal(await read(slowly(3, 1), { ...PATIENT, silenceMs: 100 }, () => sleep(250)), '0,1,2,')
 })
 
-t.test('a sender who is gone is told from one who is done', async (t) => {
+t.test('a client that disconnects is not mistaken for the end of the body', async (t) => {
   const gone = async (sender: ReturnType<typeof request>) => {
     sender.write('half')
     await sleep(50)
@@ -75,7 +79,7 @@ t.test('a sender who is gone is told from one who is done', async (t) => {
   await t.rejects(read(gone), { code: 'import_cut' })
 })
 
-t.test('who stops while it waits leaves the request open', async (t) => {
+t.test('aborting while waiting leaves the request open', async (t) => {
   const arrived = Promise.withResolvers<IncomingMessage>()
   const server = createServer((incoming) => arrived.resolve(incoming)).listen(0, '127.0.0.1')
   await new Promise((resolve) => void server.once('listening', resolve))

@@ -11,12 +11,12 @@ import { suite } from '../suite.ts'
 
 const t = suite()
 
-/* The body as it comes over the wire: media types, codings, bounds, senders who are slow or go away. */
+/* The body over HTTP: media types, encodings, limits, and clients that are slow or disconnect. */
 
 const { sql, call, url, app } = await startService(t, { MAX_WORKERS: '1', IMPORT_LIMIT_MB: '5' })
 const PATH = '/v1/users/import'
 
-/** Nothing of an import is left: no row, and no transaction that waits for more. */
+/** Whether nothing of an import is left: no row, and no open transaction. */
 async function nothingLeft(): Promise<boolean> {
   for (let i = 0; i < 200; i++) {
     const [row] = await sql<{ kept: number; open: number }[]>`
@@ -36,7 +36,7 @@ interface Sent {
   connection: string | undefined
 }
 
-/** Sends a body piece by piece, as long as the service takes it, and reads the answer whenever it comes. */
+/** Sends a body piece by piece until the service responds. Returns the response whenever it arrives. */
 async function sendPieces(pieces: Iterable<Buffer>, headers: Record<string, string>, query = ''): Promise<Sent> {
   const sent = request(url + PATH + query, { method: 'POST', headers, agent: false })
   const answered = once(sent, 'response')
@@ -72,42 +72,45 @@ function collectGarbage(): void {
   runInNewContext('gc')()
 }
 
-t.test('what is too large is refused while it comes, the answer arrives, and memory stays', async (t) => {
-  const bomb = gzipSync(Buffer.alloc(50_000_000))
-  const lines = gzipSync(Buffer.from('{"username":"x"}\n'.repeat(330_000)))
-  const user = (i: number) =>
-    `{"username":"u${i}@example.com","custom_attributes":{"filler":"${'x'.repeat(60_000)}"}}\n`
-  function* users() {
-    for (let i = 0; i < 1000; i++) yield Buffer.from(user(i))
-  }
-  collectGarbage()
-  const before = process.memoryUsage.rss()
-  const table: [what: string, send: () => Promise<Sent>, detail: RegExp][] = [
-    ['a bomb', () => sendPieces([bomb], { ...NDJSON, 'content-encoding': 'gzip' }), /A row/],
-    ['a line without an end', () => sendPieces(repeat('x'.repeat(65_536), 400), NDJSON), /A row/],
-    [
-      'an element without an end',
-      () => sendPieces(repeat('["xxxxxxx'.repeat(7000), 100), { 'content-type': 'application/json' }),
-      /A row/,
-    ],
-    ['a CSV row of commas', () => sendPieces(repeat(`username${','.repeat(65_536)}`, 400), CSV), /A row/],
-    [
-      'many lines in a small body',
-      () => sendPieces([lines], { ...NDJSON, 'content-encoding': 'gzip' }, '?on_conflict=skip'),
-      / 5 MiB/,
-    ],
-    ['many users', () => sendPieces(users(), NDJSON), / 5 MiB/],
-  ]
-  for (const [what, send, detail] of table) {
-    t.match(await send(), { status: 413, json: { code: 'body_too_large', detail } }, what)
-    t.ok(await nothingLeft(), `${what}: nothing is left`)
-  }
-  collectGarbage() // or the growth is that of garbage, for which V8 has no time on a busy machine
-  const grown = (process.memoryUsage.rss() - before) / 1_048_576
-  t.ok(grown < 300, `memory grew by ${Math.round(grown)} MiB`)
-})
+t.test(
+  'a body that is too large is rejected while it arrives, the response is received, and memory stays bounded',
+  async (t) => {
+    const bomb = gzipSync(Buffer.alloc(50_000_000))
+    const lines = gzipSync(Buffer.from('{"username":"x"}\n'.repeat(330_000)))
+    const user = (i: number) =>
+      `{"username":"u${i}@example.com","custom_attributes":{"filler":"${'x'.repeat(60_000)}"}}\n`
+    function* users() {
+      for (let i = 0; i < 1000; i++) yield Buffer.from(user(i))
+    }
+    collectGarbage()
+    const before = process.memoryUsage.rss()
+    const table: [what: string, send: () => Promise<Sent>, detail: RegExp][] = [
+      ['a bomb', () => sendPieces([bomb], { ...NDJSON, 'content-encoding': 'gzip' }), /A row/],
+      ['a line without an end', () => sendPieces(repeat('x'.repeat(65_536), 400), NDJSON), /A row/],
+      [
+        'an element without an end',
+        () => sendPieces(repeat('["xxxxxxx'.repeat(7000), 100), { 'content-type': 'application/json' }),
+        /A row/,
+      ],
+      ['a CSV row of commas', () => sendPieces(repeat(`username${','.repeat(65_536)}`, 400), CSV), /A row/],
+      [
+        'many lines in a small body',
+        () => sendPieces([lines], { ...NDJSON, 'content-encoding': 'gzip' }, '?on_conflict=skip'),
+        / 5 MiB/,
+      ],
+      ['many users', () => sendPieces(users(), NDJSON), / 5 MiB/],
+    ]
+    for (const [what, send, detail] of table) {
+      t.match(await send(), { status: 413, json: { code: 'body_too_large', detail } }, what)
+      t.ok(await nothingLeft(), `${what}: nothing is left`)
+    }
+    collectGarbage() // otherwise the growth includes garbage, which V8 does not collect on a busy machine
+    const grown = (process.memoryUsage.rss() - before) / 1_048_576
+    t.ok(grown < 300, `memory grew by ${Math.round(grown)} MiB`)
+  },
+)
 
-t.test('an import has at most as many rows as a batch has users', async (t) => {
+t.test('an import has at most MAX_BATCH_USERS rows', async (t) => {
   const small = await startService(t, { MAX_WORKERS: '1', MAX_BATCH_USERS: '10' })
   const rows = (count: number) => Array.from({ length: count }, (_, n) => `{"username":"r${n}@example.com"}\n`).join('')
   const send = (body: string) => small.call('POST', `${PATH}?on_conflict=skip`, { body, headers: NDJSON })
@@ -116,7 +119,7 @@ t.test('an import has at most as many rows as a batch has users', async (t) => {
   t.match(await send(rows(10)), { status: 201, json: { created_count: 10 } })
 })
 
-t.test('an early answer is read before the connection is closed', async (t) => {
+t.test('an early response is received before the connection is closed', async (t) => {
   const refusals: [headers: Record<string, string>, status: number, code: string, query?: string][] = [
     [CSV, 400, 'invalid_request'],
     [{ 'content-type': 'application/json' }, 400, 'invalid_json'],
@@ -136,7 +139,7 @@ t.test('an early answer is read before the connection is closed', async (t) => {
   t.ok(await nothingLeft())
 })
 
-t.test('who reads only when all is sent reads the answer as well', async (t) => {
+t.test('a client that reads only after it has sent everything receives the response', async (t) => {
   const socket = connect(Number(new URL(url).port), '127.0.0.1')
   const body = Buffer.alloc(20_000_000, 'x')
   socket.write(
@@ -147,7 +150,7 @@ t.test('who reads only when all is sent reads the answer as well', async (t) => 
   t.match(await text(socket), /^HTTP\/1\.1 413 .*connection: close.*"code":"body_too_large"/s)
 })
 
-t.test('a sender who never looks up is cut off', async (t) => {
+t.test('a client that keeps sending after the response is disconnected', async (t) => {
   const socket = connect(Number(new URL(url).port), '127.0.0.1')
   socket.on('error', () => {})
   socket.write(
@@ -157,10 +160,10 @@ t.test('a sender who never looks up is cut off', async (t) => {
   const feed = setInterval(() => socket.write(piece), 2)
   await new Promise((resolve) => void socket.once('close', resolve))
   clearInterval(feed)
-  t.ok(socket.bytesWritten < 200_000_000, `${socket.bytesWritten} bytes were taken`)
+  t.ok(socket.bytesWritten < 200_000_000, `${socket.bytesWritten} bytes were accepted`)
 })
 
-t.test('who goes away leaves nothing', async (t) => {
+t.test('a client that disconnects leaves nothing', async (t) => {
   const many = Array.from({ length: 5000 }, (_, i) => `{"username":"u${i}@example.com"}\n`).join('')
   for (const start of ['', '{"username":"a@example.com"}\n', many]) {
     for (const end of ['destroy', 'end'] as const) {
@@ -176,7 +179,7 @@ t.test('who goes away leaves nothing', async (t) => {
   }
 })
 
-t.test('a body may come in pieces of any size, chunked, coded, and of any type if format names it', async (t) => {
+t.test('a body may be split anywhere, chunked, compressed, and of any type if format is set', async (t) => {
   const plain = Buffer.from('\ufeff{"username":"ünï-🐉@example.com"}\r\n{"username":"b@example.com"}')
   const coded = gzipSync(plain)
   const bytes = (from: Buffer) => Array.from(from, (byte) => Buffer.from([byte]))
@@ -197,22 +200,25 @@ t.test('a body may come in pieces of any size, chunked, coded, and of any type i
   }
 })
 
-t.test('format does not replace a type: what a page of another site may send is refused', async (t) => {
-  const simple = [
-    'text/plain',
-    'Text/Plain; charset=utf-8',
-    'application/x-www-form-urlencoded',
-    'multipart/form-data; boundary=x',
-  ]
-  for (const headers of [{}, { 'content-type': '' }, ...simple.map((type) => ({ 'content-type': type }))]) {
-    const answer = await call('POST', `${PATH}?format=ndjson`, { body: '{"username":"a@example.com"}', headers })
-    const refused = { status: 415, json: { code: 'media_type_unsupported' } }
-    t.match(answer, refused, JSON.stringify(headers))
-  }
-  t.ok(await nothingLeft())
-})
+t.test(
+  'format does not replace a content type: a request that a page of another site can send is rejected',
+  async (t) => {
+    const simple = [
+      'text/plain',
+      'Text/Plain; charset=utf-8',
+      'application/x-www-form-urlencoded',
+      'multipart/form-data; boundary=x',
+    ]
+    for (const headers of [{}, { 'content-type': '' }, ...simple.map((type) => ({ 'content-type': type }))]) {
+      const answer = await call('POST', `${PATH}?format=ndjson`, { body: '{"username":"a@example.com"}', headers })
+      const refused = { status: 415, json: { code: 'media_type_unsupported' } }
+      t.match(answer, refused, JSON.stringify(headers))
+    }
+    t.ok(await nothingLeft())
+  },
+)
 
-t.test('two are in work, the next ones wait, and are refused when too many do', async (t) => {
+t.test('two imports run at once; the next ones wait, and are rejected if they wait too long', async (t) => {
   const begin = () => {
     const sent = request(url + PATH, { method: 'POST', headers: NDJSON, agent: false }).on('error', () => {})
     sent.write('{"username":"slow@example.com"}\n')
@@ -226,5 +232,5 @@ t.test('two are in work, the next ones wait, and are refused when too many do', 
   for (const sender of senders) sender.destroy()
   t.ok(await nothingLeft())
   t.match(await call('POST', PATH, { body: '{"username":"late@example.com"}', headers: NDJSON }), { status: 201 })
-  t.equal(app.server.requestTimeout > 900_000, true, 'the server waits longer than the import does')
+  t.equal(app.server.requestTimeout > 900_000, true, 'the server’s timeout is longer than the import’s')
 })

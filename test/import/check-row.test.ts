@@ -7,7 +7,7 @@ const check = (text: string) => checkRow(7, givenRow(text), ['test', 'example.co
 const of = (members: object) => check(JSON.stringify({ username: 'a@example.com', ...members }))
 const deep = (levels: number) => ({ custom_attributes: JSON.parse(`{"a":${'['.repeat(levels)}${']'.repeat(levels)}}`) })
 
-/** Texts that could be read as another address than that of their last part. */
+/** Texts that could be read as a different email address than that of their last part. */
 const NO_ADDRESSES = [
   'evil@gmail.com,x@example.com',
   'evil@gmail.com x@example.com',
@@ -31,7 +31,7 @@ const NO_ADDRESSES = [
   'a\u0085@example.com',
 ]
 
-t.test('what an export holds is taken', (t) => {
+t.test('valid rows are accepted', (t) => {
   const good: object[] = [
     {},
     { username: 'a', email: 'a@sub.example.com' },
@@ -65,11 +65,14 @@ t.test('what an export holds is taken', (t) => {
   ]) {
     t.notOk('code' in check(`{"username":"a@b.test","custom_attributes":{"n":${number}}}`), number)
   }
-  t.notOk('code' in of({ custom_attributes: { text: `1e9999 ${'1'.repeat(5000)}` } }), 'only numbers count as numbers')
+  t.notOk(
+    'code' in of({ custom_attributes: { text: `1e9999 ${'1'.repeat(5000)}` } }),
+    'digits in texts are not numbers',
+  )
   t.end()
 })
 
-t.test('what is wrong is told by its code and member', (t) => {
+t.test('an invalid row is reported with its code and member', (t) => {
   const invalid = (member: string) => ({ code: 'invalid_row', member })
   const table: [row: object | string, expected: object][] = [
     ['', invalid('')],
@@ -154,11 +157,15 @@ t.test('what is wrong is told by its code and member', (t) => {
     const what = (typeof row === 'string' ? row : JSON.stringify(row)).slice(0, 80)
     t.match(typeof row === 'string' ? check(row) : of(row), { n: 7, message: String, ...expected }, what)
   }
-  t.match(of({ email: '\ud800@gmail.com' }), { username: 'a@example.com', email: '' }, 'only what can be kept is told')
+  t.match(
+    of({ email: '\ud800@gmail.com' }),
+    { username: 'a@example.com', email: '' },
+    'only what can be stored is reported',
+  )
   t.end()
 })
 
-t.test('a password, or the hash of one, refuses the whole import', (t) => {
+t.test('a password or password hash rejects the whole import', (t) => {
   for (const name of ['password', 'password_hash']) t.throws(() => of({ [name]: null }), { code: 'import_credentials' })
   t.end()
 })

@@ -1,4 +1,4 @@
-/** Users as CSV with these columns (RFC 4180): what is not given is an empty cell, and what is no text is JSON. */
+/** Users as CSV (RFC 4180) with these columns. A missing value is an empty cell; a value that is not text is JSON. */
 export function csvOf(users: object[], columns: string[], lineEnd = '\n'): string {
   const quoted = (text: string) => (/[",\r\n]|^[\s=+@-]|\s$/.test(text) ? `"${text.replaceAll('"', '""')}"` : text)
   const cell = (value: unknown) =>

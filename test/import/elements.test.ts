@@ -5,7 +5,7 @@ import { suite } from '../suite.ts'
 
 const t = suite()
 
-/** Cuts `text`, sent in pieces that end at the given places. */
+/** Cuts `text`, which arrives in pieces that end at the given places. */
 function cut(cutter: { push(piece: string): string[]; end(): unknown }, text: string, places: number[] = []): string[] {
   const borders = [...new Set(places.map((place) => place % (text.length + 1)))].sort((a, b) => a - b)
   const pieces = [...borders, text.length].map((end, i) => text.slice(borders[i - 1] ?? 0, end))
@@ -18,7 +18,7 @@ const elements = (text: string, places?: number[]) => cut(new ElementCutter(), t
 const places = fc.array(fc.nat(10_000), { maxLength: 20, size: 'max' })
 const spaces = fc.constantFrom('', ' ', '\n', '\t\r\n')
 
-t.test('whatever the elements, and wherever the pieces end, the same elements come out', (t) => {
+t.test('elements are cut correctly, wherever the pieces end', (t) => {
   fc.assert(
     fc.property(fc.array(fc.jsonValue()), places, spaces, (values, places, space) => {
       const texts = values.map((value) => JSON.stringify(value))
@@ -32,7 +32,7 @@ t.test('whatever the elements, and wherever the pieces end, the same elements co
   t.end()
 })
 
-t.test('of a full export it takes the users, wherever they stand', (t) => {
+t.test('the users of a full export are cut out, wherever they are', (t) => {
   const members = fc.shuffledSubarray(['kind', 'users', 'counts', 'state', 'filters'], { minLength: 5 })
   fc.assert(
     fc.property(
@@ -59,7 +59,7 @@ t.test('numbers keep every digit', (t) => {
   t.end()
 })
 
-t.test('what is neither an array nor a full export is refused', (t) => {
+t.test('a text that is neither an array nor a full export is rejected', (t) => {
   const bad: [text: string, code: string][] = [
     ['', 'invalid_json'],
     ['  ', 'invalid_json'],
@@ -89,12 +89,12 @@ t.test('what is neither an array nor a full export is refused', (t) => {
     message: /body.kind is missing. Send an array of users/,
     errors: [{ path: 'body.kind', code: 'missing_member' }],
   }
-  t.throws(() => elements('{"users":[]}'), noKind, 'an object without a kind is no delta')
-  t.strictSame(elements('[1,]'), ['1', ''], 'an element that is no JSON is for who parses it')
+  t.throws(() => elements('{"users":[]}'), noKind, 'an object without a kind is not reported as a delta')
+  t.strictSame(elements('[1,]'), ['1', ''], 'invalid elements are left to the parser')
   t.end()
 })
 
-t.test('lines come out the same wherever the pieces end', (t) => {
+t.test('lines are cut correctly, wherever the pieces end', (t) => {
   const line = fc.string({ unit: 'binary' }).map((text) => text.replaceAll('\n', ''))
   fc.assert(
     fc.property(fc.array(line, { minLength: 1 }), places, (lines, places) => {
@@ -104,7 +104,7 @@ t.test('lines come out the same wherever the pieces end', (t) => {
   t.end()
 })
 
-t.test('what has no end is given up after the longest row', (t) => {
+t.test('a line or element longer than the longest row is rejected', (t) => {
   const piece = 'x'.repeat(65_536)
   const fill = (cutter: { push(piece: string): unknown }, start: string) => {
     cutter.push(start)

@@ -12,13 +12,13 @@ import { suite } from '../suite.ts'
 
 const t = suite()
 
-/* A client that sends slowly, or another writer's lock: neither may hold up anybody else. */
+/* A client that sends slowly, or the lock of another writer, must not block other requests. */
 
 const USERS = 2_500
 const NDJSON = { 'content-type': 'application/x-ndjson' }
 const target = { url: 'http://127.0.0.1:1', key: 'k'.repeat(32), filter: {} }
 
-/** Begins an upload and leaves it open. `end` sends the rest and gives the answer. */
+/** Starts an upload and leaves it open. `end` sends the rest and returns the response. */
 function openUpload(method: string, url: string, start: string, headers: Record<string, string> = {}) {
   const sent: ClientRequest = request(url, { method, headers: { ...NDJSON, ...headers }, agent: false })
   const answered = once(sent, 'response')
@@ -35,7 +35,7 @@ function openUpload(method: string, url: string, start: string, headers: Record<
   }
 }
 
-t.test('an open import, and an open push, hold up nobody', async (t) => {
+t.test('an open import and an open push block no other request', async (t) => {
   const { sql, call, url } = await startService(t, { MAX_WORKERS: '1' })
   await sql`insert into users (username, email) select 'u' || n, 'u' || n || '@example.com' from generate_series(1, ${USERS}::int) n`
   const [first] = await sql<{ id: string }[]>`select id from users where username = 'u1'`
@@ -60,7 +60,7 @@ t.test('an open import, and an open push, hold up nobody', async (t) => {
         select from pg_locks l join pg_stat_activity a using (pid)
         where a.datname = current_database() and a.application_name = 'usersync uploads'`
     ).length
-  while ((await held()) > 0) await sleep(20) // the push is on its way there
+  while ((await held()) > 0) await sleep(20) // until the push has been sent
 
   const answers = await Promise.all([
     ...Array.from({ length: 24 }, (_, i) =>
@@ -71,51 +71,58 @@ t.test('an open import, and an open push, hold up nobody', async (t) => {
   ])
   t.strictSame([...new Set(answers.map(({ status }) => status))], [200])
   t.match(await call('POST', '/v1/targets', { body: { name: 'one', ...target } }), { status: 201 })
-  t.match(await call('DELETE', '/v1/pools/replica'), { status: 204 }, 'even the pool that is pushed to')
+  t.match(await call('DELETE', '/v1/pools/replica'), { status: 204 }, 'even the pool of the open push')
 
   const { status, json } = await imported.end('{"username":"last@example.com"}\n')
   t.match({ status, json }, { status: 201, json: { created_count: 1, updated_count: USERS, failed_count: 0 } })
-  t.match(await sql`select role from users where username = 'u1'`, [{ role: 'sent' }], 'applied when it has ended')
+  t.match(
+    await sql`select role from users where username = 'u1'`,
+    [{ role: 'sent' }],
+    'applied once the body has ended',
+  )
   t.match(await pushed.end(full.slice(-10)), { status: 404, json: { code: 'pool_not_found' } })
 })
 
-t.test('a lock that another writer holds fails requests in time, and health does not wait in their line', async (t) => {
-  const DATABASE_URL = await testDatabase(t)
-  const standard = connect({ url: DATABASE_URL, schema: 'usersync', connections: 1, name: 'test' })
-  t.match(await standard`show lock_timeout`, [{ lock_timeout: '5s' }], 'every connection has the timeout')
-  await standard.end()
+t.test(
+  'requests that wait for the lock of another writer fail in time, and health checks do not queue behind them',
+  async (t) => {
+    const DATABASE_URL = await testDatabase(t)
+    const standard = connect({ url: DATABASE_URL, schema: 'usersync', connections: 1, name: 'test' })
+    t.match(await standard`show lock_timeout`, [{ lock_timeout: '5s' }], 'every connection has the timeout')
+    await standard.end()
 
-  const { sql, call } = await startService(t, {
-    ...{ DATABASE_URL: `${DATABASE_URL}?lock_timeout=1500`, MAX_WORKERS: '1' },
-    ...{ DATABASE_CONNECTIONS: '4', EXPORT_CONCURRENCY: '1' },
-  })
-  const [user] = await sql<{ id: string }[]>`
+    const { sql, call } = await startService(t, {
+      ...{ DATABASE_URL: `${DATABASE_URL}?lock_timeout=1500`, MAX_WORKERS: '1' },
+      ...{ DATABASE_CONNECTIONS: '4', EXPORT_CONCURRENCY: '1' },
+    })
+    const [user] = await sql<{ id: string }[]>`
     insert into users (username, email) values ('held', 'held@example.com') returning id`
-  await call('GET', '/readyz')
-  const holder = await sql.reserve()
-  await holder`begin`
-  await holder`update users set role = 'held' where username = 'held'`
-  const patch = () => call<{ code: string }>('PATCH', `/v1/users/${user?.id}`, { body: { role: 'x' } })
-  const patches = Array.from({ length: 4 }, patch)
-  const waiting = async () =>
-    (await sql`select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`).length
-  while ((await waiting()) < 4) await sleep(10)
-  t.match(await call('GET', '/readyz'), { status: 200 }, 'while every connection of requests waits')
-  for (const answer of await Promise.all(patches)) {
-    t.match(answer, { status: 503, json: { code: 'overloaded' }, headers: { 'retry-after': /^\d+$/ } })
-  }
-  await holder`rollback`
-  holder.release()
-  t.match(await patch(), { status: 200 })
-})
+    await call('GET', '/readyz')
+    const holder = await sql.reserve()
+    await holder`begin`
+    await holder`update users set role = 'held' where username = 'held'`
+    const patch = () => call<{ code: string }>('PATCH', `/v1/users/${user?.id}`, { body: { role: 'x' } })
+    const patches = Array.from({ length: 4 }, patch)
+    const waiting = async () =>
+      (await sql`select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`).length
+    while ((await waiting()) < 4) await sleep(10)
+    t.match(await call('GET', '/readyz'), { status: 200 }, 'while all connections for requests wait')
+    for (const answer of await Promise.all(patches)) {
+      t.match(answer, { status: 503, json: { code: 'overloaded' }, headers: { 'retry-after': /^\d+$/ } })
+    }
+    await holder`rollback`
+    holder.release()
+    t.match(await patch(), { status: 200 })
+  },
+)
 
-t.test('a target is made while a writer of the pool is at work, and not for a pool that is gone', async (t) => {
+t.test('a target can be created while a writer uses its pool, but not if the pool is deleted', async (t) => {
   const { sql, call } = await startService(t, { MAX_WORKERS: '1' })
   const poolId = await makePool(sql, 'written')
   const holder = await sql.reserve()
   const create = () => call('POST', '/v1/targets?pool=written', { body: { name: 'one', ...target } })
   await holder`begin`
-  await holder`select from pools where id = ${poolId} for key share` // as each writer of its users
+  await holder`select from pools where id = ${poolId} for key share` // as every writer of its users does
   t.match(await create(), { status: 201 })
   await holder`rollback`
 
@@ -132,7 +139,7 @@ t.test('a target is made while a writer of the pool is at work, and not for a po
   t.same(await sql`select from targets`, [])
 })
 
-t.test('one key cannot take all places', async (t) => {
+t.test('one key cannot use all import places', async (t) => {
   const secrets = { a: 'a'.repeat(32), b: 'b'.repeat(32) }
   const { sql, call, url } = await startService(t, {
     ...{ MAX_WORKERS: '1', WAIT_SECONDS: '1' },
@@ -151,7 +158,7 @@ t.test('one key cannot take all places', async (t) => {
     const slow = [1, 2].map(() => openUpload(method, url + path, body.slice(0, 20), as(secrets.a)))
     const third = () => call(method, path, { body: body.replace('b@', 'a@'), headers: as(secrets.a) })
     let refused = await third()
-    // The two are in when a third one is refused; on a busy machine they may take a while to arrive.
+    // The third is rejected once the other two have arrived, which takes a while on a busy machine.
     for (const deadline = Date.now() + 20_000; refused.status !== 503 && Date.now() < deadline; )
       refused = await third()
     t.match(refused, { status: 503, json: { code: 'overloaded' } }, `${method} of the same key`)
@@ -160,33 +167,42 @@ t.test('one key cannot take all places', async (t) => {
   }
 })
 
-t.test('of many failures the first are stored, all are counted, and no real address is among them', async (t) => {
-  const { sql, call } = await startService(t, { MAX_WORKERS: '1' })
-  const rows = [
-    '{"username":"jane.doe@private.com"}',
-    '{"username":"Jane Doe","email":"jane@private.com"}',
-    '{"username":"jane@private.com","nick":1}',
-    '{"username":"x@example.com","nick":1}',
-    '{"username":"there@example.com"}',
-    '{"username":"there@example.com"}',
-    ...Array.from({ length: 10_100 }, () => '{}'),
-  ]
-  const { status, json } = await call<Batch>('POST', '/v1/users/import?on_conflict=skip', {
-    ...{ body: rows.join('\n'), headers: NDJSON },
-  })
-  const counts = { total_requested: 10_106, created_count: 1, updated_count: 0, skipped_count: 1, failed_count: 10_104 }
-  t.match({ status, json }, { status: 201, json: { ...counts, progress: 1, status: 'completed_with_failures' } })
-  t.match(await sql`select count(*)::int as count, max(n)::int as last from failures`, [
-    { count: 10_000, last: 10_001 },
-  ])
-  const { json: page } = await call('GET', `/v1/batches/${json.id}/failures?limit=5`)
-  t.match(page, {
-    items: [
-      { n: 1, username: '', email: '', code: 'domain_not_reserved' },
-      { n: 2, username: '', email: '', code: 'domain_not_reserved' },
-      { n: 3, username: '', email: '', code: 'unknown_member' },
-      { n: 4, username: 'x@example.com', code: 'unknown_member' },
-      { n: 6, username: 'there@example.com', code: 'username_taken' },
-    ],
-  })
-})
+t.test(
+  'of many failures only the first are stored, all are counted, and none contains a real email address',
+  async (t) => {
+    const { sql, call } = await startService(t, { MAX_WORKERS: '1' })
+    const rows = [
+      '{"username":"jane.doe@private.com"}',
+      '{"username":"Jane Doe","email":"jane@private.com"}',
+      '{"username":"jane@private.com","nick":1}',
+      '{"username":"x@example.com","nick":1}',
+      '{"username":"there@example.com"}',
+      '{"username":"there@example.com"}',
+      ...Array.from({ length: 10_100 }, () => '{}'),
+    ]
+    const { status, json } = await call<Batch>('POST', '/v1/users/import?on_conflict=skip', {
+      ...{ body: rows.join('\n'), headers: NDJSON },
+    })
+    const counts = {
+      total_requested: 10_106,
+      created_count: 1,
+      updated_count: 0,
+      skipped_count: 1,
+      failed_count: 10_104,
+    }
+    t.match({ status, json }, { status: 201, json: { ...counts, progress: 1, status: 'completed_with_failures' } })
+    t.match(await sql`select count(*)::int as count, max(n)::int as last from failures`, [
+      { count: 10_000, last: 10_001 },
+    ])
+    const { json: page } = await call('GET', `/v1/batches/${json.id}/failures?limit=5`)
+    t.match(page, {
+      items: [
+        { n: 1, username: '', email: '', code: 'domain_not_reserved' },
+        { n: 2, username: '', email: '', code: 'domain_not_reserved' },
+        { n: 3, username: '', email: '', code: 'unknown_member' },
+        { n: 4, username: 'x@example.com', code: 'unknown_member' },
+        { n: 6, username: 'there@example.com', code: 'username_taken' },
+      ],
+    })
+  },
+)

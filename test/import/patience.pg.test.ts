@@ -10,7 +10,7 @@ import { suite } from '../suite.ts'
 
 const t = suite()
 
-t.test('a silent sender gets 408, and its transaction and place are given back', async (t) => {
+t.test('a silent client gets 408, and its transaction and place are released', async (t) => {
   const { sql } = await startService(t, { MAX_WORKERS: '1' })
   const app = Fastify()
   await app.register(errorResponses)

@@ -11,9 +11,12 @@ const t = suite()
 
 type Reader = (texts: AsyncIterable<string>) => AsyncIterable<GivenRow[]>
 
-/** What a reader makes of a text that comes in pieces of `size` characters; no decoder parts a surrogate pair. */
+/**
+ * The values that a reader returns for a text in pieces of `size` characters; as with a decoder, no piece splits a
+ * surrogate pair.
+ */
 async function values(reader: Reader, text: string, size = 7): Promise<unknown[]> {
-  // biome-ignore lint/suspicious/useAwait: readers take what arrives by and by
+  // biome-ignore lint/suspicious/useAwait: readers accept pieces as they arrive
   async function* pieces() {
     const characters = [...text]
     for (let i = 0; i < characters.length; i += size) yield characters.slice(i, i + size).join('')
@@ -30,7 +33,7 @@ const USERS = [
 const HEAD = '{"kind":"full","state":"u1-x","total_count":9}'
 const LINES = USERS.map((user) => JSON.stringify(user)).join('\n')
 
-t.test('the three forms say the same', async (t) => {
+t.test('the three formats give the same rows', async (t) => {
   t.strictSame(await values(readJson, JSON.stringify(USERS)), USERS)
   t.strictSame(await values(readJson, JSON.stringify({ kind: 'full', users: USERS, counts: {} })), USERS)
   t.strictSame(await values(readNdjson, LINES), USERS)
@@ -44,7 +47,7 @@ t.test('the three forms say the same', async (t) => {
   }
 })
 
-t.test('any cells come out of CSV as they went in', async (t) => {
+t.test('CSV cells are read exactly as they were written', async (t) => {
   const cell = fc.oneof(
     fc.string({ unit: 'binary', minLength: 1 }),
     fc.string({ unit: fc.constantFrom(',', '"', '\n', '\r', ';', 'a'), minLength: 1 }),
@@ -67,7 +70,7 @@ t.test('any cells come out of CSV as they went in', async (t) => {
   )
 })
 
-t.test('an NDJSON export without its end, or with the end of another, was cut', async (t) => {
+t.test('an NDJSON export without its end line, or with a wrong one, is rejected as cut', async (t) => {
   const end = (members: object) => `${HEAD}\n${LINES}\n${JSON.stringify(members)}\n`
   const cut = [
     `${HEAD}\n${LINES}\n`,
@@ -81,7 +84,7 @@ t.test('an NDJSON export without its end, or with the end of another, was cut', 
   for (const text of cut) await t.rejects(values(readNdjson, text), { code: 'import_cut' }, text.slice(-60))
 })
 
-t.test('a delta is no import', async (t) => {
+t.test('a delta cannot be imported', async (t) => {
   for (const kind of ['delta', 'unchanged']) {
     await t.rejects(values(readNdjson, `{"kind":"${kind}","state":"u1-x"}\n`), { code: 'import_not_full' })
     await t.rejects(values(readJson, `{"kind":"${kind}","added":[]}`), { code: 'import_not_full' })
@@ -89,7 +92,7 @@ t.test('a delta is no import', async (t) => {
   await t.rejects(values(readCsv, 'op,id,username\nadded,,a'), { code: 'import_not_full' })
 })
 
-t.test('columns that are wrong are named', async (t) => {
+t.test('invalid columns are reported by name', async (t) => {
   type Expected = { code: string; errors?: object[]; message?: RegExp } | { name: string; fault: string }
   const table: [text: string, expected: Expected][] = [
     ['username,nick\n', { code: 'invalid_request', errors: [{ path: 'columns.nick', code: 'unknown_member' }] }],
@@ -127,7 +130,7 @@ t.test('columns that are wrong are named', async (t) => {
   for (const [text, expected] of table) await t.rejects(values(readCsv, text, 1000), expected, text.slice(0, 30))
 })
 
-t.test('rows of empty cells alone are no rows, as spreadsheets put them at the end', async (t) => {
+t.test('rows with only empty cells, which spreadsheets append, are ignored', async (t) => {
   const text = 'username,email,role\na,b,c\n,,\r\n"","",""\nd,e,f\n,,\n , ,\n,,'
   t.strictSame(await values(readCsv, text), [
     { username: 'a', email: 'b', role: 'c' },
@@ -135,7 +138,7 @@ t.test('rows of empty cells alone are no rows, as spreadsheets put them at the e
   ])
 })
 
-t.test('CSV alone takes booleans as spreadsheets write them back', async (t) => {
+t.test('only CSV accepts booleans as spreadsheets write them', async (t) => {
   const cells = { TRUE: true, True: true, true: true, FALSE: false, False: false, yes: 'yes', ' TRUE': ' TRUE' }
   for (const [cell, value] of Object.entries(cells)) {
     const text = `username,is_test_user,created_by_bulk\n${cell},${cell},${cell}\n`
@@ -144,7 +147,7 @@ t.test('CSV alone takes booleans as spreadsheets write them back', async (t) => 
   t.strictSame(await values(readNdjson, '{"username":"a","is_test_user":TRUE}\n'), [undefined])
 })
 
-t.test('a row that cannot be read is a row all the same', async (t) => {
+t.test('an unreadable row still counts as a row', async (t) => {
   t.strictSame(await values(readNdjson, '{"username":\n[1]\n'), [undefined, [1]])
   t.strictSame(await values(readCsv, 'username,email\na\na,b,c\na,b\n'), [
     undefined,

@@ -8,7 +8,7 @@ const { sql, call } = await startService(t, { MAX_WORKERS: '1' })
 
 const BATCH = '01890000-0000-7000-8000-000000000000'
 
-/** As JSON text: what JavaScript's numbers would lose, texts of all planes, and things nested. */
+/** As JSON text: numbers that JavaScript cannot represent, texts of all Unicode planes, and nested values. */
 const ATTRIBUTES = [
   '{}',
   '{"plan": "gold"}',
@@ -36,8 +36,7 @@ const stateOf = async (pool: string, filter = '') =>
 
 const read = async (format: string) => (await call('GET', `/v1/users/export?format=${format}`)).raw.toString()
 
-/** A full export in each form. */
-/** As a client sends a file whose form only `format` names. */
+/** For a file whose format only the parameter `format` gives. */
 const FILE = { 'content-type': 'application/octet-stream' }
 const BODIES = {
   ndjson: await read('ndjson'),
@@ -45,7 +44,7 @@ const BODIES = {
   csv: await read('csv'),
 }
 
-t.test('a full export put into an empty pool gives the same state, in every form', async (t) => {
+t.test('a full export imported into an empty pool has the same state, in every format', async (t) => {
   const state = await stateOf('default')
   for (const [format, body] of Object.entries(BODIES)) {
     for (const onConflict of ['fail', format === 'json' ? 'skip' : 'update']) {
@@ -62,19 +61,19 @@ t.test('a full export put into an empty pool gives the same state, in every form
         t.equal(await stateOf(pool, filter), await stateOf('default', filter), `${pool} ${filter}`)
       }
       const filter = { batchId: undefined, testUsersOnly: true, bulkUsersOnly: false }
-      t.equal(await stateFromScratch(sql, poolId, filter), state, 'and it is the state of what is there')
+      t.equal(await stateFromScratch(sql, poolId, filter), state, 'it is the state of the rows')
       if (onConflict === 'fail') continue
       const [before] = await sql`select max(version)::int as version from scopes where pool_id = ${poolId}`
       const again = { status: 'completed', created_count: 0, updated_count: 0, skipped_count: 2203, failed_count: 0 }
       t.match(await post(), { status: 201, json: { ...again, progress: 1 } }, `${pool} again`)
       t.equal(await stateOf(pool), state)
       const [after] = await sql`select max(version)::int as version from scopes where pool_id = ${poolId}`
-      t.same(after, before, 'nothing was touched')
+      t.same(after, before, 'nothing was changed')
     }
   }
 })
 
-/** What makes usernames, with `@x.test` or without, and whether they can stand before an @. */
+/** A pattern for usernames, with `@x.test` or without, and whether it is valid before an @. */
 const LOCAL_PARTS: [pattern: string, isGood: boolean][] = [
   ['é漢🐉\u{41234}_{id}', true],
   [`"o'(x)/=+!:\\[]_{id}`, true],
@@ -84,7 +83,7 @@ const LOCAL_PARTS: [pattern: string, isGood: boolean][] = [
   ['\u0001{id}', false],
 ]
 
-t.test('the service makes no address that it would not take back', async (t) => {
+t.test('every email address that the service creates can be imported again', async (t) => {
   const table = LOCAL_PARTS.flatMap(([local, isGood]) => [local, `${local}@x.test`].map((name) => ({ name, isGood })))
   for (const [i, { name, isGood }] of table.entries()) {
     await makePool(sql, `made-${i}`)
@@ -104,7 +103,7 @@ t.test('the service makes no address that it would not take back', async (t) => 
   }
 })
 
-t.test('it is a batch: read, listed, told by events, cancelled and deleted like any other', async (t) => {
+t.test('an import is a batch: it can be read, listed, followed, cancelled and deleted', async (t) => {
   await makePool(sql, 'as-batch')
   const body = '{"username":"mine@example.com"}\n{"username":"other@example.com","batch_id":null}\n{"username":"x"}\n'
   const headers = { 'content-type': 'application/x-ndjson; charset=utf-8' }
@@ -141,14 +140,14 @@ t.test('it is a batch: read, listed, told by events, cancelled and deleted like 
   t.same(left, [{ username: 'other@example.com' }])
 })
 
-t.test('an empty body is an import of nobody', async (t) => {
+t.test('an empty body imports no users', async (t) => {
   for (const [format, body] of Object.entries({ ndjson: '', json: '[]', csv: 'username\n' })) {
     const answer = await call('POST', `/v1/users/import?format=${format}`, { body, headers: FILE })
     t.match(answer, { status: 201, json: { status: 'completed', total_requested: 0, progress: 1 } }, format)
   }
 })
 
-t.test('a time of more than six digits is rounded as plain SQL rounds it', async (t) => {
+t.test('a time with more than six digits is rounded as in plain SQL', async (t) => {
   await makePool(sql, 'times')
   const times = [
     '2024-01-01t00:00:00.1234565z',
@@ -174,5 +173,5 @@ t.test('a time of more than six digits is rounded as plain SQL rounds it', async
     times.map(() => ({ as_in_sql: true, same: true })),
   )
   await post()
-  t.equal(await stateOf('times'), state, 'the same again changes nothing')
+  t.equal(await stateOf('times'), state, 'importing it again changes nothing')
 })

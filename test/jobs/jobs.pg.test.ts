@@ -24,7 +24,7 @@ t.teardown(() => rm(DATA_DIR, { recursive: true, force: true }))
 const sql = connect({ url: DATABASE_URL, schema: 'usersync', connections: 2, name: 'test' })
 t.teardown(() => sql.end())
 
-interface Told {
+interface JobOutput {
   what: string
   run: string
   parameters: Record<string, unknown>
@@ -32,7 +32,7 @@ interface Told {
   failure: string | null
 }
 
-/** A job as a process of its own. */
+/** A job in its own process. */
 function start(args: string[], settings: Record<string, string> = {}) {
   const env = { ...CHILD_ENV, DATABASE_URL, DATA_DIR, MAX_WORKERS: '1', ...settings }
   const child = spawn(process.execPath, [JOB, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] })
@@ -40,10 +40,10 @@ function start(args: string[], settings: Record<string, string> = {}) {
   let err = ''
   child.stdout.setEncoding('utf8').on('data', (text) => (out += text))
   child.stderr.setEncoding('utf8').on('data', (text) => (err += text))
-  const ended = new Promise<{ code: number | string; told: Told; err: string }>((resolve) => {
+  const ended = new Promise<{ code: number | string; output: JobOutput; err: string }>((resolve) => {
     child.once('close', (code, signal) => {
-      if (out + err !== '') beginLog()(out + err) // one that was killed may have said nothing
-      resolve({ code: code ?? signal ?? '', told: out ? JSON.parse(out) : undefined, err })
+      if (out + err !== '') beginLog()(out + err) // a killed job may have printed nothing
+      resolve({ code: code ?? signal ?? '', output: out ? JSON.parse(out) : undefined, err })
     })
   })
   t.teardown(async () => {
@@ -53,7 +53,7 @@ function start(args: string[], settings: Record<string, string> = {}) {
   return { child, ended }
 }
 
-/** Runs a job in this process: a process of its own costs a second. */
+/** Runs a job in this process, because a separate one costs a second. */
 async function run(args: string[], settings: Record<string, string> = {}) {
   let out = ''
   let err = ''
@@ -64,7 +64,7 @@ async function run(args: string[], settings: Record<string, string> = {}) {
     stop: new AbortController().signal,
   })
   if (out + err !== '') beginLog()(out + err)
-  return { code, told: (out ? JSON.parse(out) : undefined) as Told, err }
+  return { code, output: (out ? JSON.parse(out) : undefined) as JobOutput, err }
 }
 const job = (...args: string[]) => run(args)
 
@@ -75,56 +75,56 @@ t.test('the same job with the same parameters is the same run', async (t) => {
   const first = await job(...args)
   t.match(first, {
     code: 0,
-    told: { what: 'completed', result: { status: 'completed', created_count: 300 }, failure: null },
+    output: { what: 'completed', result: { status: 'completed', created_count: 300 }, failure: null },
   })
-  t.strictSame(first.told.parameters, { count: 300, date: '2026-01-31', label: 'by a job' })
+  t.strictSame(first.output.parameters, { count: 300, date: '2026-01-31', label: 'by a job' })
   const again = await job(...args)
   t.match(again, {
     code: 0,
-    told: { what: 'was completed before', run: first.told.run, result: { created_count: 300 } },
+    output: { what: 'was completed before', run: first.output.run, result: { created_count: 300 } },
   })
   t.equal(await userCount(), 300)
   t.strictSame(
     (await sql<{ parameters: object }[]>`select parameters from job_runs order by id limit 1`)[0]?.parameters,
-    first.told.parameters,
+    first.output.parameters,
   )
 })
 
-t.test('a run that was killed goes on where it was, and one that runs is not begun twice', async (t) => {
+t.test('a killed run continues, and a running one is not started twice', async (t) => {
   const args = ['create', '--count', '20000', '--date', '2026-03-01']
   const { child, ended } = start(args)
   const made = () => sql`select from batches where total_requested = 20000`
   for (const deadline = Date.now() + 30_000; Date.now() < deadline && (await made()).length === 0; ) await sleep(20)
-  child.kill('SIGSTOP') // it has the run, and makes no user
-  t.match(await job(...args), { code: 3, told: { what: 'is run by another process' } })
+  child.kill('SIGSTOP') // it has started the run, and creates no users
+  t.match(await job(...args), { code: 3, output: { what: 'is run by another process' } })
   child.kill('SIGKILL')
   await ended
   const second = await job(...args)
-  t.match(second, { code: 0, told: { what: /^completed$/, result: { created_count: 20_000 } } })
+  t.match(second, { code: 0, output: { what: /^completed$/, result: { created_count: 20_000 } } })
   t.equal((await made()).length, 1, 'it is the same batch')
-  t.match(await sql`select attempts from job_runs where id = ${second.told.run}`, [{ attempts: 2 }])
+  t.match(await sql`select attempts from job_runs where id = ${second.output.run}`, [{ attempts: 2 }])
 })
 
-t.test('a signal ends a job that waits, and the same call goes on', async (t) => {
+t.test('a signal ends a waiting job, and the same call continues it', async (t) => {
   await sql`update batches set expires_at = null`
   const args = ['create', '--count', '400', '--date', '2026-03-02']
   const { child, ended } = start(args, { CHUNK_SIZE: '1' })
   const begun = () => sql`select from batches where total_requested = 400 and status = 'running'`
   for (const deadline = Date.now() + 30_000; Date.now() < deadline && (await begun()).length === 0; ) await sleep(20)
   child.kill('SIGTERM')
-  t.match(await ended, { code: 1, told: { what: 'failed', failure: 'ended by SIGTERM' } })
-  t.match(await job(...args), { code: 0, told: { what: /^completed$/, result: { created_count: 400 } } })
+  t.match(await ended, { code: 1, output: { what: 'failed', failure: 'ended by SIGTERM' } })
+  t.match(await job(...args), { code: 0, output: { what: /^completed$/, result: { created_count: 400 } } })
   await sql`delete from users where batch_id in (select id from batches where total_requested = 400)`
 })
 
 t.test('expire, verify-states and sync do their work', async (t) => {
   await sql`update batches set expires_at = now() - interval '1 minute' where label = 'by a job'`
   const expired = await job('expire')
-  t.match(expired, { code: 0, told: { result: { batches: 1, deleted_count: 300, protected_count: 0 } } })
+  t.match(expired, { code: 0, output: { result: { batches: 1, deleted_count: 300, protected_count: 0 } } })
   t.same(await sql`select from users u join batches b on b.id = u.batch_id where b.label = 'by a job'`, [])
   t.match(await job('verify-states'), {
     code: 0,
-    told: { result: { pools: [{ pool: 'default', user_count: 20_000 }] } },
+    output: { result: { pools: [{ pool: 'default', user_count: 20_000 }] } },
   })
 
   const receiver = await startReceiver(t)
@@ -133,7 +133,7 @@ t.test('expire, verify-states and sync do their work', async (t) => {
     values (1, 'tester', ${receiver.url}, 'default', true, false, null, null),
       (1, 'other', ${receiver.url}, 'default', true, false, 1, now())`
   const refused = await job('sync', '--targets', 'tester')
-  t.match(refused, { code: 1, told: { what: 'failed', failure: /tester: The peer answers 401/ } })
+  t.match(refused, { code: 1, output: { what: 'failed', failure: /tester: The peer answers 401/ } })
   receiver.misbehave = (request) => {
     request.headers.authorization = `Bearer ${RECEIVER_KEY}`
     return 'go on'
@@ -141,14 +141,14 @@ t.test('expire, verify-states and sync do their work', async (t) => {
   const synced = await job('sync', '--targets', 'tester')
   t.match(synced, {
     code: 0,
-    told: { run: refused.told.run, result: { targets: [{ target: 'tester', failure: null }] } },
+    output: { run: refused.output.run, result: { targets: [{ target: 'tester', failure: null }] } },
   })
   t.equal(receiver.held.lines.size, 20_000)
 })
 
 t.test('a job does its own work only, and the audit trail lists what it changed', async (t) => {
   t.match(await job('create', '--count', '1', '--date', '2026-03-03'), { code: 0 })
-  t.same(await sql`select from sync_runs where target = 'other'`, [], 'nobody has pushed to a target that was due')
+  t.same(await sql`select from sync_runs where target = 'other'`, [], 'no push to a target that was due')
   await sql`delete from users where batch_id in (select id from batches where total_requested = 1)`
   t.match(await sql`select distinct action, actor from audit_events order by action`, [
     { action: 'job create', actor: null },
@@ -160,19 +160,19 @@ t.test('a job does its own work only, and the audit trail lists what it changed'
   ])
 })
 
-t.test('a recorded state that is not that of the users is found', async (t) => {
+t.test('verify-states finds a stored state that differs from the users', async (t) => {
   await sql`update scopes set word_1 = word_1 + 1 where pool_id = 1 and not test_users_only and not bulk_users_only and batch_id = '00000000-0000-0000-0000-000000000000'`
-  const { code, told } = await job('verify-states', '--date', '2026-04-01')
+  const { code, output } = await job('verify-states', '--date', '2026-04-01')
   t.match(
-    { code, told },
-    { code: 1, told: { failure: /"batch_id":null,"test_users_only":false,"bulk_users_only":false/ } },
+    { code, output },
+    { code: 1, output: { failure: /"batch_id":null,"test_users_only":false,"bulk_users_only":false/ } },
   )
   await sql`update scopes set word_1 = word_1 - 1 where pool_id = 1 and not test_users_only and not bulk_users_only and batch_id = '00000000-0000-0000-0000-000000000000'`
-  t.match(await job('verify-states', '--date', '2026-04-01'), { code: 0 }, 'and the same run begins again')
+  t.match(await job('verify-states', '--date', '2026-04-01'), { code: 0 }, 'the same run starts again')
 })
 
-/** What becomes of a batch while a job waits for it, and what the job tells of that. */
-const LOSSES: [name: string, lose: (id: string) => Promise<unknown>, told: RegExp][] = [
+/** Events that end a batch while a job waits for it, and the failure that the job reports. */
+const LOSSES: [name: string, lose: (id: string) => Promise<unknown>, failure: RegExp][] = [
   [
     'cancelled',
     (id) => cancelBatch(sql, 1, id),
@@ -190,8 +190,8 @@ const LOSSES: [name: string, lose: (id: string) => Promise<unknown>, told: RegEx
   ],
 ]
 
-for (const [i, [name, lose, told]] of LOSSES.entries()) {
-  t.test(`a batch that is ${name} meanwhile is a failed job, and the same call makes another batch`, async (t) => {
+for (const [i, [name, lose, failure]] of LOSSES.entries()) {
+  t.test(`if the batch is ${name} meanwhile the job fails, and the same call creates another batch`, async (t) => {
     const count = 3_001 + i
     const args = ['create', '--count', String(count)]
     const ended = run(args, { CHUNK_SIZE: '1' })
@@ -200,26 +200,26 @@ for (const [i, [name, lose, told]] of LOSSES.entries()) {
     for (const deadline = Date.now() + 60_000; Date.now() < deadline && (await begun()).length === 0; ) await sleep(20)
     const [batch] = await begun()
     await lose(batch?.id ?? '')
-    t.match(await ended, { code: 1, told: { what: 'failed', result: null, failure: told } })
+    t.match(await ended, { code: 1, output: { what: 'failed', result: null, failure } })
     const again = await job(...args)
-    t.match(again, { code: 0, told: { what: /^completed$/, result: { status: 'completed', created_count: count } } })
-    t.not(again.told.result?.['id'], batch?.id)
-    t.match(await sql`select count(*)::int from users where batch_id = ${String(again.told.result?.['id'])}`, [
+    t.match(again, { code: 0, output: { what: /^completed$/, result: { status: 'completed', created_count: count } } })
+    t.not(again.output.result?.['id'], batch?.id)
+    t.match(await sql`select count(*)::int from users where batch_id = ${String(again.output.result?.['id'])}`, [
       { count },
     ])
   })
 }
 
-t.test('a run that was cut off finds the last batch that it began, unless its users were deleted since', async (t) => {
+t.test('an interrupted run continues with its last batch, unless its users were deleted', async (t) => {
   const args = ['create', '--count', '500', '--date', '2026-06-01']
   const first = await job(...args)
-  const cutOff = () => sql`update job_runs set status = 'running', result = null where id = ${first.told.run}`
+  const cutOff = () => sql`update job_runs set status = 'running', result = null where id = ${first.output.run}`
   const batchOf = async () => {
-    const { code, told } = await job(...args)
-    t.match({ code, told }, { code: 0, told: { what: /^completed$/, result: { created_count: 500 } } })
-    return String(told.result?.['id'])
+    const { code, output } = await job(...args)
+    t.match({ code, output }, { code: 0, output: { what: /^completed$/, result: { created_count: 500 } } })
+    return String(output.result?.['id'])
   }
-  const one = String(first.told.result?.['id'])
+  const one = String(first.output.result?.['id'])
   await cutOff()
   t.equal(await batchOf(), one)
   await deleteBatch(sql, 1, one)
@@ -230,17 +230,17 @@ t.test('a run that was cut off finds the last batch that it began, unless its us
   t.equal(await batchOf(), other)
 })
 
-t.test('a user who could not be made is told by the result of a completed job', async (t) => {
+t.test('a completed job reports users that could not be created in its result', async (t) => {
   await sql`
     insert into users (username, email) select name, name
     from (select 'testuser_' || next_user_number || '@example.com' as name from pools where id = 1) p`
   t.match(await job('create', '--count', '10', '--date', '2026-06-02'), {
     code: 0,
-    told: { what: 'completed', result: { status: 'completed_with_failures', created_count: 9, failed_count: 1 } },
+    output: { what: 'completed', result: { status: 'completed_with_failures', created_count: 9, failed_count: 1 } },
   })
 })
 
-t.test('a wrong call says what there is', async (t) => {
+t.test('a wrong call lists the jobs and parameters', async (t) => {
   t.match(await job('delete-everything'), {
     code: 2,
     err: /no job delete-everything: create, expire, prune, sync, verify-states/,
@@ -250,15 +250,15 @@ t.test('a wrong call says what there is', async (t) => {
     code: 2,
     err: /no parameter --poool: \[--pool TEXT\] \[--date YYYY-MM-DD\]/,
   })
-  t.match(await job('expire', '--pool', 'nowhere'), { code: 1, told: { failure: /^pool_not_found/ } })
+  t.match(await job('expire', '--pool', 'nowhere'), { code: 1, output: { failure: /^pool_not_found/ } })
   for (const args of [['expire'], ['create', '--count', '1'], ['sync', '--targets', 'tester']]) {
-    const { code, told } = await job(...args, '--pool', 'default#&pool=default')
-    t.match({ code, told }, { code: 1, told: { failure: /^invalid_request: querystring.pool/ } }, args.join(' '))
+    const { code, output } = await job(...args, '--pool', 'default#&pool=default')
+    t.match({ code, output }, { code: 1, output: { failure: /^invalid_request: querystring.pool/ } }, args.join(' '))
   }
   t.match(await run(['prune'], { PORT: 'x' }), { code: 2, err: /PORT expects/ })
 })
 
-t.test('SCHEMA_MODE says who makes the schema, of any name, and two who start at once agree', async (t) => {
+t.test('SCHEMA_MODE decides who creates the schema, under any name, and jobs that start at once agree', async (t) => {
   const settings = { DATABASE_URL: await emptyDatabase(t), DB_SCHEMA: 'load_test' }
   const never = { ...settings, SCHEMA_MODE: 'never' }
   t.match(await run(['prune'], never), { code: 1, err: /the schema load_test does not exist, and SCHEMA_MODE/ })

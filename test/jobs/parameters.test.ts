@@ -4,7 +4,7 @@ import { suite } from '../suite.ts'
 
 const t = suite()
 
-/** For each type: texts that are taken, with the value that the record holds, and texts that are not. */
+/** For each type: valid texts with their value in the record, and invalid texts. */
 const TABLE: Record<keyof typeof TYPES, { taken: [text: string, value: ParameterValue][]; refused: string[] }> = {
   text: {
     taken: [
@@ -48,7 +48,7 @@ const TABLE: Record<keyof typeof TYPES, { taken: [text: string, value: Parameter
 }
 
 for (const [type, { taken, refused }] of Object.entries(TABLE) as [keyof typeof TYPES, (typeof TABLE)['text']][]) {
-  t.test(`${type}: what is taken comes back from the record as it is`, (t) => {
+  t.test(`${type}: valid values are the same after reading them from the record`, (t) => {
     const known: Parameters = { it: { type, description: '' } }
     for (const [text, value] of taken) {
       const read = readParameters(known, ['--it', text])
@@ -67,7 +67,7 @@ const KNOWN: Parameters = {
   dry_run: { type: 'boolean', description: '' },
 }
 
-t.test('the order of the parameters makes no other run', (t) => {
+t.test('the order of the parameters does not make a different run', (t) => {
   const [one, other] = [
     readParameters(KNOWN, ['--count', '1', '--dry-run', 'true']),
     readParameters(KNOWN, ['--dry-run', 'true', '--count', '01']),
@@ -76,7 +76,7 @@ t.test('the order of the parameters makes no other run', (t) => {
   t.end()
 })
 
-t.test('what is not known, missing or twice is told with what there is', (t) => {
+t.test('unknown, missing and duplicate parameters are reported with the known ones', (t) => {
   const wrong: [args: string[], message: RegExp][] = [
     [[], /--count is missing/],
     [['--cuont', '1'], /no parameter --cuont: --count N \[--dry-run true\|false\]/],
@@ -90,7 +90,7 @@ t.test('what is not known, missing or twice is told with what there is', (t) => 
   t.end()
 })
 
-t.test('whatever stands there, it is a value or told as wrong', (t) => {
+t.test('any arguments give values or a usage error', (t) => {
   fc.assert(
     fc.property(fc.array(fc.oneof(fc.string(), fc.constantFrom('--count', '--dry-run', '1', 'true'))), (args) => {
       try {

@@ -9,14 +9,14 @@ import { suite } from '../suite.ts'
 
 const t = suite()
 
-/* A round of expiry reaches every expired batch, whatever becomes of the others. */
+/* A round of expiry reaches every expired batch, even if others cannot be removed. */
 
 const sql = connect({ url: await testDatabase(t), schema: 'usersync', connections: 4, name: 'test' })
 t.teardown(() => sql.end())
 const lines: string[] = []
 const log = pino({ base: null }, { write: (line: string) => void lines.push(line) })
 
-/** A finished batch of one user, expired since `seconds` ago. Returns its id. */
+/** Creates a finished batch of one user that expired `seconds` ago. Returns its id. */
 async function expired(username: string, seconds: number): Promise<string> {
   const [row] = await sql<{ id: string }[]>`
     with batch as (
@@ -33,7 +33,7 @@ async function expired(username: string, seconds: number): Promise<string> {
 const usernames = async () =>
   (await sql<{ username: string }[]>`select username from users order by 1`).map(({ username }) => username)
 
-/** For the test, changing `table` raises `code` where `condition` holds. */
+/** Makes changes to `table` raise `code` if `condition` holds. */
 async function refuse(event: string, table: string, condition: string, code: string) {
   await sql.unsafe(`
     create function usersync.refuse() returns trigger language plpgsql as
@@ -42,11 +42,11 @@ async function refuse(event: string, table: string, condition: string, code: str
   return () => sql.unsafe(`drop trigger b_refuse on usersync.${table}; drop function usersync.refuse`)
 }
 
-t.test('the 21st batch does not wait for 20 that are held up', async (t) => {
+t.test('20 blocked batches do not delay the 21st', async (t) => {
   for (const code of ['55P03', '23514']) {
-    for (let n = 0; n < 21; n++) await expired(`held_${n}`, 100 - n)
+    for (let n = 0; n < 21; n++) await expired(`blocked_${n}`, 100 - n)
     await expired('free', 1)
-    const release = await refuse('delete', 'users', `old.username like 'held%'`, code)
+    const release = await refuse('delete', 'users', `old.username like 'blocked%'`, code)
     const removed = await Array.fromAsync(expireBatches(sql, { poolId: undefined, log }))
     t.match(removed, [{ deleted_count: 1 }], code)
     t.notOk((await usernames()).includes('free'))
@@ -58,30 +58,33 @@ t.test('the 21st batch does not wait for 20 that are held up', async (t) => {
   }
 })
 
-t.test('no removal without its event: an event that cannot be stored holds back its batch alone', async (t) => {
-  const [refused, other] = [await expired('refused', 9), await expired('other', 1)]
-  const release = await refuse('insert', 'audit_events', `new.subject = '${refused}'`, '23514')
-  const expiry = startExpiry(sql, 86_400, createMetrics(), log, 20)
-  const events = async () =>
-    (await sql<{ subject: string }[]>`select subject from audit_events where action = 'expiry' order by at`).map(
-      ({ subject }) => subject,
-    )
-  const until = async (count: number) => {
-    for (let i = 0; i < 500 && (await events()).length < count; i++) await sleep(10)
-  }
-  await until(1)
-  t.strictSame([await events(), await usernames()], [[other], ['refused']])
-  await release()
-  await until(2)
-  await expiry.stop()
-  t.strictSame([await events(), await usernames()], [[other, refused], []])
-  t.match(await sql`select counts from audit_events where subject = ${refused}`, [
-    { counts: { deleted_count: 1, protected_count: 0 } },
-  ])
-  t.ok(lines.some((line) => line.includes('expired batch not removed') && line.includes(refused)))
-})
+t.test(
+  'no batch is removed without an audit event, and an event that cannot be stored blocks only its batch',
+  async (t) => {
+    const [refused, other] = [await expired('refused', 9), await expired('other', 1)]
+    const release = await refuse('insert', 'audit_events', `new.subject = '${refused}'`, '23514')
+    const expiry = startExpiry(sql, 86_400, createMetrics(), log, 20)
+    const events = async () =>
+      (await sql<{ subject: string }[]>`select subject from audit_events where action = 'expiry' order by at`).map(
+        ({ subject }) => subject,
+      )
+    const until = async (count: number) => {
+      for (let i = 0; i < 500 && (await events()).length < count; i++) await sleep(10)
+    }
+    await until(1)
+    t.strictSame([await events(), await usernames()], [[other], ['refused']])
+    await release()
+    await until(2)
+    await expiry.stop()
+    t.strictSame([await events(), await usernames()], [[other, refused], []])
+    t.match(await sql`select counts from audit_events where subject = ${refused}`, [
+      { counts: { deleted_count: 1, protected_count: 0 } },
+    ])
+    t.ok(lines.some((line) => line.includes('expired batch not removed') && line.includes(refused)))
+  },
+)
 
-t.test('the look reads no batch that is removed: an index holds the others', async (t) => {
+t.test('the search for expired batches reads no removed ones, because an index contains only the others', async (t) => {
   t.match(await sql`select count(*)::int as count from batches where removed_at is null`, [{ count: 0 }])
   const plan = await sql.begin(async (tx) => {
     await tx`select set_config('enable_seqscan', 'off', true), set_config('enable_sort', 'off', true)`

@@ -33,10 +33,10 @@ const candidates = async (query: string) =>
   (await call<{ items: Candidate[] }>('GET', `/v1/lifecycle/candidates?${query}`)).json.items
 const expire = async (pool: string, dryRun: boolean) =>
   (await call<Report>('POST', `/v1/lifecycle/expire?pool=${pool}`, { body: { dry_run: dryRun } })).json
-/** Long enough that no test meets the service's own look, which removes what has expired. */
+/** The service checks only every ten seconds; the tests are faster than its own removal. */
 const inPast = (id: string) => sql`update batches set expires_at = now() - interval '1 second' where id = ${id}`
 
-t.test('a batch is removed when its time is over, and not before', async (t) => {
+t.test('a batch is removed after its expiry time, not before', async (t) => {
   await makePool('timed')
   const expiry = startExpiry(sql, 86_400, createMetrics(), pino({ enabled: false }), 100)
   const [soon, later, never] = [await make('timed', 5, 1), await make('timed', 5, 3_600), await make('timed', 5)]
@@ -51,7 +51,7 @@ t.test('a batch is removed when its time is over, and not before', async (t) => 
   await expiry.stop()
 })
 
-t.test('a dry run tells what would be removed, and removes nothing; the removal does just that', async (t) => {
+t.test('a dry run reports what would be removed and removes nothing; the removal does exactly that', async (t) => {
   await makePool('report')
   const batch = await make('report', 7)
   const [real] = await sql<{ id: string }[]>`
@@ -62,10 +62,10 @@ t.test('a dry run tells what would be removed, and removes nothing; the removal 
   t.strictSame(await candidates('pool=report&age_days=1'), [])
 
   await sql.begin(async (tx) => {
-    // The service's own look cannot come between: it waits for the batch's row.
+    // The service's own check cannot run in between, because it waits for the batch's row.
     await tx`update batches set expires_at = now() - interval '1 second' where id = ${batch}`
   })
-  const told = {
+  const expected = {
     batches: [{ batch_id: batch, deleted_count: 7, protected_count: 1 }],
     deleted_count: 7,
     protected_count: 1,
@@ -73,13 +73,13 @@ t.test('a dry run tells what would be removed, and removes nothing; the removal 
   }
   const dry = await expire('report', true)
   const done = await expire('report', false)
-  if (dry.batches.length > 0) t.match(dry, { dry_run: true, ...told })
-  if (done.batches.length > 0) t.match(done, { dry_run: false, ...told })
+  if (dry.batches.length > 0) t.match(dry, { dry_run: true, ...expected })
+  if (done.batches.length > 0) t.match(done, { dry_run: false, ...expected })
   t.match(await sql`select id, username from users where batch_id = ${batch}`, [{ id: real?.id, username: 'real' }])
   t.strictSame(await candidates('pool=report'), [], 'nothing is left to remove')
 })
 
-t.test('an expired batch that still runs is cancelled', async (t) => {
+t.test('an expired batch that is still running is cancelled', async (t) => {
   await makePool('running')
   const body = { count: 200_000, pool: 'running', config: { password_hash: { algorithm: 'none' }, chunk_size: 500 } }
   const { json } = await call<{ id: string }>('POST', '/v1/batches', { body })
@@ -93,30 +93,30 @@ t.test('an expired batch that still runs is cancelled', async (t) => {
   t.match((await call('GET', '/v1/states/current?pool=running')).json, { total_count: 0 })
 })
 
-t.test('a user whom somebody holds keeps no other expired batch waiting', async (t) => {
-  await makePool('held')
-  const [held, other] = [await make('held', 1, 3_600), await make('held', 1, 3_600)]
+t.test('a locked user delays only its own expired batch', async (t) => {
+  await makePool('locked')
+  const [locked, other] = [await make('locked', 1, 3_600), await make('locked', 1, 3_600)]
   const writer = await sql.reserve()
   await writer`begin`
-  await writer`select from users where batch_id = ${held} for update`
-  for (const id of [held, other]) await inPast(id)
+  await writer`select from users where batch_id = ${locked} for update`
+  for (const id of [locked, other]) await inPast(id)
   try {
-    const { batches } = await expire('held', false)
+    const { batches } = await expire('locked', false)
     t.strictSame(
-      batches.map(({ batch_id }) => batch_id).filter((id) => id === held),
+      batches.map(({ batch_id }) => batch_id).filter((id) => id === locked),
       [],
     )
-    const left = await sql<{ batch_id: string }[]>`select batch_id from users where batch_id in (${held}, ${other})`
-    t.same(left, [{ batch_id: held }])
+    const left = await sql<{ batch_id: string }[]>`select batch_id from users where batch_id in (${locked}, ${other})`
+    t.same(left, [{ batch_id: locked }])
   } finally {
     await writer`rollback`
     writer.release()
   }
-  await expire('held', false)
-  t.same(await sql`select from users where batch_id = ${held}`, [], 'it goes when it is let go')
+  await expire('locked', false)
+  t.same(await sql`select from users where batch_id = ${locked}`, [], 'it is removed once the lock is released')
 })
 
-t.test('candidates come page by page', async (t) => {
+t.test('candidates are paged', async (t) => {
   await makePool('paged')
   for (let n = 0; n < 3; n++) await make('paged', 1)
   const first = await call<{ items: Candidate[]; next_cursor: string }>(
@@ -128,7 +128,7 @@ t.test('candidates come page by page', async (t) => {
   t.equal(new Set([...first.json.items, ...rest].map(({ batch_id }) => batch_id)).size, 3)
 })
 
-t.test('a replica’s batches are its source’s to end', async (t) => {
+t.test('batches of a replica cannot be expired, only those of its source', async (t) => {
   await makePool('mirror')
   const batch = await make('mirror', 2)
   t.equal((await call('PATCH', '/v1/pools/mirror', { body: { replica: true } })).status, 200)

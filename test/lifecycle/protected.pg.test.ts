@@ -10,11 +10,14 @@ import { suite } from '../suite.ts'
 
 const t = suite()
 
-/* A user who is not a test user, put into a batch by plain SQL, survives whatever ends the batch, and is told as protected. */
+/*
+ * A user that is not a test user, put into a batch by plain SQL, survives every way to end the batch and is reported as
+ * protected.
+ */
 
 const { call, sql } = await startService(t, { MAX_WORKERS: '1' })
 
-/** A batch of two test users with one who is none; and what that one is, to the last column. */
+/** A batch of two test users and one that is not, with that user's complete row. */
 async function batchWithReal(name: string) {
   const config = { password_hash: { algorithm: 'none' } }
   const headers = { prefer: 'wait=60' }
@@ -28,7 +31,7 @@ async function batchWithReal(name: string) {
   return { batch: json.id, id: real?.id ?? '', row, others, before: await row() }
 }
 
-/** The counts of each removal of the batch that the service did by itself, which looks every ten seconds. */
+/** The counts of each removal of the batch by the service itself, which checks every ten seconds. */
 const removals = async (batch: string) =>
   (await sql<{ counts: object }[]>`select counts from audit_events where action = 'expiry' and subject = ${batch}`).map(
     ({ counts }) => counts,
@@ -36,7 +39,7 @@ const removals = async (batch: string) =>
 const JSON_TYPE = { 'content-type': 'application/json' }
 const COUNTS = { deleted_count: 2, protected_count: 1 }
 
-t.test('changing and deleting the user', async (t) => {
+t.test('a protected user cannot be changed or deleted', async (t) => {
   const { id, row, before } = await batchWithReal('single')
   for (const [method, body] of [['DELETE'], ['PATCH', { role: 'x' }], ['PATCH', { email: 'x@example.com' }]] as const) {
     const answer = await call(method, `/v1/users/${id}`, { ...(body && { body }) })
@@ -45,7 +48,7 @@ t.test('changing and deleting the user', async (t) => {
   t.strictSame(await row(), before)
 })
 
-t.test('deleting the batch', async (t) => {
+t.test('deleting its batch keeps a protected user', async (t) => {
   const { batch, row, others, before } = await batchWithReal('deleted')
   t.match(await call('DELETE', `/v1/batches/${batch}`), { status: 200, json: COUNTS })
   t.match(await call('DELETE', `/v1/batches/${batch}`), { json: { deleted_count: 0, protected_count: 1 } }, 'again')
@@ -53,7 +56,7 @@ t.test('deleting the batch', async (t) => {
   t.strictSame(await row(), before)
 })
 
-t.test('imports that name the user, by each of its keys', async (t) => {
+t.test('imports cannot change a protected user, whichever of its keys they use', async (t) => {
   const { batch, id, row, before } = await batchWithReal('imported')
   const named = [
     { id, username: 'other', email: 'other@example.com' },
@@ -72,16 +75,16 @@ t.test('imports that name the user, by each of its keys', async (t) => {
       const { json } = await call<{ items: { code: string }[] }>('GET', `/v1/batches/${answer.json.id}/failures`)
       const byMail = user.username === 'other' && !('id' in user)
       const code = mode === 'update' && !byMail ? 'user_protected' : /_taken$/
-      t.match(json.items, [{ code }], `${mode}: told`)
+      t.match(json.items, [{ code }], `${mode}: listed`)
       t.match(await call('DELETE', `/v1/batches/${answer.json.id}`), { json: { deleted_count: 0, protected_count: 0 } })
     }
   }
   t.strictSame(await row(), before)
 })
 
-t.test('expiry: asked for, by a job, and by the service itself', async (t) => {
+t.test('expiry by request, by job and by the service keeps a protected user', async (t) => {
   const ways: Record<string, (batch: string) => Promise<unknown>> = {
-    async asked() {
+    async request() {
       const { json } = await call<{ batches: object[] }>('POST', '/v1/lifecycle/expire', { body: {} })
       return json.batches
     },
@@ -91,7 +94,7 @@ t.test('expiry: asked for, by a job, and by the service itself', async (t) => {
       const { batches, ...counts } = (await JOBS['expire']?.run(context, { parameters: {} } as never)) ?? {}
       return batches === 0 ? [] : [counts]
     },
-    async itself(batch) {
+    async service(batch) {
       const expiry = startExpiry(sql, 86_400, createMetrics(), pino({ enabled: false }), 100)
       for (let i = 0; i < 300 && (await removals(batch)).length === 0; i++) await sleep(100)
       await expiry.stop()
@@ -101,20 +104,20 @@ t.test('expiry: asked for, by a job, and by the service itself', async (t) => {
   for (const [way, expire] of Object.entries(ways)) {
     const { batch, row, others, before } = await batchWithReal(way)
     await sql`update batches set expires_at = now() - interval '1 second' where id = ${batch}`
-    const told = (await expire(batch)) as object[]
-    // The service's own look may have come between.
-    t.match([...told, ...(await removals(batch))], [COUNTS], way)
+    const reported = (await expire(batch)) as object[]
+    // The service's own check may have come in between.
+    t.match([...reported, ...(await removals(batch))], [COUNTS], way)
     t.equal(await others(), 0)
     t.strictSame(await row(), before)
     t.match(
       (await call<{ items: object[] }>('GET', '/v1/lifecycle/candidates')).json.items,
       [],
-      'who is protected makes no candidate',
+      'a batch with only protected users is no candidate',
     )
   }
 })
 
-t.test('removing the pool', async (t) => {
+t.test('a pool with a protected user cannot be deleted', async (t) => {
   const { row, before } = await batchWithReal('pool')
   t.match(await call('DELETE', '/v1/pools/default'), { status: 409, json: { code: 'pool_in_use' } })
   t.strictSame(await row(), before)

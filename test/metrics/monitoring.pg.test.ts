@@ -6,7 +6,7 @@ import { scrape } from './scrape.ts'
 
 const t = suite()
 
-/* The files of `monitoring/` can be read, and speak of metrics and routes that there are. */
+/* The files in `monitoring/` are valid and refer only to existing metrics and routes. */
 
 const read = (path: string) => readFile(new URL(`../../${path}`, import.meta.url), 'utf8')
 
@@ -18,7 +18,7 @@ const dashboard: { panels: { title: string; targets: { expr: string }[] }[]; tem
   await read('monitoring/dashboard.json'),
 )
 
-t.test('every metric of the alerts and the dashboard is one that the service exposes', async (t) => {
+t.test('the service exposes every metric used by the alerts and the dashboard', async (t) => {
   const service = await startService(t, { MAX_WORKERS: '1' })
   const { text } = await scrape(service)
   const exposed = new Set<string>()
@@ -44,7 +44,7 @@ t.test('every metric of the alerts and the dashboard is one that the service exp
   for (const route of routes) t.ok(paths.includes(route), route)
 })
 
-t.test('the thresholds are those that were documented before, and each summary tells its own', (t) => {
+t.test('the alerts have the documented thresholds, and each summary states its own', (t) => {
   const thresholds = {
     UsersyncCreationFailures: ['0.05', '5 %'],
     UsersyncSyncFailures: ['0.10', '10 %'],
@@ -55,15 +55,15 @@ t.test('the thresholds are those that were documented before, and each summary t
     UsersyncDisk: ['0.85', '85 %'],
     UsersyncDatabaseConnections: ['15', '15'],
   }
-  for (const [name, [threshold, told]] of Object.entries(thresholds)) {
+  for (const [name, [threshold, percentage]] of Object.entries(thresholds)) {
     const rule = rules.find(({ alert }) => alert === name)
     t.ok(rule?.expr.includes(`> ${threshold}`), `${name}: ${rule?.expr}`)
-    t.ok(rule?.annotations.summary.includes(`(${told})`), name)
+    t.ok(rule?.annotations.summary.includes(`(${percentage})`), name)
   }
   t.end()
 })
 
-t.test('Compose brings both up with these files, on images of one version, under a profile of their own', async (t) => {
+t.test('Compose starts both with these files, with pinned images, and only under their profile', async (t) => {
   const { services }: { services: Record<string, { image: string; profiles?: string[]; volumes: string[] }> } = parse(
     await read('docker-compose.yml'),
     { merge: true },

@@ -10,7 +10,7 @@ import { suite } from '../suite.ts'
 
 const t = suite()
 
-/** An app whose answer says to be coded, and to be a million bytes without that; and what is told of its requests. */
+/** An app whose response claims to be compressed from a million bytes, with the metrics recorded for its requests. */
 async function startApp(t: Test, body: () => Readable) {
   const app = Fastify()
   const answers: Answered[] = []
@@ -28,32 +28,32 @@ async function startApp(t: Test, body: () => Readable) {
   t.teardown(() => app.close())
   const socket = connect((app.server.address() as AddressInfo).port, '127.0.0.1')
   socket.write('GET /coded HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n')
-  const told = async () => {
+  const recorded = async () => {
     while (cut.length === 0) await sleep(5)
     return { answers, cut }
   }
-  return { socket, told }
+  return { socket, recorded }
 }
 
-t.test('what a coding saved is what the body lacks on the wire', async (t) => {
-  const { socket, told } = await startApp(t, () => Readable.from(['x'.repeat(5_000)], { objectMode: false }))
+t.test('the saved bytes are the uncompressed size minus the bytes sent', async (t) => {
+  const { socket, recorded } = await startApp(t, () => Readable.from(['x'.repeat(5_000)], { objectMode: false }))
   socket.resume()
   await once(socket, 'close')
   const savedBytes = 1_000_000 - socket.bytesRead
-  const { answers, cut } = await told()
+  const { answers, cut } = await recorded()
   t.match(answers, [{ coding: 'gzip', status: 200, wireBytes: socket.bytesRead, savedBytes }])
-  t.strictSame(cut, [0], 'and nothing is left when its connection ends')
+  t.strictSame(cut, [0], 'nothing is left when its connection closes')
 })
 
-t.test('of an answer that is cut off nothing is said to be saved', async (t) => {
-  const { socket, told } = await startApp(t, () => {
+t.test('a response that is cut off counts no saved bytes', async (t) => {
+  const { socket, recorded } = await startApp(t, () => {
     const endless = new Readable({ read() {} })
     endless.push('x'.repeat(5_000))
     return endless
   })
   await once(socket, 'data')
   socket.destroy()
-  const { answers, cut } = await told()
+  const { answers, cut } = await recorded()
   t.strictSame(answers, [])
-  t.ok((cut[0] ?? 0) > 5_000, `and its ${cut} bytes are counted`)
+  t.ok((cut[0] ?? 0) > 5_000, `its ${cut} bytes are counted`)
 })

@@ -9,9 +9,9 @@ import { type Scrape, scrape, scrapeUntil } from './scrape.ts'
 
 const t = suite()
 
-/* What a scrape is like, whatever happens around it. */
+/* A scrape of /metrics, whatever happens around it. */
 
-t.test('it is Prometheus’s text, open though keys are configured, and coded as asked', async (t) => {
+t.test('/metrics is Prometheus text, needs no key, and is compressed if requested', async (t) => {
   const secret = 's3cret'.repeat(8)
   const { call } = await startService(t, { MAX_WORKERS: '1', API_KEYS: `reader=users:read=${secret}` })
   const { status, headers } = await call('GET', '/metrics')
@@ -20,7 +20,7 @@ t.test('it is Prometheus’s text, open though keys are configured, and coded as
   t.match(coded.headers, { 'content-encoding': 'gzip' })
 })
 
-t.test('without its database, gone or silent, a scrape takes less than a second and tells all else', async (t) => {
+t.test('if the database is down or silent, a scrape takes less than a second and has all other metrics', async (t) => {
   const url = new URL(await testDatabase(t))
   const proxy = await startProxy(t, Number(url.port))
   url.port = String(proxy.port)
@@ -37,17 +37,17 @@ t.test('without its database, gone or silent, a scrape takes less than a second 
       const took = performance.now() - begun
       t.ok(took < 1_000, `${fault.name}: ${took} ms`)
       t.equal(now.value('usersync_database_up'), 0)
-      t.notOk(now.names().has('usersync_batches'), 'what is not known is not told')
+      t.notOk(now.names().has('usersync_batches'), 'unknown values are left out')
       t.equal(now.value('usersync_worker_threads{state="idle"}'), 1)
       t.ok(now.names().has('process_resident_memory_bytes'))
     }
   }
-  await proxy.mend()
+  await proxy.restore()
   const up = await scrapeUntil(service, (now) => now.value('usersync_database_up') === 1)
   t.ok(up.names().has('usersync_batches'))
 })
 
-t.test('however often it is scraped, the database is asked once a second', async (t) => {
+t.test('the database is queried about once a second, however often /metrics is scraped', async (t) => {
   const sql = connect({ url: await testDatabase(t), schema: 'usersync', connections: 2, name: 'test' })
   t.teardown(() => sql.end())
   let statements = 0
@@ -66,10 +66,10 @@ t.test('however often it is scraped, the database is asked once a second', async
     await sleep(10)
   }
   const looks = statements / 2
-  t.ok(looks >= 2 && looks <= 4, `${looks} times in 2.5 s, for ${scrapes} scrapes`)
+  t.ok(looks >= 2 && looks <= 4, `${looks} queries in 2.5 s, for ${scrapes} scrapes`)
 })
 
-t.test('odd URLs and methods make no further samples, and nothing of users, keys or passwords is told', async (t) => {
+t.test('unusual URLs and methods create no further samples, and no user, key or password is exposed', async (t) => {
   const secret = 's3cret'.repeat(8)
   const service = await startService(t, { MAX_WORKERS: '1', API_KEYS: `planted_key_name=admin=${secret}` })
   const headers = { authorization: `Bearer ${secret}`, prefer: 'wait=30' }
@@ -86,7 +86,7 @@ t.test('odd URLs and methods make no further samples, and nothing of users, keys
       if (n % 10 === 0) await call(['PURGE', 'DELETE', 'LINK', 'PUT'][(n / 10) % 4] ?? '', '/v1/states/current')
     }
   }
-  const ours = (now: Scrape) => new Set(now.samples().filter((sample) => !sample.startsWith('nodejs_gc_'))) // V8 collects as it likes
+  const ours = (now: Scrape) => new Set(now.samples().filter((sample) => !sample.startsWith('nodejs_gc_'))) // V8 decides when to collect
   await scrape(service)
   await oddly(0)
   const before = await scrape(service)

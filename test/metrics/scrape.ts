@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Service } from '../http/service.ts'
 
-/** What a service exposes: each sample by its name and labels as they stand. */
+/** The metrics of a service: each sample by its name and labels. */
 export class Scrape {
   readonly text: string
   readonly #samples: Map<string, number>
@@ -14,7 +14,7 @@ export class Scrape {
     )
   }
 
-  /** 0 for what has not happened yet. */
+  /** 0 if it has not occurred yet. */
   value(sample: string): number {
     return this.#samples.get(sample) ?? 0
   }
@@ -24,7 +24,7 @@ export class Scrape {
     return [...this.#samples.keys()]
   }
 
-  /** Of all samples, without labels. */
+  /** The names of all samples, without labels. */
   names(): Set<string> {
     return new Set(this.samples().map((sample) => sample.replace(/\{.*/, '')))
   }
@@ -35,7 +35,7 @@ export async function scrape({ call }: Pick<Service, 'call'>): Promise<Scrape> {
   return new Scrape((await call('GET', '/metrics')).raw.toString())
 }
 
-/** Reads `/metrics` until `holds`, for as long as that may take. */
+/** Reads `/metrics` until `holds` is true, at most 30 s. */
 export async function scrapeUntil(service: Pick<Service, 'call'>, holds: (now: Scrape) => boolean): Promise<Scrape> {
   for (const deadline = Date.now() + 30_000; ; await sleep(50)) {
     const now = await scrape(service)

@@ -5,7 +5,7 @@ import { scrape } from './scrape.ts'
 
 const t = suite()
 
-/* The bytes that are counted are those that a client receives, to the last one. */
+/* The counted bytes are exactly those that a client receives. */
 
 const service = await startService(t, { MAX_WORKERS: '1' })
 const { call, url } = service
@@ -16,7 +16,7 @@ const few = await call<{ id: string }>('POST', '/v1/batches', {
   headers: { prefer: 'wait=30' },
 })
 
-/** Sends GETs over one connection, all at once, and tells how many bytes came back. */
+/** Sends pipelined GETs over one connection. Returns the number of bytes received. */
 async function received(paths: string[], coding: string): Promise<number> {
   const socket = connect(Number(new URL(url).port), '127.0.0.1')
   paths.forEach((path, index) => {
@@ -37,7 +37,7 @@ const cached = '/v1/users/export?format=ndjson'
 const small = `/v1/users/export?format=ndjson&batch_id=${few.json.id}`
 
 for (const coding of ['zstd', 'br', 'gzip', 'deflate']) {
-  t.test(`${coding}: one answer, and several on one connection`, async (t) => {
+  t.test(`${coding}: bytes are counted for one response and for several on a connection`, async (t) => {
     for (const paths of [[cached], [small, small], [small, cached, small]]) {
       const before = await counted(coding)
       const bytes = await received(paths, coding)
@@ -46,11 +46,11 @@ for (const coding of ['zstd', 'br', 'gzip', 'deflate']) {
     const plain = (await call('GET', small)).raw.length
     const before = await saved(coding)
     const bytes = await received([small], coding)
-    t.equal((await saved(coding)) - before, plain - bytes, 'what it saved is against the plain body')
+    t.equal((await saved(coding)) - before, plain - bytes, 'the saved bytes are relative to the uncompressed body')
   })
 }
 
-t.test('without a coding', async (t) => {
+t.test('bytes of uncompressed responses are counted', async (t) => {
   const before = await counted('identity')
   const one = (await counted('identity')) - before // the first of these two scrapes
   const start = await counted('identity')

@@ -6,16 +6,16 @@ const t = suite()
 
 const PHC = /^\$argon2id\$v=(\d+)\$m=(\d+),t=(\d+),p=(\d+)\$([A-Za-z0-9+/]+)\$([A-Za-z0-9+/]+)$/
 
-t.test('a login with another implementation takes the password, and no other', async (t) => {
+t.test('another implementation accepts the password for the hash, and no other password', async (t) => {
   const password = 'pässwörd ☃ 😀'
   const phc = hashArgon2id(password)
   t.match(phc, PHC)
   t.ok(await verifyLogin(phc, password))
   t.notOk(await verifyLogin(phc, `${password} `))
-  t.not(hashArgon2id(password), phc, 'salted at random')
+  t.not(hashArgon2id(password), phc, 'random salt')
 })
 
-t.test('takes at least what OWASP asks for', (t) => {
+t.test('the parameters meet the OWASP minimum', (t) => {
   const [, version, memory, passes, lanes, salt = '', hash = ''] = PHC.exec(hashArgon2id('x')) ?? []
   t.strictSame([version, memory, passes, lanes], ['19', '19456', '2', '1'])
   t.equal(Buffer.from(salt, 'base64').length, 16)

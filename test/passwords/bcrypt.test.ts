@@ -4,12 +4,12 @@ import { verifyLogin } from './verify-login.ts'
 
 const t = suite()
 
-/** The least cost there is, so that a test takes 2 ms. */
+/** The lowest cost, so that a test takes 2 ms. */
 const SALT = '$2b$04$cVWp4XaNU8a4v1uMRum2SO'
 
 const DIGITS_AND_LETTERS = '0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789'
 
-/** Those of crypt_blowfish (Openwall, wrapper.c), of pyca/bcrypt (tests/test_bcrypt.py) and, for UTF-8, of passlib. */
+/** From crypt_blowfish (Openwall, wrapper.c), pyca/bcrypt (tests/test_bcrypt.py) and, for UTF-8, passlib. */
 const VECTORS = [
   ['U*U', '$2a$05$CCCCCCCCCCCCCCCCCCCCC.', 'E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW'],
   ['U*U*', '$2a$05$CCCCCCCCCCCCCCCCCCCCC.', 'VGOzA784oUp/Z0DY336zx7pLYAy0lwK'],
@@ -20,21 +20,21 @@ const VECTORS = [
   ['t\u00e1\u0411\u2113\u0259', '$2b$05$Z17AXnnlpzddNUvnC6cZNO', 'SwMA/8oNiKnHTHTwLlBijfucQQlHjaG'],
 ] as const
 
-t.test('makes the hashes of the reference vectors', (t) => {
+t.test('hashBcrypt reproduces the reference vectors', (t) => {
   for (const [password, salt, hash] of VECTORS) t.equal(hashBcrypt(password, BCRYPT_COSTS, salt), salt + hash, password)
   t.end()
 })
 
-t.test('a login with another implementation takes the password, and no other', async (t) => {
+t.test('another implementation accepts the password for the hash, and no other password', async (t) => {
   const password = 'pässwörd ☃ 😀'
   const hash = hashBcrypt(password)
   t.match(hash, /^\$2b\$10\$[./A-Za-z0-9]{53}$/)
   t.ok(await verifyLogin(hash, password))
   t.notOk(await verifyLogin(hash, `${password} `))
-  t.not(hashBcrypt(password), hash, 'salted at random')
+  t.not(hashBcrypt(password), hash, 'random salt')
 })
 
-t.test('takes 72 bytes, every one of which counts, and refuses more', async (t) => {
+t.test('a password has at most 72 bytes, and every one counts', async (t) => {
   for (const longest of ['a'.repeat(72), 'é'.repeat(36), '😀'.repeat(18)]) {
     t.equal(Buffer.byteLength(longest), MAX_BCRYPT_BYTES)
     const hash = hashBcrypt(longest, BCRYPT_COSTS, SALT)
@@ -44,12 +44,12 @@ t.test('takes 72 bytes, every one of which counts, and refuses more', async (t) 
   }
 })
 
-t.test('refuses a NUL, after which crypt(3) would read nothing', (t) => {
+t.test('a NUL is rejected, because crypt(3) would ignore everything after it', (t) => {
   t.throws(() => hashBcrypt('abc\0def', BCRYPT_COSTS, SALT), { name: 'RangeError', message: /NUL/ })
   t.end()
 })
 
-t.test('cost and prefix stand in the hash; 2y is the same algorithm', async (t) => {
+t.test('the hash contains the cost and the prefix; 2y is the same algorithm', async (t) => {
   const hash = hashBcrypt('pässwörd', { cost: 5, prefix: '2y' })
   t.match(hash, /^\$2y\$05\$[./A-Za-z0-9]{53}$/)
   t.ok(await verifyLogin(hash, 'pässwörd'))
@@ -57,7 +57,7 @@ t.test('cost and prefix stand in the hash; 2y is the same algorithm', async (t) 
   t.end()
 })
 
-t.test('makes a hash that WordPress 6.8 made, of any length of password, without blanks at its ends', (t) => {
+t.test('wp$2y hashes as WordPress 6.8 does: passwords of any length, trimmed', (t) => {
   const wordPress = (password: string, cost = 4, salt = SALT) => hashBcrypt(password, { cost, prefix: 'wp$2y' }, salt)
   const made = '$wp$2y$10$qeleDSuDaeZO5fBsEqFReeWdlqaDnBDBzB16hFgsFnhN9qFBIihvm'
   t.equal(wordPress('BigBike@2026', 10, '$2b$10$qeleDSuDaeZO5fBsEqFRee'), made)

@@ -10,11 +10,11 @@ const userId = fc.uuid()
 
 const CLASSES = ['ABCDEFGHJKLMNPQRSTUVWXYZ', 'abcdefghijkmnpqrstuvwxyz', '23456789', '!#%+-=?@_']
 
-/** Passwords of 5,000 users, always the same ones, so that what is counted in them is never a matter of luck. */
+/** Passwords of 5,000 fixed users, so that counts over them do not depend on chance. */
 const PASSWORDS = Array.from({ length: 5_000 }, (_, n) => derivePassword('correct horse battery staple', `user-${n}`))
 
-/** Made by another program (Python's hmac and hashlib) from the docstring's words. The last two were the third try. */
-t.test('the passwords told so far stay', (t) => {
+/** Computed by another program (Python's hmac and hashlib) from the docstring. The last two needed three attempts. */
+t.test('derived passwords never change', (t) => {
   for (const [secret, userId, password] of [
     ['correct horse battery staple', '01920000-0000-7000-8000-000000000001', 'J3+ySYWzq2=hG9XBdBDf'],
     ['correct horse battery staple', '01920000-0000-7000-8000-000000000002', 'sf2f%!7gcn4VrJLHsE?A'],
@@ -26,7 +26,7 @@ t.test('the passwords told so far stay', (t) => {
   t.end()
 })
 
-t.test('a password has 20 characters of every class that rules ask for', (t) => {
+t.test('a password has 20 characters, with every required class', (t) => {
   fc.assert(
     fc.property(secret, userId, (secret, userId) => {
       const password = derivePassword(secret, userId)
@@ -40,7 +40,7 @@ t.test('a password has 20 characters of every class that rules ask for', (t) => 
   t.end()
 })
 
-t.test('the same secret and user give the same password, another secret or user another', (t) => {
+t.test('the password depends on the secret and the user, and only on them', (t) => {
   fc.assert(
     fc.property(secret, secret, userId, userId, (secret, otherSecret, userId, otherUserId) => {
       fc.pre(secret !== otherSecret && userId !== otherUserId)
@@ -56,13 +56,13 @@ t.test('the same secret and user give the same password, another secret or user 
   t.end()
 })
 
-t.test('uses the characters that generatePassword uses', (t) => {
+t.test('derivePassword uses the same characters as generatePassword', (t) => {
   const charactersOf = (passwords: string[]) => [...new Set(passwords.join(''))].sort().join('')
   t.equal(charactersOf(PASSWORDS), charactersOf(Array.from({ length: 2_000 }, generatePassword)))
   t.end()
 })
 
-t.test('no character is likelier than another of its class', (t) => {
+t.test('all characters of a class are equally likely', (t) => {
   for (const characters of CLASSES) {
     const counts = [...characters].map((character) => PASSWORDS.join('').split(character).length - 1)
     const mean = counts.reduce((sum, count) => sum + count) / counts.length

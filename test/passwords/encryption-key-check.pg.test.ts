@@ -7,7 +7,7 @@ import { suite } from '../suite.ts'
 
 const t = suite()
 
-t.test('the first key settles it, also of several at once; another one is refused', async (t) => {
+t.test('the first key is stored, even if several start at once, and other keys are rejected', async (t) => {
   const sql = connect({ url: await testDatabase(t), schema: 'usersync', connections: 4, name: 'test' })
   const keys = [randomBytes(32), randomBytes(32), randomBytes(32)] as const
   const starters = await Promise.allSettled(keys.map((key) => checkEncryptionKey(sql, key)))
@@ -20,7 +20,7 @@ t.test('the first key settles it, also of several at once; another one is refuse
   await sql.end()
 })
 
-t.test('a replica with a key of its own does not start', async (t) => {
+t.test('a replica with a different key does not start', async (t) => {
   const DATABASE_URL = await testDatabase(t)
   await startServerProcess(t, { DATABASE_URL, ENCRYPTION_KEY: 'a1'.repeat(32) })
   await t.rejects(startServerProcess(t, { DATABASE_URL, ENCRYPTION_KEY: 'b2'.repeat(32) }), { message: /at once: 1/ })

@@ -11,7 +11,7 @@ const t = suite()
 const text = fc.string({ unit: 'grapheme' })
 const key = fc.uint8Array({ minLength: 32, maxLength: 32 }).map(Buffer.from)
 
-t.test('what was encrypted is decrypted', (t) => {
+t.test('decrypting returns the encrypted text', (t) => {
   fc.assert(
     fc.property(key, text, text, (key, plaintext, context) => {
       return decrypt(key, encrypt(key, plaintext, context), context) === plaintext
@@ -20,7 +20,7 @@ t.test('what was encrypted is decrypted', (t) => {
   t.end()
 })
 
-t.test('the same text never looks the same, nor shows', (t) => {
+t.test('encrypting the same text twice gives different results, and neither contains it', (t) => {
   const key = randomBytes(32)
   const sealed = [encrypt(key, 'TestPass123!', 'batch'), encrypt(key, 'TestPass123!', 'batch')]
   t.notOk(sealed[0]?.equals(sealed[1] as Buffer))
@@ -28,7 +28,7 @@ t.test('the same text never looks the same, nor shows', (t) => {
   t.end()
 })
 
-t.test('another key, another context, a changed bit or a missing end is refused', (t) => {
+t.test('another key, another context, a flipped bit or a missing end is rejected', (t) => {
   fc.assert(
     fc.property(key, key, text, text, fc.nat(), (key, otherKey, plaintext, context, place) => {
       fc.pre(!key.equals(otherKey))
@@ -56,24 +56,24 @@ function throws(run: () => unknown): boolean {
   }
 }
 
-t.test('the key of the setting is taken as it is', async (t) => {
+t.test('a configured key is used unchanged', async (t) => {
   const dataDir = t.testdir()
   t.equal((await loadEncryptionKey('0Aff'.repeat(16), dataDir)).toString('hex'), '0aff'.repeat(16))
-  t.strictSame(await readdir(dataDir), [], 'and none is made')
+  t.strictSame(await readdir(dataDir), [], 'no key file is created')
 })
 
-t.test('a key is made once, for its owner alone', async (t) => {
+t.test('the key file is created once, readable only by its owner', async (t) => {
   const dataDir = join(t.testdir(), 'made', 'if', 'missing')
   const key = await loadEncryptionKey('', dataDir)
   t.equal(key.length, 32)
   t.ok((await loadEncryptionKey('', dataDir)).equals(key))
-  t.strictSame(await readdir(dataDir), ['encryption.key'], 'nothing else stays')
+  t.strictSame(await readdir(dataDir), ['encryption.key'], 'no other file is left')
   t.equal((await stat(join(dataDir, 'encryption.key'))).mode & 0o777, 0o600)
   t.notOk((await loadEncryptionKey('', t.testdir())).equals(key))
 })
 
-// Two services in containers that share the folder have the same process id, so one process stands for both.
-t.test('services that start at once agree on one key', async (t) => {
+// Two services in containers that share the folder can have the same process id, so one process stands for both.
+t.test('services that start at once use the same key', async (t) => {
   for (let round = 0; round < 20; round++) {
     const dataDir = t.testdir({})
     const keys = await Promise.all([1, 2, 3].map(() => loadEncryptionKey('', dataDir)))
@@ -92,15 +92,15 @@ async function dataDirWith(t: Test, content: string, mode = 0o600): Promise<{ da
   return { dataDir, file }
 }
 
-t.test('a file that holds no key is refused by name, not overwritten', async (t) => {
+t.test('an invalid key file is rejected by name and not overwritten', async (t) => {
   const { dataDir, file } = await dataDirWith(t, 'ab12')
   await t.rejects(loadEncryptionKey('', dataDir), { message: /encryption\.key/ })
   t.equal(await readFile(file, 'utf8'), 'ab12')
   await writeFile(file, `${'ab'.repeat(32)}\n`)
-  t.equal((await loadEncryptionKey('', dataDir)).toString('hex'), 'ab'.repeat(32), 'a line end may follow')
+  t.equal((await loadEncryptionKey('', dataDir)).toString('hex'), 'ab'.repeat(32), 'a line break may follow')
 })
 
-t.test('a key that every user of the machine can read or replace is refused, with what to do', async (t) => {
+t.test('a key that every user of the machine can read or replace is rejected, with what to do', async (t) => {
   for (const mode of [0o666, 0o644, 0o602, 0o604]) {
     const { dataDir, file } = await dataDirWith(t, 'ab'.repeat(32), mode)
     const text = mode.toString(8)
@@ -116,7 +116,7 @@ t.test('a key that every user of the machine can read or replace is refused, wit
   }
 })
 
-t.test('keys for different purposes differ, and the key itself encrypts nothing', (t) => {
+t.test('each purpose has its own derived key, and the key itself encrypts nothing', (t) => {
   const key = randomBytes(32)
   const keys = [
     key,

@@ -3,7 +3,7 @@ import { suite } from '../suite.ts'
 
 const t = suite()
 
-t.test('a password has 20 characters of every class that rules ask for, none that is easily misread', (t) => {
+t.test('a password has 20 characters, with every required class and none that is easily misread', (t) => {
   const passwords = Array.from({ length: 200 }, generatePassword)
   for (const each of [/^.{20}$/, /[A-Z]/, /[a-z]/, /[0-9]/, /[^A-Za-z0-9]/]) {
     t.ok(
@@ -12,11 +12,11 @@ t.test('a password has 20 characters of every class that rules ask for, none tha
     )
   }
   t.notOk(passwords.some((password) => /[IOl01\s'"\\`]/.test(password)))
-  t.equal(new Set(passwords).size, 200, 'no two are alike')
+  t.equal(new Set(passwords).size, 200, 'no two are equal')
   t.end()
 })
 
-t.test('every character may stand at every place', (t) => {
+t.test('every character can be in every position', (t) => {
   const passwords = Array.from({ length: 2_000 }, generatePassword)
   for (let place = 0; place < 20; place++) {
     t.ok(new Set(passwords.map((password) => password[place])).size > 60, `place ${place}`)

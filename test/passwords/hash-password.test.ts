@@ -14,7 +14,7 @@ const FORMS = {
 
 const PASSWORD = 'pässwörd ☃ 😀'
 
-t.test('each algorithm writes its own form, at the costs of earlier versions if none are named', (t) => {
+t.test('each algorithm writes its own format, at its default costs if none are given', (t) => {
   t.strictSame(ALGORITHMS, [...Object.keys(FORMS), 'none'])
   t.strictSame(Object.keys(DEFAULT_COSTS), ALGORITHMS)
   for (const [algorithm, form] of Object.entries(FORMS) as [keyof typeof FORMS, RegExp][]) {

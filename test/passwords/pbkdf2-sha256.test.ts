@@ -8,19 +8,22 @@ const FEW = { iterations: 1_000, salt_bytes: 16 }
 
 const DJANGO = /^pbkdf2_sha256\$(\d+)\$([^$]+)\$([A-Za-z0-9+/]{43}=)$/
 
-t.test('makes the hashes of Django’s own tests (tests/auth_tests/test_hashers.py of 1.10 and 4.1)', (t) => {
-  for (const text of [
-    'pbkdf2_sha256$30000$seasalt$VrX+V8drCGo68wlvy6rfu8i1d1pfkdeXA4LJkRGJodY=',
-    'pbkdf2_sha256$30000$seasalt2$a75qzbogeVhNFeMqhdgyyoqGKpIzYUo651sq57RERew=',
-    'pbkdf2_sha256$390000$seasalt$8xBlGd3jVgvJ+92hWPxi5ww0uuAuAnKgC45eudxro7c=',
-  ]) {
-    const [, iterations, salt = ''] = DJANGO.exec(text) ?? []
-    t.equal(hashPbkdf2Sha256('lètmein', { iterations: Number(iterations), salt_bytes: 22 }, salt), text)
-  }
-  t.end()
-})
+t.test(
+  'hashPbkdf2Sha256 reproduces the hashes in Django’s tests (tests/auth_tests/test_hashers.py of 1.10 and 4.1)',
+  (t) => {
+    for (const text of [
+      'pbkdf2_sha256$30000$seasalt$VrX+V8drCGo68wlvy6rfu8i1d1pfkdeXA4LJkRGJodY=',
+      'pbkdf2_sha256$30000$seasalt2$a75qzbogeVhNFeMqhdgyyoqGKpIzYUo651sq57RERew=',
+      'pbkdf2_sha256$390000$seasalt$8xBlGd3jVgvJ+92hWPxi5ww0uuAuAnKgC45eudxro7c=',
+    ]) {
+      const [, iterations, salt = ''] = DJANGO.exec(text) ?? []
+      t.equal(hashPbkdf2Sha256('lètmein', { iterations: Number(iterations), salt_bytes: 22 }, salt), text)
+    }
+    t.end()
+  },
+)
 
-t.test('makes the first 32 bytes of RFC 7914 section 11', (t) => {
+t.test('hashPbkdf2Sha256 reproduces the first 32 bytes of RFC 7914 section 11', (t) => {
   const hash = (password: string, salt: string, iterations: number) =>
     Buffer.from(
       hashPbkdf2Sha256(password, { iterations, salt_bytes: 22 }, salt).split('$')[3] ?? '',
@@ -31,17 +34,17 @@ t.test('makes the first 32 bytes of RFC 7914 section 11', (t) => {
   t.end()
 })
 
-t.test('a login with another implementation takes the password, and no other', async (t) => {
+t.test('another implementation accepts the password for the hash, and no other password', async (t) => {
   const password = 'pässwörd ☃ 😀'
   const text = hashPbkdf2Sha256(password, FEW) // 1,500,000 take that implementation 8 s
   t.ok(await verifyLogin(text, password))
   t.notOk(await verifyLogin(text, `${password} `))
-  t.not(hashPbkdf2Sha256(password, FEW), text, 'salted at random')
+  t.not(hashPbkdf2Sha256(password, FEW), text, 'random salt')
 })
 
-t.test('is what Django 6.1 leaves as it is at a login: its iterations, its kind of salt', (t) => {
+t.test('Django 6.1 does not rehash at login: same iterations and kind of salt', (t) => {
   const [, iterations, salt = ''] = DJANGO.exec(hashPbkdf2Sha256('x')) ?? []
   t.equal(iterations, '1500000')
-  t.match(salt, /^[A-Za-z0-9]{22}$/, 'passlib refuses other characters')
+  t.match(salt, /^[A-Za-z0-9]{22}$/, 'passlib rejects other characters')
   t.end()
 })

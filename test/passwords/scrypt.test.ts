@@ -4,7 +4,7 @@ import { verifyLogin } from './verify-login.ts'
 
 const t = suite()
 
-t.test('makes the hash of RFC 7914 section 12 (N = 16384, r = 8, p = 1)', (t) => {
+t.test('hashScrypt reproduces the hash of RFC 7914 section 12 (N = 16384, r = 8, p = 1)', (t) => {
   const hash =
     '7023bdcb3afd7348461c06cd81fd38ebfda8fbba904f8e3ea9b543f6545da1f2' +
     'd5432955613f0fcf62d49705242a9af9e61e85dc0d651e40dfcf017b45575887'
@@ -15,7 +15,7 @@ t.test('makes the hash of RFC 7914 section 12 (N = 16384, r = 8, p = 1)', (t) =>
   t.end()
 })
 
-t.test('makes the hash that Werkzeug made (the example of its command line, PyPI WerkzeugSecurityCLI 1.1.0)', (t) => {
+t.test('hashScrypt reproduces a hash of Werkzeug (the command line example of PyPI WerkzeugSecurityCLI 1.1.0)', (t) => {
   const hash =
     '6d49052bdf9cffb2288d7cb198d7bed5566f284932dad0c74b3948866b146822' +
     '0afd93e9aa17069c4a2403d33747e5e71981c3c552d751a0e249642b6641bac5'
@@ -26,14 +26,14 @@ t.test('makes the hash that Werkzeug made (the example of its command line, PyPI
   t.end()
 })
 
-t.test('a login with another implementation takes the password, and no other', async (t) => {
+t.test('another implementation accepts the password for the hash, and no other password', async (t) => {
   const password = 'pässwörd ☃ 😀'
   const text = hashScrypt(password)
   t.match(text, /^scrypt:32768:8:1\$[A-Za-z0-9]{16}\$/)
-  t.equal(text.length, 162, 'as long as Werkzeug’s own')
+  t.equal(text.length, 162, 'as long as Werkzeug’s hashes')
   t.ok(await verifyLogin(text, password))
   t.notOk(await verifyLogin(text, `${password} `))
-  t.not(hashScrypt(password), text, 'salted at random')
+  t.not(hashScrypt(password), text, 'random salt')
 })
 
 t.test('makes the other hashes of RFC 7914 section 12', (t) => {

@@ -5,9 +5,8 @@ const WERKZEUG = /^scrypt:(\d+):(\d+):(\d+)\$([^$]+)\$([0-9a-f]{128})$/
 const DJANGO = /^pbkdf2_sha256\$(\d+)\$([^$]+)\$([A-Za-z0-9+/]{43}=)$/
 
 /**
- * Whether a system that holds the hash lets the password in, by an implementation that is not Node's (hash-wasm): for
- * argon2id and bcrypt as their libraries do it, for the others as Werkzeug's and Django's own checks do. Hashes of better-auth
- * go to better-auth's own check.
+ * Whether a system with this hash accepts the password. Uses an implementation other than Node's (hash-wasm): the
+ * libraries' own verification for argon2id and bcrypt, and that of Werkzeug, Django and better-auth for the others.
  */
 export async function verifyLogin(hash: string, password: string): Promise<boolean> {
   if (hash.startsWith('$argon2id$')) return argon2Verify({ password, hash })
@@ -20,7 +19,7 @@ export async function verifyLogin(hash: string, password: string): Promise<boole
     return (await scrypt({ password, salt, ...costs, hashLength: hex.length / 2 })) === hex
   }
   const django = DJANGO.exec(hash)
-  if (!django) throw new Error(`a hash of no known form: ${hash}`)
+  if (!django) throw new Error(`unknown hash format: ${hash}`)
   const [, iterations, salt = '', base64] = django
   const sums = { iterations: Number(iterations), hashLength: 32, hashFunction: createSHA256() }
   return Buffer.from(await pbkdf2({ password, salt, ...sums, outputType: 'binary' })).toString('base64') === base64

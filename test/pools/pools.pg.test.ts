@@ -18,7 +18,7 @@ const makeBatch = async (pool: string, count: number, headers: Record<string, st
   return (await call<Batch>('POST', '/v1/batches', { body, headers })).json
 }
 
-t.test('a pool is made, read, listed and removed', async (t) => {
+t.test('a pool can be created, read, listed and deleted', async (t) => {
   const made = await create('shop-2.staging_eu')
   t.match(made, { status: 201, json: { name: 'shop-2.staging_eu', replica: 'none', created_at: /^\d{4}-.*\.\d{6}Z$/ } })
   t.equal(made.headers.location, '/v1/pools/shop-2.staging_eu')
@@ -31,7 +31,7 @@ t.test('a pool is made, read, listed and removed', async (t) => {
   t.match(await call('GET', '/v1/pools/shop-2.staging_eu'), gone)
 })
 
-t.test('what is no pool’s name is refused', async (t) => {
+t.test('invalid pool names are rejected', async (t) => {
   for (const name of ['', 'A', '-a', 'a b', 'a/b', 'ä', 'x'.repeat(64), "a'", 5, null]) {
     t.match(
       await call('POST', '/v1/pools', { body: { name } }),
@@ -43,7 +43,7 @@ t.test('what is no pool’s name is refused', async (t) => {
   t.equal((await create('x'.repeat(63))).status, 201)
 })
 
-t.test('the list goes by name, page by page', async (t) => {
+t.test('the list is ordered by name across pages', async (t) => {
   for (const name of ['b', 'a', 'c-1', 'c.1', 'c_1']) await create(name)
   const all = (await call<Page>('GET', '/v1/pools')).json.items.map(({ name }) => name)
   t.ok(all.includes('default'))
@@ -59,28 +59,28 @@ t.test('the list goes by name, page by page', async (t) => {
   t.strictSame(seen, all)
 })
 
-t.test('the default pool stays', async (t) => {
+t.test('the default pool cannot be deleted', async (t) => {
   t.match(await call('DELETE', '/v1/pools/default'), { status: 409, json: { code: 'pool_in_use' } })
   t.equal((await call('GET', '/v1/pools/default')).status, 200)
 })
 
-t.test('a user who is no test user holds the pool, and so does a batch in work', async (t) => {
-  await create('held')
-  await makeBatch('held', 5)
-  const held = { status: 409, json: { code: 'pool_in_use' } }
+t.test('a pool with a protected user or a running batch cannot be deleted', async (t) => {
+  await create('used')
+  await makeBatch('used', 5)
+  const inUse = { status: 409, json: { code: 'pool_in_use' } }
   await sql`
-    insert into users (pool_id, username, email, is_test_user) select id, 'real', 'real@shop.de', false from pools where name = 'held'`
-  t.match(await call('DELETE', '/v1/pools/held'), held)
+    insert into users (pool_id, username, email, is_test_user) select id, 'real', 'real@shop.de', false from pools where name = 'used'`
+  t.match(await call('DELETE', '/v1/pools/used'), inUse)
   const [row] =
-    await sql`select count(*)::int as count from users u join pools p on p.id = u.pool_id where p.name = 'held'`
-  t.same(row, { count: 6 }, 'nobody was deleted')
+    await sql`select count(*)::int as count from users u join pools p on p.id = u.pool_id where p.name = 'used'`
+  t.same(row, { count: 6 }, 'no user was deleted')
   await sql`delete from users where username = 'real'`
 
-  const body = { count: 100_000, pool: 'held', config: { chunk_size: 100, max_workers: 1 } }
+  const body = { count: 100_000, pool: 'used', config: { chunk_size: 100, max_workers: 1 } }
   const batch = (await call<Batch>('POST', '/v1/batches', { body })).json
-  t.match(await call('DELETE', '/v1/pools/held'), held)
-  await call('DELETE', `/v1/batches/${batch.id}?pool=held`)
-  t.equal((await call('DELETE', '/v1/pools/held')).status, 204)
+  t.match(await call('DELETE', '/v1/pools/used'), inUse)
+  await call('DELETE', `/v1/batches/${batch.id}?pool=used`)
+  t.equal((await call('DELETE', '/v1/pools/used')).status, 204)
   for (const table of [
     'users',
     'templates',
@@ -99,7 +99,7 @@ t.test('a user who is no test user holds the pool, and so does a batch in work',
   }
 })
 
-t.test('two pools with the same usernames never show each other', async (t) => {
+t.test('two pools with the same usernames are separate', async (t) => {
   for (const name of ['left', 'right']) await create(name)
   const [left, right] = [await makeBatch('left', 3), await makeBatch('right', 3)]
   t.match(
@@ -138,7 +138,7 @@ t.test('two pools with the same usernames never show each other', async (t) => {
   t.match(answer.json, { kind: 'full', reason: 'unknown' }, 'a base of another pool is unknown')
 })
 
-t.test('a batch is found where its Location says', async (t) => {
+t.test('a batch can be read at its Location', async (t) => {
   await create('located')
   const { headers, json } = await call<Batch>('POST', '/v1/batches?pool=located', {
     body: { count: 1 },
@@ -147,14 +147,14 @@ t.test('a batch is found where its Location says', async (t) => {
   t.strictSame((await call('GET', headers.location ?? '')).json, json)
 })
 
-t.test('an unknown pool is 404 on every route', async (t) => {
+t.test('an unknown pool answers 404 on every route', async (t) => {
   const { paths } = app.swagger() as {
     paths: Record<string, Record<string, { parameters?: { name: string }[]; requestBody?: object }>>
   }
   let routes = 0
   for (const [path, methods] of Object.entries(paths)) {
     for (const [method, { parameters = [], requestBody }] of Object.entries(methods)) {
-      if (!parameters.some(({ name }) => name === 'pool') || path === '/v1/audit') continue // it tells of pools that are gone
+      if (!parameters.some(({ name }) => name === 'pool') || path === '/v1/audit') continue // it includes deleted pools
       const url = path.replace('{id}', '01890000-0000-7000-8000-000000000000').replace('{name}', 'nothing')
       const body = requestBody && (ROUTE_BODIES[path] ?? { role: 'x' })
       const answer = await call(method.toUpperCase(), `${url}?pool=nowhere`, body && { body })
@@ -167,5 +167,5 @@ t.test('an unknown pool is 404 on every route', async (t) => {
       routes++
     }
   }
-  t.ok(routes >= 9, `${routes} routes take a pool`)
+  t.ok(routes >= 9, `${routes} routes have the parameter pool`)
 })

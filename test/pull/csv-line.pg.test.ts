@@ -7,11 +7,11 @@ import { suite } from '../suite.ts'
 
 const t = suite()
 
-/* A user line taken apart, and written as CSV, is the line of CSV that PostgreSQL writes of the same user. */
+/* A parsed user line, written as CSV, equals the CSV line that PostgreSQL writes for the same user. */
 
 const { sql } = await startService(t, { MAX_WORKERS: '1' })
 
-/** Every character that PostgreSQL stores: no NUL, no half of a pair. */
+/** Every character that PostgreSQL can store: no NUL, no lone surrogate. */
 const text = fc
   .oneof(
     fc.string({ unit: 'binary', maxLength: 12 }),
@@ -71,7 +71,7 @@ const user = fc.record({
     .map((date) => date.toISOString()),
 })
 
-t.test('the service’s line', async () => {
+t.test('a parsed user line gives the service’s CSV line', async () => {
   await fc.assert(
     fc.asyncProperty(user, fc.uuid(), async ({ username, email, role, test, batch, bulk, attributes, created }, id) => {
       const [row] = await sql<{ user_line: string; line: string }[]>`
@@ -87,7 +87,7 @@ t.test('the service’s line', async () => {
   )
 })
 
-t.test('credentials stand after it, and are no part of it', () => {
+t.test('credentials follow the user line and are not part of it', () => {
   const line = `{"id":"a","username":"u","email":"e","role":"r","is_test_user":true,"batch_id":null,"created_by_bulk":false,"custom_attributes":{},"created_at":"c","updated_at":"d"}`
   fc.assert(
     fc.property(
@@ -98,10 +98,10 @@ t.test('credentials stand after it, and are no part of it', () => {
         const values = names.map((name) => (name === 'password' ? password : hash))
         const members = names.map((name, i) => `,"${name}":${JSON.stringify(values[i])}`).join('')
         const { bare, cells = [], credentials } = parseUserLine(`${line.slice(0, -1)}${members}}`) ?? {}
-        const told = names.map((name) => credentials?.get(name) ?? null)
+        const parsed = names.map((name) => credentials?.get(name) ?? null)
         return (
           bare === line &&
-          lineOfCells([...cells, ...told]) ===
+          lineOfCells([...cells, ...parsed]) ===
             csvLine.append(
               'a,u,e,r,true,,false,{},c,d',
               names.map((name, i) => [name, values[i] ?? null]),
@@ -113,7 +113,7 @@ t.test('credentials stand after it, and are no part of it', () => {
   return Promise.resolve()
 })
 
-t.test('what is no user line', (t) => {
+t.test('parseUserLine returns undefined for anything else', (t) => {
   const line = `{"id":"a","username":"u","email":"e","role":"r","is_test_user":true,"batch_id":null,"created_by_bulk":false,"custom_attributes":{},"created_at":"c","updated_at":"d"}`
   t.ok(parseUserLine(line))
   for (const wrong of ['', '{}', line.slice(1), line.slice(0, -1), `${line} `, ` ${line}`, line.replace('true', '1')])

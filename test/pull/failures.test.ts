@@ -11,16 +11,16 @@ import { outFolder, pull, pullByProcess, startPull } from './pull-process.ts'
 
 const t = suite()
 
-/* What a pull says, and how it ends, where it cannot do what it was asked for. */
+/* The messages and exit codes of a pull that cannot do its work. */
 
-// Each pull is a process, which takes a second to start on a busy machine.
+// Some pulls run in their own process, which takes a second to start on a busy machine.
 t.setTimeout(300_000)
 
 const folder = await outFolder(t)
 const out = join(folder, 'users.csv')
 const body = fullOf([lineOf(1)])
 
-t.test('a call that is wrong: exit 2, and what to do', async (t) => {
+t.test('a wrong call leads to exit code 2 and says what to do', async (t) => {
   const url = 'http://127.0.0.1:9'
   const right = { url, out }
   const wrong: [Record<string, string>, RegExp][] = [
@@ -47,34 +47,34 @@ t.test('a call that is wrong: exit 2, and what to do', async (t) => {
     [{ ...right, out: folder }, /not a regular file/],
   ]
   const done = await Promise.all(wrong.map(([options]) => pull(options)))
-  for (const [i, { code, told }] of done.entries()) {
+  for (const [i, { code, output }] of done.entries()) {
     t.equal(code, 2, JSON.stringify(wrong[i]?.[0]))
-    t.match(told, wrong[i]?.[1])
+    t.match(output, wrong[i]?.[1])
   }
-  t.strictSame(await readdir(folder), [], 'nothing is left')
+  t.strictSame(await readdir(folder), [], 'no file is left')
 })
 
-t.test('help', async (t) => {
-  t.match(await pull({ help: '' }), { code: 2, told: /--help lists/ }, 'help takes no value')
+t.test('--help with a value is rejected', async (t) => {
+  t.match(await pull({ help: '' }), { code: 2, output: /--help lists/ }, 'help takes no value')
 })
 
-t.test('each refusal has its exit code, and is not asked again', async (t) => {
+t.test('each kind of rejection has its exit code and is not retried', async (t) => {
   for (const [status, code] of Object.entries({ 401: 4, 403: 4, 400: 5, 404: 5, 302: 5, 304: 5 })) {
-    let asked = 0
+    let requests = 0
     const url = await fakeService(t, (_, response) => {
-      asked++
+      requests++
       response.writeHead(Number(status)).end()
     })
     const done = await pull({ url, out })
-    t.equal(done.code, code, `${status}: ${done.told}`)
-    t.equal(asked, 1)
+    t.equal(done.code, code, `${status}: ${done.output}`)
+    t.equal(requests, 1)
   }
 })
 
-t.test('what may pass is asked six times: exit 3', async (t) => {
-  let asked = 0
+t.test('retryable errors are retried, six requests in total, then exit code 3', async (t) => {
+  let requests = 0
   const busy = await fakeService(t, (_, response) => {
-    asked++
+    requests++
     response.writeHead(503, { 'retry-after': '0' }).end()
   })
   const broken = await fakeService(t, (_, response) => {
@@ -83,14 +83,14 @@ t.test('what may pass is asked six times: exit 3', async (t) => {
   })
   const urls = [busy, broken, 'http://127.0.0.1:9']
   const done = await Promise.all(urls.map((url, i) => pull({ url, out: join(folder, `${i}.csv`) })))
-  for (const { code, told } of done) {
-    t.equal(code, 3, told)
-    t.equal(told.match(/Retry in \d+\.\d s/g)?.length, 5)
+  for (const { code, output } of done) {
+    t.equal(code, 3, output)
+    t.equal(output.match(/Retry in \d+\.\d s/g)?.length, 5)
   }
-  t.equal(asked, 6)
+  t.equal(requests, 6)
 })
 
-t.test('the key: of the environment or a file, and told nowhere', async (t) => {
+t.test('the key comes from the environment or a file, and is never printed', async (t) => {
   const url = await fakeService(t, (request, response) => {
     response.writeHead(request.headers.authorization === 'Bearer s3cret' ? 200 : 401).end(body)
   })
@@ -102,51 +102,54 @@ t.test('the key: of the environment or a file, and told nowhere', async (t) => {
     [await pull({ url, out }, { USERSYNC_KEY: 's3cret2' }), 4],
     [await pull({ url, out }, { USERSYNC_KEY: 's3cr\net' }), 2],
   ] as const
-  for (const [{ code, told }, expected] of calls) {
-    t.equal(code, expected, told)
-    t.notMatch(told, /s3cr/)
+  for (const [{ code, output }, expected] of calls) {
+    t.equal(code, expected, output)
+    t.notMatch(output, /s3cr/)
   }
 })
 
-t.test('two pulls for one file: the second is refused, until the first is gone however it ends', async (t) => {
-  let waiting = () => {}
-  const asked = new Promise<void>((resolve) => {
-    waiting = resolve
-  })
-  let isSilent = true
-  const url = await fakeService(t, (_, response) => {
-    waiting()
-    if (!isSilent) response.end(body)
-  })
-  const first = startPull(t, { url, out })
-  await asked
-  t.match(await pull({ url, out }), { code: 2, told: /another pull keeps .*users\.csv in sync/ })
-  first.child.kill('SIGKILL')
-  t.equal(await first.ended, 'SIGKILL')
-  await writeFile(`${out}.part`, 'of a pull that was killed')
-  await writeFile(`${out}.base.part`, 'of a pull that was killed')
-  isSilent = false
-  t.match(await pull({ url, out }), { code: 0 })
-  t.notMatch((await readdir(folder)).join(), /part/)
-})
+t.test(
+  'a second pull to the same file is rejected while the first one runs, and works after it was killed',
+  async (t) => {
+    let waiting = () => {}
+    const isRequested = new Promise<void>((resolve) => {
+      waiting = resolve
+    })
+    let isSilent = true
+    const url = await fakeService(t, (_, response) => {
+      waiting()
+      if (!isSilent) response.end(body)
+    })
+    const first = startPull(t, { url, out })
+    await isRequested
+    t.match(await pull({ url, out }), { code: 2, output: /another pull keeps .*users\.csv in sync/ })
+    first.child.kill('SIGKILL')
+    t.equal(await first.ended, 'SIGKILL')
+    await writeFile(`${out}.part`, 'left by a killed pull')
+    await writeFile(`${out}.base.part`, 'left by a killed pull')
+    isSilent = false
+    t.match(await pull({ url, out }), { code: 0 })
+    t.notMatch((await readdir(folder)).join(), /part/)
+  },
+)
 
-t.test('--every goes on after a failed round; a signal ends it between rounds and within one', async (t) => {
-  let answer: 'well' | 'fail' | 'hang' = 'well'
+t.test('--every continues after a failed round, and a signal ends it between or within rounds', async (t) => {
+  let answer: 'succeed' | 'fail' | 'hang' = 'succeed'
   const url = await fakeService(t, (_, response) => {
     if (answer === 'fail') response.writeHead(400).end()
     else if (answer === 'hang') response.writeHead(200).write(body.slice(0, -5))
     else response.end(body)
   })
   const running = startPull(t, { url, out, every: '1s' })
-  const told = async (text: RegExp) => {
-    while (!text.test(running.told()))
+  const untilOutput = async (text: RegExp) => {
+    while (!text.test(running.output()))
       await Promise.race([once(running.child.stderr ?? running.child, 'data'), running.ended])
   }
-  await told(/full, 1 users/)
+  await untilOutput(/full, 1 users/)
   answer = 'fail'
-  await told(/failed: The peer answers 400/)
-  answer = 'well'
-  await told(/failed.*full, 1 users/s)
+  await untilOutput(/failed: The peer answers 400/)
+  answer = 'succeed'
+  await untilOutput(/failed.*full, 1 users/s)
   running.child.kill('SIGTERM')
   t.equal(await running.ended, 0, 'between rounds')
 
@@ -160,26 +163,26 @@ t.test('--every goes on after a failed round; a signal ends it between rounds an
       const cut = startPull(t, { url, out, ...(every && { every }) })
       while (!(await readdir(folder)).includes('users.csv.part')) await sleep(10)
       cut.child.kill(signal)
-      t.equal(await cut.ended, codes[i], cut.told())
+      t.equal(await cut.ended, codes[i], cut.output())
       t.notMatch((await readdir(folder)).join(), /part/)
       t.equal(await readFile(out, 'utf8'), before)
     }
   }
 })
 
-t.test('words of a server move no cursor and forge no line', async (t) => {
+t.test('a server’s message cannot move the cursor or forge a log line', async (t) => {
   const detail = '\u001b]0;pwned\u0007\u001b[2J\n2026-01-01 fine\u202e'
   const url = await fakeService(t, (_, response) => {
     response.writeHead(400, { 'content-type': 'application/problem+json' })
     response.end(JSON.stringify({ code: 'x\u001b[2J', detail }))
   })
-  const { code, told } = await pull({ url, out })
+  const { code, output } = await pull({ url, out })
   t.equal(code, 5)
-  t.match(told, /^\S+ The peer answers 400: \ufffd\]0;pwned[^\n]*\n$/)
-  t.notMatch(told.trimEnd(), /[\p{Cc}\p{Cf}]/u)
+  t.match(output, /^\S+ The peer answers 400: \ufffd\]0;pwned[^\n]*\n$/)
+  t.notMatch(output.trimEnd(), /[\p{Cc}\p{Cf}]/u)
 })
 
-t.test('a server that lies about sizes fills no disk', async (t) => {
+t.test('a server that sends too much cannot fill the disk', async (t) => {
   const [line = '', head = '', end = ''] = [lineOf(1), ...body.split('\n').filter((row) => !row.startsWith('{"id"'))]
   const endless = await fakeService(t, (_, response) => {
     response.write(`${JSON.stringify({ ...JSON.parse(head), counts: { added: 1e7, updated: 0, deleted: 0 } })}\n`)
@@ -194,26 +197,26 @@ t.test('a server that lies about sizes fills no disk', async (t) => {
     more()
   })
   const bounded = await pull({ url: endless, out, 'max-mb': '5' })
-  t.equal(bounded.code, 7, bounded.told)
-  t.match(bounded.told, /more than 5 MB \(--max-mb\)/)
+  t.equal(bounded.code, 7, bounded.output)
+  t.match(bounded.output, /more than 5 MB \(--max-mb\)/)
   t.notMatch((await readdir(folder)).join(), /part/)
 
   const counts = { added: 9e15, updated: 0, deleted: 0 }
   const incredible = await fakeService(t, (_, response) => {
     response.end([JSON.stringify({ ...JSON.parse(head), counts }), line, end].map((row) => `${row}\n`).join(''))
   })
-  t.match(await pull({ url: incredible, out }), { code: 6, told: /more than 100,000,000 users/ })
-  t.match(await pull({ url: incredible, out, 'max-mb': '0' }), { code: 2, told: /--max-mb expects/ })
+  t.match(await pull({ url: incredible, out }), { code: 6, output: /more than 100,000,000 users/ })
+  t.match(await pull({ url: incredible, out, 'max-mb': '0' }), { code: 2, output: /--max-mb expects/ })
 })
 
-t.test('TLS that fails is retried, and told by its code', async (t) => {
+t.test('a TLS failure is retried and reported with its code', async (t) => {
   const url = await fakeService(t, (_, response) => void response.end())
-  const { code, told } = await pull({ url: url.replace('http:', 'https:'), out })
-  t.equal(code, 3, told)
-  t.equal(told.match(/ERR_SSL_\w+\)\. The port does not speak TLS.*Retry in/g)?.length, 5)
+  const { code, output } = await pull({ url: url.replace('http:', 'https:'), out })
+  t.equal(code, 3, output)
+  t.equal(output.match(/ERR_SSL_\w+\)\. The port does not speak TLS.*Retry in/g)?.length, 5)
 })
 
-t.test('proxies of the environment are used, except for loopback and NO_PROXY', async (t) => {
+t.test('proxies in the environment are used, except for loopback and NO_PROXY', async (t) => {
   const seen: string[] = []
   const proxy = createServer((request, response) => {
     seen.push(`${request.method} ${request.url?.split('?')[0]}`)
@@ -234,15 +237,15 @@ t.test('proxies of the environment are used, except for loopback and NO_PROXY', 
     ),
   )
   t.match(byProxy, { code: 0 })
-  t.match(byTunnel, { code: 3, told: /The connection failed \(\w+\)/ })
+  t.match(byTunnel, { code: 3, output: /The connection failed \(\w+\)/ })
   t.match(loopback, { code: 0 })
-  t.match(excepted, { code: 3, told: /ENOTFOUND|EAI_AGAIN/ })
+  t.match(excepted, { code: 3, output: /ENOTFOUND|EAI_AGAIN/ })
   t.strictSame([...new Set(seen)].sort(), [
     'CONNECT service.invalid:443',
     'GET http://service.invalid:3000/v1/users/export',
   ])
   t.match(await pullByProcess(t, { url: 'http://service.invalid', out }, { HTTP_PROXY: 'no url' }), {
     code: 3,
-    told: /Are HTTPS_PROXY and HTTP_PROXY URLs/,
+    output: /Are HTTPS_PROXY and HTTP_PROXY URLs/,
   })
 })

@@ -9,8 +9,8 @@ export const lineOf = (n: number, role = 'user') =>
   `"role":"${role}","is_test_user":true,"batch_id":null,"created_by_bulk":false,"custom_attributes":{},` +
   `"created_at":"2026-01-02T03:04:05.000000Z","updated_at":"2026-01-02T03:04:05.000000Z"}`
 
-export interface Told {
-  /** The state of what the delta leads on from; undefined: a full export. */
+export interface ExportContent {
+  /** The state that the delta starts from; undefined: a full export. */
   base?: string
   rows: string[]
   state: string
@@ -19,7 +19,7 @@ export interface Told {
 }
 
 /** An NDJSON export. */
-export function exportOf({ base, rows, state, total, counts }: Told): string {
+export function exportOf({ base, rows, state, total, counts }: ExportContent): string {
   const lines = rows.filter((row) => row.startsWith('{"id"')).length
   const head = {
     kind: base === undefined ? 'full' : 'delta',
@@ -34,7 +34,7 @@ export function exportOf({ base, rows, state, total, counts }: Told): string {
 /** The full export of these lines. */
 export const fullOf = (lines: string[]) => exportOf({ rows: lines, state: stateOf(lines), total: lines.length })
 
-/** Something that listens where a service should, until `t` ends. Gives its URL. */
+/** A server in place of a service, until `t` ends. Returns its URL. */
 export async function fakeService(
   t: Pick<Test, 'teardown'>,
   answer: (request: IncomingMessage, response: ServerResponse) => void,

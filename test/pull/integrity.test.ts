@@ -10,42 +10,42 @@ import { outFiles } from '../../src/pull/files.ts'
 import { roundText } from '../../src/pull/report.ts'
 import { pullRound } from '../../src/pull/rounds.ts'
 import { suite } from '../suite.ts'
-import { exportOf, fakeService, fullOf, lineOf, type Told } from './fake-service.ts'
+import { type ExportContent, exportOf, fakeService, fullOf, lineOf } from './fake-service.ts'
 import { outFolder } from './pull-process.ts'
 
 const t = suite()
 
-/* What does not add up is never put in place. */
+/* An export that does not add up is never put in place. */
 
 const never = new AbortController().signal
 const OLD = [lineOf(1), lineOf(3)]
 const NEW = [lineOf(1), lineOf(2), lineOf(3, 'admin')]
-const right: Told = {
+const right: ExportContent = {
   base: stateOf(OLD),
   rows: NEW.slice(1),
   state: stateOf(NEW),
   total: 3,
   counts: { added: 1, updated: 1, deleted: 0 },
 }
-const full: Told = { rows: NEW, state: stateOf(NEW), total: 3 }
+const full: ExportContent = { rows: NEW, state: stateOf(NEW), total: 3 }
 
-/** A pull without a process: those cost a second each. */
+/** Runs a pull without a process, which would cost a second. */
 async function pull(url: string, out: string, { format = 'ndjson', shard }: Partial<PullSource> = {}) {
   const filter = { batchId: undefined, testUsersOnly: true, bulkUsersOnly: false }
   const source: PullSource = { url, pool: 'default', filter, shard, credentials: [], format }
   const files = outFiles(out)
-  const told: string[] = []
-  const events = { onPause: () => {}, onDistrust: (error: Error) => void told.push(`anew: ${error.message}`) }
+  const output: string[] = []
+  const events = { onPause: () => {}, onDistrust: (error: Error) => void output.push(`distrusted: ${error.message}`) }
   const job = { source, files, key: undefined, onProgress: () => {} }
   try {
-    told.push(roundText(await pullRound(job, await readBase(files, source), never, events), 0))
-    return { code: 0, told: told.join() }
+    output.push(roundText(await pullRound(job, await readBase(files, source), never, events), 0))
+    return { code: 0, output: output.join() }
   } catch (error) {
-    return { code: exitCodeOf(error), told: told.join() }
+    return { code: exitCodeOf(error), output: output.join() }
   }
 }
 
-/** Pulls OLD, then what `bodies` answer in turn; `source` are the URLs of the second pull. */
+/** Pulls OLD, then what `bodies` contains, one per request. `source` contains the URLs of the second pull. */
 async function pullOldThen(t: Test, bodies: string[], options: Partial<PullSource> = {}) {
   const source: string[] = []
   let answers = [fullOf(OLD)]
@@ -55,37 +55,37 @@ async function pullOldThen(t: Test, bodies: string[], options: Partial<PullSourc
   })
   const folder = await outFolder(t)
   const out = join(folder, 'users')
-  t.match(await pull(url, out, options), { code: 0, told: /full, 2 users/ })
+  t.match(await pull(url, out, options), { code: 0, output: /full, 2 users/ })
   const before = await Promise.all([out, `${out}.base`].map((path) => readFile(path, 'utf8')))
   source.length = 0
   answers = bodies
-  const { code, told } = await pull(url, out, options)
+  const { code, output } = await pull(url, out, options)
   const after = await Promise.all([out, `${out}.base`].map((path) => readFile(path, 'utf8')))
-  t.strictSame((await readdir(folder)).sort(), ['users', 'users.base'], 'nothing is left beside them')
-  return { code, told, source, isUntouched: before.join() === after.join(), text: after[0] ?? '' }
+  t.strictSame((await readdir(folder)).sort(), ['users', 'users.base'], 'no other file is left')
+  return { code, output, source, isUntouched: before.join() === after.join(), text: after[0] ?? '' }
 }
 
 const linesOf = (text: string) => text.trim().split('\n').slice(1, -1)
 
-const WRONG: Record<string, Told> = {
+const WRONG: Record<string, ExportContent> = {
   'a changed line': { ...full, rows: [lineOf(1), lineOf(2), lineOf(3, 'root')] },
   'a missing line': { ...full, rows: NEW.slice(1) },
   'a missing line, and its count': { ...full, rows: NEW.slice(1), total: 2 },
-  'a line twice': { ...full, rows: [lineOf(1), lineOf(1), lineOf(2), lineOf(3, 'admin')], total: 4 },
-  'a line too many': { ...full, rows: [...NEW, lineOf(4)] },
-  'another order': { ...full, rows: NEW.toReversed() },
-  'another total': { ...full, total: 4 },
+  'a duplicate line': { ...full, rows: [lineOf(1), lineOf(1), lineOf(2), lineOf(3, 'admin')], total: 4 },
+  'an extra line': { ...full, rows: [...NEW, lineOf(4)] },
+  'a different order': { ...full, rows: NEW.toReversed() },
+  'a different total': { ...full, total: 4 },
   'a deletion': { ...full, rows: [`{"deleted":"x"}`, ...NEW], counts: { added: 3, updated: 0, deleted: 1 } },
   'wrong counts': { ...full, counts: { added: 2, updated: 0, deleted: 0 } },
-  'counts that are none': { ...full, counts: {} as never },
-  'a line of another form': { ...full, rows: ['{"id":"a","n":1}'], state: stateOf(['{"id":"a","n":1}']), total: 1 },
+  'missing counts': { ...full, counts: {} as never },
+  'a line in another format': { ...full, rows: ['{"id":"a","n":1}'], state: stateOf(['{"id":"a","n":1}']), total: 1 },
 }
 
-t.test('a wrong full export: source once more, then the file stays, exit 6', async (t) => {
-  for (const [what, told] of Object.entries(WRONG)) {
-    const format = what === 'a line of another form' ? ('csv' as const) : ('ndjson' as const)
-    const done = await pullOldThen(t, [exportOf(told)], { format })
-    t.match(done, { code: 6, isUntouched: true }, `${what}: ${done.told}`)
+t.test('a wrong full export is requested once more; then the file stays, and the exit code is 6', async (t) => {
+  for (const [what, content] of Object.entries(WRONG)) {
+    const format = what === 'a line in another format' ? ('csv' as const) : ('ndjson' as const)
+    const done = await pullOldThen(t, [exportOf(content)], { format })
+    t.match(done, { code: 6, isUntouched: true }, `${what}: ${done.output}`)
     t.match(done.source, [/format=ndjson(?!.*differential)/, /differential=false/], what)
     t.equal(done.source.length, 2)
   }
@@ -94,31 +94,31 @@ t.test('a wrong full export: source once more, then the file stays, exit 6', asy
     t.match(await pullOldThen(t, [body]), { code: 6, isUntouched: true }, what)
 })
 
-t.test('a wrong delta: everything anew', async (t) => {
+t.test('a wrong delta leads to a full export', async (t) => {
   const good = await pullOldThen(t, [exportOf(right)])
-  t.match(good, { code: 0, told: /delta \+1 ~1 -0, 3 users/ })
+  t.match(good, { code: 0, output: /delta \+1 ~1 -0, 3 users/ })
   t.strictSame(linesOf(good.text), NEW)
-  const wrong: Record<string, Told> = {
+  const wrong: Record<string, ExportContent> = {
     'a changed line': { ...right, rows: [lineOf(2), lineOf(3, 'root')] },
-    'another base': { ...right, base: stateOf(NEW) },
-    'a line missing': { ...right, rows: [lineOf(2)] },
-    'a line twice': { ...right, rows: [lineOf(2), lineOf(2)] },
-    'a deletion of nobody': { ...right, rows: ['{"deleted":"x"}', ...right.rows] },
+    'a different base': { ...right, base: stateOf(NEW) },
+    'a missing line': { ...right, rows: [lineOf(2)] },
+    'a duplicate line': { ...right, rows: [lineOf(2), lineOf(2)] },
+    'a deletion of an unknown user': { ...right, rows: ['{"deleted":"x"}', ...right.rows] },
     'too large': { ...right, counts: { added: 200_001, updated: 0, deleted: 0 } },
   }
-  for (const [what, told] of Object.entries(wrong)) {
-    const done = await pullOldThen(t, [exportOf(told), fullOf(NEW)])
-    t.match(done, { code: 0, told: /anew: .*full, 3 users/ }, what)
+  for (const [what, content] of Object.entries(wrong)) {
+    const done = await pullOldThen(t, [exportOf(content), fullOf(NEW)])
+    t.match(done, { code: 0, output: /distrusted: .*full, 3 users/ }, what)
     t.match(done.source[1], /differential=false/)
     t.strictSame(linesOf(done.text), NEW, what)
   }
 })
 
-t.test('of a shard the state cannot be seen; its counts are', async (t) => {
+t.test('a shard is checked by its counts, because its state is unknown', async (t) => {
   const part = { ...right, state: stateOf([lineOf(9)]), total: 30 }
   t.match(await pullOldThen(t, [exportOf(part)], { shard: { index: 0, count: 2 } }), {
     code: 0,
-    told: /delta \+1 ~1 -0, 3 users/,
+    output: /delta \+1 ~1 -0, 3 users/,
   })
   const counts = { added: 2, updated: 0, deleted: 0 }
   for (const wrong of [
@@ -128,7 +128,7 @@ t.test('of a shard the state cannot be seen; its counts are', async (t) => {
     t.match(await pullOldThen(t, [exportOf(wrong)], { shard: { index: 0, count: 2 } }), { code: 6, isUntouched: true })
 })
 
-t.test('each coding, and what is none', async (t) => {
+t.test('each content encoding is decoded, and an unknown or cut one is rejected', async (t) => {
   const body = fullOf(NEW)
   const codings: Record<string, [Buffer, number]> = {
     zstd: [zstdCompressSync(body), 0],

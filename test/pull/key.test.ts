@@ -7,7 +7,7 @@ const t = suite()
 
 const KEY = 'k'.repeat(32)
 
-t.test('blanks and line ends around a key are no part of it, in the variable as in the file', async (t) => {
+t.test('spaces and line breaks around a key are ignored, in the variable and in the file', async (t) => {
   const file = join(t.testdir(), 'key')
   for (const text of [KEY, `${KEY}\n`, ` ${KEY}\r\n`]) {
     t.equal(await readKey(undefined, { USERSYNC_KEY: text }), KEY)
@@ -18,6 +18,6 @@ t.test('blanks and line ends around a key are no part of it, in the variable as 
     await t.rejects(readKey(undefined, { USERSYNC_KEY: text }), /USERSYNC_KEY has no valid key/)
   }
   for (const text of ['', ' \n']) {
-    t.equal(await readKey(undefined, { USERSYNC_KEY: text }), undefined, 'an empty variable is none')
+    t.equal(await readKey(undefined, { USERSYNC_KEY: text }), undefined, 'an empty variable means no key')
   }
 })

@@ -11,7 +11,10 @@ import { outFolder, pull, pullByProcess, startPull } from './pull-process.ts'
 
 const t = suite()
 
-/* A pull is killed again and again while users change; its file is never a half, and the next pull goes on from it. */
+/*
+ * A pull is killed again and again while users change. Its file is always complete, and the next pull continues from
+ * it.
+ */
 
 const KILLS = sized(2, 12)
 const USERS = sized(8_000, 25_000)
@@ -33,19 +36,19 @@ async function change(): Promise<void> {
   await sql`insert into users (username, email) select ${`v${n}-`} || n, ${`v${n}-`} || n || '@example.com' from generate_series(1, 100) n`
 }
 
-/** The user lines of an NDJSON export. Throws where they are not all there, or do not add up to the state that it names. */
+/** The user lines of an NDJSON export. Throws if some are missing, or if they do not match the state. */
 function linesOf(text: string): string[] {
   const [first = '', ...rows] = text.trimEnd().split('\n')
   const head = JSON.parse(first)
   const last = rows.pop()
   const isWhole = rows.length === head.total_count && stateOf(rows) === head.state
   if (isWhole && last === JSON.stringify({ end: head.state, lines: rows.length })) return rows
-  throw new Error('a half')
+  throw new Error('incomplete')
 }
 
 const csvOf = (lines: string[]) => lines.map((line) => `${lineOfCells(parseUserLine(line)?.cells ?? [])}\n`).join('')
 
-/** That the base is whole; and out too, of the base's state or still of the one before. */
+/** Whether the base is complete, and the output file too, in the base's state or the previous one. */
 async function isWhole(out: string, before: string): Promise<boolean> {
   const base = await readFile(`${out}.base`, 'utf8')
   const lines = linesOf(base.slice(base.indexOf('\n') + 1))
@@ -54,7 +57,7 @@ async function isWhole(out: string, before: string): Promise<boolean> {
   return text === before || text.slice(text.indexOf('\n') + 1) === csvOf(lines)
 }
 
-t.test(`killed ${KILLS} times`, async (t) => {
+t.test(`the file is complete after ${KILLS} kills`, async (t) => {
   const outs = ['ndjson', 'csv'].map((format) => join(folder, `users.${format}`))
   const begun = performance.now()
   for (const out of outs) t.match(await pullByProcess(t, { url, out }), { code: 0 })
@@ -64,9 +67,9 @@ t.test(`killed ${KILLS} times`, async (t) => {
   for (let n = 0; n < KILLS; n++) {
     const out = outs[n % 2] ?? ''
     const before = await readFile(out, 'utf8')
-    if (n % 5 === 0) await rm(`${out}.base`, { force: true }) // a full export, once in a while
+    if (n % 5 === 0) await rm(`${out}.base`, { force: true }) // sometimes a full export
     const pulling = startPull(t, { url, out, every: '1s' })
-    // Half of a round is the loading of the program; what comes after it matters.
+    // Half of a round is the start of the program. The time after it matters.
     const until = performance.now() + roundMs * (0.35 + 0.8 * Math.random())
     while (performance.now() < until) {
       await change()
@@ -74,12 +77,12 @@ t.test(`killed ${KILLS} times`, async (t) => {
     }
     pulling.child.kill('SIGKILL')
     await pulling.ended
-    if (/users, state/.test(pulling.told())) ended++
+    if (/users, state/.test(pulling.output())) ended++
     if ((await readdir(folder)).some((name) => name.endsWith('.part'))) cut++
     if (await stat(`${out}.base`).catch(() => undefined)) t.ok(await isWhole(out, before), `kill ${n}`)
     else t.equal(await readFile(out, 'utf8'), before)
   }
-  t.comment(`${ended} rounds had ended before the kill, ${cut} were cut while they wrote; ${changes} changes`)
+  t.comment(`${ended} rounds had ended before the kill, ${cut} were cut while writing; ${changes} changes`)
   for (const out of outs) {
     t.match(await pull({ url, out }), { code: 0 })
     t.equal(await readFile(out, 'utf8'), await exported(out.endsWith('csv') ? 'csv' : 'ndjson'))

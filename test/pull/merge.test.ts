@@ -5,7 +5,7 @@ import { suite } from '../suite.ts'
 
 const t = suite()
 
-const GOES_NOT = 'the delta does not match the users in the base'
+const MISMATCH = 'the delta does not match the users in the base'
 
 type Users = Record<string, string>
 type Counts = ExportHead['counts']
@@ -16,7 +16,7 @@ const rowsOf = (held: Users): ExportRow[] =>
     .sort()
     .map(([id, version]) => ({ id, line: id + version }))
 
-/** The delta between two sets of users, in the order that this shuffles it into. */
+/** The delta between two sets of users, in the order of `key`. */
 function deltaOf(from: Users, to: Users, key: (row: ExportRow) => number) {
   const deleted = Object.keys(from).filter((id) => !(id in to))
   const present = rowsOf(to).filter((row) => 'id' in row && row.line !== row.id + from[row.id])
@@ -39,7 +39,7 @@ async function merged(from: Users, rows: ExportRow[], counts: Counts, size?: num
   return pages.flat()
 }
 
-t.test('a base and its delta give what the delta leads to, in id order', async () => {
+t.test('merging a base and its delta gives the new users, ordered by id', async () => {
   await fc.assert(
     fc.asyncProperty(
       users,
@@ -54,7 +54,7 @@ t.test('a base and its delta give what the delta leads to, in id order', async (
   )
 })
 
-t.test('a delta for other users is refused, wherever it shows', async () => {
+t.test('a delta for another base is rejected, wherever it differs', async () => {
   await fc.assert(
     fc.asyncProperty(users, users, users, fc.func(fc.integer()), async (other, from, to, key) => {
       const { rows, counts } = deltaOf(from, to, key)
@@ -66,16 +66,16 @@ t.test('a delta for other users is refused, wherever it shows', async () => {
   )
 })
 
-t.test('a delta in wrong numbers is refused', async (t) => {
+t.test('a delta with wrong counts is rejected', async (t) => {
   const { rows, counts } = deltaOf({ a: '1', b: '1' }, { a: '2', c: '1' }, () => 0)
   for (const name of ['added', 'updated', 'deleted'] as const) {
     const wrong = { ...counts, [name]: counts[name] + 1 }
-    await t.rejects(merged({ a: '1', b: '1' }, rows, wrong), new ExportError('other_base', GOES_NOT), name)
+    await t.rejects(merged({ a: '1', b: '1' }, rows, wrong), new ExportError('other_base', MISMATCH), name)
   }
   await t.rejects(merged({ a: '1' }, [{ id: 'b', line: 'b1' }, { deleted: 'b' }], counts), { name: 'ExportError' })
 })
 
-t.test('many added at one place come in pages', async (t) => {
+t.test('many users added at one place are returned in pages', async (t) => {
   const rows = Array.from({ length: 2_500 }, (_, i) => ({ id: `b${10_000 + i}`, line: 'x' }))
   const counts = { added: rows.length, updated: 0, deleted: 0 }
   const pages = await Array.fromAsync(merge(inPages(rowsOf({ a: '1', c: '1' })), await changesOf(rows, counts), counts))
@@ -83,7 +83,7 @@ t.test('many added at one place come in pages', async (t) => {
   t.ok(pages.every((page) => page.length <= 1_000))
 })
 
-t.test('a delta that is too large is given up, by its head or as it comes', async (t) => {
+t.test('a delta that is too large is rejected, by its head or while it arrives', async (t) => {
   const none = { added: 0, updated: 0, deleted: 0 }
   await t.rejects(changesOf([], { ...none, added: 150_000, deleted: 50_001 }), { name: 'DeltaTooLarge' })
   const many = Array.from({ length: 200_001 }, (_, i) => ({ deleted: `${i}` }))

@@ -12,11 +12,11 @@ const PULL = fileURLToPath(new URL('../../src/pull.ts', import.meta.url))
 const argumentsOf = (options: Record<string, string>) =>
   Object.entries(options).flatMap(([name, value]) => [`--${name}`, value])
 
-/** A pull as a process of its own. */
+/** A pull in its own process. */
 export interface PullProcess {
   child: ChildProcess
-  /** What it has told so far, on both streams. */
-  told: () => string
+  /** Its output so far, on both streams. */
+  output: () => string
   /** The exit code, or the signal that ended it. */
   ended: Promise<number | string>
 }
@@ -28,7 +28,7 @@ export async function outFolder(t: Pick<Test, 'teardown'>): Promise<string> {
   return folder
 }
 
-/** Starts the program with these options; it is killed, if it still lives, when the test ends. */
+/** Starts the program with these options. It is killed at the end of the test if it is still alive. */
 export function startPull(
   t: Pick<Test, 'teardown'>,
   options: Record<string, string>,
@@ -47,27 +47,27 @@ export function startPull(
     child.kill('SIGKILL')
     await ended
   })
-  return { child, told: () => text, ended }
+  return { child, output: () => text, ended }
 }
 
-/** Runs the program to its end, in this process: a process of its own costs half a second. */
+/** Runs the program in this process, because a separate one costs half a second. */
 export async function pull(
   options: Record<string, string>,
   env: Record<string, string> = {},
-): Promise<{ code: number; told: string }> {
-  let told = ''
-  const stream = { isTTY: false, columns: 80, write: (text: string) => (told += text) }
+): Promise<{ code: number; output: string }> {
+  let output = ''
+  const stream = { isTTY: false, columns: 80, write: (text: string) => (output += text) }
   const stop = new AbortController().signal
   const code = await runPull(argumentsOf(options), { env, stdout: stream, stderr: stream, stop, firstPauseMs: 1 })
-  return { code, told }
+  return { code, output }
 }
 
-/** Runs a process to its end. */
+/** Runs the program in a separate process until it exits. */
 export async function pullByProcess(
   t: Pick<Test, 'teardown'>,
   options: Record<string, string>,
   env?: Record<string, string>,
-): Promise<{ code: number | string; told: string }> {
-  const { ended, told } = startPull(t, options, env)
-  return { code: await ended, told: told() }
+): Promise<{ code: number | string; output: string }> {
+  const { ended, output } = startPull(t, options, env)
+  return { code: await ended, output: output() }
 }

@@ -6,9 +6,9 @@ import { outFolder, pull } from './pull-process.ts'
 
 const t = suite()
 
-/* The file that a pull keeps is the export, byte for byte, whatever happens to the users. */
+/* The file that a pull maintains is the export, byte for byte, however the users change. */
 
-// Each pull is a process, which takes a second to start on a busy machine.
+// Some pulls run in their own process, which takes a second to start on a busy machine.
 t.setTimeout(300_000)
 
 const { url, call, sql } = await startService(t, { MAX_WORKERS: '1' })
@@ -16,7 +16,7 @@ const folder = await outFolder(t)
 const FORMATS = ['csv', 'ndjson', 'json']
 const outs = FORMATS.map((format) => join(folder, `users.${format}`))
 
-/** What CSV, JSON and those who write them by hand stumble over. */
+/** Characters that are special in CSV and JSON. */
 const AWKWARD = [
   'plain',
   'comma, and "quote"',
@@ -39,20 +39,20 @@ const NUMBERS = '{"big": 12345678901234567890.123456789000, "exact": 1.50, "smal
 const exported = async (query: string) => (await call('GET', `/v1/users/export?${query}`)).raw.toString()
 const untimed = (text: string) => text.replace(/"export_timestamp":"[^"]*"/, '')
 
-/** Pulls each form, and compares it with the export. Gives what the pulls told. */
+/** Pulls each format and compares it with the export. Returns the output. */
 async function pullAll(what: string): Promise<string[]> {
-  const told: string[] = []
+  const output: string[] = []
   for (const [i, out] of outs.entries()) {
     const done = await pull({ url, out })
-    t.equal(done.code, 0, `${what}: ${done.told}`)
-    told.push(done.told)
+    t.equal(done.code, 0, `${what}: ${done.output}`)
+    output.push(done.output)
     t.equal(untimed(await readFile(out, 'utf8')), untimed(await exported(`format=${FORMATS[i]}`)), `${what}, ${out}`)
   }
-  return told
+  return output
 }
 
-t.test('the file is the export after each change', async (t) => {
-  t.match(await pullAll('nobody'), [/Z full, 0 users/])
+t.test('the file equals the export after each change', async (t) => {
+  t.match(await pullAll('no users'), [/Z full, 0 users/])
   for (const [n, name] of AWKWARD.entries()) {
     await sql`insert into users (username, email, role, custom_attributes)
       values (${`${name}#${n}`}, ${`awkward${n}@example.com`}, ${name || 'user'}, ${JSON.stringify({ [name]: [name, { name }] })})`
@@ -74,12 +74,12 @@ t.test('the file is the export after each change', async (t) => {
   await sql`delete from users where username like '%7%'`
   t.match(await pullAll('all at once'), [/delta \+2 ~\d+ -\d+/])
   await call('DELETE', `/v1/batches/${batch.json.id}`)
-  t.match(await pullAll('a batch less'), [/delta \+0 ~0 -\d+/])
+  t.match(await pullAll('without the batch'), [/delta \+0 ~0 -\d+/])
   await sql`delete from users`
-  t.match(await pullAll('nobody again'), [/, 0 users/])
+  t.match(await pullAll('no users again'), [/, 0 users/])
 })
 
-t.test('unchanged: no file is touched, and nothing is left beside them', async (t) => {
+t.test('if nothing changed, no file is written, and no other file is left', async (t) => {
   const paths = (await readdir(folder)).sort()
   t.strictSame(
     paths,
@@ -92,24 +92,24 @@ t.test('unchanged: no file is touched, and nothing is left beside them', async (
   t.strictSame(await stamps(), before)
 })
 
-t.test('credentials: the last cells of each line, and for the eyes of the owner alone', async (t) => {
+t.test('credentials are the last cells of each line, and only the owner can read the file', async (t) => {
   const out = join(folder, 'logins.csv')
   const include = 'password,password_hash'
   const config = { password: 'pässwörd s3cret ", ☃', password_hash: { algorithm: 'none' } }
   for (const kind of ['full', 'delta']) {
     await call('POST', '/v1/batches', { body: { count: 20, config }, headers: { prefer: 'wait=60' } })
     await sql`insert into users (username, email) values (${kind}, ${`${kind}@example.com`})`
-    t.match(await pull({ url, out, include }), { code: 0, told: `${kind}` })
+    t.match(await pull({ url, out, include }), { code: 0, output: `${kind}` })
     t.equal(await readFile(out, 'utf8'), await exported(`format=csv&include=${include}`))
     for (const path of [out, `${out}.base`]) t.equal((await stat(path)).mode & 0o777, 0o600)
   }
-  t.match(await pull({ url, out, include: 'password' }), { code: 0, told: /full/ })
+  t.match(await pull({ url, out, include: 'password' }), { code: 0, output: /full/ })
   t.equal(await readFile(out, 'utf8'), await exported('format=csv&include=password'))
-  t.match(await pull({ url, out }), { code: 0, told: /full/ })
+  t.match(await pull({ url, out }), { code: 0, output: /full/ })
   t.equal(await readFile(out, 'utf8'), await exported('format=csv'))
 })
 
-t.test('shards: each file is its part, none twice, together the pool', async (t) => {
+t.test('the shards are disjoint and together make up the pool', async (t) => {
   const lines: string[] = []
   for (const kind of ['full', 'delta']) {
     const body = { count: 500, config: { password_hash: { algorithm: 'none' } } }
@@ -117,7 +117,7 @@ t.test('shards: each file is its part, none twice, together the pool', async (t)
     lines.length = 0
     for (let i = 0; i < 10; i++) {
       const out = join(folder, `shard-${i}.csv`)
-      t.match(await pull({ url, out, shard: `${i}/10` }), { code: 0, told: kind })
+      t.match(await pull({ url, out, shard: `${i}/10` }), { code: 0, output: kind })
       const text = await readFile(out, 'utf8')
       t.equal(text, await exported(`format=csv&shard=${i}/10`))
       lines.push(...text.trim().split('\n').slice(1))

@@ -11,7 +11,7 @@ export interface PutResponse {
 
 const WHOLE = 'test_users_only=false'
 
-/** Puts a body into a pool as an export. */
+/** Sends a body to a pool as an export. */
 export async function put(
   url: string,
   body: string | Uint8Array<ArrayBuffer>,
@@ -26,7 +26,7 @@ export async function put(
   return { status: answer.status, headers: answer.headers, json: (await answer.json()) as PutResponse['json'] }
 }
 
-/** The whole pool as an NDJSON export: full without a base. */
+/** The whole pool as an NDJSON export; full without a base. */
 export async function exportOf(service: Service, { pool = 'default', base = '' } = {}): Promise<string> {
   const path = `/v1/users/export?format=ndjson&${WHOLE}&pool=${pool}${base && `&base=${base}`}`
   const { status, raw } = await service.call('GET', path)
@@ -34,7 +34,7 @@ export async function exportOf(service: Service, { pool = 'default', base = '' }
   return raw.toString()
 }
 
-/** The present state of the whole pool. */
+/** The current state of the whole pool. */
 export async function stateOf(service: Service, pool = 'default'): Promise<string> {
   return (await service.call<{ state: string }>('GET', `/v1/states/current?${WHOLE}&pool=${pool}`)).json.state
 }
@@ -42,14 +42,14 @@ export async function stateOf(service: Service, pool = 'default'): Promise<strin
 /** The user lines of an export, without head, deletions and end. */
 export const userLines = (text: string) => text.split('\n').filter((line) => line.startsWith('{"id"'))
 
-/** A source and the one that receives, each with a database of its own. */
+/** A source and a replica, each with its own database. */
 export async function startPair(t: Test, settings: Record<string, string> = {}) {
   const source = await startService(t, { MAX_WORKERS: '1', ...settings })
   const replica = await startService(t, { MAX_WORKERS: '1', ...settings })
   return { source, replica }
 }
 
-/** Users of all kinds, in a few commits: non-test users, batches, numbers that a double does not hold. */
+/** Users of all kinds, in one commit: non-test users, batches, and numbers that a double cannot represent. */
 export async function makeUsers(sql: Sql, count: number, prefix = 'user'): Promise<void> {
   await sql`
     insert into users (username, email, role, is_test_user, batch_id, created_by_bulk, custom_attributes, created_at, updated_at)

@@ -12,8 +12,8 @@ import { suite } from '../suite.ts'
 const t = suite()
 
 /*
- * A delta of 100 onto 20,000 users (200,000 with SIZE=full) reads what it tells, by key: counted by PostgreSQL itself, without statistics of the
- * table and with them.
+ * A delta of 100 users applied to 20,000 users (200,000 with SIZE=full) reads only the users it contains, by key.
+ * PostgreSQL counts, without statistics of the table and with them.
  */
 
 const USERS = sized(20_000, 200_000)
@@ -28,7 +28,7 @@ async function fill(url: string): Promise<void> {
   await sql.end()
 }
 
-/** A delta of 40 users changed, 30 added and 30 deleted, without a line that the replica does not hold. */
+/** A delta of 40 changed, 30 added and 30 deleted users. Each of its lines is unknown to the replica. */
 async function makeDelta(url: string, round: number): Promise<string> {
   const sql = connect({ url, schema: 'usersync', connections: 1, name: 'test' })
   const before = await lookUpScope(sql, 'default', WHOLE_POOL)
@@ -63,7 +63,7 @@ interface Counted {
   rows: number
 }
 
-/** Scans of `users`, and rows that all scans of it and of its keys have read so far. */
+/** The scans of `users`, and the rows that all scans of it and of its keys have read so far. */
 async function counted(url: string): Promise<Counted> {
   const sql = connect({ url, schema: 'usersync', connections: 1, name: 'test' })
   await sql`select pg_stat_clear_snapshot()`
@@ -75,7 +75,7 @@ async function counted(url: string): Promise<Counted> {
   return row ?? { seq_scan: 0, rows: 0 }
 }
 
-/** As a key with the scope admin sends it. */
+/** As with a key that has the scope admin. */
 const RECEIVER = { pool: 'default', isAdmin: true, reservedDomains: ['example.com'] }
 
 async function checkDelta(t: Test, url: string, round: number): Promise<void> {
@@ -83,14 +83,14 @@ async function checkDelta(t: Test, url: string, round: number): Promise<void> {
   const before = await counted(url)
   const sql = postgres(url, { max: 1, connection: { search_path: '"usersync", pg_temp' } })
   const taken = await takeExport(sql, RECEIVER, Readable.from([body]))
-  await sql.end() // the counts are sent at the end of a session
+  await sql.end() // the counts are sent when the session ends
   t.match(taken.counts, { added: 30, updated: 40, deleted: 30 })
   const after = await counted(url)
   t.equal(after.seq_scan, before.seq_scan, 'no scan of users')
   t.ok(after.rows - before.rows < FEW_ROWS, `${after.rows - before.rows} rows were read`)
 }
 
-t.test(`among ${USERS} users`, async (t) => {
+t.test(`a delta among ${USERS} users reads only the users it contains`, async (t) => {
   const url = await testDatabase(t)
   await fill(url)
   await t.test('without statistics', (t) => checkDelta(t, url, 1))

@@ -9,8 +9,8 @@ import { exportOf, makeUsers, put, stateOf } from './pair.ts'
 const t = suite()
 
 /*
- * Who else may write a replica, and which pools may become one. Tried, and failing here: an import's
- * check without its lock.
+ * Who else may write to a replica, and which pools may become one. Tried, and failing here: an import's check without
+ * its lock.
  */
 
 const service = await startService(t, { MAX_WORKERS: '1' }, { lockTimeoutMs: 2_000 })
@@ -19,7 +19,7 @@ const { sql, call, url } = service
 const setReplica = (pool: string, replica: string | boolean) =>
   call('PATCH', `/v1/pools/${pool}`, { body: { replica } })
 
-/** A pool with a finished batch of two users, made before it became a replica. */
+/** Creates a pool with a finished batch of two users, to become a replica later. */
 async function poolWithBatch(name: string): Promise<{ batch: string; user: string }> {
   await makePool(sql, name)
   const body = { count: 2, pool: name, config: { password_hash: { algorithm: 'none' } } }
@@ -28,7 +28,7 @@ async function poolWithBatch(name: string): Promise<{ batch: string; user: strin
   return { batch: json.id, user: row?.id ?? '' }
 }
 
-/** Every route that writes users, in the order in which none is in the way of the next, and its status where it may. */
+/** Every route that writes users, in an order in which none affects the next, with its status for a normal pool. */
 const writesOf = (pool: string, { batch, user }: { batch: string; user: string }) =>
   [
     ['POST', `/v1/batches?pool=${pool}`, { count: 1 }, 202],
@@ -43,7 +43,7 @@ const NDJSON = { 'content-type': 'application/x-ndjson' }
 const send = (method: string, path: string, body: object | string | undefined) =>
   call(method, path, { ...(body !== undefined && { body }), ...(typeof body === 'string' && { headers: NDJSON }) })
 
-t.test('a replica refuses every other write, and takes them again when it is released', async (t) => {
+t.test('a replica rejects all other writes, and accepts them again after it is released', async (t) => {
   const made = await poolWithBatch('writes')
   t.match(await setReplica('writes', 'everything'), { status: 200, json: { name: 'writes', replica: 'everything' } })
   const state = await stateOf(service, 'writes')
@@ -56,8 +56,8 @@ t.test('a replica refuses every other write, and takes them again when it is rel
     await sql`select count(*)::int as count from batches b join pools p on p.id = b.pool_id where p.name = 'writes'`,
     [{ count: 1 }],
   )
-  t.match(await call('POST', `/v1/batches/${made.batch}/cancel?pool=writes`), { status: 200 }, 'which writes no user')
-  t.match(await call('GET', '/v1/users?pool=writes'), { json: { items: { length: 2 } } }, 'it is read as ever')
+  t.match(await call('POST', `/v1/batches/${made.batch}/cancel?pool=writes`), { status: 200 }, 'it writes no user')
+  t.match(await call('GET', '/v1/users?pool=writes'), { json: { items: { length: 2 } } }, 'it can still be read')
 
   t.match(await setReplica('writes', 'none'), { status: 200, json: { replica: 'none' } })
   for (const [method, path, body, status] of writesOf('writes', made)) {
@@ -65,16 +65,16 @@ t.test('a replica refuses every other write, and takes them again when it is rel
   }
 })
 
-t.test('PATCH of a pool', async (t) => {
+t.test('PATCH declares and releases a replica', async (t) => {
   await makePool(sql, 'patched')
   const since = async () =>
     (await sql<{ at: string | null }[]>`select replica_since as at from pools where name = 'patched'`)[0]?.at
-  t.match(await setReplica('patched', 'none'), { status: 200, json: { replica: 'none' } }, 'no replica, released')
+  t.match(await setReplica('patched', 'none'), { status: 200, json: { replica: 'none' } }, 'not a replica, released')
   t.match(await setReplica('patched', 'test_users'), { status: 200, json: { replica: 'test_users' } })
   const first = await since()
   t.match(await setReplica('patched', 'everything'), { status: 200, json: { replica: 'everything' } }, 'declared again')
   t.equal(await since(), first)
-  t.match(await setReplica('patched', true), { json: { replica: 'test_users' } }, 'true is short for test_users')
+  t.match(await setReplica('patched', true), { json: { replica: 'test_users' } }, 'true means test_users')
   t.match(await call('GET', '/v1/pools?limit=1000'), {
     json: { items: [{ replica: 'none' }, { name: 'patched', replica: 'test_users' }] },
   })
@@ -82,14 +82,14 @@ t.test('PATCH of a pool', async (t) => {
   for (const body of [{}, { replica: 'true' }, { replica: null }, { replica: 'everything', name: 'x' }]) {
     t.match(await call('PATCH', '/v1/pools/patched', { body }), { status: 400 }, JSON.stringify(body))
   }
-  t.match(await call('DELETE', '/v1/pools/patched'), { status: 204 }, 'a replica may be deleted')
+  t.match(await call('DELETE', '/v1/pools/patched'), { status: 204 }, 'a replica can be deleted')
   t.match(await setReplica('default', 'everything'), { status: 200, json: { replica: 'everything' } })
   t.match(await setReplica('default', false), { status: 200, json: { replica: 'none' } })
 })
 
-t.test('a pool with unfinished batches becomes no replica', async (t) => {
+t.test('a pool with unfinished batches cannot become a replica', async (t) => {
   const poolId = await makePool(sql, 'busy')
-  // As a batch whose worker is gone: nobody takes it, since it has an unfinished chunk that another one holds.
+  // Like a batch whose worker is gone. No worker takes it, because another transaction locks its unfinished chunk.
   const { id } = (
     await call<Batch>('POST', '/v1/batches', { body: { count: 1, pool: 'busy' }, headers: { prefer: 'wait=30' } })
   ).json
@@ -101,12 +101,12 @@ t.test('a pool with unfinished batches becomes no replica', async (t) => {
   const inUse = { status: 409, json: { code: 'pool_in_use' } }
   t.match(await setReplica('busy', true), inUse)
   await makePool(sql, 'empty')
-  t.match(await put(url, await exportOf(service, { pool: 'empty' }), { pool: 'busy' }), inUse, 'by an export neither')
+  t.match(await put(url, await exportOf(service, { pool: 'empty' }), { pool: 'busy' }), inUse, 'nor by an export')
   await holder`rollback`
   holder.release()
 })
 
-t.test('a full export is not let onto users who were not declared to be a replica’s', async (t) => {
+t.test('a full export is rejected by a pool with users that was not declared a replica', async (t) => {
   const poolId = await makePool(sql, 'mine')
   await makeUsers(sql, 20)
   const body = await exportOf(service)
@@ -118,7 +118,11 @@ t.test('a full export is not let onto users who were not declared to be a replic
 
   const unchanged = await exportOf(service, { pool: 'mine', base: state })
   t.match(await put(url, unchanged, { pool: 'mine' }), { status: 200, json: { kind: 'unchanged', total_count: 1 } })
-  t.match(await call('GET', '/v1/pools/mine'), { json: { replica: 'none' } }, 'what changes nothing makes no replica')
+  t.match(
+    await call('GET', '/v1/pools/mine'),
+    { json: { replica: 'none' } },
+    'an export without changes does not make it a replica',
+  )
 
   await setReplica('mine', 'everything')
   t.match(await put(url, body, { pool: 'mine' }), { status: 200, json: { counts: { added: 20, deleted: 1 } } })
@@ -129,27 +133,27 @@ t.test('a full export is not let onto users who were not declared to be a replic
   t.match(
     await call('GET', '/v1/pools/mine'),
     { json: { replica: 'everything' } },
-    'a delta that fits makes it one again',
+    'a delta with a matching base makes it a replica again',
   )
 })
 
-const isAnyoneWaiting = async () =>
+const isLockWaitedFor = async () =>
   (await sql`select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`).length > 0
 
-/** Begins a request while the pool is locked as a PUT locks it, lets the pool become a replica, and gives its answer. */
+/** Sends a request while the pool is locked as by a PUT, then makes the pool a replica. Returns the response. */
 async function whileBecoming(pool: string, request: () => Promise<unknown>): Promise<unknown> {
   const locker = await sql.reserve()
   await locker`begin`
   await locker`select from pools where name = ${pool} for update`
   const answer = request()
-  for (let n = 0; n < 300 && !(await isAnyoneWaiting()); n++) await sleep(10)
+  for (let n = 0; n < 300 && !(await isLockWaitedFor()); n++) await sleep(10)
   await locker`update pools set replica_since = now() where name = ${pool}`
   await locker`commit`
   locker.release()
   return answer
 }
 
-t.test('a write that comes while the pool becomes a replica waits, and is refused', async (t: Test) => {
+t.test('a write that arrives while its pool becomes a replica waits, and is rejected', async (t: Test) => {
   const made = await poolWithBatch('becoming')
   for (const [method, path, body] of writesOf('becoming', made)) {
     const answer = await whileBecoming('becoming', () => send(method, path, body))
@@ -159,14 +163,14 @@ t.test('a write that comes while the pool becomes a replica waits, and is refuse
   t.match(await sql`select count(*)::int as count from users where batch_id = ${made.batch}`, [{ count: 2 }])
 })
 
-t.test('an import in work holds off who declares its pool a replica, for some seconds', async (t) => {
-  const poolId = await makePool(sql, 'held')
+t.test('while an import is running, declaring its pool a replica fails after some seconds', async (t) => {
+  const poolId = await makePool(sql, 'busy-import')
   const holder = await sql.reserve()
   await holder`begin`
   await holder`select from pools where id = ${poolId} for key share`
   const answers = await Promise.all([
-    setReplica('held', true),
-    put(url, await exportOf(service), { pool: 'held' }).then(({ status, json, headers }) => ({
+    setReplica('busy-import', true),
+    put(url, await exportOf(service), { pool: 'busy-import' }).then(({ status, json, headers }) => ({
       status,
       json,
       headers: { 'retry-after': headers.get('retry-after') },
@@ -177,5 +181,5 @@ t.test('an import in work holds off who declares its pool a replica, for some se
   }
   await holder`rollback`
   holder.release()
-  t.match(await put(url, await exportOf(service), { pool: 'held' }), { status: 200 })
+  t.match(await put(url, await exportOf(service), { pool: 'busy-import' }), { status: 200 })
 })

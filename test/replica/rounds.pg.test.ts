@@ -9,9 +9,9 @@ import { exportOf, makeUsers, put, startPair, stateOf, userLines } from './pair.
 
 const t = suite()
 
-/* Histories of plain SQL, pushed delta by delta; and exports that come at once. */
+/* Histories of plain SQL, pushed as deltas, and concurrent exports. */
 
-t.test('whatever happens at the source, the deltas bring it over', async (t) => {
+t.test('deltas bring the replica to the source’s state after any history of changes', async (t) => {
   const { source, replica } = await startPair(t)
   let pools = 0
   await fc.assert(
@@ -39,12 +39,12 @@ t.test('whatever happens at the source, the deltas bring it over', async (t) => 
   )
 })
 
-/** A history may try what the table refuses. */
+/** A history may contain statements that the table rejects. */
 const ofThePlainWriter = (error: { code?: string }) => {
   if (error.code !== '23505') throw error
 }
 
-t.test('of two exports at once one is taken after the other, or refused', async (t) => {
+t.test('concurrent exports are applied one after the other, or rejected', async (t) => {
   const { source, replica } = await startPair(t)
   await makeUsers(source.sql, 3_000)
   const base = await stateOf(source)
@@ -68,7 +68,7 @@ t.test('of two exports at once one is taken after the other, or refused', async 
     t.same(
       both.map(({ status }) => status),
       [200, 200],
-      'two full ones',
+      'two full exports',
     )
     const held = await stateOf(replica)
     t.ok(states.includes(held), 'never a mixture')
@@ -77,7 +77,7 @@ t.test('of two exports at once one is taken after the other, or refused', async 
   }
 })
 
-t.test('writers by plain SQL beside an export leave what was pushed, or a state that tells', async (t) => {
+t.test('plain SQL on the replica during exports is repaired by the next full export', async (t) => {
   const { source, replica } = await startPair(t)
   await makeUsers(source.sql, 2_000)
   t.equal((await put(replica.url, await exportOf(source))).status, 200)

@@ -15,7 +15,10 @@ await source.sql`
 const WHOLE_POOL = { batchId: undefined, testUsersOnly: false, bulkUsersOnly: false }
 const NOTHING = { added: 0, updated: 0, deleted: 0 }
 
-/** The replica is the source to the byte, in each filter, and what the triggers keep is what is there. */
+/**
+ * Checks that the replica equals the source byte for byte, in each filter, and that its stored state is that of its
+ * rows.
+ */
 async function checkEqual(t: Test, what: string) {
   const [there, here] = [await exportOf(source), await exportOf(replica)]
   t.equal(userLines(here).join('\n'), userLines(there).join('\n'), `${what}: the lines`)
@@ -38,7 +41,7 @@ interface State {
 const versionOf = async () =>
   (await replica.sql<{ version: string }[]>`select max(version) as version from states`)[0]?.version
 
-t.test('a full export into an empty pool, and again', async (t) => {
+t.test('a full export fills an empty pool, and changes nothing the second time', async (t) => {
   const body = await exportOf(source)
   const state = await stateOf(source)
   t.match(await put(replica.url, body), {
@@ -49,10 +52,10 @@ t.test('a full export into an empty pool, and again', async (t) => {
   t.match(await replica.call('GET', '/v1/pools/default'), { json: { replica: 'everything' } }, 'it is a replica now')
   const version = await versionOf()
   t.match(await put(replica.url, body), { status: 200, json: { state, counts: NOTHING } }, 'again')
-  t.equal(await versionOf(), version, 'nothing was touched')
+  t.equal(await versionOf(), version, 'nothing was changed')
 })
 
-t.test('deltas: names exchanged, users added, changed, deleted and made again', async (t) => {
+t.test('deltas transfer swapped names and added, changed, deleted and recreated users', async (t) => {
   const base = await stateOf(source)
   const { sql } = source
   await sql.begin(async (tx) => {
@@ -82,7 +85,7 @@ t.test('deltas: names exchanged, users added, changed, deleted and made again', 
   )
   const unchanged = await exportOf(source, { base: await stateOf(source) })
   t.match(await put(replica.url, unchanged), { status: 200, json: { kind: 'unchanged', counts: NOTHING } })
-  await checkEqual(t, 'after all of it')
+  await checkEqual(t, 'after all changes')
 
   const onward = await exportOf(replica, { base })
   t.match(
@@ -91,11 +94,11 @@ t.test('deltas: names exchanged, users added, changed, deleted and made again', 
       kind: 'delta',
       counts: { added: 10, updated: 5, deleted: 3 },
     },
-    'who follows the replica gets the same delta',
+    'a follower of the replica gets the same delta',
   )
 })
 
-t.test('a full export puts right what plain SQL did to the replica', async (t) => {
+t.test('a full export repairs changes that plain SQL made to the replica', async (t) => {
   await replica.sql`delete from users where username like 'user1%'`
   await replica.sql`update users set role = 'spoilt' where username like 'user2%'`
   await makeUsers(replica.sql, 5, 'foreign')
@@ -112,7 +115,7 @@ t.test('a full export puts right what plain SQL did to the replica', async (t) =
   await checkEqual(t, 'repaired')
 })
 
-t.test('an export of nobody empties it', async (t) => {
+t.test('an export without users empties the replica', async (t) => {
   await source.sql`delete from users`
   const body = await exportOf(source)
   t.match(await put(replica.url, body), { status: 200, json: { total_count: 0, counts: { added: 0, updated: 0 } } })

@@ -5,9 +5,9 @@ import { suite } from '../suite.ts'
 const t = suite()
 
 /*
- * Who may make a pool a replica, and which users an export may put there. Tried, and failing here: an export of a key without
- * `admin` into a pool that was not declared; a replica of test users without the look at its users; its deletions without the
- * look at who is a test user.
+ * Who may make a pool a replica, and which users an export may put there. These changes were tried, and fail here:
+ * accepting an export from a key without `admin` into a pool that was not declared; a replica of test users without the
+ * check of its users; its deletions without the check of who is a test user.
  */
 
 const scopes = { reader: 'users:read', writer: 'users:write', root: 'admin' }
@@ -20,7 +20,7 @@ const NDJSON = { 'content-type': 'application/x-ndjson' }
 const put = (key: string, pool: string, body: string) =>
   call('PUT', `/v1/replica/users?pool=${pool}`, { headers: { ...as(key), ...NDJSON }, body })
 
-/** A pool with these users; its whole export, and that of its test users. */
+/** Creates a pool with these users. Returns the export of all users, and of the test users. */
 async function exportsOf(name: string, users: [name: string, isTest: boolean][]) {
   await call('POST', '/v1/pools', { headers: as('root'), body: { name } })
   for (const [username, isTest] of users) {
@@ -48,7 +48,7 @@ const usersOf = async (pool: string) => {
 const declare = (name: string, replica: string) =>
   call('POST', '/v1/pools', { headers: as('root'), body: { name, replica } })
 
-t.test('users:write makes no pool a replica, and changes nothing by trying', async (t) => {
+t.test('a key with users:write cannot make a pool a replica, and the attempt changes nothing', async (t) => {
   await declare('undeclared', 'none')
   for (const body of [mixed.whole, mixed.testUsers, real.testUsers, none.whole]) {
     t.match(await put('writer', 'undeclared', body), { status: 403, json: { code: 'forbidden', detail: /PATCH/ } })
@@ -59,7 +59,7 @@ t.test('users:write makes no pool a replica, and changes nothing by trying', asy
   t.match(await call('GET', '/v1/pools/undeclared', { headers: as('root') }), { json: { replica: 'everything' } })
 })
 
-t.test('a replica of test users takes test users of reserved domains from any key', async (t) => {
+t.test('a replica of test users accepts test users of reserved domains from any key', async (t) => {
   await declare('tester', 'test_users')
   for (const key of ['writer', 'root']) {
     const refused = { status: 422, json: { code: 'export_invalid' } }
@@ -86,14 +86,14 @@ t.test('users that are not test users stay in a replica of test users', async (t
   const head = { kind: 'delta', base: state, state, total_count: 0, counts: { added: 0, updated: 0, deleted: 1 } }
   const delta = [head, { deleted: ceo?.id }, { end: state, lines: 0 }].map((line) => JSON.stringify(line)).join('\n')
   t.match(await put('writer', 'protected', `${delta}\n`), { status: 200, json: { counts: { deleted: 0 } } })
-  t.strictSame(await usersOf('protected'), ['ceo@real-company.com'], 'nor does a delta delete one by its id')
+  t.strictSame(await usersOf('protected'), ['ceo@real-company.com'], 'a delta cannot delete one by its id either')
 
   const read = await call('GET', '/v1/replica/users?pool=protected', { headers: as('reader') })
   t.match(read, { status: 200, headers: { 'usersync-state': state } })
   t.notMatch(read.raw.toString(), /ceo/)
 })
 
-t.test('a replica of everything is read and written with admin only', async (t) => {
+t.test('a replica of everything can be read and written only with admin', async (t) => {
   await declare('mirror', 'everything')
   t.match(await put('writer', 'mirror', mixed.whole), { status: 403, json: { code: 'forbidden' } })
   t.match(await put('root', 'mirror', mixed.whole), { status: 200, json: { total_count: 2 } })

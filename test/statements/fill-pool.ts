@@ -1,6 +1,6 @@
 import type { Sql } from 'postgres'
 
-/** Rows of the small tables for each pool, beside its users. */
+/** The number of rows in the small tables of each pool. */
 export const BATCHES = 2_000
 const COMMITS = 60
 
@@ -16,8 +16,9 @@ const CONFIG = JSON.stringify({
 })
 
 /**
- * Fills every table of a pool: `users` in batches of 2,000, each with a credential; a history of states and tombstones; and
- * batches, chunks, failures, runs, templates, targets and audit events as a pool has them that has been in use for a while.
+ * Fills every table of a pool: `users` in batches of 2,000, each with a credential; a history of states and tombstones;
+ * and batches, chunks, failures, runs, templates, targets and audit events as in a pool that has been in use for a
+ * while.
  */
 export async function fillPool(sql: Sql, pool: string, users: number): Promise<number> {
   const [made] = await sql<{ id: number }[]>`
@@ -67,7 +68,7 @@ export async function fillPool(sql: Sql, pool: string, users: number): Promise<n
         now() - n * interval '1 second'
       from generate_series(${first}::int, ${first + 1_999}::int) n`
   }
-  // Many small commits, so that the scope has a history that a look-up could walk by mistake.
+  // Many small commits give the scope a history that a look-up could scan by mistake.
   for (let commit = 0; commit < COMMITS; commit++) {
     await sql`
       update users set role = ${`role${commit}`}

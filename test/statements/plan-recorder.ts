@@ -16,25 +16,26 @@ interface PlanNode {
   Plans?: PlanNode[]
 }
 
-/** A statement that ran, and what it touched. */
+/** A statement that ran, and what it read. */
 export interface Ran {
   text: string
-  /** Rows that passed through the busiest node of the plan, kept or not, over all its loops. */
+  /** The rows that passed through the busiest node of the plan, kept or not, over all its loops. */
   rows: number
-  /** Pages of 8 kB that were looked at, each as often as it was. */
+  /** The number of 8 kB page reads, including repeated ones. */
   buffers: number
 }
 
 export interface PlanRecorder {
-  /** The same database, through the proxy that reads along. */
+  /** The URL of the same database through the recording proxy. */
   url: string
-  /** What ran since the last call, statements of triggers included. */
+  /** The statements since the last call, including those of triggers. */
   take(): Ran[]
 }
 
 /**
- * Records what each statement of a database touches when it really runs, whichever thread or trigger sends it. auto_explain sends
- * the plan of each statement to its client as a notice, and a proxy between the client and PostgreSQL reads these notices.
+ * Records what each statement of a database reads when it runs, whichever thread or trigger sends it. auto_explain
+ * sends the plan of each statement to its client as a notice, and a proxy between the client and PostgreSQL reads these
+ * notices.
  */
 export async function recordPlans(t: Test, databaseUrl: string): Promise<PlanRecorder> {
   await sendPlansAsNotices(databaseUrl)
@@ -68,7 +69,7 @@ export async function recordPlans(t: Test, databaseUrl: string): Promise<PlanRec
     await new Promise((resolve) => void server.close(resolve))
   })
   url.port = String((server.address() as AddressInfo).port)
-  url.searchParams.set('sslmode', 'disable') // the proxy reads plain messages, and the answer to a request for TLS is none
+  url.searchParams.set('sslmode', 'disable') // the proxy reads plain messages and cannot answer a TLS request
   return {
     url: url.href,
     take() {
@@ -98,7 +99,7 @@ async function sendPlansAsNotices(url: string): Promise<void> {
   })
 }
 
-/** Takes what PostgreSQL sends, in pieces, and calls `onNotice` with the message of each NoticeResponse. */
+/** Reads what PostgreSQL sends, in pieces, and calls `onNotice` with the message of each NoticeResponse. */
 function noticeReader(onNotice: (message: string) => void): (chunk: Buffer) => void {
   let pending: Buffer = Buffer.alloc(0)
   return (chunk) => {

@@ -10,7 +10,7 @@ const stats = async (pool: string) => (await call<PoolStats>('GET', `/v1/stats?p
 const stateOf = async (pool: string) =>
   (await call<{ state: string }>('GET', `/v1/states/current?pool=${pool}`)).json.state
 
-t.test('users are counted by kind, whoever made and removed them, and batches by status', async (t) => {
+t.test('users are counted by kind, whoever created or deleted them, and batches by status', async (t) => {
   await makePool('counted')
   await makePool('other')
   const make = async (count: number, config = {}) => {
@@ -41,13 +41,13 @@ t.test('users are counted by kind, whoever made and removed them, and batches by
   t.equal((await stats('counted')).state, await stateOf('counted'))
 })
 
-t.test('a pool without users has nothing, and its state is that of no users', async (t) => {
+t.test('a pool without users has zero counts and the empty state', async (t) => {
   await makePool('empty')
   t.match(await stats('empty'), { total_users: 0, test_users: 0, bulk_users: 0, protected_users: 0 })
   t.equal((await stats('empty')).state, await stateOf('empty'))
 })
 
-t.test('an unknown pool and an unknown parameter are told', async (t) => {
+t.test('an unknown pool or parameter is rejected', async (t) => {
   t.match(await call('GET', '/v1/stats?pool=nowhere'), { status: 404, json: { code: 'pool_not_found' } })
   t.match(await call('GET', '/v1/stats?batch=1'), { status: 400, json: { code: 'invalid_request' } })
 })

@@ -6,7 +6,7 @@ import { RECEIVER_KEY, startReceiver } from './receiver.ts'
 
 const t = suite()
 
-/* What status and verify show, to whom, and of targets that cannot be called. */
+/* What status and verify show to each key, also for targets that cannot be reached. */
 
 const [ADMIN, READER] = ['a'.repeat(32), 'r'.repeat(32)]
 const { call, sql } = await startService(t, {
@@ -28,7 +28,7 @@ await create({ name: 'tls', url: receiver.url.replace('http:', 'https:') })
 await create({ name: 'nowhere', url: 'http://nobody.invalid' })
 await sql`insert into users (username, email, is_test_user) values ('ceo', 'ceo@example.org', false)`
 
-t.test('one target that cannot be called is that target’s line', async (t) => {
+t.test('an unreachable target does not affect the status of the others', async (t) => {
   const { status: code, json } = await status(ADMIN)
   t.equal(code, 200)
   const faults = Object.fromEntries(json.items.map(({ target, remote_failure }) => [target, remote_failure]))
@@ -38,7 +38,7 @@ t.test('one target that cannot be called is that target’s line', async (t) => 
   }
 })
 
-t.test('a run to a target that cannot be called is unreachable, with the code', async (t) => {
+t.test('a run to an unreachable target fails as unreachable, with the error code', async (t) => {
   const { headers } = await call('POST', '/v1/sync', { headers: as(ADMIN), body: { target: 'tls' } })
   for (const deadline = Date.now() + 60_000; Date.now() < deadline; await sleep(50)) {
     const { json } = await call<SyncRun>('GET', String(headers.location), { headers: as(ADMIN) })
@@ -49,7 +49,7 @@ t.test('a run to a target that cannot be called is unreachable, with the code', 
   t.fail('the run did not end')
 })
 
-t.test('a target with non-test users is shown to administrators only', async (t) => {
+t.test('only an admin key can see a target with users that are not test users', async (t) => {
   const { json } = await status(READER)
   t.strictSame(
     json.items.map(({ target }) => target),

@@ -35,7 +35,7 @@ function bodyOf({ kind, base, deleted = [], lines, state, total }: Body): string
 const full = (lines: string[]) =>
   bodyOf({ kind: 'full', base: null, lines, state: stateOf(lines), total: lines.length })
 
-/** The delta that leads from one set of lines to another. */
+/** The delta from one set of lines to another. */
 function delta(from: string[], to: string[]): string {
   const held = heldOf(from)
   const present = heldOf(to)
@@ -55,7 +55,7 @@ const users = fc
   .chain((ids) => fc.tuple(...ids.map((id) => fc.constantFrom('user', 'ünï ☃').map((role) => lineOf(id, role)))))
   .map((lines) => lines as string[])
 
-/** Whether the export is refused as one, with what was held untouched. */
+/** Whether the export is rejected as an ExportError, without changes to `held`. */
 function isRefused(held: Held, body: string): boolean {
   const before = JSON.stringify([held.state, ...held.lines])
   try {
@@ -66,7 +66,7 @@ function isRefused(held: Held, body: string): boolean {
   }
 }
 
-t.test('a full export leads from anything to its state, a delta from its base', (t) => {
+t.test('a full export leads from anything to its state, and a delta from its base', (t) => {
   fc.assert(
     fc.property(users, users, (from, to) => {
       for (const body of [full(to), delta(from, to)]) {
@@ -81,7 +81,7 @@ t.test('a full export leads from anything to its state, a delta from its base', 
   t.end()
 })
 
-t.test('unchanged leaves what is held', (t) => {
+t.test('an unchanged export keeps what is held', (t) => {
   const held = heldOf([lineOf(1)])
   const state = held.state ?? ''
   const body = bodyOf({ kind: 'unchanged', base: state, lines: [], state, total: 1 })
@@ -90,7 +90,7 @@ t.test('unchanged leaves what is held', (t) => {
   t.end()
 })
 
-t.test('a body that was cut anywhere is refused', (t) => {
+t.test('a body cut at any place is rejected', (t) => {
   const from = [lineOf(1), lineOf(2)]
   const to = [lineOf(2, 'ünï'), lineOf(3)]
   for (const body of [full(to), delta(from, to), full([])]) {
@@ -101,7 +101,7 @@ t.test('a body that was cut anywhere is refused', (t) => {
   t.end()
 })
 
-t.test('a delta for another base is refused', (t) => {
+t.test('a delta for another base is rejected', (t) => {
   fc.assert(
     fc.property(users, users, users, (other, from, to) => {
       fc.pre(stateOf(other) !== stateOf(from))
@@ -111,23 +111,23 @@ t.test('a delta for another base is refused', (t) => {
   t.end()
 })
 
-t.test('lines that do not add up to the state are refused', (t) => {
+t.test('lines that do not match the state are rejected', (t) => {
   const from = [lineOf(1), lineOf(2)]
   const to = [lineOf(2), lineOf(3), lineOf(4)]
   const held = heldOf(from)
   const wrong = {
     'a changed line': full(to).replace('"role":"user"', '"role":"root"'),
     'a missing line': full(to).replace(`${lineOf(3)}\n`, ''),
-    'a line twice': full(to).replace(lineOf(3), `${lineOf(3)}\n${lineOf(3)}`),
-    'a user too many': full(to).replace(lineOf(3), `${lineOf(3)}\n${lineOf(9)}`),
-    'another number of lines': full(to).replace('"lines":3', '"lines":2'),
-    'another total': full(to).replace('"total_count":3', '"total_count":4'),
-    'another state at the end': full(to).replace(/"end":"u1-./, '"end":"u1-x'),
+    'a duplicate line': full(to).replace(lineOf(3), `${lineOf(3)}\n${lineOf(3)}`),
+    'an extra user': full(to).replace(lineOf(3), `${lineOf(3)}\n${lineOf(9)}`),
+    'a different number of lines': full(to).replace('"lines":3', '"lines":2'),
+    'a different total': full(to).replace('"total_count":3', '"total_count":4'),
+    'a different state at the end': full(to).replace(/"end":"u1-./, '"end":"u1-x'),
     'a missing deletion': delta(from, to).replace('{"deleted":"id-1"}\n', ''),
-    'a deletion too many': delta(from, to).replace('{"deleted":"id-1"}', '{"deleted":"id-1"}\n{"deleted":"id-2"}'),
+    'an extra deletion': delta(from, to).replace('{"deleted":"id-1"}', '{"deleted":"id-1"}\n{"deleted":"id-2"}'),
     'two bodies in one': full(to) + full(to),
-    'what is not an export': 'Not Found\nor what not\n',
-    'JSON of another form': '1\nnull\n',
+    'a text that is not an export': 'Not Found\nor what not\n',
+    'other JSON': '1\nnull\n',
   }
   for (const [what, body] of Object.entries(wrong)) t.ok(isRefused(held, body), what)
   t.end()

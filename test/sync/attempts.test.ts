@@ -6,7 +6,7 @@ const t = suite()
 
 const never = new AbortController().signal
 
-t.test('what may pass is tried again, each pause at most twice as long, and no more often than asked', async (t) => {
+t.test('retryable errors are retried up to maxAttempts, and each pause is at most twice as long', async (t) => {
   const pauses: number[] = []
   let attempts = 0
   const task = () => Promise.reject(new PeerError('unreachable', `attempt ${++attempts}`))
@@ -16,7 +16,7 @@ t.test('what may pass is tried again, each pause at most twice as long, and no m
   t.ok(pauses.length === 2 && pauses.every((pause, i) => pause >= 0 && pause <= 500 * 2 ** i), pauses.join(' '))
 })
 
-t.test('what will not pass is not tried again', async (t) => {
+t.test('other errors are not retried', async (t) => {
   for (const error of [
     new PeerError('unauthorized', 'no'),
     new PeerError('refused', 'no'),
@@ -32,7 +32,7 @@ t.test('what will not pass is not tried again', async (t) => {
   }
 })
 
-t.test('a later attempt that ends well is the result, and Retry-After is waited for', async (t) => {
+t.test('a later success is the result, and Retry-After is respected', async (t) => {
   const begun = performance.now()
   const task = (attempt: number) =>
     attempt < 2 ? Promise.reject(new PeerError('busy', 'later', { retryAfterMs: 800 })) : Promise.resolve(attempt)
@@ -40,7 +40,7 @@ t.test('a later attempt that ends well is the result, and Retry-After is waited 
   t.ok(performance.now() - begun >= 790)
 })
 
-t.test('the deadline of all attempts ends a pause', async (t) => {
+t.test('the deadline for all attempts ends a pause', async (t) => {
   const task = () => Promise.reject(new PeerError('busy', 'later', { retryAfterMs: 30_000 }))
   const deadline = new AbortController()
   setTimeout(() => deadline.abort(new Error('deadline')), 100)

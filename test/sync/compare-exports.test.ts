@@ -24,7 +24,7 @@ const users = fc
   .map((roles) => Object.fromEntries(Object.entries(roles).sort()))
 const linesOf = (roles: Record<string, string>) => Object.entries(roles).map(([id, role]) => lineOf(id, role))
 
-t.test('whom only one side has, and who differs, are named', async () => {
+t.test('compareExports lists the users that only one side has, and those that differ', async () => {
   await fc.assert(
     fc.asyncProperty(users, users, fc.integer({ min: 1, max: 200 }), async (here, there, size) => {
       const compared = await compareExports(exportOf(linesOf(here)), exportOf(linesOf(there), { size }))
@@ -42,7 +42,7 @@ t.test('whom only one side has, and who differs, are named', async () => {
   )
 })
 
-t.test('a state that its users do not add up to shows', async (t) => {
+t.test('a state that does not match its users is detected', async (t) => {
   const lines = [lineOf(idOf(1), 'user')]
   const wrong = stateOf([])
   const { local, remote } = await compareExports(exportOf(lines), exportOf(lines, { state: wrong }))
@@ -50,14 +50,14 @@ t.test('a state that its users do not add up to shows', async (t) => {
   t.match(remote, { state: wrong, recomputed_state: stateOf(lines) })
 })
 
-t.test('so many differences are counted, and the first hundred named', async (t) => {
+t.test('all differences are counted, and the first 100 listed', async (t) => {
   const lines = Array.from({ length: 1_000 }, (_, i) => lineOf(idOf(i), 'user'))
   const { missing } = await compareExports(exportOf(lines), exportOf([]))
   t.equal(missing.count, 1_000)
   t.strictSame(missing.ids.length, 100)
 })
 
-t.test('an export in another order, or that is no full one, is refused', async (t) => {
+t.test('an unordered export, or one that is not full, is rejected', async (t) => {
   const ordered = () => exportOf([lineOf(idOf(1), 'user'), lineOf(idOf(2), 'user')])
   const error = { name: 'ExportError', fault: 'malformed' }
   await t.rejects(compareExports(ordered(), exportOf([lineOf(idOf(2), 'user'), lineOf(idOf(1), 'user')])), error)

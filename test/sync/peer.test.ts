@@ -10,7 +10,7 @@ import { suite } from '../suite.ts'
 
 const t = suite()
 
-/** A certificate for 127.0.0.1 that no CA signed, of this test only. */
+/** A self-signed certificate for 127.0.0.1, used only in this test. */
 const SELF_SIGNED = {
   key: `-----BEGIN PRIVATE KEY-----
 MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgsugsUA26FEMMQrDC
@@ -50,9 +50,9 @@ async function answering(t: Test, answer: RequestListener): Promise<string> {
 const ask = (url: string, silenceMs = 2_000, signal = never) =>
   callPeer({ url, key: 'secret' }, { method: 'GET', path: '/v1/x', silenceMs, signal })
 
-async function faultOf(asked: Promise<unknown>): Promise<string> {
+async function faultOf(call: Promise<unknown>): Promise<string> {
   try {
-    await asked
+    await call
     return 'none'
   } catch (error) {
     if (error instanceof PeerError) return error.fault
@@ -60,7 +60,7 @@ async function faultOf(asked: Promise<unknown>): Promise<string> {
   }
 }
 
-t.test('an answer comes as it is, and the key went with the request', async (t) => {
+t.test('the request has the key, and the response body is returned', async (t) => {
   const url = await answering(t, (request, response) => void response.end(request.headers.authorization))
   t.equal(await text((await ask(`${url}/`)).body), 'Bearer secret')
 })
@@ -71,7 +71,7 @@ const refusing = (t: Test, status: number, problem: object, headers = {}) =>
     response.end(JSON.stringify(problem))
   })
 
-t.test('each kind of refusal is told apart', async (t) => {
+t.test('each kind of rejection has its own fault', async (t) => {
   const faults = {
     302: 'not_understood',
     400: 'refused',
@@ -92,7 +92,7 @@ t.test('each kind of refusal is told apart', async (t) => {
   }
 })
 
-t.test('a problem is named by its code and detail, and its Retry-After is kept', async (t) => {
+t.test('a problem is reported with its code and detail, and its Retry-After is used', async (t) => {
   const problem = { code: 'base_mismatch', detail: 'As much as it takes.', state: EMPTY_STATE }
   const url = await refusing(t, 503, problem, { 'retry-after': '7' })
   const { code, state } = problem
@@ -104,7 +104,7 @@ t.test('a problem is named by its code and detail, and its Retry-After is kept',
   })
 })
 
-t.test('words of a peer are visible, well-formed and bounded', async (t) => {
+t.test('messages of a peer are printable, well-formed and bounded', async (t) => {
   const details = [
     'a\0b',
     '\ud800',
@@ -128,7 +128,7 @@ t.test('words of a peer are visible, well-formed and bounded', async (t) => {
   }
 })
 
-t.test('a refusal keeps its status whatever its body is', async (t) => {
+t.test('a rejection keeps its status, whatever its body is', async (t) => {
   const headers = { 'content-type': 'application/problem+json' }
   for (const body of ['', '[', 'null', '"text"', '[1]']) {
     const url = await answering(t, (_, response) => void response.writeHead(503, headers).end(body))
@@ -136,7 +136,7 @@ t.test('a refusal keeps its status whatever its body is', async (t) => {
   }
 })
 
-t.test('silence is a timeout: before the answer, and within it', async (t) => {
+t.test('silence before or during the response is a timeout', async (t) => {
   const silent = await answering(t, () => {})
   t.equal(await faultOf(ask(silent, 300)), 'timeout')
   const stalled = await answering(t, (_, response) => void response.write('a'))
@@ -144,26 +144,29 @@ t.test('silence is a timeout: before the answer, and within it', async (t) => {
   t.equal(await faultOf(readJson(body)), 'timeout')
 })
 
-t.test('no listener, a broken connection, and what is no HTTP', async (t) => {
-  const server = createSocketServer()
-  const url = await listening(t, server)
-  await new Promise((resolve) => server.close(resolve))
-  t.equal(await faultOf(ask(url)), 'unreachable')
-  const cut = await listening(
-    t,
-    createSocketServer((socket) => socket.once('data', () => socket.destroy())),
-  )
-  t.equal(await faultOf(ask(cut)), 'unreachable')
-  const strange = await listening(
-    t,
-    createSocketServer((socket) => socket.end('220 mail ready\r\n')),
-  )
-  t.equal(await faultOf(ask(strange)), 'not_understood')
-  const page = await answering(t, (_, response) => void response.end('<html>'))
-  t.equal(await faultOf(ask(page).then(({ body }) => readJson(body))), 'not_understood')
-})
+t.test(
+  'a refused or broken connection is unreachable, and a response that is not HTTP is not_understood',
+  async (t) => {
+    const server = createSocketServer()
+    const url = await listening(t, server)
+    await new Promise((resolve) => server.close(resolve))
+    t.equal(await faultOf(ask(url)), 'unreachable')
+    const cut = await listening(
+      t,
+      createSocketServer((socket) => socket.once('data', () => socket.destroy())),
+    )
+    t.equal(await faultOf(ask(cut)), 'unreachable')
+    const strange = await listening(
+      t,
+      createSocketServer((socket) => socket.end('220 mail ready\r\n')),
+    )
+    t.equal(await faultOf(ask(strange)), 'not_understood')
+    const page = await answering(t, (_, response) => void response.end('<html>'))
+    t.equal(await faultOf(ask(page).then(({ body }) => readJson(body))), 'not_understood')
+  },
+)
 
-t.test('whatever fails before an answer is unreachable, by its code', async (t) => {
+t.test('every failure before a response is unreachable, with its error code', async (t) => {
   const http = await answering(t, (_, response) => void response.end())
   const https = await listening(
     t,
@@ -175,7 +178,7 @@ t.test('whatever fails before an answer is unreachable, by its code', async (t) 
       https.replace('http:', 'https:'),
       /\(DEPTH_ZERO_SELF_SIGNED_CERT\).*NODE_EXTRA_CA_CERTS/,
     ],
-    'a name that nobody has': ['http://nobody.invalid', /\((ENOTFOUND|EAI_AGAIN)\)/],
+    'an unknown host name': ['http://nobody.invalid', /\((ENOTFOUND|EAI_AGAIN)\)/],
   }
   for (const [what, [url, message]] of Object.entries(rejections)) {
     await t.rejects(ask(url, 4_000), { name: 'PeerError', fault: 'unreachable', isPassing: true, message }, what)
@@ -199,17 +202,17 @@ t.test('whatever fails before an answer is unreachable, by its code', async (t) 
   t.equal(asPeerError(new Error('no code')).fault, 'unreachable')
 })
 
-t.test('a call that is called off ends with the reason', async (t) => {
+t.test('an aborted call rejects with the reason', async (t) => {
   const url = await answering(t, () => {})
   const stop = new AbortController()
   setTimeout(() => stop.abort(new Error('called off')), 50)
   await t.rejects(ask(url, 5_000, stop.signal), { message: 'called off' })
 })
 
-t.test('an answer that is not read ends nothing but itself', async (t) => {
+t.test('an unread response body can be destroyed without consequences', async (t) => {
   const url = await answering(t, (_, response) => void response.end('x'))
   const { body } = await ask(url)
-  body.destroy() // its error has no listener of ours: without the one in callPeer the process would end
+  body.destroy() // its error has no listener here: without the one in callPeer the process would exit
   await new Promise((resolve) => setTimeout(resolve, 50))
   t.ok(body.destroyed)
 })

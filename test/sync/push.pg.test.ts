@@ -8,7 +8,7 @@ import { RECEIVER_KEY, type Receiver, startReceiver } from './receiver.ts'
 
 const t = suite()
 
-/* Pushes of a real service to receivers that hold their users in memory, by code of their own. */
+/* Pushes of a real service to receivers that keep their users in memory, with independent code. */
 
 /** Short, so that silent and failing targets are given up soon. */
 const PACE = { pollMs: 200, leaseMs: 30_000, push: { deadlineMs: 900_000, firstPauseMs: 50, silenceMs: 1_500 } }
@@ -23,7 +23,7 @@ interface Status {
   last_run: SyncRun | null
 }
 
-/** A pool of its own with a target, and what is done with them. */
+/** Creates a pool with a target, and functions to use them. */
 async function startTarget(t: Test, members: Record<string, unknown> = {}) {
   const pool = `p${randomBytes(6).toString('hex')}`
   await call('POST', '/v1/pools', { body: { name: pool } })
@@ -39,16 +39,16 @@ async function startTarget(t: Test, members: Record<string, unknown> = {}) {
       return (await call<{ id: string }>('POST', `/v1/batches?pool=${pool}`, { body: { count, config }, headers })).json
         .id
     },
-    push: (asked: Record<string, unknown> = {}) => push(t, pool, asked),
+    push: (options: Record<string, unknown> = {}) => push(t, pool, options),
     async status(): Promise<Status | undefined> {
       return (await call<{ items: Status[] }>('GET', `/v1/sync/status?pool=${pool}`)).json.items[0]
     },
   }
 }
 
-async function push(t: Test, pool: string, asked: Record<string, unknown> = {}): Promise<SyncRun> {
+async function push(t: Test, pool: string, options: Record<string, unknown> = {}): Promise<SyncRun> {
   const { status, headers } = await call('POST', `/v1/sync?pool=${pool}`, {
-    body: { target: 'tester', ...asked },
+    body: { target: 'tester', ...options },
   })
   t.equal(status, 202)
   return await finished(String(headers.location))
@@ -65,14 +65,14 @@ async function finished(location: string): Promise<SyncRun> {
 const stateOf = async (pool: string, filter = '') =>
   (await call<{ state: string }>('GET', `/v1/states/current?pool=${pool}${filter}`)).json.state
 
-t.test('a target is brought in step: by nothing, all, or what it lacks', async (t) => {
+t.test('a push sends nothing, everything, or the difference', async (t) => {
   const { pool, receiver, make, push, status } = await startTarget(t)
   t.match(await push(), { status: 'succeeded', kind: 'unchanged', attempts: 1, sent_bytes: 0 }, 'both are empty')
 
   const batch = await make(5_000)
   const first = await push()
   t.match(first, { status: 'succeeded', added_count: 5_000, failure: null, attempts: 1, trigger: 'request' })
-  t.ok(first.sent_bytes > 1_000 && first.sent_bytes < 500_000 && (first.duration_ms ?? 0) > 0, 'it went compressed')
+  t.ok(first.sent_bytes > 1_000 && first.sent_bytes < 500_000 && (first.duration_ms ?? 0) > 0, 'it was sent compressed')
   t.equal(receiver.held.state, await stateOf(pool))
   t.equal(receiver.held.lines.size, 5_000)
 
@@ -88,7 +88,7 @@ t.test('a target is brought in step: by nothing, all, or what it lacks', async (
   t.ok(receiver.seen.includes('delta zstd') && receiver.seen.includes('full zstd'), receiver.seen.join(', '))
 })
 
-t.test('a base that is not known here gets the full export', async (t) => {
+t.test('a target with an unknown base gets a full export', async (t) => {
   const { receiver, make, push, status } = await startTarget(t)
   await make(20)
   await push()
@@ -98,7 +98,7 @@ t.test('a base that is not known here gets the full export', async (t) => {
   t.match(await status(), { in_step: true, remote_state: receiver.held.state })
 })
 
-t.test('a receiver whose users are not those of its state is mended by the full export', async (t) => {
+t.test('a target whose users do not match its state is repaired by a full export', async (t) => {
   const { receiver, make, push } = await startTarget(t)
   await make(20)
   await push()
@@ -109,7 +109,7 @@ t.test('a receiver whose users are not those of its state is mended by the full 
   t.ok(receiver.seen.includes('wrong_sum'), 'the delta was tried first')
 })
 
-t.test('a filter is pushed as its own state', async (t) => {
+t.test('a target with a filter gets the state of that filter', async (t) => {
   const { pool, receiver, make, push } = await startTarget(t)
   const batch = await make(7)
   await make(5)
@@ -119,7 +119,7 @@ t.test('a filter is pushed as its own state', async (t) => {
   t.equal(receiver.held.state, await stateOf(pool, `&batch_id=${batch}`))
 })
 
-t.test('what a target does is told apart', async (t) => {
+t.test('each kind of target failure is reported as such', async (t) => {
   const answer = (status: number) => (receiver: Receiver) => {
     receiver.misbehave = (_request, response) => {
       response.writeHead(status).end()
@@ -165,7 +165,7 @@ t.test('what a target does is told apart', async (t) => {
   t.notMatch(log.join(''), /s3cret/, 'no key is in the log')
 })
 
-t.test('an answer that is lost after the receiver took the export costs nothing but the attempt', async (t) => {
+t.test('a response lost after the target applied the export costs only one attempt', async (t) => {
   const { pool, receiver, make, push } = await startTarget(t)
   await make(50)
   let lost = false
@@ -183,7 +183,7 @@ t.test('an answer that is lost after the receiver took the export costs nothing 
   t.equal(receiver.held.state, await stateOf(pool))
 })
 
-t.test('a dead and a silent target hold nobody up, and one run at a time is in work to a target', async (t) => {
+t.test('silent targets do not delay others, and a target has at most one run at a time', async (t) => {
   const one = await startTarget(t)
   await one.make(10)
   const dead = await startReceiver(t)
@@ -208,10 +208,10 @@ t.test('a dead and a silent target hold nobody up, and one run at a time is in w
   await one.make(10)
   const runs = await Promise.all(Array.from({ length: 10 }, () => one.push()))
   t.equal(most, 1)
-  t.ok(new Set(runs.map(({ id }) => id)).size <= 3, 'requests that wait share a run')
+  t.ok(new Set(runs.map(({ id }) => id)).size <= 3, 'waiting requests share a run')
 })
 
-t.test('a target with an interval keeps in step by itself', async (t) => {
+t.test('a target with an interval is kept in step in the background', async (t) => {
   const { pool, receiver, make } = await startTarget(t, { interval_seconds: 1 })
   const inStep = async () => {
     for (const deadline = Date.now() + 20_000; Date.now() < deadline; await sleep(50)) {
@@ -227,24 +227,24 @@ t.test('a target with an interval keeps in step by itself', async (t) => {
   const { json } = await call<{ items: SyncRun[] }>('GET', `/v1/sync/runs?pool=${pool}&target=tester`)
   t.ok(json.items.every(({ trigger }) => trigger === 'interval'))
   const quiet = json.items.filter(({ kind }) => kind === 'unchanged').length
-  t.ok(quiet >= 1 && quiet <= 2, `of quiet times the last run is kept: ${quiet}`)
+  t.ok(quiet >= 1 && quiet <= 2, `only the last of several unchanged runs is kept: ${quiet}`)
   await call('PATCH', `/v1/targets/tester?pool=${pool}`, { body: { interval_seconds: null } })
 })
 
-t.test('the run of a process that died is taken over', async (t) => {
+t.test('the run of a dead process is taken over', async (t) => {
   const { pool, push, make, receiver } = await startTarget(t)
   await make(3)
   await sql`
     insert into sync_runs (pool_id, target, trigger, "full", status, holder, started_at, lease_until)
     select id, 'tester', 'request', false, 'running', gen_random_uuid(), now(), now() + interval '2 seconds'
     from pools where name = ${pool}`
-  t.match(await push(), { status: 'succeeded', kind: 'unchanged' }, 'it waited for the other one')
+  t.match(await push(), { status: 'succeeded', kind: 'unchanged' }, 'it waited for the other run')
   const { json } = await call<{ items: SyncRun[] }>('GET', `/v1/sync/runs?pool=${pool}`)
   t.match(json.items, [{ kind: 'unchanged' }, { status: 'succeeded', added_count: 3 }])
   t.equal(receiver.held.lines.size, 3)
 })
 
-t.test('a pool that is removed in the middle of a push is no fault of ours', async (t) => {
+t.test('deleting a pool during a push is not logged as an error', async (t) => {
   const { pool, receiver, make } = await startTarget(t)
   await call('DELETE', `/v1/batches/${await make(1)}?pool=${pool}`)
   const before = log.length
@@ -258,12 +258,12 @@ t.test('a pool that is removed in the middle of a push is no fault of ours', asy
   }
   t.equal((await call('POST', `/v1/sync?pool=${pool}`, { body: { target: 'tester' } })).status, 202)
   t.equal(await removed.promise, 204)
-  await sleep(500) // the push ends without a word
+  await sleep(500) // the push ends without a log line
   const errors = log.slice(before).filter((line) => JSON.parse(line).level > 40)
   t.strictSame(errors, [])
 })
 
-t.test('a target whose answer is no export is told by verify, and its connection let go', async (t) => {
+t.test('verify reports a response that is not an export and releases the connection', async (t) => {
   const { pool, make, receiver } = await startTarget(t)
   await make(1)
   const answers: [headers: Record<string, string>, body: string][] = [
@@ -283,7 +283,7 @@ t.test('a target whose answer is no export is told by verify, and its connection
   }
   const openTransactions = () => sql`
     select from pg_stat_activity where datname = current_database() and state = 'idle in transaction'`
-  // The service has short ones of its own now and then.
+  // The service sometimes has short ones of its own.
   let open = await openTransactions()
   for (let i = 0; i < 100 && open.length > 0; i++, open = await openTransactions()) await sleep(20)
   t.equal(open.length, 0, 'no snapshot is left')

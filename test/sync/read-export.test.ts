@@ -41,7 +41,7 @@ async function faultOf(text: string): Promise<string | undefined> {
   }
 }
 
-t.test('rows come in their order as they are, however the text arrives', async () => {
+t.test('rows are read unchanged and in order, however the text arrives', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.array(
@@ -54,14 +54,14 @@ t.test('rows come in their order as they are, however the text arrives', async (
       async (rows, lengths) => {
         const users = rows.filter((row) => row.startsWith('{"id"')).length
         const { head, rows: read } = await readAll(bodyOf(linesOf(rows, { kind: 'delta', users })), lengths)
-        const told = read.map((row) => ('id' in row ? row.line : `{"deleted":"${row.deleted}"}`))
-        return head.kind === 'delta' && JSON.stringify(told) === JSON.stringify(rows)
+        const received = read.map((row) => ('id' in row ? row.line : `{"deleted":"${row.deleted}"}`))
+        return head.kind === 'delta' && JSON.stringify(received) === JSON.stringify(rows)
       },
     ),
   )
 })
 
-t.test('a body cut anywhere is refused', async (t) => {
+t.test('a body cut at any place is rejected', async (t) => {
   const body = bodyOf(linesOf([user(idOf(1)), user(idOf(2))]))
   for (let length = 0; length < body.length; length++) {
     const fault = await faultOf(body.slice(0, length))
@@ -71,19 +71,19 @@ t.test('a body cut anywhere is refused', async (t) => {
   t.equal(await faultOf(bodyOf(linesOf([user(idOf(1))], { users: 2 }))), 'cut', 'a line is missing in the middle')
 })
 
-t.test('what is no export is refused', async (t) => {
+t.test('a text that is not an export is rejected', async (t) => {
   const [head = '', end = ''] = linesOf([])
   const wrong = {
     'a text': ['Not Found'],
     'an object of another kind': ['{"kind":"weekly"}', end],
-    'JSON that is no object': ['1', end],
+    'JSON that is not an object': ['1', end],
     'a full export with a base': [head.replace('"base":null', `"base":"${STATE}"`), end],
-    'a delta without one': [head.replace('"full"', '"delta"'), end],
-    'a row that is no user': [head, '{"name":"x"}', end],
+    'a delta without a base': [head.replace('"full"', '"delta"'), end],
+    'a row that is not a user': [head, '{"name":"x"}', end],
     'a line after the end': [head, end, end],
-    'another state at the end': [head, end.replace('u1-0', 'u1-1')],
+    'a different state at the end': [head, end.replace('u1-0', 'u1-1')],
     'an empty line': [head, '', end],
-    'a state of another form': [head, end].map((line) => line.replaceAll(STATE, 'u1-\u001b[2J')),
+    'an invalid state': [head, end].map((line) => line.replaceAll(STATE, 'u1-\u001b[2J')),
   }
   for (const [what, lines] of Object.entries(wrong)) t.equal(await faultOf(bodyOf(lines)), 'malformed', what)
 })

@@ -13,11 +13,11 @@ interface Test {
 /** What a receiver may do instead of its work. */
 export type Misbehaviour = (request: IncomingMessage, response: ServerResponse) => 'done' | 'go on'
 
-/** A receiver that holds its users in memory: the contract of `PUT /v1/replica/users` by code of its own. */
+/** A receiver that keeps its users in memory: the contract of `PUT /v1/replica/users`, implemented independently. */
 export interface Receiver {
   url: string
   held: Held
-  /** What was sent to it: the kind of each export, or `cut` and the like, and how it was coded. */
+  /** The kind and encoding of each export it received, or its fault. */
   seen: string[]
   misbehave: Misbehaviour
 }

@@ -15,7 +15,10 @@ import { RECEIVER_KEY, startReceiver } from './receiver.ts'
 
 const t = suite()
 
-/* A scheduler on a database that goes away, refuses, or loses what was in work: every run ends, and the next one is pushed. */
+/*
+ * A scheduler whose database disconnects, rejects statements, or loses running work. Every run ends, and the next one
+ * succeeds.
+ */
 
 const POOL = 1
 const encryptionKey = Buffer.alloc(32, 7)
@@ -28,7 +31,7 @@ await sql`insert into users (username, email) values ('one', 'one@example.com')`
 /** Several times as fast as in the service. */
 const PACE = { pollMs: 50, leaseMs: 1_500, push: { deadlineMs: 20_000, firstPauseMs: 20, silenceMs: 5_000 } }
 
-/** A scheduler of its own behind the proxy, ended with `t`. */
+/** Starts a scheduler that connects through the proxy. It is stopped at the end of `t`. */
 function startScheduler(t: Test, { pace = PACE, change = (exports: Exports) => exports } = {}) {
   const behindProxy = new URL(url)
   behindProxy.port = String(proxy.port)
@@ -48,7 +51,7 @@ function startScheduler(t: Test, { pace = PACE, change = (exports: Exports) => e
 
 let targets = 0
 
-/** A target with a receiver that holds its users in memory. */
+/** A target with a receiver that keeps its users in memory. */
 async function startTarget(t: Test) {
   const name = `target${targets++}`
   const receiver = await startReceiver(t)
@@ -72,7 +75,7 @@ const finished = (id: string): Promise<SyncRun> =>
     return run.finished_at === null ? undefined : run
   })
 
-/** Makes the receiver wait with its next answer; resolves when it was asked, with what lets it go on. */
+/** Makes the receiver hold its next response. Resolves with that response once the request has arrived. */
 function holdNext(receiver: Awaited<ReturnType<typeof startReceiver>>): Promise<ServerResponse> {
   const { promise, resolve } = Promise.withResolvers<ServerResponse>()
   receiver.misbehave = (_request, response) => {
@@ -83,26 +86,29 @@ function holdNext(receiver: Awaited<ReturnType<typeof startReceiver>>): Promise<
   return promise
 }
 
-t.test('the database goes away during a push: the run ends when it is back, and the next is pushed', async (t) => {
-  const { log } = startScheduler(t)
-  const { name, receiver, push } = await startTarget(t)
-  const asked = holdNext(receiver)
-  const { id } = await requestRun(sql, POOL, name, false)
-  const answer = await asked
-  await proxy.cut()
-  answer.writeHead(404).end() // the push ends, and its outcome cannot be recorded
-  await until('the dropped run', () => log.find(({ msg }) => msg === 'sync run dropped, will be claimed again'))
-  await proxy.mend()
-  t.match(await finished(id), { status: 'succeeded', added_count: 1 })
-  t.match(await push(), { status: 'succeeded', kind: 'unchanged' })
-})
+t.test(
+  'if the database disconnects during a push, the run ends after it is back, and the next push succeeds',
+  async (t) => {
+    const { log } = startScheduler(t)
+    const { name, receiver, push } = await startTarget(t)
+    const nextRequest = holdNext(receiver)
+    const { id } = await requestRun(sql, POOL, name, false)
+    const answer = await nextRequest
+    await proxy.cut()
+    answer.writeHead(404).end() // the push ends, but its result cannot be stored
+    await until('the dropped run', () => log.find(({ msg }) => msg === 'sync run dropped, will be claimed again'))
+    await proxy.restore()
+    t.match(await finished(id), { status: 'succeeded', added_count: 1 })
+    t.match(await push(), { status: 'succeeded', kind: 'unchanged' })
+  },
+)
 
-t.test('a name look-up that fails once for the database drops the run, which is claimed again', async (t) => {
+t.test('a failed name look-up for the database drops the run, which is claimed again', async (t) => {
   let failures = 1
   const change = (exports: Exports): Exports => ({
     ...exports,
-    async currentScope(asked) {
-      if (failures-- <= 0) return await exports.currentScope(asked)
+    async currentScope(filter) {
+      if (failures-- <= 0) return await exports.currentScope(filter)
       const nowhere = connect({ url: 'postgres://nobody.invalid/x', schema: 'x', connections: 1, name: 'test' })
       await nowhere`select`
       throw new Error('there is no such host')
@@ -114,7 +120,7 @@ t.test('a name look-up that fails once for the database drops the run, which is 
   t.ok(failures < 0)
 })
 
-t.test('an outcome that the database refuses ends the run as internal', async (t) => {
+t.test('a result that the database rejects ends the run as internal', async (t) => {
   const { log } = startScheduler(t)
   const { receiver, push } = await startTarget(t)
   await sql`alter table sync_runs add constraint refusing check (detail not like '%no such words%')`
@@ -129,58 +135,58 @@ t.test('an outcome that the database refuses ends the run as internal', async (t
   t.match(await push(), { status: 'succeeded' })
 })
 
-t.test('a run whose lease is over is claimed again by the same process: one push at a time', async (t) => {
-  const { scheduler } = startScheduler(t, { pace: { ...PACE, leaseMs: 600_000 } }) // no renewal comes between
+t.test('a run with an expired lease is claimed again by the same process, with one push at a time', async (t) => {
+  const { scheduler } = startScheduler(t, { pace: { ...PACE, leaseMs: 600_000 } }) // no renewal in between
   const { name, receiver } = await startTarget(t)
-  const asked = holdNext(receiver)
+  const nextRequest = holdNext(receiver)
   const { id } = await requestRun(sql, POOL, name, false)
-  const first = await asked
+  const first = await nextRequest
   let isFirstOver = false
   first.once('close', () => (isFirstOver = true))
-  const askedAgain = holdNext(receiver)
+  const secondRequest = holdNext(receiver)
   await sql`update sync_runs set lease_until = '-infinity' where id = ${id}`
-  const second = await askedAgain
-  t.ok(isFirstOver, 'the first push was aborted before the second began')
+  const second = await secondRequest
+  t.ok(isFirstOver, 'the first push was aborted before the second started')
   second.writeHead(404).end()
   t.match(await finished(id), { status: 'failed', failure: 'refused' })
 
   void holdNext(receiver)
   const again = await requestRun(sql, POOL, name, false)
-  await until('the run in work', async () => (await readRun(sql, POOL, again.id)).started_at ?? undefined)
+  await until('the running run', async () => (await readRun(sql, POOL, again.id)).started_at ?? undefined)
   await scheduler.stop()
   const [run] = await sql`select status, lease_until < now() as is_free from sync_runs where id = ${again.id}`
-  t.match(run, { status: 'running', is_free: true }, 'a stop gives back what is in work')
+  t.match(run, { status: 'running', is_free: true }, 'stop releases running runs')
   startScheduler(t)
   t.match(await finished(again.id), { status: 'succeeded' })
 })
 
-t.test('a claim that another process took ends without an outcome', async (t) => {
+t.test('a run claimed by another process ends here without a result', async (t) => {
   startScheduler(t)
   const { name, receiver } = await startTarget(t)
-  const asked = holdNext(receiver)
+  const nextRequest = holdNext(receiver)
   const { id } = await requestRun(sql, POOL, name, false)
-  const answer = await asked
+  const answer = await nextRequest
   const [{ holder }] = await sql<[{ holder: string }]>`
     update sync_runs set holder = gen_random_uuid(), lease_until = now() + interval '1 second'
     where id = ${id} returning holder`
   await until('the abort', () => (answer.destroyed ? true : undefined))
   t.match(await sql`select holder, status from sync_runs where id = ${id}`, [{ holder, status: 'running' }])
-  t.match(await finished(id), { status: 'succeeded' }, 'its lease was not renewed here, and ended')
+  t.match(await finished(id), { status: 'succeeded' }, 'its lease was not renewed here, and expired')
 })
 
-t.test('a target that is deleted takes its runs along, also those in work', async (t) => {
+t.test('deleting a target deletes its runs, including a running one', async (t) => {
   startScheduler(t)
   const { name, receiver } = await startTarget(t)
-  const asked = holdNext(receiver)
+  const nextRequest = holdNext(receiver)
   await requestRun(sql, POOL, name, false)
-  const answer = await asked
+  const answer = await nextRequest
   await deleteTarget(sql, POOL, name)
   await until('the abort', () => (answer.destroyed ? true : undefined))
   t.strictSame([...(await sql`select from sync_runs where target = ${name}`)], [])
   await t.rejects(requestRun(sql, POOL, name, false), { code: 'target_not_found' })
 })
 
-t.test('whatever a receiver answers, the run ends within its deadline', async (t) => {
+t.test('whatever a receiver responds, the run ends within its deadline', async (t) => {
   startScheduler(t, { pace: { ...PACE, push: { deadlineMs: 200, firstPauseMs: 5, silenceMs: 5_000 } } })
   const { receiver, push } = await startTarget(t)
   const words = fc.oneof(
@@ -207,9 +213,9 @@ t.test('whatever a receiver answers, the run ends within its deadline', async (t
   })
   await fc.assert(
     fc.asyncProperty(fc.array(answers, { minLength: 1, maxLength: 4 }), async (list) => {
-      let asked = 0
+      let requests = 0
       receiver.misbehave = (_request, response) => {
-        const answer = list[asked++ % list.length] ?? list[0]
+        const answer = list[requests++ % list.length] ?? list[0]
         response.writeHead(answer?.status ?? 200, {
           'content-type': answer?.type,
           'retry-after': answer?.retryAfter ?? '0',
@@ -222,7 +228,7 @@ t.test('whatever a receiver answers, the run ends within its deadline', async (t
       }
       const { status, detail, failure } = await push()
       const text = detail ?? ''
-      if (failure === 'internal') throw new Error('a fault of ours')
+      if (failure === 'internal') throw new Error('an internal error')
       return /^(succeeded|failed)$/.test(status) && text.length <= 500 && !/[\p{Cc}\p{Cf}]/u.test(text)
     }),
     { numRuns: 60 },

@@ -5,7 +5,7 @@ import { suite } from '../suite.ts'
 
 const t = suite()
 
-/** The definition of api.md, word by word in arbitrary precision. */
+/** The definition in api.md, in arbitrary precision. */
 function stateByDefinition(lines: string[]): string {
   const words = [0, 1, 2, 3].map((word) =>
     lines
@@ -18,12 +18,12 @@ function stateByDefinition(lines: string[]): string {
 
 const lines = fc.array(fc.string({ unit: 'grapheme' }), { maxLength: 30, size: 'max' })
 
-t.test('is what its definition says', (t) => {
+t.test('a state follows its definition', (t) => {
   fc.assert(fc.property(lines, (lines) => stateOf(lines) === stateByDefinition(lines)))
   t.end()
 })
 
-t.test('does not depend on the order, nor on how it was put together', (t) => {
+t.test('a state does not depend on the order of the lines', (t) => {
   fc.assert(
     fc.property(lines, fc.func(fc.integer()), (lines, key) => {
       const shuffled = [...lines].sort((a, b) => key(a) - key(b))
@@ -35,7 +35,7 @@ t.test('does not depend on the order, nor on how it was put together', (t) => {
   t.end()
 })
 
-t.test('one line more, less or other is another state', (t) => {
+t.test('one line more, fewer or different gives another state', (t) => {
   fc.assert(
     fc.property(lines, fc.string(), fc.string(), (lines, line, other) => {
       fc.pre(line !== other)
@@ -51,8 +51,12 @@ t.test('one line more, less or other is another state', (t) => {
   t.end()
 })
 
-t.test('no users and one user', (t) => {
+t.test('the states of no users and of one user are known values', (t) => {
   t.equal(stateOf([]), `u1-${'0'.repeat(64)}`)
-  t.equal(stateOf(['']), 'u1-e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855', 'SHA-256 of nothing')
+  t.equal(
+    stateOf(['']),
+    'u1-e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855',
+    'SHA-256 of the empty text',
+  )
   t.end()
 })

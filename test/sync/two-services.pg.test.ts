@@ -9,10 +9,10 @@ import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()
-/** What starts inside a test and serves the following ones too. */
+/** For what starts inside a test and is used by later ones. */
 const file = t
 
-/* Two services on two databases: one pushes, the other is a process that is killed in the middle of it. */
+/* Two services on two databases. One pushes; the other is a process that is killed during a push. */
 
 const USERS = sized(10_000, 40_000)
 const { call } = await startService(t)
@@ -27,7 +27,7 @@ const config = { password_hash: { algorithm: 'none' }, custom_attributes: { plan
 async function make(count: number): Promise<string> {
   const headers = { prefer: 'wait=60' }
   const { status, json } = await call<{ id: string }>('POST', '/v1/batches', { body: { count, config }, headers })
-  if (status !== 201) throw new Error(`a batch was not made: ${status}`)
+  if (status !== 201) throw new Error(`no batch was created: ${status}`)
   return json.id
 }
 
@@ -52,7 +52,7 @@ const exported = async (url: string) => {
   return await answer.text()
 }
 
-t.test('two services name the same state, user by user, whatever dies', async (t) => {
+t.test('after pushes and a kill, both services have the same users and state', async (t) => {
   await call('POST', '/v1/targets', { body: { name: 'tester', url: receiver.url } })
   const first = await make(5_000)
   t.match(await push(), { status: 'succeeded', added_count: 5_000 })
@@ -77,7 +77,7 @@ t.test('two services name the same state, user by user, whatever dies', async (t
   })
   const state = await exported(again.url)
   const run = await finished(String(headers.location))
-  t.ok(state === before || run.status === 'succeeded', 'what it held when it came back was what it held before')
+  t.ok(state === before || run.status === 'succeeded', 'the state after the restart was that before')
   if (run.status === 'failed') t.match(await push(), { status: 'succeeded' })
   t.ok(run.attempts > 1, `the killed attempt was one of ${run.attempts}`)
 
@@ -87,7 +87,7 @@ t.test('two services name the same state, user by user, whatever dies', async (t
   t.match((await call('GET', '/v1/sync/status')).json, { items: [{ in_step: true, remote_failure: null }] })
 })
 
-t.test('what differs is named, and the next push mends it', async (t) => {
+t.test('verify lists differences, and the next push repairs them', async (t) => {
   const [changed, gone] = await replica<{ id: string }[]>`select id from users order by id limit 2`
   await replica`update users set role = 'root' where id = ${changed?.id ?? ''}`
   await replica`delete from users where id = ${gone?.id ?? ''}`
@@ -104,7 +104,7 @@ t.test('what differs is named, and the next push mends it', async (t) => {
   t.match(await verify(), { in_step: true })
 })
 
-t.test('a replica refuses other writes, and a target that is none is told', async (t) => {
+t.test('a replica rejects other writes, and a push to a pool that is not a replica fails', async (t) => {
   const body = JSON.stringify({ count: 1 })
   const refused = await fetch(`${receiver.url}/v1/batches`, {
     method: 'POST',

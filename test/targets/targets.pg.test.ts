@@ -10,7 +10,7 @@ const KEY = 's3cret-of-the-receiver'
 const create = (members: Record<string, unknown>, query = '') =>
   call('POST', `/v1/targets${query}`, { body: { url: 'http://127.0.0.1:9', ...members } })
 
-t.test('made, read, listed, changed, removed', async (t) => {
+t.test('a target can be created, read, listed, changed and deleted', async (t) => {
   const made = await create({
     name: 'one',
     url: 'http://127.0.0.1:9/base/',
@@ -44,7 +44,7 @@ t.test('made, read, listed, changed, removed', async (t) => {
   t.match(await call('GET', '/v1/targets/one'), { status: 404, json: { code: 'target_not_found' } })
 })
 
-t.test('the key is kept encrypted, and told to nobody', async (t) => {
+t.test('the key is stored encrypted and never returned', async (t) => {
   const made = await create({ name: 'secret', key: KEY })
   const answers = [made, await call('GET', '/v1/targets/secret'), await call('GET', '/v1/targets')]
   t.notOk(answers.some(({ raw }) => raw.includes(KEY)))
@@ -52,7 +52,7 @@ t.test('the key is kept encrypted, and told to nobody', async (t) => {
   t.ok(row && row.key_ciphertext.length > KEY.length && !row.key_ciphertext.includes(KEY))
 })
 
-t.test('a key is not sent to a new address unless it is given anew', async (t) => {
+t.test('changing the URL requires the key again', async (t) => {
   await create({ name: 'moved', key: KEY })
   const url = 'http://127.0.0.1:10'
   t.match(await call('PATCH', '/v1/targets/moved', { body: { url } }), {
@@ -62,12 +62,12 @@ t.test('a key is not sent to a new address unless it is given anew', async (t) =
   t.match(
     await call('PATCH', '/v1/targets/moved', { body: { url: 'http://127.0.0.1:9' } }),
     { status: 200 },
-    'the same',
+    'the same URL',
   )
   t.match(await call('PATCH', '/v1/targets/moved', { body: { url, key: KEY } }), { status: 200, json: { url } })
 })
 
-t.test('what is wrong is refused by name', async (t) => {
+t.test('invalid targets are rejected with the path', async (t) => {
   const wrong: Record<string, Record<string, unknown>> = {
     'body.url': { url: 'ftp://127.0.0.1' },
     'body.interval_seconds': { interval_seconds: 0 },
@@ -99,7 +99,7 @@ t.test('what is wrong is refused by name', async (t) => {
   t.match(await call('GET', `/v1/sync/runs/${run}`), { status: 404, json: { code: 'sync_run_not_found' } })
 })
 
-t.test('a name is taken once in a pool, and a pool has a hundred at the most', async (t) => {
+t.test('a target name is unique in its pool, and a pool has at most 100 targets', async (t) => {
   await call('POST', '/v1/pools', { body: { name: 'full' } })
   const made = await Promise.all(Array.from({ length: 105 }, (_, n) => create({ name: `t${n}` }, '?pool=full')))
   t.strictSame(made.map(({ status }) => status).toSorted(), [...Array(100).fill(201), ...Array(5).fill(409)])
@@ -108,10 +108,10 @@ t.test('a name is taken once in a pool, and a pool has a hundred at the most', a
   t.match(await create({ name: 't1' }, '?pool=full'), { status: 409, json: { code: 'target_exists' } })
   t.equal((await create({ name: 't1' })).status, 201, 'another pool')
   t.equal((await call('DELETE', '/v1/pools/full')).status, 204)
-  t.same(await sql`select from targets where name = 't5'`, [], 'they went with the pool')
+  t.same(await sql`select from targets where name = 't5'`, [], 'they were deleted with the pool')
 })
 
-t.test('nothing waits for an import whose sender is slow', async (t) => {
+t.test('a slow import does not delay changes of targets', async (t) => {
   const agent = new Agent()
   t.teardown(() => agent.destroy())
   const headers = { 'content-type': 'application/x-ndjson' }
@@ -129,7 +129,7 @@ t.test('nothing waits for an import whose sender is slow', async (t) => {
   slow.destroy()
 })
 
-t.test('nothing is left without its pool or target', async (t) => {
+t.test('every row belongs to an existing pool or target', async (t) => {
   const orphan = { pool_id: 999_999, url: 'http://x', remote_pool: 'x', test_users_only: true, bulk_users_only: false }
   await t.rejects(sql`insert into targets ${sql({ ...orphan, name: 'x' })}`, { code: '23503' })
   await t.rejects(sql`insert into sync_runs (pool_id, target, trigger, "full") values (1, 'none', 'request', false)`, {
@@ -138,7 +138,7 @@ t.test('nothing is left without its pool or target', async (t) => {
   await t.rejects(sql`insert into templates (pool_id, name, settings) values (999999, 'x', '{}')`, { code: '23503' })
 })
 
-t.test('a key that crosses a network unencrypted is worth a warning', async (t) => {
+t.test('a key sent over a network without encryption causes a warning', async (t) => {
   const isWarned = (name: string) =>
     log.some((line) => JSON.parse(line).target === name && /unencrypted/.test(line) && JSON.parse(line).level === 40)
   await create({ name: 'near', key: KEY })

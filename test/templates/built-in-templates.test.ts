@@ -7,7 +7,7 @@ const t = suite()
 
 const config = readConfig({})
 
-t.test('they are these', (t) => {
+t.test('the built-in templates are these', (t) => {
   const names = BUILT_IN.map(({ name }) => name)
   t.strictSame(names, ['admin', 'default', 'load_test', 'performance_test', 'saas', 'security_test', 'shop'])
   for (const name of names) t.ok(isBuiltIn(name))
@@ -16,7 +16,7 @@ t.test('they are these', (t) => {
   t.end()
 })
 
-t.test('each passes what a pool’s own must pass, without a warning', (t) => {
+t.test('each built-in template is valid, without warnings', (t) => {
   for (const { name, config: settings, description } of BUILT_IN) {
     t.equal(settingsCheck(config)(settings), settings, name)
     t.match(settingsValidator(config)(settings), { is_valid: true, errors: [], warnings: [] }, name)
@@ -25,7 +25,7 @@ t.test('each passes what a pool’s own must pass, without a warning', (t) => {
   t.end()
 })
 
-t.test('nobody can change them', (t) => {
+t.test('the built-in templates are frozen', (t) => {
   const deep = (value: unknown): boolean =>
     typeof value !== 'object' || value === null || (Object.isFrozen(value) && Object.values(value).every(deep))
   t.ok(deep(BUILT_IN))

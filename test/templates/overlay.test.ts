@@ -11,13 +11,13 @@ const template = {
   chunk_size: 100,
 } as const
 
-t.test('a request that gives nothing gets the template', (t) => {
+t.test('an empty request gets the template', (t) => {
   t.strictSame(overlay(template, {}), template)
   t.strictSame(overlay({}, {}), { password_hash: {} })
   t.end()
 })
 
-t.test('what the request gives stands, member by member', (t) => {
+t.test('members of the request replace those of the template', (t) => {
   t.strictSame(overlay(template, { role: 'seller', max_workers: 1, password: 'TestPass123!' }), {
     ...template,
     role: 'seller',
@@ -27,7 +27,7 @@ t.test('what the request gives stands, member by member', (t) => {
   t.end()
 })
 
-t.test('also inside of password_hash, while custom attributes are replaced as one', (t) => {
+t.test('password_hash is merged too, and custom_attributes are replaced as a whole', (t) => {
   const given = { password_hash: { algorithm: 'argon2id' }, custom_attributes: { region: 'eu' } } as const
   t.strictSame(overlay(template, given), {
     ...template,
@@ -37,7 +37,7 @@ t.test('also inside of password_hash, while custom attributes are replaced as on
   t.end()
 })
 
-t.test('an algorithm or a preset of the request replaces the template’s with all its costs', (t) => {
+t.test('an algorithm or a preset in the request replaces that of the template and all its costs', (t) => {
   const django = { password_hash: { preset: 'django', distinct: 5 } } as const
   t.strictSame(overlay(django, { password_hash: { algorithm: 'bcrypt' } }).password_hash, {
     distinct: 5,
@@ -52,7 +52,7 @@ t.test('an algorithm or a preset of the request replaces the template’s with a
   t.end()
 })
 
-t.test('neither side is changed', (t) => {
+t.test('neither argument is changed', (t) => {
   const given = Object.freeze({ role: 'seller', password_hash: Object.freeze({ distinct: 1 }) })
   const before = structuredClone(template)
   overlay(template, given)

@@ -8,7 +8,7 @@ const config = readConfig({ MAX_WORKERS: '3', CHUNK_SIZE: '700', RESERVED_DOMAIN
 const validate = settingsValidator(config)
 const check = settingsCheck(config)
 
-t.test('right settings are completed', (t) => {
+t.test('valid settings are completed with defaults', (t) => {
   t.strictSame(validate({ role: 'admin', password_hash: { algorithm: 'none' } }), {
     is_valid: true,
     errors: [],
@@ -29,7 +29,7 @@ t.test('right settings are completed', (t) => {
   t.end()
 })
 
-/** Settings that no batch can be made from: the code that a write is refused with, and the faults that are told. */
+/** Invalid settings: the code that a write is rejected with, and the reported errors. */
 const FAULTY: [settings: object, refusal: string, errors: [path: string, code: string][]][] = [
   [{ chunk_size: 0 }, 'invalid_request', [['chunk_size', 'minimum']]],
   [{ max_workers: 4 }, 'invalid_request', [['max_workers', 'maximum']]],
@@ -65,7 +65,7 @@ const FAULTY: [settings: object, refusal: string, errors: [path: string, code: s
   [{ custom_attributes: { a: 'ä'.repeat(32_768) } }, 'invalid_request', [['', 'too_large']]],
 ]
 
-t.test('every fault is told, and refuses a write', (t) => {
+t.test('every error is reported and rejects a write', (t) => {
   for (const [settings, code, errors] of FAULTY) {
     const faults = errors.map(([member, code]) => ({
       path: `body.config${member && `.${member}`}`,
@@ -76,19 +76,19 @@ t.test('every fault is told, and refuses a write', (t) => {
     const verdict = validate(settings)
     t.match(verdict, { is_valid: false, errors: faults }, what)
     t.equal(verdict.errors.length, errors.length, what)
-    t.equal(verdict.config === null, code === 'invalid_request', 'settings that can be read are completed')
+    t.equal(verdict.config === null, code === 'invalid_request', 'readable settings are completed')
     t.throws(() => check(settings), { code, errors: faults }, what)
   }
   t.end()
 })
 
-t.test('at most 20 faults', (t) => {
+t.test('at most 20 errors are reported', (t) => {
   const settings = Object.fromEntries(Array.from({ length: 2_000 }, (_, i) => [`unknown_${i}`, i]))
   t.equal(validate(settings).errors.length, 20)
   t.end()
 })
 
-t.test('what a template may hold at the most', (t) => {
+t.test('a template accepts settings up to the limits', (t) => {
   for (const settings of [
     { custom_attributes: { a: 'ä'.repeat(32_000) } },
     { custom_attributes: { a: '\\u0000' } },
@@ -106,7 +106,7 @@ t.test('what a template may hold at the most', (t) => {
   t.end()
 })
 
-t.test('hashes of which there are more than users', (t) => {
+t.test('more distinct hashes than users are rejected', (t) => {
   const few = readConfig({ MAX_BATCH_USERS: '1' })
   t.ok(settingsValidator(few)({}).is_valid)
   t.match(settingsValidator(few)({ password_hash: { distinct: 2 } }), {
@@ -116,7 +116,7 @@ t.test('hashes of which there are more than users', (t) => {
   t.end()
 })
 
-t.test('a password that the other settings contradict', (t) => {
+t.test('a password that contradicts other settings is rejected', (t) => {
   for (const settings of [
     { password: 'TestPass123!', password_mode: 'per_user' },
     { password: 'x'.repeat(100), password_hash: { algorithm: 'bcrypt' } },
@@ -128,7 +128,7 @@ t.test('a password that the other settings contradict', (t) => {
   t.end()
 })
 
-t.test('a password is none of a template’s settings', (t) => {
+t.test('a template cannot contain a password', (t) => {
   t.throws(() => check({ password: 'TestPass123!' }), {
     code: 'invalid_request',
     errors: [{ path: 'body.config.password', code: 'unknown_member' }],
@@ -136,7 +136,7 @@ t.test('a password is none of a template’s settings', (t) => {
   t.end()
 })
 
-t.test('warnings', (t) => {
+t.test('unusual settings cause warnings', (t) => {
   const table: [settings: object, warnings: [member: string, code: string][]][] = [
     [{ username_pattern: 'u{n}' }, [['username_pattern', 'not_repeatable']]],
     [{ username_pattern: 'u{id}.{n}' }, []],
@@ -168,7 +168,7 @@ t.test('warnings', (t) => {
   t.end()
 })
 
-t.test('a password is never told', (t) => {
+t.test('a password is never returned', (t) => {
   for (const password of [
     'S3cret-Nowhere-To-Be-Seen-9',
     'aaaaaaaa',

@@ -1,14 +1,14 @@
 import { type Action, FORMS, POOLS } from './events.ts'
 import type { Random } from './random.ts'
 
-/** How often each comes, against the others. */
+/** The relative frequency of each kind. */
 // biome-ignore format: a table
 const WEIGHTS = {
   batch: 22, import: 12, patch: 12, deleteUser: 4, sql: 16, deleteBatch: 4, cancel: 3, expire: 2, sync: 5, verify: 1,
   list: 6, slowRead: 3, vanish: 4, events: 3, scopes: 4, stats: 2,
 }
 
-/** What one of many clients does next. */
+/** The next action of one of many clients. */
 export function actorAction(random: Random): Action {
   const pool = random.pick(POOLS)
   const which = random.next()
@@ -87,7 +87,7 @@ function makeBatch(random: Random) {
   }
 }
 
-/** A client that sends what others change too and never comes to its end, and a crowd that changes the same. */
+/** A client that changes contended users and never finishes, or many that change the same users. */
 export function siege(random: Random): Action {
   if (random.chance(0.8)) return { kind: 'patch', times: random.int(8, 32), hot: true }
   const ms = random.int(15_000, 40_000)

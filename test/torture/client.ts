@@ -3,7 +3,7 @@ import { fairNow } from './clock.ts'
 import type { Replica } from './replica.ts'
 import type { Report } from './report.ts'
 
-/** The keys of the service under torture, by name. */
+/** The keys of the service under test, by name. */
 export const KEYS = {
   admin: { scopes: 'admin', secret: 'torture-admin-secret-of-32-characters!' },
   reader: { scopes: 'users:read', secret: 'torture-reader-secret-of-32-characters' },
@@ -16,10 +16,12 @@ export const API_KEYS = Object.entries(KEYS)
   .map(([name, { scopes, secret }]) => `${name}=${scopes}=${secret}`)
   .join(',')
 
-/** Stands in each planted user who is not a test user. No answer to a key without `admin` may hold it. */
+/** Part of every protected user. No response to a key without `admin` may contain it. */
 export const PLANTED = 'planted-secret'
 
-/** How long a request of each kind may take, of the time in which its replica is neither stopped nor waiting for a processor. */
+/**
+ * The time limit of a request of each kind. Time in which its replica is suspended, or waits for a CPU, does not count.
+ */
 const BOUND_MS = { health: 5_000, user: 25_000, ordinary: 45_000, export: 120_000 }
 
 export interface Request {
@@ -29,23 +31,23 @@ export interface Request {
   path: string
   body?: object | string
   headers?: Record<string, string>
-  /** What it counts as, and how long it may take. */
+  /** The kind, with its time limit. */
   kind?: keyof typeof BOUND_MS
-  /** What it may take on top of its kind's bound: `Prefer: wait=`. */
+  /** Added to the limit of its kind: `Prefer: wait=`. */
   extraMs?: number
-  /** Gives it up; counts as a client that vanishes. */
+  /** Aborts the request, like a client that disconnects. */
   signal?: AbortSignal
 }
 
 export interface Answer {
-  /** 0: no answer, or one that was cut. */
+  /** 0: no response, or an incomplete one. */
   status: number
   headers: Headers
   text: string
   json: Record<string, unknown>
 }
 
-/** Gives idle connections back soon, or they would count as handles that replicas have kept. */
+/** Closes idle connections soon. Otherwise they would count as handles that the replicas keep open. */
 const dispatcher = new Agent({ keepAliveTimeout: 2_000, keepAliveMaxTimeout: 2_000 })
 
 const NO_ANSWER: Answer = { status: 0, headers: new Headers(), text: '', json: {} }
@@ -59,7 +61,7 @@ interface InFlight {
   late: AbortController
 }
 
-/** Sends requests, and looks at each answer for what no answer may be. */
+/** Sends requests, and checks each response for what no response may contain. */
 export class Client {
   readonly #report: Report
   readonly #inFlight = new Set<InFlight>()
@@ -68,14 +70,14 @@ export class Client {
     this.#report = report
   }
 
-  /** Reports, once, each request that has outlived its bound, and gives it up. */
+  /** Reports each request that exceeds its limit once, and aborts it. */
   watch(): void {
     for (const request of this.#inFlight) {
       const { what, replica, boundMs, beganAt, pausedBefore, late } = request
-      const ms = fairNow() - beganAt - Math.max(0, replica.pausedMs - pausedBefore) // less where it was started again
+      const ms = fairNow() - beganAt - Math.max(0, replica.pausedMs - pausedBefore) // less if the replica was restarted
       if (ms < boundMs) continue
       this.#inFlight.delete(request)
-      this.#report.finding('request-bound', `${what} at ${replica.name}: no answer after ${boundMs} ms`)
+      this.#report.finding('request-bound', `${what} at ${replica.name}: no response after ${boundMs} ms`)
       late.abort()
     }
   }
@@ -104,18 +106,18 @@ export class Client {
       const text = await response.text()
       answer = { status: response.status, headers: response.headers, text, json: jsonOf(response.headers, text) }
     } catch {
-      // refused, cut, or given up: what the service owes is seen by the next request
+      // Refused, cut or aborted: the next request shows what the service owes.
     } finally {
       this.#inFlight.delete(inFlight)
     }
     this.#report.count(`requests ${kind} ${answer.status}`)
-    this.#judge(what, key, kind, answer)
+    this.#check(what, key, kind, answer)
     return answer
   }
 
-  #judge(what: string, key: Key, kind: string, { status, text, headers, json }: Answer): void {
+  #check(what: string, key: Key, kind: string, { status, text, headers, json }: Answer): void {
     if (key !== 'admin' && text.includes(PLANTED)) {
-      this.#report.finding('scopes', `${what} shows a user who is not a test user to the key ${key}`)
+      this.#report.finding('scopes', `${what} shows a protected user to the key ${key}`)
     }
     if (status === 500 || (status >= 400 && kind !== 'health' && typeof json['code'] !== 'string')) {
       const type = headers.get('content-type')

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
 const TICK_MS = 100
-/** A tick counts for this much at most: where this process itself gets no processor time, no bound is judged by it. */
+/** The maximum that a tick counts. Time in which this process gets no CPU does not count towards any limit. */
 const MAX_STEP_MS = 300
 
 let fair = 0
@@ -13,10 +13,10 @@ setInterval(() => {
   last = now
 }, TICK_MS).unref()
 
-/** Milliseconds in which this process was able to look: bounds are measured in these. */
+/** Milliseconds in which this process was running. Limits are measured in these. */
 export const fairNow = () => fair
 
-/** Waits until `holds` gives true, at most `boundMs`; gives whether it did. An error counts as false. */
+/** Waits until `holds` returns true, at most `boundMs`. Returns whether it did. An error counts as false. */
 export async function eventually(boundMs: number, holds: () => Promise<boolean>, pauseMs = 250): Promise<boolean> {
   for (const began = fairNow(); ; await sleep(pauseMs)) {
     if (await holds().catch(() => false)) return true
@@ -25,10 +25,10 @@ export async function eventually(boundMs: number, holds: () => Promise<boolean>,
 }
 
 /**
- * Waits until `look` gives nothing any more. Where what it gives stays the same for `boundMs`, nothing is coming: gives it then.
- * So a machine that is busy takes longer, and only what stands still is a fault.
+ * Waits until `look` returns no rows. If it returns the same rows for `boundMs`, there is no more progress, and they
+ * are returned. So a busy machine takes longer, and only a standstill is an error.
  */
-export async function leftStanding<Row>(boundMs: number, look: () => Promise<Row[]>): Promise<Row[]> {
+export async function remaining<Row>(boundMs: number, look: () => Promise<Row[]>): Promise<Row[]> {
   let last = ''
   let since = fairNow()
   for (;;) {

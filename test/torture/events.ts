@@ -1,4 +1,4 @@
-/** What a client, a writer or a fault does. Everything that chance decides is decided here, so that a seed replays. */
+/** An action of a client, a writer or a fault. All random choices are made here, so that a seed can be replayed. */
 export type Action =
   | {
       kind: 'batch'
@@ -48,10 +48,10 @@ export type Action =
 export type Pool = 'default' | 'steady'
 export type Form = 'json' | 'ndjson' | 'csv'
 export type Mode = 'fail' | 'skip' | 'update'
-/** What the way to a server does to connections; see proxy.ts. */
+/** How the way to a server disturbs connections; see proxy.ts. */
 export type Manner = 'delay' | 'cut' | 'swallow' | 'refuse'
 
-/** An action, when it begins (milliseconds into its round), and a seed for its contents. */
+/** An action, its start (milliseconds into its round), and a seed for its contents. */
 export type Event = { round: number; at: number; seed: number } & Action
 export type EventOf<K extends Action['kind'], E = Event> = E extends { kind: infer Kinds }
   ? K extends Kinds

@@ -7,12 +7,12 @@ import { fairNow } from './clock.ts'
 import type { EventOf } from './events.ts'
 import type { World } from './world.ts'
 
-/** Sleeps as long as the fault lasts, or until the storm is over. */
+/** Sleeps for the duration of the fault, or until the storm is over. */
 const lasting = (world: World, ms: number) => sleep(ms, undefined, { signal: world.storm }).catch(() => {})
 
 let databaseTurn: Promise<unknown> = Promise.resolve()
 
-/** One fault of the database at a time: a start may take longer than the schedule thinks. */
+/** Allows one fault of the database at a time, because a start may take longer than scheduled. */
 async function withoutDatabase(world: World, fault: () => Promise<void>, heal: () => Promise<void>): Promise<void> {
   const turn = databaseTurn.then(async () => {
     world.databaseWellSince = undefined
@@ -44,7 +44,10 @@ export async function killDatabase(world: World, { ms }: EventOf<'killDatabase'>
   await withoutDatabase(world, fault, () => world.postgres.start())
 }
 
-/** A fast shutdown and a start. (After `pg_ctl restart` the server's command line no longer names its folder, and kill() misses it.) */
+/**
+ * A fast shutdown and a start. After `pg_ctl restart` the server's command line no longer contains its folder, and
+ * kill() cannot find it.
+ */
 export async function restartDatabase(world: World): Promise<void> {
   const stop = async () => {
     const [row] = await world.sql<{ directory: string }[]>`

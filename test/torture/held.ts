@@ -3,13 +3,13 @@ import { parse } from 'csv-parse/sync'
 import type { Answer } from './client.ts'
 import type { Form } from './events.ts'
 
-/** A user as a follower holds it: the line that is hashed, and all that the export told, logins included. */
+/** A user as a follower holds it: the hashed line, and everything exported, including credentials. */
 interface HeldUser {
   line: string
-  told: string
+  exported: string
 }
 
-/** What an export says, in whatever form. */
+/** The content of an export in any format. */
 interface Export {
   kind: string
   base: string | null
@@ -18,38 +18,39 @@ interface Export {
   users: Map<string, HeldUser>
 }
 
-/** What a client holds, and the state that it adds up to by the definition in the contract. */
+/** The users that a client holds, and the state computed from them as the contract defines it. */
 export class Held {
   state: string | undefined
   users = new Map<string, HeldUser>()
   #words = new BigUint64Array(4)
 
-  /** Applies an answer of 200. Throws an Error that says why it cannot be applied. */
+  /** Applies a response with status 200. Throws an Error with the reason if it cannot be applied. */
   apply(form: Form, answer: Answer, isShard: boolean): string {
-    const told = READERS[form](answer)
-    if (told.kind === 'unchanged') {
-      if (told.state !== this.state) throw new Error(`unchanged, but of the state ${told.state}, not ${this.state}`)
-      return told.kind
+    const received = READERS[form](answer)
+    if (received.kind === 'unchanged') {
+      if (received.state !== this.state)
+        throw new Error(`the response is unchanged with the state ${received.state} instead of ${this.state}`)
+      return received.kind
     }
-    if (told.kind === 'full') {
+    if (received.kind === 'full') {
       this.users = new Map()
       this.#words.fill(0n)
-    } else if (told.base !== this.state) {
-      throw new Error(`the delta leads on from ${told.base}, not from ${this.state}`)
+    } else if (received.base !== this.state) {
+      throw new Error(`the delta starts from ${received.base}, not from ${this.state}`)
     }
-    for (const id of told.deleted) this.#remove(id)
-    for (const [id, user] of told.users) {
+    for (const id of received.deleted) this.#remove(id)
+    for (const [id, user] of received.users) {
       this.#remove(id)
       this.users.set(id, user)
       this.#add(user.line, 1n)
     }
-    this.state = told.state
-    if (!isShard && this.#name() !== told.state) {
+    this.state = received.state
+    if (!isShard && this.#name() !== received.state) {
       throw new Error(
-        `after a ${told.kind} of ${told.users.size} users and ${told.deleted.length} deletions the ${this.users.size} users add up to ${this.#name()}, not to ${told.state}`,
+        `after a ${received.kind} of ${received.users.size} users and ${received.deleted.length} deletions the ${this.users.size} users add up to ${this.#name()}, not to ${received.state}`,
       )
     }
-    return told.kind
+    return received.kind
   }
 
   #remove(id: string): void {
@@ -69,21 +70,23 @@ export class Held {
   }
 }
 
-/** How two clients' users differ, in a line; undefined where they do not. */
+/** A line that says how the users of two clients differ; undefined if they are the same. */
 export function differenceOf(held: Held, full: Held): string | undefined {
   const missing = [...full.users.keys()].filter((id) => !held.users.has(id))
   const extra = [...held.users.keys()].filter((id) => !full.users.has(id))
-  const other = [...full.users].filter(([id, user]) => held.users.has(id) && held.users.get(id)?.told !== user.told)
+  const other = [...full.users].filter(
+    ([id, user]) => held.users.has(id) && held.users.get(id)?.exported !== user.exported,
+  )
   if (missing.length + extra.length + other.length === 0) return undefined
   const [id, user] = other[0] ?? []
-  const example = id && user ? `; such as ${held.users.get(id)?.told} in place of ${user.told}` : ''
-  return `${missing.length} missing, ${extra.length} too many, ${other.length} different of ${full.users.size}${example}`
+  const example = id && user ? `; for example ${held.users.get(id)?.exported} instead of ${user.exported}` : ''
+  return `${missing.length} missing, ${extra.length} extra, ${other.length} different of ${full.users.size}${example}`
 }
 
 const CREDENTIALS = /((?:,"password(?:_hash)?":(?:null|"(?:[^"\\]|\\.)*"))+)\}$/
 
-function heldUser(told: string): [string, HeldUser] {
-  return [told.slice(7, 43), { line: told.replace(CREDENTIALS, '}'), told }]
+function heldUser(exported: string): [string, HeldUser] {
+  return [exported.slice(7, 43), { line: exported.replace(CREDENTIALS, '}'), exported }]
 }
 
 const READERS: Record<Form, (answer: Answer) => Export> = { ndjson: readNdjson, json: readJson, csv: readCsv }
@@ -92,16 +95,17 @@ function readNdjson({ text }: Answer): Export {
   const rows = text.split('\n')
   const head = JSON.parse(rows[0] ?? '') as Export
   const end = JSON.parse(rows.at(-2) ?? '{}') as { end?: string; lines?: number }
-  if (rows.at(-1) !== '' || end.end !== head.state)
-    throw new Error('an export that came as a whole lacks its last line')
-  const told = rows.slice(1, -2)
-  const users = told.filter((row) => row.startsWith('{"id":'))
-  if (users.length !== end.lines) throw new Error(`${users.length} lines, and the end says ${end.lines}`)
-  const deleted = told.filter((row) => row.startsWith('{"deleted":')).map((row) => row.slice(12, 48))
+  if (rows.at(-1) !== '' || end.end !== head.state) throw new Error('a complete export lacks its last line')
+  const body = rows.slice(1, -2)
+  const users = body.filter((row) => row.startsWith('{"id":'))
+  if (users.length !== end.lines) throw new Error(`${users.length} lines, but the end line says ${end.lines}`)
+  const deleted = body.filter((row) => row.startsWith('{"deleted":')).map((row) => row.slice(12, 48))
   return { ...head, deleted, users: new Map(users.map(heldUser)) }
 }
 
-/** Cuts the text, since JSON.parse would lose digits. In no user's text is a quote without a backslash before it. */
+/**
+ * Cuts the text, because JSON.parse would lose digits. In the text of a user, every quote has a backslash before it.
+ */
 function readJson({ text }: Answer): Export {
   const begin = text.search(/,"(users|added)":\[/)
   const head = JSON.parse(`${text.slice(0, begin)}}`) as Export
@@ -124,8 +128,8 @@ function readCsv({ text, headers }: Answer): Export {
   const users = rows
     .filter(({ op }) => op !== 'deleted')
     .map((row): [string, HeldUser] => {
-      const { op: _, ...told } = row
-      return [row['id'] ?? '', { line: lineOf(row), told: JSON.stringify(told) }]
+      const { op: _, ...exported } = row
+      return [row['id'] ?? '', { line: lineOf(row), exported: JSON.stringify(exported) }]
     })
   return {
     kind: headers.get('usersync-kind') ?? '',
@@ -136,7 +140,7 @@ function readCsv({ text, headers }: Answer): Export {
   }
 }
 
-/** The user line that cells of CSV tell. */
+/** The user line with the cells of a CSV row. */
 function lineOf(row: Record<string, string>): string {
   const text = (name: string) => `"${name}":${JSON.stringify(row[name])}`
   const plain = (name: string) => `"${name}":${row[name]}`

@@ -1,15 +1,15 @@
 import { verifyPool } from '../../src/states/verify-states.ts'
-import { eventually, leftStanding } from './clock.ts'
-import { plantedRows } from './furnish.ts'
+import { eventually, remaining } from './clock.ts'
+import { plantedRows } from './setup.ts'
 import type { World } from './world.ts'
 
 const READY_MS = 20_000
 const WORK_MS = 60_000
 
-/** A run whose process was lost is taken up when its lease of 30 s is over. */
+/** A run whose process is gone is claimed again when its lease of 30 s has expired. */
 const PUSH_MS = 75_000
 
-/** Expiry looks every 10 s. */
+/** Expiry runs every 10 s. */
 const EXPIRY_MS = 30_000
 
 export async function checkReady({ replicas, receiver, client, report }: World): Promise<void> {
@@ -22,9 +22,9 @@ export async function checkReady({ replicas, receiver, client, report }: World):
   if (!isReady) report.finding('ready-when-well', `a replica is not ready ${READY_MS} ms after the last fault`)
 }
 
-/** Batches and imports end, and those that are complete have exactly their users. */
+/** Batches and imports end, and complete ones have exactly their users. */
 export async function checkBatches({ sql, report }: World): Promise<void> {
-  const unfinished = await leftStanding(
+  const unfinished = await remaining(
     report.patience('batch-ends', WORK_MS),
     () => sql`
       select b.kind, b.status, b.label, b.total_requested as users, (
@@ -32,14 +32,15 @@ export async function checkBatches({ sql, report }: World): Promise<void> {
       from batches b where b.finished_at is null order by b.id`,
   )
   if (unfinished.length > 0) report.finding('batch-ends', JSON.stringify(unfinished.slice(0, 3)))
-  const expired = await leftStanding(
+  const expired = await remaining(
     report.patience('batch-ends', EXPIRY_MS),
     () => sql`
       select b.label, count(*)::int as users from users u join batches b on b.pool_id = u.pool_id and b.id = u.batch_id
       where b.expires_at < now() - interval '1 second' and u.is_test_user group by b.pool_id, b.id order by b.id`,
   )
-  if (expired.length > 0) report.finding('batch-ends', `expired, with users: ${JSON.stringify(expired.slice(0, 3))}`)
-  // In this pool nobody but batches makes, moves or deletes users; a batch that was deleted or has expired has none.
+  if (expired.length > 0)
+    report.finding('batch-ends', `expired, but with users: ${JSON.stringify(expired.slice(0, 3))}`)
+  // In this pool only batches create, move or delete users. A deleted or expired batch has none.
   const wrong = await sql`
     select b.label, b.status, b.total_requested, count(u.id)::int as users
     from batches b join pools p on p.id = b.pool_id left join users u on u.pool_id = b.pool_id and u.batch_id = b.id
@@ -50,13 +51,13 @@ export async function checkBatches({ sql, report }: World): Promise<void> {
     select label, count(*)::int from batches where kind = 'creation' group by label having count(*) > 1`
   if (twice.length > 0) report.finding('made-once', JSON.stringify(twice[0]))
   const [made] = await sql<{ count: number }[]>`select count(*)::int as count from users where created_by_bulk`
-  report.count('users made', made?.count ?? 0)
+  report.count('users created', made?.count ?? 0)
 }
 
-/** No run that was there when the faults stopped is unfinished, and each target holds what we hold. */
+/** No run from before the end of the faults is unfinished, and each target has the source's users. */
 export async function checkTargets({ sql, client, replicas, report }: World): Promise<void> {
   const [now] = await sql<{ now: string }[]>`select now()::text`
-  const unfinished = await leftStanding(
+  const unfinished = await remaining(
     report.patience('run-ends', PUSH_MS),
     () => sql`
       select target, status, trigger, attempts, started_at::text, holder from sync_runs
@@ -75,7 +76,7 @@ export async function checkTargets({ sql, client, replicas, report }: World): Pr
   }
 }
 
-/** What the database itself must say, of both sides. */
+/** What must be true in the databases of both sides. */
 export async function checkDatabase(world: World): Promise<void> {
   const { sql, targetSql, report } = world
   for (const [side, database] of [
@@ -92,6 +93,7 @@ export async function checkDatabase(world: World): Promise<void> {
     select u.username, u.batch_id from users u where u.credential_id is not null and not exists (
       select from credentials c where c.pool_id = u.pool_id and c.id = u.credential_id offset 0)`
   if (without.length > 0)
-    report.finding('login-stays', `${without.length} users, such as ${JSON.stringify(without[0])}`)
-  if ((await plantedRows(sql)) !== world.planted) report.finding('protected', 'a planted user is changed, gone or new')
+    report.finding('login-stays', `${without.length} users, for example ${JSON.stringify(without[0])}`)
+  if ((await plantedRows(sql)) !== world.planted)
+    report.finding('protected', 'a protected user was changed, deleted or added')
 }

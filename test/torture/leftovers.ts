@@ -1,20 +1,23 @@
 import { readdir, readFile, readlink } from 'node:fs/promises'
-import { eventually, leftStanding } from './clock.ts'
+import { eventually, remaining } from './clock.ts'
 import type { Replica } from './replica.ts'
 import type { World } from './world.ts'
 
-/** Of a replica with two workers: connections for requests, of the workers, one that listens, one for health, six for uploads. */
+/**
+ * Of a replica with two workers: connections for requests, for the workers, one that listens, one for health, and six
+ * for uploads.
+ */
 const CONNECTIONS = 16 + 2 + 1 + 1 + 6
 
-/** Ours, which stay open for some seconds, and those of threads, pipes and the event loop. */
+/** Those of this process, which stay open for some seconds, and those of threads, pipes and the event loop. */
 const MAX_CLIENTS = 30
 const MAX_FILES = 20
 const REST_MS = 20_000
 
-/** Credentials of users that went another way than with their batch are swept every 10 s. */
+/** Credentials of users that were not deleted with their batch are swept every 10 s. */
 const SWEEP_MS = 30_000
 
-/** Deletes every batch through the service, but those that expiry has removed: it must have done as much. */
+/** Deletes every batch through the service, except those that expiry has removed, which must have the same result. */
 export async function deleteAll({ sql, client, replicas }: World): Promise<void> {
   const batches = await sql<{ id: string; pool: string }[]>`
     select b.id, p.name as pool from batches b join pools p on p.id = b.pool_id
@@ -29,9 +32,9 @@ export async function deleteAll({ sql, client, replicas }: World): Promise<void>
   }
 }
 
-/** After all batches are deleted or have expired: nothing is left of them but what users still refer to. */
+/** After all batches are deleted or expired, only what users still refer to is left. */
 export async function checkNothingLeft({ sql, report }: World): Promise<void> {
-  const left = await leftStanding(
+  const left = await remaining(
     report.patience('nothing-left', SWEEP_MS),
     () => sql<Record<string, number>[]>`select * from (
     select
@@ -49,7 +52,7 @@ export async function checkNothingLeft({ sql, report }: World): Promise<void> {
   if (left.length > 0) report.finding('nothing-left', JSON.stringify(left[0]))
 }
 
-/** The sessions and handles that a service at rest needs, and no more. */
+/** A service at rest has only the sessions and handles that it needs. */
 export async function checkResources({ sql, replicas, report }: World): Promise<void> {
   const sessions = () => sql<{ application: string; count: number; open: number }[]>`
     select application_name as application, count(*)::int as count,
@@ -70,11 +73,11 @@ export async function checkResources({ sql, replicas, report }: World): Promise<
       const total = Object.values(sockets).reduce((sum, count) => sum + count, 0)
       return total <= CONNECTIONS + MAX_CLIENTS && files.length <= MAX_FILES
     })
-    if (!isBack) report.finding('resources-back', `${replica.name} holds ${text}`)
+    if (!isBack) report.finding('resources-back', `${replica.name} has ${text}`)
   }
 }
 
-/** Files by name, and sockets by what they are: the local port, and the state of the connection. */
+/** Files by name, and sockets by kind: the local port, and the state of the connection. */
 async function handlesOf({ pid }: Replica): Promise<{ sockets: Record<string, number>; files: string[] }> {
   const handles = await readdir(`/proc/${pid}/fd`)
   const links = await Promise.all(handles.map((handle) => readlink(`/proc/${pid}/fd/${handle}`).catch(() => '')))

@@ -28,7 +28,7 @@ const { values } = parseArgs({
 
 const seed = Number(values.seed)
 const minutes = Number(values.minutes)
-/** A round is a storm of events and faults, and a calm in which all must come right. */
+/** A round is a storm of events and faults, and a calm in which everything must recover. */
 const stormMs = minutes < 3 ? 40_000 : 60_000
 const MIN_CALM_MS = 10_000
 const planned = Math.max(1, Math.floor((minutes * 60_000) / (stormMs + MIN_CALM_MS)))
@@ -36,10 +36,10 @@ const events = values.replay ? await readEvents(values.replay) : makeSchedule(se
 const rounds = 1 + (events.at(-1)?.round ?? 0)
 if (values.record) await writeFile(values.record, events.map((event) => `${JSON.stringify(event)}\n`).join(''))
 
-const say = (text: string) => void process.stdout.write(`${text}\n`)
+const print = (text: string) => void process.stdout.write(`${text}\n`)
 const report = new Report()
-report.onFinding = tell
-say(`seed ${seed}, ${rounds} rounds, ${events.length} events, service ${values.service}`)
+report.onFinding = printFinding
+print(`seed ${seed}, ${rounds} rounds, ${events.length} events, service ${values.service}`)
 
 const world = await makeWorld(resolve(values.service), report)
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
@@ -68,7 +68,7 @@ try {
     await checkNothingLeft(world)
     await checkResources(world)
     const seconds = (since: number) => Math.round((Date.now() - since) / 1000)
-    say(`round ${round} over after ${seconds(report.startedAt)} s, ${seconds(stormEnded)} s of it since the storm`)
+    print(`round ${round} over after ${seconds(report.startedAt)} s, ${seconds(stormEnded)} s of it since the storm`)
     if (report.findings.size > 0 && !values['keep-going']) break
     if (Date.now() - report.startedAt > minutes * 60_000) break
   }
@@ -77,21 +77,21 @@ try {
 } finally {
   await world.close()
 }
-process.exit(conclude())
+process.exit(summarize())
 
-function tell({ invariant, detail, round, atMs, runMs }: Finding): void {
-  say(`\nFINDING ${invariant}: ${INVARIANTS[invariant]}.`)
-  say(
-    `  seed ${seed}, round ${round}, ${(atMs / 1000).toFixed(1)} s into it, ${(runMs / 1000).toFixed(0)} s after the start`,
+function printFinding({ invariant, detail, round, atMs, runMs }: Finding): void {
+  print(`\nFINDING ${invariant}: ${INVARIANTS[invariant]}.`)
+  print(
+    `  seed ${seed}, round ${round}, ${(atMs / 1000).toFixed(1)} s into the round, ${(runMs / 1000).toFixed(0)} s after the start`,
   )
-  say(`  ${detail}`)
-  say('  the schedule of this round up to there:')
-  for (const event of events) if (event.round === round && event.at <= atMs) say(`    ${JSON.stringify(event)}`)
+  print(`  ${detail}`)
+  print('  the schedule of this round up to this point:')
+  for (const event of events) if (event.round === round && event.at <= atMs) print(`    ${JSON.stringify(event)}`)
 }
 
-/** Tells what was done, so that a run that did nothing is noticed. Gives the exit code. */
-function conclude(): number {
-  say('')
+/** Prints what was done, so that a run that did nothing is noticed. Returns the exit code. */
+function summarize(): number {
+  print('')
   for (const what of [
     'events',
     'requests',
@@ -106,15 +106,15 @@ function conclude(): number {
     'ready',
     'failed',
   ]) {
-    say(`${what}: ${report.line(what)}`)
+    print(`${what}: ${report.line(what)}`)
   }
   for (const { invariant, times, runMs } of report.findings.values())
-    say(`FINDING ${invariant}, ${times} times, first after ${Math.round(runMs / 1000)} s`)
+    print(`FINDING ${invariant}, ${times} times, first after ${Math.round(runMs / 1000)} s`)
   const least = { requests: 200, followed: 20, batches: 5, users: 200, sql: 3, targets: 2 }
   const idle = Object.entries(least).filter(([what, count]) => report.total(what) < count * (report.round + 1))
   for (const [what, count] of idle)
-    say(`too little was done: ${what} ${report.total(what)}, at least ${count} a round expected`)
-  say(report.findings.size === 0 && idle.length === 0 ? 'nothing was found' : `seed ${seed} failed`)
+    print(`too little was done: ${what} ${report.total(what)}, expected at least ${count} per round`)
+  print(report.findings.size === 0 && idle.length === 0 ? 'no findings' : `seed ${seed} failed`)
   return report.findings.size === 0 && idle.length === 0 ? 0 : 1
 }
 

@@ -1,15 +1,15 @@
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import type { Manner } from './events.ts'
 
-/** What stands before a server, and can be in the way of its clients. */
+/** A proxy in front of a server that can disturb its clients. */
 export interface Way {
   port: number
   /**
-   * `delay`: each piece arrives late. `cut`: all connections end, new ones are served. `swallow`: connections are taken and
-   * nothing passes. `refuse`: all connections end, and nobody listens.
+   * `delay`: data arrive late. `cut`: all connections are closed, and new ones are served. `swallow`: connections are
+   * accepted and nothing is forwarded. `refuse`: all connections are closed, and nothing listens.
    */
   disturb(manner: Manner): Promise<void>
-  /** Everything passes again; what was swallowed goes on its way. */
+  /** Forwards everything again, including what was swallowed. */
   restore(): Promise<void>
   close(): Promise<void>
 }
@@ -34,7 +34,7 @@ export async function startProxy(serverPort: number): Promise<Way> {
     if (manner === 'swallow') hold(pair)
   })
 
-  /** Keeps the order of pieces: all of a connection wait equally long. */
+  /** Keeps the order of data: all of a connection are delayed equally. */
   function forward(from: Socket, to: Socket): void {
     from.on('data', (piece) => {
       const send = () => {

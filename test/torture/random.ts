@@ -1,13 +1,13 @@
-/** A source of random numbers that depends on its seed alone (mulberry32). */
+/** Random numbers that depend only on the seed (mulberry32). */
 export interface Random {
-  /** From 0 up to, not including, 1. */
+  /** From 0 to below 1. */
   next(): number
-  /** A whole number from `low` to `high`, both included. */
+  /** An integer from `low` to `high`, both included. */
   int(low: number, high: number): number
   /** True with this probability. */
   chance(probability: number): boolean
   pick<T>(values: readonly T[]): T
-  /** One of the keys, each as likely as its weight. */
+  /** One of the keys, with a probability proportional to its weight. */
   weighted<K extends string>(weights: Record<K, number>): K
 }
 

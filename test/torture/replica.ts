@@ -10,20 +10,20 @@ import type { Report } from './report.ts'
 const RESTART_PAUSE_MS = 500
 
 /**
- * A process of the service under the care of a supervisor that starts it again whenever it ends, on the same port and with the
- * same folder, as Kubernetes would.
+ * A process of the service with a supervisor that restarts it whenever it exits, on the same port and with the same
+ * folder, as Kubernetes does.
  */
 export class Replica {
   readonly name: string
   readonly url: string
-  /** When it began to listen, by the fair clock; undefined while it does not. */
+  /** When it started to listen, by the fair clock; undefined while it does not. */
   upSince: number | undefined
   readonly #start: () => ChildProcess
   readonly #report: Report
   readonly #log: WriteStream
   #child: ChildProcess | undefined
   #running: Promise<void> | undefined
-  /** Whether it is to run; whether an end is one that we caused. */
+  /** Whether it should run, and whether the next exit is intended. */
   #wanted = false
   #expected = false
   #stoppedSince: number | undefined
@@ -66,13 +66,13 @@ export class Replica {
     return this.#child?.pid ?? 0
   }
 
-  /** How long it could not run so far: stopped by SIGSTOP, or its main thread waiting for a processor. */
+  /** How long it could not run so far, because it was suspended by SIGSTOP or its main thread waited for a CPU. */
   get pausedMs(): number {
     const sinceStop = this.#stoppedSince === undefined ? 0 : fairNow() - this.#stoppedSince
     return this.#stoppedMs + sinceStop + starvedMs(this.pid)
   }
 
-  /** Keeps it running; resolves when it listens for the first time. */
+  /** Keeps it running. Resolves when it listens for the first time. */
   async run(): Promise<void> {
     this.#wanted = true
     this.#running ??= this.#supervise().finally(() => {
@@ -99,12 +99,12 @@ export class Replica {
       const wasUp = this.upSince !== undefined
       this.upSince = undefined
       this.continue()
-      if (wasUp && !this.#expected) this.#report.finding('process-alive', `${this.name} ended by itself: ${ended}`)
+      if (wasUp && !this.#expected) this.#report.finding('process-alive', `${this.name} exited unexpectedly: ${ended}`)
       if (this.#wanted) await sleep(RESTART_PAUSE_MS)
     }
   }
 
-  /** SIGKILL or SIGTERM, and no new start within `downMs`. */
+  /** Sends SIGKILL or SIGTERM, and waits for `pause` before a new start. */
   async end(signal: 'SIGKILL' | 'SIGTERM', pause: Promise<unknown>): Promise<void> {
     this.#wanted = false
     this.#expected = true
@@ -116,7 +116,7 @@ export class Replica {
     await pause
   }
 
-  /** Stops the process as a debugger would, or a machine that swaps. */
+  /** Suspends the process, as a debugger or a swapping machine does. */
   stop(): void {
     if (this.#stoppedSince !== undefined || this.upSince === undefined) return
     this.#stoppedSince = fairNow()
@@ -132,7 +132,10 @@ export class Replica {
   }
 }
 
-/** How long the main thread of a process has waited for a processor (proc_pid_schedstat(5)): a busy machine is no fault of it. */
+/**
+ * How long the main thread of a process has waited for a CPU (proc_pid_schedstat(5)). A busy machine is not the
+ * process's fault.
+ */
 function starvedMs(pid: number): number {
   try {
     return Number(readFileSync(`/proc/${pid}/schedstat`, 'utf8').split(' ')[1]) / 1e6

@@ -1,24 +1,24 @@
-/** What must hold, by a stable name. */
+/** The invariants, by a stable name. */
 // biome-ignore format: a table
 export const INVARIANTS = {
-  'follower-in-step': 'A follower holds what a full export holds, logins included; a 304 never hides a difference',
-  'delta-exact': 'A delta applied to its base gives exactly the state it names',
-  'request-bound': 'No request outlives its bound',
-  'ready-when-well': '/readyz is 200 while the process and the database are well',
-  'no-internal-error': 'No request is answered with 500, and each refusal is problem+json with a code',
-  'batch-ends': 'Each batch and import ends, and has no users left when it has expired',
+  'follower-in-step': 'A follower has the users of a full export, credentials included; a 304 never hides a difference',
+  'delta-exact': 'A delta applied to its base gives exactly its state',
+  'request-bound': 'No request exceeds its time limit',
+  'ready-when-well': '/readyz answers 200 while the process and the database work',
+  'no-internal-error': 'No response has status 500, and each rejection is problem+json with a code',
+  'batch-ends': 'Each batch and import ends, and has no users after its expiry',
   'run-ends': 'Each sync run ends',
-  'target-in-step': 'A target that can be reached comes in step',
+  'target-in-step': 'A reachable target comes in step',
   'batch-exact': 'A batch that completes has exactly its users',
-  'made-once': 'A request that is sent again by its Idempotency-Key makes no second batch',
-  'kept-state': 'The state that is kept is the state of the rows',
-  'login-stays': 'A user that refers to a credential has it',
-  'scopes': 'A key sees and changes only what its scopes allow',
-  'protected': 'A user who is not a test user is never changed or deleted',
-  'listing': 'A listing by id has no user twice',
+  'made-once': 'A request repeated with its Idempotency-Key creates no second batch',
+  'kept-state': 'The stored state is the state of the rows',
+  'login-stays': 'The credential of a user exists',
+  'scopes': 'A key reads and changes only what its scopes allow',
+  'protected': 'A user that is not a test user is never changed or deleted',
+  'listing': 'A listing by id contains no user twice',
   'nothing-left': 'Deletion and expiry leave no credential, secret or chunk',
-  'resources-back': 'Connections, open transactions and file handles are back',
-  'process-alive': 'No process ends by itself',
+  'resources-back': 'Connections, transactions and file handles are closed',
+  'process-alive': 'No process exits unexpectedly',
 }
 
 export type Invariant = keyof typeof INVARIANTS
@@ -27,23 +27,23 @@ export interface Finding {
   invariant: Invariant
   detail: string
   round: number
-  /** Into the round, and since the start of the run. */
+  /** Since the start of the round, and of the run. */
   atMs: number
   runMs: number
   times: number
 }
 
-/** Gathers findings, the first of each invariant in full, and counts what was done. */
+/** Collects findings, the first of each invariant completely, and counts what was done. */
 export class Report {
   readonly findings = new Map<Invariant, Finding>()
   readonly counts = new Map<string, number>()
   readonly startedAt = Date.now()
   round = 0
   roundStartedAt = Date.now()
-  /** Is called with each finding that is new. */
+  /** Called with each new finding. */
   onFinding: (finding: Finding) => void = () => {}
 
-  /** How long to wait for `invariant` to hold: of what is known to fail, no long wait tells more. */
+  /** How long to wait for `invariant` to hold: if it is known to fail, a long wait is useless. */
   patience(invariant: Invariant, boundMs: number): number {
     return this.findings.has(invariant) ? boundMs / 10 : boundMs
   }
@@ -65,7 +65,7 @@ export class Report {
     this.onFinding(finding)
   }
 
-  /** The counts whose name begins with `prefix`, as one line. */
+  /** The counts whose name starts with `prefix`, in one line. */
   line(prefix: string): string {
     const found = [...this.counts].filter(([what]) => what.startsWith(`${prefix} `)).sort()
     return found.map(([what, count]) => `${what.slice(prefix.length + 1)} ${count}`).join(', ')

@@ -3,8 +3,8 @@ import type { Action, Event } from './events.ts'
 import { createRandom, type Random } from './random.ts'
 
 /**
- * All events of a run. A round has a random subset of the kinds of faults, so that one does not mask another ("swarm testing",
- * Groce and others, 2012).
+ * All events of a run. A round has a random subset of the kinds of faults, so that one does not hide another ("swarm
+ * testing", Groce and others, 2012).
  */
 export function makeSchedule(seed: number, rounds: number, stormMs: number): Event[] {
   const random = createRandom(seed)
@@ -32,7 +32,7 @@ export function makeSchedule(seed: number, rounds: number, stormMs: number): Eve
   return events.sort((a, b) => a.round - b.round || a.at - b.at)
 }
 
-/** Most faults are short; some are longer than what the service waits for a connection, for a lock, or for a lease. */
+/** Most faults are short. Some are longer than the service waits for a connection, a lock or a lease. */
 const duration = (random: Random) =>
   random.weighted({ short: 5, long: 4 }) === 'short' ? random.int(300, 4_000) : random.int(8_000, 15_000)
 

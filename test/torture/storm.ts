@@ -10,7 +10,9 @@ import type { Event } from './events.ts'
 import * as faults from './faults.ts'
 import type { World } from './world.ts'
 
-/** Plays the events of one round at their times; resolves when the storm is over and all that they began has ended. */
+/**
+ * Plays the events of one round at their times. Resolves when the storm is over and everything it started has ended.
+ */
 export async function playStorm(
   world: World,
   { events, followers, pulls, stormMs }: { events: Event[]; followers: Follower[]; pulls: Pull[]; stormMs: number },

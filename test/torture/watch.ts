@@ -2,15 +2,18 @@ import { fairNow } from './clock.ts'
 import type { Replica } from './replica.ts'
 import type { World } from './world.ts'
 
-const LOOK_MS = 500
+const CHECK_INTERVAL_MS = 500
 
-/** So long after a fault has healed, or a replica has started, it may still be unready. */
+/** A replica may be unready for this long after a fault has ended or it has started. */
 const GRACE_MS = 15_000
 
-/** So long it must be unready without a break to be reported: a machine that is busy makes a single look fail. */
+/**
+ * A replica is reported after it has been unready for this long without a break: on a busy machine a single check may
+ * fail.
+ */
 const UNREADY_MS = 8_000
 
-/** Looks at health and at the bounds of requests, all the time. */
+/** Checks health and the time limits of requests continuously. */
 export function startWatch(world: World): { stop(): void } {
   const unreadySince = new Map<Replica, { at: number; reason: string }>()
 
@@ -32,7 +35,10 @@ export function startWatch(world: World): { stop(): void } {
     const since = unreadySince.get(replica) ?? { at: fairNow(), reason: '' }
     unreadySince.set(replica, { ...since, reason: `${ready.status} ${ready.text}` })
     if (fairNow() - since.at < UNREADY_MS) return
-    world.report.finding('ready-when-well', `${replica.name} says ${ready.status} ${ready.text} for ${UNREADY_MS} ms`)
+    world.report.finding(
+      'ready-when-well',
+      `${replica.name} answered ${ready.status} ${ready.text} for ${UNREADY_MS} ms`,
+    )
   }
 
   const looking = new Set<Replica>()
@@ -43,6 +49,6 @@ export function startWatch(world: World): { stop(): void } {
       looking.add(replica)
       void look(replica).finally(() => looking.delete(replica))
     }
-  }, LOOK_MS)
+  }, CHECK_INTERVAL_MS)
   return { stop: () => clearInterval(timer) }
 }

@@ -8,39 +8,39 @@ import { freePort } from '../faults/free-port.ts'
 import { type OwnPostgres, startOwnPostgres } from '../faults/own-postgres.ts'
 import { API_KEYS, Client } from './client.ts'
 import { fairNow } from './clock.ts'
-import { furnish } from './furnish.ts'
 import { startProxy, type Way } from './proxy.ts'
 import { Replica } from './replica.ts'
 import type { Report } from './report.ts'
+import { setUp } from './setup.ts'
 
-/** A batch that a request was sent for, and what is known of it. */
+/** A batch for which a request was sent, and what is known about it. */
 export interface KnownBatch {
   pool: string
   label: string
   id: string
 }
 
-/** Everything that is under torture, and what stands around it. */
+/** Everything under test, and its surroundings. */
 export interface World {
   report: Report
   client: Client
   folder: string
   service: string
   postgres: OwnPostgres
-  /** Plain SQL from outside, past the proxy. */
+  /** Plain SQL, not through the proxy. */
   sql: Sql
-  /** The same of the receiver's database. */
+  /** Plain SQL in the receiver's database. */
   targetSql: Sql
   databaseWay: Way
   targetWay: Way
-  /** Since when the database and the way to it are well, by the fair clock; undefined while they are not. */
+  /** When the database and the way to it were restored, by the fair clock; undefined during a fault. */
   databaseWellSince: number | undefined
   replicas: [Replica, Replica]
   receiver: Replica
   batches: KnownBatch[]
-  /** Ids of users in HOT. */
+  /** Ids of the users in HOT. */
   hotIds: string[]
-  /** The planted rows, as they were at the start. */
+  /** The protected users at the start. */
   planted: string
   /** Aborted when the faults stop. */
   storm: AbortSignal
@@ -56,7 +56,7 @@ const SETTINGS = {
   EXPORT_CACHE_MB: '32',
 }
 
-/** Starts it: a PostgreSQL of its own, the receiver, and two replicas behind a proxy. */
+/** Starts everything: a PostgreSQL server, the receiver, and two replicas behind a proxy. */
 export async function makeWorld(service: string, report: Report): Promise<World> {
   const closing: (() => Promise<unknown>)[] = []
   const closeAll = async () => {
@@ -111,7 +111,7 @@ export async function makeWorld(service: string, report: Report): Promise<World>
       storm: AbortSignal.abort(),
       close: closeAll,
     }
-    await furnish(world)
+    await setUp(world)
     return world
   } catch (error) {
     await closeAll()

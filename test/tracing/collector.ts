@@ -7,7 +7,7 @@ interface Test {
   teardown(fn: () => void): void
 }
 
-/** A span as a collector gets it, with its attributes by their names. */
+/** A span as a collector receives it, with its attributes by name. */
 export interface CollectedSpan {
   service: string
   name: string
@@ -22,17 +22,17 @@ export interface CollectedSpan {
   attributes: Record<string, unknown>
 }
 
-/** A collector that keeps what is sent to it. */
+/** A collector that keeps what it receives. */
 export interface Collector {
-  /** To be set as OTEL_EXPORTER_OTLP_ENDPOINT. */
+  /** The value for OTEL_EXPORTER_OTLP_ENDPOINT. */
   url: string
   spans: CollectedSpan[]
   requests: { path: string; headers: IncomingMessage['headers'] }[]
-  /** All bodies, as they came. */
+  /** All bodies, unparsed. */
   received: string
-  /** What it does in place of its work. */
+  /** Replaces its normal response. */
   answer: ((request: IncomingMessage, response: ServerResponse) => void) | undefined
-  /** The spans that match, when there are so many of them; whatever there is after 20 s. */
+  /** Waits for `count` matching spans, at most 20 s, and returns those found. */
   find(matches: (span: CollectedSpan) => boolean, count?: number): Promise<CollectedSpan[]>
 }
 

@@ -7,7 +7,7 @@ import { startCollector } from './collector.ts'
 
 const t = suite()
 
-t.test('the address for traces is made of the base URL', (t) => {
+t.test('the URL for traces is derived from the base URL', (t) => {
   const addresses = {
     'http://collector:4318': 'http://collector:4318/v1/traces',
     'http://collector:4318/': 'http://collector:4318/v1/traces',
@@ -19,7 +19,7 @@ t.test('the address for traces is made of the base URL', (t) => {
   t.end()
 })
 
-t.test('a collector that refuses is logged once, and without a secret', async (t) => {
+t.test('a collector that rejects spans is logged once, without secrets', async (t) => {
   const secrets = ['name-of-the-collector', 'password-of-the-collector', 'token-of-the-collector'] as const
   const [username, password, token] = secrets
   const collector = await startCollector(t)
@@ -39,7 +39,7 @@ t.test('a collector that refuses is logged once, and without a secret', async (t
   for (const deadline = Date.now() + 20_000; collector.requests.length < 3 && Date.now() < deadline; await sleep(50))
     trace()
   trace()
-  await tracing.stop() // sends the last one, and ends well
+  await tracing.stop() // sends the last one, and succeeds
   t.match(collector.requests[2], {
     path: `/${token}/v1/traces?token=${token}`,
     headers: { authorization: `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}` },

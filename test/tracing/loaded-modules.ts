@@ -1,7 +1,10 @@
 import { appendFileSync } from 'node:fs'
 import { registerHooks } from 'node:module'
 
-/* Imported into a process before all else, appends the address of each module that it loads to the file LOADED_MODULES. */
+/*
+ * Imported into a process before everything else, this appends the URL of each module that it loads to the file
+ * LOADED_MODULES.
+ */
 
 registerHooks({
   load(url, context, next) {

@@ -9,11 +9,14 @@ import { startCollector } from './collector.ts'
 
 const t = suite()
 
-/* A real process tells each module that it loads, in any of its threads. */
+/* A real process records each module that it loads, in any of its threads. */
 
 const LOADED = new URL('./loaded-modules.ts', import.meta.url).href
 
-/** The packages of OpenTelemetry that a service with these settings has loaded once it has answered requests and made users. */
+/**
+ * The OpenTelemetry packages that a service with these settings has loaded after it has answered requests and created
+ * users.
+ */
 async function loaded(t: Test, settings: Record<string, string>): Promise<string[]> {
   const folder = await mkdtemp(join(tmpdir(), 'usersync-loaded-'))
   t.teardown(() => rm(folder, { recursive: true, force: true }))
@@ -31,15 +34,15 @@ async function loaded(t: Test, settings: Record<string, string>): Promise<string
   t.equal((await fetch(`${server.url}/v1/batches`, { method: 'POST', body, headers })).status, 201)
   t.equal(await server.end('SIGTERM'), 0)
   const modules = await readFile(file, 'utf8')
-  t.match(modules, /fastify/, 'it tells what is loaded')
+  t.match(modules, /fastify/, 'the record contains loaded modules')
   return [...new Set(modules.match(/@opentelemetry\/[a-z-]+/g))].sort()
 }
 
-t.test('without an endpoint nothing of it is loaded but what prom-client brings', async (t) => {
+t.test('without an endpoint, only the OpenTelemetry package that prom-client needs is loaded', async (t) => {
   t.strictSame(await loaded(t, {}), ['@opentelemetry/api'])
 })
 
-t.test('with one it is', async (t) => {
+t.test('with an endpoint, the OpenTelemetry SDK is loaded', async (t) => {
   const { url } = await startCollector(t)
   const packages = await loaded(t, { OTEL_EXPORTER_OTLP_ENDPOINT: url })
   t.ok(packages.includes('@opentelemetry/sdk-trace'), packages.join(', '))

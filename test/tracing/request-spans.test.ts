@@ -27,7 +27,7 @@ t.teardown(async () => {
   await tracing.stop()
 })
 
-t.test('a fault of ours is an error', async (t) => {
+t.test('an internal error is an error span', async (t) => {
   t.equal((await fetch(`http://127.0.0.1:${port}/broken/7?x=1`)).status, 500)
   const [span] = await collector.find(({ name }) => name === 'GET /broken/:id')
   t.match(span, {
@@ -37,7 +37,7 @@ t.test('a fault of ours is an error', async (t) => {
   t.notOk(collector.received.includes('fault-that-nobody-may-see'))
 })
 
-t.test('a request whose client goes away ends too, without an answer', async (t) => {
+t.test('the span of a request whose client disconnects ends without a status', async (t) => {
   const sent = request({ host: '127.0.0.1', port, path: '/endless' }).end()
   sent.on('error', () => {})
   await entered.promise

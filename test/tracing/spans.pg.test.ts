@@ -7,7 +7,7 @@ import { CLIENT, SERVER, startCollector } from './collector.ts'
 
 const t = suite()
 
-/* What a collector is told of a service's work, and what it must not be told. */
+/* What a collector receives about a service's work, and what it must not receive. */
 
 const KEY = 'key-of-the-test-that-nobody-may-see-0123456789'
 const PASSWORD = 'password-that-nobody-may-see-9876'
@@ -24,7 +24,7 @@ const { call, log } = await startService(t, {
 
 const config = { password: PASSWORD, password_hash: { algorithm: 'pbkdf2_sha256' }, username_pattern: 'seen_{n}' }
 
-t.test('a request is a child of the span that its client names', async (t) => {
+t.test('a request is a child of the span in traceparent', async (t) => {
   const headers = { authorization, traceparent: `00-${TRACE}-${PARENT}-01` }
   t.equal(
     (await call('GET', '/v1/users?limit=7&batch_id=00000000-0000-7000-8000-000000000000', { headers })).status,
@@ -32,7 +32,7 @@ t.test('a request is a child of the span that its client names', async (t) => {
   )
   const [span] = await collector.find(({ traceId }) => traceId === TRACE)
   const [line] = log.map((text) => JSON.parse(text)).filter(({ trace_id }) => trace_id === TRACE)
-  t.match(line, { msg: 'request', route: '/v1/users' }, 'its line in the log has the trace')
+  t.match(line, { msg: 'request', route: '/v1/users' }, 'its log line has the trace id')
   t.strictSame(span?.attributes, {
     'http.request.method': 'GET',
     'http.route': '/v1/users',
@@ -47,7 +47,7 @@ t.test('a request is a child of the span that its client names', async (t) => {
   t.strictSame([...new Set(collector.requests.map(({ path }) => path))], ['/v1/traces'])
 })
 
-t.test('one that names none begins a trace, and what it names must be a span', async (t) => {
+t.test('a request without a valid traceparent starts a trace', async (t) => {
   for (const traceparent of ['', 'nonsense', `00-${'0'.repeat(32)}-${PARENT}-01`, `ff-${TRACE}-${PARENT}-01`]) {
     const { headers } = await call('GET', '/v1/pools', { headers: { authorization, traceparent } })
     t.notOk('traceparent' in headers)
@@ -57,7 +57,7 @@ t.test('one that names none begins a trace, and what it names must be a span', a
   t.notOk(spans.some(({ traceId, parentSpanId }) => traceId === TRACE || parentSpanId))
 })
 
-t.test('a client that does not sample is kept to', async (t) => {
+t.test('a traceparent that is not sampled is respected', async (t) => {
   const traceId = 'a'.repeat(32)
   await call('GET', '/v1/templates', { headers: { authorization, traceparent: `00-${traceId}-${PARENT}-00` } })
   await call('GET', '/v1/targets', { headers: { authorization } })
@@ -65,17 +65,17 @@ t.test('a client that does not sample is kept to', async (t) => {
   t.notOk(collector.spans.some((span) => span.traceId === traceId))
   t.ok(
     log.some((line) => line.includes(`"trace_id":"${traceId}"`)),
-    'its lines in the log have the trace all the same',
+    'its log lines have the trace id anyway',
   )
 })
 
-t.test('only our faults are errors, and a path that is refused is not told', async (t) => {
-  const asked = [
+t.test('only internal errors are error spans, and a rejected path is not sent', async (t) => {
+  const requests = [
     ['GET', '/v1/users/alice-that-nobody-may-see', 'GET /v1/users/:id', '400'],
     ['GET', '/alice-that-nobody-may-see', 'GET', '404'],
     ['PURGE', '/v1/users', 'HTTP /v1/users', '405'],
   ] as const
-  for (const [method, path, name, status] of asked) {
+  for (const [method, path, name, status] of requests) {
     const answer = await call(method, `${path}?x=${PASSWORD}`, { headers: { authorization } })
     t.equal(String(answer.status), status)
     const [span] = await collector.find((one) => one.name === name)
@@ -121,13 +121,13 @@ t.test('the chunks of a batch are one trace, which has the batch’s id', async 
   t.strictSame(
     posts.map(({ attributes }) => attributes['http.response.header.location']),
     [batch, again].map(({ id }) => ({ values: [{ stringValue: `/v1/batches/${id}` }] })),
-    'the request that made the batch tells it',
+    'the request that created the batch has its location',
   )
 })
 
 const traceOf = (batchId: string) => batchId.replaceAll('-', '')
 
-t.test('a push and what its target does are one trace', async (t) => {
+t.test('a push and the requests at its target are one trace', async (t) => {
   const receiver = await startServerProcess(t, {
     DATABASE_URL: await testDatabase(t),
     ENCRYPTION_KEY: 'c3'.repeat(32),
@@ -157,10 +157,10 @@ t.test('a push and what its target does are one trace', async (t) => {
   t.strictSame(
     there.map(({ name, kind, parentSpanId }) => [name, kind, parentSpanId]),
     Array(2).fill(['PUT /v1/replica/users', SERVER, push?.spanId]),
-    'what it holds is asked, then sent what it lacks',
+    'its state is requested, then the difference is sent',
   )
   const seen = collector.requests.find(({ path }) => path === '/base/v1/traces')
-  t.equal(seen?.headers['x-tenant'], 'load tests', 'headers for the collector are the environment’s')
+  t.equal(seen?.headers['x-tenant'], 'load tests', 'headers for the collector come from the environment')
 
   await receiver.end('SIGKILL')
   await call('PATCH', '/v1/targets/tester', { body: { key: PASSWORD }, headers: { authorization } })
@@ -169,7 +169,7 @@ t.test('a push and what its target does are one trace', async (t) => {
   t.match(failed?.attributes, { 'error.type': 'unreachable', 'usersync.sync.attempts': 4 })
 })
 
-t.test('no secret, query or user is told', (t) => {
+t.test('no secret, query or user is sent to the collector', (t) => {
   t.ok(collector.received.length > 5_000)
   for (const secret of [KEY, PASSWORD, 'that-nobody-may-see', 'seen_', '?', 'select'])
     t.notOk(collector.received.includes(secret), secret)

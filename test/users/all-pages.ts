@@ -13,12 +13,12 @@ export interface Page {
   next_cursor: string | null
 }
 
-/** The pages of a listing of users, one by one along the links. Throws where a page is refused. */
+/** The pages of a user listing, following the links. Throws if a page is rejected. */
 export async function* pagesOf(call: Service['call'], query: string): AsyncGenerator<ListedUser[], void, void> {
   let path: string | undefined = `/v1/users?${query}`
   while (path) {
     const page: Answer<Page> = await call<Page>('GET', path)
-    if (page.status !== 200) throw new Error(`${path} was answered ${page.raw}`)
+    if (page.status !== 200) throw new Error(`${path} answered ${page.raw}`)
     yield page.json.items
     const link: string | undefined = /^<(.*)>; rel="next"$/.exec(String(page.headers['link'] ?? ''))?.[1]
     if ((link === undefined) !== (page.json.next_cursor === null)) throw new Error('Link and next_cursor differ')

@@ -4,7 +4,7 @@ import { suite } from '../suite.ts'
 
 const t = suite()
 
-/* Users of a megabyte each: a page holds as many as fit, and the walk comes to all of them. */
+/* Users of a megabyte each. A page contains as many as fit, and the pages together contain all of them. */
 
 const { sql, call } = await startService(t, { MAX_WORKERS: '1' })
 const MEGABYTE = 1_000_000
@@ -17,7 +17,7 @@ interface Page {
 
 const readPage = (query: string) => call<Page>('GET', `/v1/users?${query}`)
 
-t.test('a page ends after some 2 MiB, whatever its limit, and the next one goes on from there', async (t) => {
+t.test('a page ends after about 2 MiB, whatever its limit, and the next one continues there', async (t) => {
   await sql`
     insert into users (username, email, custom_attributes)
     select 'user' || n, 'user' || n || '@example.com', jsonb_build_object('x', repeat('a', ${MEGABYTE}::int))

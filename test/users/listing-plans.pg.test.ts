@@ -12,10 +12,10 @@ import { suite } from '../suite.ts'
 
 const t = suite()
 
-/* What PostgreSQL does for a page, at the start, in the middle and at the end of a pool: the very statements, explained. */
+/* The plans of PostgreSQL for the actual statements of pages at the start, in the middle and at the end of a pool. */
 
 const USERS = sized(20_000, 200_000)
-/** Users of one `created_at`, as those of a chunk. */
+/** The users with the same `created_at`, as in a chunk. */
 const CHUNK = USERS / 40
 const LARGE_USERS = 0.75 * USERS
 const SMALL_USERS = 1_000
@@ -31,16 +31,16 @@ const SMALL = '01890000-0000-7000-8000-00000000000b'
 /** The time of the chunk in the middle. */
 const MIDDLE = '2030-01-01T00:00:00.000020Z'
 
-// Statistics of the time when the pool had 1,000 users, all made at once: for them one time is as good as any other. They
-// are not renewed by themselves.
+// The statistics are from a time when the pool had 1,000 users, all created at once, so to the planner all times are
+// equal. They are not renewed.
 await sql`alter table users set (autovacuum_enabled = off)`
 await sql`insert into pools (id, name) values (2, 'large')`
 await sql`
   insert into users (pool_id, username, email, created_at)
   select 2, md5('first' || n), md5('first' || -n) || '@example.com', ${MIDDLE} from generate_series(1, 1000) n`
 await sql`analyze users`
-// Filled without capture, and its indexes made anew after it: a quarter of the time. Of two that cost the same the planner
-// takes one by its age, so they are made in the order of the migrations.
+// Filled without capture, and indexed afterwards, which takes a quarter of the time. Of two indexes with the same cost
+// the planner prefers one by age, so they are created in the order of the migrations.
 await sql`alter table users disable trigger user`
 await sql`select nextval('commit_ids')`
 const indexes = await sql<{ name: string; definition: string }[]>`
@@ -70,7 +70,7 @@ interface Node {
   Plans?: Node[]
 }
 
-/** Runs the page as the service does, and gives the plan's nodes, from the root on, with what they did. */
+/** Runs the page as the service does. Returns the nodes of the plan, starting at the root, with their counts. */
 async function explain(page: UserPage): Promise<[Node, ...Node[]]> {
   const query = await choosePageQuery(sql, page)
   const [row] = await readInIndexOrder<Row>(
@@ -83,7 +83,7 @@ async function explain(page: UserPage): Promise<[Node, ...Node[]]> {
 
 const rowsOf = (node: Node) => (node['Actual Rows'] + (node['Rows Removed by Filter'] ?? 0)) * node['Actual Loops']
 
-/** The line of a user who is somewhere in the middle, whatever users are sorted by. */
+/** The line of a user in the middle, in every sort order. */
 async function lineInTheMiddle(filter: Filter): Promise<string> {
   const [row] = await sql<{ line: string }[]>`
     select ${userLine(sql, 'u')} as line from users u
@@ -92,7 +92,7 @@ async function lineInTheMiddle(filter: Filter): Promise<string> {
   return row?.line ?? ''
 }
 
-/** The line of the user after whom only 50 come. */
+/** The line of the user that only 50 users follow. */
 async function lineNearTheEnd(filter: Filter, sort: Sort): Promise<string> {
   const backwards = sort.keys.map(({ column, descending }) => `u.${column} ${descending ? 'asc' : 'desc'}`).join()
   const [row] = await readInIndexOrder(
@@ -106,9 +106,9 @@ async function lineNearTheEnd(filter: Filter, sort: Sort): Promise<string> {
 
 interface Expected {
   index: string
-  /** The rows of the page. */
+  /** The number of rows in the page. */
   length: number
-  /** The most rows that may be read or sorted, and blocks be looked at. */
+  /** The maximum of rows read or sorted, and of blocks read. */
   rows: number
   blocks: number
 }
@@ -124,7 +124,7 @@ interface Listing {
   blocks?: number
 }
 
-/** The first, a middle and the last page of a listing; by default each as cheap as can be. */
+/** The first, a middle and the last page of a listing. By default each must have the lowest possible cost. */
 async function casesOf(name: string, index: string, listing: Listing): Promise<Case[]> {
   const { filter, middle, limit = LIMIT, rows = limit, blocks = 2 * limit } = listing
   const sort = readSort(name)
@@ -159,8 +159,8 @@ async function listingOf(batchId: string | undefined): Promise<Listing> {
 const whole = await listingOf(undefined)
 const large = await listingOf(LARGE)
 const small = await listingOf(SMALL)
-// A small batch is read as a whole. On the way through a large one a quarter of the pool is passed by: spread by name, in a
-// row by time.
+// A small batch is read as a whole. Reading a large one skips a quarter of the pool: spread out by name, consecutive by
+// time.
 const readWhole = { ...small, rows: SMALL_USERS, blocks: 1.1 * SMALL_USERS }
 const passedBy = USERS / 4 + SMALL_USERS
 const cases = [
@@ -186,21 +186,21 @@ const cases = [
   ...(await casesOf('-created_at', 'users_batch', readWhole)),
 ]
 
-t.test('each page is read along its index from where it begins', async (t) => {
+t.test('each page is read along its index from its start', async (t) => {
   for (const each of cases) await check(t, each)
 })
 
-t.test('the same with fresh statistics', async (t) => {
+t.test('each page is read along its index, with fresh statistics', async (t) => {
   await sql`analyze users`
   for (const each of cases) await check(t, each)
 })
 
-t.test('the same with no statistics', async (t) => {
+t.test('each page is read along its index, without statistics', async (t) => {
   await sql`delete from pg_statistic where starelid = 'users'::regclass`
   for (const each of cases) await check(t, each)
 })
 
-t.test('plans are made for the values at hand, even where the server keeps plans for any', async (t) => {
+t.test('plans are made for the actual values, even if the server prefers generic plans', async (t) => {
   const other = connect({ url: databaseUrl, schema: 'usersync', connections: 1, name: 'test' })
   t.teardown(() => other.end({ timeout: 5 }))
   await other`set plan_cache_mode = force_generic_plan`

@@ -6,12 +6,12 @@ import { type ListedUser, listAll, type Page, pagesOf } from './all-pages.ts'
 
 const t = suite()
 
-/* The listing of users by keys, seen from outside. */
+/* The sorted listing of users, over HTTP. */
 
 const { sql, call } = await startService(t, { MAX_WORKERS: '1' })
 
 let pools = 0
-/** Makes an empty pool and gives its id and name. */
+/** Creates an empty pool, and returns its id and name. */
 async function makePool() {
   const name = `pool${++pools}`
   const [row] = await sql<{ id: number }[]>`insert into pools (name) values (${name}) returning id`
@@ -22,7 +22,7 @@ interface Person {
   id: string
   username: string
   email: string
-  /** Since the year began. */
+  /** Since the start of the year. */
   microseconds: number
 }
 
@@ -38,7 +38,7 @@ async function insert(poolId: number, people: Person[]) {
   await sql`insert into users ${sql(rows)}`
 }
 
-/** Text as collation "C" compares it. */
+/** Compares texts as collation "C" does. */
 const byBytes = (a: string, b: string) => Buffer.compare(Buffer.from(a), Buffer.from(b))
 
 const compareBy: Record<string, (a: Person, b: Person) => number> = {
@@ -48,7 +48,7 @@ const compareBy: Record<string, (a: Person, b: Person) => number> = {
   created_at: (a, b) => a.microseconds - b.microseconds,
 }
 
-/** The ids in the order of `sort`, by no code of the service. */
+/** The ids in the order of `sort`, without code of the service. */
 function sorted(people: Person[], sort: string): string[] {
   const full = sort.endsWith('created_at') ? `${sort},${sort.startsWith('-') ? '' : '-'}username` : sort
   const keys = full.split(',').map((key) => {
@@ -59,7 +59,7 @@ function sorted(people: Person[], sort: string): string[] {
   return people.toSorted(compare).map(({ id }) => id)
 }
 
-// UTF-16 puts the planes above the first between U+D7FF and U+E000, UTF-8 puts them last.
+// UTF-16 sorts the supplementary planes between U+D7FF and U+E000; UTF-8 sorts them last.
 const character = fc.constantFrom(...'azAZ09~"\\ \u0001é\u07ff\ud7ff\ue000\uffff', '😀', '\u{10000}', '\u{10ffff}')
 const name = fc
   .oneof(fc.string({ unit: character, minLength: 1, maxLength: 4 }), fc.string({ unit: 'binary', minLength: 1 }))
@@ -75,7 +75,7 @@ const crowd = fc
   .map((people) => [...new Map(people.map((each) => [each.username, each])).values()])
   .map((people) => [...new Map(people.map((each) => [each.email, each])).values()])
 
-t.test('pages joined are the whole, sorted, whatever the sort and the size of a page', async () => {
+t.test('the pages together are the whole list in order, whatever the sort and page size', async () => {
   await fc.assert(
     fc.asyncProperty(crowd, fc.array(fc.integer({ min: 2, max: 15 }), { minLength: 1 }), async (people, limits) => {
       const { poolId, pool } = await makePool()
@@ -90,7 +90,7 @@ t.test('pages joined are the whole, sorted, whatever the sort and the size of a 
   )
 })
 
-t.test('a batch, in each sort, however large it is', async (t) => {
+t.test('a batch is listed correctly in each sort, whatever its size', async (t) => {
   const { poolId, pool } = await makePool()
   const people = Array.from({ length: 300 }, (_, n) => ({
     id: `01890000-0000-7000-8000-${String((n * 7919) % 300).padStart(12, '0')}`,
@@ -104,7 +104,7 @@ t.test('a batch, in each sort, however large it is', async (t) => {
   for (const size of [0, 40, 300]) {
     const members = people.filter(isOf(size))
     await sql`update users set batch_id = ${batch} where pool_id = ${poolId} and username = any(${members.map((each) => each.username)})`
-    // The way to read it is chosen by this count.
+    // This count decides how it is read.
     for (const count of [size, 10_001]) {
       await sql`update scopes set user_count = ${count} where pool_id = ${poolId} and batch_id = ${batch}`
       for (const sort of SUPPORTED_SORTS) {
@@ -119,9 +119,9 @@ t.test('a batch, in each sort, however large it is', async (t) => {
   }
 })
 
-t.test('what others change between two pages neither hides nor doubles anybody else', async (t) => {
+t.test('changes between two pages neither hide nor duplicate other users', async (t) => {
   const { poolId, pool } = await makePool()
-  // One transaction makes a whole chunk at one time, so ties are long.
+  // One transaction creates a chunk with the same time, so there are long ties.
   await sql`
     insert into users (pool_id, username, email, created_at)
     select ${poolId}, 'u' || md5(n::text), n || '@example.com', timestamptz '2024-01-01' + n / 5000 * interval '1 microsecond'
@@ -136,7 +136,7 @@ t.test('what others change between two pages neither hides nor doubles anybody e
       const [renamed, moved, deleted] = before.splice(0, 3)
       const last = items.at(-1)?.id ?? ''
       for (const each of [renamed, moved, deleted]) touched.add(each?.id ?? '')
-      touched.add(last) // where the next page begins
+      touched.add(last) // where the next page starts
       await sql`update users set username = ${`a renamed ${sort} ${++turn}`} where pool_id = ${poolId} and id = ${renamed?.id ?? ''}`
       await sql`update users set created_at = now(), email = ${`${sort} ${turn}`} where pool_id = ${poolId} and id = ${moved?.id ?? ''}`
       await sql`delete from users where pool_id = ${poolId} and id in (${deleted?.id ?? ''}, ${last})`
@@ -149,17 +149,17 @@ t.test('what others change between two pages neither hides nor doubles anybody e
     const times = Map.groupBy(seen, (id) => id)
     t.notOk(
       untouched.find(({ id }) => times.get(id)?.length !== 1),
-      `${sort}: nobody twice`,
+      `${sort}: no user twice`,
     )
     const left = await sql<{ count: number }[]>`
       select count(*)::int as count from users
       where pool_id = ${poolId} and username like 'u%' and id = any(${before.map(({ id }) => id)}::uuid[])
         and id <> all(${[...touched, ...seen]}::uuid[])`
-    t.equal(left[0]?.count, 0, `${sort}: nobody left out`)
+    t.equal(left[0]?.count, 0, `${sort}: no user missing`)
   }
 })
 
-t.test('a sort that no index carries is refused by name', async (t) => {
+t.test('a sort without an index is rejected, and the supported ones are listed', async (t) => {
   for (const sort of ['', 'role', 'created_at,username', 'id,id', '%00', 'a'.repeat(5_000)]) {
     const answer = await call<{ errors: { message: string }[] }>('GET', `/v1/users?sort=${sort}`)
     const errors = [{ path: 'querystring.sort' }]
@@ -171,11 +171,11 @@ t.test('a sort that no index carries is refused by name', async (t) => {
   })
 })
 
-t.test('a cursor belongs to its sort, and is no key that anybody could write', async (t) => {
+t.test('a cursor belongs to its sort and cannot be forged', async (t) => {
   const { poolId, pool } = await makePool()
   const people = Array.from({ length: 9 }, (_, n) => ({
     id: `01890000-0000-7000-8000-00000000000${n}`,
-    username: `${'\u{10ffff}'.repeat(253)}${n}`, // the longest cursor that there can be
+    username: `${'\u{10ffff}'.repeat(253)}${n}`, // the longest possible cursor
     email: `${'\u0001'.repeat(253)}${n}`,
     microseconds: n,
   }))
@@ -210,7 +210,7 @@ t.test('a cursor belongs to its sort, and is no key that anybody could write', a
   }
 })
 
-t.test('the description names the sorts', async (t) => {
+t.test('the OpenAPI description lists the sorts', async (t) => {
   interface Description {
     paths: Record<string, Record<string, { parameters: { name: string; description?: string }[] }>>
   }

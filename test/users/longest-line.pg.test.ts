@@ -7,12 +7,12 @@ import { suite } from '../suite.ts'
 
 const t = suite()
 
-/* One rule for every writer: the line of a user is at most 1 MiB. */
+/* The same limit for every writer: the line of a user has at most 1 MiB. */
 
-const service = await startService(t, { MAX_WORKERS: '1', MEMORY_LIMIT_MB: '8192' }) // generated values take most of it
+const service = await startService(t, { MAX_WORKERS: '1', MEMORY_LIMIT_MB: '8192' }) // generated values use most of it
 const { sql, call, url } = service
 
-/** 35 KB on the way in, and 1.5 MB in the line. */
+/** 35 KB in the request, and 1.5 MB in the line. */
 const WIDE = { a: Array(5_000).fill(1e308) }
 const WIDE_ROW = `{"username":"wide@example.com","custom_attributes":{"a":[${Array(5_000).fill('1e308').join()}]}}\n`
 
@@ -27,7 +27,7 @@ const importAs = (pool: string, format: string, body: string, query = '') =>
     },
   })
 
-t.test('a JSON text is measured as PostgreSQL writes it', async (t) => {
+t.test('the size of a JSON text is computed as PostgreSQL writes it', async (t) => {
   const number = fc
     .tuple(
       fc.constantFrom('', '-'),
@@ -79,7 +79,7 @@ t.test('a JSON text is measured as PostgreSQL writes it', async (t) => {
   }
 })
 
-t.test('no writer stores a longer line, and each gets an error that says so', async (t) => {
+t.test('no writer can store a longer line, and each gets a clear error', async (t) => {
   const pool = 'too-wide'
   const poolId = await makePool(sql, pool)
   const before = await stateOf(pool)
@@ -100,7 +100,7 @@ t.test('no writer stores a longer line, and each gets an error that says so', as
   t.match(await patch(WIDE), tooLarge)
   const half = Array(2_000).fill(1e308)
   t.match(await patch({ a: half }), { status: 200 })
-  t.match(await patch({ b: half }), tooLarge, 'what a merge adds up to counts')
+  t.match(await patch({ b: half }), tooLarge, 'the merged size counts')
 
   const bySql = sql`
     insert into users (pool_id, username, email, custom_attributes) values (${poolId}, 'wide', 'wide@x.test', '{"a": 1e131000}'),
@@ -111,10 +111,10 @@ t.test('no writer stores a longer line, and each gets an error that says so', as
   })
 
   t.match(await call('DELETE', `/v1/users/${id}?pool=${pool}`), { status: 204 })
-  t.equal(await stateOf(pool), before, 'nothing of it stays')
+  t.equal(await stateOf(pool), before, 'nothing of it is stored')
 })
 
-t.test('a replica refuses a line that its source should not have', async (t) => {
+t.test('a replica rejects a line that is too long', async (t) => {
   const pool = 'receives'
   await makePool(sql, pool)
   await sql`insert into users (username, email, custom_attributes) values ('long', 'long@x.test', ${JSON.stringify({ a: 'x'.repeat(MAX_LINE_BYTES - 400) })}::jsonb)`
@@ -123,7 +123,7 @@ t.test('a replica refuses a line that its source should not have', async (t) => 
   await sql`delete from users where username = 'long'`
 })
 
-t.test('the longest line goes out and comes back, in every form', async (t) => {
+t.test('the longest line can be exported and imported, in every format', async (t) => {
   const [{ bytes = 0 } = {}] = await sql<{ bytes: number }[]>`
     insert into users (username, email, custom_attributes) values ('longest', 'longest@x.test', '{"a": ""}')
     returning octet_length(user_line(id, username, email, role, is_test_user, batch_id, created_by_bulk, custom_attributes, created_at, updated_at)) as bytes`
@@ -149,7 +149,7 @@ t.test('the longest line goes out and comes back, in every form', async (t) => {
   t.match(await put(url, await exportOf(service), { pool: 'replica' }), { status: 200, json: { state } })
 })
 
-t.test('a user from before the rule can be shortened and deleted', async (t) => {
+t.test('a user from before the limit can be shortened and deleted', async (t) => {
   for (const name of ['capture_insert', 'capture_update']) await sql`alter table users disable trigger ${sql(name)}`
   const attributes = JSON.stringify({ a: 'x'.repeat(2 * MAX_LINE_BYTES) })
   await sql`insert into users (username, email, custom_attributes) values ('old', 'old@x.test', ${attributes}::jsonb), ('older', 'older@x.test', ${attributes}::jsonb)`

@@ -5,7 +5,7 @@ import { suite } from '../suite.ts'
 
 const t = suite()
 
-t.test('the supported orders, and other spellings of them', (t) => {
+t.test('readSort accepts the supported sorts and other spellings of them', (t) => {
   const spellings: Record<string, string> = {
     created_at: 'created_at,-username',
     '-created_at': '-created_at,username',
@@ -22,7 +22,7 @@ t.test('the supported orders, and other spellings of them', (t) => {
   t.end()
 })
 
-t.test('any other order is refused with the names of those that there are', (t) => {
+t.test('any other sort is rejected, and the supported ones are listed', (t) => {
   const table = [
     ...[
       '',
@@ -67,7 +67,7 @@ t.test('any other order is refused with the names of those that there are', (t) 
   t.end()
 })
 
-t.test('whatever is asked for, the answer is an order or the one refusal', (t) => {
+t.test('any text is either a sort or rejected with the same error', (t) => {
   const names = ['id', 'username', 'email', 'created_at', 'role', ''].flatMap((name) => [name, `-${name}`])
   const key = fc.constantFrom(...names)
   fc.assert(

@@ -15,7 +15,7 @@ await sql`
   from generate_series(1, ${USERS}::int) n`
 
 let made = 0
-/** Makes a user by plain SQL and gives its id. */
+/** Creates a user by plain SQL, and returns its id. */
 async function makeUser(isTestUser = true, pool = 1): Promise<string> {
   const name = `made${++made}`
   const [row] = await sql<{ id: string }[]>`
@@ -28,7 +28,7 @@ async function makeUser(isTestUser = true, pool = 1): Promise<string> {
 const patch = <Json = User>(id: string, body: object | string) =>
   call<Json>('PATCH', `/v1/users/${id}`, { body, headers: { 'content-type': 'application/json' } })
 
-t.test('a user is answered as its line', async (t) => {
+t.test('a user is returned as its line in the export', async (t) => {
   const id = await makeUser()
   const answer = await call<User>('GET', `/v1/users/${id}`)
   t.match(answer, {
@@ -55,14 +55,14 @@ t.test('a user is answered as its line', async (t) => {
     'created_at',
     'updated_at',
   ])
-  t.match(answer.raw.toString(), '"n": 1.50', 'numbers stay as they were written')
+  t.match(answer.raw.toString(), '"n": 1.50', 'numbers keep their spelling')
   t.match(answer.raw.toString(), '12345678901234567890')
   const exported = await call('GET', '/v1/users/export?format=ndjson')
-  t.ok(exported.raw.toString().split('\n').includes(answer.raw.toString()), 'the very text of the export')
+  t.ok(exported.raw.toString().split('\n').includes(answer.raw.toString()), 'the same text as in the export')
   t.strictSame((await call('GET', `/v1/users/${id.toUpperCase()}`)).raw, answer.raw)
 })
 
-t.test('a change keeps what it does not name', async (t) => {
+t.test('a change keeps all other members', async (t) => {
   const id = await makeUser()
   const before = (await call<User>('GET', `/v1/users/${id}`)).json
   const changes: Partial<User & { custom_attributes: object; role: string }>[] = [
@@ -76,16 +76,16 @@ t.test('a change keeps what it does not name', async (t) => {
   for (const change of changes) {
     const { status, json } = await patch(id, change)
     t.equal(status, 200)
-    t.ok(json.updated_at > expected.updated_at, 'updated_at moves on')
+    t.ok(json.updated_at > expected.updated_at, 'updated_at increases')
     const custom_attributes = { ...expected.custom_attributes, ...change.custom_attributes }
     expected = { ...expected, ...change, custom_attributes, updated_at: json.updated_at }
     t.strictSame(json, expected, JSON.stringify(change))
     t.strictSame((await call('GET', `/v1/users/${id}`)).json, expected)
   }
-  t.equal((await patch(id, { username: 'both' })).status, 200, 'the same again is no fault')
+  t.equal((await patch(id, { username: 'both' })).status, 200, 'the same change again is not an error')
 })
 
-t.test('a change that must not be is refused, and changes nothing', async (t) => {
+t.test('an invalid change is rejected and changes nothing', async (t) => {
   const id = await makeUser()
   const before = (await call('GET', `/v1/users/${id}`)).raw
   const invalid = { status: 400, code: 'invalid_request' }
@@ -138,7 +138,7 @@ t.test('a change that must not be is refused, and changes nothing', async (t) =>
   t.strictSame((await call('GET', `/v1/users/${id}`)).raw, before)
 })
 
-t.test('any text that PostgreSQL can hold comes back as it went in', async () => {
+t.test('any text that PostgreSQL can store is returned unchanged', async () => {
   const id = await makeUser()
   const text = fc.string({ unit: 'binary', minLength: 1, maxLength: 60 }).filter((text) => !text.includes('\u0000'))
   const name = text.filter((text) => text.trim() === text)
@@ -158,10 +158,10 @@ t.test('any text that PostgreSQL can hold comes back as it went in', async () =>
   )
 })
 
-t.test('attributes are changed by a merge patch, and keep every digit that it does not name', async (t) => {
+t.test('attributes are changed by a merge patch, and untouched numbers keep every digit', async (t) => {
   const id = await makeUser()
   const attributes = (text: string) => sql`update users set custom_attributes = ${text}::jsonb where id = ${id}`
-  // Of RFC 7396, appendix A, those whose target and patch are objects.
+  // The examples in RFC 7396, appendix A, whose target and patch are objects.
   const table: [target: string, patch: object, result: string][] = [
     ['{"a":"b"}', { a: 'c' }, '{"a": "c"}'],
     ['{"a":"b"}', { b: 'c' }, '{"a": "b", "b": "c"}'],
@@ -191,7 +191,7 @@ t.test('attributes are changed by a merge patch, and keep every digit that it do
   t.match(await patch(id, { custom_attributes: null }), { status: 400, json: { code: 'invalid_request' } })
 })
 
-t.test('only test users are changed or deleted', async (t) => {
+t.test('only test users can be changed or deleted', async (t) => {
   const id = await makeUser(false)
   const before = (await call('GET', `/v1/users/${id}`)).raw
   const protectedUser = { status: 403, json: { code: 'user_protected' } }
@@ -200,7 +200,7 @@ t.test('only test users are changed or deleted', async (t) => {
   t.strictSame((await call('GET', `/v1/users/${id}`)).raw, before)
 })
 
-t.test('deleting', async (t) => {
+t.test('a user can be deleted once', async (t) => {
   const id = await makeUser()
   const { status, raw } = await call('DELETE', `/v1/users/${id}`)
   t.match({ status, length: raw.length }, { status: 204, length: 0 })
@@ -211,7 +211,7 @@ t.test('deleting', async (t) => {
   t.match(await call('GET', '/v1/users/1'), { status: 400, json: { errors: [{ path: 'params.id' }] } })
 })
 
-t.test('pages of any size show every user once, in id order', async (t) => {
+t.test('pages of any size contain every user once, ordered by id', async (t) => {
   const rows = await sql<{ id: string }[]>`select id from users where is_test_user order by id`
   const expected = rows.map(({ id }) => id)
   for (const limit of [97, 600, 1000]) {
@@ -221,7 +221,7 @@ t.test('pages of any size show every user once, in id order', async (t) => {
       `pages of ${limit}`,
     )
   }
-  t.equal((await call<Page>('GET', '/v1/users')).json.items.length, 100, '100 to a page')
+  t.equal((await call<Page>('GET', '/v1/users')).json.items.length, 100, '100 per page')
   const batch = await listAll(call, `limit=1&batch_id=${BATCH}`)
   t.strictSame(
     new Set(batch.map(({ username }) => username)),
@@ -229,7 +229,7 @@ t.test('pages of any size show every user once, in id order', async (t) => {
   )
 })
 
-t.test('filters', async (t) => {
+t.test('the listing can be filtered', async (t) => {
   await makeUser(false)
   const count = async (query: string) => (await listAll(call, `limit=1000&${query}`)).length
   const [row] = await sql`select count(*)::int as all, count(*) filter (where is_test_user)::int as test from users`
@@ -265,7 +265,7 @@ t.test('a cursor belongs to its listing', async (t) => {
   }
 })
 
-t.test('the same names may stand in two pools', async (t) => {
+t.test('the same names can exist in two pools', async (t) => {
   const [pool] = await sql<{ id: number }[]>`
     insert into pools (name) values ('twin') on conflict (name) do update set name = excluded.name returning id`
   const id = await makeUser()

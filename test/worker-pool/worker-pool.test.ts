@@ -11,14 +11,11 @@ const OPTIONS = {
   encryptionKey: new Uint8Array(32),
 }
 
-t.test(
-  'is closed at any moment of its start: a thread that is ended while it loads takes the process with it',
-  async (t) => {
-    for (const delay of [0, 100, 200, 300, 400]) {
-      const workers = startWorkerPool(2, OPTIONS)
-      await sleep(delay)
-      await workers.close()
-      t.equal(workers.inWork(), 0)
-    }
-  },
-)
+t.test('closing the pool while its threads start does not end the process', async (t) => {
+  for (const delay of [0, 100, 200, 300, 400]) {
+    const workers = startWorkerPool(2, OPTIONS)
+    await sleep(delay)
+    await workers.close()
+    t.equal(workers.inWork(), 0)
+  }
+})

@@ -10,14 +10,14 @@ const t = suite()
 
 const CHILD = fileURLToPath(new URL('growing-child.ts', import.meta.url))
 
-t.test('a process killed in mid-export costs nothing but a file that is removed later', async (t) => {
+t.test('a process killed during an export leaves only a partial file, which is removed later', async (t) => {
   const folder = await makeFolder(t)
   const child = spawn(process.execPath, [CHILD, folder], { stdio: ['ignore', 'pipe', 'inherit'] })
   t.teardown(() => child.kill('SIGKILL'))
   const ended = once(child, 'exit')
   await once(child.stdout, 'data')
   const alive = await makeCache(t, folder)
-  t.match(await filesIn(folder), [/\.partial$/], 'what a living process writes is left alone')
+  t.match(await filesIn(folder), [/\.partial$/], 'a file that a live process is writing is kept')
   child.kill('SIGKILL')
   await ended
   const [partial = ''] = await filesIn(folder)
@@ -28,7 +28,7 @@ t.test('a process killed in mid-export costs nothing but a file that is removed 
   t.equal(await textOf(stream), 'whole')
   await cache.close()
   t.strictSame(await filesIn(folder), [partial.slice(0, 64), partial].sort())
-  const again = await alive.open('key', 'identity', text('not asked'))
+  const again = await alive.open('key', 'identity', text('not used'))
   t.equal(await textOf(again.stream), 'whole')
 
   const longAgo = new Date(Date.now() - 16 * 60_000)

@@ -5,88 +5,88 @@ import { text as readText } from 'node:stream/consumers'
 import type { Test as TapTest } from 'tap'
 import { Problem } from '../../../src/errors.ts'
 import { suite } from '../../suite.ts'
-import { filesIn, heldText, makeCache, makeFolder, openFilesIn, text, textOf, until } from './harness.ts'
+import { controlledText, filesIn, makeCache, makeFolder, openFilesIn, text, textOf, until } from './harness.ts'
 
 const t = suite()
 
 const PAGE = 'x'.repeat(100_000)
 
-/** A cache with an export of two pages, opened twice, that is still made. */
+/** A cache with an unfinished export of two pages, opened twice. */
 async function makeGrowing(t: TapTest) {
   const folder = await makeFolder(t)
   const cache = await makeCache(t, folder)
-  const held = heldText()
-  held.give(PAGE, PAGE)
-  const opened = await Promise.all([cache.open('key', 'zstd', held.make), cache.open('key', 'zstd', held.make)])
+  const source = controlledText()
+  source.give(PAGE, PAGE)
+  const opened = await Promise.all([cache.open('key', 'zstd', source.make), cache.open('key', 'zstd', source.make)])
   const [first, second] = opened.map(({ stream }) => stream) as [Readable, Readable]
   const isGone = async () => (await openFilesIn(folder)) === 0 && (await filesIn(folder)).length === 0
-  return { folder, cache, held, first, second, isGone }
+  return { folder, cache, source, first, second, isGone }
 }
 
-t.test('when the last who follows is gone, the text is ended and the file removed', async (t) => {
-  const { cache, held, first, second, isGone } = await makeGrowing(t)
+t.test('when the last reader has left, the text is ended and the file removed', async (t) => {
+  const { cache, source, first, second, isGone } = await makeGrowing(t)
   const rest = readText(second).catch(() => {})
   first.destroy()
   await new Promise((resolve) => setTimeout(resolve, 20))
-  t.equal(held.counts().freed, 0, 'one is left')
+  t.equal(source.counts().freed, 0, 'one reader is left')
   second.destroy()
   await rest
-  held.give(PAGE) // the text is waiting for its next page, as for the database
-  await until(() => held.counts().freed === 1)
+  source.give(PAGE) // the text waits for its next page, as it does for the database
+  await until(() => source.counts().freed === 1)
   await until(isGone)
   t.strictSame(cache.warnings, [])
-  t.ok(cache.fits(1), 'nor did the disk fail')
-  const { stream } = await cache.open('key', 'zstd', text('anew'))
-  t.equal(await textOf(stream, 'zstd'), 'anew')
+  t.ok(cache.fits(1), 'the disk did not fail either')
+  const { stream } = await cache.open('key', 'zstd', text('new'))
+  t.equal(await textOf(stream, 'zstd'), 'new')
 })
 
-t.test('who asks while the last leaves is given an export of its own', async (t) => {
-  const { folder, cache, held, first, second } = await makeGrowing(t)
+t.test('a request that arrives while the last reader leaves gets a new export', async (t) => {
+  const { folder, cache, source, first, second } = await makeGrowing(t)
   first.destroy()
   second.destroy()
-  const anew = heldText()
-  const opening = cache.open('key', 'zstd', anew.make)
-  anew.give('anew')
-  anew.end()
-  t.equal(await textOf((await opening).stream, 'zstd'), 'anew')
-  t.strictSame([held.counts().made, anew.counts().made], [1, 1])
-  held.end()
-  await until(() => held.counts().freed === 1)
+  const next = controlledText()
+  const opening = cache.open('key', 'zstd', next.make)
+  next.give('new')
+  next.end()
+  t.equal(await textOf((await opening).stream, 'zstd'), 'new')
+  t.strictSame([source.counts().made, next.counts().made], [1, 1])
+  source.end()
+  await until(() => source.counts().freed === 1)
   await cache.close()
   t.match(await filesIn(folder), [/^[0-9a-f]{64}$/], 'the second export is kept')
 })
 
-t.test('a text that fails cuts off all who follow it, and leaves nothing', async (t) => {
-  const { cache, held, first, second, isGone } = await makeGrowing(t)
+t.test('a failed text rejects all its readers and leaves nothing', async (t) => {
+  const { cache, source, first, second, isGone } = await makeGrowing(t)
   const reading = readText(first)
-  held.fail(new Error('the database is gone'))
+  source.fail(new Error('the database is gone'))
   await t.rejects(reading, { message: 'the database is gone' })
-  t.match(second.errored, { message: 'the database is gone' }, 'also one that reads nothing at the moment')
+  t.match(second.errored, { message: 'the database is gone' }, 'also a reader that is not reading at the moment')
   await until(isGone)
-  t.equal(held.counts().freed, 1)
+  t.equal(source.counts().freed, 1)
   t.match(cache.warnings, [{ err: { message: 'the database is gone' } }])
   t.ok(cache.fits(1))
-  const { stream } = await cache.open('key', 'zstd', text('anew'))
-  t.equal(await textOf(stream, 'zstd'), 'anew')
+  const { stream } = await cache.open('key', 'zstd', text('new'))
+  t.equal(await textOf(stream, 'zstd'), 'new')
 })
 
-t.test('what fails before the first page rejects all who wait, with that error', async (t) => {
+t.test('an error before the first page rejects all waiting requests', async (t) => {
   const folder = await makeFolder(t)
   const cache = await makeCache(t, folder)
-  const held = heldText()
-  const opening = Array.from({ length: 5 }, () => cache.open('key', 'gzip', held.make))
+  const source = controlledText()
+  const opening = Array.from({ length: 5 }, () => cache.open('key', 'gzip', source.make))
   const refused = new Problem('overloaded', 'All exports are taken.')
-  held.fail(refused)
+  source.fail(refused)
   for (const each of opening) await t.rejects(each, refused)
   for (const settled of await Promise.allSettled(opening))
     t.equal(settled.status === 'rejected' && settled.reason, refused)
-  t.strictSame(held.counts(), { made: 1, read: 0, freed: 1 })
+  t.strictSame(source.counts(), { made: 1, read: 0, freed: 1 })
   t.strictSame(await filesIn(folder), [])
-  const { stream } = await cache.open('key', 'gzip', text('anew'))
-  t.equal(await textOf(stream, 'gzip'), 'anew')
+  const { stream } = await cache.open('key', 'gzip', text('new'))
+  t.equal(await textOf(stream, 'gzip'), 'new')
 })
 
-/** Lets writing to files fail from the `nth` write on, until the test ends. */
+/** Makes file writes fail from the `nth` one on, until the test ends. */
 async function failWrites(t: TapTest, nth: number) {
   const handle = await open(import.meta.filename)
   const prototype = Object.getPrototypeOf(handle)
@@ -105,26 +105,26 @@ async function failWrites(t: TapTest, nth: number) {
   }
 }
 
-t.test('a full disk cuts off all who follow, frees the text, and keeps exports away for a minute', async (t) => {
+t.test('a full disk rejects all readers, releases the text, and disables the cache for a minute', async (t) => {
   const folder = await makeFolder(t)
   const cache = await makeCache(t, folder)
-  const held = heldText()
-  const mend = await failWrites(t, 3)
-  held.give(PAGE)
-  const { stream } = await cache.open('key', 'identity', held.make)
+  const source = controlledText()
+  const restore = await failWrites(t, 3)
+  source.give(PAGE)
+  const { stream } = await cache.open('key', 'identity', source.make)
   t.ok(cache.fits(1))
-  held.give(...Array.from({ length: 20 }, () => PAGE))
+  source.give(...Array.from({ length: 20 }, () => PAGE))
   await t.rejects(textOf(stream), { code: 'ENOSPC' })
-  t.equal(held.counts().freed, 1, 'the text was freed before they were told')
+  t.equal(source.counts().freed, 1, 'the text was released before the readers were rejected')
   await until(async () => (await openFilesIn(folder)) === 0)
   t.strictSame(await filesIn(folder), [])
   t.notOk(cache.fits(1))
-  mend()
-  const again = await cache.open('key', 'identity', text('anew'))
-  t.equal(await textOf(again.stream), 'anew', 'who asks all the same is served')
+  restore()
+  const again = await cache.open('key', 'identity', text('new'))
+  t.equal(await textOf(again.stream), 'new', 'a request is still served')
 })
 
-t.test('an export that is whole but cannot be kept is whole for those who follow it', async (t) => {
+t.test('an export that cannot be kept in the cache is still delivered completely', async (t) => {
   const folder = await makeFolder(t)
   const cache = await makeCache(t, folder)
   await failWrites(t, 2) // the text is one write, the trailer the next
@@ -135,48 +135,48 @@ t.test('an export that is whole but cannot be kept is whole for those who follow
   t.match(cache.warnings, [{ err: { message: 'no space left on device' } }])
 })
 
-t.test('a file that cannot be made rejects who asks, and frees the text', async (t) => {
+t.test('if the file cannot be created, the request is rejected and the text released', async (t) => {
   const folder = join(await makeFolder(t), 'cache')
   const cache = await makeCache(t, folder)
   await rm(folder, { recursive: true })
-  await symlink('nowhere', folder) // so that nothing is found there, and nothing can be made
-  const held = heldText()
-  held.give(PAGE)
-  await t.rejects(cache.open('key', 'zstd', held.make), { message: /mkdir/ })
-  t.strictSame(held.counts(), { made: 1, read: 1, freed: 1 })
+  await symlink('nowhere', folder) // nothing is found there, and nothing can be created
+  const source = controlledText()
+  source.give(PAGE)
+  await t.rejects(cache.open('key', 'zstd', source.make), { message: /mkdir/ })
+  t.strictSame(source.counts(), { made: 1, read: 1, freed: 1 })
   t.notOk(cache.fits(1))
   await rm(folder)
-  const { stream } = await cache.open('key', 'zstd', text('anew'))
-  t.equal(await textOf(stream, 'zstd'), 'anew', 'a folder that was deleted is made again')
+  const { stream } = await cache.open('key', 'zstd', text('new'))
+  t.equal(await textOf(stream, 'zstd'), 'new', 'a deleted folder is created again')
 })
 
-t.test('a disk that cannot be read rejects who asks, before any text is made', async (t) => {
+t.test('if the disk cannot be read, the request is rejected before a text is created', async (t) => {
   const folder = join(await makeFolder(t), 'cache')
   const cache = await makeCache(t, folder)
   await rm(folder, { recursive: true })
-  await writeFile(folder, 'in the way')
-  const held = heldText()
-  await t.rejects(cache.open('key', 'zstd', held.make), { code: 'ENOTDIR' })
-  t.equal(held.counts().made, 0)
+  await writeFile(folder, 'a file instead of the folder')
+  const source = controlledText()
+  await t.rejects(cache.open('key', 'zstd', source.make), { code: 'ENOTDIR' })
+  t.equal(source.counts().made, 0)
   t.notOk(cache.fits(1))
 })
 
-t.test('close ends what is left: makers, readers, and those who wait', async (t) => {
-  const { folder, cache, held, first, second } = await makeGrowing(t)
+t.test('close ends all unfinished exports, readers, and waiting requests', async (t) => {
+  const { folder, cache, source, first, second } = await makeGrowing(t)
   const finished = await cache.open('finished', 'identity', text(PAGE, PAGE))
   const read = await cache.open('finished', 'identity', text())
   t.equal(await textOf(read.stream), PAGE + PAGE)
-  const late = heldText()
+  const late = controlledText()
   const waiting = cache.open('late', 'zstd', late.make)
   const closed = cache.close()
   late.give(PAGE)
-  held.give(PAGE)
+  source.give(PAGE)
   await t.rejects(waiting, { code: 'shutting_down' })
   await closed
   for (const stream of [first, second, finished.stream]) t.match(stream.errored, { code: 'shutting_down' })
-  t.strictSame([held.counts().freed, late.counts().freed], [1, 1])
+  t.strictSame([source.counts().freed, late.counts().freed], [1, 1])
   t.equal(await openFilesIn(folder), 0)
-  t.equal((await filesIn(folder)).length, 1, 'the finished one is kept')
-  await t.rejects(cache.open('key', 'zstd', held.make), { code: 'shutting_down' })
+  t.equal((await filesIn(folder)).length, 1, 'the finished export is kept')
+  await t.rejects(cache.open('key', 'zstd', source.make), { code: 'shutting_down' })
   await cache.close()
 })

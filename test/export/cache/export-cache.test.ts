@@ -2,45 +2,45 @@ import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { CODINGS } from '../../../src/http/content-coding.ts'
 import { suite } from '../../suite.ts'
-import { filesIn, heldText, makeCache, makeFolder, openFilesIn, text, textOf, until } from './harness.ts'
+import { controlledText, filesIn, makeCache, makeFolder, openFilesIn, text, textOf, until } from './harness.ts'
 
 const t = suite()
 
 const LINES = Array.from({ length: 50 }, (_, page) => `{"page":${page},"text":"${'é'.repeat(5_000)}"}\n`)
 
-t.test('a hundred who ask cost one export, and all get the whole of it', async (t) => {
+t.test('100 concurrent requests share one export, and each gets all of it', async (t) => {
   const folder = await makeFolder(t)
   const cache = await makeCache(t, folder)
-  const held = heldText()
-  const opening = Promise.all(Array.from({ length: 100 }, () => cache.open('key', 'zstd', held.make)))
-  held.give(...LINES)
+  const source = controlledText()
+  const opening = Promise.all(Array.from({ length: 100 }, () => cache.open('key', 'zstd', source.make)))
+  source.give(...LINES)
   const opened = await opening
   t.ok(opened.every(({ bytes }) => bytes === undefined))
-  t.equal(await openFilesIn(folder), process.platform === 'linux' ? 1 : 0, 'on one file handle')
+  t.equal(await openFilesIn(folder), process.platform === 'linux' ? 1 : 0, 'with one file handle')
   const texts = opened.map(({ stream }) => textOf(stream, 'zstd'))
-  held.end()
+  source.end()
   t.strictSame(new Set(await Promise.all(texts)), new Set([LINES.join('')]))
-  t.strictSame(held.counts(), { made: 1, read: 50, freed: 1 })
+  t.strictSame(source.counts(), { made: 1, read: 50, freed: 1 })
   await until(async () => (await openFilesIn(folder)) === 0)
 })
 
-t.test('what is finished is served from the disk, with its length, to this cache and to another', async (t) => {
+t.test('a finished export is served from the disk, with its length, also to another cache', async (t) => {
   const folder = await makeFolder(t)
-  const held = heldText()
+  const source = controlledText()
   for (const cache of [await makeCache(t, folder), await makeCache(t, folder)]) {
     const { stream } = await cache.open('key', 'br', text(...LINES))
     t.equal(await textOf(stream, 'br'), LINES.join(''))
     await until(async () => (await openFilesIn(folder)) === 0)
-    const again = await Promise.all([cache.open('key', 'br', held.make), cache.open('key', 'br', held.make)])
+    const again = await Promise.all([cache.open('key', 'br', source.make), cache.open('key', 'br', source.make)])
     const chunks = await again[0].stream.toArray()
     t.equal(again[0].bytes, Buffer.concat(chunks).length)
     t.equal(await textOf(again[1].stream, 'br'), LINES.join(''))
-    t.equal(held.counts().made, 0)
+    t.equal(source.counts().made, 0)
   }
   await until(async () => (await openFilesIn(folder)) === 0)
 })
 
-t.test('every coding decodes to the text; each is a file of its own, and so is each key', async (t) => {
+t.test('every encoding decodes to the text, and each key and encoding has its own file', async (t) => {
   const folder = await makeFolder(t)
   const cache = await makeCache(t, folder)
   for (const coding of CODINGS) {
@@ -55,51 +55,51 @@ t.test('every coding decodes to the text; each is a file of its own, and so is e
   t.equal((await filesIn(folder)).length, 2 * CODINGS.length + 1)
 })
 
-t.test('files are for this user alone, and named by a hash', async (t) => {
+t.test('cache files are accessible only to this user and named by a hash', async (t) => {
   const folder = join(await makeFolder(t), 'made', 'here')
   const cache = await makeCache(t, folder)
-  const held = heldText()
-  held.give('text')
-  const { stream } = await cache.open('../key\n', 'identity', held.make)
+  const source = controlledText()
+  source.give('text')
+  const { stream } = await cache.open('../key\n', 'identity', source.make)
   const [partial = ''] = await filesIn(folder)
   t.match(partial, /^[0-9a-f]{64}\.[0-9a-f]{16}\.partial$/)
   t.equal((await stat(join(folder, partial))).mode & 0o777, 0o600)
   t.equal((await stat(folder)).mode & 0o777, 0o700)
-  held.end()
+  source.end()
   t.equal(await textOf(stream), 'text')
   await cache.close()
   t.strictSame(await filesIn(folder), [partial.slice(0, 64)])
 })
 
-t.test('who joins half-way gets everything from the start; who is slow holds up nobody', async (t) => {
+t.test('a late reader gets the export from the start, and a slow reader does not block the others', async (t) => {
   const folder = await makeFolder(t)
   const cache = await makeCache(t, folder)
-  const held = heldText()
-  held.give(...LINES.slice(0, 25))
-  const { stream: slow } = await cache.open('key', 'identity', held.make)
-  const { stream: fast } = await cache.open('key', 'identity', held.make)
-  await until(() => held.counts().read === 25)
-  const { stream: late } = await cache.open('key', 'identity', held.make)
+  const source = controlledText()
+  source.give(...LINES.slice(0, 25))
+  const { stream: slow } = await cache.open('key', 'identity', source.make)
+  const { stream: fast } = await cache.open('key', 'identity', source.make)
+  await until(() => source.counts().read === 25)
+  const { stream: late } = await cache.open('key', 'identity', source.make)
   const texts = [textOf(fast), textOf(late)]
-  held.give(...LINES.slice(25))
-  held.end()
+  source.give(...LINES.slice(25))
+  source.end()
   t.strictSame(await Promise.all(texts), [LINES.join(''), LINES.join('')])
-  t.equal(held.counts().freed, 1, 'the text has ended although one has read nothing')
+  t.equal(source.counts().freed, 1, 'the text has ended, although one reader has read nothing')
   t.ok(slow.readableLength <= 65_536)
   t.equal(await textOf(slow), LINES.join(''))
-  t.equal(held.counts().made, 1)
+  t.equal(source.counts().made, 1)
 })
 
-t.test('what is written while it is made can be read before more comes', async (t) => {
+t.test('a page can be read before the next one is written', async (t) => {
   const cache = await makeCache(t, await makeFolder(t))
-  const held = heldText()
-  held.give('first')
-  const { stream } = await cache.open('key', 'identity', held.make)
+  const source = controlledText()
+  source.give('first')
+  const { stream } = await cache.open('key', 'identity', source.make)
   const chunks = stream[Symbol.asyncIterator]()
   t.equal(String((await chunks.next()).value), 'first')
   const second = chunks.next()
-  held.give('second')
+  source.give('second')
   t.equal(String((await second).value), 'second')
-  held.end()
+  source.end()
   t.ok((await chunks.next()).done)
 })

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { pino } from 'pino'
 import { createExportCache } from '../../../src/export/cache/export-cache.ts'
 
-/** Makes an export without end in the folder that is named on the command line, for the test that kills it. */
+/** Creates an endless export in the folder named on the command line, for the test that kills it. */
 async function* endless(): AsyncGenerator<string, void, void> {
   for (;;) {
     yield 'x'.repeat(100_000)

@@ -19,17 +19,17 @@ const DECODERS: Record<Coding, (body: Buffer) => Buffer> = {
 
 export const decoded = (coding: Coding, body: Buffer) => DECODERS[coding](body).toString()
 
-/** The text of a whole stream. */
+/** The decoded text of a stream. */
 export const textOf = async (stream: Readable, coding: Coding = 'identity') => decoded(coding, await buffer(stream))
 
-/** A folder of its own, removed when the test ends. */
+/** A folder that is removed when the test ends. */
 export async function makeFolder(t: TapTest): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'export-cache-'))
   t.teardown(() => rm(folder, { recursive: true }))
   return folder
 }
 
-/** A cache on the folder, and the warnings that it logged; it is closed when the test ends. */
+/** A cache in the folder, and the warnings that it logged. It is closed when the test ends. */
 export async function makeCache(t: TapTest, folder: string, limitBytes = 1_000_000_000) {
   const warnings: { msg: string; err: { message: string } }[] = []
   const log = pino({ base: null }, { write: (line: string) => void warnings.push(JSON.parse(line)) })
@@ -38,8 +38,8 @@ export async function makeCache(t: TapTest, folder: string, limitBytes = 1_000_0
   return Object.assign(cache, { warnings })
 }
 
-/** A text given page by page, as the test says, and what became of it. */
-export function heldText() {
+/** A text whose pages the test provides, with counts of its use. */
+export function controlledText() {
   const pages: string[] = []
   let more = Promise.withResolvers<void>()
   let last = false
@@ -64,13 +64,13 @@ export function heldText() {
         else await more.promise
       }
     } finally {
-      await Promise.resolve() // giving a snapshot back takes a while
+      await Promise.resolve() // releasing a snapshot takes a while
       freed++
     }
   }
   return {
     make,
-    /** How often it was asked for, how many pages were read, and how often it has ended. */
+    /** How often it was started, how many pages were read, and how often it has ended. */
     counts: () => ({ made, read, freed }),
     give(...next: string[]) {
       pages.push(...next)
@@ -87,7 +87,7 @@ export function heldText() {
   }
 }
 
-/** A text that is there at once. */
+/** A text whose pages are available immediately. */
 export const text = (...pages: string[]) =>
   async function* (): AsyncGenerator<string, void, void> {
     for (const page of pages) {
@@ -99,7 +99,10 @@ export const text = (...pages: string[]) =>
 /** Names of the files in the folder, sorted. */
 export const filesIn = async (folder: string) => (await readdir(folder)).sort()
 
-/** How many files of the folder this process has open, deleted ones included. Linux alone can tell; elsewhere 0. */
+/**
+ * The number of files in the folder that this process has open, including deleted ones. Only Linux reports it;
+ * elsewhere 0.
+ */
 export async function openFilesIn(folder: string): Promise<number> {
   if (process.platform !== 'linux') return 0
   const handles = await readdir('/proc/self/fd')
@@ -107,11 +110,11 @@ export async function openFilesIn(folder: string): Promise<number> {
   return paths.filter((path) => path.startsWith(`${folder}/`)).length
 }
 
-/** Waits until it is so, at most 10 s; for what happens after the last answer. */
+/** Waits, at most 10 s, until the condition is true; for what happens after the last response. */
 export async function until(isSo: () => boolean | Promise<boolean>): Promise<void> {
   const deadline = Date.now() + 10_000
   while (!(await isSo())) {
-    if (Date.now() > deadline) throw new Error(`still not so: ${isSo}`)
+    if (Date.now() > deadline) throw new Error(`condition not met within 10 s: ${isSo}`)
     await new Promise((resolve) => setTimeout(resolve, 2))
   }
 }

@@ -19,7 +19,7 @@ const reader = fc.record({
   leavesAfter: fc.option(fc.nat(5), { freq: 3 }),
 })
 
-/** Reads chunk by chunk with pauses; undefined where the reader left before the end. */
+/** Reads chunk by chunk with pauses. Undefined if the reader left before the end. */
 async function readSlowly(
   stream: Readable,
   { turnsARead, leavesAfter }: { turnsARead: number; leavesAfter: number | null },
@@ -35,7 +35,7 @@ async function readSlowly(
   return Buffer.concat(chunks)
 }
 
-t.test('whatever the pages, and whoever joins and leaves when, all who stay get the same whole text', async (t) => {
+t.test('all readers that stay get the same complete text, whoever joins or leaves', async (t) => {
   const folder = await makeFolder(t)
   const cache = await makeCache(t, folder)
   let run = 0
@@ -72,7 +72,7 @@ t.test('whatever the pages, and whoever joins and leaves when, all who stay get 
         const right = bodies.every(
           (body, n) => body === whole || (body === undefined && readers[n]?.leavesAfter !== null),
         )
-        // It is made again only where all who had asked before left too early.
+        // It is created again only if all earlier readers left early.
         return right && freed === made && (made === 1 || readers.some(({ leavesAfter }) => leavesAfter !== null))
       },
     ),
@@ -98,15 +98,15 @@ t.test('neither a fast text nor a slow reader fills the memory', async (t) => {
     }
   }
   const { stream } = await cache.open('key', 'identity', fast)
-  stream.read(0) // the reader has begun, and takes nothing
-  let maxHeld = 0
+  stream.read(0) // the reader has started, but reads nothing
+  let maxBuffered = 0
   const isGiven = () => {
-    maxHeld = Math.max(maxHeld, stream.readableLength)
+    maxBuffered = Math.max(maxBuffered, stream.readableLength)
     return given === PAGES
   }
   await until(isGiven)
   t.ok(ahead <= 3, `${ahead} pages ahead of the disk`)
-  t.ok(maxHeld <= 131_072, `${maxHeld} bytes held for the reader`)
+  t.ok(maxBuffered <= 131_072, `${maxBuffered} bytes buffered for the reader`)
   stream.destroy()
   await until(async () => (await openFilesIn(folder)) === 0)
 })

@@ -3,7 +3,7 @@ import type { EventOf, Pool } from '../events.ts'
 import { createRandom, type Random } from '../random.ts'
 import type { KnownBatch, World } from '../world.ts'
 
-/** Asks for a batch; with a key it asks again, of the other replica too, until it is answered. */
+/** Creates a batch. With a key, repeats the request, also to the other replica, until there is a response. */
 export async function batch(world: World, event: EventOf<'batch'>): Promise<void> {
   const { pool, count, config, keyed, wait, expiresIn, vanish } = event
   const { client, report, storm } = world
@@ -26,7 +26,7 @@ export async function batch(world: World, event: EventOf<'batch'>): Promise<void
     })
     if (status === 201 || status === 202) {
       report.count('batches accepted')
-      report.count('users asked for', count)
+      report.count('users requested', count)
       if (!world.batches.some((known) => known.label === label))
         world.batches.push({ pool, label, id: String(json['id']) })
       if (!keyed || random.chance(0.7)) return
@@ -36,7 +36,7 @@ export async function batch(world: World, event: EventOf<'batch'>): Promise<void
   }
 }
 
-/** The batch at this place, from 0 to 1, of those known in the pool. */
+/** The batch at this position, from 0 to 1, among those known in the pool. */
 function known(world: World, pool: Pool, which: number): KnownBatch | undefined {
   const batches = world.batches.filter((batch) => batch.pool === pool)
   return batches[Math.floor(which * batches.length)]
@@ -70,7 +70,7 @@ export async function expire(world: World, { pool, seed }: EventOf<'expire'>): P
   })
 }
 
-/** Follows a batch's progress as server-sent events, and hangs up in the middle. */
+/** Follows a batch's progress as server-sent events, and disconnects in the middle. */
 export async function events(world: World, { pool, which, ms, seed }: EventOf<'events'>): Promise<void> {
   const batch = known(world, pool, which)
   if (!batch) return

@@ -12,13 +12,13 @@ interface Following {
   key: Key
   include?: string
   shard?: string
-  /** Holds the state in If-None-Match, else in base=. */
+  /** Sends the state in If-None-Match instead of base=. */
   byHeader: boolean
 }
 
 const LOGINS = 'password,password_hash'
 
-/** One of each form, with logins and without, of parts and of narrower filters. */
+/** Each format, with and without credentials, with shards and filters. */
 const FOLLOWINGS: Following[] = [
   { form: 'ndjson', query: 'pool=steady', key: 'logins', include: LOGINS, byHeader: true },
   { form: 'json', query: 'pool=steady', key: 'logins', include: LOGINS, byHeader: false },
@@ -31,10 +31,10 @@ const FOLLOWINGS: Following[] = [
   { form: 'csv', query: 'pool=steady', key: 'reader', shard: '0/2', byHeader: false },
 ]
 
-/** How long a follower may take to hold what is there, once nothing changes any more. */
+/** How long a follower may take to catch up once nothing changes. */
 const CATCH_UP_MS = 60_000
 
-/** A client that follows by deltas, over both replicas in turn, for as long as the run lasts. */
+/** A client that follows by deltas during the whole run, over both replicas at random. */
 export class Follower {
   readonly #world: World
   readonly #following: Following
@@ -52,16 +52,19 @@ export class Follower {
     return `${form} ${query}${include ? ` include=${include}` : ''}${shard ? ` shard=${shard}` : ''}`
   }
 
-  /** Looks again and again until the storm is over. */
+  /** Exports again and again until the storm is over. */
   async follow(): Promise<void> {
     while (!this.#world.storm.aborted) {
-      await this.#look()
+      await this.#export()
       await sleep(this.#random.int(150, 900), undefined, { signal: this.#world.storm }).catch(() => {})
     }
   }
 
-  /** One look; gives the status. An answer that cannot be applied is reported, and the follower starts over. */
-  async #look(full = false, held = this.#held): Promise<number> {
+  /**
+   * Exports once and returns the status. If the response cannot be applied, it is reported, and the follower starts
+   * from scratch.
+   */
+  async #export(full = false, held = this.#held): Promise<number> {
     const { report, client, replicas } = this.#world
     const { form, query, key, include, shard, byHeader } = this.#following
     const parts = [query, `format=${form}`]
@@ -92,15 +95,15 @@ export class Follower {
     return answer.status
   }
 
-  /** Once nothing changes: follows to the present, and compares what it holds with a fresh full export. */
+  /** Once nothing changes, catches up and compares its users with a fresh full export. */
   async settle(): Promise<void> {
-    let difference: string | undefined = 'it got no export'
+    let difference: string | undefined = 'no export was received'
     const isInStep = await eventually(this.#world.report.patience('follower-in-step', CATCH_UP_MS), async () => {
       const fresh = new Held()
-      if ((await this.#look()) !== 304 && (await this.#look()) === 0) return false
-      if ((await this.#look(true, fresh)) !== 200) return false
+      if ((await this.#export()) !== 304 && (await this.#export()) === 0) return false
+      if ((await this.#export(true, fresh)) !== 200) return false
       if (fresh.state !== this.#held.state) {
-        difference = `the state stays ${this.#held.state}, not ${fresh.state}`
+        difference = `the state stays ${this.#held.state} instead of ${fresh.state}`
         return false
       }
       difference = differenceOf(this.#held, fresh)

@@ -2,19 +2,19 @@ import { request } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { KEYS } from '../client.ts'
 import type { EventOf, Form } from '../events.ts'
-import { HOT } from '../furnish.ts'
 import { createRandom, type Random } from '../random.ts'
+import { HOT } from '../setup.ts'
 import type { World } from '../world.ts'
 import { anyReplica } from './batches.ts'
 
 const TYPES: Record<Form, string> = { json: 'application/json', ndjson: 'application/x-ndjson', csv: 'text/csv' }
 
-/** A byte comes this often from a sender that is slow, so that it never counts as silent. */
+/** The interval between the bytes of a slow client, so that it never counts as silent. */
 const DRIP_MS = 2_000
 
 /**
- * Sends an import: as a whole, slowly, as a sender that never comes to its end, or as one that vanishes. Those that
- * update send users that others change too, some of them twice, so that the service writes the first before the rest has come.
+ * Sends an import: at once, slowly, without ever finishing, or with a disconnect. Imports that update contain contended
+ * users, some of them twice, so that the service writes the first before the rest has arrived.
  */
 export async function importUsers(world: World, event: EventOf<'import'>): Promise<void> {
   const { pool, form, mode, manner, rows, ms, seed } = event

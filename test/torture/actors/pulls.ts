@@ -22,7 +22,7 @@ const PULLINGS: [Pulling, Pulling] = [
 
 const CATCH_UP_MS = 30_000
 
-/** `npm run pull -- --every 1s`, started again whenever it is killed. */
+/** `npm run pull -- --every 1s`, restarted whenever it is killed. */
 export class Pull {
   readonly #world: World
   readonly #pulling: Pulling
@@ -63,7 +63,7 @@ export class Pull {
         child.once('close', (code, signal) => resolve(code ?? signal ?? ''))
       })
       log.end()
-      if (!this.#expected) report.finding('process-alive', `pull --pool ${pool} ended by itself: ${code}`)
+      if (!this.#expected) report.finding('process-alive', `pull --pool ${pool} exited unexpectedly: ${code}`)
       await sleep(500)
     }
   }
@@ -79,7 +79,7 @@ export class Pull {
     await this.#running
   }
 
-  /** Once nothing changes: its file is what a full export is. */
+  /** Once nothing changes, its file must be equal to a full export. */
   async settle(): Promise<void> {
     const { client, report } = this.#world
     const { form, pool, include, key } = this.#pulling
@@ -93,7 +93,7 @@ export class Pull {
         const [file, full] = [await readFile(this.#out, 'utf8'), text].map(userLines)
         if (!file || !full) return false
         const other = full.filter((line) => !file.has(line))
-        difference = `${other.length} of ${full.size} lines differ, such as ${other[0]}`
+        difference = `${other.length} of ${full.size} lines differ, for example ${other[0]}`
         return file.size === full.size && other.length === 0
       },
       1_000,
@@ -103,7 +103,7 @@ export class Pull {
   }
 }
 
-/** All lines but head and end, which tell how the answer came about. */
+/** All lines except head and end, which depend on the kind of response. */
 function userLines(text: string) {
   const lines = text.split('\n').filter((line) => line !== '' && !/^\{"(kind|end)":/.test(line))
   return Object.assign(new Set(lines), { filter: (test: (line: string) => boolean) => lines.filter(test) })
@@ -111,6 +111,6 @@ function userLines(text: string) {
 
 export const startPulls = (world: World): Pull[] => PULLINGS.map((pulling, i) => new Pull(world, pulling, i))
 
-/** The program moved; an older checkout has it in its former place. */
+/** The program has moved; an older checkout has it in its former place. */
 const pullProgram = (service: string): string =>
   ['src/pull.ts', 'src/pull/pull.ts'].map((file) => join(service, file)).find(existsSync) ?? ''

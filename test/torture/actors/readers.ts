@@ -6,7 +6,10 @@ import { createRandom } from '../random.ts'
 import type { World } from '../world.ts'
 import { anyReplica } from './batches.ts'
 
-/** Lists a pool page by page, each page from any replica. By id, which never changes, nobody may come twice. */
+/**
+ * Lists a pool across pages, each from a random replica. Ordered by id, which never changes, no user may be listed
+ * twice.
+ */
 export async function list(world: World, { pool, sort, limit, seed }: EventOf<'list'>): Promise<void> {
   const random = createRandom(seed)
   const seen = new Set<string>()
@@ -20,14 +23,14 @@ export async function list(world: World, { pool, sort, limit, seed }: EventOf<'l
     })
     if (status !== 200) continue
     for (const { id } of json['items'] as { id: string }[]) {
-      if (sort === 'id' && seen.has(id)) world.report.finding('listing', `the user ${id} comes twice in ${query}`)
+      if (sort === 'id' && seen.has(id)) world.report.finding('listing', `the user ${id} is listed twice in ${query}`)
       seen.add(id)
     }
     cursor = json['next_cursor'] as string | null
   }
 }
 
-/** Reads an export a byte a second, and vanishes. */
+/** Reads an export with one byte per second, and disconnects. */
 export async function slowRead(world: World, { pool, form, ms, seed }: EventOf<'slowRead'>): Promise<void> {
   const over = AbortSignal.any([world.storm, AbortSignal.timeout(ms)])
   const path = `/v1/users/export?pool=${pool}&format=${form}&differential=false&include=password`
@@ -45,7 +48,7 @@ export async function slowRead(world: World, { pool, form, ms, seed }: EventOf<'
 
 const PATHS = ['/v1/users', '/v1/users/export?pool=steady', '/v1/batches', '/v1/stats', '/v1/sync/status', '/metrics']
 
-/** A client that sends a request and is gone before, or just when, the answer comes. */
+/** A client that disconnects before the response, or just when it arrives. */
 export async function vanish(world: World, { ms, seed }: EventOf<'vanish'>): Promise<void> {
   const path = createRandom(seed).pick(PATHS)
   await world.client.ask({ replica: anyReplica(world, seed), path, signal: AbortSignal.timeout(ms + 1) })
@@ -68,7 +71,7 @@ export async function stats(world: World, { seed }: EventOf<'stats'>): Promise<v
 export async function sync(world: World, { pool, full, seed }: EventOf<'sync'>): Promise<void> {
   const body = { pool, target: 'tester', full }
   const { status } = await world.client.ask({ replica: anyReplica(world, seed), key: 'writer', path: '/v1/sync', body })
-  if (status === 202) world.report.count('pushes asked for')
+  if (status === 202) world.report.count('pushes requested')
 }
 
 export async function verify(world: World, { pool, seed }: EventOf<'verify'>): Promise<void> {

@@ -9,7 +9,7 @@ const STRANGER =
   '"is_test_user":false,"batch_id":null,"created_by_bulk":false,"custom_attributes":{},' +
   '"created_at":"2026-01-01T00:00:00.000000Z","updated_at":"2026-01-01T00:00:00.000000Z"}'
 
-/** A full export of one user who is no test user. */
+/** A full export of one user that is not a test user. */
 function exportOfStranger(): string {
   const digest = hash('sha256', STRANGER)
   const counts = { added: 1, updated: 0, deleted: 0 }
@@ -25,7 +25,7 @@ interface Probe {
   headers?: Record<string, string>
 }
 
-/** Each must be refused; what is shown to these keys, the client looks at in every answer. */
+/** Each must be rejected. The client checks in every response what these keys can see. */
 const REFUSED: Probe[] = [
   { key: 'reader', path: '/v1/users/export?test_users_only=false' },
   { key: 'reader', path: '/v1/users/export?include=password' },
@@ -44,14 +44,14 @@ const REFUSED: Probe[] = [
   },
 ]
 
-/** Shown or refused, but never with a planted user in it. */
+/** Allowed or rejected, but the response must not contain a protected user. */
 const LOOKED_AT: Probe[] = [
   { key: 'reader', path: '/v1/replica/users?pool=mirror' },
   { key: 'writer', path: `/v1/users?sort=username&limit=1000` },
   { key: 'logins', path: '/v1/users/export?format=csv&differential=false&include=password' },
 ]
 
-/** Sends what keys may not, to one replica. */
+/** Sends requests that the keys do not allow, to one replica. */
 export async function scopes(world: World, { seed }: EventOf<'scopes'>): Promise<void> {
   const random = createRandom(seed)
   const replica = random.pick(world.replicas)
@@ -60,7 +60,7 @@ export async function scopes(world: World, { seed }: EventOf<'scopes'>): Promise
     if (REFUSED.includes(probe) && status >= 200 && status < 300) {
       world.report.finding(
         'scopes',
-        `${probe.method ?? (probe.body ? 'POST' : 'GET')} ${probe.path} is ${status} for the key ${probe.key}`,
+        `${probe.method ?? (probe.body ? 'POST' : 'GET')} ${probe.path} answers ${status} to the key ${probe.key}`,
       )
     }
   }
@@ -77,6 +77,6 @@ export async function scopes(world: World, { seed }: EventOf<'scopes'>): Promise
       ...probe,
     })
     if (status >= 200 && status < 300)
-      world.report.finding('scopes', `${probe.method} of a planted user is ${status} for the key writer`)
+      world.report.finding('scopes', `${probe.method} of a protected user answers ${status} to the key writer`)
   }
 }

@@ -4,7 +4,7 @@ import { createRandom } from '../random.ts'
 import type { World } from '../world.ts'
 import { anyReplica } from './batches.ts'
 
-/** Changes one user many times at once. */
+/** Changes one user in many concurrent requests. */
 export async function patch(world: World, { times, hot, seed }: EventOf<'patch'>): Promise<void> {
   const random = createRandom(seed)
   const id = hot ? random.pick(world.hotIds) : await someUser(world, random.next())
@@ -35,14 +35,17 @@ export async function deleteUser(world: World, { which, seed }: EventOf<'deleteU
   })
 }
 
-/** A test user of the default pool who is not among those that everybody meets. */
+/** A test user of the default pool that is not contended. */
 async function someUser({ sql, hotIds }: World, which: number): Promise<string | undefined> {
   const rows = await sql<{ id: string }[]>`
     select id from users where pool_id = 1 and is_test_user and id <> all(${hotIds}) order by md5(id::text || ${which}) limit 1`
   return rows[0]?.id
 }
 
-/** A writer of plain SQL, in the default pool: a transaction of one statement, which may be held open or taken back. */
+/**
+ * A writer that uses plain SQL in the default pool: a transaction of one statement, which may stay open or be rolled
+ * back.
+ */
 export async function sql(world: World, event: EventOf<'sql'>): Promise<void> {
   const { statement, rows, holdMs, commit, seed } = event
   const { hotIds, report } = world
@@ -52,7 +55,7 @@ export async function sql(world: World, event: EventOf<'sql'>): Promise<void> {
       const some = tx`
         select id from users where pool_id = 1 and is_test_user and id <> all(${hotIds})
         order by md5(id::text || ${salt}) limit ${rows}`
-      // Whether expiry looks again at a batch that it has removed is not said anywhere.
+      // It is undefined whether expiry checks a batch again that it has already removed.
       const someBatch = tx`(select id from batches where pool_id = 1 and expires_at is null order by md5(id::text || ${salt}) limit 1)`
       if (statement === 'insert')
         await tx`
@@ -68,10 +71,10 @@ export async function sql(world: World, event: EventOf<'sql'>): Promise<void> {
           update users set custom_attributes = case custom_attributes::text when '{"n": 1.5}' then '{"n": 1.50}' else '{"n": 1.5}' end::jsonb
           where pool_id = 1 and id in (${some})`
       await sleep(holdMs)
-      if (!commit) throw new Error('taken back')
+      if (!commit) throw new Error('rolled back')
     })
     .then(
       () => report.count(`sql ${statement}`),
-      (error: Error) => report.count(error.message === 'taken back' ? 'sql taken back' : 'sql failed'),
+      (error: Error) => report.count(error.message === 'rolled back' ? 'sql rolled back' : 'sql failed'),
     )
 }

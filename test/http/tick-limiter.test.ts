@@ -8,7 +8,7 @@ const t = suite()
 
 const never = () => false
 
-t.test('so many begin in a turn of the event loop, all in their order, and nobody is forgotten', async (t) => {
+t.test('a limited number of tasks start in each turn of the event loop, in order, and none is lost', async (t) => {
   const arrivals = fc.array(fc.nat(20), { minLength: 1, maxLength: 8 })
   await fc.assert(
     fc.asyncProperty(fc.integer({ min: 1, max: 6 }), arrivals, async (most, counts) => {
@@ -31,7 +31,7 @@ t.test('so many begin in a turn of the event loop, all in their order, and nobod
   t.pass()
 })
 
-t.test('what begins first does so at once', (t) => {
+t.test('the first tasks start immediately', (t) => {
   const inTurn = createTickLimiter(2, 1_000, never)
   const begun: string[] = []
   for (const name of ['a', 'b', 'c']) inTurn(() => begun.push(name))
@@ -39,7 +39,7 @@ t.test('what begins first does so at once', (t) => {
   t.end()
 })
 
-t.test('what had to wait begins in its own async context', async (t) => {
+t.test('a delayed task runs in its own async context', async (t) => {
   const context = new AsyncLocalStorage<string>()
   const inTurn = createTickLimiter(1, 1_000, never)
   const seen: (string | undefined)[] = []
@@ -48,7 +48,7 @@ t.test('what had to wait begins in its own async context', async (t) => {
   t.strictSame(seen, ['a', 'b'])
 })
 
-t.test('what is more urgent goes first, for a tenth of a second at the most', async (t) => {
+t.test('tasks wait for urgent work, but not longer than 100 ms', async (t) => {
   let urgent = true
   const inTurn = createTickLimiter(1, 1_000, () => urgent)
   const begun: string[] = []
@@ -63,10 +63,10 @@ t.test('what is more urgent goes first, for a tenth of a second at the most', as
   urgent = true
   for (const name of ['d', 'e', 'f']) inTurn(() => begun.push(name))
   for (const deadline = Date.now() + 5_000; Date.now() < deadline && begun.length < 6; ) await nextTurn()
-  t.strictSame(begun, ['a', 'b', 'c', 'd', 'e', 'f'], 'and nothing waits for ever')
+  t.strictSame(begun, ['a', 'b', 'c', 'd', 'e', 'f'], 'nothing waits forever')
 })
 
-t.test('no more wait than may', async (t) => {
+t.test('when the queue is full, the next task starts immediately', async (t) => {
   const inTurn = createTickLimiter(1, 2, never)
   const begun: string[] = []
   for (const name of ['a', 'b', 'c', 'd']) inTurn(() => begun.push(name))

@@ -4,11 +4,11 @@ import { eventually } from './clock.ts'
 import { POOLS } from './events.ts'
 import type { World } from './world.ts'
 
-/** Users that imports and PATCHes change again and again. */
+/** Users that imports and PATCH requests change again and again. */
 export const HOT = Array.from({ length: 20 }, (_, n) => `hot-${n}@example.com`)
 
-/** Makes the pools, the targets, the users that everybody meets, and the planted ones. */
-export async function furnish(world: World): Promise<void> {
+/** Creates the pools, the targets, the contended users and the protected ones. */
+export async function setUp(world: World): Promise<void> {
   const { client, replicas, receiver, sql } = world
   const [replica] = replicas
   const must = async (step: string, request: Parameters<Client['ask']>[0]) => {
@@ -47,7 +47,7 @@ export async function furnish(world: World): Promise<void> {
   world.planted = await plantedRows(sql)
 }
 
-/** Who is protected, as text that shows any change of theirs. */
+/** The protected users as text, in which every change is visible. */
 export async function plantedRows(sql: Sql): Promise<string> {
   const [row] = await sql<{ rows: string }[]>`
     select string_agg(to_jsonb(u)::text, ' ' order by pool_id, username) as rows

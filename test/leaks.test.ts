@@ -1,9 +1,9 @@
-import { type Teller, toldIn } from './never-told.ts'
+import { leakIn, type Source } from './leaks.ts'
 import { suite } from './suite.ts'
 
 const t = suite()
 
-t.test('each kind is found, in a log and in an answer', (t) => {
+t.test('each kind of leak is found in logs and in responses', (t) => {
   const table: [line: string, what: string][] = [
     ['{"msg":"refused","key":"reader-s3cret-of-32-characters-or-more"}', 'a key or password'],
     ['{"detail":"TestPass123! is too short"}', 'a key or password'],
@@ -25,21 +25,21 @@ t.test('each kind is found, in a log and in an answer', (t) => {
     ['the password of the database is pa55', 'a value'],
   ]
   for (const [line, what] of table) {
-    for (const teller of ['log', 'answers'] as Teller[]) t.equal(toldIn(line, teller, ['pa55']), what, line)
+    for (const source of ['log', 'answers'] as Source[]) t.equal(leakIn(line, source, ['pa55']), what, line)
   }
   t.end()
 })
 
-t.test('a stack may be in a log, and in no answer', (t) => {
+t.test('a stack frame may appear in a log, but not in a response', (t) => {
   const frames = ['at f (/app/src/app.ts:1:20)', 'at file:///app/src/app.ts:1:20', 'at node:net:10:2', 'node_modules/x']
   for (const line of frames.map((frame) => JSON.stringify({ stack: `Error: x\n    ${frame}` }))) {
-    t.equal(toldIn(line, 'answers'), 'a place in the code', line)
-    t.equal(toldIn(line, 'log'), undefined, line)
+    t.equal(leakIn(line, 'answers'), 'a place in the code', line)
+    t.equal(leakIn(line, 'log'), undefined, line)
   }
   t.end()
 })
 
-t.test('what is right is left alone', (t) => {
+t.test('legitimate lines are not reported', (t) => {
   for (const line of [
     '{"level":30,"time":"2026-01-31T12:00:00.000Z","msg":"usersync listens on http://127.0.0.1:3000"}',
     '{"type":"PostgresError","sqlstate":"23505","stack":"    at f (/app/src/app.ts:1:20)"}',
@@ -49,7 +49,7 @@ t.test('what is right is left alone', (t) => {
     '{"msg":"the users were updated, none was deleted"}',
     'x'.repeat(300),
   ]) {
-    t.equal(toldIn(line, 'log'), undefined, line)
+    t.equal(leakIn(line, 'log'), undefined, line)
   }
   t.end()
 })

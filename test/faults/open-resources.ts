@@ -5,11 +5,11 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import type { Service } from '../http/service.ts'
 
-/** What a process holds. */
-export interface Held {
-  /** Sockets that are no connection to the database: of clients, and what listens. */
+/** The resources that a process has open. */
+export interface OpenResources {
+  /** Sockets other than database connections: of clients, and listening ones. */
   sockets: number
-  /** Open files below DATA_DIR, and exports in it that are half written. */
+  /** Open files in DATA_DIR, and partial exports in it. */
   files: string[]
   openTransactions: number
   unfinishedBatches: number
@@ -19,7 +19,7 @@ export interface Held {
 setFlagsFromString('--expose-gc')
 const collectGarbage = runInNewContext('gc') as () => void
 
-export async function held({ sql, dataDir }: Service): Promise<Held> {
+export async function openResources({ sql, dataDir }: Service): Promise<OpenResources> {
   const [row] = await sql<{ connections: number; open: number; unfinished: number }[]>`
     select count(*)::int as connections, count(*) filter (where state like 'idle in transaction%')::int as open,
       (select count(*)::int from batches where status in ('queued', 'running')) as unfinished
@@ -41,10 +41,13 @@ export async function held({ sql, dataDir }: Service): Promise<Held> {
   }
 }
 
-/** What is held once nothing is in work, and connections that were left have closed; after 20 s what is held then. */
-export async function heldAtRest(service: Service, isAtRest: (held: Held) => boolean): Promise<Held> {
+/** The open resources once `isAtRest` is true, so that idle connections have closed; after 20 s those at that time. */
+export async function resourcesAtRest(
+  service: Service,
+  isAtRest: (resources: OpenResources) => boolean,
+): Promise<OpenResources> {
   for (let i = 0; ; i++) {
-    const present = await held(service)
+    const present = await openResources(service)
     if (isAtRest(present) || i === 100) return present
     await sleep(200)
   }

@@ -7,7 +7,7 @@ import { type Scrape, scrape, scrapeUntil } from './scrape.ts'
 
 const t = suite()
 
-/* Each metric is moved by what should move it, by as much as that. */
+/* Each metric changes when it should, by the correct amount. */
 
 const service = await startService(t, { MAX_WORKERS: '2' })
 const { call, sql } = service
@@ -19,7 +19,7 @@ async function make(count: number, members: Record<string, unknown> = {}, patter
   return json.id
 }
 
-/** `work` lets these samples grow by so much. Some are told a moment after the work is answered. */
+/** Checks that `work` increases these samples by these amounts. Some are recorded a moment after the response. */
 async function grows(t: Test, expected: Record<string, number>, work: () => Promise<unknown>, name = '') {
   const before = await scrape(service)
   await work()
@@ -29,17 +29,17 @@ async function grows(t: Test, expected: Record<string, number>, work: () => Prom
   t.strictSame(growth(after), expected, name)
 }
 
-t.test('users that are made, and that are not', async (t) => {
+t.test('created and failed users are counted', async (t) => {
   const counts = (created: number, failed: number) => ({
     usersync_users_created_total: created,
     usersync_users_failed_total: failed,
     'usersync_chunk_duration_seconds_count{outcome="done"}': 2, // one of credentials, one of users
   })
   await grows(t, counts(20, 0), () => make(20, {}, 'twice_{n}'))
-  await grows(t, counts(5, 20), () => make(25, {}, 'twice_{n}'), 'names that are taken fail')
+  await grows(t, counts(5, 20), () => make(25, {}, 'twice_{n}'), 'taken names fail')
 })
 
-t.test('exports, by what they are', async (t) => {
+t.test('exports are counted by kind and reason', async (t) => {
   const none = Object.fromEntries(
     ['full none', 'full unknown', 'full requested', 'delta ', 'unchanged '].map((kind) => [exportsOf(kind), 0]),
   )
@@ -65,7 +65,7 @@ const ageWithin = (seconds: number) => `usersync_base_age_seconds_bucket{le="${s
 /** The sample of a kind and its reason. */
 const exportsOf = (kind: string) => `usersync_exports_total{kind="${kind.replace(' ', '",reason="')}"}`
 
-t.test('pushes, that succeed and that do not', async (t) => {
+t.test('successful and failed pushes are counted', async (t) => {
   const receiver = await startReceiver(t)
   const body = { name: 'tester', url: receiver.url, key: RECEIVER_KEY }
   t.equal((await call('POST', '/v1/targets', { body })).status, 201)
@@ -87,7 +87,7 @@ t.test('pushes, that succeed and that do not', async (t) => {
   t.equal(refused.value('usersync_sync_run_duration_seconds_count'), 2)
 })
 
-t.test('batches whose time is over, removed by the service itself or on request', async (t) => {
+t.test('expired batches are counted, removed by the service or on request', async (t) => {
   const looks = 'usersync_expiry_looks_total{outcome="done"}'
   t.ok((await scrapeUntil(service, (now) => now.value(looks) > 0)).value(looks) > 0)
   await make(2, { expires_in: 1 })
@@ -100,7 +100,7 @@ t.test('batches whose time is over, removed by the service itself or on request'
   })
 })
 
-t.test('requests, by route and class', async (t) => {
+t.test('requests are counted by route and status class', async (t) => {
   const requests = (route: string, status: string) =>
     `usersync_http_request_duration_seconds_count{method="GET",route="${route}",status="${status}"}`
   await grows(t, { [requests('/v1/users/:id', '4xx')]: 1, [requests('/livez', '2xx')]: 2 }, async () => {
@@ -110,8 +110,8 @@ t.test('requests, by route and class', async (t) => {
   })
 })
 
-t.test('how things stand', async (t) => {
-  // Batches that no worker may begin.
+t.test('gauges show the current state', async (t) => {
+  // Batches that no worker may start.
   await sql`
     with waiting as (
       insert into batches (pool_id, id, total_requested, first_user_number, first_credential_id, username_pattern,
@@ -135,19 +135,19 @@ t.test('how things stand', async (t) => {
   t.ok(waiting.names().has('nodejs_eventloop_lag_p99_seconds'))
 })
 
-t.test('an export that reads, a thread that works, memory that is over', async (t) => {
-  const { asked } = await sql.begin(async (tx) => {
-    // An export waits for this lock when it has its place, and a chunk of users when it has its thread.
+t.test('gauges show a running export, a busy thread, and memory above its limit', async (t) => {
+  const { requests } = await sql.begin(async (tx) => {
+    // The export waits for this lock once it has its place, and the chunk of users once it has its thread.
     await tx`lock table users in access exclusive mode`
     const body = { count: 5, config: { password_hash: { algorithm: 'none' } } }
-    const asked = [call('POST', '/v1/batches', { body }), call('GET', '/v1/users/export')]
+    const requests = [call('POST', '/v1/batches', { body }), call('GET', '/v1/users/export')]
     const isBusy = (now: Scrape) =>
       now.value('usersync_exports_in_progress') === 1 && now.value('usersync_worker_threads{state="busy"}') > 0
     t.ok(isBusy(await scrapeUntil(service, isBusy)))
-    return { asked }
+    return { requests }
   })
-  await Promise.all(asked)
+  await Promise.all(requests)
   const full = await startService(t, { MAX_WORKERS: '1', MEMORY_LIMIT_MB: '128' })
   const over = await scrapeUntil(full, (now) => now.value('usersync_memory_over_limit') === 1)
-  t.equal(over.value('usersync_memory_over_limit'), 1, 'and a scrape is no work that is refused')
+  t.equal(over.value('usersync_memory_over_limit'), 1, 'a scrape is not rejected as work')
 })

@@ -8,7 +8,7 @@ const TEXT = `${'ünï 🐉 '.repeat(20_000)}end`
 const CODERS = { gzip: gzipSync, br: brotliCompressSync, zstd: zstdCompressSync, deflate: deflateSync }
 
 async function decode(bytes: Buffer, coding: Coding, { size = 1000, limitMb = 1 } = {}): Promise<string> {
-  // biome-ignore lint/suspicious/useAwait: bodies arrive by and by
+  // biome-ignore lint/suspicious/useAwait: bodies arrive piece by piece
   async function* pieces() {
     for (let i = 0; i < bytes.length; i += size) yield bytes.subarray(i, i + size)
   }
@@ -17,7 +17,7 @@ async function decode(bytes: Buffer, coding: Coding, { size = 1000, limitMb = 1 
   return text
 }
 
-t.test('each coding gives the text, and is refused where it is cut, goes on, or is another', async (t) => {
+t.test('each encoding is decoded, and rejected if it is cut, continues or does not match', async (t) => {
   for (const [coding, encode] of Object.entries(CODERS) as [keyof typeof CODERS, (text: Buffer) => Buffer][]) {
     const coded = encode(Buffer.from(TEXT))
     for (const size of [1, 7, 100_000]) t.equal(await decode(coded, coding, { size }), TEXT, `${coding} ${size}`)
@@ -30,7 +30,11 @@ t.test('each coding gives the text, and is refused where it is cut, goes on, or 
     ]) {
       await t.rejects(decode(bytes, coding), invalid, `${coding} of ${bytes.length} bytes`)
     }
-    await t.rejects(decode(Buffer.concat([coded, Buffer.from('and more')]), coding), invalid, `${coding}: more`)
+    await t.rejects(
+      decode(Buffer.concat([coded, Buffer.from('and more')]), coding),
+      invalid,
+      `${coding}: trailing bytes`,
+    )
     const bomb = encode(Buffer.alloc(30_000_000))
     await t.rejects(
       decode(bomb, coding),
@@ -40,11 +44,11 @@ t.test('each coding gives the text, and is refused where it is cut, goes on, or 
   }
 })
 
-t.test('an error of the source comes out as it is', async (t) => {
+t.test('an error of the source passes unchanged', async (t) => {
   const cut = new Error('the connection is cut')
   for (const [coding, encode] of Object.entries(CODERS) as [keyof typeof CODERS, (text: Buffer) => Buffer][]) {
     const coded = encode(Buffer.from(TEXT))
-    // biome-ignore lint/suspicious/useAwait: bodies arrive by and by
+    // biome-ignore lint/suspicious/useAwait: bodies arrive in pieces
     async function* pieces() {
       yield coded.subarray(0, coded.length / 2)
       throw cut
@@ -54,7 +58,7 @@ t.test('an error of the source comes out as it is', async (t) => {
   }
 })
 
-t.test('zstd of several frames is all of them, also where some are empty', async (t) => {
+t.test('zstd with several frames is decoded completely, even if some are empty', async (t) => {
   const [frame, empty] = [zstdCompressSync(Buffer.from(TEXT)), zstdCompressSync(Buffer.alloc(0))]
   for (const size of [1, 7, frame.length, frame.length + 3, 100_000]) {
     const several = Buffer.concat([empty, frame, empty, empty, frame, frame, empty])
@@ -69,11 +73,11 @@ t.test('zstd of several frames is all of them, also where some are empty', async
   await t.rejects(
     decode(Buffer.alloc(9 * 5_000, empty), 'zstd'),
     { name: 'ContentError', fault: 'undecodable' },
-    'but not of thousands',
+    'but not thousands of frames',
   )
 })
 
-t.test('text is UTF-8, with or without a byte order mark', async (t) => {
+t.test('text must be UTF-8, with or without a byte order mark', async (t) => {
   t.equal(await decode(Buffer.from(`\ufeff${TEXT}`), 'identity', { size: 1 }), TEXT)
   for (const bytes of [[0xff], [0x61, 0xc3], [0xed, 0xa0, 0x80], [0xc0, 0x80]]) {
     await t.rejects(decode(Buffer.from(bytes), 'identity'), {
@@ -86,7 +90,7 @@ t.test('text is UTF-8, with or without a byte order mark', async (t) => {
   await t.rejects(decode(Buffer.alloc(1_048_577, 'x'), 'identity'), { name: 'ContentError', fault: 'too_large' })
 })
 
-t.test('codings by their names', (t) => {
+t.test('codingOf recognizes the names of encodings', (t) => {
   t.strictSame(
     [codingOf(), codingOf('identity'), codingOf(' GZip '), codingOf('zstd')],
     ['identity', 'identity', 'gzip', 'zstd'],

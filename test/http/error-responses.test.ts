@@ -14,9 +14,9 @@ import { suite } from '../suite.ts'
 
 const t = suite()
 
-/** As the driver makes it from what PostgreSQL says. */
+/** An error as the driver creates it from a message of PostgreSQL. */
 function postgresError(code: string): Error {
-  const PostgresError = postgres.PostgresError as unknown as new (said: object) => Error
+  const PostgresError = postgres.PostgresError as unknown as new (fields: object) => Error
   return new PostgresError({
     code,
     message: 'duplicate key value violates unique constraint "users_email"',
@@ -31,13 +31,13 @@ const failing = Fastify()
 await failing.register(errorResponses)
 failing.get('/', () => Promise.reject(thrown))
 
-/** The answer to a request whose route throws `error`. */
+/** The response to a request whose route throws `error`. */
 function answerTo(error: Error) {
   thrown = error
   return failing.inject('/')
 }
 
-t.test('every entry of the catalogue is answered as a problem', async (t) => {
+t.test('every error of the catalogue is sent as a problem', async (t) => {
   for (const [code, { status, title }] of Object.entries(ERRORS)) {
     const errors = [{ path: 'body.x', code: 'minimum', message: 'is too small' }]
     const problem = new Problem(code as ErrorCode, 'What to do.', { errors, headers: { 'retry-after': '3' } })
@@ -55,13 +55,13 @@ t.test('every entry of the catalogue is answered as a problem', async (t) => {
   }
 })
 
-t.test('an unknown error is a 500 that tells nothing of it', async (t) => {
+t.test('an unknown error is a 500 without details', async (t) => {
   const response = await answerTo(new Error('password hunter2 in /etc/secret'))
   t.match(response.json(), { status: 500, code: 'internal_error' })
   t.notMatch(response.body, /hunter2|secret|\bat /)
 })
 
-t.test('what was said of a body that failed before its first byte is taken back', async (t) => {
+t.test('headers of a body that failed before its first byte are removed', async (t) => {
   const app = Fastify()
   await app.register(errorResponses)
   app.get('/', (_request, reply) => {
@@ -75,7 +75,7 @@ t.test('what was said of a body that failed before its first byte is taken back'
   t.notOk('content-encoding' in headers || 'etag' in headers)
 })
 
-t.test('nothing of what PostgreSQL said reaches the client', async (t) => {
+t.test('nothing from PostgreSQL’s message reaches the client', async (t) => {
   const answers: [sqlState: string, status: number, code: string][] = [
     ['23505', 500, 'internal_error'],
     ['42P01', 500, 'internal_error'],
@@ -99,13 +99,13 @@ t.test('nothing of what PostgreSQL said reaches the client', async (t) => {
     for (const error of [cause, query, new Error('while saving', { cause })]) {
       const response = await answerTo(error)
       t.match(response.json(), { status, code }, `${sqlState} in ${error.name}`)
-      t.equal(response.headers['retry-after'] !== undefined, status === 503, 'Retry-After where waiting helps')
+      t.equal(response.headers['retry-after'] !== undefined, status === 503, 'Retry-After only if waiting helps')
       t.notMatch(response.body, /alice|users_email|pool_id|insert|duplicate|saving/, `${sqlState} in ${error.name}`)
     }
   }
 })
 
-t.test('a database that cannot be reached is a 503, whatever the code', async (t) => {
+t.test('an unreachable database is a 503, whatever the error code', async (t) => {
   const noTls = createServer((socket) =>
     socket.once('data', () => socket.write('S', () => socket.end('this is no TLS handshake'))),
   ).listen(0, '127.0.0.1')
@@ -131,14 +131,14 @@ t.test('a database that cannot be reached is a 503, whatever the code', async (t
   }
 })
 
-t.test('a connection to somebody else that fails is not the database', async (t) => {
+t.test('a failed connection to another server is not reported as the database', async (t) => {
   for (const code of ['EAI_AGAIN', 'ECONNREFUSED', 'ETIMEDOUT']) {
     const response = await answerTo(Object.assign(new Error('connect'), { code }))
     t.match(response.json(), { status: 500, code: 'internal_error' }, code)
   }
 })
 
-t.test('faults of the input are named by their place', async (t) => {
+t.test('input errors are reported with their path', async (t) => {
   const app = Fastify()
   await app.register(errorResponses)
   await app.register(validation)
@@ -155,7 +155,7 @@ t.test('faults of the input are named by their place', async (t) => {
     { limit: Type.Optional(Type.Integer({ maximum: 10 })) },
     { additionalProperties: false },
   )
-  app.post('/', { schema: { body, querystring } }, () => 'taken')
+  app.post('/', { schema: { body, querystring } }, () => 'accepted')
   const send = (payload: object, url = '/') => app.inject({ method: 'POST', url, payload })
 
   const table: [payload: object, url: string, path: string, code: string][] = [
@@ -174,14 +174,14 @@ t.test('faults of the input are named by their place', async (t) => {
     t.match(problem, { status: 400, code: 'invalid_request', errors: [{ path, code }] }, JSON.stringify(payload))
     t.ok(problem.detail.includes(path), problem.detail)
   }
-  t.equal((await send({ count: 1 }, '/?limit=10')).body, 'taken', 'texts of the query are read as numbers')
+  t.equal((await send({ count: 1 }, '/?limit=10')).body, 'accepted', 'query parameters are converted to numbers')
 })
 
-t.test('a body that cannot be read is told apart', async (t) => {
+t.test('each kind of unreadable body has its own error code', async (t) => {
   const app = Fastify({ bodyLimit: 100 })
   await app.register(errorResponses)
   await app.register(validation)
-  app.post('/', () => 'taken')
+  app.post('/', () => 'accepted')
   const send = (payload: string, type: string) =>
     app.inject({ method: 'POST', url: '/', payload, headers: { 'content-type': type } })
   for (const text of ['{', '{"a":1,}', 'nul']) {
@@ -194,7 +194,7 @@ t.test('a body that cannot be read is told apart', async (t) => {
   t.match((await app.inject('/nothing')).json(), { status: 404, code: 'route_not_found' })
 })
 
-t.test('what the parser refuses is answered in the same form', (t) => {
+t.test('errors of the HTTP parser are sent as problems', (t) => {
   const expected: [string | undefined, number][] = [
     ['HPE_HEADER_OVERFLOW', 431],
     ['ERR_HTTP_REQUEST_TIMEOUT', 408],
@@ -206,35 +206,42 @@ t.test('what the parser refuses is answered in the same form', (t) => {
     t.match(head, new RegExp(`^HTTP/1.1 ${status} \\w`))
     t.match(head, `content-length: ${Buffer.byteLength(body)}`)
     t.match(JSON.parse(body), { status, type: /^urn:usersync:problem:/, code: String, title: String, detail: String })
-    t.equal(clientErrorResponse(errorCode, true), `${head}\r\n\r\n`, 'to a HEAD without its body')
+    t.equal(clientErrorResponse(errorCode, true), `${head}\r\n\r\n`, 'to HEAD without the body')
   }
   t.end()
 })
 
-t.test('what the parser refuses is never answered into, or after, the answer before it', async (t) => {
+t.test('a parser error is never written into, or after, the previous response', async (t) => {
   const app = Fastify({ clientErrorHandler: answerClientError })
   app.get('/whole', (_request, reply) => reply.send('whole'))
   app.get('/begun', (_request, reply) => {
     reply.hijack()
     reply.raw.writeHead(200, { 'content-length': 1_000 }).write('begun')
   })
-  app.get('/held', () => new Promise(() => {}))
+  app.get('/slow', () => new Promise(() => {}))
   await app.listen({ host: '127.0.0.1', port: 0 })
   t.teardown(() => app.close())
   const { port } = app.server.address() as AddressInfo
-  /** Two requests, of which the second is none: in one piece, or that one when the answer to the first has begun. */
+  /**
+   * Sends two requests, of which the second is malformed: in one piece, or the second once the first response has
+   * started.
+   */
   async function say(path: string, inOnePiece = true) {
     const socket = connect(port, '127.0.0.1')
     const request = `GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`
-    const none = 'none\r\n\r\n'
-    socket.write(inOnePiece ? request + none : request)
+    const malformed = 'none\r\n\r\n'
+    socket.write(inOnePiece ? request + malformed : request)
     if (!inOnePiece) {
       await once(socket, 'readable')
-      socket.write(none)
+      socket.write(malformed)
     }
     return text(socket)
   }
-  t.match(await say('/whole'), /^HTTP\/1\.1 200 [\s\S]+\r\n\r\nwhole$/, 'a whole one goes out')
-  t.match(await say('/begun', false), /^HTTP\/1\.1 200 [\s\S]+\r\n\r\nbegun$/, 'one that has begun is cut')
-  t.match(await say('/held'), /^HTTP\/1\.1 400 [\s\S]+"invalid_request"}$/, 'in the place of one that has not')
+  t.match(await say('/whole'), /^HTTP\/1\.1 200 [\s\S]+\r\n\r\nwhole$/, 'a complete response is sent')
+  t.match(await say('/begun', false), /^HTTP\/1\.1 200 [\s\S]+\r\n\r\nbegun$/, 'a started response is cut')
+  t.match(
+    await say('/slow'),
+    /^HTTP\/1\.1 400 [\s\S]+"invalid_request"}$/,
+    'a response that has not started is replaced',
+  )
 })
