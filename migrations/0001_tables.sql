@@ -78,6 +78,7 @@ create table batches (
   email_suffix text not null,
   config jsonb not null,
   password_ciphertext bytea,
+  totp_ciphertext bytea,
   created_at timestamptz not null default now(),
   started_at timestamptz,
   finished_at timestamptz,

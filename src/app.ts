@@ -45,6 +45,7 @@ import { templateExchangeRoutes } from './templates/exchange-routes.ts'
 import { templateRoutes } from './templates/routes.ts'
 import { templateReader } from './templates/settings.ts'
 import { userRoutes } from './users/routes.ts'
+import { totpRoutes } from './users/totp-routes.ts'
 
 /** What the routes need. The caller creates and closes these. */
 export interface Services {
@@ -144,6 +145,7 @@ export async function buildApp(config: Config, services: Services) {
   })
   await app.register(batchProgressRoutes, { sql, dispatcher, cursors })
   await app.register(userRoutes, { sql, cursors, reservedDomains: config.reservedDomains })
+  await app.register(totpRoutes, { sql, encryptionKey })
   await app.register(statsRoutes, { sql })
   await app.register(exportRoutes, { sql, exports, observer: metrics })
   await app.register(importRoutes, { config, sql, uploads })

@@ -42,6 +42,7 @@ export const batchConfigBody = (config: Config) =>
           { additionalProperties: false },
         ),
       ),
+      totp: Type.Optional(Type.Boolean({ description: 'Give each user a TOTP secret (RFC 6238). Default: false' })),
       chunk_size: Type.Optional(Type.Integer({ minimum: 1, maximum: 50_000 })),
       max_workers: Type.Optional(Type.Integer({ minimum: 1, maximum: config.maxWorkers })),
     },
@@ -64,6 +65,7 @@ export const BatchConfig = Type.Object({
   custom_attributes: CustomAttributes,
   password_mode: PasswordMode,
   password_hash: PasswordHash,
+  totp: Type.Optional(Type.Boolean({ description: 'Batches of earlier versions do not have it' })),
   chunk_size: Type.Integer(),
   max_workers: Type.Integer(),
 })
@@ -96,6 +98,7 @@ export function completeConfig(
     ...DEFAULT_USERS,
     chunk_size: config.chunkSize,
     max_workers: config.maxWorkers,
+    totp: false,
     ...rest,
     password_mode,
     password_hash: { ...hash, ...(options.preset && { preset: options.preset }), distinct },

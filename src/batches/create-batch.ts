@@ -4,6 +4,7 @@ import { sqlState, UNIQUE_VIOLATION } from '../database/sqlstate.ts'
 import { Problem } from '../errors.ts'
 import { hashCostMs } from '../passwords/hash-cost.ts'
 import { withCosts } from '../passwords/hash-password.ts'
+import { makeTotpKey } from '../passwords/totp.ts'
 import { poolIsReplica } from '../pools/locks.ts'
 import { deriveKey, encrypt } from '../secrets/encryption.ts'
 import { type BatchConfig, MOST_CHUNKS } from './batch-config.ts'
@@ -125,10 +126,11 @@ async function insertBatch(
   )
   await tx`
     insert into batches (pool_id, id, label, total_requested, first_user_number, first_credential_id, credential_count,
-      username_pattern, email_suffix, config, password_ciphertext, expires_at, idempotency_owner, idempotency_key,
+      username_pattern, email_suffix, config, password_ciphertext, totp_ciphertext, expires_at, idempotency_owner, idempotency_key,
       idempotency_digest)
     values (${poolId}, ${batchId}, ${label}, ${count}, ${range.first_number}, ${range.first_credential},
       ${distinct}, ${usernamePattern}, ${emailSuffix}, ${JSON.stringify(settings)}, ${encrypt(encryptionKey, password, batchId)},
+      ${settings.totp ? makeTotpKey(encryptionKey, batchId) : null},
       now() + ${expiresIn}::int * interval '1 second', ${idempotency?.owner ?? ''}, ${idempotency?.key ?? null},
       ${digest ?? null})`
   await tx`

@@ -47,6 +47,8 @@ export const batches = pgTable(
      * needs it.
      */
     passwordCiphertext: bytes('password_ciphertext'),
+    /** The key that the users' TOTP secrets derive from, encrypted. Null without `totp`, and when the password is. */
+    totpCiphertext: bytes('totp_ciphertext'),
     createdAt: time('created_at').notNull().defaultNow(),
     startedAt: time('started_at'),
     finishedAt: time('finished_at'),

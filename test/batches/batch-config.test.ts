@@ -17,6 +17,7 @@ t.test('what is not given comes from the defaults', (t) => {
       password_mode: 'shared',
       chunk_size: 700,
       max_workers: 3,
+      totp: false,
       password_hash: { algorithm: 'argon2id', memory_kib: 19_456, iterations: 2, parallelism: 1, distinct: 1 },
     },
     password: undefined,
@@ -31,6 +32,7 @@ t.test('what is given stands, the rest stays', (t) => {
     role: 'buyer',
     custom_attributes: { plan: 'gold' },
     password_hash: { algorithm: 'none' },
+    totp: true,
     chunk_size: 10,
     max_workers: 1,
   } as const
@@ -123,6 +125,7 @@ t.test('only what a batch may be asked for is taken', (t) => {
     { password_mode: 'none' },
     { password_hash: { algorithm: 'md5' } },
     { password_hash: { rounds: 1 } },
+    { totp: 1 },
     { password_hash: { preset: 'joomla' } },
     { password_hash: { preset: 'toString' } },
     { password_hash: { memory_kib: 7 } },

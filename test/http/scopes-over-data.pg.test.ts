@@ -78,7 +78,7 @@ const NAMED: [prefix: string, names: (planted: Planted) => string[]][] = [
 /** Parameters of queries that lead to more than a route shows without them. */
 const MORE: Record<string, (planted: Planted) => string> = {
   test_users_only: () => 'test_users_only=false',
-  include: () => 'include=password,password_hash',
+  include: () => 'include=password,password_hash,totp_secret',
   batch_id: ({ batch }) => `batch_id=${batch}`,
   age_days: () => 'age_days=0',
   base: ({ ofPool }) => `base=${ofPool.at(-1)}`,

@@ -114,6 +114,7 @@ t.test('columns that are wrong are named', async (t) => {
     ['username,,\n', { code: 'invalid_request', errors: [{ path: 'columns.2', message: 'has no name' }] }],
     ['username,password\n', { code: 'import_credentials' }],
     ['username,password_hash\n', { code: 'import_credentials' }],
+    ['username,totp_secret\n', { code: 'import_credentials' }],
     ['', { code: 'invalid_csv' }],
     ['username\n"a', { code: 'invalid_csv' }],
     ['username\na"b\n', { code: 'invalid_csv', message: /Line 2/ }],

@@ -140,6 +140,7 @@ async function runAll(t: Test, kind: keyof typeof KINDS): Promise<void> {
   await step('one user', 1, async () => {
     const path = `/v1/users/${user?.id}?pool=later`
     await ok('GET', path)
+    await call('GET', `/v1/users/${user?.id}/totp?pool=later`)
     await ok('PATCH', path, { role: 'changed' })
     await ok('DELETE', path)
     await call('DELETE', path)

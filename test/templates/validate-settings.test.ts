@@ -21,6 +21,7 @@ t.test('right settings are completed', (t) => {
       password_mode: 'shared',
       chunk_size: 700,
       max_workers: 3,
+      totp: false,
       password_hash: { algorithm: 'none', distinct: 1 },
     },
   })
