@@ -4,7 +4,7 @@ import { DOMAIN_EXPECTED, DOMAIN_FORM } from '../config/reserved-domain.ts'
 import { type MemberFault, Problem } from '../errors.ts'
 import { isForBcrypt, MOST_BCRYPT_BYTES } from '../passwords/bcrypt.ts'
 import { hashCostMs } from '../passwords/hash-cost.ts'
-import { ALGORITHMS } from '../passwords/hash-password.ts'
+import { ALGORITHMS, withCosts } from '../passwords/hash-password.ts'
 import { completeHash, hashOptions, MAX_HASH_MS } from '../passwords/hash-settings.ts'
 import { jsonbBytes } from '../protocol/longest-line.ts'
 import { CustomAttributes, nameOf } from '../users/user-schema.ts'
@@ -69,6 +69,10 @@ export const BatchConfig = Type.Object({
   chunk_size: Type.Integer(),
   max_workers: Type.Integer(),
 })
+
+/** Estimates how many milliseconds the hashes of a batch take, if each of its workers has a core. */
+export const hashingMs = ({ password_hash: hash, max_workers }: BatchConfig): number =>
+  (hashCostMs(withCosts(hash)) * hash.distinct) / max_workers
 
 /** Defaults for settings that neither the request nor its template names. The template `default` shows them. */
 export const DEFAULT_USERS = {

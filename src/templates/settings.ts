@@ -1,7 +1,13 @@
 import { Ajv } from 'ajv'
 import type { Sql } from 'postgres'
 import type { TSchema } from 'typebox'
-import { type BatchConfig, type BatchConfigBody, batchConfigBody, completeConfig } from '../batches/batch-config.ts'
+import {
+  type BatchConfig,
+  type BatchConfigBody,
+  batchConfigBody,
+  completeConfig,
+  hashingMs,
+} from '../batches/batch-config.ts'
 import { planNames } from '../batches/naming.ts'
 import type { Config } from '../config/config.ts'
 import { type MemberFault, MOST_FAULTS, Problem } from '../errors.ts'
@@ -114,6 +120,9 @@ export function settingsCheck(config: Config): (value: unknown) => BatchConfigBo
   }
 }
 
+/** Estimated time for all hashes of a batch, above which a warning names it. */
+const LONG_HASHING_SECONDS = 60
+
 const ROLES = ['user', 'admin', 'moderator', 'test']
 
 /** Returns warnings about valid but suspicious settings. They never contain the password. */
@@ -132,6 +141,12 @@ export function warningsOf(settings: BatchConfig, password: string | undefined):
     const message =
       'should have at least 8 characters, with an upper-case letter, a lower-case letter and a digit, and no character six times in a row'
     warn('password', 'password_weak', message)
+  }
+  const seconds = Math.ceil(hashingMs(settings) / 1000)
+  if (seconds > LONG_HASHING_SECONDS) {
+    const { password_hash: hash, max_workers } = settings
+    const message = `takes about ${seconds} s for ${hash.distinct} hashes on ${max_workers} cores before the first user exists. Lower distinct or the costs`
+    warn('password_hash', 'hashing_slow', message)
   }
   return warnings
 }
