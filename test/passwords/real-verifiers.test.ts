@@ -2,7 +2,7 @@ import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type HashSettings, hashPassword } from '../../src/passwords/hash-password.ts'
 import { PRESETS, type Preset } from '../../src/passwords/presets.ts'
@@ -85,7 +85,8 @@ t.test('OpenLDAP: bind', { skip: noSlapd }, async (t) => {
     ([name, hash]) =>
       `database ldif\nsuffix "cn=${name}"\ndirectory ${folder}\nrootdn "cn=${name}"\nrootpw "${hash}"\n`,
   )
-  await writeFile(join(folder, 'slapd.conf'), `moduleload argon2\n${databases.join('')}`)
+  const modules = `modulepath ${join(dirname(slapd ?? ''), '../lib/ldap')}\nmoduleload argon2.so\n`
+  await writeFile(join(folder, 'slapd.conf'), modules + databases.join(''))
   const url = `ldap://127.0.0.1:${port}/`
   const server = spawn(slapd ?? '', ['-d', '0', '-f', join(folder, 'slapd.conf'), '-h', url], { stdio: 'ignore' })
   const ended = once(server, 'exit')
