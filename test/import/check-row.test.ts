@@ -159,6 +159,7 @@ t.test('what is wrong is told by its code and member', (t) => {
 })
 
 t.test('a password, or the hash of one, refuses the whole import', (t) => {
-  for (const name of ['password', 'password_hash', 'totp_secret']) t.throws(() => of({ [name]: null }), { code: 'import_credentials' })
+  for (const name of ['password', 'password_hash', 'totp_secret'])
+    t.throws(() => of({ [name]: null }), { code: 'import_credentials' })
   t.end()
 })
