@@ -67,6 +67,7 @@ const BODIES: Record<string, (planted: Planted) => Request[]> = {
 
 /** What the parameters of paths name. */
 const NAMED: [prefix: string, names: (planted: Planted) => string[]][] = [
+  ['/v1/users/{id}/totp', ({ batchUser, protectedUser }) => [batchUser, protectedUser]],
   ['/v1/users/{id}', ({ testUser, protectedUser }) => [testUser, protectedUser]],
   ['/v1/batches/{id}', ({ batch }) => [batch]],
   ['/v1/sync/runs/{id}', ({ run }) => [run]],
