@@ -38,8 +38,11 @@ const CREDENTIALS_CHUNK_MS = 1_000
 /** Maximum number of credentials in a chunk, however cheap their hashes are. */
 const MAX_CREDENTIALS_A_CHUNK = 10_000
 
-/** About a second of work, or one hash. More if the batch would otherwise have too many chunks (completeConfig: at most 5 s). */
-function credentialsAChunk({ password_hash: hash }: BatchConfig): number {
+/**
+ * Returns the number of credentials in a chunk: about a second of work, or one hash. More if the batch would otherwise have too
+ * many chunks; `completeConfig` refuses settings with which such a chunk takes over 5 s.
+ */
+export function credentialsAChunk({ password_hash: hash }: Pick<BatchConfig, 'password_hash'>): number {
   const inTime = Math.floor(CREDENTIALS_CHUNK_MS / hashCostMs(withCosts(hash)))
   return Math.max(1, Math.min(inTime, MAX_CREDENTIALS_A_CHUNK), Math.ceil(hash.distinct / MOST_CHUNKS))
 }

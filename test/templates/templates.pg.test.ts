@@ -194,6 +194,7 @@ t.test('settings are judged without being written, or a password being told', as
       email_domain: 'example.com',
       password_mode: 'shared',
       password_hash: { algorithm: 'none', distinct: 1 },
+      totp: false,
       max_workers: 2,
     },
   })
@@ -372,7 +373,7 @@ t.test('pools are apart', async (t) => {
 t.test('a batch is made from a template, overlaid by its own settings', async (t) => {
   await create('shop')
   const plain = (await makeBatch({ count: 4, template: 'shop' })).json
-  const completed = { ...SHOP, email_domain: 'example.com', password_mode: 'shared', max_workers: 2 }
+  const completed = { ...SHOP, email_domain: 'example.com', password_mode: 'shared', totp: false, max_workers: 2 }
   t.match(plain, { status: 'completed', created_count: 4, profile: { chunks: 2 } })
   t.strictSame(plain.config, { ...completed, password_hash: { algorithm: 'none', distinct: 1 } })
 
