@@ -44,7 +44,7 @@ const MAX_CREDENTIALS_A_CHUNK = 10_000
  */
 export function credentialsAChunk({ password_hash: hash }: Pick<BatchConfig, 'password_hash'>): number {
   const inTime = Math.floor(CREDENTIALS_CHUNK_MS / hashCostMs(withCosts(hash)))
-  return Math.max(1, Math.min(inTime, MAX_CREDENTIALS_A_CHUNK), Math.ceil(hash.distinct / MOST_CHUNKS))
+  return Math.max(Math.min(inTime, MAX_CREDENTIALS_A_CHUNK), Math.ceil(hash.distinct / MOST_CHUNKS))
 }
 
 /** Notifications wake the dispatchers. A dispatcher that misses one finds the work by polling. */
