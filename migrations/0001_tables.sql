@@ -79,6 +79,7 @@ create table batches (
   config jsonb not null,
   password_ciphertext bytea,
   password_digest bytea,
+  totp_ciphertext bytea,
   created_at timestamptz not null default now(),
   started_at timestamptz,
   finished_at timestamptz,

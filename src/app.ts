@@ -46,6 +46,7 @@ import { previewRoutes } from './templates/preview-routes.ts'
 import { templateRoutes } from './templates/routes.ts'
 import { templateReader } from './templates/settings.ts'
 import { userRoutes } from './users/routes.ts'
+import { totpRoutes } from './users/totp-routes.ts'
 
 /** What the routes need. The caller creates and closes these. */
 export interface Services {
@@ -128,6 +129,7 @@ export async function buildApp(config: Config, services: Services) {
   await app.register(previewRoutes, parts)
   await app.register(batchProgressRoutes, parts)
   await app.register(userRoutes, { ...parts, reservedDomains: config.reservedDomains })
+  await app.register(totpRoutes, parts)
   await app.register(statsRoutes, parts)
   await app.register(exportRoutes, { ...parts, observer: services.metrics })
   await app.register(importRoutes, parts)

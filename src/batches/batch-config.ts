@@ -39,6 +39,7 @@ export const batchConfigBody = (config: Config) =>
     password: Type.Optional(Type.String({ minLength: 1, maxLength: 256, description: 'Default: generated' })),
     password_mode: Type.Optional(PasswordMode),
     password_hash: Type.Optional(strict({ ...hashOptions, distinct: Type.Optional(Type.Integer({ minimum: 1 })) })),
+    totp: Type.Optional(Type.Boolean({ description: 'Give each user a TOTP secret (RFC 6238). Default: false' })),
     locale: Type.Optional(Locale),
     seed: Type.Optional(
       Type.String({ minLength: 1, maxLength: 200, description: 'Determines the generated values. Default: random' }),
@@ -73,6 +74,7 @@ export const BatchConfig = Type.Object({
   locale: Type.Optional(Locale),
   seed: Type.Optional(Type.String()),
   epoch: Type.Optional(Type.String()),
+  totp: Type.Optional(Type.Boolean({ description: 'Batches of earlier versions do not have it' })),
   chunk_size: Type.Integer(),
   max_workers: Type.Integer(),
 })

@@ -37,6 +37,7 @@ export function completeConfig(given: BatchConfigBody, count: number, config: Co
     ...DEFAULT_USERS,
     generator_version: GENERATOR_VERSION,
     locale: 'en',
+    totp: false,
     chunk_size: config.chunkSize,
     max_workers: config.maxWorkers,
     ...rest,

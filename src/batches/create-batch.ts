@@ -5,6 +5,7 @@ import { Problem } from '../errors.ts'
 import { generatePassword } from '../passwords/generate.ts'
 import { hashCostMs } from '../passwords/hash-cost.ts'
 import { withCosts } from '../passwords/hash-password.ts'
+import { makeTotpKey, sealTotpKey } from '../passwords/totp.ts'
 import { poolIsReplica } from '../pools/locks.ts'
 import { deriveKey, encrypt } from '../secrets/encryption.ts'
 import { type BatchConfig, MAX_CHUNKS } from './batch-config.ts'
@@ -16,6 +17,7 @@ import {
   passwordDigest,
   populationOf,
   populationPassword,
+  populationTotpKey,
   replacePopulation,
 } from './population.ts'
 
@@ -42,10 +44,13 @@ const CREDENTIALS_CHUNK_MS = 1_000
 /** Maximum number of credentials in a chunk, however cheap their hashes are. */
 const MAX_CREDENTIALS_A_CHUNK = 10_000
 
-/** About a second of work, or one hash. More if the batch would otherwise have too many chunks (completeConfig: at most 5 s). */
-function credentialsAChunk({ password_hash: hash }: BatchConfig): number {
+/**
+ * Returns the number of credentials in a chunk: about a second of work, or one hash. More if the batch would otherwise have too
+ * many chunks; `completeConfig` refuses settings with which such a chunk takes over 5 s.
+ */
+export function credentialsAChunk({ password_hash: hash }: Pick<BatchConfig, 'password_hash'>): number {
   const inTime = Math.floor(CREDENTIALS_CHUNK_MS / hashCostMs(withCosts(hash)))
-  return Math.max(1, Math.min(inTime, MAX_CREDENTIALS_A_CHUNK), Math.ceil(hash.distinct / MAX_CHUNKS))
+  return Math.max(Math.min(inTime, MAX_CREDENTIALS_A_CHUNK), Math.ceil(hash.distinct / MAX_CHUNKS))
 }
 
 /** Notifications wake the dispatchers. A dispatcher that misses one finds the work by polling. */
@@ -109,6 +114,8 @@ async function insertBatch(
   const { batchId, shortId } = population?.ids ?? makeIds()
   const password =
     resolved.password ?? (population ? populationPassword(encryptionKey, population) : generatePassword())
+  const totpKey = population ? populationTotpKey(encryptionKey, population) : makeTotpKey()
+  const totpCiphertext = settings.totp ? sealTotpKey(encryptionKey, totpKey, batchId) : null
   const { distinct } = settings.password_hash
   const perChunk = credentialsAChunk(settings)
   const [range] = await tx<{ first_number: string; first_credential: string; is_replica: boolean }[]>`
@@ -132,11 +139,11 @@ async function insertBatch(
   if (passwordHmac) await replacePopulation(tx, { poolId, batchId, passwordHmac })
   await tx`
     insert into batches (pool_id, id, label, total_requested, first_user_number, first_credential_id, credential_count,
-      username_pattern, email_suffix, config, password_ciphertext, password_digest, expires_at, idempotency_owner, idempotency_key,
+      username_pattern, email_suffix, config, password_ciphertext, password_digest, totp_ciphertext, expires_at, idempotency_owner, idempotency_key,
       idempotency_digest)
     values (${poolId}, ${batchId}, ${label}, ${count}, ${range.first_number}, ${range.first_credential},
       ${distinct}, ${usernamePattern}, ${emailSuffix}, ${JSON.stringify(settings)},
-      ${encrypt(encryptionKey, password, batchId)}, ${passwordHmac},
+      ${encrypt(encryptionKey, password, batchId)}, ${passwordHmac}, ${totpCiphertext},
       now() + ${expiresIn}::int * interval '1 second', ${idempotency?.owner ?? ''}, ${idempotency?.key ?? null},
       ${digest ?? null})`
   await tx`

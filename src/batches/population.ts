@@ -47,6 +47,10 @@ export function populationOf(settings: BatchConfig, count: number): Population |
 export const populationPassword = (encryptionKey: Buffer, { digest }: Population) =>
   derivePassword(deriveKey(encryptionKey, 'population').toString('hex'), digest.toString('hex'))
 
+/** The key of the second factors of a population. The same for each of its batches on this service, like its password. */
+export const populationTotpKey = (encryptionKey: Buffer, { digest }: Population) =>
+  createHmac('sha256', deriveKey(encryptionKey, 'population totp')).update(digest).digest('hex')
+
 /** Identifies a password without revealing it to readers of the database. */
 export const passwordDigest = (encryptionKey: Buffer, password: string) =>
   createHmac('sha256', deriveKey(encryptionKey, 'population password')).update(password).digest()

@@ -49,6 +49,8 @@ export const batches = pgTable(
     passwordCiphertext: bytes('password_ciphertext'),
     /** HMAC of the password of a batch with an epoch. Stays when the batch is deleted. */
     passwordDigest: bytes('password_digest'),
+    /** The key that the users' TOTP secrets derive from, encrypted. Null without `totp`, and when the password is. */
+    totpCiphertext: bytes('totp_ciphertext'),
     createdAt: time('created_at').notNull().defaultNow(),
     startedAt: time('started_at'),
     finishedAt: time('finished_at'),

@@ -4,6 +4,7 @@ import { UUID_FORM } from '../http/schemas.ts'
 import { holdsNul, requireStorable } from '../http/validation.ts'
 import { lineBytes, MAX_LINE_BYTES, memberBytes, numberBytes, TOO_LARGE } from '../protocol/longest-line.ts'
 import { isTime } from '../protocol/time.ts'
+import { CREDENTIALS } from '../protocol/user-line.ts'
 import { NAME_EXPECTED, NAME_FORM } from '../users/user-schema.ts'
 
 /** A row of an upload. */
@@ -74,11 +75,11 @@ export const MEMBERS: Record<string, Member> = {
 
 export const isMember = (name: string) => Object.hasOwn(MEMBERS, name)
 
-export const isCredential = (name: string) => name === 'password' || name === 'password_hash'
+export const isCredential = (name: string) => CREDENTIALS.some((credential) => credential === name)
 
 /** For rows with passwords or hashes. Ignoring them silently would create users that cannot log in. */
 export const credentialsRefused = () =>
-  new Problem('import_credentials', 'Export without include, or omit password and password_hash.')
+  new Problem('import_credentials', 'Export without include, or omit password, password_hash and totp_secret.')
 
 /** Whether the text may contain such a number. Most texts do not, and need no closer check. */
 const UNUSUAL = /\d[eE][+-]?\d{3}|\d{400}/
@@ -128,7 +129,7 @@ export interface RowFault {
 
 /**
  * Validates a row on its own, so that no row can fail the statement that writes a page of rows. Throws
- * `import_credentials` if the row contains a password or a hash.
+ * `import_credentials` if the row contains a credential.
  */
 export function checkRow(n: number, { text, value }: GivenRow, reservedDomains: string[]): Row | RowFault {
   if (!isObject(value)) return { n, ...notAnObject, username: '', email: '' }

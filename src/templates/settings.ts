@@ -1,13 +1,12 @@
 import type { Sql } from 'postgres'
 import { type BatchConfig, type BatchConfigBody, batchConfigBody, DEFAULT_USERS } from '../batches/batch-config.ts'
+import { batchCost } from '../batches/batch-cost.ts'
 import { type CompleteConfig, completeConfig } from '../batches/complete-config.ts'
 import { planNames } from '../batches/naming.ts'
 import type { Config } from '../config/config.ts'
 import { type FieldError, invalidRequest, Problem } from '../errors.ts'
 import { schemaReader } from '../http/field-errors.ts'
 import { holdsNul } from '../http/validation.ts'
-import { hashCostMs } from '../passwords/hash-cost.ts'
-import { withCosts } from '../passwords/hash-password.ts'
 import { type TemplateSettings, templateConfigBody } from './template-schema.ts'
 import { readTemplate } from './templates.ts'
 
@@ -98,8 +97,8 @@ export function settingsCheck(config: Config): (value: unknown) => BatchConfigBo
   }
 }
 
-/** The default argon2id takes 47 ms; 10,000 of them take 4 minutes with two workers. */
-const EXPENSIVE_HASH_MS = 100
+/** Estimated time for all hashes of a batch, above which a warning names it. */
+const LONG_HASHING_SECONDS = 60
 
 const ROLES = ['user', 'admin', 'moderator', 'test']
 
@@ -115,16 +114,17 @@ export function warningsOf(settings: BatchConfig, password: string | undefined):
   if (typeof settings.role === 'string' && !ROLES.includes(settings.role)) {
     warn('role', 'role_unusual', `is not one of ${ROLES.join(', ')}`)
   }
-  const hashMs = hashCostMs(withCosts(settings.password_hash))
-  if (settings.password_mode === 'per_user' && hashMs >= EXPENSIVE_HASH_MS) {
-    const minutes = Math.ceil((hashMs * 10_000) / settings.max_workers / 60_000)
-    const message = `takes about ${Math.ceil(hashMs)} ms for each password: about ${minutes} minutes for 10,000 users. Lower the costs, set distinct, or share one password`
-    warn('password_hash', 'hash_expensive', message)
-  }
   if (password !== undefined && isWeak(password)) {
     const message =
       'should have at least 8 characters, with an upper-case letter, a lower-case letter and a digit, and no character six times in a row'
     warn('password', 'password_weak', message)
+  }
+  const { hashing } = batchCost(settings, settings.password_hash.distinct, 0)
+  const seconds = Math.ceil(hashing / settings.max_workers / 1000)
+  if (seconds > LONG_HASHING_SECONDS) {
+    const { password_hash: hash, max_workers } = settings
+    const message = `takes about ${seconds} s for ${hash.distinct} hashes on ${max_workers} cores before the first user exists. Lower distinct or the costs`
+    warn('password_hash', 'hashing_slow', message)
   }
   return warnings
 }

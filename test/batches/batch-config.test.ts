@@ -23,6 +23,7 @@ t.test('missing settings get their defaults', (t) => {
         password_mode: 'shared',
         chunk_size: 700,
         max_workers: 3,
+        totp: false,
         password_hash: { algorithm: 'argon2id', memory_kib: 19_456, iterations: 2, parallelism: 1, distinct: 1 },
       },
       password: undefined,
@@ -38,6 +39,7 @@ t.test('given settings are kept, and only missing ones get defaults', (t) => {
     role: 'buyer',
     custom_attributes: { plan: 'gold' },
     password_hash: { algorithm: 'none' },
+    totp: true,
     chunk_size: 10,
     max_workers: 1,
   } as const
@@ -144,6 +146,7 @@ t.test('the schema accepts valid batch settings and rejects everything else', (t
     { password_mode: 'none' },
     { password_hash: { algorithm: 'md5' } },
     { password_hash: { rounds: 1 } },
+    { totp: 1 },
     { password_hash: { preset: 'joomla' } },
     { password_hash: { preset: 'toString' } },
     { password_hash: { memory_kib: 7 } },

@@ -9,7 +9,7 @@ const { call } = await startService(t)
 type Answer = Batch & { code?: string; detail?: string; errors?: { path: string }[]; batch_id?: string }
 
 const NO_HASH = { password_hash: { algorithm: 'none' } }
-const POPULATION = { seed: 'spring', epoch: '2026-01-31T12:00:00Z', ...NO_HASH }
+const POPULATION = { seed: 'spring', epoch: '2026-01-31T12:00:00Z', totp: true, ...NO_HASH }
 
 async function newPool(name: string): Promise<string> {
   await call('POST', '/v1/pools', { body: { name } })
@@ -20,7 +20,7 @@ const create = (pool: string, config: object, count = 40) =>
   call<Answer>('POST', `/v1/batches?pool=${pool}`, { body: { count, config }, headers: { prefer: 'wait=30' } })
 
 async function exported(pool: string): Promise<{ state: string; lines: string[] }> {
-  const { raw } = await call('GET', `/v1/users/export?pool=${pool}&format=ndjson&include=password`)
+  const { raw } = await call('GET', `/v1/users/export?pool=${pool}&format=ndjson&include=password,totp_secret`)
   const [head = '{}', ...lines] = raw.toString().trim().split('\n')
   return { state: JSON.parse(head).state, lines }
 }

@@ -67,6 +67,7 @@ const BODIES: Record<string, (planted: Planted) => Request[]> = {
 
 /** The values of path parameters. */
 const NAMED: [prefix: string, names: (planted: Planted) => string[]][] = [
+  ['/v1/users/{id}/totp', ({ batchUser, protectedUser }) => [batchUser, protectedUser]],
   ['/v1/users/{id}', ({ testUser, protectedUser }) => [testUser, protectedUser]],
   ['/v1/batches/{id}', ({ batch }) => [batch]],
   ['/v1/sync/runs/{id}', ({ run }) => [run]],
@@ -78,7 +79,7 @@ const NAMED: [prefix: string, names: (planted: Planted) => string[]][] = [
 /** Query parameters with which a route returns more. */
 const MORE: Record<string, (planted: Planted) => string> = {
   test_users_only: () => 'test_users_only=false',
-  include: () => 'include=password,password_hash',
+  include: () => 'include=password,password_hash,totp_secret',
   batch_id: ({ batch }) => `batch_id=${batch}`,
   age_days: () => 'age_days=0',
   base: ({ ofPool }) => `base=${ofPool.at(-1)}`,

@@ -79,6 +79,7 @@ export async function runEveryStatement(t: Test, { service, sql, direct, poolId,
   await step('one user', 1, async () => {
     const path = `/v1/users/${user?.id}?pool=later`
     await ok('GET', path)
+    await call('GET', `/v1/users/${user?.id}/totp?pool=later`)
     await ok('PATCH', path, { role: 'changed' })
     await ok('DELETE', path)
     await call('DELETE', path)

@@ -13,7 +13,15 @@ const { create, put, makeBatch } = templateClient(service)
 t.test('a batch uses its template, with the request’s settings on top', async (t) => {
   await create('shop')
   const plain = (await makeBatch({ count: 4, template: 'shop' })).json
-  const completed = { ...SHOP, email_domain: 'example.com', password_mode: 'shared', max_workers: 2 }
+  const completed = {
+    ...SHOP,
+    email_domain: 'example.com',
+    password_mode: 'shared',
+    totp: false,
+    generator_version: 1,
+    locale: 'en',
+    max_workers: 2,
+  }
   t.match(plain, { status: 'completed', created_count: 4, profile: { chunks: 2 } })
   t.strictSame(plain.config, { ...completed, password_hash: { algorithm: 'none', distinct: 1 } })
 

@@ -21,6 +21,7 @@ t.test('valid settings are completed with defaults', (t) => {
       generator_version: 1,
       locale: 'en',
       password_mode: 'shared',
+      totp: false,
       chunk_size: 700,
       max_workers: 3,
       password_hash: { algorithm: 'none', distinct: 1 },
@@ -144,6 +145,9 @@ t.test('unusual settings cause warnings', (t) => {
     [{ role: 'wizard' }, [['role', 'role_unusual']]],
     ...['user', 'admin', 'moderator', 'test'].map((role): [object, []] => [{ role }, []]),
     [{ password: 'TestPass123!' }, []],
+    [{ password_hash: { preset: 'django', distinct: 480 } }, []], // 375 ms each, on 3 threads
+    [{ password_hash: { preset: 'django', distinct: 490 } }, [['password_hash', 'hashing_slow']]],
+    [{ password_hash: { algorithm: 'none', distinct: 1_000_000 } }, []],
     ...['Short1a', 'lower-case-1', 'UPPER-CASE-1', 'No-Digit-here', 'Aaaaaaa1', 'password', '123456'].map(
       (password): [object, [[string, string]]] => [{ password }, [['password', 'password_weak']]],
     ),
