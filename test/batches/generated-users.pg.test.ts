@@ -155,6 +155,7 @@ const INVALID: [config: object, path: string, message: RegExp][] = [
   [{ custom_attributes: { a: { $unique: { $int: [1, 9] } } } }, 'custom_attributes.a.$unique', /./],
   [{ username_pattern: '{nobody}.{n}' }, 'username_pattern', /unknown placeholder/],
   [{ username_pattern: '{a}{n}', custom_attributes: { a: { $int: [1, 9] } } }, 'username_pattern', /same name/],
+  [{ custom_attributes: { a: { $choice: Array(5_000).fill('a longer text') } } }, 'custom_attributes', /65536 bytes/],
   [{ role: { $int: [1, 2] } }, 'role', /text/],
   [{ role: { $choice: ['x'.repeat(65)] } }, 'role', /64 characters/],
 ]
