@@ -141,7 +141,12 @@ export async function runEveryStatement(t: Test, { service, sql, direct, poolId,
   }
   const many = await step('a batch', MANY, () => ok('POST', '/v1/batches', { pool: 'later', count: MANY, config }))
   t.match(many.json, { status: 'completed', created_count: MANY })
-  const population = { ...config, username_pattern: 'again_{n}@example.com', seed: 'again', epoch: '2026-01-01T00:00:00Z' }
+  const population = {
+    ...config,
+    username_pattern: 'again_{n}@example.com',
+    seed: 'again',
+    epoch: '2026-01-01T00:00:00Z',
+  }
   await step('a preview of a batch', 100, () =>
     ok('POST', '/v1/batches/preview', { pool: 'later', count: 100, config: population }),
   )
