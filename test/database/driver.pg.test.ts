@@ -6,11 +6,7 @@ import { suite } from '../suite.ts'
 
 const t = suite()
 
-/*
- * What src/database/driver.ts mends. With the published postgres.js 3.4.9 the losses of a connection end the process by a
- * TypeError that nobody can catch, or leave the pool without the connection; a query is sent when the turn has ended; all
- * connections are used in turns; and each query takes longer than the one before.
- */
+/* Lost connections, and how fast queries are sent (patches/postgres+3.4.9.patch). driver-pool.pg.test.ts has the rest. */
 
 const pidOf = async (on: Pick<Sql, 'unsafe'>) =>
   (await on.unsafe('select pg_backend_pid() as pid'))[0]?.['pid'] as number
