@@ -1,5 +1,4 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
-import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js'
 import Fastify, { type FastifyBaseLogger, LogController } from 'fastify'
 import type { Sql } from 'postgres'
 import { auditTrail } from './audit/audit-trail.ts'
@@ -55,7 +54,6 @@ export interface Services {
   probe: Sql
   /** For uploads, which keep a connection while the client sends. */
   uploads: Sql
-  orm: PostgresJsDatabase
   dispatcher: Dispatcher
   encryptionKey: Buffer
   exports: Exports
@@ -76,7 +74,6 @@ export async function buildApp(config: Config, services: Services) {
     sql,
     probe,
     uploads,
-    orm,
     dispatcher,
     encryptionKey,
     exports,
@@ -135,7 +132,7 @@ export async function buildApp(config: Config, services: Services) {
 
   await app.register(healthRoutes, { sql: probe, reasonsToRefuse, memory })
   await app.register(metricsRoutes, { metrics })
-  await app.register(poolRoutes, { sql, orm, cursors })
+  await app.register(poolRoutes, { sql, cursors })
   await app.register(templateRoutes, { config, sql, cursors })
   await app.register(templateExchangeRoutes, { config, sql })
   await app.register(batchRoutes, {

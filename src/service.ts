@@ -8,7 +8,6 @@ import { startExpiry } from './batches/expiry.ts'
 import { startWorkerPool, type WorkerPool } from './batches/worker-pool.ts'
 import { asksForKeys, type Config } from './config/config.ts'
 import { connect } from './database/connection.ts'
-import { drizzle } from './database/drizzle.ts'
 import { checkConnectionBudget } from './database/prepare.ts'
 import { createExportCache } from './export/cache/export-cache.ts'
 import { createExports } from './export/exports.ts'
@@ -87,7 +86,6 @@ export async function startService(
   started.defer(() => retention.stop())
   const expiry = startExpiry(sql, config.auditRetention, metrics, log)
   started.defer(() => expiry.stop())
-  const orm = drizzle(sql)
   const exportCache = await openExportCache(config, log)
   started.defer(() => exportCache?.close())
   const exports = createExports({
@@ -106,7 +104,6 @@ export async function startService(
     sql,
     probe,
     uploads,
-    orm,
     dispatcher,
     encryptionKey,
     exports,
