@@ -1,6 +1,6 @@
 import { connect as connectSocket, createServer, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Row, Sql } from 'postgres'
+import postgres, { type Row, type Sql } from 'postgres'
 import { connect } from '../../src/database/connection.ts'
 import { testDatabase } from '../database.ts'
 import { startProxy } from '../faults/proxy.ts'
@@ -11,7 +11,8 @@ t.setTimeout(30_000)
 
 /* What patches/postgres+3.4.9.patch promises of the queue for connections, and of connections that are lost while they open. */
 
-const LOST = { code: 'CONNECTION_CLOSED' }
+/** PostgreSQL may reset a connection on which it has not read all. */
+const LOST = { code: /^(CONNECTION_CLOSED|ECONNRESET|EPIPE|57P01)$/ }
 
 const pidOf = async (on: Pick<Sql, 'unsafe'>) =>
   (await on.unsafe('select pg_backend_pid() as pid'))[0]?.['pid'] as number
@@ -22,10 +23,12 @@ const open = (url: string, connections: number, waitMs = 5_000) =>
 t.test('a query waits for a free connection, for a limited time, and never behind another query', async (t) => {
   const sql = open(await testDatabase(t), 1, 300)
   t.teardown(() => sql.end({ timeout: 1 }))
-  // The first one opens the connection. Both wait for it when it is open.
+  // The first one opens the connection, and all wait until it is open.
   const slow = sql`select pg_sleep(1)`.execute()
-  const [, behind] = await Promise.allSettled([slow, sql`select 1`])
-  t.match(behind, { status: 'rejected', reason: { code: 'CONNECTION_WAIT_TIMEOUT' } }, 'while the connection opens')
+  const [, ...behind] = await Promise.allSettled([slow, sql`select 1`, sql`select 2`])
+  const timeout = { status: 'rejected', reason: { code: 'CONNECTION_WAIT_TIMEOUT' } }
+  t.match(behind, [timeout, timeout], 'while the connection opens')
+  for (const it of behind) t.ok(it.status === 'rejected' && postgres.isConnectionError(it.reason))
   const again = sql`select pg_sleep(1)`.execute()
   await t.rejects(sql`select 1`, { code: 'CONNECTION_WAIT_TIMEOUT' }, 'while the connection is busy')
   await again
@@ -117,6 +120,27 @@ t.test('a server that closes each connection at once is an error, and is not ask
   await t.rejects(sql`select 1`, LOST)
   await t.rejects(sql.reserve(), LOST)
   t.ok(proxy.came() <= 4, `${proxy.came()} connections`)
+})
+
+t.test('a connection that cannot be opened fails no query that another connection can serve', async (t) => {
+  const url = new URL(await testDatabase(t))
+  const databasePort = Number(url.port)
+  let connections = 0
+  const server = createServer((socket) => {
+    socket.on('error', () => {})
+    if (connections++ === 0) socket.pipe(connectSocket(databasePort, '127.0.0.1')).pipe(socket)
+    else socket.destroy()
+  })
+  await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => void server.close())
+  url.port = String((server.address() as { port: number }).port)
+  const sql = open(url.href, 2)
+  t.teardown(() => sql.end({ timeout: 1 }))
+  await sql`select 1`
+  const slow = sql`select pg_sleep(0.5)`.execute()
+  t.same(await sql`select 1 as n`, [{ n: 1 }])
+  await slow
+  t.ok(connections > 1, 'another connection was tried')
 })
 
 t.test('a connection that is lost while the driver reads the types is replaced', async (t) => {
