@@ -43,6 +43,8 @@ t.test('a thousand queries wait, and the next one fails at once', async (t) => {
   await t.rejects(sql`select`, { code: 'CONNECTION_QUEUE_FULL' })
   session.release()
   t.equal((await Promise.all(waiting)).length, 1_000)
+  const timers = process.getActiveResourcesInfo().filter((type) => type === 'Timeout')
+  t.ok(timers.length < 100, `${timers.length} timers: those of the queries are cleared`)
 })
 
 t.test('a session that waits for a connection which is lost gets the next one', async (t) => {
