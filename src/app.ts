@@ -1,5 +1,4 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
-import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js'
 import Fastify, { type FastifyBaseLogger, LogController } from 'fastify'
 import type { Sql } from 'postgres'
 import { auditTrail } from './audit/audit-trail.ts'
@@ -57,7 +56,6 @@ export interface Services {
   probe: Sql
   /** For uploads, which keep a connection while the client sends. */
   uploads: Sql
-  orm: PostgresJsDatabase
   dispatcher: Dispatcher
   encryptionKey: Buffer
   exports: Exports

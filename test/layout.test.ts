@@ -60,3 +60,15 @@ t.test('there are no import cycles', (t) => {
   for (const file of importsOf.keys()) visit(file, [])
   t.end()
 })
+
+t.test('only tables.ts and migrate.ts use drizzle, and the service loads no tables', (t) => {
+  const drizzle = /from '(?:drizzle-orm[^']*|[^']*\/(?:tables|columns)\.ts)'/
+  const users = globSync('**/*.ts', { cwd }).filter((file) => drizzle.test(readFileSync(join(cwd, file), 'utf8')))
+  const mayUse = /(?:^|\/)tables\.ts$|^database\/(?:columns|migrate)\.ts$/
+  t.strictSame(
+    users.filter((file) => !mayUse.test(file)),
+    [],
+  )
+  t.ok(users.includes('database/migrate.ts'), 'it looks at imports')
+  t.end()
+})
