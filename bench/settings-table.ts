@@ -1,15 +1,19 @@
 import { readFile, writeFile } from 'node:fs/promises'
-import { fileURLToPath } from 'node:url'
 import { settingsTable } from '../src/config/config.ts'
+import { presetsTable, systemsTable } from '../src/passwords/presets.ts'
 
-/**
- * Writes the settings table into docs/configuration.md (`npm run settings-table`). test/readme.test.ts fails if they
- * differ.
- */
-const PAGE = fileURLToPath(new URL('../docs/configuration.md', import.meta.url))
-const text = await readFile(PAGE, 'utf8')
-const between = /(?<=<!-- settings -->\n)[\s\S]*(?=<!-- \/settings -->)/
-await writeFile(
-  PAGE,
-  text.replace(between, () => `${settingsTable()}\n`),
-)
+/** Writes the tables of docs/ that follow from the code (`npm run settings-table`). test/readme.test.ts fails if they differ. */
+await writeTable('configuration', 'settings', settingsTable())
+await writeTable('passwords', 'presets', presetsTable())
+await writeTable('passwords', 'systems', systemsTable())
+
+/** Replaces what stands between `<!-- name -->` and `<!-- /name -->` on a page. */
+async function writeTable(page: string, name: string, table: string): Promise<void> {
+  const file = new URL(`../docs/${page}.md`, import.meta.url)
+  const text = await readFile(file, 'utf8')
+  const between = new RegExp(`(?<=<!-- ${name} -->\\n)[\\s\\S]*(?=<!-- /${name} -->)`)
+  await writeFile(
+    file,
+    text.replace(between, () => `${table}\n`),
+  )
+}

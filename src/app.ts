@@ -1,5 +1,4 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
-import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js'
 import Fastify, { type FastifyBaseLogger, LogController } from 'fastify'
 import type { Sql } from 'postgres'
 import { auditTrail } from './audit/audit-trail.ts'
@@ -42,9 +41,11 @@ import { requestMetrics } from './telemetry/request-metrics.ts'
 import { metricsRoutes } from './telemetry/routes.ts'
 import type { Tracing } from './telemetry/tracing.ts'
 import { templateExchangeRoutes } from './templates/exchange-routes.ts'
+import { previewRoutes } from './templates/preview-routes.ts'
 import { templateRoutes } from './templates/routes.ts'
 import { templateReader } from './templates/settings.ts'
 import { userRoutes } from './users/routes.ts'
+import { totpRoutes } from './users/totp-routes.ts'
 
 /** What the routes need. The caller creates and closes these. */
 export interface Services {
@@ -55,7 +56,6 @@ export interface Services {
   probe: Sql
   /** For uploads, which keep a connection while the client sends. */
   uploads: Sql
-  orm: PostgresJsDatabase
   dispatcher: Dispatcher
   encryptionKey: Buffer
   exports: Exports
@@ -124,8 +124,10 @@ export async function buildApp(config: Config, services: Services) {
   await app.register(templateRoutes, parts)
   await app.register(templateExchangeRoutes, parts)
   await app.register(batchRoutes, { ...parts, withTemplate: templateReader(services.sql, config) })
+  await app.register(previewRoutes, parts)
   await app.register(batchProgressRoutes, parts)
   await app.register(userRoutes, { ...parts, reservedDomains: config.reservedDomains })
+  await app.register(totpRoutes, parts)
   await app.register(statsRoutes, parts)
   await app.register(exportRoutes, { ...parts, observer: services.metrics })
   await app.register(importRoutes, parts)

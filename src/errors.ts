@@ -10,7 +10,7 @@ export const ERRORS = {
   cursor_invalid: { status: 400, title: 'The cursor does not belong to this listing' },
   export_cut: { status: 400, title: 'The export is incomplete' },
   export_malformed: { status: 400, title: 'The body is not an NDJSON export' },
-  import_credentials: { status: 400, title: 'Passwords and password hashes cannot be imported' },
+  import_credentials: { status: 400, title: 'Passwords, password hashes and TOTP secrets cannot be imported' },
   import_cut: { status: 400, title: 'The import is incomplete' },
   import_not_full: { status: 400, title: 'Only a full export can be imported' },
   pattern_invalid: { status: 400, title: 'The username pattern is invalid for this batch' },
@@ -25,12 +25,14 @@ export const ERRORS = {
   target_not_found: { status: 404, title: 'Target not found in this pool' },
   sync_run_not_found: { status: 404, title: 'Sync run not found in this pool' },
   template_not_found: { status: 404, title: 'Template not found in this pool' },
+  totp_not_found: { status: 404, title: 'The user has no TOTP secret' },
   user_not_found: { status: 404, title: 'User not found in this pool' },
   method_not_allowed: { status: 405, title: 'Method not allowed' },
   not_acceptable: { status: 406, title: 'None of the accepted media types is available' },
   request_timeout: { status: 408, title: 'The request took too long to arrive' },
   base_mismatch: { status: 409, title: 'The base of the export is not the current state of the pool' },
   import_conflict: { status: 409, title: 'The imported user conflicts with an existing user' },
+  population_exists: { status: 409, title: 'The pool already has this population' },
   pool_exists: { status: 409, title: 'A pool with this name already exists' },
   pool_in_use: { status: 409, title: 'The pool has protected users or unfinished batches' },
   target_exists: { status: 409, title: 'A target with this name already exists' },
@@ -98,8 +100,10 @@ export class Problem extends Error {
 }
 
 /** For invalid members of a request. The detail lists them. */
-export const invalidRequest = (errors: FieldError[]) =>
-  new Problem('invalid_request', errors.map(({ path, message }) => `${path} ${message}`).join('; '), { errors })
+export function invalidRequest(errors: FieldError[], code: ErrorCode = 'invalid_request'): Problem {
+  const sentences = errors.map(({ path, message }) => `${path} ${message.replace(/\.$/, '')}`)
+  return new Problem(code, sentences.join('; '), { errors })
+}
 
 /** For what may succeed later: the client may retry after this many seconds. */
 export const retryLater = (code: ErrorCode, detail: string, seconds: number, cause?: unknown) =>

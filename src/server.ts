@@ -2,7 +2,6 @@ import { setFlagsFromString } from 'node:v8'
 import closeWithGrace from 'close-with-grace'
 import { asksForKeys, type Config, ConfigError, configWarnings, readConfig, shownSettings } from './config/config.ts'
 import { describeAddress, parseDatabaseUrl } from './database/database-url.ts'
-import { DrizzleQueryError } from './database/drizzle.ts'
 import { loggableError } from './database/loggable-error.ts'
 import { type PreparedDatabase, prepareDatabase } from './database/prepare.ts'
 import { drain } from './process/drain.ts'
@@ -69,13 +68,12 @@ async function listen({ app }: Service, config: Config, { embeddedIn, url }: Pre
   }
 }
 
-/** Describes an error and its causes. The message of a drizzle wrapper is the SQL statement, so only its cause is shown. */
+/** Describes an error and its causes. */
 function describeFault(error: unknown): string {
-  if (error instanceof DrizzleQueryError) return describeFault(error.cause)
   if (!(error instanceof Error)) return String(error)
   const messages = error instanceof AggregateError ? error.errors.map(describeFault).join('; ') : error.message
-  const isTold = error.cause === undefined || error.message.includes((error.cause as Error).message ?? '')
-  return `${error.name}: ${messages}${isTold ? '' : ` (${describeFault(error.cause)})`}`
+  const isSelected = error.cause === undefined || error.message.includes((error.cause as Error).message ?? '')
+  return `${error.name}: ${messages}${isSelected ? '' : ` (${describeFault(error.cause)})`}`
 }
 
 try {

@@ -52,7 +52,7 @@ async function startServer(): Promise<string> {
   await writeCluster(cluster)
   const { adminUrl, directory } = await startEmbeddedDatabase({ dataDir: cluster.dataDir, settings: SETTINGS })
   cluster.directory = directory
-  return Object.assign(new URL(adminUrl), { search: '' }).href // the published driver does not know require_auth
+  return Object.assign(new URL(adminUrl), { search: '' }).href // postgres.js itself does not know require_auth
 }
 
 async function makeTemplate(url: string, template: string): Promise<void> {

@@ -10,8 +10,21 @@ const cwd = join(import.meta.dirname, '../src')
  * behind it. The files at the root of src/ (programs, service.ts, app.ts) may import everything; everything may import errors.ts.
  */
 const ORDER = [
-  ...['process', 'database', 'config', 'secrets', 'passwords', 'protocol', 'http', 'client', 'pools', 'auth'],
-  ...['states', 'users', 'audit', 'batches', 'stats', 'templates', 'import', 'export', 'sync', 'replica', 'pull'],
+  ...['process', 'database', 'config', 'secrets', 'passwords', 'protocol', 'generators', 'http', 'client', 'pools'],
+  ...[
+    'auth',
+    'states',
+    'users',
+    'audit',
+    'batches',
+    'stats',
+    'templates',
+    'import',
+    'export',
+    'sync',
+    'replica',
+    'pull',
+  ],
   ...['telemetry', 'jobs'],
 ]
 
@@ -45,5 +58,17 @@ t.test('there are no import cycles', (t) => {
     done.add(file)
   }
   for (const file of importsOf.keys()) visit(file, [])
+  t.end()
+})
+
+t.test('only tables.ts and migrate.ts use drizzle, and the service loads no tables', (t) => {
+  const drizzle = /from '(?:drizzle-orm[^']*|[^']*\/(?:tables|columns)\.ts)'/
+  const users = globSync('**/*.ts', { cwd }).filter((file) => drizzle.test(readFileSync(join(cwd, file), 'utf8')))
+  const mayUse = /(?:^|\/)tables\.ts$|^database\/(?:columns|migrate)\.ts$/
+  t.strictSame(
+    users.filter((file) => !mayUse.test(file)),
+    [],
+  )
+  t.ok(users.includes('database/migrate.ts'), 'it looks at imports')
   t.end()
 })

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { readdir, readFile } from 'node:fs/promises'
 import { settingsTable } from '../src/config/config.ts'
+import { presetsTable, systemsTable } from '../src/passwords/presets.ts'
 import { suite } from './suite.ts'
 
 const t = suite()
@@ -10,6 +11,11 @@ const ROOT = new URL('../', import.meta.url)
 t.test('docs/configuration.md contains the settings table; `npm run settings-table` writes it', async (t) => {
   const page = await readFile(new URL('docs/configuration.md', ROOT), 'utf8')
   t.ok(page.includes(settingsTable()), settingsTable())
+})
+
+t.test('docs/passwords.md has the tables of presets and systems; `npm run settings-table` writes them', async (t) => {
+  const page = await readFile(new URL('docs/passwords.md', ROOT), 'utf8')
+  for (const table of [presetsTable(), systemsTable()]) t.ok(page.includes(table), table)
 })
 
 t.test('every relative link in the README and docs/ leads to an existing file and heading', async (t) => {

@@ -1,21 +1,25 @@
 import { type Static, Type } from 'typebox'
 import type { Config } from '../config/config.ts'
 import { DOMAIN_EXPECTED, DOMAIN_FORM } from '../config/reserved-domain.ts'
-import { type FieldError, invalidRequest } from '../errors.ts'
+import { LOCALES } from '../generators/locales.ts'
 import { strict } from '../http/schemas.ts'
-import { MAX_BCRYPT_BYTES } from '../passwords/bcrypt.ts'
 import { ALGORITHMS } from '../passwords/hash-password.ts'
-import { jsonbBytes } from '../protocol/longest-line.ts'
+import { hashOptions } from '../passwords/hash-settings.ts'
 import { CustomAttributes, nameOf } from '../users/user-schema.ts'
 
+export const MAX_ROLE_LENGTH = 64
+
+/** A text, or a generator of texts. Without `additionalProperties`, responses contain a generator as `{}`. */
+const Role = Type.Unsafe<string | Record<string, unknown>>({
+  ...nameOf(MAX_ROLE_LENGTH),
+  type: ['string', 'object'],
+  additionalProperties: true,
+})
+const Locale = Type.Enum([...LOCALES], { description: 'Of generated names and places. Default: en' })
 const PasswordMode = Type.Enum(['shared', 'per_user'])
-const HashAlgorithm = Type.Enum([...ALGORITHMS])
 
 /** Maximum number of chunks in a batch. A chunk is one transaction and one row of bookkeeping. */
 export const MAX_CHUNKS = 100_000
-
-/** Size as PostgreSQL stores and exports the attributes, once for each user of the batch. */
-const MAX_ATTRIBUTES_BYTES = 65_536
 
 /** The settings of a batch that a request can contain. Defaults apply to the rest. */
 export const batchConfigBody = (config: Config) =>
@@ -25,31 +29,53 @@ export const batchConfigBody = (config: Config) =>
         minLength: 1,
         maxLength: 254,
         description:
-          'Placeholders: {id} (a running number of the pool), {n} (1 to count) and {batch} (the batch’s short id)',
+          'Placeholders: {id} (a running number of the pool), {n} (1 to count), {batch} (the batch’s short id) and the names of top-level attributes',
       }),
     ),
     email_domain: Type.Optional(
       Type.String({ minLength: 1, maxLength: 253, pattern: DOMAIN_FORM.source, description: DOMAIN_EXPECTED }),
     ),
-    role: Type.Optional(nameOf(64)),
+    role: Type.Optional(Role),
     custom_attributes: Type.Optional(CustomAttributes),
     password: Type.Optional(Type.String({ minLength: 1, maxLength: 256, description: 'Default: generated' })),
     password_mode: Type.Optional(PasswordMode),
-    password_hash: Type.Optional(
-      strict({ algorithm: Type.Optional(HashAlgorithm), distinct: Type.Optional(Type.Integer({ minimum: 1 })) }),
+    password_hash: Type.Optional(strict({ ...hashOptions, distinct: Type.Optional(Type.Integer({ minimum: 1 })) })),
+    totp: Type.Optional(Type.Boolean({ description: 'Give each user a TOTP secret (RFC 6238). Default: false' })),
+    locale: Type.Optional(Locale),
+    seed: Type.Optional(
+      Type.String({ minLength: 1, maxLength: 200, description: 'Determines the generated values. Default: random' }),
+    ),
+    epoch: Type.Optional(
+      Type.String({
+        description:
+          'RFC 3339, from 1970 on, to the millisecond. The users’ created_at and updated_at; their ids then follow from the settings, so that the same request produces the same state on any server',
+      }),
     ),
     chunk_size: Type.Optional(Type.Integer({ minimum: 1, maximum: 50_000 })),
     max_workers: Type.Optional(Type.Integer({ minimum: 1, maximum: config.maxWorkers })),
   })
 
+/** The hash settings of a batch, completed. Batches of earlier versions have no costs, and a preset may have gone since. */
+const PasswordHash = Type.Object({
+  ...hashOptions,
+  algorithm: Type.Enum([...ALGORITHMS]),
+  preset: Type.Optional(Type.String()),
+  distinct: Type.Integer(),
+})
+
 /** Every setting of a batch except its password, as it is stored and returned. */
 export const BatchConfig = Type.Object({
   username_pattern: Type.String(),
   email_domain: Type.String(),
-  role: Type.String(),
+  role: Type.Union([Type.String(), CustomAttributes]),
   custom_attributes: CustomAttributes,
   password_mode: PasswordMode,
-  password_hash: Type.Object({ algorithm: HashAlgorithm, distinct: Type.Integer() }),
+  password_hash: PasswordHash,
+  generator_version: Type.Optional(Type.Integer()),
+  locale: Type.Optional(Locale),
+  seed: Type.Optional(Type.String()),
+  epoch: Type.Optional(Type.String()),
+  totp: Type.Optional(Type.Boolean({ description: 'Batches of earlier versions do not have it' })),
   chunk_size: Type.Integer(),
   max_workers: Type.Integer(),
 })
@@ -64,51 +90,3 @@ export const DEFAULT_USERS = {
 
 export type BatchConfig = Static<typeof BatchConfig>
 export type BatchConfigBody = Static<ReturnType<typeof batchConfigBody>>
-
-/**
- * Returns the given settings, completed with the defaults, and the password separately, undefined if there is none.
- * Throws `invalid_request` if the settings contradict each other or the count, or if the attributes are too large.
- */
-export function completeConfig(
-  given: BatchConfigBody,
-  count: number,
-  config: Config,
-): { settings: BatchConfig; password: string | undefined } {
-  const { password, ...rest } = given
-  const password_mode = given.password_mode ?? 'shared'
-  const settings: BatchConfig = {
-    ...DEFAULT_USERS,
-    chunk_size: config.chunkSize,
-    max_workers: config.maxWorkers,
-    ...rest,
-    password_mode,
-    password_hash: {
-      algorithm: 'argon2id',
-      distinct: password_mode === 'shared' ? 1 : count,
-      ...given.password_hash,
-    },
-  }
-  const { algorithm, distinct } = settings.password_hash
-  const minChunkSize = Math.ceil(count / MAX_CHUNKS)
-  const errors: FieldError[] = []
-  const wrong = (member: string, code: string, message: string) =>
-    errors.push({ path: `body.config.${member}`, code, message })
-  const attributesBytes = jsonbBytes(JSON.stringify(settings.custom_attributes))
-  if (attributesBytes > MAX_ATTRIBUTES_BYTES) {
-    const expected = `must be at most ${MAX_ATTRIBUTES_BYTES} bytes, with every number written out; has ${attributesBytes}`
-    wrong('custom_attributes', 'too_large', expected)
-  }
-  if (settings.chunk_size < minChunkSize)
-    wrong('chunk_size', 'minimum', `must be at least ${minChunkSize} for this count`)
-  if (distinct > count) wrong('password_hash.distinct', 'maximum', `must be at most the count, ${count}`)
-  if (password !== undefined && password_mode === 'per_user') {
-    wrong('password', 'contradiction', 'cannot be set if each user has a separate password (password_mode per_user)')
-  }
-  if (password !== undefined && algorithm === 'bcrypt' && !isForBcrypt(password)) {
-    wrong('password', 'maximum', `must be at most ${MAX_BCRYPT_BYTES} bytes, without NUL, for bcrypt`)
-  }
-  if (errors.length === 0) return { settings, password }
-  throw invalidRequest(errors)
-}
-
-const isForBcrypt = (password: string) => Buffer.byteLength(password) <= MAX_BCRYPT_BYTES && !password.includes('\0')

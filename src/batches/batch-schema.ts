@@ -38,6 +38,9 @@ export const BatchResponse = Type.Object({
   label: Nullable(Type.String()),
   status: BatchStatus,
   total_requested: Type.Integer(),
+  hashed_count: Type.Optional(
+    Type.Integer({ description: 'Creation only: password hashes created, of password_hash.distinct' }),
+  ),
   created_count: Type.Integer(),
   updated_count: Type.Optional(Type.Integer({ description: 'Import only: users that it changed' })),
   skipped_count: Type.Optional(
@@ -46,7 +49,7 @@ export const BatchResponse = Type.Object({
     }),
   ),
   failed_count: Type.Integer(),
-  progress: Type.Number({ description: 'From 0 to 1' }),
+  progress: Type.Number({ description: 'From 0 to 1: the completed part of the work, hashing included' }),
   throughput_per_second: Nullable(Type.Number()),
   eta_seconds: Nullable(Type.Number()),
   created_at: time,

@@ -1,8 +1,9 @@
 import type { Fragment, ISql, PendingQuery, Sql } from 'postgres'
 import { type Page, readPage } from '../database/page.ts'
 import { Problem } from '../errors.ts'
-import { ANY_BATCH } from '../states/tables.ts'
+import { ANY_BATCH } from '../states/filter.ts'
 import type { BatchConfig } from './batch-config.ts'
+import { completedPart } from './batch-cost.ts'
 import { batchError } from './batch-errors.ts'
 import type { ImportConfig } from './batch-schema.ts'
 
@@ -14,6 +15,8 @@ export interface Batch {
   status: 'queued' | 'running' | 'completed' | 'completed_with_failures' | 'cancelled' | 'failed'
   total_requested: number
   created_count: number
+  /** Only for a creation: distinct password hashes created. */
+  hashed_count?: number
   /** Only for an import, like `skipped_count`. */
   updated_count?: number
   skipped_count?: number
@@ -35,6 +38,7 @@ export interface Batch {
 interface BatchRow
   extends Omit<Batch, 'progress' | 'throughput_per_second' | 'eta_seconds' | 'profile' | 'last_error'> {
   last_error: string | null
+  hashed_count: number
   updated_count: number
   skipped_count: number
   elapsed_ms: number | null
@@ -69,7 +73,7 @@ export async function listBatches(
 /** Limits the page before it looks up chunks and scopes, so that it reads them only for the batches of the page. */
 function selectBatches(sql: ISql, poolId: number, condition: Fragment, limit: number): PendingQuery<BatchRow[]> {
   return sql<BatchRow[]>`
-    select b.id, b.kind, b.label, b.status, b.total_requested, b.created_count, b.updated_count, b.skipped_count,
+    select b.id, b.kind, b.label, b.status, b.total_requested, b.hashed_count, b.created_count, b.updated_count, b.skipped_count,
       b.failed_count, b.config,
       rfc3339(b.created_at) as created_at, rfc3339(b.started_at) as started_at, rfc3339(b.finished_at) as finished_at,
       rfc3339(b.expires_at) as expires_at, b.last_error, b.chunk_count,
@@ -84,19 +88,24 @@ function selectBatches(sql: ISql, poolId: number, condition: Fragment, limit: nu
     order by b.id desc`
 }
 
-/** Adds what follows from the counts: `progress` from 0 to 1, users per second since the start, and seconds left. */
+/**
+ * Adds what follows from the counts: `progress` from 0 to 1, users per second since the start, and seconds left if the
+ * work goes on as fast as so far.
+ */
 function withProgress(batch: BatchRow): Batch {
-  const { elapsed_ms, peak_memory_bytes, chunk_count, last_error, updated_count, skipped_count, ...row } = batch
+  const { elapsed_ms, peak_memory_bytes, chunk_count, last_error, hashed_count, updated_count, skipped_count, ...row } =
+    batch
   const done = row.created_count + updated_count + skipped_count + row.failed_count
   const perSecond = elapsed_ms && elapsed_ms > 0 ? (done * 1000) / elapsed_ms : null
-  const running = row.finished_at === null
+  const isRunning = row.finished_at === null
+  const progress = progressOf(batch, done)
   return {
     ...row,
-    ...(row.kind === 'import' && { updated_count, skipped_count }),
+    ...(row.kind === 'import' ? { updated_count, skipped_count } : { hashed_count }),
     last_error: batchError(last_error),
-    progress: row.total_requested === 0 ? 1 : Math.round((done / row.total_requested) * 10_000) / 10_000,
+    progress: Math.floor(progress * 10_000) / 10_000,
     throughput_per_second: perSecond && Math.round(perSecond),
-    eta_seconds: running && perSecond ? Math.ceil((row.total_requested - done) / perSecond) : null,
+    eta_seconds: isRunning && elapsed_ms && progress > 0 ? Math.ceil((elapsed_ms * (1 / progress - 1)) / 1000) : null,
     profile: {
       duration_ms: elapsed_ms && Math.round(elapsed_ms),
       peak_memory_bytes,
@@ -104,4 +113,9 @@ function withProgress(batch: BatchRow): Batch {
       workers: 'max_workers' in row.config ? row.config.max_workers : 1,
     },
   }
+}
+
+/** An import exists only when it is complete, so its progress is 1. */
+function progressOf({ config, hashed_count, total_requested }: BatchRow, users: number): number {
+  return 'password_hash' in config ? completedPart(config, { hashes: hashed_count, users }, total_requested) : 1
 }

@@ -1,7 +1,7 @@
 import type { Sql, TransactionSql } from 'postgres'
 import { QUERY_CANCELED, sqlState } from '../database/sqlstate.ts'
 import { passwordOf } from '../passwords/derive.ts'
-import { hashPassword } from '../passwords/hash-password.ts'
+import { hashPassword, withCosts } from '../passwords/hash-password.ts'
 import { decrypt } from '../secrets/encryption.ts'
 import { type BatchErrorCode, classify } from './batch-errors.ts'
 import { type BatchPart, type Chunk, type ChunkPart, createUsers } from './create-users.ts'
@@ -58,8 +58,8 @@ async function takeChunk(tx: TransactionSql, poolId: number, batchId: string): P
 
 const shareBatch = (tx: TransactionSql, poolId: number, batchId: string) => tx<BatchPart[]>`
   select pool_id, id as batch_id, first_user_number, first_credential_id, credential_count, username_pattern, email_suffix,
-    config->>'role' as role, config->>'custom_attributes' as custom_attributes, password_ciphertext,
-    config->>'password_mode' as password_mode, config->'password_hash'->>'algorithm' as algorithm
+    config, total_requested, config->>'epoch' as epoch,
+    password_ciphertext, config->>'password_mode' as password_mode, config->'password_hash' as password_hash
   from batches where pool_id = ${poolId} and id = ${batchId} and status in ('queued', 'running')
   for key share`
 
@@ -123,18 +123,21 @@ async function doCredentials(tx: TransactionSql, chunk: Chunk, encryptionKey: Bu
   const { pool_id, batch_id, kind, first_n, last_n } = chunk
   const secret = secretOf(chunk, encryptionKey)
   if (secret === undefined) return { outcome: 'failed', code: 'password_unreadable', reason: 'password_unreadable' }
+  const hash = withCosts(chunk.password_hash)
   const ids: string[] = []
   const hashes: (string | null)[] = []
   for (let n = first_n; n <= last_n; n++) {
     const id = String(BigInt(chunk.first_credential_id) + BigInt(n - 1))
-    const password = passwordOf(chunk.password_mode, secret, id)
+    const password = passwordOf(chunk.password_mode, secret, n)
     ids.push(id)
-    hashes.push(chunk.algorithm === 'none' ? null : hashPassword(chunk.algorithm, password))
+    hashes.push(hashPassword(hash, password))
   }
   await tx`
     with closed as (
       delete from chunks
       where pool_id = ${pool_id} and batch_id = ${batch_id} and kind = ${kind} and first_n = ${first_n}
+    ), counted as (
+      update batches set hashed_count = hashed_count + ${hashes.filter((text) => text !== null).length} where pool_id = ${pool_id} and id = ${batch_id}
     )
     insert into credentials (pool_id, id, batch_id, password_hash)
     select ${pool_id}, c.id, ${batch_id}, c.hash from unnest(${ids}::bigint[], ${hashes}::text[]) c (id, hash)`

@@ -17,14 +17,14 @@ interface Watching {
 
 /**
  * Streams a batch's progress as server-sent events (HTML, section 9.2): `progress` whenever the counts change, then one
- * `end`. The data is the batch. The id of an event is the number of completed users. A client that reconnects with
+ * `end`. The data is the batch. The id of an event is the number of completed hashes and users. A client that reconnects with
  * `Last-Event-ID` receives only newer progress, and always the end.
  */
 export async function* batchEvents(
   { read, draining }: Watching,
   lastEventId: number,
 ): AsyncGenerator<string, void, void> {
-  const done = (batch: Batch) => batch.created_count + batch.failed_count
+  const done = (batch: Batch) => (batch.hashed_count ?? 0) + batch.created_count + batch.failed_count
   const write = (event: string, batch: Batch) =>
     `event: ${event}\nid: ${done(batch)}\ndata: ${JSON.stringify(batch)}\n\n`
   const deadline = Date.now() + MAX_DURATION_MS

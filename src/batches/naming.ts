@@ -10,7 +10,6 @@ export interface NamePlan {
   emailSuffix: string
 }
 
-const PLACEHOLDERS = ['id', 'n', 'batch']
 /** Rejected because 1 next to 21 looks the same as 12 next to 1: two batches with one pattern could collide. */
 const SIDE_BY_SIDE = /\{id\}(\d|\{batch\})*\{n\}|\{n\}(\d|\{batch\})*\{id\}/
 const MAX_NAME_LENGTH = 254
@@ -25,20 +24,17 @@ export const fillPattern = (pattern: string, number: number, n: number) =>
   pattern.replaceAll('{id}', String(number)).replaceAll('{n}', String(n))
 
 /**
- * Plans the names of a batch's `count` users, with `{id}` starting at `firstNumber`. Throws `pattern_invalid` if the pattern
- * names an unknown placeholder, cannot tell two users apart, or makes a name that is too long, and `domain_not_reserved` if
- * the domain of the addresses is neither one of `reservedDomains` nor below one.
+ * Plans the names of a batch's `count` users, with `{id}` starting at `firstNumber`. `longestPattern` is the pattern with
+ * the longest text of each attribute in it. Throws `pattern_invalid` if the pattern cannot tell two users apart, or makes
+ * a name that is too long, and `domain_not_reserved` if the domain of the addresses is neither one of `reservedDomains`
+ * nor below one.
  */
 export function planNames(
-  request: { pattern: string; emailDomain: string; count: number },
+  request: { pattern: string; longestPattern: string; emailDomain: string; count: number },
   batch: { shortId: string; firstNumber: number },
   reservedDomains: string[],
 ): NamePlan {
-  const { pattern, emailDomain, count } = request
-  for (const [, name = ''] of pattern.matchAll(/\{([^{}]*)\}/g)) {
-    if (!PLACEHOLDERS.includes(name))
-      throw invalidPattern(`has the unknown placeholder {${name}}. Known: {id}, {n}, {batch}`)
-  }
+  const { pattern, longestPattern, emailDomain, count } = request
   if (count > 1 && !pattern.includes('{id}') && !pattern.includes('{n}')) {
     throw invalidPattern('needs {id} or {n}; otherwise all users would have the same name')
   }
@@ -46,7 +42,7 @@ export function planNames(
     throw invalidPattern('needs more than digits between {id} and {n}; otherwise two users could have the same name')
   }
   const usernamePattern = pattern.replaceAll('{batch}', batch.shortId)
-  const longest = fillPattern(usernamePattern, batch.firstNumber + count - 1, count)
+  const longest = fillPattern(longestPattern.replaceAll('{batch}', batch.shortId), batch.firstNumber + count - 1, count)
   const emailSuffix = EMAIL_FORM.test(longest) ? '' : `@${emailDomain}`
   const email = longest + emailSuffix
   if ([...email].length > MAX_NAME_LENGTH) {

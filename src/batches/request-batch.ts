@@ -2,10 +2,10 @@ import type { Sql } from 'postgres'
 import { type Static, Type } from 'typebox'
 import type { Config } from '../config/config.ts'
 import { strict } from '../http/schemas.ts'
-import { generatePassword } from '../passwords/generate.ts'
 import { poolParam } from '../pools/pool-parameter.ts'
-import { type BatchConfigBody, batchConfigBody, completeConfig } from './batch-config.ts'
+import { type BatchConfigBody, batchConfigBody } from './batch-config.ts'
 import { TemplateName } from './batch-schema.ts'
+import { completeConfig } from './complete-config.ts'
 import { createBatch } from './create-batch.ts'
 
 /** The body of a request for a batch. */
@@ -51,11 +51,7 @@ export async function requestBatch(context: BatchContext, { pool, body, idempote
       label,
       expiresIn,
       idempotency: idempotency && { ...idempotency, body: { ...body, pool: pool.name } },
-      async resolveSettings() {
-        const requested = await withTemplate(pool.id, template, given)
-        const { settings, password = generatePassword() } = completeConfig(requested, count, config)
-        return { settings, password }
-      },
+      resolveSettings: async () => completeConfig(await withTemplate(pool.id, template, given), count, config),
     },
     { reservedDomains: config.reservedDomains, encryptionKey },
   )

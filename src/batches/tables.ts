@@ -1,4 +1,4 @@
-import { bigNumber, bytes, bytewiseText, time } from '../database/columns.ts'
+import { sql } from 'drizzle-orm'
 import {
   boolean,
   check,
@@ -8,11 +8,11 @@ import {
   jsonb,
   pgTable,
   primaryKey,
-  sql,
   text,
   uniqueIndex,
   uuid,
-} from '../database/drizzle.ts'
+} from 'drizzle-orm/pg-core'
+import { bigNumber, bytes, bytewiseText, time } from '../database/columns.ts'
 import { pools } from '../pools/tables.ts'
 import type { BatchConfig } from './batch-config.ts'
 import type { ImportConfig } from './batch-schema.ts'
@@ -47,6 +47,10 @@ export const batches = pgTable(
      * needs it.
      */
     passwordCiphertext: bytes('password_ciphertext'),
+    /** HMAC of the password of a batch with an epoch. Stays when the batch is deleted. */
+    passwordDigest: bytes('password_digest'),
+    /** The key that the users' TOTP secrets derive from, encrypted. Null without `totp`, and when the password is. */
+    totpCiphertext: bytes('totp_ciphertext'),
     createdAt: time('created_at').notNull().defaultNow(),
     startedAt: time('started_at'),
     finishedAt: time('finished_at'),
@@ -54,6 +58,8 @@ export const batches = pgTable(
     expiresAt: time('expires_at'),
     /** When the batch was deleted or expired. The row stays as a record. */
     removedAt: time('removed_at'),
+    /** Credentials created. */
+    hashedCount: integer('hashed_count').notNull().default(0),
     /** Numbers of users created, users failed, and chunks completed. */
     createdCount: integer('created_count').notNull().default(0),
     failedCount: integer('failed_count').notNull().default(0),

@@ -90,7 +90,7 @@ async function deleteCredentials(tx: TransactionSql, poolId: number, ranges: Fra
 /** Deletes the secrets of the given batches that have ended and have no credential left. */
 async function deleteSecrets(tx: TransactionSql, poolId: number, batchIds: string[]): Promise<void> {
   await tx`
-    update batches b set password_ciphertext = null
+    update batches b set password_ciphertext = null, totp_ciphertext = null
     where b.pool_id = ${poolId} and b.id = any(${batchIds}::uuid[]) and b.password_ciphertext is not null
       and b.status not in ('queued', 'running') and not exists (
         select from credentials c

@@ -1,4 +1,5 @@
 import { parseDatabaseUrl } from '../database/database-url.ts'
+import { editDistance } from './edit-distance.ts'
 import { SETTINGS } from './settings.ts'
 
 /** Whether only this machine can reach a listen address. Host names are case-insensitive. */
@@ -9,20 +10,6 @@ export function suggestSetting(name: string): string | undefined {
   const variables = Object.values(SETTINGS).map(({ variable }) => variable)
   if (name.length < 7 || variables.includes(name)) return undefined
   return variables.find((variable) => variable.length >= 7 && editDistance(name.toUpperCase(), variable) <= 2)
-}
-
-/** Levenshtein distance, row by row. */
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, column) => column)
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i]
-    for (let j = 1; j <= b.length; j++) {
-      const substitution = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1)
-      next.push(Math.min(substitution, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1))
-    }
-    row = next
-  }
-  return row[b.length] ?? 0
 }
 
 /** The settings, parsed, validated and frozen. */

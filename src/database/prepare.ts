@@ -1,5 +1,5 @@
 import type { Sql } from 'postgres'
-import { connect } from './connection.ts'
+import { connect, requirePatchedDriver } from './connection.ts'
 import { describeAddress, parseDatabaseUrl } from './database-url.ts'
 import { startEmbeddedDatabase } from './embedded/embedded.ts'
 import { makeDataDir } from './embedded/embedded-place.ts'
@@ -109,6 +109,7 @@ export async function prepareDatabase({
   schema,
   schemaMode,
 }: DatabaseSettings): Promise<PreparedDatabase> {
+  requirePatchedDriver() // before a database is created
   const embedded = databaseUrl === '' ? await startEmbeddedDatabase({ dataDir }) : undefined
   if (!embedded) await makeDataDir(dataDir)
   const url = embedded?.url ?? databaseUrl

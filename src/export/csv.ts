@@ -1,7 +1,8 @@
 import type { Fragment, Sql } from 'postgres'
 import type { Text } from '../protocol/text.ts'
+import type { Credential } from '../protocol/user-line.ts'
 import type { Answer } from './answer.ts'
-import { type Credential, plainForm } from './lines.ts'
+import { plainForm } from './lines.ts'
 
 const COLUMNS = [
   'id',

@@ -1,8 +1,7 @@
 import type { Fragment, PendingQuery, Sql } from 'postgres'
-import { isScope, selectsInPool } from '../states/filter.ts'
-import { ANY_BATCH } from '../states/tables.ts'
+import { ANY_BATCH, isScope, selectsInPool } from '../states/filter.ts'
 import type { Delta } from './answer.ts'
-import { type LineRow, type Selection, tellsInPool } from './lines.ts'
+import { isSelectedInPool, type LineRow, type Selection } from './lines.ts'
 
 /** Lines per fetch of a cursor. With attributes of 1 MB each they still fit into one string, which V8 limits to 512 MB. */
 const LINES_A_FETCH = 100
@@ -43,12 +42,12 @@ export function readDelta(sql: Sql, selection: Selection, baseVersion: string): 
   const changedUsers = sql`
     ${laterCommits} cross join lateral (
       select * from users u
-      where u.pool_id = e.pool_id and u.commit_id = e.commit_id ${tellsInPool(sql, selection, 'u')} offset 0
+      where u.pool_id = e.pool_id and u.commit_id = e.commit_id ${isSelectedInPool(sql, selection, 'u')} offset 0
     ) u`
   const endedStays = sql`
     ${laterCommits} cross join lateral (
       select * from tombstones t
-      where t.pool_id = e.pool_id and t.left_commit_id = e.commit_id ${tellsInPool(sql, selection, 't')} offset 0
+      where t.pool_id = e.pool_id and t.left_commit_id = e.commit_id ${isSelectedInPool(sql, selection, 't')} offset 0
     ) t`
 
   const wasInBase = sql`(

@@ -6,10 +6,14 @@ import { strict } from '../http/schemas.ts'
 import { poolOf } from '../pools/pool-parameter.ts'
 import { parseShard, type Shard, ShardText } from '../protocol/shard.ts'
 import { isState, type State, statesIn } from '../protocol/state.ts'
+import { CREDENTIALS, type Credential } from '../protocol/user-line.ts'
 import type { Filter } from '../states/filter.ts'
 import { filterMembers, filterOf } from '../users/filter-parameters.ts'
 import { acceptedFormat, FORMAT_NAMES, type Format } from './format.ts'
-import type { Credential } from './lines.ts'
+
+/** Every list of one or more of the names, none twice, in any order, with commas between them. */
+const listsOf = (names: readonly string[]): string[] =>
+  names.flatMap((name) => [name, ...listsOf(names.filter((other) => other !== name)).map((rest) => `${name},${rest}`)])
 
 export const ExportQuery = strict({
   ...filterMembers,
@@ -18,7 +22,7 @@ export const ExportQuery = strict({
   format: Type.Optional(Type.Enum(FORMAT_NAMES)),
   shard: Type.Optional(ShardText),
   include: Type.Optional(
-    Type.Enum(['password', 'password_hash', 'password,password_hash', 'password_hash,password'], {
+    Type.Enum(listsOf(CREDENTIALS), {
       description:
         'Credentials to add after each user line; not part of the state. Requires the scope `credentials:read`',
     }),
@@ -55,7 +59,7 @@ export function readExportRequest(request: FastifyRequest, query: Static<typeof 
     filter,
     format,
     shard: shard === undefined ? undefined : parseShard(shard),
-    credentials: (['password', 'password_hash'] as const).filter((name) => include?.split(',').includes(name)),
+    credentials: CREDENTIALS.filter((name) => include?.split(',').includes(name)),
     differential,
     knownStates,
     isMatch: (state) => differential && (matching === 'any' || matching.includes(state)),

@@ -3,10 +3,11 @@ import Negotiator from 'negotiator'
 import { Problem } from '../errors.ts'
 import { memoize } from '../process/memoize.ts'
 import type { Text } from '../protocol/text.ts'
+import type { Credential } from '../protocol/user-line.ts'
 import type { Answer } from './answer.ts'
 import { csvLine, writeCsv } from './csv.ts'
 import { writeJson } from './json.ts'
-import { type Credential, jsonLine, type LineForm } from './lines.ts'
+import { jsonLine, type LineForm } from './lines.ts'
 import { writeNdjson } from './ndjson.ts'
 
 /** What the formats write besides the export itself. */

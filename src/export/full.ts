@@ -1,6 +1,6 @@
 import type { Fragment, Sql } from 'postgres'
 import type { Text } from '../protocol/text.ts'
-import { isTold, type LineRow, type Selection } from './lines.ts'
+import { isSelected, type LineRow, type Selection } from './lines.ts'
 
 /** Returns the lines of all users in the selection, in the order of ids, with `separator` between them. */
 export function readFull(sql: Sql, selection: Selection, separator: string): Text {
@@ -18,7 +18,7 @@ async function* fullLines(sql: Sql, selection: Selection, separator: string): Te
   const { form } = selection
   let before = ''
   const query = sql<LineRow[]>`
-    select ${form.columns(sql)} from users u ${form.joins(sql)} where ${isTold(sql, selection)} order by u.id`
+    select ${form.columns(sql)} from users u ${form.joins(sql)} where ${isSelected(sql, selection)} order by u.id`
   for await (const rows of query.cursor(ROWS_A_FETCH)) {
     if (rows.length === 0) continue
     yield before + rows.map(form.text).join(separator)
@@ -74,7 +74,7 @@ async function readPage(sql: Sql, selection: Selection, separator: string, after
           order by id rows between unbounded preceding and 1 preceding), 0) < ${PART_BYTES} as is_held
       from (
         select u.id, ${selection.form.columns(sql)} from users u
-        where ${isTold(sql, selection)} ${before.condition}
+        where ${isSelected(sql, selection)} ${before.condition}
         order by u.id limit ${before.lines}
       ) lines
     ) part`

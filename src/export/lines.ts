@@ -1,11 +1,10 @@
 import type { Fragment, Sql } from 'postgres'
 import { passwordOf } from '../passwords/derive.ts'
+import { base32, deriveTotpSecret, openTotpKey } from '../passwords/totp.ts'
 import { isInShard, type Shard } from '../protocol/shard.ts'
+import type { Credential } from '../protocol/user-line.ts'
 import { decrypt } from '../secrets/encryption.ts'
 import { type Filter, selectsInPool, userLine } from '../states/filter.ts'
-
-/** The credentials of a user that an export can include besides the user line. */
-export type Credential = 'password' | 'password_hash'
 
 /** How a row of `users u` becomes a line of an export. */
 export interface LineForm {
@@ -20,11 +19,14 @@ export interface LineForm {
 
 export interface LineRow {
   line: string
-  credential_id?: string | null
+  user_id?: string
+  /** The number of the credential in its batch, from 1. Null if the user has none. */
+  credential_n?: number | null
   password_hash?: string | null
   credential_batch_id?: string | null
   password_mode?: 'shared' | 'per_user'
-  password_ciphertext?: Buffer
+  password_ciphertext?: Buffer | null
+  totp_ciphertext?: Buffer | null
 }
 
 /** A form whose column `line`, computed in SQL, is the whole text. */
@@ -50,16 +52,21 @@ export const jsonLine = plainForm(
  * batches are decrypted once per export and not kept.
  */
 export function withCredentials(plain: LineForm, names: Credential[], encryptionKey: Buffer): LineForm {
-  const secrets = new Map<string, string>()
-  const secretOf = (batchId: string, ciphertext: Buffer) => {
-    const secret = secrets.get(batchId) ?? decrypt(encryptionKey, ciphertext, batchId)
-    secrets.set(batchId, secret)
-    return secret
-  }
+  const secretOf = decryptOnce(decrypt, encryptionKey)
+  const totpKeyOf = decryptOnce(openTotpKey, encryptionKey)
   const password = (row: LineRow): string | null => {
-    const { credential_id, credential_batch_id, password_mode, password_ciphertext } = row
-    if (!credential_id || !credential_batch_id || !password_mode || !password_ciphertext) return null
-    return passwordOf(password_mode, secretOf(credential_batch_id, password_ciphertext), credential_id)
+    const { credential_n, credential_batch_id, password_mode, password_ciphertext } = row
+    if (!credential_n || !credential_batch_id || !password_mode || !password_ciphertext) return null
+    return passwordOf(password_mode, secretOf(password_ciphertext, credential_batch_id), credential_n)
+  }
+  const totpSecret = ({ user_id, credential_batch_id, totp_ciphertext }: LineRow): string | null => {
+    if (!user_id || !credential_batch_id || !totp_ciphertext) return null
+    return base32(deriveTotpSecret(totpKeyOf(totp_ciphertext, credential_batch_id), user_id))
+  }
+  const values: Record<Credential, (row: LineRow) => string | null> = {
+    password,
+    password_hash: (row) => row.password_hash ?? null,
+    totp_secret: totpSecret,
   }
   return {
     ...plain,
@@ -67,20 +74,29 @@ export function withCredentials(plain: LineForm, names: Credential[], encryption
     // `lateral … offset 0` forces one look-up per user. With statistics from before the pool was filled, the planner
     // joined all users with all credentials, 16 s for 2,900.
     columns: (sql) => sql`
-      ${plain.columns(sql)}, c.id as credential_id, c.password_hash, c.batch_id as credential_batch_id,
-      b.config->>'password_mode' as password_mode, b.password_ciphertext`,
+      ${plain.columns(sql)}, u.id as user_id, (c.id - b.first_credential_id + 1)::int as credential_n, c.password_hash,
+      c.batch_id as credential_batch_id, b.config->>'password_mode' as password_mode, b.password_ciphertext,
+      b.totp_ciphertext`,
     joins: (sql) => sql`
       left join lateral (
         select * from credentials c where c.pool_id = u.pool_id and c.id = u.credential_id offset 0
       ) c on true
       left join lateral (select * from batches b where b.pool_id = c.pool_id and b.id = c.batch_id offset 0) b on true`,
-    text: (row) => {
-      const credentialOf = (name: Credential) => (name === 'password' ? password(row) : (row.password_hash ?? null))
-      return plain.append(
+    text: (row) =>
+      plain.append(
         row.line,
-        names.map((name) => [name, credentialOf(name)]),
-      )
-    },
+        names.map((name) => [name, values[name](row)]),
+      ),
+  }
+}
+
+/** Returns a function that decrypts the secret of a batch, and keeps it for the batch's next user. */
+function decryptOnce(open: typeof decrypt, encryptionKey: Buffer) {
+  const secrets = new Map<string, string>()
+  return (ciphertext: Buffer, batchId: string): string => {
+    const secret = secrets.get(batchId) ?? open(encryptionKey, ciphertext, batchId)
+    secrets.set(batchId, secret)
+    return secret
   }
 }
 
@@ -93,12 +109,12 @@ export interface Selection {
 }
 
 /** Whether the export contains a row of `users u`. */
-export function isTold(sql: Sql, selection: Selection): Fragment {
-  return sql`u.pool_id = ${selection.filter.poolId} ${tellsInPool(sql, selection, 'u')}`
+export function isSelected(sql: Sql, selection: Selection): Fragment {
+  return sql`u.pool_id = ${selection.filter.poolId} ${isSelectedInPool(sql, selection, 'u')}`
 }
 
-/** Like `isTold`, without the pool; also for `tombstones t`. Returns further conditions, each with a leading `and`. */
-export function tellsInPool(sql: Sql, { filter, shard }: Selection, alias: 'u' | 't'): Fragment {
+/** Like `isSelected`, without the pool; also for `tombstones t`. Returns further conditions, each with a leading `and`. */
+export function isSelectedInPool(sql: Sql, { filter, shard }: Selection, alias: 'u' | 't'): Fragment {
   const userId = alias === 'u' ? sql`u.id` : sql`t.user_id`
   return sql`${selectsInPool(sql, filter, alias)} ${shard ? sql`and ${isInShard(sql, shard, userId)}` : sql``}`
 }

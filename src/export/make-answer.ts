@@ -6,7 +6,7 @@ import type { ScopeState } from '../states/scope-state.ts'
 import type { Answer, Plan } from './answer.ts'
 import { readDelta } from './delta.ts'
 import { readFull } from './full.ts'
-import { isTold, type Selection } from './lines.ts'
+import { isSelected, type Selection } from './lines.ts'
 
 /** Decides between an unchanged export, a delta and a full export, from the states that the client has, if any. */
 export async function planAnswer(
@@ -44,6 +44,6 @@ export async function makeAnswer(sql: Sql, selection: Selection, present: ScopeS
 /** Counts the users of the selection. There is no stored count for a shard. */
 async function countUsers(sql: Sql, selection: Selection): Promise<number> {
   const [row] = await sql<{ count: number }[]>`
-    select count(*)::float8 as count from users u where ${isTold(sql, selection)}`
+    select count(*)::float8 as count from users u where ${isSelected(sql, selection)}`
   return row?.count ?? 0
 }

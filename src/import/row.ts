@@ -3,6 +3,8 @@ import { Problem } from '../errors.ts'
 import { UUID_FORM } from '../http/schemas.ts'
 import { holdsNul, requireStorable } from '../http/validation.ts'
 import { lineBytes, MAX_LINE_BYTES, memberBytes, numberBytes, TOO_LARGE } from '../protocol/longest-line.ts'
+import { isTime } from '../protocol/time.ts'
+import { CREDENTIALS } from '../protocol/user-line.ts'
 import { NAME_EXPECTED, NAME_FORM } from '../users/user-schema.ts'
 
 /** A row of an upload. */
@@ -20,31 +22,6 @@ export function givenRow(text: string): GivenRow {
   } catch {
     return { text, value: undefined }
   }
-}
-
-const TIME =
-  /^(\d{4})-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,9})?(Z|[+-](0\d|1[0-4]):[0-5]\d)$/i
-const FIRST = Date.parse('0001-01-01T00:00:00Z')
-const LAST = Date.parse('9999-12-31T23:59:59.999Z')
-
-/**
- * Whether the value is an RFC 3339 time between the years 0001 and 9999 in UTC, with at most nine digits of a second.
- * PostgreSQL rounds it to six digits, for an import as for plain SQL.
- */
-export function isTime(value: unknown): boolean {
-  const parts = typeof value === 'string' ? TIME.exec(value) : null
-  if (!parts) return false
-  const [year = 0, month = 0, day = 0] = parts.slice(1, 4).map(Number)
-  if (year === 0 || day > daysOf(year, month)) return false
-  if (year > 1 && year < 9999) return true
-  const time = Date.parse(parts[0].toUpperCase()) // with its offset it may be in the previous or next year
-  const roundsToNextSecond = /^\.9{6}[5-9]/.test(parts[5] ?? '')
-  return time >= FIRST && time + (roundsToNextSecond ? 1 : 0) <= LAST
-}
-
-function daysOf(year: number, month: number): number {
-  if (month !== 2) return [4, 6, 9, 11].includes(month) ? 30 : 31
-  return (year % 4 === 0 && year % 100 !== 0) || year % 400 === 0 ? 29 : 28
 }
 
 interface Member {
@@ -98,11 +75,11 @@ export const MEMBERS: Record<string, Member> = {
 
 export const isMember = (name: string) => Object.hasOwn(MEMBERS, name)
 
-export const isCredential = (name: string) => name === 'password' || name === 'password_hash'
+export const isCredential = (name: string) => CREDENTIALS.some((credential) => credential === name)
 
 /** For rows with passwords or hashes. Ignoring them silently would create users that cannot log in. */
 export const credentialsRefused = () =>
-  new Problem('import_credentials', 'Export without include, or omit password and password_hash.')
+  new Problem('import_credentials', 'Export without include, or omit password, password_hash and totp_secret.')
 
 /** Whether the text may contain such a number. Most texts do not, and need no closer check. */
 const UNUSUAL = /\d[eE][+-]?\d{3}|\d{400}/
@@ -152,7 +129,7 @@ export interface RowFault {
 
 /**
  * Validates a row on its own, so that no row can fail the statement that writes a page of rows. Throws
- * `import_credentials` if the row contains a password or a hash.
+ * `import_credentials` if the row contains a credential.
  */
 export function checkRow(n: number, { text, value }: GivenRow, reservedDomains: string[]): Row | RowFault {
   if (!isObject(value)) return { n, ...notAnObject, username: '', email: '' }

@@ -1,4 +1,4 @@
-import { isTime } from '../import/row.ts'
+import { isTime } from '../protocol/time.ts'
 
 /** Thrown if a job is called incorrectly. The message lists what is valid. */
 export class JobUsageError extends Error {

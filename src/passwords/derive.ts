@@ -31,7 +31,10 @@ export function derivePassword(secret: string, userId: string): string {
   }
 }
 
-/** Returns the password of a credential: the batch secret itself, or a password derived from it. */
-export function passwordOf(mode: 'shared' | 'per_user', secret: string, credentialId: string): string {
-  return mode === 'shared' ? secret : derivePassword(secret, credentialId)
+/**
+ * Returns the password of the n-th credential of a batch: the batch secret itself, or a password derived from it. It
+ * does not depend on the pool, so a population that is created again has the same passwords.
+ */
+export function passwordOf(mode: 'shared' | 'per_user', secret: string, n: number): string {
+  return mode === 'shared' ? secret : derivePassword(secret, String(n))
 }

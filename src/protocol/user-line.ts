@@ -1,3 +1,8 @@
+/** What an export can contain after a user line, in this order. Never part of the line that is hashed. */
+export const CREDENTIALS = ['password', 'password_hash', 'totp_secret'] as const
+
+export type Credential = (typeof CREDENTIALS)[number]
+
 /** The parts of a user line, with or without credentials. */
 export interface UserLineParts {
   /** The user line that is hashed, without credentials. */
@@ -9,15 +14,16 @@ export interface UserLineParts {
 }
 
 const STRING = '"(?:[^"\\\\]|\\\\.)*"'
+const NAME = `(?:${CREDENTIALS.join('|')})`
 
 /** Finds only the end of the custom attributes: JSON.parse would round their numbers. */
 const USER_LINE = new RegExp(
   `^(\\{"id":"([^"\\\\]+)","username":(${STRING}),"email":(${STRING}),"role":(${STRING}),"is_test_user":(true|false),` +
     `"batch_id":(null|${STRING}),"created_by_bulk":(true|false),"custom_attributes":(.*),` +
-    `"created_at":"([^"\\\\]*)","updated_at":"([^"\\\\]*)")((?:,"password(?:_hash)?":(?:null|${STRING}))*)\\}$`,
+    `"created_at":"([^"\\\\]*)","updated_at":"([^"\\\\]*)")((?:,"${NAME}":(?:null|${STRING}))*)\\}$`,
   's',
 )
-const CREDENTIAL = new RegExp(`,"(password|password_hash)":(null|${STRING})`, 'gs')
+const CREDENTIAL = new RegExp(`,"(${NAME})":(null|${STRING})`, 'gs')
 
 /**
  * Splits a line of an NDJSON export into its parts. Undefined if it is not a user line. The members have a fixed order, and quotes

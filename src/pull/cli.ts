@@ -3,9 +3,9 @@ import { extname } from 'node:path'
 import { parseArgs } from 'node:util'
 import { PeerError } from '../client/peer.ts'
 import { FORMAT_NAMES, type Format } from '../export/format.ts'
-import type { Credential } from '../export/lines.ts'
 import { UUID_FORM } from '../http/schemas.ts'
 import { ExportError } from '../protocol/read-export.ts'
+import { CREDENTIALS, type Credential } from '../protocol/user-line.ts'
 import type { PullSource } from './base-label.ts'
 import { NoRoom } from './room.ts'
 
@@ -64,7 +64,7 @@ FILE.base, from which the next round continues, and FILE.lock.
   --pool NAME      the pool (default: default)
   --filter LIST    batch_id=ID,test_users_only=true|false,bulk_users_only=true|false (any of them)
   --shard I/N      part I (0 to N-1) of N
-  --include LIST   password,password_hash (either or both): needs the scope credentials:read
+  --include LIST   password,password_hash,totp_secret (any of them): needs the scope credentials:read
   --every TIME     repeat, with this pause between rounds: 1s to 24h, such as 30s, 5m, 1h
   --max-mb N       write at most N MB for FILE and FILE.base together (default: leave 1 GB free, or a tenth of a smaller
                    disk)
@@ -76,7 +76,6 @@ reachable, silent or too busy; 4 the key is rejected; 5 the request is rejected;
 even in full; 7 --max-mb or the disk has no room for them; 130, 143 one round ended by SIGINT, SIGTERM. From 2 to 7 FILE is
 unchanged.`
 
-const CREDENTIALS: Credential[] = ['password', 'password_hash']
 const UNITS = { s: 1_000, m: 60_000, h: 3_600_000 }
 const MAX_EVERY_MS = 24 * UNITS.h
 

@@ -1,4 +1,4 @@
-import { bigNumber, bytes, bytewiseText, time } from '../database/columns.ts'
+import { sql } from 'drizzle-orm'
 import {
   boolean,
   check,
@@ -7,11 +7,11 @@ import {
   integer,
   pgTable,
   primaryKey,
-  sql,
   text,
   uniqueIndex,
   uuid,
-} from '../database/drizzle.ts'
+} from 'drizzle-orm/pg-core'
+import { bigNumber, bytes, bytewiseText, time } from '../database/columns.ts'
 import { pools } from '../pools/tables.ts'
 
 /** The targets of a pool: receivers that it is pushed to. */

@@ -11,10 +11,10 @@ import { templateConfigBody } from './template-schema.ts'
 import { listOwnTemplates } from './templates.ts'
 import { importTemplates } from './write-templates.ts'
 
-const Faults = Type.Array(Type.Object({ path: Type.String(), code: Type.String(), message: Type.String() }))
+export const Faults = Type.Array(Type.Object({ path: Type.String(), code: Type.String(), message: Type.String() }))
 
 /** Accepts any settings: the response says what is wrong with them. */
-const AnySettings = Type.Object({}, { description: 'Same members as the `config` of a batch' })
+export const AnySettings = Type.Object({}, { description: 'Same members as the `config` of a batch' })
 
 /** Enough for all templates of a pool, each of the maximum size. */
 const IMPORT_BYTES = 8_388_608

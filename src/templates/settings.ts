@@ -1,5 +1,7 @@
 import type { Sql } from 'postgres'
-import { type BatchConfig, type BatchConfigBody, batchConfigBody, completeConfig } from '../batches/batch-config.ts'
+import { type BatchConfig, type BatchConfigBody, batchConfigBody, DEFAULT_USERS } from '../batches/batch-config.ts'
+import { batchCost } from '../batches/batch-cost.ts'
+import { type CompleteConfig, completeConfig } from '../batches/complete-config.ts'
 import { planNames } from '../batches/naming.ts'
 import type { Config } from '../config/config.ts'
 import { type FieldError, invalidRequest, Problem } from '../errors.ts'
@@ -40,10 +42,14 @@ export function checkStorable(value: unknown): void {
 
 /**
  * Returns the template's settings, overridden by the settings of the request. The members of `password_hash` are merged
- * one by one. Custom attributes are replaced as a whole, so that a request can also remove some.
+ * one by one; but of the template only `distinct` stays if the request names an algorithm or a preset. Custom attributes are replaced as a whole, so that a request can also remove some.
  */
 export function overlay(template: TemplateSettings, given: BatchConfigBody): BatchConfigBody {
-  return { ...template, ...given, password_hash: { ...template.password_hash, ...given.password_hash } }
+  if (template === DEFAULT_USERS && given.epoch !== undefined) return given // the default pattern has {id}
+  const { distinct, ...options } = template.password_hash ?? {}
+  const { algorithm, preset } = given.password_hash ?? {}
+  const kept = { ...(algorithm || preset ? {} : options), ...(distinct !== undefined && { distinct }) }
+  return { ...template, ...given, password_hash: { ...kept, ...given.password_hash } }
 }
 
 /**
@@ -67,10 +73,14 @@ export const completed = (given: BatchConfigBody, config: Config) =>
   completeConfig(given, fewest(given.password_hash?.distinct, config), config)
 
 /** Throws `pattern_invalid` or `domain_not_reserved` if the settings cannot produce users. */
-export function checkNames(settings: BatchConfig, config: Config): void {
+export function checkNames({ settings, users }: CompleteConfig, config: Config): void {
   const { username_pattern: pattern, email_domain: emailDomain, password_hash: hash } = settings
-  const names = { pattern, emailDomain, count: fewest(hash.distinct, config) }
-  planNames(names, { shortId: '0123456789', firstNumber: 1 }, config.reservedDomains)
+  const count = fewest(hash.distinct, config)
+  planNames(
+    { pattern, longestPattern: users.longestUsernamePattern, emailDomain, count },
+    { shortId: '0123456789', firstNumber: 1 },
+    config.reservedDomains,
+  )
 }
 
 /**
@@ -82,10 +92,13 @@ export function settingsCheck(config: Config): (value: unknown) => BatchConfigBo
   return (value) => {
     checkStorable(value)
     const given = readMembers(value)
-    checkNames(completed(given, config).settings, config)
+    checkNames(completed(given, config), config)
     return given
   }
 }
+
+/** Estimated time for all hashes of a batch, above which a warning names it. */
+const LONG_HASHING_SECONDS = 60
 
 const ROLES = ['user', 'admin', 'moderator', 'test']
 
@@ -98,13 +111,20 @@ export function warningsOf(settings: BatchConfig, password: string | undefined):
   if (/\{n\}/.test(settings.username_pattern) && !/\{(id|batch)\}/.test(settings.username_pattern)) {
     warn('username_pattern', 'not_repeatable', 'has only {n}, so a second batch would produce the same usernames')
   }
-  if (!ROLES.includes(settings.role)) {
+  if (typeof settings.role === 'string' && !ROLES.includes(settings.role)) {
     warn('role', 'role_unusual', `is not one of ${ROLES.join(', ')}`)
   }
   if (password !== undefined && isWeak(password)) {
     const message =
       'should have at least 8 characters, with an upper-case letter, a lower-case letter and a digit, and no character six times in a row'
     warn('password', 'password_weak', message)
+  }
+  const { hashing } = batchCost(settings, settings.password_hash.distinct, 0)
+  const seconds = Math.ceil(hashing / settings.max_workers / 1000)
+  if (seconds > LONG_HASHING_SECONDS) {
+    const { password_hash: hash, max_workers } = settings
+    const message = `takes about ${seconds} s for ${hash.distinct} hashes on ${max_workers} cores before the first user exists. Lower distinct or the costs`
+    warn('password_hash', 'hashing_slow', message)
   }
   return warnings
 }
@@ -133,7 +153,7 @@ export function settingsValidator(config: Config): (value: unknown) => Verdict {
     })
     if (read.value === undefined) return { is_valid: false, errors: read.errors, warnings: [], config: null }
     const { settings, password } = read.value
-    const { errors } = attempt(() => checkNames(settings, config))
+    const { errors } = attempt(() => checkNames(read.value, config))
     return { is_valid: errors.length === 0, errors, warnings: warningsOf(settings, password), config: settings }
   }
 }

@@ -12,14 +12,15 @@ export interface UserChange {
   custom_attributes?: Record<string, unknown>
 }
 
-const notFound = () => new Problem('user_not_found', 'It may have been deleted, or be in another pool.')
+/** Thrown by every look-up that finds no user. */
+export const userNotFound = () => new Problem('user_not_found', 'It may have been deleted, or be in another pool.')
 
 /** Returns the line of one user. Throws `user_not_found`, also for a non-test user if only test users are visible. */
 export async function readUserLine(sql: Sql, poolId: number, id: string, testUsersOnly: boolean): Promise<string> {
   const [row] = await sql<{ line: string }[]>`
     select ${userLine(sql, 'u')} as line from users u
     where u.pool_id = ${poolId} and u.id = ${id} ${testUsersOnly ? sql`and u.is_test_user` : sql``}`
-  if (!row) throw notFound()
+  if (!row) throw userNotFound()
   return row.line
 }
 
@@ -59,6 +60,6 @@ export async function deleteUser(sql: Sql, poolId: number, id: string): Promise<
 async function refuse(sql: Sql, poolId: number, id: string): Promise<never> {
   await requireWritable(sql, poolId)
   const [row] = await sql`select from users u where u.pool_id = ${poolId} and u.id = ${id}`
-  if (!row) throw notFound()
+  if (!row) throw userNotFound()
   throw new Problem('user_protected', 'The service changes and deletes only test users.')
 }

@@ -2,6 +2,8 @@ import { randomUUID } from 'node:crypto'
 import type { Sql } from 'postgres'
 import type { BatchConfig } from '../../src/batches/batch-config.ts'
 import { createBatch } from '../../src/batches/create-batch.ts'
+import { compileUsers } from '../../src/batches/generated-users.ts'
+import type { Population } from '../../src/generators/compile-population.ts'
 
 export const KEY = Buffer.alloc(32, 'k')
 
@@ -20,7 +22,8 @@ export function newBatch(sql: Sql, config: Partial<BatchConfig> = {}): Promise<s
     max_workers: 2,
     ...config,
   }
-  const resolveSettings = () => Promise.resolve({ settings, password: 'TestPass123!' })
+  const users = compileUsers(settings, 20) as Population
+  const resolveSettings = () => Promise.resolve({ settings, password: 'TestPass123!', users })
   const batch = { poolId: 1, count: 20, label: null, expiresIn: null, resolveSettings, idempotency: undefined }
   return createBatch(sql, batch, { reservedDomains: ['example.com'], encryptionKey: KEY })
 }

@@ -14,7 +14,7 @@ const t = suite()
 
 const { sql, call, url } = await startService(t, { MAX_WORKERS: '2' })
 
-const NO_HASH = { password_hash: { algorithm: 'none' } }
+const NO_HASH = { password_hash: { algorithm: 'none' }, totp: true }
 const PER_USER = { ...NO_HASH, password_mode: 'per_user' }
 
 async function make(config: object, body: object = {}, prefer = 'wait=30'): Promise<Batch> {
@@ -33,7 +33,8 @@ async function leftovers(...apart: Batch[]) {
       (select count(*)::int from chunks where batch_id <> all (${ids})) as chunks,
       (select count(*)::int from failures where batch_id <> all (${ids})) as failures,
       (select count(*)::int from users where batch_id <> all (${ids})) as users,
-      (select count(*)::int from batches where password_ciphertext is not null and id <> all (${ids})) as secrets,
+      (select count(*)::int from batches
+        where (password_ciphertext is not null or totp_ciphertext is not null) and id <> all (${ids})) as secrets,
       (select count(*)::int from part_changes) as changes`
   return { ...row }
 }
@@ -166,7 +167,7 @@ t.test('a user that got another id keeps its login', async (t) => {
   t.strictSame(await loginOf(user?.username ?? ''), login)
   await remove(batch)
   await sql`delete from credentials`
-  await sql`update batches set password_ciphertext = null`
+  await sql`update batches set password_ciphertext = null, totp_ciphertext = null`
 })
 
 t.test('a sweep does not touch unfinished batches', async (t) => {

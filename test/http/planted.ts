@@ -14,6 +14,8 @@ export interface Planted {
   testUser: string
   protectedUser: string
   batch: string
+  /** A user of the batch, with a second factor; the test user where the batch is gone. */
+  batchUser: string
   run: string
   template: string
   target: string
@@ -44,7 +46,7 @@ export async function plant({ call, sql, url }: Service, pool: string): Promise<
     on conflict do nothing`
   const label = `label-of-${pool}`
   const { items: batches } = await ask<{ items: { id: string; label: string }[] }>('GET', '/v1/batches?limit=1000')
-  const config = { password_hash: { algorithm: 'none' } }
+  const config = { password_hash: { algorithm: 'none' }, totp: true }
   const batch =
     batches.find((each) => each.label === label) ??
     (await ask<{ id: string }>('POST', '/v1/batches', { count: 1, label, config }))
@@ -61,6 +63,7 @@ export async function plant({ call, sql, url }: Service, pool: string): Promise<
   }
   const users = await sql<{ id: string; is_test_user: boolean; username: string }[]>`
     select id, is_test_user, username from users where pool_id = ${poolId} and batch_id is null order by username`
+  const [ofBatch] = await sql<{ id: string }[]>`select id from users where batch_id = ${batch.id}`
   const idOf = (isTest: boolean) => users.find(({ is_test_user }) => is_test_user === isTest)?.id ?? ''
   const stateOf = async (query: string) => (await ask<{ state: string }>('GET', `/v1/states/current?${query}`)).state
   const wideState = await stateOf('test_users_only=false')
@@ -79,6 +82,7 @@ export async function plant({ call, sql, url }: Service, pool: string): Promise<
     testUser: idOf(true),
     protectedUser: idOf(false),
     batch: batch.id,
+    batchUser: ofBatch?.id ?? idOf(true),
     run: run?.id ?? '',
     template,
     target,

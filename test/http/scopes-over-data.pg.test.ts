@@ -55,6 +55,7 @@ const BODIES: Record<string, (planted: Planted) => Request[]> = {
   'POST /v1/templates/validate': () => [{ body: { config: {} } }],
   'POST /v1/templates/import': ({ pool }) => [{ body: { templates: [{ name: `taken-${pool}`, config: {} }] } }],
   'POST /v1/batches': ({ template }) => [{ body: { count: 1, template, config }, headers: { prefer: 'wait=30' } }],
+  'POST /v1/batches/preview': ({ template }) => [{ body: { count: 1, template } }],
   'POST /v1/users/import': () => [{ body: '{"username":"imported@example.com"}\n', headers: NDJSON }],
   'PATCH /v1/users/{id}': () => [{ body: { role: 'changed' } }],
   'POST /v1/lifecycle/expire': () => [{ body: { dry_run: true } }, { body: {} }],
@@ -67,6 +68,7 @@ const BODIES: Record<string, (planted: Planted) => Request[]> = {
 
 /** The values of path parameters. */
 const NAMED: [prefix: string, names: (planted: Planted) => string[]][] = [
+  ['/v1/users/{id}/totp', ({ batchUser, protectedUser }) => [batchUser, protectedUser]],
   ['/v1/users/{id}', ({ testUser, protectedUser }) => [testUser, protectedUser]],
   ['/v1/batches/{id}', ({ batch }) => [batch]],
   ['/v1/sync/runs/{id}', ({ run }) => [run]],
@@ -78,7 +80,7 @@ const NAMED: [prefix: string, names: (planted: Planted) => string[]][] = [
 /** Query parameters with which a route returns more. */
 const MORE: Record<string, (planted: Planted) => string> = {
   test_users_only: () => 'test_users_only=false',
-  include: () => 'include=password,password_hash',
+  include: () => 'include=password,password_hash,totp_secret',
   batch_id: ({ batch }) => `batch_id=${batch}`,
   age_days: () => 'age_days=0',
   base: ({ ofPool }) => `base=${ofPool.at(-1)}`,

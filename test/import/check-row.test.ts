@@ -165,7 +165,8 @@ t.test('an invalid row is reported with its code and member', (t) => {
   t.end()
 })
 
-t.test('a password or password hash rejects the whole import', (t) => {
-  for (const name of ['password', 'password_hash']) t.throws(() => of({ [name]: null }), { code: 'import_credentials' })
+t.test('a password, a password hash or a TOTP secret rejects the whole import', (t) => {
+  for (const name of ['password', 'password_hash', 'totp_secret'])
+    t.throws(() => of({ [name]: null }), { code: 'import_credentials' })
   t.end()
 })

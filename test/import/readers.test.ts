@@ -118,6 +118,7 @@ t.test('invalid columns are reported by name', async (t) => {
     ['username,,\n', { code: 'invalid_request', errors: [{ path: 'columns.2', message: 'has no name' }] }],
     ['username,password\n', { code: 'import_credentials' }],
     ['username,password_hash\n', { code: 'import_credentials' }],
+    ['username,totp_secret\n', { code: 'import_credentials' }],
     ['', { code: 'invalid_csv' }],
     ['username\n"a', { code: 'invalid_csv' }],
     ['username\na"b\n', { code: 'invalid_csv', message: /Line 2/ }],

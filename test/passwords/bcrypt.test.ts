@@ -1,4 +1,4 @@
-import { hashBcrypt, MAX_BCRYPT_BYTES } from '../../src/passwords/bcrypt.ts'
+import { BCRYPT_COSTS, hashBcrypt, MAX_BCRYPT_BYTES } from '../../src/passwords/bcrypt.ts'
 import { suite } from '../suite.ts'
 import { verifyLogin } from './verify-login.ts'
 
@@ -21,7 +21,7 @@ const VECTORS = [
 ] as const
 
 t.test('hashBcrypt reproduces the reference vectors', (t) => {
-  for (const [password, salt, hash] of VECTORS) t.equal(hashBcrypt(password, salt), salt + hash, password)
+  for (const [password, salt, hash] of VECTORS) t.equal(hashBcrypt(password, BCRYPT_COSTS, salt), salt + hash, password)
   t.end()
 })
 
@@ -37,14 +37,31 @@ t.test('another implementation accepts the password for the hash, and no other p
 t.test('a password has at most 72 bytes, and every one counts', async (t) => {
   for (const longest of ['a'.repeat(72), 'é'.repeat(36), '😀'.repeat(18)]) {
     t.equal(Buffer.byteLength(longest), MAX_BCRYPT_BYTES)
-    const hash = hashBcrypt(longest, SALT)
+    const hash = hashBcrypt(longest, BCRYPT_COSTS, SALT)
     t.ok(await verifyLogin(hash, longest))
     t.notOk(await verifyLogin(hash, longest.slice(0, -1)))
-    t.throws(() => hashBcrypt(`${longest}a`, SALT), { name: 'RangeError', message: /at most 72 bytes/ })
+    t.throws(() => hashBcrypt(`${longest}a`, BCRYPT_COSTS, SALT), { name: 'RangeError', message: /at most 72 bytes/ })
   }
 })
 
 t.test('a NUL is rejected, because crypt(3) would ignore everything after it', (t) => {
-  t.throws(() => hashBcrypt('abc\0def', SALT), { name: 'RangeError', message: /NUL/ })
+  t.throws(() => hashBcrypt('abc\0def', BCRYPT_COSTS, SALT), { name: 'RangeError', message: /NUL/ })
+  t.end()
+})
+
+t.test('the hash contains the cost and the prefix; 2y is the same algorithm', async (t) => {
+  const hash = hashBcrypt('pässwörd', { cost: 5, prefix: '2y' })
+  t.match(hash, /^\$2y\$05\$[./A-Za-z0-9]{53}$/)
+  t.ok(await verifyLogin(hash, 'pässwörd'))
+  t.equal(hashBcrypt('x', { cost: 4, prefix: '2y' }, SALT), hashBcrypt('x', BCRYPT_COSTS, SALT).replace('$2b$', '$2y$'))
+  t.end()
+})
+
+t.test('wp$2y hashes as WordPress 6.8 does: passwords of any length, trimmed', (t) => {
+  const wordPress = (password: string, cost = 4, salt = SALT) => hashBcrypt(password, { cost, prefix: 'wp$2y' }, salt)
+  const made = '$wp$2y$10$qeleDSuDaeZO5fBsEqFReeWdlqaDnBDBzB16hFgsFnhN9qFBIihvm'
+  t.equal(wordPress('BigBike@2026', 10, '$2b$10$qeleDSuDaeZO5fBsEqFRee'), made)
+  t.equal(wordPress(' \t\n\r\0\vx\u00a0\v\0\r\n\t '), wordPress('x\u00a0'), 'PHP’s trim() keeps a no-break space')
+  t.not(wordPress('a'.repeat(100)), wordPress('a'.repeat(101)))
   t.end()
 })

@@ -1,4 +1,4 @@
-import { hashScrypt } from '../../src/passwords/scrypt.ts'
+import { hashScrypt, SCRYPT_COSTS } from '../../src/passwords/scrypt.ts'
 import { suite } from '../suite.ts'
 import { verifyLogin } from './verify-login.ts'
 
@@ -8,7 +8,10 @@ t.test('hashScrypt reproduces the hash of RFC 7914 section 12 (N = 16384, r = 8,
   const hash =
     '7023bdcb3afd7348461c06cd81fd38ebfda8fbba904f8e3ea9b543f6545da1f2' +
     'd5432955613f0fcf62d49705242a9af9e61e85dc0d651e40dfcf017b45575887'
-  t.equal(hashScrypt('pleaseletmein', 'SodiumChloride', 16_384), `scrypt:16384:8:1$SodiumChloride$${hash}`)
+  t.equal(
+    hashScrypt('pleaseletmein', { n: 16_384, r: 8, p: 1 }, 'SodiumChloride'),
+    `scrypt:16384:8:1$SodiumChloride$${hash}`,
+  )
   t.end()
 })
 
@@ -16,7 +19,10 @@ t.test('hashScrypt reproduces a hash of Werkzeug (the command line example of Py
   const hash =
     '6d49052bdf9cffb2288d7cb198d7bed5566f284932dad0c74b3948866b146822' +
     '0afd93e9aa17069c4a2403d33747e5e71981c3c552d751a0e249642b6641bac5'
-  t.equal(hashScrypt('my-test-password-123', 'pyMfKdIqwYxw0GOT'), `scrypt:32768:8:1$pyMfKdIqwYxw0GOT$${hash}`)
+  t.equal(
+    hashScrypt('my-test-password-123', SCRYPT_COSTS, 'pyMfKdIqwYxw0GOT'),
+    `scrypt:32768:8:1$pyMfKdIqwYxw0GOT$${hash}`,
+  )
   t.end()
 })
 
@@ -28,4 +34,12 @@ t.test('another implementation accepts the password for the hash, and no other p
   t.ok(await verifyLogin(text, password))
   t.notOk(await verifyLogin(text, `${password} `))
   t.not(hashScrypt(password), text, 'random salt')
+})
+
+t.test('makes the other hashes of RFC 7914 section 12', (t) => {
+  const hash = (costs: { n: number; r: number; p: number }, password: string, salt: string) =>
+    hashScrypt(password, costs, salt).split('$')[2]?.slice(0, 32)
+  t.equal(hash({ n: 16, r: 1, p: 1 }, '', ''), '77d6576238657b203b19ca42c18a0497')
+  t.equal(hash({ n: 1_024, r: 8, p: 16 }, 'password', 'NaCl'), 'fdbabe1c9d3472007856e7190d01e9fe')
+  t.end()
 })

@@ -93,7 +93,7 @@ t.test('credentials follow the user line and are not part of it', () => {
     fc.property(
       fc.option(text),
       fc.option(text),
-      fc.subarray(['password', 'password_hash']),
+      fc.subarray(['password', 'password_hash', 'totp_secret']),
       (password, hash, names) => {
         const values = names.map((name) => (name === 'password' ? password : hash))
         const members = names.map((name, i) => `,"${name}":${JSON.stringify(values[i])}`).join('')

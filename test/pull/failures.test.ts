@@ -37,7 +37,7 @@ t.test('a wrong call leads to exit code 2 and says what to do', async (t) => {
     [{ ...right, filter: 'batch_id=7' }, /an id/],
     [{ ...right, filter: 'bulk_users_only=yes' }, /true or false/],
     [{ ...right, filter: 'bulk_users_only=true,bulk_users_only=false' }, /twice/],
-    [{ ...right, include: 'passwords' }, /password, password_hash/],
+    [{ ...right, include: 'passwords' }, /password, password_hash, totp_secret/],
     [{ ...right, every: '0s' }, /from 1s to 24h/],
     [{ ...right, every: '25h' }, /from 1s to 24h/],
     [{ ...right, every: '30' }, /from 1s to 24h/],

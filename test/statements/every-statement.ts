@@ -79,6 +79,7 @@ export async function runEveryStatement(t: Test, { service, sql, direct, poolId,
   await step('one user', 1, async () => {
     const path = `/v1/users/${user?.id}?pool=later`
     await ok('GET', path)
+    await call('GET', `/v1/users/${user?.id}/totp?pool=later`)
     await ok('PATCH', path, { role: 'changed' })
     await ok('DELETE', path)
     await call('DELETE', path)
@@ -140,6 +141,22 @@ export async function runEveryStatement(t: Test, { service, sql, direct, poolId,
   }
   const many = await step('a batch', MANY, () => ok('POST', '/v1/batches', { pool: 'later', count: MANY, config }))
   t.match(many.json, { status: 'completed', created_count: MANY })
+  const population = {
+    ...config,
+    username_pattern: 'again_{n}@example.com',
+    seed: 'again',
+    epoch: '2026-01-01T00:00:00Z',
+  }
+  await step('a preview of a batch', 100, () =>
+    ok('POST', '/v1/batches/preview', { pool: 'later', count: 100, config: population }),
+  )
+  const again = await step('a population that is deleted and created again', 2_000, async () => {
+    const body = { pool: 'later', count: 500, config: population }
+    const { id } = (await ok<{ id: string }>('POST', '/v1/batches', body)).json
+    await ok('DELETE', `/v1/batches/${id}?pool=later`)
+    return await ok('POST', '/v1/batches', body)
+  })
+  t.match(again.json, { status: 'completed', created_count: 500 })
   await step('a batch whose names are taken', MANY, () =>
     ok('POST', '/v1/batches', { pool: 'later', count: MANY, config }),
   )

@@ -9,7 +9,7 @@ const config = readConfig({})
 
 t.test('the built-in templates are these', (t) => {
   const names = BUILT_IN.map(({ name }) => name)
-  t.strictSame(names, ['admin', 'default', 'load_test', 'performance_test', 'security_test'])
+  t.strictSame(names, ['admin', 'default', 'load_test', 'performance_test', 'saas', 'security_test', 'shop'])
   for (const name of names) t.ok(isBuiltIn(name))
   t.notOk(isBuiltIn('load'))
   t.notOk(isBuiltIn('constructor'))

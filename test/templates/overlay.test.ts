@@ -37,6 +37,21 @@ t.test('password_hash is merged too, and custom_attributes are replaced as a who
   t.end()
 })
 
+t.test('an algorithm or a preset in the request replaces that of the template and all its costs', (t) => {
+  const django = { password_hash: { preset: 'django', distinct: 5 } } as const
+  t.strictSame(overlay(django, { password_hash: { algorithm: 'bcrypt' } }).password_hash, {
+    distinct: 5,
+    algorithm: 'bcrypt',
+  })
+  const slow = { password_hash: { algorithm: 'bcrypt', cost: 12 } } as const
+  t.strictSame(overlay(slow, { password_hash: { preset: 'kratos' } }).password_hash, { preset: 'kratos' })
+  t.strictSame(overlay(slow, { password_hash: { prefix: '2y' } }).password_hash, {
+    ...slow.password_hash,
+    prefix: '2y',
+  })
+  t.end()
+})
+
 t.test('neither argument is changed', (t) => {
   const given = Object.freeze({ role: 'seller', password_hash: Object.freeze({ distinct: 1 }) })
   const before = structuredClone(template)

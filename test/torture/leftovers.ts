@@ -42,7 +42,7 @@ export async function checkNothingLeft({ sql, report }: World): Promise<void> {
         select from batches b where b.pool_id = u.pool_id and b.id = u.batch_id))::int as users,
       (select count(*) from credentials c where not exists (
         select from users u where u.pool_id = c.pool_id and u.credential_id = c.id))::int as credentials,
-      (select count(*) from batches b where b.password_ciphertext is not null and not exists (
+      (select count(*) from batches b where (b.password_ciphertext is not null or b.totp_ciphertext is not null) and not exists (
         select from credentials c join users u on u.pool_id = c.pool_id and u.credential_id = c.id
         where c.pool_id = b.pool_id and c.batch_id = b.id))::int as secrets,
       (select count(*) from chunks)::int as chunks,

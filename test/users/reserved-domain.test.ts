@@ -42,7 +42,11 @@ t.test('every way to set an email address uses the same rule for domains', (t) =
       ['u{id}', domain],
     ] as const) {
       const plan = () =>
-        planNames({ pattern, emailDomain, count: 2 }, { shortId: '0123456789', firstNumber: 1 }, RESERVED)
+        planNames(
+          { pattern, longestPattern: pattern, emailDomain, count: 2 },
+          { shortId: '0123456789', firstNumber: 1 },
+          RESERVED,
+        )
       if (expected) t.match(plan(), { emailSuffix: pattern === 'u{id}' ? `@${domain}` : '' }, pattern)
       else t.throws(plan, { code: 'domain_not_reserved' }, pattern)
     }

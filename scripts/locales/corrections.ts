@@ -1,0 +1,122 @@
+import type { LocaleName } from '../../src/generators/locales.ts'
+
+/** Names that a tester would not want to show on a screen, and words that are no names. */
+const UNWANTED = new Set([
+  ...['Adolf', 'Adolph', 'Adolphus', 'Baby', 'Fanny', 'Golden', 'Randy', 'Willy', 'Dicki', 'Kock', 'Tittman', 'Mohr'],
+  ...['ehemalige jugoslawische Republik Mazedonien', 'Antilhas Holandesas', 'جزر الأنتيل الهولندية'],
+  ...['Louisville/Jefferson County', 'Guiné Francesa', 'Estados Unidos das Ilhas Virgens'],
+])
+
+/** Misspelt words of faker 10.6.0. An update of faker may make some of them obsolete. */
+const MISSPELT: Partial<Record<LocaleName, Record<string, string>>> = {
+  en: { 'Svalbard & Jan Mayen Islands': 'Svalbard and Jan Mayen' },
+  de: { 'die Bermudas': 'Bermuda', Kúhn: 'Kühn' },
+  fr: {
+    'Da silva': 'Da Silva',
+    Andre: 'André',
+    Francois: 'François',
+    Carre: 'Carré',
+    Benoit: 'Benoît',
+    Guerin: 'Guérin',
+  },
+  es: {
+    Alaníz: 'Alaniz',
+    Azerbayán: 'Azerbaiyán',
+    Barein: 'Baréin',
+    Canada: 'Canadá',
+    Comodos: 'Comoras',
+    'Islas Faro': 'Islas Feroe',
+    Haiti: 'Haití',
+    Hungria: 'Hungría',
+    Iran: 'Irán',
+    Kazajistan: 'Kazajistán',
+    Niger: 'Níger',
+    Poland: 'Polonia',
+    Taiwan: 'Taiwán',
+    Tajikistan: 'Tayikistán',
+    Tunez: 'Túnez',
+    Turquia: 'Turquía',
+    'Santo Tomé y Principe': 'Santo Tomé y Príncipe',
+    Uzbekistan: 'Uzbekistán',
+    Méjico: 'México',
+    Mali: 'Malí',
+    'San Sebastían de los Reyes': 'San Sebastián de los Reyes',
+    Cuenta: 'Cuenca',
+    Bielorusia: 'Bielorrusia',
+    'San Cristróbal de la Laguna': 'San Cristóbal de la Laguna',
+    'El Prat de LLobregat': 'El Prat de Llobregat',
+    'Hospitalet de LLobregat': 'Hospitalet de Llobregat',
+    Pakistan: 'Pakistán',
+    Aýna: 'Ayna',
+  },
+  pt_BR: {
+    Algéria: 'Argélia',
+    'Antigua and Barbada': 'Antígua e Barbuda',
+    'Ilhas Caiman': 'Ilhas Cayman',
+    Barém: 'Bahrein',
+    'República da África Central': 'República Centro-Africana',
+    Georgia: 'Geórgia',
+    Groelândia: 'Groenlândia',
+    Latvia: 'Letônia',
+    Macao: 'Macau',
+    Maldives: 'Maldivas',
+    Namibia: 'Namíbia',
+    'Sao Tomé e Príncipe': 'São Tomé e Príncipe',
+    'Nova Caledonia': 'Nova Caledônia',
+    Qatar: 'Catar',
+    Bôsnia: 'Bósnia',
+    'Ilhas Svalbard & Jan Mayen': 'Svalbard e Jan Mayen',
+  },
+  zh_CN: { 格林兰: '格陵兰', 大韩民国: '韩国' },
+  ar: {
+    'الع لويني': 'العلويني',
+    'أمريكا ساماو': 'ساموا الأمريكية',
+    أرستراليا: 'أستراليا',
+    أستريا: 'النمسا',
+    أذرابيجان: 'أذربيجان',
+    بهماس: 'جزر البهاما',
+    بنغلادش: 'بنغلاديش',
+    بلاروسيا: 'بيلاروسيا',
+    بينين: 'بنين',
+    'برونوي دار السلام': 'بروناي دار السلام',
+    كاميرون: 'الكاميرون',
+    شيلي: 'تشيلي',
+    كونجو: 'الكونغو',
+    دنمارك: 'الدنمارك',
+    فلندا: 'فنلندا',
+    فرنست: 'فرنسا',
+    إسلاند: 'آيسلندا',
+    إيرلامدا: 'أيرلندا',
+    هنقاريا: 'المجر',
+    كنيا: 'كينيا',
+    لتفيا: 'لاتفيا',
+    ليتيواتيا: 'ليتوانيا',
+    ملديف: 'جزر المالديف',
+    نورواي: 'النرويج',
+    بانما: 'بنما',
+    روندا: 'رواندا',
+    'سانت نرتان': 'سانت مارتن',
+    سنغفورة: 'سنغافورة',
+    سيرينام: 'سورينام',
+    سيشال: 'سيشل',
+    تايوات: 'تايوان',
+    تونغوا: 'تونغا',
+    أكرانيا: 'أوكرانيا',
+    أرغواي: 'الأوروغواي',
+    أزباكستان: 'أوزبكستان',
+    ساماو: 'ساموا',
+    هولاندا: 'هولندا',
+    'زيلاندا الجديدة': 'نيوزيلندا',
+    شمقيط: 'شنقيط',
+  },
+}
+
+/** Harakat and the tatweel: marks that Arabic texts and keyboards leave out. */
+const ARABIC_MARKS = /[\u0640\u064b-\u0652]/g
+
+/** Words of a list as they are used: corrected, in NFC, without unwanted words and without duplicates, in faker's order. */
+export function corrected(locale: LocaleName, words: readonly string[]): string[] {
+  const spelling = MISSPELT[locale] ?? {}
+  const written = words.map((word) => (spelling[word] ?? word).replace(ARABIC_MARKS, '').normalize('NFC').trim())
+  return [...new Set(written)].filter((word) => word !== '' && !UNWANTED.has(word))
+}
