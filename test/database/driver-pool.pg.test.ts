@@ -1,15 +1,13 @@
-import { connect as connectSocket, createServer, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import postgres, { type Row, type Sql } from 'postgres'
 import { connect } from '../../src/database/connection.ts'
 import { testDatabase } from '../database.ts'
-import { startProxy } from '../faults/proxy.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()
 t.setTimeout(30_000)
 
-/* What patches/postgres+3.4.9.patch promises of the queue for connections, and of connections that are lost while they open. */
+/* Waiting for a connection, sessions, transactions and cursors (patches/postgres+3.4.9.patch). */
 
 /** PostgreSQL may reset a connection on which it has not read all. */
 const LOST = { code: /^(CONNECTION_CLOSED|ECONNRESET|EPIPE|57P01)$/ }
@@ -113,87 +111,3 @@ t.test('a cursor whose connection is lost between two pages is an error', async 
   }
   t.same(await sql`select 1 as n`, [{ n: 1 }])
 })
-
-t.test('a server that closes each connection at once is an error, and is not asked in a loop', async (t) => {
-  const proxy = await startProxy(t, await testDatabase(t))
-  proxy.hangUp()
-  const sql = open(proxy.url, 1)
-  t.teardown(() => sql.end({ timeout: 0 }))
-  await t.rejects(sql`select 1`, LOST)
-  await t.rejects(sql.reserve(), LOST)
-  t.ok(proxy.accepted() <= 4, `${proxy.accepted()} connections`)
-})
-
-t.test('a connection that cannot be opened fails no query that another connection can serve', async (t) => {
-  const url = new URL(await testDatabase(t))
-  const databasePort = Number(url.port)
-  let connections = 0
-  const server = createServer((socket) => {
-    socket.on('error', () => {})
-    if (connections++ === 0) socket.pipe(connectSocket(databasePort, '127.0.0.1')).pipe(socket)
-    else socket.destroy()
-  })
-  await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve))
-  t.teardown(() => void server.close())
-  url.port = String((server.address() as { port: number }).port)
-  const sql = open(url.href, 2)
-  t.teardown(() => sql.end({ timeout: 1 }))
-  await sql`select 1`
-  const slow = sql`select pg_sleep(0.5)`.execute()
-  t.same(await sql`select 1 as n`, [{ n: 1 }])
-  await slow
-  t.ok(connections > 1, 'another connection was tried')
-})
-
-t.test('a connection that is lost while the driver reads the types is replaced', async (t) => {
-  const url = new URL(await testDatabase(t))
-  const databasePort = Number(url.port)
-  let lost = 0
-  const server = createServer((client) => {
-    const database = connectSocket(databasePort, '127.0.0.1').on('error', () => {})
-    client.on('error', () => {}).on('close', () => database.destroy())
-    database.pipe(client)
-    client.on('data', (sent) => {
-      if (lost > 0 || !sent.includes('typarray')) return void database.write(sent)
-      lost++
-      client.end(fatal('57P01'))
-    })
-  })
-  await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve))
-  t.teardown(() => void server.close())
-  url.port = String((server.address() as { port: number }).port)
-  const sql = open(url.href, 1)
-  t.teardown(() => sql.end({ timeout: 1 }))
-  t.same(await sql`select 1 as n`, [{ n: 1 }], 'by the next connection, without the error of the lost one')
-  t.equal(lost, 1)
-})
-
-t.test('a server proves that it knows the password on every connection', async (t) => {
-  const url = new URL(await testDatabase(t))
-  const databasePort = Number(url.port)
-  url.search = 'require_auth=scram-sha-256'
-  let client: Socket | undefined
-  let connections = 0
-  const server = createServer((socket) => {
-    client = socket.on('error', () => {})
-    if (connections++ === 0) socket.pipe(connectSocket(databasePort, '127.0.0.1')).pipe(socket)
-    else socket.on('data', () => socket.write(Buffer.from('R\0\0\0\x08\0\0\0\0')))
-  })
-  await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve))
-  t.teardown(() => void server.close())
-  url.port = String((server.address() as { port: number }).port)
-  const sql = open(url.href, 1)
-  t.teardown(() => sql.end({ timeout: 0 }))
-  t.same(await sql`select 1 as n`, [{ n: 1 }])
-  client?.destroy()
-  await sleep(50)
-  await t.rejects(sql`select 1`, { code: 'CONNECTION_AUTHENTICATION_REFUSED' })
-})
-
-/** The message with which PostgreSQL ends a connection. */
-function fatal(code: string): Buffer {
-  const fields = Buffer.from(`SFATAL\0C${code}\0Mterminating connection\0\0`)
-  const head = Buffer.from('E\0\0\0\0')
-  head.writeUInt32BE(fields.length + 4, 1)
-  return Buffer.concat([head, fields])
-}

@@ -6,7 +6,7 @@ import { suite } from '../suite.ts'
 
 const t = suite()
 
-/* Lost connections, and how fast queries are sent (patches/postgres+3.4.9.patch). driver-pool.pg.test.ts has the rest. */
+/* Lost connections, and how fast queries are sent (patches/postgres+3.4.9.patch). Its neighbours driver-*.test.ts have the rest. */
 
 const pidOf = async (on: Pick<Sql, 'unsafe'>) =>
   (await on.unsafe('select pg_backend_pid() as pid'))[0]?.['pid'] as number
