@@ -123,7 +123,7 @@ function parse(args: string[]) {
     return values
   } catch (error) {
     const message = String(error instanceof Error ? error.message : error).replaceAll('\n', ' ')
-    throw new UsageError(`${message} --help lists the options.`)
+    throw new UsageError(`${message.replace(/\.$/, '')}. --help lists the options.`)
   }
 }
 
