@@ -1,7 +1,9 @@
 import { pino } from 'pino'
+import { PeerError } from '../src/client/peer.ts'
 import { postgres } from '../src/database/driver.ts'
 import { DrizzleQueryError } from '../src/database/drizzle.ts'
 import { loggableError } from '../src/database/loggable-error.ts'
+import { Problem } from '../src/errors.ts'
 import { createLog } from '../src/process/log.ts'
 import { suite } from './suite.ts'
 
@@ -39,6 +41,9 @@ t.test('other errors are logged completely; a thrown value that is not an error 
     message: 'out of memory',
     stack: /at /,
   })
+  const cause = new PeerError('unreachable', 'The connection failed (ECONNREFUSED).')
+  const logged = loggableError(new Problem('target_failed', `unreachable: ${cause.message}`, { cause }))
+  t.match(logged, { message: 'unreachable: The connection failed (ECONNREFUSED).', stack: /caused by: PeerError/ })
   t.strictSame(loggableError('a secret text'), { type: 'string' })
   t.strictSame(loggableError(undefined), { type: 'undefined' })
   t.end()

@@ -13,7 +13,8 @@ export function loggableError(error: unknown): object {
   const state = sqlState(error)
   // Without a SQLSTATE, for example after a lost connection, drizzle's message still contains the statement.
   if (state === undefined && error instanceof DrizzleQueryError) return loggableError(error.cause)
-  if (state === undefined) return stdSerializers.err(error)
+  // pino would append the messages of the causes, which ours often contain. The stack has all causes.
+  if (state === undefined) return { ...stdSerializers.err(error), message: error.message }
   const stack = error.stack ?? ''
   const message = stack.indexOf(error.message) // the message may have lines that look like stack frames
   const places =
