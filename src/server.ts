@@ -16,7 +16,7 @@ setFlagsFromString('--external-memory-accounted-in-global-limit')
 /** Reads the settings, starts database and service, and opens the port last, so that every accepted connection is served. */
 async function start() {
   const config = readConfig(process.env)
-  const log = createLog(config.logLevel, loggableError)
+  const log = await createLog(config, loggableError)
   log.info(shownSettings(config), 'settings')
   for (const warning of configWarnings(process.env, config)) log.warn(warning)
 

@@ -1,6 +1,8 @@
 import { pino } from 'pino'
 import postgres from 'postgres'
+import { PeerError } from '../src/client/peer.ts'
 import { loggableError } from '../src/database/loggable-error.ts'
+import { Problem } from '../src/errors.ts'
 import { createLog } from '../src/process/log.ts'
 import { suite } from './suite.ts'
 
@@ -35,17 +37,19 @@ t.test('other errors are logged completely; a thrown value that is not an error 
     message: 'out of memory',
     stack: /at /,
   })
+  const cause = new PeerError('unreachable', 'The connection failed (ECONNREFUSED).')
+  const logged = loggableError(new Problem('target_failed', `unreachable: ${cause.message}`, { cause }))
+  t.match(logged, { message: 'unreachable: The connection failed (ECONNREFUSED).', stack: /caused by: PeerError/ })
   t.strictSame(loggableError('a secret text'), { type: 'string' })
   t.strictSame(loggableError(undefined), { type: 'undefined' })
   t.end()
 })
 
-t.test('the log has the configured level and serializes errors with loggableError', (t) => {
-  t.equal(createLog('warn', loggableError).level, 'warn')
+t.test('the log has the configured level and serializes errors with loggableError', async (t) => {
+  t.equal((await createLog({ logLevel: 'warn', logFormat: 'json' }, loggableError)).level, 'warn')
   const lines: string[] = []
   const log = pino({ serializers: { err: loggableError } }, { write: (line: string) => void lines.push(line) })
   log.error({ err: postgresError('alice') }, 'failed')
   t.match(JSON.parse(lines[0] ?? ''), { msg: 'failed', err: { sqlstate: '23505' } })
   t.notMatch(lines[0], /alice/)
-  t.end()
 })

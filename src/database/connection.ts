@@ -12,7 +12,7 @@ interface ConnectOptions {
   connections: number
   /** Application name, shown in `pg_stat_activity`. */
   name: string
-  /** Whether statements are the service's: those never change who is not a test user (migrations/0003_protect_users.sql). */
+  /** Whether statements are the service's: those change test users only (migrations/0003_protect_users.sql). */
   isService?: boolean
   /** PostgreSQL ends a transaction after this time without a statement, and releases its locks. */
   idleTimeoutMs?: number

@@ -10,7 +10,8 @@ const isPlace = (line: string) => /^\s+at /.test(line)
 export function loggableError(error: unknown): object {
   if (!(error instanceof Error)) return { type: typeof error }
   const state = sqlState(error)
-  if (state === undefined) return stdSerializers.err(error)
+  // pino would append the messages of the causes, which ours often contain. The stack has all causes.
+  if (state === undefined) return { ...stdSerializers.err(error), message: error.message }
   const stack = error.stack ?? ''
   const message = stack.indexOf(error.message) // the message may have lines that look like stack frames
   const places =

@@ -1,6 +1,6 @@
 import postgres from 'postgres'
 
-/* The SQLSTATEs that the service tells apart (PostgreSQL documentation, appendix A), and what they mean for a retry. */
+/* The SQLSTATEs that the service distinguishes (PostgreSQL documentation, appendix A), and what they mean for a retry. */
 
 export const FOREIGN_KEY_VIOLATION = '23503'
 export const UNIQUE_VIOLATION = '23505'

@@ -23,7 +23,7 @@ export interface Job {
   maxBytes?: number | undefined
   /** The pause after the first failed attempt, if it is not the usual one. */
   firstPauseMs?: number | undefined
-  /** Told as users and bytes arrive: `total` is what the head says. */
+  /** Called as users and bytes arrive; `total` is the number in the head. */
   onProgress: (kind: ExportHead['kind'], users: number, total: number, bytes: number) => void
 }
 

@@ -81,7 +81,7 @@ t.test('the same job with the same parameters is the same run', async (t) => {
   const again = await job(...args)
   t.match(again, {
     code: 0,
-    output: { what: 'was completed before', run: first.output.run, result: { created_count: 300 } },
+    output: { what: 'already completed', run: first.output.run, result: { created_count: 300 } },
   })
   t.equal(await userCount(), 300)
   t.strictSame(
@@ -96,7 +96,7 @@ t.test('a killed run continues, and a running one is not started twice', async (
   const made = () => sql`select from batches where total_requested = 20000`
   for (const deadline = Date.now() + 30_000; Date.now() < deadline && (await made()).length === 0; ) await sleep(20)
   child.kill('SIGSTOP') // it has started the run, and creates no users
-  t.match(await job(...args), { code: 3, output: { what: 'is run by another process' } })
+  t.match(await job(...args), { code: 3, output: { what: 'runs in another process' } })
   child.kill('SIGKILL')
   await ended
   const second = await job(...args)

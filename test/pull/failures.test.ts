@@ -29,7 +29,7 @@ t.test('a wrong call leads to exit code 2 and says what to do', async (t) => {
     [{ out, url: 'host:3000' }, /--url expects/],
     [{ out, url: 'http://me:secret@host' }, /USERSYNC_KEY/],
     [{ out, url: `${url}/?pool=x` }, /without \?/],
-    [{ ...right, key: 'secret' }, /--key/],
+    [{ ...right, key: 'secret' }, /Unknown option '--key'\. --help lists/],
     [{ ...right, format: 'xml' }, /csv, ndjson or json/],
     [{ ...right, shard: '3/3' }, /I from 0 to N-1/],
     [{ ...right, shard: '1' }, /I from 0 to N-1/],
