@@ -8,7 +8,7 @@ import { gzipSync } from 'node:zlib'
 import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 import { fakeService, fullOf, lineOf } from './fake-service.ts'
-import { outFolder, pull, pullByProcess, startPull } from './pull-process.ts'
+import { outFolder, pull, pullsByProcess, startPull } from './pull-process.ts'
 
 const t = suite()
 
@@ -233,11 +233,9 @@ t.test('proxies in the environment are used, except for loopback and NO_PROXY', 
   const address = `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`
   const env = { HTTP_PROXY: address, HTTPS_PROXY: address, NO_PROXY: 'other.invalid' }
   const direct = await fakeService(t, (_, response) => void response.end(body))
-  const [byProxy, byTunnel, loopback, excepted] = await Promise.all(
-    ['http://service.invalid:3000', 'https://service.invalid', direct, 'http://other.invalid'].map((url, i) =>
-      pullByProcess(t, { url, out: join(folder, `proxy${i}.csv`) }, env),
-    ),
-  )
+  const urls = ['http://service.invalid:3000', 'https://service.invalid', direct, 'http://other.invalid']
+  const calls = urls.map((url, i) => ({ url, out: join(folder, `proxy${i}.csv`) }))
+  const [byProxy, byTunnel, loopback, excepted] = await pullsByProcess(calls, env)
   t.match(byProxy, { code: 0 })
   t.match(byTunnel, { code: 3, output: /The connection failed \(\w+\)/ })
   t.match(loopback, { code: 0 })
@@ -246,8 +244,6 @@ t.test('proxies in the environment are used, except for loopback and NO_PROXY', 
     'CONNECT service.invalid:443',
     'GET http://service.invalid:3000/v1/users/export',
   ])
-  t.match(await pullByProcess(t, { url: 'http://service.invalid', out }, { HTTP_PROXY: 'no url' }), {
-    code: 3,
-    output: /Are HTTPS_PROXY and HTTP_PROXY URLs/,
-  })
+  const [wrong] = await pullsByProcess([{ url: 'http://service.invalid', out }], { HTTP_PROXY: 'no url' })
+  t.match(wrong, { code: 3, output: /Are HTTPS_PROXY and HTTP_PROXY URLs/ })
 })
