@@ -98,6 +98,6 @@ t.test('unusual URLs and methods create no further samples, and no user, key or 
   t.ok(after.samples().length < 1_000, `${after.samples().length} samples`)
   const count = 'usersync_http_request_duration_seconds_count'
   const unmatched = `${count}{method="other",route="unmatched",status="4xx"}`
-  t.equal(after.value(unmatched) - before.value(unmatched), times * 1.1)
+  t.equal(after.value(unmatched) - before.value(unmatched), times + times / 10)
   t.notMatch(after.text, /planted|s3cret|nowhere|PURGE|e1e1/)
 })
