@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { FOLDERS, layoutFaults } from '../scripts/layout.ts'
 import { suite } from './suite.ts'
@@ -34,6 +34,7 @@ t.test('every fault of a layout is found', (t) => {
 })
 
 t.test('only tables.ts and migrate.ts use drizzle, and the service loads no tables', (t) => {
+  const cwd = join(import.meta.dirname, '../src')
   const drizzle = /from '(?:drizzle-orm[^']*|[^']*\/(?:tables|columns)\.ts)'/
   const users = globSync('**/*.ts', { cwd }).filter((file) => drizzle.test(readFileSync(join(cwd, file), 'utf8')))
   const mayUse = /(?:^|\/)tables\.ts$|^database\/(?:columns|migrate)\.ts$/

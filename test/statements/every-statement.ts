@@ -15,9 +15,9 @@ import { sized } from '../size.ts'
 import { BATCHES } from './fill-pool.ts'
 
 /** The users of the pool `later`. */
-export const USERS = sized(8_000, 50_000)
+export const USERS = sized(7_000, 50_000)
 /** The users of a batch that is deleted completely. */
-const MANY = sized(3_000, 9_000)
+const MANY = sized(2_000, 9_000)
 
 /** The id of a process, a run and a batch that do not exist. */
 const HOLDER = '01890000-0000-7000-8000-ffffffffffff'
