@@ -15,7 +15,6 @@ import { asksForKeys, type Config } from './config/config.ts'
 import type { Exports } from './export/exports.ts'
 import { exportRoutes } from './export/routes.ts'
 import { answerBudget } from './http/answer-budget.ts'
-import { bodyDeadline } from './http/body-deadline.ts'
 import { compression } from './http/compression.ts'
 import { answerClientError, answerError, errorResponses } from './http/error-responses.ts'
 import { gracefulClose } from './http/graceful-close.ts'
@@ -23,8 +22,8 @@ import { healthRoutes } from './http/health.ts'
 import { openapi } from './http/openapi.ts'
 import { overload, refuseUnderMemoryPressure } from './http/overload.ts'
 import { createCursors } from './http/pagination.ts'
+import { bodyDeadline } from './http/request-body.ts'
 import { createRequestIds, requestLog } from './http/request-log.ts'
-import { securityHeaders } from './http/security-headers.ts'
 import { expectations, methodResponses, requestHead } from './http/strict-http.ts'
 import { UPLOAD_TIMEOUT_MS } from './http/upload.ts'
 import { validation } from './http/validation.ts'
@@ -97,7 +96,10 @@ export async function buildApp(config: Config, services: Services) {
   await services.tracing?.traceRequests(app)
   await app.register(requestLog)
   await app.register(requestMetrics, services)
-  await app.register(securityHeaders)
+  app.addHook('onRequest', (_request, reply, next) => {
+    reply.header('x-content-type-options', 'nosniff').header('x-frame-options', 'DENY') // for browsers
+    next()
+  })
   await app.register(expectations)
   await app.register(errorResponses)
   await app.register(requestHead)

@@ -1,5 +1,4 @@
-import { callPeer, type Peer, PeerError } from '../client/peer.ts'
-import { answerTexts } from '../client/response-text.ts'
+import { answerTexts, callPeer, type Peer, PeerError } from '../client/peer.ts'
 import { ContentError } from '../protocol/content-error.ts'
 import { ExportError, type ExportHead, type ExportRow, readExport } from '../protocol/read-export.ts'
 import type { LocalBase } from './base.ts'
