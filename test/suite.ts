@@ -10,7 +10,7 @@ import t, { type Test } from 'tap'
 export const LANES = {
   unit: ['{!(lanes),!(lanes)/**}/!(*.pg).test.ts', '!(*.pg).test.ts'],
   faults: ['faults/*.pg.test.ts'],
-  replica: ['{replica,targets,sync}/*.pg.test.ts'],
+  replica: ['{replica,targets,sync,sinks}/*.pg.test.ts'],
   pull: ['{pull,jobs,examples}/*.pg.test.ts'],
   export: ['{export,statements}/**/*.pg.test.ts'],
   batches: ['{batches,lifecycle,passwords}/*.pg.test.ts'],

@@ -51,6 +51,8 @@ t.test('the description is OpenAPI 3.1 and contains every route', async (t) => {
     '/v1/lifecycle/expire': ['post'],
     '/v1/targets': ['get', 'post'],
     '/v1/targets/{name}': ['delete', 'get', 'patch'],
+    '/v1/targets/{name}/clear': ['post'],
+    '/v1/targets/{name}/failures': ['get'],
     '/v1/sync': ['post'],
     '/v1/sync/runs': ['get'],
     '/v1/sync/runs/{id}': ['get'],
