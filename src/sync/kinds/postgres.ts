@@ -17,6 +17,8 @@ export const postgres: Kind<TablesMapping, Rows> = {
   connect: connectTables,
 }
 
+const EXPECTED = 'expects postgres://user@host:port/database, with one host'
+
 /** Reads the URL of a database. Everything that identifies it must be in it: the environment's PGHOST and so on are for our own. */
 function readUrl(text: string): { url: string; key: string | undefined; hosts: string[] } | FieldError[] {
   const fault = (message: string) => [{ path: 'body.url', code: 'format', message }]
@@ -27,12 +29,12 @@ function readUrl(text: string): { url: string; key: string | undefined; hosts: s
     const other = parameters.find((name) => name !== 'sslmode')
     if (other !== undefined) return fault('takes no parameter but sslmode')
     if (!server || hosts.length > 1 || server.host.startsWith('/') || user === undefined || database === undefined)
-      return fault('expects postgres://user@host:port/database, with one host')
+      return fault(EXPECTED)
     const host = server.host.includes(':') ? `[${server.host}]` : server.host
     const query = parameters.length > 0 ? `?sslmode=${sslMode}` : ''
     const url = `postgres://${encodeURIComponent(user)}@${host}:${server.port}/${encodeURIComponent(database)}${query}`
     return { url, key: password === '' ? undefined : password, hosts: [server.host] }
-  } catch (error) {
-    return fault((error as Error).message)
+  } catch {
+    return fault(`${EXPECTED}. Percent-encode characters such as / ? # % @ in names, or send the password as key`)
   }
 }

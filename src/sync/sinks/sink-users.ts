@@ -86,6 +86,15 @@ export async function stillDue(sql: ISql, { poolId, name }: SinkName, ids: strin
     order by s.user_id`
 }
 
+/**
+ * The row of the user `o.user_id`, one look-up each: without statistics, a join reads all rows of the sink. A run is the only writer of
+ * its rows, so that none moves meanwhile.
+ */
+const rowOf = (sql: ISql, { poolId, name }: SinkName): Fragment => sql`(
+  select w.ctid from sink_users w
+  where w.pool_id = ${poolId} and w.target = ${name} and w.user_id = o.user_id offset 0
+) row`
+
 /** A run's claim, and when the settings that it works with were set. */
 export interface Work {
   run: Claim
@@ -107,8 +116,11 @@ export async function announceOutcomes(
     await requireClaim(tx, run, updatedAt)
     const { count } = await tx`
       update sink_users s set marker = ${marker}, next_external = o.external
-      from unnest(${ids}::uuid[], ${externals}::text[]) o (user_id, external)
-      where s.pool_id = ${run.poolId} and s.target = ${run.target} and s.user_id = o.user_id and s.marker is null`
+      from (
+        select o.external, row.ctid from unnest(${ids}::uuid[], ${externals}::text[]) o (user_id, external)
+        cross join lateral ${rowOf(tx, { poolId: run.poolId, name: run.target })}
+      ) o
+      where s.ctid = o.ctid and s.marker is null`
     if (count !== outcomes.length) throw new ClaimLost()
   })
 }
@@ -166,8 +178,12 @@ export async function recordRefusals(sql: Sql, { poolId, name }: SinkName, outco
   const details = outcomes.map(({ refusal }) => refusal?.detail ?? '')
   await sql`
     update sink_users s set code = o.code, detail = o.detail, tried_at = now()
-    from unnest(${ids}::uuid[], ${codes}::text[], ${details}::text[]) o (user_id, code, detail)
-    where s.pool_id = ${poolId} and s.target = ${name} and s.user_id = o.user_id and s.is_due`
+    from (
+      select o.code, o.detail, row.ctid
+      from unnest(${ids}::uuid[], ${codes}::text[], ${details}::text[]) o (user_id, code, detail)
+      cross join lateral ${rowOf(sql, { poolId, name })}
+    ) o
+    where s.ctid = o.ctid and s.is_due`
 }
 
 /** Drops the rows of users that the target does not have and is not to have. */
