@@ -72,10 +72,9 @@ export async function targetStatus(
   const present = await exports.currentScope({ pool, filter })
   const status = { target: name, in_step: false, local_state: present.state, remote_state: null, remote_failure: null }
   if (isSink(target.kind)) {
-    const { plannedState } = target
-    const isCurrent = plannedState === present.state
-    const inStep = isCurrent && !(await hasDueUsers(sql, { poolId: target.poolId, name }))
-    return { ...status, in_step: inStep, remote_state: plannedState }
+    const hasDue = await hasDueUsers(sql, { poolId: target.poolId, name })
+    const remoteState = hasDue ? null : target.plannedState
+    return { ...status, in_step: remoteState === present.state, remote_state: remoteState }
   }
   const patience = AbortSignal.timeout(PATIENCE_MS)
   try {

@@ -52,6 +52,7 @@ export async function runSink(
     const planned = await plan(parts, target, run)
     Object.assign(outcome, planned)
     if (await hasDueUsers(parts.sql, target)) {
+      if (outcome.kind === 'unchanged') outcome.kind = 'delta' // what an earlier run did not deliver
       if (!isSink(target.kind)) throw new Error(`no kind ${target.kind}`)
       const kind = kindOf(target.kind)
       const { batch, concurrency, per_second: perSecond } = target.limits
@@ -147,6 +148,7 @@ async function inBatches(
 async function withFailures(sql: Sql, target: Target, outcome: Outcome): Promise<Outcome> {
   const count = await countFailures(sql, target)
   if (count === 0) return outcome
-  const detail = `The target refused ${count} users: GET /v1/targets/${target.name}/failures lists them. The next run tries them again.`
+  const users = count === 1 ? '1 user' : `${count} users`
+  const detail = `The target refused ${users}: GET /v1/targets/${target.name}/failures has the reasons. The next run tries again.`
   return { ...outcome, failure: 'users_refused', detail }
 }
