@@ -1,5 +1,5 @@
 import { PeerError } from '../../../client/peer.ts'
-import { isConnectionError, postgres } from '../../../database/driver.ts'
+import { isDatabaseUnavailable, sqlState } from '../../../database/sqlstate.ts'
 import { untrustedText } from '../../../protocol/untrusted-text.ts'
 import type { Refusal } from '../kind.ts'
 
@@ -21,8 +21,8 @@ const ROW_FAULTS: [RegExp, string][] = [
 
 /** Returns why a database refuses a row, or undefined if the error is not about a row. */
 export function refusalOf(error: unknown, isRemoval: boolean): Refusal | undefined {
-  if (!(error instanceof postgres.PostgresError)) return undefined
-  const { code } = error
+  const code = sqlState(error)
+  if (code === undefined) return undefined
   if (code === '23505') return { code: 'exists_already', detail: `${TAKEN}${placeOf(error)}` }
   if (code === '23503' && isRemoval) {
     return { code: 'still_referenced', detail: `Other rows of the system refer to the user${placeOf(error)}.` }
@@ -34,8 +34,9 @@ export function refusalOf(error: unknown, isRemoval: boolean): Refusal | undefin
 /** Why a row is not written where one with its unique values exists. */
 export const TAKEN = 'The system has a row with the same unique value. It is not ours and stays as it is'
 
-function placeOf(error: InstanceType<typeof postgres.PostgresError>): string {
-  const { table_name: table, column_name: column, constraint_name: constraint } = error
+/** Names of the schema only: PostgreSQL's messages and details contain values. */
+function placeOf(error: unknown): string {
+  const { table_name: table, column_name: column, constraint_name: constraint } = error as Record<string, unknown>
   const place = [table && `table ${table}`, column && `column ${column}`, constraint && `constraint ${constraint}`]
   const named = place.filter((part) => part !== undefined && part !== '').join(', ')
   return named === '' ? '' : `: ${untrustedText(named, 300)}`
@@ -56,10 +57,11 @@ const FAULTS: [RegExp, ConstructorParameters<typeof PeerError>[0], string][] = [
 /** Converts an error of a target's connection. */
 export function asTargetFault(error: unknown): PeerError {
   if (error instanceof PeerError) return error
-  if (error instanceof postgres.PostgresError) {
+  const state = sqlState(error)
+  if (state !== undefined) {
     const [, fault = 'server_error', words = 'The database failed'] =
-      FAULTS.find(([states]) => states.test(error.code)) ?? []
-    return new PeerError(fault, `${words} (${error.code})${placeOf(error)}.`)
+      FAULTS.find(([states]) => states.test(state)) ?? []
+    return new PeerError(fault, `${words} (${state})${placeOf(error)}.`)
   }
   const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown'
   if (code === 'CONNECTION_AUTHENTICATION_REFUSED') {
@@ -68,7 +70,7 @@ export function asTargetFault(error: unknown): PeerError {
       'The database requests the password unencrypted, which is not sent: require TLS (sslmode=verify-full), or let it store the password as scram-sha-256.',
     )
   }
-  if (error instanceof Error && isConnectionError(error))
+  if (isDatabaseUnavailable(error))
     return new PeerError('unreachable', `The connection failed (${untrustedText(code, 64)}).`)
   throw error
 }
