@@ -109,7 +109,7 @@ export const sinkUsers = pgTable(
     userId: uuid('user_id').notNull(),
     /** What identifies the user's rows at the target, as its kind writes it. Null: there are none. */
     external: text('external'),
-    /** The target's transaction that is to change the user. Null: none is open. */
+    /** The target's transaction that is to change the user, who is due until its end is known. Null: none is open. */
     marker: text('marker'),
     /** Becomes `external` if the target commits that transaction. Null: the user's rows are removed. */
     nextExternal: text('next_external'),
@@ -127,8 +127,7 @@ export const sinkUsers = pgTable(
       columns: [t.poolId, t.target],
       foreignColumns: [targets.poolId, targets.name],
     }).onDelete('cascade'),
-    index('sink_users_due').on(t.poolId, t.target, t.userId).where(sql`is_due`), // the work of a run
-    index('sink_users_marked').on(t.poolId, t.target, t.marker).where(sql`marker is not null`), // open transactions
+    index('sink_users_due').on(t.poolId, t.target, t.userId).where(sql`is_due`), // the work of a run, and the open transactions
     index('sink_users_failed').on(t.poolId, t.target, t.userId).where(sql`code is not null`), // the list of failures
   ],
 )

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
-import { requireClaim, settleEarlier, stillDue } from '../../src/sync/sinks/sink-users.ts'
+import { requireClaim, settleUnseen, stillDue } from '../../src/sync/sinks/sink-users.ts'
 import type { SyncRun } from '../../src/sync/sync-runs.ts'
 import { startSystem } from '../sinks/sink.ts'
 import { DJANGO } from '../sinks/systems.ts'
@@ -56,7 +56,7 @@ export async function runSinkStatements(
       update sink_users set marker = '3', next_external = external, is_due = true
       where pool_id = ${poolId} and user_id in (select id from users where username = any(${some(4_000)}))`
     await stillDue(direct, { poolId, name: 'sink' }, [NOBODY])
-    await settleEarlier(direct, { poolId, name: 'sink' }, 'none', 'aborted')
+    await settleUnseen(direct, { poolId, name: 'sink' }, 'none', 'aborted')
     await sync()
     const claim = { poolId, id: NOBODY, claim: NOBODY, target: 'sink' }
     await t.rejects(direct.begin((tx) => requireClaim(tx, claim, '')))

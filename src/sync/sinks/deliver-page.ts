@@ -4,7 +4,15 @@ import type { Announce, Delivery, Kind, Sink, SinkUser, Outcome as UserOutcome }
 import type { ClaimedRun, Outcome } from '../sync-runs.ts'
 import type { Target } from '../targets.ts'
 import type { Pacer } from './pacer.ts'
-import { announceOutcomes, type DueUser, forgetUsers, recordRefusals, settleMarker, stillDue } from './sink-users.ts'
+import {
+  announceOutcomes,
+  type DueUser,
+  forgetUsers,
+  recordRefusals,
+  settleCommitted,
+  settleUnseen,
+  stillDue,
+} from './sink-users.ts'
 
 /** What a page of due users is delivered with. */
 export interface Page {
@@ -23,7 +31,7 @@ export interface Page {
 
 /**
  * Delivers a page of due users as one transaction of the target. An attempt whose end is not known, since the connection broke at
- * its commit, is settled before the next one.
+ * its commit, is settled before the next one, which sends what is still due.
  */
 export async function deliverPage(page: Page, rows: DueUser[], removals: boolean): Promise<void> {
   const { sql, sink, target, run, signal } = page
@@ -31,7 +39,7 @@ export async function deliverPage(page: Page, rows: DueUser[], removals: boolean
   let due = rows
   await page.attempts(async () => {
     if (open !== undefined) {
-      await settleMarker(sql, target, open, await sink.outcomeOf(open))
+      await settleUnseen(sql, target, open, await sink.outcomeOf(open))
       open = undefined
       due = await stillDue(
         sql,
@@ -51,7 +59,8 @@ export async function deliverPage(page: Page, rows: DueUser[], removals: boolean
       )
     }
     const outcomes = removals ? await remove(page, due, announce) : await send(page, due, announce)
-    if (open !== undefined) await settleMarker(sql, target, open, 'committed')
+    const ids = outcomes.filter(({ refusal }) => refusal === undefined).map(({ userId }) => userId)
+    if (open !== undefined) await settleCommitted(sql, target, { marker: open, ids })
     open = undefined
     const refused = outcomes.filter(({ refusal }) => refusal !== undefined)
     if (refused.length > 0) await recordRefusals(sql, target, refused)

@@ -12,7 +12,7 @@ import type { Target } from '../targets.ts'
 import { deliverPage, type Page } from './deliver-page.ts'
 import { createPacer } from './pacer.ts'
 import { planRun } from './plan-run.ts'
-import { countFailures, dueUsers, hasDueUsers, openMarkers, settleEarlier } from './sink-users.ts'
+import { countFailures, dueUsers, hasDueUsers, openMarkers, settleUnseen } from './sink-users.ts'
 
 /** How often each step is tried, if its fault may pass. */
 const ATTEMPTS = 4
@@ -104,7 +104,7 @@ async function plan({ sql, exports }: SinkParts, target: Target, run: ClaimedRun
 async function begin({ sql, sink, target }: { sql: Sql; sink: Sink; target: Target }): Promise<void> {
   await sink.probe()
   for (const marker of await openMarkers(sql, target))
-    await settleEarlier(sql, target, marker, await sink.outcomeOf(marker))
+    await settleUnseen(sql, target, marker, await sink.outcomeOf(marker))
 }
 
 /** Works through the due users once, in the order of ids, several batches at a time. */

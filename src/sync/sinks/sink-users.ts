@@ -129,46 +129,42 @@ export async function announceOutcomes(
 export async function openMarkers(sql: Sql, { poolId, name }: SinkName): Promise<string[]> {
   const rows = await sql<{ marker: string }[]>`
     select distinct s.marker from sink_users s
-    where s.pool_id = ${poolId} and s.target = ${name} and s.marker is not null`
+    where s.pool_id = ${poolId} and s.target = ${name} and s.is_due and s.marker is not null`
   return rows.map(({ marker }) => marker)
 }
 
-/** How a transaction of the target ended. */
-export type TransactionEnd = 'committed' | 'aborted' | 'unknown'
-
-/** Records how a transaction that this run announced ended. After `unknown`, its users are sent again. */
-export async function settleMarker(
+/** Records that the target committed a transaction that this run announced for these users. */
+export async function settleCommitted(
   sql: Sql,
   { poolId, name }: SinkName,
-  marker: string,
-  end: TransactionEnd,
+  { marker, ids }: { marker: string; ids: string[] },
 ): Promise<void> {
-  if (end !== 'committed') return await settleEarlier(sql, { poolId, name }, marker, end)
   await sql.begin(async (tx) => {
     await tx`
-      delete from sink_users
-      where pool_id = ${poolId} and target = ${name} and marker = ${marker} and next_external is null`
+      delete from sink_users s
+      where s.pool_id = ${poolId} and s.target = ${name} and s.user_id = any(${ids}::uuid[]) and s.marker = ${marker}
+        and s.next_external is null`
     await tx`
-      update sink_users set external = next_external, next_external = null, marker = null,
+      update sink_users s set external = s.next_external, next_external = null, marker = null,
         is_due = false, code = null, detail = null, tried_at = now()
-      where pool_id = ${poolId} and target = ${name} and marker = ${marker}`
+      where s.pool_id = ${poolId} and s.target = ${name} and s.user_id = any(${ids}::uuid[]) and s.marker = ${marker}`
   })
 }
 
 /**
- * Records how a transaction that an earlier run announced ended. Its users stay due, because they may have changed since: this run's
- * plan found them due already.
+ * Records how a transaction ended that an earlier run announced, or one whose end this run has not seen. Its users stay due: those of an
+ * earlier run may have changed since, and this run's plan found them due already.
  */
-export async function settleEarlier(
+export async function settleUnseen(
   sql: Sql,
   { poolId, name }: SinkName,
   marker: string,
-  end: TransactionEnd,
+  end: 'committed' | 'aborted' | 'unknown',
 ): Promise<void> {
   await sql`
-    update sink_users set external = case when ${end === 'aborted'} then external else next_external end,
+    update sink_users s set external = case when ${end === 'aborted'} then s.external else s.next_external end,
       next_external = null, marker = null
-    where pool_id = ${poolId} and target = ${name} and marker = ${marker}`
+    where s.pool_id = ${poolId} and s.target = ${name} and s.is_due and s.marker = ${marker}`
 }
 
 /** Records which users the target refused. They stay due, for the next run. */
