@@ -296,10 +296,13 @@ create table sink_users (
   tried_at timestamptz,
   constraint sink_users_pool_id_target_user_id_pk primary key (pool_id, target, user_id),
   constraint sink_users_of_target foreign key (pool_id, target) references targets (pool_id, name) on delete cascade
-) with (fillfactor = 50); -- room for the update that announces a row: no index has its columns, so it writes none
+);
 --> statement-breakpoint
--- The work of a run, and the open transactions.
+-- The work of a run.
 create index sink_users_due on sink_users (pool_id, target, user_id) where is_due;
+--> statement-breakpoint
+-- Transactions of the target whose end is not known.
+create index sink_users_marked on sink_users (pool_id, target, marker) where marker is not null;
 --> statement-breakpoint
 -- Listing of failures.
 create index sink_users_failed on sink_users (pool_id, target, user_id) where code is not null;

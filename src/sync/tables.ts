@@ -127,7 +127,8 @@ export const sinkUsers = pgTable(
       columns: [t.poolId, t.target],
       foreignColumns: [targets.poolId, targets.name],
     }).onDelete('cascade'),
-    index('sink_users_due').on(t.poolId, t.target, t.userId).where(sql`is_due`), // the work of a run, and the open transactions
+    index('sink_users_due').on(t.poolId, t.target, t.userId).where(sql`is_due`), // the work of a run
+    index('sink_users_marked').on(t.poolId, t.target, t.marker).where(sql`marker is not null`), // open transactions
     index('sink_users_failed').on(t.poolId, t.target, t.userId).where(sql`code is not null`), // the list of failures
   ],
 )

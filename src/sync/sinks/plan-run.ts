@@ -1,6 +1,6 @@
 import type { ISql, Sql } from 'postgres'
 import type { Exports } from '../../export/exports.ts'
-import { readExport } from '../../protocol/read-export.ts'
+import { type ExportRow, readExport } from '../../protocol/read-export.ts'
 import type { State } from '../../protocol/state.ts'
 import { characters } from '../../protocol/text.ts'
 import { selects } from '../../states/filter.ts'
@@ -79,15 +79,25 @@ async function inTransaction<Result>(
   return result as Result
 }
 
+/** Users per statement. An export comes in pages of about a hundred, and a statement for each took twice as long. */
+const USERS_A_STATEMENT = 5_000
+
 /** Marks the users of a delta, as they arrive. */
 async function markChanged(tx: ISql, target: Target, text: AsyncIterable<string>): Promise<void> {
   const { pages } = await readExport(text)
-  for await (const page of pages) {
-    const deleted = page.flatMap((row) => ('deleted' in row ? [row.deleted] : []))
-    const changed = page.flatMap((row) => ('id' in row ? [row.id] : []))
+  let rows: ExportRow[] = []
+  const mark = async () => {
+    const deleted = rows.flatMap((row) => ('deleted' in row ? [row.deleted] : []))
+    const changed = rows.flatMap((row) => ('id' in row ? [row.id] : []))
+    rows = []
     if (deleted.length > 0) await markHeld(tx, target, deleted)
     if (changed.length > 0) await markUsers(tx, target, changed)
   }
+  for await (const page of pages) {
+    for (const row of page) rows.push('id' in row ? { id: row.id, line: '' } : row)
+    if (rows.length >= USERS_A_STATEMENT) await mark()
+  }
+  await mark()
 }
 
 async function markHeld(tx: ISql, { poolId, name }: Target, ids: string[]): Promise<void> {
