@@ -3,9 +3,10 @@
 FROM node:24-slim AS dependencies
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
-# Optional are the embedded PostgreSQL, which is not wanted here, and piscina's priorities of threads, which are not used.
-# Of all production dependencies the embedded PostgreSQL alone has an install script, so none needs to run.
-RUN npm ci --omit=dev --omit=optional --ignore-scripts
+COPY patches patches
+# Optional are the embedded PostgreSQL and Node, which are not wanted here, and piscina's priorities of threads, which are not
+# used. No other dependency has an install script: the only one that runs is the project's, which patches the driver.
+RUN npm ci --omit=dev --omit=optional
 
 FROM node:24-slim
 # Listening on every address, the service refuses to start without API_KEYS.

@@ -9,6 +9,7 @@ import { startSurroundings } from './bench-surroundings.ts'
 import { concurrentRequests } from './concurrency.ts'
 import { bulkCreation } from './create-bulk.ts'
 import { batchCounts } from './create-counts.ts'
+import { generatedUsers } from './create-generated.ts'
 import { batchSettings } from './create-settings.ts'
 import { exportAnswers } from './export-section.ts'
 import { userListing } from './list-pages.ts'
@@ -16,7 +17,15 @@ import { writeReport } from './report-file.ts'
 import type { Section, SectionResult } from './report-section.ts'
 import { tableOf } from './report-table.ts'
 
-const SECTIONS: Section[] = [bulkCreation, batchSettings, batchCounts, exportAnswers, userListing, concurrentRequests]
+const SECTIONS: Section[] = [
+  bulkCreation,
+  generatedUsers,
+  batchSettings,
+  batchCounts,
+  exportAnswers,
+  userListing,
+  concurrentRequests,
+]
 
 interface Report {
   startedAt: Date

@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import type { BatchConfigBody } from '../src/batches/batch-config.ts'
 import { findPsql, psql } from './bench-psql.ts'
 import type { Candidate } from './bench-rounds.ts'
 import type { Surroundings } from './bench-surroundings.ts'
@@ -14,14 +15,18 @@ const COLUMNS = [
 ].join(', ')
 
 /**
- * A candidate that inserts exactly the users of a batch of `users` with one psql `\copy` on one connection. The batch
+ * A candidate that inserts exactly the users of a batch of `users` with these settings, with one psql `\copy` on one connection. The batch
  * is created now, and its users are written to a file. Undefined if psql is not installed.
  */
-export async function copyCandidate(surroundings: Surroundings, users: number): Promise<Candidate | undefined> {
+export async function copyCandidate(
+  surroundings: Surroundings,
+  users: number,
+  config: BatchConfigBody = {},
+): Promise<Candidate | undefined> {
   if ((await findPsql()) === undefined) return undefined
   surroundings.progress(`${count(users)} users: creating the rows for psql`)
   await emptyTables(surroundings)
-  await makeBatch(surroundings, users)
+  await makeBatch(surroundings, users, config)
   const file = join(surroundings.folder, `${users}.copy`)
   const query = `select ${COLUMNS} from usersync.users order by id`
   await psql(surroundings, `\\copy (${query}) to '${file}'`, deadlineFor(users))

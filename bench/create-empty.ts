@@ -1,4 +1,4 @@
-import { ANY_BATCH } from '../src/states/tables.ts'
+import { ANY_BATCH } from '../src/states/filter.ts'
 import type { Surroundings } from './bench-surroundings.ts'
 
 /**

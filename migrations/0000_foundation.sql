@@ -44,7 +44,7 @@ end
 $$;
 --> statement-breakpoint
 -- Returns the line, or throws if it is longer than 1 MiB. The limit applies to the line, not to the input: a number of six
--- characters such as 1e308 has 309 digits in the line. The service knows the limit as LONGEST_LINE and maps the SQLSTATE to
+-- characters such as 1e308 has 309 digits in the line. The service knows the limit as MAX_LINE_BYTES and maps the SQLSTATE to
 -- `user_too_large`.
 create function bounded_line(id uuid, line text) returns text language sql stable
 return case when octet_length(line) <= 1048576 then line else refuse_long_line(id, octet_length(line)) end;

@@ -1,5 +1,4 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
-import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js'
 import Fastify, { type FastifyBaseLogger, LogController } from 'fastify'
 import type { Sql } from 'postgres'
 import { auditTrail } from './audit/audit-trail.ts'
@@ -16,7 +15,6 @@ import { asksForKeys, type Config } from './config/config.ts'
 import type { Exports } from './export/exports.ts'
 import { exportRoutes } from './export/routes.ts'
 import { answerBudget } from './http/answer-budget.ts'
-import { bodyDeadline } from './http/body-deadline.ts'
 import { compression } from './http/compression.ts'
 import { answerClientError, answerError, errorResponses } from './http/error-responses.ts'
 import { gracefulClose } from './http/graceful-close.ts'
@@ -24,8 +22,8 @@ import { healthRoutes } from './http/health.ts'
 import { openapi } from './http/openapi.ts'
 import { overload, refuseUnderMemoryPressure } from './http/overload.ts'
 import { createCursors } from './http/pagination.ts'
+import { bodyDeadline } from './http/request-body.ts'
 import { createRequestIds, requestLog } from './http/request-log.ts'
-import { securityHeaders } from './http/security-headers.ts'
 import { expectations, methodResponses, requestHead } from './http/strict-http.ts'
 import { UPLOAD_TIMEOUT_MS } from './http/upload.ts'
 import { validation } from './http/validation.ts'
@@ -57,7 +55,6 @@ export interface Services {
   probe: Sql
   /** For uploads, which keep a connection while the client sends. */
   uploads: Sql
-  orm: PostgresJsDatabase
   dispatcher: Dispatcher
   encryptionKey: Buffer
   exports: Exports
@@ -99,7 +96,10 @@ export async function buildApp(config: Config, services: Services) {
   await services.tracing?.traceRequests(app)
   await app.register(requestLog)
   await app.register(requestMetrics, services)
-  await app.register(securityHeaders)
+  app.addHook('onRequest', (_request, reply, next) => {
+    reply.header('x-content-type-options', 'nosniff').header('x-frame-options', 'DENY') // for browsers
+    next()
+  })
   await app.register(expectations)
   await app.register(errorResponses)
   await app.register(requestHead)

@@ -101,8 +101,10 @@ export class Problem extends Error {
 }
 
 /** For invalid members of a request. The detail lists them. */
-export const invalidRequest = (errors: FieldError[]) =>
-  new Problem('invalid_request', errors.map(({ path, message }) => `${path} ${message}`).join('; '), { errors })
+export function invalidRequest(errors: FieldError[], code: ErrorCode = 'invalid_request'): Problem {
+  const sentences = errors.map(({ path, message }) => `${path} ${message.replace(/\.$/, '')}`)
+  return new Problem(code, sentences.join('; '), { errors })
+}
 
 /** For what may succeed later: the client may retry after this many seconds. */
 export const retryLater = (code: ErrorCode, detail: string, seconds: number, cause?: unknown) =>

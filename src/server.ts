@@ -2,7 +2,6 @@ import { setFlagsFromString } from 'node:v8'
 import closeWithGrace from 'close-with-grace'
 import { asksForKeys, type Config, ConfigError, configWarnings, readConfig, shownSettings } from './config/config.ts'
 import { describeAddress, parseDatabaseUrl } from './database/database-url.ts'
-import { DrizzleQueryError } from './database/drizzle.ts'
 import { loggableError } from './database/loggable-error.ts'
 import { type PreparedDatabase, prepareDatabase } from './database/prepare.ts'
 import { drain } from './process/drain.ts'
@@ -17,7 +16,7 @@ setFlagsFromString('--external-memory-accounted-in-global-limit')
 /** Reads the settings, starts database and service, and opens the port last, so that every accepted connection is served. */
 async function start() {
   const config = readConfig(process.env)
-  const log = createLog(config.logLevel, loggableError)
+  const log = await createLog(config, loggableError)
   log.info(shownSettings(config), 'settings')
   for (const warning of configWarnings(process.env, config)) log.warn(warning)
 
@@ -69,9 +68,8 @@ async function listen({ app }: Service, config: Config, { embeddedIn, url }: Pre
   }
 }
 
-/** Describes an error and its causes. The message of a drizzle wrapper is the SQL statement, so only its cause is shown. */
+/** Describes an error and its causes. */
 function describeFault(error: unknown): string {
-  if (error instanceof DrizzleQueryError) return describeFault(error.cause)
   if (!(error instanceof Error)) return String(error)
   const messages = error instanceof AggregateError ? error.errors.map(describeFault).join('; ') : error.message
   const isSelected = error.cause === undefined || error.message.includes((error.cause as Error).message ?? '')

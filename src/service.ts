@@ -8,7 +8,6 @@ import { startExpiry } from './batches/expiry.ts'
 import { startWorkerPool, type WorkerPool } from './batches/worker-pool.ts'
 import { asksForKeys, type Config } from './config/config.ts'
 import { connect } from './database/connection.ts'
-import { drizzle } from './database/drizzle.ts'
 import { checkConnectionBudget } from './database/prepare.ts'
 import { createExportCache } from './export/cache/export-cache.ts'
 import { createExports } from './export/exports.ts'
@@ -86,7 +85,6 @@ export async function startService(
   started.defer(() => retention.stop())
   const expiry = startExpiry(sql, config.auditRetention, metrics, log)
   started.defer(() => expiry.stop())
-  const orm = drizzle(sql)
   const exportCache = await openExportCache(config, log)
   started.defer(() => exportCache?.close())
   const exports = createExports({
@@ -104,7 +102,7 @@ export async function startService(
   started.defer(() => syncScheduler.stop())
   addGauges(metrics.registry, { sql, workers, memory, exports, dataDir: config.dataDir, memoryLimitBytes })
   const app = await buildApp(config, {
-    ...{ keyring, sql, probe, uploads, orm, dispatcher, encryptionKey, exports, syncScheduler },
+    ...{ keyring, sql, probe, uploads, dispatcher, encryptionKey, exports, syncScheduler },
     ...{ log, memory, metrics, tracing, reasonsToRefuse },
   })
 

@@ -11,8 +11,14 @@ import { migrate } from '../src/database/migrate.ts'
 import { databaseUrl, onServer, readCluster, removeCluster, type TestCluster, writeCluster } from './cluster.ts'
 import { plant } from './search-record.ts'
 
-/** Tests need no data after a power cut. Without waiting for the disk, a database is cloned in 50 ms. */
-const SETTINGS = { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off', max_connections: '300' }
+/**
+ * Tests need no data after a power cut, and no replicas. Without waiting for the disk, a database is cloned in 50 ms.
+ * The minimal WAL halves the CPU time of a clone.
+ */
+const SETTINGS = {
+  ...{ fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' },
+  ...{ wal_level: 'minimal', max_wal_senders: '0', max_connections: '300' },
+}
 
 await removePrevious()
 
@@ -52,7 +58,7 @@ async function startServer(): Promise<string> {
   await writeCluster(cluster)
   const { adminUrl, directory } = await startEmbeddedDatabase({ dataDir: cluster.dataDir, settings: SETTINGS })
   cluster.directory = directory
-  return Object.assign(new URL(adminUrl), { search: '' }).href // the published driver does not know require_auth
+  return Object.assign(new URL(adminUrl), { search: '' }).href // postgres.js itself does not know require_auth
 }
 
 async function makeTemplate(url: string, template: string): Promise<void> {

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { leakIn, type Source } from './leaks.ts'
 import { suite } from './suite.ts'
 
@@ -13,6 +14,9 @@ t.test('each kind of leak is found in logs and in responses', (t) => {
     ['{"hash":"$2b$10$abcdefghijklmnopqrstuv"}', 'a hash'],
     ['{"hash":"scrypt:32768:8:1$salt$00"}', 'a hash'],
     ['{"hash":"pbkdf2_sha256$600000$salt$hash"}', 'a hash'],
+    [`{"hash":"${createHash('md5').digest('hex')}:${createHash('sha512').digest('hex')}"}`, 'a hash'],
+    ['{"url":"otpauth://totp/usersync:a?secret=x"}', 'a TOTP secret'],
+    ['{"totp_secret":"GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"}', 'a TOTP secret'],
     ['{"err":"connect postgres://usersync:pass@db/usersync"}', 'the login of an address'],
     ['{"query":"select id from users where id = $1"}', 'SQL'],
     ['{"query":"INSERT INTO users (id) values ($1)"}', 'SQL'],

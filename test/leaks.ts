@@ -10,7 +10,12 @@ const LEAKS: { what: string; found: RegExp; sources?: Source[] }[] = [
   // States in tests consist of 00, ff and ab.
   { what: 'an encryption key', found: /\b(?!00|ff|ab)([0-9a-f]{2})\1{31}\b/i },
   { what: 'an encryption key in base64', found: /(?!(..)\1)([A-Za-z0-9+/]{4})\2{9}/ },
-  { what: 'a hash', found: /\$argon2(?:id|i|d)\$|\$2[aby]\$\d\d\$|\bscrypt:\d+:\d+:\d+\$|\bpbkdf2_sha256\$\d+\$/ },
+  {
+    what: 'a hash',
+    found:
+      /\$argon2(?:id|i|d)\$|\$2[aby]\$\d\d\$|\bscrypt:\d+:\d+:\d+\$|\bpbkdf2_sha256\$\d+\$|\b[0-9a-f]{32}:[0-9a-f]{128}\b/,
+  },
+  { what: 'a TOTP secret', found: /\botpauth:\/\/|\btotp_secret\W+[A-Z2-7]{16}/ },
   { what: 'the login of an address', found: /\b[a-z]+:\/\/[^\s/@"]*:[^\s/@"]+@/i },
   { what: 'SQL', found: /\bselect\b.*\bfrom\b|\binsert into\b|\bdelete from\b|\bupdate \S+ set\b|\bfailed query\b/i },
   { what: 'words of PostgreSQL', found: /\bviolates \S+ constraint|\brelation \\?"|\bat or near\b|\bduplicate key\b/i },

@@ -1,9 +1,10 @@
 import { execFile, spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { open } from 'node:fs/promises'
+import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
-import { promisify } from 'node:util'
+import { promisify, stripVTControlCharacters } from 'node:util'
 import { suite } from './suite.ts'
 
 const t = suite()
@@ -14,7 +15,7 @@ const LOG = JSON.stringify(new URL('../src/process/log.ts', import.meta.url))
 t.test('every line is written in order, including those logged just before the process exits', async (t) => {
   const script = `
     import { createLog } from ${LOG}
-    const log = createLog('info', () => ({}))
+    const log = await createLog({ logLevel: 'info', logFormat: 'auto' }, () => ({}))
     for (let turn = 0; turn < 3; turn++) {
       for (let i = 0; i < 1000; i++) log.info(turn + ' ' + i)
       if (turn < 2) await new Promise((resolve) => setImmediate(resolve))
@@ -40,7 +41,7 @@ const skip = existsSync('/dev/full') ? false : '/dev/full does not exist here'
 t.test('a full disk loses log lines, but does not stop the process', { skip }, async (t) => {
   const script = `
     import { createLog } from ${LOG}
-    const log = createLog('info', () => ({}))
+    const log = await createLog({ logLevel: 'info', logFormat: 'auto' }, () => ({}))
     for (let i = 0; i < 3; i++) {
       log.info('lost')
       await new Promise((resolve) => setTimeout(resolve, 20))
@@ -50,4 +51,55 @@ t.test('a full disk loses log lines, but does not stop the process', { skip }, a
   const child = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: ['ignore', full.fd, 'pipe'] })
   t.match(await text(child.stderr as Readable), /still here/)
   await full.close()
+})
+
+const LINES = `
+  import { createLog } from ${LOG}
+  const log = await createLog({ logLevel: 'info', logFormat: process.argv[2] }, ({ name, stack }) => ({ type: name, stack }))
+  log.info({ method: 'GET', status: 200 }, 'request')
+  log.error({ err: new RangeError('too large') }, 'sync run failed \\x1b[2J')
+  process.exit(1)`
+
+/** What LINES logs as text, without colors. */
+const TEXT = [
+  /^\[\d\d:\d\d:\d\d\.\d{3}\] INFO: request \{"method":"GET","status":200\}$/m,
+  /^\[\d\d:\d\d:\d\d\.\d{3}\] ERROR: sync run failed \[2J *$/m,
+  /^\s+RangeError: too large\n\s+at file:/m,
+]
+
+/** Returns what a program writes to standard output, without an environment that decides about colors. */
+async function outputOf(program: string, args: string[]): Promise<string> {
+  const env = { PATH: process.env.PATH, TERM: 'xterm' }
+  return ((await run(program, args, { env }).catch((error) => error)) as { stdout: string }).stdout
+}
+
+t.test('to a pipe the log is JSON, or text without colors if the setting says so', async (t) => {
+  const program = join(t.testdir({ 'lines.ts': LINES }), 'lines.ts')
+  for (const format of ['auto', 'json']) {
+    const lines = (await outputOf(process.execPath, [program, format])).trimEnd().split('\n')
+    const logged = lines.map((line) => JSON.parse(line))
+    t.match(logged, [
+      { level: 30, msg: 'request', status: 200 },
+      { level: 50, err: { type: 'RangeError' } },
+    ])
+  }
+  const text = await outputOf(process.execPath, [program, 'text'])
+  for (const line of TEXT) t.match(text, line)
+})
+
+const noScript = (await outputOf('script', ['--version'])).includes('util-linux')
+  ? false
+  : 'there is no script of util-linux'
+
+t.test('on a terminal the log is text in colors, written to the end', { skip: noScript }, async (t) => {
+  const program = join(t.testdir({ 'lines.ts': LINES }), 'lines.ts')
+  const onTerminal = async (format: string) =>
+    (await outputOf('script', ['-qec', `'${process.execPath}' '${program}' ${format}`, '/dev/null'])).replaceAll(
+      '\r',
+      '',
+    )
+  const text = await onTerminal('auto')
+  t.not(text, stripVTControlCharacters(text))
+  for (const line of TEXT) t.match(stripVTControlCharacters(text), line)
+  t.match(JSON.parse((await onTerminal('json')).split('\n')[0] ?? ''), { level: 30, msg: 'request' })
 })

@@ -16,11 +16,11 @@ t.test('crossing the memory limit raises an alert, and falling below it ends the
     warn: (_: object, text: string) => lines.push(text),
     info: (_: object, text: string) => lines.push(text),
   }
-  const headroom = 200 * 1_048_576
+  const headroom = 100 * 1_048_576
   const guard = startMemoryGuard(process.memoryUsage.rss() + headroom, log as never)
   t.teardown(guard.stop)
   t.notOk(guard.isOver())
-  let ballast: Buffer[] = Array.from({ length: 20 }, () => Buffer.alloc(20 * 1_048_576, 1))
+  let ballast: Buffer[] = Array.from({ length: 10 }, () => Buffer.alloc(20 * 1_048_576, 1))
   await until(guard.isOver)
   t.ok(guard.isOver(), `over with ${ballast.length} buffers`)
   t.equal(guard.alerts(), 1)

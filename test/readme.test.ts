@@ -18,9 +18,15 @@ t.test('docs/passwords.md has the tables of presets and systems; `npm run settin
   for (const table of [presetsTable(), systemsTable()]) t.ok(page.includes(table), table)
 })
 
-t.test('every relative link in the README and docs/ leads to an existing file and heading', async (t) => {
+t.test('every relative link in the documents leads to an existing file and heading', async (t) => {
   const docs = (await readdir(new URL('docs/', ROOT))).filter((name) => name.endsWith('.md'))
-  const pages = ['README.md', 'examples/README.md', ...docs.map((name) => `docs/${name}`)]
+  const pages = [
+    'README.md',
+    'CHANGELOG.md',
+    'CONTRIBUTING.md',
+    'examples/README.md',
+    ...docs.map((name) => `docs/${name}`),
+  ]
   const broken: string[] = []
   for (const page of pages) {
     const address = new URL(page, ROOT)
@@ -38,6 +44,13 @@ t.test('the README links to every page in docs/', async (t) => {
     docs.filter((name) => !links.includes(`docs/${name}`)),
     [],
   )
+})
+
+t.test('the version is the same in package.json, CHANGELOG.md and kubernetes/', async (t) => {
+  const read = (path: string) => readFile(new URL(path, ROOT), 'utf8')
+  const { version } = JSON.parse(await read('package.json'))
+  t.equal(/^## \[([\d.]+)\] - \d{4}-\d\d-\d\d$/m.exec(await read('CHANGELOG.md'))?.[1], version)
+  t.equal(/newTag: (.*)/.exec(await read('kubernetes/kustomization.yaml'))?.[1], version)
 })
 
 /** The targets of `[text](target)`, without those on other hosts. Code blocks are ignored. */

@@ -8,7 +8,8 @@ import t, { type Test } from 'tap'
  * costs 0.4 s, most of it for loading the same modules again. test/lanes.test.ts checks that no file is left out.
  */
 export const LANES = {
-  unit: ['{!(lanes),!(lanes)/**}/!(*.pg).test.ts', '!(*.pg).test.ts'],
+  unit: ['{!(lanes|http|pull),!(lanes|http|pull)/**}/!(*.pg).test.ts', '!(*.pg).test.ts'],
+  'unit-http': ['{http,pull}/**/!(*.pg).test.ts'],
   faults: ['faults/*.pg.test.ts'],
   replica: ['{replica,targets,sync,sinks}/*.pg.test.ts'],
   pull: ['{pull,jobs,examples}/*.pg.test.ts'],

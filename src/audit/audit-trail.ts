@@ -22,7 +22,7 @@ const CHANGES = new Set(['POST', 'PUT', 'PATCH', 'DELETE'])
 export const auditTrail = plugin<{ sql: Sql }>(
   (app: FastifyInstance, { sql }, done) => {
     app.decorateRequest('auditInfo')
-    const tell: preSerializationHookHandler = (request, _reply, payload, next) => {
+    const keepInfo: preSerializationHookHandler = (request, _reply, payload, next) => {
       request.auditInfo = auditInfoOf(payload)
       next(null, payload)
     }
@@ -37,7 +37,7 @@ export const auditTrail = plugin<{ sql: Sql }>(
     // Only on mutating routes: an asynchronous hook adds about 4 % to the cost of a 304.
     app.addHook('onRoute', (route) => {
       if (![route.method].flat().some((method) => CHANGES.has(method))) return
-      route.preSerialization = [route.preSerialization ?? [], tell].flat()
+      route.preSerialization = [route.preSerialization ?? [], keepInfo].flat()
       route.onSend = [route.onSend ?? [], record].flat()
     })
     done()

@@ -1,5 +1,6 @@
+import { sql } from 'drizzle-orm'
+import { index, integer, jsonb, pgTable, text, uuid } from 'drizzle-orm/pg-core'
 import { bytewiseText, time } from '../database/columns.ts'
-import { index, integer, jsonb, pgTable, sql, text, uuid } from '../database/drizzle.ts'
 
 /** Recorded changes. A row never contains a password, a key, or data of a user. */
 export const auditEvents = pgTable(

@@ -9,10 +9,11 @@ import { CustomAttributes, nameOf } from '../users/user-schema.ts'
 
 export const MAX_ROLE_LENGTH = 64
 
-/** A text, or a generator of texts. */
+/** A text, or a generator of texts. Without `additionalProperties`, responses contain a generator as `{}`. */
 const Role = Type.Unsafe<string | Record<string, unknown>>({
   ...nameOf(MAX_ROLE_LENGTH),
   type: ['string', 'object'],
+  additionalProperties: true,
 })
 const Locale = Type.Enum([...LOCALES], { description: 'Of generated names and places. Default: en' })
 const PasswordMode = Type.Enum(['shared', 'per_user'])

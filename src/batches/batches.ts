@@ -1,7 +1,7 @@
 import type { Fragment, ISql, PendingQuery, Sql } from 'postgres'
 import { type Page, readPage } from '../database/page.ts'
 import { Problem } from '../errors.ts'
-import { ANY_BATCH } from '../states/tables.ts'
+import { ANY_BATCH } from '../states/filter.ts'
 import type { BatchConfig } from './batch-config.ts'
 import { completedPart } from './batch-cost.ts'
 import { batchError } from './batch-errors.ts'

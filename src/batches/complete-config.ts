@@ -1,5 +1,5 @@
 import type { Config } from '../config/config.ts'
-import { type FieldError, Problem } from '../errors.ts'
+import { type FieldError, invalidRequest } from '../errors.ts'
 import type { Population } from '../generators/compile-population.ts'
 import { GENERATOR_VERSION } from '../generators/draws.ts'
 import { isForBcrypt, MAX_BCRYPT_BYTES } from '../passwords/bcrypt.ts'
@@ -17,6 +17,9 @@ export interface CompleteConfig {
   password: string | undefined
   users: Population
 }
+
+/** Maximum size of generators. They are stored with the batch and part of each response that contains it. */
+const MAX_GENERATOR_BYTES = 65_536
 
 /** The default pattern with an `epoch`: the numbers `{id}` of a pool depend on its earlier batches. */
 const EPOCH_PATTERN = 'testuser_{batch}_{n}@example.com'
@@ -49,13 +52,17 @@ export function completeConfig(given: BatchConfigBody, count: number, config: Co
   if (settings.chunk_size < minChunkSize) {
     wrong('chunk_size', 'minimum', `must be at least ${minChunkSize} for this count`)
   }
+  for (const member of ['role', 'custom_attributes'] as const) {
+    const bytes = Buffer.byteLength(JSON.stringify(settings[member]))
+    if (bytes <= MAX_GENERATOR_BYTES) continue
+    wrong(member, 'too_large', `must be at most ${MAX_GENERATOR_BYTES} bytes of JSON; has ${bytes}`)
+    throw invalidRequest(errors)
+  }
   const users = compileUsers(settings, count)
   if ('faults' in users) for (const { path, code, message } of users.faults) wrong(path, code, message)
   else for (const role of users.roles) checkRole(role, wrong)
   if (errors.length === 0 && !('faults' in users)) return { settings, password, users }
-  const isPattern = errors.every(({ code }) => code === 'pattern_invalid')
-  const detail = errors.map(({ path, message }) => `${path} ${message}`).join('; ')
-  throw new Problem(isPattern ? 'pattern_invalid' : 'invalid_request', detail, { errors })
+  throw invalidRequest(errors, errors.every(({ code }) => code === 'pattern_invalid') ? 'pattern_invalid' : undefined)
 }
 
 function completePasswordHash(given: BatchConfigBody, count: number, wrong: Wrong): BatchConfig['password_hash'] {

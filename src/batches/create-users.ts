@@ -1,7 +1,7 @@
 import type { Fragment, TransactionSql } from 'postgres'
 import { sqlState, UNIQUE_VIOLATION } from '../database/sqlstate.ts'
 import type { Algorithm } from '../passwords/hash-password.ts'
-import { generateUsers, type PopulationConfig, populationOfBatch, type UserColumns } from './generated-users.ts'
+import { generateUsers, type PopulationConfig, populationOfBatch, type UserLines } from './generated-users.ts'
 
 export interface ChunkPart {
   kind: 'credentials' | 'users'
@@ -42,8 +42,8 @@ function* piecesOf(chunk: Chunk): Generator<{ planned: Planned; size: number }, 
     return
   }
   const firstNumber = Number(chunk.first_user_number)
-  for (const columns of generateUsers(population, { first, last, firstNumber })) {
-    yield { planned: (tx) => plannedEach(tx, columns), size: columns.usernames.length }
+  for (const lines of generateUsers(population, { first, last, firstNumber })) {
+    yield { planned: (tx) => plannedEach(tx, lines), size: lines.size }
   }
 }
 
@@ -55,11 +55,11 @@ const plannedAlike = (tx: TransactionSql, chunk: Chunk, role: string, attributes
   from generate_series(${chunk.first_n}::int, ${chunk.last_n}::int) n
 ) planned`
 
-/** Users with generated values. */
-const plannedEach = (tx: TransactionSql, { first_n, usernames, roles, attributes }: UserColumns) => tx`(
-  select (${first_n}::int + i - 1)::int as n, username, role, custom_attributes::jsonb as custom_attributes
-  from unnest(${usernames}::text[], ${roles}::text[], ${attributes}::text[])
-    with ordinality generated (username, role, custom_attributes, i)
+/** Users with generated values. A line break in a value is escaped in JSON, so each line is one user. */
+const plannedEach = (tx: TransactionSql, { first_n, text }: UserLines) => tx`(
+  select (${first_n}::int + i - 1)::int as n, line->>0 as username, line->>1 as role, line->2 as custom_attributes
+  from string_to_table(${text}::text, ${'\n'}::text) with ordinality generated (json, i)
+  cross join lateral (select json::jsonb as line offset 0) parsed
 ) planned`
 
 /**

@@ -1,5 +1,6 @@
 import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
 import type { TransactionSql } from 'postgres'
+import { forceIndexScans } from '../database/index-order.ts'
 import { Problem } from '../errors.ts'
 import { derivePassword } from '../passwords/derive.ts'
 import { deriveKey } from '../secrets/encryption.ts'
@@ -63,6 +64,7 @@ export async function replacePopulation(
   tx: TransactionSql,
   { poolId, batchId, passwordHmac }: { poolId: number; batchId: string; passwordHmac: Buffer },
 ): Promise<void> {
+  await forceIndexScans(tx) // with stale statistics, the planner would look for a user of the batch in the whole pool
   const [earlier] = await tx<{ password_digest: Buffer | null; is_removed: boolean; has_users: boolean }[]>`
     select password_digest, removed_at is not null as is_removed, (
         exists (select from users u where u.pool_id = b.pool_id and u.batch_id = b.id)

@@ -16,6 +16,12 @@ export interface WorkerPool {
   close(): Promise<void>
 }
 
+/**
+ * V8's default lets the heap of each thread grow by a further 100 MiB while it generates attributes, at the same speed.
+ * Measured with 400,000 users: 475 MiB resident with the default, 349 with this.
+ */
+const YOUNG_GENERATION_MB = 8
+
 /** How long a close waits for threads that still load their code. Half a second is typical. */
 const LOADING_TIMEOUT_MS = 5_000
 
@@ -24,6 +30,7 @@ export function startWorkerPool(threads: number, options: ThreadOptions): Worker
   const piscina = new Piscina({
     filename: new URL('./worker-thread.ts', import.meta.url).href,
     minThreads: threads,
+    resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
     maxThreads: threads,
     workerData: options,
   })

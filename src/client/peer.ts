@@ -1,6 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { Readable } from 'node:stream'
 import { type Dispatcher, EnvHttpProxyAgent, errors, request } from 'undici'
+import { codingOf, decodeBody } from '../http/decompress.ts'
 import { isState, type State } from '../protocol/state.ts'
 import { untrustedCode, untrustedText } from '../protocol/untrusted-text.ts'
 
@@ -201,4 +202,25 @@ function faultOf(status: number): PeerFault {
   if (status === 429 || status === 503) return 'busy'
   if (status >= 500) return 'server_error'
   return status >= 400 ? 'refused' : 'not_understood'
+}
+
+/**
+ * Yields the text of a peer's response as it arrives, decoded. Without a total limit, since only one row is in memory at a time.
+ * Throws PeerError if the connection breaks, and ContentError if the body does not match its coding.
+ */
+export async function* answerTexts(
+  { headers, body }: PeerResponse,
+  onBytes: (bytes: number) => void = () => {},
+): AsyncGenerator<string, void, void> {
+  async function* received(): AsyncGenerator<Buffer, void, void> {
+    try {
+      for await (const bytes of body) {
+        onBytes(bytes.length)
+        yield bytes as Buffer
+      }
+    } catch (error) {
+      throw asPeerError(error)
+    }
+  }
+  yield* decodeBody(received(), codingOf(headers['content-encoding']?.toString()), Number.POSITIVE_INFINITY)
 }

@@ -18,7 +18,7 @@ export const DOMAIN_EXPECTED =
 export const EMAIL_EXPECTED = 'one address like a@example.com, without white space, control characters and , ; < >'
 
 /**
- * Whether an address belongs to nobody: its domain is in `reserved` or below one of these. Domains are compared by labels, so
+ * Whether an address can belong to no real person: its domain is in `reserved`, or below one of these. Domains are compared by labels, so
  * `example.com.evil.org` does not match `example.com`, and in their DNS form (RFC 5891): `bücher.example` is
  * `xn--bcher-kva.example`. The address itself stays unchanged.
  */
@@ -27,7 +27,7 @@ export function isReserved(email: string, reserved: string[]): boolean {
   return reserved.some((each) => domain === each || domain.endsWith(`.${each}`))
 }
 
-/** Checks that an address belongs to nobody, see `isReserved`. Throws `domain_not_reserved` for the member at `path`. */
+/** Checks that the domain of an address is reserved, see `isReserved`. Throws `domain_not_reserved` for the member at `path`. */
 export function requireReservedDomain(email: string, reserved: string[], path: string): void {
   if (isReserved(email, reserved)) return
   const message = `${domainOf(email)} could be a real domain. Use one of ${reserved.join(', ')}, or a domain below them.`

@@ -270,4 +270,12 @@ export const SETTINGS = {
     description: '`fatal`, `error`, `warn`, `info`, `debug`, `trace` or `silent`.',
     parse: oneOf('fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'),
   }),
+  logFormat: setting({
+    variable: 'LOG_FORMAT',
+    fallback: 'auto',
+    unit: 'format',
+    description:
+      '`json`: one object per line. `text`: time, level, message and fields, for people. `auto`: `text` on a terminal, `json` elsewhere.',
+    parse: oneOf('auto', 'json', 'text'),
+  }),
 }

@@ -1,5 +1,5 @@
-import type { Socket } from 'node:net'
-import type { TLSSocket } from 'node:tls'
+import { TLSSocket } from 'node:tls'
+import type { ServerSocket } from 'postgres'
 import type { DatabaseAddress } from './database-url.ts'
 
 /**
@@ -22,9 +22,9 @@ const MAX_SCRAM_ITERATIONS = 1_000_000
  */
 export function refuseAuthentication({ sslMode, requireScram }: DatabaseAddress) {
   const requiresTls = sslMode !== 'prefer' && sslMode !== 'allow'
-  return (message: Buffer, socket: Socket, hasVerifiedServer: boolean): Error | undefined => {
+  return (message: Buffer, socket: ServerSocket, hasVerifiedServer: boolean): Error | undefined => {
     const type = message.readUInt32BE(5)
-    const isPrivate = isUnixSocket(socket) || (requiresTls && (socket as TLSSocket).encrypted === true)
+    const isPrivate = socket.server.host.startsWith('/') || (requiresTls && socket instanceof TLSSocket)
     if ((type === CLEARTEXT_PASSWORD || type === MD5_PASSWORD) && (requireScram || !isPrivate)) {
       const what = type === MD5_PASSWORD ? 'an MD5 digest of the password' : 'the password in clear'
       return refusal(
@@ -45,7 +45,5 @@ function hasUsableIterations(message: Buffer): boolean {
   const [, iterations] = /,i=(\d{1,7})$/.exec(message.toString('latin1', 9)) ?? []
   return Number(iterations) >= 1 && Number(iterations) <= MAX_SCRAM_ITERATIONS
 }
-
-const isUnixSocket = (socket: Socket & { server?: { host: string } }) => socket.server?.host.startsWith('/') === true
 
 const refusal = (message: string) => Object.assign(new Error(message), { code: 'CONNECTION_AUTHENTICATION_REFUSED' })

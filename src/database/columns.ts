@@ -1,4 +1,4 @@
-import { bigint, customType, timestamp } from './drizzle.ts'
+import { bigint, customType, timestamp } from 'drizzle-orm/pg-core'
 
 /** Compared byte by byte, so that order and uniqueness do not depend on the server's locale. */
 export const bytewiseText = customType<{ data: string }>({ dataType: () => 'text collate "C"' })

@@ -1,8 +1,7 @@
-import { connect as connectSocket, type Socket } from 'node:net'
-import type { Sql } from 'postgres'
+import { connect as connectSocket } from 'node:net'
+import postgres, { type Sql } from 'postgres'
 import { refuseAuthentication } from './authentication.ts'
 import { type DatabaseAddress, parseDatabaseUrl } from './database-url.ts'
-import { postgres } from './driver.ts'
 import { watchLiveness } from './silence.ts'
 import { tlsOptions } from './tls.ts'
 
@@ -13,13 +12,13 @@ interface ConnectOptions {
   connections: number
   /** Application name, shown in `pg_stat_activity`. */
   name: string
-  /** Whether statements are the service's: those never change who is not a test user (migrations/0003_protect_users.sql). */
+  /** Whether statements are the service's: those change test users only (migrations/0003_protect_users.sql). */
   isService?: boolean
   /** PostgreSQL ends a transaction after this time without a statement, and releases its locks. */
   idleTimeoutMs?: number
   /** How long a statement waits for a lock; 5 s if it is not given. */
   lockTimeoutMs?: number | undefined
-  /** How long a query waits for a connection; 5 s if it is not given. */
+  /** How long a query waits for a connection, opening one included; 5 s if it is not given. */
   waitMs?: number
 }
 
@@ -36,6 +35,9 @@ const STATEMENT_TIMEOUT_MS = 300_000
  * connection. Where a long wait is intended, the code sets a longer timeout.
  */
 const LOCK_TIMEOUT_MS = 5_000
+
+/** How long a query waits for a connection. */
+const WAIT_MS = 5_000
 
 /** An export whose client reads nothing for this long loses its snapshot. */
 const IDLE_TRANSACTION_TIMEOUT_MS = 120_000
@@ -77,18 +79,20 @@ const backoff = (failures: number) => (0.5 + Math.random() / 2) * Math.min(0.1 *
  * - `search_path` contains only the service's schema, so queries use unqualified table names.
  * - Nagle's algorithm is off. With it, each round trip of several small packets waits for a delayed acknowledgement
  *   (1.3 ms for an insert, 87 ms for a COPY, instead of 0.3 and 0.6 ms). postgres.js has no setting for it.
- * - Timestamps are text in both directions, so that they keep their microseconds. JSON is sent as text. (drizzle
- *   changes its client in the same way, so a client behaves the same with and without drizzle.)
- * - Every wait has a limit: for a connection (driver.ts), for a silent server (silence.ts), for a lock. PostgreSQL
- *   ends statements and transactions that take too long.
+ * - Timestamps are text in both directions, so that they keep their microseconds. JSON is sent as text.
+ * - Every wait has a limit: for a connection, for a silent server (silence.ts), for a lock. PostgreSQL ends statements
+ *   and transactions that take too long.
  * - 64-bit numbers are returned as text, because a JavaScript number holds 53 bits.
  * - Plans are generic. If the statistics do not contain a pool, the planner expects a single row of it, so any index
  *   that begins with `pool_id` looks as good as the right one, and a look-up of one user by key read all users of the
  *   pool. A generic plan assumes an average pool. forceIndexScans is the exception.
+ *
+ * Throws an Error if the driver is not patched.
  */
 export function connect(options: ConnectOptions): Sql {
+  requirePatchedDriver()
   const { url, schema, connections, name, isService = false } = options
-  const { idleTimeoutMs = IDLE_TRANSACTION_TIMEOUT_MS, lockTimeoutMs = LOCK_TIMEOUT_MS, waitMs } = options
+  const { idleTimeoutMs = IDLE_TRANSACTION_TIMEOUT_MS, lockTimeoutMs = LOCK_TIMEOUT_MS, waitMs = WAIT_MS } = options
   const address = parseDatabaseUrl(url)
   return postgres({
     ...driverOptions(address),
@@ -111,23 +115,30 @@ export function connect(options: ConnectOptions): Sql {
       lock_timeout: lockTimeoutMs,
       idle_in_transaction_session_timeout: idleTimeoutMs,
     },
-    // options that the driver's types lack; `session`, `refuse`, `watch` and `wait` are our additions (driver.ts)
-    ...({
-      socket: socketOpener(),
-      session: SESSION_SQL,
-      refuse: refuseAuthentication(address),
-      watch: watchLiveness(STATEMENT_TIMEOUT_MS),
-      wait: waitMs,
-    } as object),
+    socket: socketOpener(),
+    session: SESSION_SQL,
+    refuse: refuseAuthentication(address),
+    watch: watchLiveness(STATEMENT_TIMEOUT_MS),
+    wait_timeout: waitMs / 1000,
   })
+}
+
+/**
+ * Checks that postgres.js is patched. The published version ends the process when a connection is lost in a
+ * transaction, and waits without limit. Throws an Error that says what to do.
+ */
+export function requirePatchedDriver(): void {
+  if ('isConnectionError' in postgres) return
+  throw new Error(
+    'the driver postgres.js lacks its patch, because npm ran no install scripts: run `npm run postinstall` in the folder of usersync',
+  )
 }
 
 /** The driver uses PGHOST, PGUSER and so on for what the address omits. */
 function driverOptions(address: DatabaseAddress) {
   const { hosts, user, password, database, keepAliveSeconds, requirePrimary, sslNegotiation } = address
   return {
-    // lists, which the driver's types lack
-    ...(hosts.length > 0 && ({ host: hosts.map(({ host }) => host), port: hosts.map(({ port }) => port) } as object)),
+    ...(hosts.length > 0 && { host: hosts.map(({ host }) => host), port: hosts.map(({ port }) => port) }),
     ...(user !== undefined && { user }),
     ...(password !== undefined && { password }),
     ...(database !== undefined && { database }),
@@ -139,11 +150,6 @@ function driverOptions(address: DatabaseAddress) {
   }
 }
 
-interface Server {
-  host: string
-  port: number
-}
-
 /**
  * Returns the function that opens sockets for the driver, to its hosts in turn or to a given server. It returns a
  * socket that is still connecting: the driver's writes wait in it, and its error and close events reach the driver,
@@ -151,7 +157,7 @@ interface Server {
  */
 function socketOpener() {
   let turn = 0
-  return ({ host, port }: { host: string[]; port: number[] }, server?: Server): Socket => {
+  return ({ host, port }: { host: string[]; port: number[] }, server?: postgres.Server) => {
     const index = server ? 0 : turn++ % host.length
     const to = server ?? { host: host[index] ?? 'localhost', port: port[index] ?? 5432 }
     const socket = to.host.startsWith('/')

@@ -59,6 +59,7 @@ export async function migrate(url: string, schema: string): Promise<void> {
     await requireSafeSchema(sql, schema)
     const applied = await latestMigration(sql, schema)
     if (applied === undefined) await requireNoTables(sql, schema)
+    else requireKnown(applied, schema)
     const missing = readMigrations().filter(({ folderMillis }) => folderMillis > (applied ?? 0))
     if (missing.length > 0) await applyMigrations(sql, missing)
   } catch (error) {
@@ -105,6 +106,15 @@ async function latestMigration(sql: Sql, schema: string): Promise<number | undef
   if (!table?.is_there) return undefined
   const [row] = await sql<{ at: string | null }[]>`select max(created_at) as at from __drizzle_migrations`
   return Number(row?.at ?? 0)
+}
+
+/** Throws an Error if the schema comes from a version before 1.0.0, whose migrations were other ones. */
+function requireKnown(applied: number, schema: string): void {
+  const times = readMigrations().map(({ folderMillis }) => folderMillis)
+  if (applied > Math.max(...times) || times.includes(applied)) return
+  throw new Error(
+    `the schema ${schema} is of a development version before 1.0.0, which cannot be upgraded: drop it, or name another one with DB_SCHEMA`,
+  )
 }
 
 async function applyMigrations(sql: Sql, migrations: MigrationMeta[]): Promise<void> {

@@ -1,10 +1,10 @@
 import type { Sql } from 'postgres'
-import { connect } from './connection.ts'
+import { connect, requirePatchedDriver } from './connection.ts'
 import { describeAddress, parseDatabaseUrl } from './database-url.ts'
 import { startEmbeddedDatabase } from './embedded/embedded.ts'
 import { makeDataDir } from './embedded/embedded-place.ts'
 import { migrate, requireMigrated } from './migrate.ts'
-import { isConnectionLimit, PROTOCOL_VIOLATION, sqlState } from './sqlstate.ts'
+import { isConnectionLimit, isDatabaseUnavailable, PROTOCOL_VIOLATION, sqlState } from './sqlstate.ts'
 
 interface Limit {
   name: string
@@ -69,14 +69,26 @@ export async function assertNoPooler(url: string, schema: string): Promise<void>
     if (sqlState(error) === PROTOCOL_VIOLATION && /startup parameter/.test(message)) {
       throw isPooler(`that refuses the settings of a session (${message})`)
     }
+    const server = `PostgreSQL at ${describeAddress(parseDatabaseUrl(url))}`
     if (code === 'CONNECTION_WAIT_TIMEOUT' || code === 'CONNECT_TIMEOUT') {
-      throw new Error(`PostgreSQL at ${describeAddress(parseDatabaseUrl(url))} accepts no connection`, { cause: error })
+      throw new Error(`${server} accepts no connection: check that it runs, and DATABASE_URL`, { cause: error })
+    }
+    if (REFUSED_LOGIN.test(sqlState(error) ?? '')) {
+      throw new Error(`${server} refuses the login (${message}): check DATABASE_URL`, { cause: error })
+    }
+    if (isDatabaseUnavailable(error) && sqlState(error) === undefined) {
+      throw new Error(`${server} cannot be reached (${message}): check that it runs, and DATABASE_URL`, {
+        cause: error,
+      })
     }
     throw error
   } finally {
     await sql.end({ timeout: 0 })
   }
 }
+
+/** The user, its password, or the database is wrong. */
+const REFUSED_LOGIN = /^(28000|28P01|3D000)$/
 
 const isPooler = (kind: string) =>
   new Error(
@@ -109,6 +121,7 @@ export async function prepareDatabase({
   schema,
   schemaMode,
 }: DatabaseSettings): Promise<PreparedDatabase> {
+  requirePatchedDriver() // before a database is created
   const embedded = databaseUrl === '' ? await startEmbeddedDatabase({ dataDir }) : undefined
   if (!embedded) await makeDataDir(dataDir)
   const url = embedded?.url ?? databaseUrl

@@ -1,6 +1,6 @@
-import { isConnectionError, postgres } from './driver.ts'
+import postgres from 'postgres'
 
-/* The SQLSTATEs that the service tells apart (PostgreSQL documentation, appendix A), and what they mean for a retry. */
+/* The SQLSTATEs that the service distinguishes (PostgreSQL documentation, appendix A), and what they mean for a retry. */
 
 export const FOREIGN_KEY_VIOLATION = '23503'
 export const UNIQUE_VIOLATION = '23505'
@@ -13,7 +13,7 @@ export const PROTOCOL_VIOLATION = '08P01'
 /** A write of the service met a user that is not a test user (migrations/0003_protect_users.sql). */
 export const PROTECTED_USER = 'US001'
 
-/** The SQLSTATE of an error that came from PostgreSQL (also inside drizzle's wrapper), else undefined. */
+/** The SQLSTATE of an error that came from PostgreSQL (also of its cause), else undefined. */
 export function sqlState(error: unknown): string | undefined {
   if (error instanceof postgres.PostgresError) return error.code
   return error instanceof Error && error.cause !== undefined ? sqlState(error.cause) : undefined
@@ -41,5 +41,5 @@ const UNAVAILABLE = /^(08|53|57P0)/
 export function isDatabaseUnavailable(error: unknown): boolean {
   if (!(error instanceof Error)) return false
   if (error instanceof postgres.PostgresError) return UNAVAILABLE.test(error.code)
-  return isConnectionError(error) || isDatabaseUnavailable(error.cause)
+  return postgres.isConnectionError(error) || isDatabaseUnavailable(error.cause)
 }

@@ -1,6 +1,5 @@
 import type { Fragment, PendingQuery, Sql } from 'postgres'
-import { isScope, selectsInPool } from '../states/filter.ts'
-import { ANY_BATCH } from '../states/tables.ts'
+import { ANY_BATCH, isScope, selectsInPool } from '../states/filter.ts'
 import type { Delta } from './answer.ts'
 import { isSelectedInPool, type LineRow, type Selection } from './lines.ts'
 

@@ -60,5 +60,5 @@ export const gracefulClose = plugin(
     })
     done()
   },
-  { name: 'close-gently' },
+  { name: 'graceful-close' },
 )

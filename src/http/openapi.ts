@@ -2,6 +2,7 @@ import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import type { FastifyInstance } from 'fastify'
 import plugin from 'fastify-plugin'
+import project from '../../package.json' with { type: 'json' }
 
 /** Serves `/openapi.json`, generated from the route schemas, and `/docs`, a page to read and try it. Register before the routes. */
 export const openapi = plugin(
@@ -11,7 +12,7 @@ export const openapi = plugin(
         openapi: '3.1.0',
         info: {
           title: 'usersync',
-          version: '1',
+          version: project.version,
           description: 'Creates test users in bulk and keeps load generators in sync by differential exports.',
         },
         components: { securitySchemes: { key: { type: 'http', scheme: 'bearer' } } },

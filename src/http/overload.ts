@@ -76,8 +76,10 @@ interface OverloadOptions {
   maxRequests: number
   /** Requests per minute of one key, or of one address if no key is configured. 0: no limit. */
   rateLimit: number
-  /** Mean event-loop delay over one second above which work is rejected. */
+  /** Mean event-loop delay over one sample above which work is rejected. */
   maxDelayMs?: number
+  /** Sample interval of the event-loop delay. */
+  sampleMs?: number
 }
 
 /** A single key leaves a quarter of the places to other keys. */
@@ -94,19 +96,13 @@ const REFUSALS_A_TURN = 100
 const MAX_REFUSALS_WAITING = 10_000
 
 /**
- * Sample interval of the event-loop delay. The first sample covers the start itself, which takes seconds on a busy machine, and
- * before it @fastify/under-pressure 9.2.0 reports an infinite delay.
- */
-const SAMPLE_MS = 1_000
-
-/**
  * Rejects what the process has no room for: requests beyond the maximum in progress, and all requests while the event loop is far
  * behind (503 `overloaded`); requests beyond a key's share, in progress or per minute (429 `rate_limited`, for the minute with the
  * RateLimit headers of the IETF draft). Health checks always pass and never queue behind other work: an orchestrator without a
  * response would kill a process that is only busy.
  */
 export const overload = plugin<OverloadOptions>(
-  async (app: FastifyInstance, { maxRequests, rateLimit: perMinute, maxDelayMs = 5_000 }) => {
+  async (app: FastifyInstance, { maxRequests, rateLimit: perMinute, maxDelayMs = 5_000, sampleMs = 1_000 }) => {
     let inProgress = 0
     const inProgressOf = new Map<string, number>()
     const maxRequestsOfKey = Math.ceil(maxRequests * SHARE_OF_A_KEY)
@@ -136,14 +132,16 @@ export const overload = plugin<OverloadOptions>(
       })
       inTurn(next)
     })
+    // The first sample covers the start itself, which takes seconds on a busy machine, and before it @fastify/under-pressure 9.2.0
+    // reports an infinite delay.
     let measuredFrom = Number.POSITIVE_INFINITY
     app.addHook('onListen', (done) => {
-      measuredFrom = performance.now() + 2 * SAMPLE_MS
+      measuredFrom = performance.now() + 2 * sampleMs
       done()
     })
     await app.register(underPressure, {
       maxEventLoopDelay: maxDelayMs,
-      sampleInterval: SAMPLE_MS,
+      sampleInterval: sampleMs,
       pressureHandler(request, _reply, _type, delay) {
         // Infinite means no measurement since the last sample: two tasks of a second each, such as hashes, are not far behind.
         if (isWork(request) && delay !== Number.POSITIVE_INFINITY && performance.now() >= measuredFrom) throw behind

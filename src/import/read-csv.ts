@@ -1,7 +1,7 @@
 import { pipeline, Readable } from 'node:stream'
 import { CsvError, parse } from 'csv-parse'
 import { MAX_FAULTS, Problem } from '../errors.ts'
-import { requireRowLength } from '../protocol/lines.ts'
+import { requireRowLength } from '../protocol/text.ts'
 import { notFull } from './read-json.ts'
 import { credentialsRefused, type GivenRow, givenRow, isCredential, isMember, MEMBERS } from './row.ts'
 

@@ -1,5 +1,5 @@
 import { Problem } from '../errors.ts'
-import { requireRowLength } from '../protocol/lines.ts'
+import { requireRowLength } from '../protocol/text.ts'
 import { type GivenRow, givenRow } from './row.ts'
 
 /** The members of a full export as JSON, besides the users. */

@@ -1,5 +1,5 @@
 import { Problem } from '../errors.ts'
-import { LineCutter } from '../protocol/lines.ts'
+import { LineCutter } from '../protocol/text.ts'
 import { notFull } from './read-json.ts'
 import { type GivenRow, givenRow } from './row.ts'
 

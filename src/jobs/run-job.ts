@@ -15,8 +15,8 @@ const USAGE = `npm run job -- NAME [--parameter value]...
 ${Object.entries(JOBS)
   .map(([name, { parameters, description }]) => `  ${name} ${listOf(parameters)}\n      ${description}`)
   .join('\n')}
-The settings are the service's own environment variables. Exit codes: 0 completed, now or before; 1 failed, and begun again by
-the same call; 2 wrong usage or settings; 3 another process runs it.`
+The settings are the service's own environment variables. Exit codes: 0 completed, now or earlier; 1 failed, and the
+same call runs it again; 2 wrong usage or settings; 3 it runs in another process.`
 
 interface JobProgram {
   env: NodeJS.ProcessEnv
@@ -46,7 +46,7 @@ async function run(
   { name, job, parameters }: { name: string; job: Job; parameters: Record<string, ParameterValue> },
   { env, stdout, stderr, stop }: JobProgram,
 ): Promise<number> {
-  const tell = (run: JobRun, what: string, exitCode: number) => {
+  const report = (run: JobRun, what: string, exitCode: number) => {
     stdout.write(`${lineOf(run, what)}\n`)
     return exitCode
   }
@@ -64,20 +64,20 @@ async function run(
   try {
     using connection = await reserveConnection(connections)
     const run = await findOrMakeRun(connection, name, parameters)
-    if (!(await lockRun(connection, run))) return tell(run, 'is run by another process', 3)
-    const present = await findOrMakeRun(connection, name, parameters) // as it is now that nobody else changes it
-    if (present.status === 'completed') return tell(present, 'was completed before', 0)
+    if (!(await lockRun(connection, run))) return report(run, 'runs in another process', 3)
+    const present = await findOrMakeRun(connection, name, parameters) // under the lock: another process may have completed it since
+    if (present.status === 'completed') return report(present, 'already completed', 0)
     await beginRun(connection, run)
     try {
       const context = { sql: connections, databaseUrl: database.url, config, log, signal: stop }
       const result = await job.run(context, run)
       await endRun(connection, run, { result, failure: null })
-      return tell({ ...run, result }, 'completed', 0)
+      return report({ ...run, result }, 'completed', 0)
     } catch (error) {
       const failure = failureOf(error)
       if (!(error instanceof JobFailure || error instanceof Problem)) log.error({ err: error }, 'job failed')
       await endRun(connection, run, { result: null, failure })
-      return tell({ ...run, failure }, 'failed', 1)
+      return report({ ...run, failure }, 'failed', 1)
     }
   } finally {
     await connections.end({ timeout: 5 })

@@ -1,5 +1,6 @@
+import { sql } from 'drizzle-orm'
+import { check, integer, jsonb, pgTable, text, unique, uuid } from 'drizzle-orm/pg-core'
 import { bytes, time } from '../database/columns.ts'
-import { check, integer, jsonb, pgTable, sql, text, unique, uuid } from '../database/drizzle.ts'
 
 /** Runs of jobs by parameters: what a scheduler started, and the outcome. */
 export const jobRuns = pgTable(

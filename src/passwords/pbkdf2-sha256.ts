@@ -1,5 +1,5 @@
 import { pbkdf2Sync } from 'node:crypto'
-import { alphanumericSalt } from './alphanumeric-salt.ts'
+import { alphanumericSalt } from './generate.ts'
 
 export interface Pbkdf2Costs {
   iterations: number

@@ -1,5 +1,5 @@
 import { scryptSync } from 'node:crypto'
-import { alphanumericSalt } from './alphanumeric-salt.ts'
+import { alphanumericSalt } from './generate.ts'
 
 /** The parameters N, r and p of RFC 7914. */
 export interface ScryptCosts {

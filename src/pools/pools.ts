@@ -1,9 +1,6 @@
-import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js'
-import type { Sql, TransactionSql } from 'postgres'
-import { eq, sql as fragment } from '../database/drizzle.ts'
+import type { ISql, Sql, TransactionSql } from 'postgres'
 import { sqlState, UNIQUE_VIOLATION } from '../database/sqlstate.ts'
 import { Problem } from '../errors.ts'
-import { pools } from './tables.ts'
 
 /** Which users of a pool only exports write: none, its test users, or all users, including those that are not test users. */
 export type Replica = 'none' | 'test_users' | 'everything'
@@ -18,11 +15,8 @@ export interface Pool {
   created_at: string
 }
 
-const columns = {
-  name: pools.name,
-  replica: fragment<Replica>`case when ${pools.replicaSince} is null then 'none' else ${pools.mirrors} end`,
-  created_at: fragment<string>`rfc3339(${pools.createdAt})`,
-}
+const columns = (sql: ISql) => sql`
+  name, case when replica_since is null then 'none' else mirrors end as replica, rfc3339(created_at) as created_at`
 
 /** Same error if the pool does not exist and if the key has no scope in it. Otherwise the error would reveal pool names. */
 export const poolNotFound = (name: string) =>
@@ -36,26 +30,24 @@ export async function findPoolId(sql: Sql, name: string): Promise<number> {
 }
 
 /** Returns the pool with this name. Throws `pool_not_found`. */
-export async function getPool(orm: PostgresJsDatabase, name: string): Promise<Pool> {
-  const [pool] = await orm.select(columns).from(pools).where(eq(pools.name, name))
+export async function getPool(sql: Sql, name: string): Promise<Pool> {
+  const [pool] = await sql<Pool[]>`select ${columns(sql)} from pools where name = ${name}`
   if (!pool) throw poolNotFound(name)
   return pool
 }
 
 /** Returns one page of pools by name: those after `after`. */
-export function listPools(orm: PostgresJsDatabase, after: string, limit: number): Promise<Pool[]> {
-  return orm.select(columns).from(pools).where(fragment`${pools.name} > ${after}`).orderBy(pools.name).limit(limit)
+export function listPools(sql: Sql, after: string, limit: number): Promise<Pool[]> {
+  return sql<Pool[]>`select ${columns(sql)} from pools where name > ${after} order by name limit ${limit}`
 }
 
 /** Creates an empty pool, and declares it a replica. Throws `pool_exists`. */
-export async function createPool(orm: PostgresJsDatabase, name: string, replica: Replica): Promise<Pool> {
-  const declared = replica === 'none' ? {} : { replicaSince: fragment`now()`, mirrors: replica }
+export async function createPool(sql: Sql, name: string, replica: Replica): Promise<Pool> {
+  const declared = replica === 'none' ? sql`default, default` : sql`now(), ${replica}`
   try {
-    const [pool] = await orm
-      .insert(pools)
-      .values({ name, ...declared })
-      .returning(columns)
-    return pool as Pool
+    const [pool] = await sql<[Pool]>`
+      insert into pools (name, replica_since, mirrors) values (${name}, ${declared}) returning ${columns(sql)}`
+    return pool
   } catch (error) {
     if (sqlState(error) !== UNIQUE_VIOLATION) throw error
     throw new Problem('pool_exists', `The pool ${name} already exists. Choose another name.`, { cause: error })

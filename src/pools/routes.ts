@@ -1,5 +1,4 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
-import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js'
 import type { Sql } from 'postgres'
 import { Type } from 'typebox'
 import { type Cursors, makePage, pageOf, pageParams } from '../http/pagination.ts'
@@ -31,12 +30,11 @@ const NoQuery = strict({})
 
 interface PoolRoutesOptions {
   sql: Sql
-  orm: PostgresJsDatabase
   cursors: Cursors
 }
 
 /** Systems under test: an administrator creates, lists, declares as replicas and removes them. */
-export const poolRoutes: FastifyPluginCallbackTypebox<PoolRoutesOptions> = (app, { sql, orm, cursors }, done) => {
+export const poolRoutes: FastifyPluginCallbackTypebox<PoolRoutesOptions> = (app, { sql, cursors }, done) => {
   const config = { scope: 'admin' } as const
   const tags = ['pools']
 
@@ -53,7 +51,7 @@ export const poolRoutes: FastifyPluginCallbackTypebox<PoolRoutesOptions> = (app,
       },
     },
     async (request, reply) => {
-      const pool = await createPool(orm, request.body.name, replicaOf(request.body.replica ?? 'none'))
+      const pool = await createPool(sql, request.body.name, replicaOf(request.body.replica ?? 'none'))
       return reply.code(201).header('location', `/v1/pools/${pool.name}`).send(pool)
     },
   )
@@ -71,7 +69,7 @@ export const poolRoutes: FastifyPluginCallbackTypebox<PoolRoutesOptions> = (app,
     },
     async (request, reply) => {
       const { limit = 100, cursor } = request.query
-      const pools = await listPools(orm, cursors.decode('pools', cursor) ?? '', limit + 1)
+      const pools = await listPools(sql, cursors.decode('pools', cursor) ?? '', limit + 1)
       const page = { rows: pools.slice(0, limit), hasMore: pools.length > limit }
       return makePage({ request, reply, cursors, listing: 'pools' }, page, ({ name }) => name)
     },
@@ -83,7 +81,7 @@ export const poolRoutes: FastifyPluginCallbackTypebox<PoolRoutesOptions> = (app,
       config,
       schema: { tags, summary: 'Read a pool', params: PoolPath, querystring: NoQuery, response: { 200: PoolResponse } },
     },
-    (request) => getPool(orm, request.params.name),
+    (request) => getPool(sql, request.params.name),
   )
 
   app.patch(
@@ -102,7 +100,7 @@ export const poolRoutes: FastifyPluginCallbackTypebox<PoolRoutesOptions> = (app,
     },
     async (request) => {
       await setReplica(sql, request.params.name, replicaOf(request.body.replica))
-      return getPool(orm, request.params.name)
+      return getPool(sql, request.params.name)
     },
   )
 

@@ -1,5 +1,6 @@
+import { sql } from 'drizzle-orm'
+import { check, integer, pgTable, text } from 'drizzle-orm/pg-core'
 import { bigNumber, bytewiseText, time } from '../database/columns.ts'
-import { check, integer, pgTable, sql, text } from '../database/drizzle.ts'
 
 export const pools = pgTable(
   'pools',

@@ -1,3 +1,4 @@
+import { isatty } from 'node:tty'
 import { destination, type Logger, pino } from 'pino'
 
 /** Maximum size of unwritten lines: enough to bridge a full disk that an operator clears in time. */
@@ -26,10 +27,35 @@ export function createLogOutput() {
   }
 }
 
-/** Creates a logger that writes one JSON object per line to standard output. `serializeError` selects what is logged of an error. */
-export function createLog(level: string, serializeError: (error: unknown) => object): Logger {
+interface LogSettings {
+  logLevel: string
+  /** `auto` is text if standard output is a terminal, and JSON otherwise. */
+  logFormat: 'auto' | 'json' | 'text'
+}
+
+/**
+ * Creates a logger that writes to standard output: one JSON object per line, or text for people. `serializeError` selects what is
+ * logged of an error.
+ */
+export async function createLog(
+  { logLevel: level, logFormat }: LogSettings,
+  serializeError: (error: unknown) => object,
+): Promise<Logger> {
+  const output = createLogOutput()
+  const isText = logFormat === 'text' || (logFormat === 'auto' && isatty(1))
   const options = { level, base: null, timestamp: isoTime(), serializers: { err: serializeError } }
-  return pino(options, createLogOutput())
+  return pino(options, isText ? await textOutput(output) : output)
+}
+
+/**
+ * Formats each line as `[time] LEVEL: message {fields}`, and errors with their stack; in color if the terminal has colors. Uses only
+ * the formatter of pino-pretty, because its stream loses lines when the process exits (pinojs/pino-pretty#422). The formatter takes
+ * 50 ms to load, so JSON does without it, and 13 µs a line. It removes control characters, so that no text moves the cursor.
+ */
+async function textOutput({ write, flushSync }: ReturnType<typeof createLogOutput>) {
+  const { prettyFactory } = await import('pino-pretty')
+  const format = prettyFactory({ singleLine: true, translateTime: 'SYS:HH:MM:ss.l' })
+  return { write: (line: string) => write(format(line)), flushSync }
 }
 
 /** The timestamp in the format of pino's `isoTime`, cached per millisecond: formatting it took 3 % of a 304. */

@@ -1,5 +1,5 @@
-import { LineCutter } from './lines.ts'
 import { isState } from './state.ts'
+import { LineCutter } from './text.ts'
 
 /** The first line of an NDJSON export. */
 export interface ExportHead {

@@ -66,6 +66,9 @@ export async function readLabel(
   return { bound: boundTo(source), sum, outSum, bytes }
 }
 
+/** Returns what the base that begins with `text` is bound to, whatever it was made for. Empty if it is no base. */
+export const readBound = (text: string): object => parse(text.slice(0, text.indexOf('\n') + 1)).bound ?? {}
+
 function parse(text: string): Partial<BaseLabel> {
   try {
     return (JSON.parse(text) as Partial<BaseLabel> | null) ?? {}

@@ -25,7 +25,7 @@ export function exitCodeOf(error: unknown): number {
   return error.isPassing ? 3 : 5
 }
 
-/** The key to ask with: what the file holds, else USERSYNC_KEY, if there is one. Throws UsageError, which never tells it. */
+/** Returns the key: the text of the file, else USERSYNC_KEY, if set. Throws UsageError, which never contains the key. */
 export async function readKey(keyFile: string | undefined, env: NodeJS.ProcessEnv): Promise<string | undefined> {
   const text = keyFile === undefined ? env['USERSYNC_KEY'] : await readText(keyFile)
   const key = text?.trim()
@@ -123,7 +123,7 @@ function parse(args: string[]) {
     return values
   } catch (error) {
     const message = String(error instanceof Error ? error.message : error).replaceAll('\n', ' ')
-    throw new UsageError(`${message} --help lists the options.`)
+    throw new UsageError(`${message.replace(/\.$/, '')}. --help lists the options.`)
   }
 }
 

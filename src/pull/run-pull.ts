@@ -2,6 +2,7 @@ import { Stopped } from '../process/stop-signal.ts'
 import { isCleartext } from '../sync/target-schema.ts'
 import { exitCodeOf, readKey, readOptions, USAGE } from './cli.ts'
 import { lockOut, outFiles } from './files.ts'
+import { lostLogins } from './lost-logins.ts'
 import { createReport, progressText, type Terminal } from './report.ts'
 import { keepInStep } from './rounds.ts'
 
@@ -31,6 +32,8 @@ export async function runPull(args: string[], program: PullProgram): Promise<num
       report.line('warning: the key goes to another machine unencrypted')
     const files = outFiles(out)
     using _lock = await lockOut(files)
+    const warning = await lostLogins(files, source)
+    if (warning) report.line(warning)
     const onProgress = (...progress: Parameters<typeof progressText>) => report.progress(progressText(...progress))
     const { firstPauseMs } = program
     try {

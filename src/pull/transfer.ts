@@ -1,5 +1,4 @@
-import { callPeer, type Peer, PeerError } from '../client/peer.ts'
-import { answerTexts } from '../client/response-text.ts'
+import { answerTexts, callPeer, type Peer, PeerError } from '../client/peer.ts'
 import { ContentError } from '../protocol/content-error.ts'
 import { ExportError, type ExportHead, type ExportRow, readExport } from '../protocol/read-export.ts'
 import type { LocalBase } from './base.ts'
@@ -23,7 +22,7 @@ export interface Job {
   maxBytes?: number | undefined
   /** The pause after the first failed attempt, if it is not the usual one. */
   firstPauseMs?: number | undefined
-  /** Told as users and bytes arrive: `total` is what the head says. */
+  /** Called as users and bytes arrive; `total` is the number in the head. */
   onProgress: (kind: ExportHead['kind'], users: number, total: number, bytes: number) => void
 }
 

@@ -8,8 +8,7 @@ import type { Mirrors } from '../pools/pools.ts'
 import { type ExportHead, readExport } from '../protocol/read-export.ts'
 import { lookUpScope } from '../states/scope-state.ts'
 import { applyStaged, type Counts } from './apply-staged.ts'
-import { asProblem } from './problems.ts'
-import { stageExport } from './stage-export.ts'
+import { asProblem, stageExport } from './stage-export.ts'
 
 export const WHOLE_POOL = { batchId: undefined, testUsersOnly: false, bulkUsersOnly: false }
 export const TEST_USERS = { ...WHOLE_POOL, testUsersOnly: true }

@@ -85,7 +85,7 @@ export const replicaRoutes: FastifyPluginCallbackTypebox<ReplicaRoutesOptions> =
         reply.headers(stateHeaders('full', undefined, state))
         return reply.send(Readable.from([])) // a stream, or Fastify would send Content-Length: 0
       }
-      const opened = await exports.openDirect(everybodyIn(pool, mirrors))
+      const opened = await exports.openDirect(wholeExportOf(pool, mirrors))
       reply.headers(stateHeaders(opened.plan.kind, undefined, opened.state))
       return reply.send(directStream(opened))
     },
@@ -94,7 +94,8 @@ export const replicaRoutes: FastifyPluginCallbackTypebox<ReplicaRoutesOptions> =
   done()
 }
 
-const everybodyIn = (pool: string, mirrors: Mirrors): ExportRequest => ({
+/** The plain export of every user that a replica mirrors. */
+const wholeExportOf = (pool: string, mirrors: Mirrors): ExportRequest => ({
   pool,
   filter: usersOf(mirrors),
   format: 'ndjson',

@@ -1,7 +1,8 @@
 import type { ISql } from 'postgres'
+import { sqlState } from '../database/sqlstate.ts'
+import { Problem } from '../errors.ts'
 import { ExportError, type ExportHead, type ExportRow } from '../protocol/read-export.ts'
 import { userLine } from '../states/filter.ts'
-import { notAUserLine } from './problems.ts'
 
 /** Maximum characters per statement: about 3,000 users. */
 const PAGE_CHARACTERS = 1_048_576
@@ -71,4 +72,29 @@ async function stageUsers(session: ISql, lines: string[]): Promise<void> {
 
 async function stageDeletions(session: ISql, ids: string[]): Promise<void> {
   await session`insert into staged_deletions select unnest(${ids}::uuid[])`
+}
+
+/**
+ * SQLSTATEs of invalid values (22), of values that the table rejects (23), and of JSON that is nested too deeply (54001). A line that
+ * is too long (54000) has its own error.
+ */
+const OF_A_VALUE = /^(22|23|54001)/
+
+/** For a line that is not exactly the line of the user that it describes. */
+const notAUserLine = (cause?: unknown) =>
+  new Problem(
+    'export_invalid',
+    'A line is not a user line, it contains credentials, or two users share an id, username or email. ' +
+      'Nothing was changed.',
+    { cause },
+  )
+
+/** Converts an error during an export into the problem for the client. Returns unrelated errors unchanged. */
+export function asProblem(error: unknown): unknown {
+  if (error instanceof ExportError) {
+    return error.fault === 'cut'
+      ? new Problem('export_cut', 'The body ended early. Nothing was changed; send it again.', { cause: error })
+      : new Problem('export_malformed', 'Send an unmodified NDJSON export. Nothing was changed.', { cause: error })
+  }
+  return OF_A_VALUE.test(sqlState(error) ?? '') ? notAUserLine(error) : error
 }

@@ -63,7 +63,7 @@ async function readKey(file: string): Promise<Buffer> {
   const handle = await open(file)
   try {
     const { mode } = await handle.stat()
-    if (mode & EVERYBODY) throw new Error(openToEverybody(file, mode))
+    if (mode & OTHERS) throw new Error(openToOthers(file, mode))
     const text = (await handle.readFile('utf8')).trim()
     if (!/^[0-9a-f]{64}$/i.test(text)) throw new Error(`${file} does not contain an encryption key of 64 hex digits`)
     return Buffer.from(text, 'hex')
@@ -73,9 +73,9 @@ async function readKey(file: string): Promise<Buffer> {
 }
 
 /** The mode bits of other users. The group's bits are ignored: Kubernetes sets them on volumes (`fsGroup`). */
-const EVERYBODY = 0o007
+const OTHERS = 0o007
 
-const openToEverybody = (file: string, mode: number) =>
+const openToOthers = (file: string, mode: number) =>
   `${file} is open to every user of this machine (mode ${(mode & 0o777).toString(8)}). Run: chmod 600 ${file}. Where the file system has no modes, set ENCRYPTION_KEY instead`
 
 async function syncFolder(folder: string): Promise<void> {

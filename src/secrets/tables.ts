@@ -1,5 +1,6 @@
+import { sql } from 'drizzle-orm'
+import { boolean, check, pgTable } from 'drizzle-orm/pg-core'
 import { bytes } from '../database/columns.ts'
-import { boolean, check, pgTable, sql } from '../database/drizzle.ts'
 
 /** One row: a text encrypted with the service's key, so that a replica with another key fails at startup. */
 export const encryptionKeyCheck = pgTable(

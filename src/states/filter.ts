@@ -1,5 +1,7 @@
 import type { Fragment, ISql } from 'postgres'
-import { ANY_BATCH } from './tables.ts'
+
+/** Means "any batch" in the key of a scope, because a primary key cannot contain null. */
+export const ANY_BATCH = '00000000-0000-0000-0000-000000000000'
 
 /** Selects users of one pool. Each filter is one scope, which has its own versions and states. */
 export interface Filter {

@@ -1,5 +1,5 @@
 import type { Sql, TransactionSql } from 'postgres'
-import { ANY_BATCH } from './tables.ts'
+import { ANY_BATCH } from './filter.ts'
 
 /** Number of commits that one step reads, and number of tombstones after which it takes no further commit. */
 const COMMITS_A_STEP = 100

@@ -1,8 +1,7 @@
 import type { ISql, Sql } from 'postgres'
 import { poolNotFound } from '../pools/pools.ts'
 import { EMPTY_STATE, type State } from '../protocol/state.ts'
-import { type Filter, isScope } from './filter.ts'
-import { ANY_BATCH } from './tables.ts'
+import { ANY_BATCH, type Filter, isScope } from './filter.ts'
 
 /** The state of a scope in one snapshot. */
 export interface ScopeState {

@@ -1,8 +1,6 @@
+import { sql } from 'drizzle-orm'
+import { bigint, boolean, index, integer, pgTable, primaryKey, unique, uuid } from 'drizzle-orm/pg-core'
 import { bigNumber, bytewiseText, time } from '../database/columns.ts'
-import { bigint, boolean, index, integer, pgTable, primaryKey, sql, unique, uuid } from '../database/drizzle.ts'
-
-/** Means "any batch" in the key of a scope, because a primary key cannot contain null. */
-export const ANY_BATCH = '00000000-0000-0000-0000-000000000000'
 
 /** The key of a scope is its filter. The two flags restrict it to test users and to users created in bulk. */
 const scopeKey = {

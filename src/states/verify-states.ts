@@ -1,6 +1,5 @@
 import type { Sql } from 'postgres'
-import { userLine } from './filter.ts'
-import { ANY_BATCH } from './tables.ts'
+import { ANY_BATCH, userLine } from './filter.ts'
 
 /** A pool whose recorded states were compared with its users. */
 export interface VerifiedPool {

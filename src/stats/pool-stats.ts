@@ -2,7 +2,7 @@ import type { Sql } from 'postgres'
 import type { Batch } from '../batches/batches.ts'
 import { poolNotFound } from '../pools/pools.ts'
 import { EMPTY_STATE, type State } from '../protocol/state.ts'
-import { ANY_BATCH } from '../states/tables.ts'
+import { ANY_BATCH } from '../states/filter.ts'
 
 /** The counts of a pool in one snapshot. */
 export interface PoolStats {

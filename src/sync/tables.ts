@@ -1,4 +1,4 @@
-import { bigNumber, bytes, bytewiseText, time } from '../database/columns.ts'
+import { sql } from 'drizzle-orm'
 import {
   boolean,
   check,
@@ -8,11 +8,11 @@ import {
   jsonb,
   pgTable,
   primaryKey,
-  sql,
   text,
   uniqueIndex,
   uuid,
-} from '../database/drizzle.ts'
+} from 'drizzle-orm/pg-core'
+import { bigNumber, bytes, bytewiseText, time } from '../database/columns.ts'
 import { pools } from '../pools/tables.ts'
 
 /** The targets of a pool: other services like this one, and systems under test (sinks), which follow its users. */

@@ -1,5 +1,4 @@
-import { callPeer, PeerError } from '../client/peer.ts'
-import { answerTexts } from '../client/response-text.ts'
+import { answerTexts, callPeer, PeerError } from '../client/peer.ts'
 import { Problem } from '../errors.ts'
 import type { Exports } from '../export/exports.ts'
 import { UUID_FORM } from '../http/schemas.ts'

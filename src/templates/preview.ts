@@ -86,15 +86,16 @@ function usersOf(complete: CompleteConfig, count: number, firstNumber: number, d
     domains,
   )
   const range = { first: 1, last: Math.min(count, MAX_USERS), firstNumber }
-  return [...generateUsers(users, range)].flatMap(({ first_n, usernames, roles, attributes }) =>
-    usernames.map((name, index) => {
+  return [...generateUsers(users, range)].flatMap(({ first_n, text }) =>
+    text.split('\n').map((line, index) => {
+      const [name, role, custom_attributes] = JSON.parse(line) as [string, string, Record<string, unknown>]
       const username = name.replaceAll('{batch}', shortId)
       return {
         id: ids ? `${ids.userIdPrefix}${(first_n + index).toString(16).padStart(8, '0')}` : null,
         username,
         email: username + emailSuffix,
-        role: roles[index] ?? '',
-        custom_attributes: JSON.parse(attributes[index] ?? '{}'),
+        role,
+        custom_attributes,
         created_at: settings.epoch ?? null,
       }
     }),

@@ -1,5 +1,5 @@
+import { foreignKey, integer, jsonb, pgTable, primaryKey, text } from 'drizzle-orm/pg-core'
 import { bytewiseText, time } from '../database/columns.ts'
-import { foreignKey, integer, jsonb, pgTable, primaryKey, text } from '../database/drizzle.ts'
 import { pools } from '../pools/tables.ts'
 import type { TemplateSettings } from './template-schema.ts'
 

@@ -1,4 +1,4 @@
-import { bigNumber, bytewiseText, time } from '../database/columns.ts'
+import { sql } from 'drizzle-orm'
 import {
   boolean,
   check,
@@ -7,11 +7,11 @@ import {
   jsonb,
   pgTable,
   primaryKey,
-  sql,
   text,
   uniqueIndex,
   uuid,
-} from '../database/drizzle.ts'
+} from 'drizzle-orm/pg-core'
+import { bigNumber, bytewiseText, time } from '../database/columns.ts'
 
 /** Plain SQL may write this table. Columns that a writer omits get defaults, and triggers always set the two stamps. */
 export const users = pgTable(

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { jsonbBytes } from '../../src/protocol/longest-line.ts'
 import { startService } from '../http/service.ts'
+import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()
@@ -28,7 +29,7 @@ const { json } = fc.letrec((tie) => ({
 }))
 
 t.test('the computed size of any JSON value is that of its text as jsonb', async (t) => {
-  const values = fc.sample(json, 1_000).map((value) => JSON.stringify(value))
+  const values = fc.sample(json, sized(200, 1_000)).map((value) => JSON.stringify(value))
   const rows = await sql<{ json: string; bytes: number }[]>`
     select v as json, octet_length(v::jsonb::text) as bytes from unnest(${values}::text[]) v`
   for (const { json, bytes } of rows) if (jsonbBytes(json) !== bytes) t.equal(jsonbBytes(json), bytes, json)

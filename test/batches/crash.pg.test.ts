@@ -7,6 +7,7 @@ import { stateFromScratch } from '../export/observe.ts'
 import { type ServerProcess, startServerProcess } from '../server-process.ts'
 import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
+import { call, untilEnded, untilMoving } from './worked-batch.ts'
 
 const t = suite()
 
@@ -24,33 +25,6 @@ const settings = (url: string) => ({
   MAX_WORKERS: '2',
   LOG_LEVEL: 'info',
 })
-
-async function call(server: ServerProcess, path: string, body?: object): Promise<{ status: number; batch: Batch }> {
-  const answer = await fetch(server.url + path, {
-    method: body ? 'POST' : 'GET',
-    signal: AbortSignal.timeout(10_000),
-    ...(body && { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),
-  })
-  return { status: answer.status, batch: (await answer.json()) as Batch }
-}
-
-async function untilEnded(server: ServerProcess, id: string): Promise<Batch> {
-  for (const deadline = Date.now() + 60_000; Date.now() < deadline; await sleep(50)) {
-    const { batch } = await call(server, `/v1/batches/${id}`)
-    if (batch.finished_at !== null) return batch
-  }
-  throw new Error('the batch did not end within a minute')
-}
-
-/** Waits until the batch has created more users, so that the kill happens in the middle of the work. */
-async function untilMoving(server: ServerProcess, id: string): Promise<void> {
-  const before = (await call(server, `/v1/batches/${id}`)).batch.created_count
-  for (let i = 0; i < 200; i++) {
-    const { batch } = await call(server, `/v1/batches/${id}`)
-    if (batch.created_count > before || batch.finished_at !== null) return
-    await sleep(5)
-  }
-}
 
 async function checkUsers(t: Test, url: string, batch: Batch): Promise<void> {
   t.match(batch, { status: 'completed', created_count: USERS, failed_count: 0, progress: 1 })

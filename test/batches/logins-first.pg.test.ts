@@ -4,6 +4,7 @@ import { workChunk } from '../../src/batches/chunks.ts'
 import { connect } from '../../src/database/connection.ts'
 import { testDatabase } from '../database.ts'
 import { startService } from '../http/service.ts'
+import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 import { KEY, newBatch } from './new-batch.ts'
 
@@ -17,7 +18,9 @@ const t = suite()
 t.test('no chunk of users starts while a chunk of credentials is in progress', async (t) => {
   const sql = connect({ url: await testDatabase(t), schema: 'usersync', connections: 3, name: 'test' })
   t.teardown(() => sql.end())
-  const id = await newBatch(sql, { password_hash: { algorithm: 'bcrypt', cost: 13, distinct: 2 } }) // 2 chunks
+  const id = await newBatch(sql, { password_hash: { algorithm: 'none', distinct: 2 } })
+  await sql`update chunks set last_n = 1 where batch_id = ${id} and kind = 'credentials'`
+  await sql`insert into chunks (pool_id, batch_id, kind, first_n, last_n) values (1, ${id}, 'credentials', 2, 2)`
   const work = () => workChunk(sql, 1, id, KEY)
 
   const other = await sql.reserve() // another worker, in the middle of the first chunk
@@ -70,11 +73,11 @@ async function follow(t: Test, call: Service['call'], id: string): Promise<Map<s
 type Service = Awaited<ReturnType<typeof startService>>
 
 const BATCHES: [name: string, count: number, config: object][] = [
-  ['shared, in chunks of 1,000', 20_000, { chunk_size: 1_000 }],
+  ['shared', sized(4_000, 20_000), { chunk_size: sized(200, 1_000) }],
   [
-    'per_user, with 100 hashes',
-    3_000,
-    { password_mode: 'per_user', password_hash: { distinct: 100 }, chunk_size: 500 },
+    'per_user, with several chunks of hashes',
+    sized(1_000, 3_000),
+    { password_mode: 'per_user', password_hash: { distinct: sized(40, 100) }, chunk_size: sized(200, 500) },
   ],
 ]
 

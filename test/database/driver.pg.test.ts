@@ -6,11 +6,7 @@ import { suite } from '../suite.ts'
 
 const t = suite()
 
-/*
- * What src/database/driver.ts fixes. In the published postgres.js 3.4.9, a lost connection ends the process with an
- * uncatchable TypeError or leaves the pool without that connection; a query is sent only after the current turn of the
- * event loop; all connections are used in rotation; and each query takes longer than the one before.
- */
+/* Lost connections, and how fast queries are sent (patches/postgres+3.4.9.patch). Its neighbours driver-*.test.ts have the rest. */
 
 const pidOf = async (on: Pick<Sql, 'unsafe'>) =>
   (await on.unsafe('select pg_backend_pid() as pid'))[0]?.['pid'] as number

@@ -46,6 +46,15 @@ t.test('migrate creates everything in an empty database, and nothing the second 
   t.same(await sql`select username from users`, [{ username: 'kept' }])
 })
 
+t.test('a schema of a development version is refused, and one of a later version is used', async (t) => {
+  await migrate(url, 'versions')
+  const sql = connectTo('versions')
+  await sql`insert into __drizzle_migrations (hash, created_at) select 'later', max(created_at) + 1 from __drizzle_migrations`
+  await migrate(url, 'versions')
+  await sql`update __drizzle_migrations set created_at = 1790000000000 + id`
+  await t.rejects(migrate(url, 'versions'), /versions is of a development version .* DB_SCHEMA/)
+})
+
 t.test('services that start at once wait for each other', async (t) => {
   await Promise.all([1, 2, 3].map(() => migrate(url, 'at_once')))
   const [mine, usual] = [await describe('at_once'), await describe('usersync')]

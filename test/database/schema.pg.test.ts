@@ -17,6 +17,8 @@ const root = fileURLToPath(new URL('../..', import.meta.url))
 const { generateDrizzleJson, generateMigration } = createRequire(import.meta.url)(
   'drizzle-kit/api',
 ) as typeof import('drizzle-kit/api')
+// drizzle-kit adds an enumerable member to all arrays. Ajv then compiles wrong code for an `enum`, in every service of this process.
+Reflect.deleteProperty(Array.prototype, 'random')
 type Snapshot = ReturnType<typeof generateDrizzleJson>
 
 /** The tables in the form of a drizzle-kit snapshot. */

@@ -1,6 +1,6 @@
 import { brotliDecompressSync, gunzipSync, inflateSync, zstdDecompressSync } from 'node:zlib'
 import { stateOf } from '../../src/protocol/state.ts'
-import { ANY_BATCH } from '../../src/states/tables.ts'
+import { ANY_BATCH } from '../../src/states/filter.ts'
 import { applyExport } from '../../src/sync/apply-export.ts'
 import { type Answer, startService } from '../http/service.ts'
 import { suite } from '../suite.ts'

@@ -1,6 +1,6 @@
+import postgres from 'postgres'
 import type { Test } from 'tap'
 import { connect } from '../../src/database/connection.ts'
-import { postgres } from '../../src/database/driver.ts'
 import { openSnapshot } from '../../src/database/snapshot.ts'
 import { jsonLine } from '../../src/export/lines.ts'
 import { makeAnswer, planAnswer } from '../../src/export/make-answer.ts'

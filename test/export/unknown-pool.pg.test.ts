@@ -1,4 +1,4 @@
-import { postgres } from '../../src/database/driver.ts'
+import postgres from 'postgres'
 import { readFull } from '../../src/export/full.ts'
 import { jsonLine, withCredentials } from '../../src/export/lines.ts'
 import { findConflicts, independentRows, updateRows } from '../../src/import/apply-rows.ts'

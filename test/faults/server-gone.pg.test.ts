@@ -14,8 +14,8 @@ const t = suite()
 
 t.setTimeout(180_000)
 
-const USERS = sized(12_000, 150_000)
-const CHUNK = sized(200, 1_000)
+const USERS = sized(6_000, 150_000)
+const CHUNK = sized(100, 1_000)
 const pg = await startOwnPostgres(t)
 const settings = { DATABASE_URL: pg.url, ENCRYPTION_KEY: '5e'.repeat(32), MAX_WORKERS: '2', EXPORT_CACHE_MB: '0' }
 
@@ -80,7 +80,7 @@ async function readExport(url: string, rest: Promise<unknown>): Promise<string[]
 }
 
 /**
- * Users of 128 MB in total. Linux buffers up to 36 MB for a client that does not read (tcp_rmem and tcp_wmem), and an
+ * Users of 64 MB in total. Linux buffers up to 36 MB for a client that does not read (tcp_rmem and tcp_wmem), and an
  * export of 31,000 plain users was once buffered completely before the restart.
  */
 async function addHeavyUsers(): Promise<void> {
@@ -89,7 +89,7 @@ async function addHeavyUsers(): Promise<void> {
     await sql`
       insert into users (username, email, custom_attributes)
       select 'heavy' || n, 'heavy' || n || '@example.com', jsonb_build_object('text', repeat('x', 64000))
-      from generate_series(1, 2000) n`
+      from generate_series(1, 1000) n`
   } finally {
     await sql.end({ timeout: 5 })
   }

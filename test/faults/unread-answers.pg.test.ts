@@ -8,7 +8,7 @@ const t = suite()
 
 /* Clients request the largest possible pages and read nothing. */
 
-const READERS = 40
+const READERS = 16
 
 t.test('clients that read nothing do not keep the service from serving others', async (t) => {
   const { app, sql, url, call, memory } = await startService(t, {

@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { brotliDecompressSync, gunzipSync, zstdDecompressSync } from 'node:zlib'
 import { ROUTE_BODIES } from '../http/route-bodies.ts'
 import { startService } from '../http/service.ts'
+import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 import { resourcesAtRest } from './open-resources.ts'
 
@@ -110,7 +111,7 @@ async function loseDatabaseDuring(path: string, coding: string): Promise<'cut' |
 
 t.test('a response that fails halfway is cut, and does not look complete', async (t) => {
   const endings: string[] = []
-  for (const coding of Object.keys(DECODERS)) {
+  for (const coding of sized(['identity', 'zstd'], Object.keys(DECODERS))) {
     for (const path of [
       '/v1/users/export?format=ndjson&include=password',
       '/v1/users/export?format=json&include=password',

@@ -4,7 +4,7 @@ import { suite } from '../suite.ts'
 
 const t = suite()
 
-const TEXT = `${'ünï 🐉 '.repeat(20_000)}end`
+const TEXT = `${'ünï 🐉 '.repeat(8_000)}end` // 96 KB, more than one chunk of a decoder
 const CODERS = { gzip: gzipSync, br: brotliCompressSync, zstd: zstdCompressSync, deflate: deflateSync }
 
 async function decode(bytes: Buffer, coding: Coding, { size = 1000, limitMb = 1 } = {}): Promise<string> {
@@ -35,7 +35,7 @@ t.test('each encoding is decoded, and rejected if it is cut, continues or does n
       invalid,
       `${coding}: trailing bytes`,
     )
-    const bomb = encode(Buffer.alloc(30_000_000))
+    const bomb = encode(Buffer.alloc(3_000_000))
     await t.rejects(
       decode(bomb, coding),
       { name: 'ContentError', fault: 'too_large', message: /1 MiB \(IMPORT_LIMIT_MB\)/ },
@@ -78,7 +78,8 @@ t.test('zstd with several frames is decoded completely, even if some are empty',
 })
 
 t.test('text must be UTF-8, with or without a byte order mark', async (t) => {
-  t.equal(await decode(Buffer.from(`\ufeff${TEXT}`), 'identity', { size: 1 }), TEXT)
+  const text = TEXT.slice(-1_000)
+  t.equal(await decode(Buffer.from(`\ufeff${text}`), 'identity', { size: 1 }), text)
   for (const bytes of [[0xff], [0x61, 0xc3], [0xed, 0xa0, 0x80], [0xc0, 0x80]]) {
     await t.rejects(decode(Buffer.from(bytes), 'identity'), {
       name: 'ContentError',

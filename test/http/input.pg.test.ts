@@ -86,7 +86,7 @@ t.test('a wrong method is rejected before the body is read', async (t) => {
     ['x', { 'content-type': 'none' }],
     ['x', { ...JSON_TYPE, 'content-encoding': 'rar' }],
     [Buffer.from([0xff]), JSON_TYPE],
-    ['x'.repeat(2_000_000), JSON_TYPE],
+    ['x'.repeat(1_100_000), JSON_TYPE],
   ]
   for (const [path, operations] of Object.entries(paths)) {
     const method = ['PUT', 'POST', 'DELETE', 'PATCH'].find((each) => !(each.toLowerCase() in operations)) ?? ''

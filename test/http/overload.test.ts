@@ -15,9 +15,13 @@ const t = suite()
 const secretOf = (name: string) => `${name}-s3cret-of-32-characters-or-more`
 const keys = parseApiKeys(['one', 'two'].map((name) => `${name}=users:read=${secretOf(name)}`).join(','))
 
-function keepBusy(milliseconds: number) {
-  for (const end = performance.now() + milliseconds; performance.now() < end; );
+/** Blocks the event loop without using the CPU. */
+function block(milliseconds: number) {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds)
 }
+
+/** Sample interval of the event-loop delay in these tests. */
+const SAMPLE_MS = 500
 
 /** A listening app: `/slow` responds when it is released, `/work` immediately, `/livez` always. */
 async function listening(
@@ -29,7 +33,7 @@ async function listening(
   const pending: (() => void)[] = []
   await app.register(errorResponses)
   await app.register(authentication, { keyring: withKeys ? { keys: () => keys, stop: () => {} } : undefined })
-  await app.register(overload, { maxRequests, rateLimit, maxDelayMs })
+  await app.register(overload, { maxRequests, rateLimit, maxDelayMs, sampleMs: SAMPLE_MS })
   await app.register(authorization)
   const config = { scope: 'users:read' } as const
   app.get('/slow', { config }, () => new Promise((resolve) => pending.push(() => resolve('done'))))
@@ -45,7 +49,7 @@ async function listening(
   })
   app.get('/livez', () => String(refused))
   await app.ready()
-  keepBusy(startMs)
+  block(startMs)
   await app.listen({ host: '127.0.0.1', port: 0 })
   t.teardown(async () => {
     for (const release of pending) release()
@@ -120,10 +124,10 @@ t.test('a client that disconnects releases its place', async (t) => {
 })
 
 t.test('a process with a high event-loop delay rejects work, and its health route still responds', async (t) => {
-  const { get } = await listening(t, { maxDelayMs: 200 })
-  const behind = setInterval(keepBusy, 0, 400)
+  const { get } = await listening(t, { maxDelayMs: 0.2 * SAMPLE_MS })
+  const behind = setInterval(block, 0, 0.4 * SAMPLE_MS)
   try {
-    await sleep(2_500)
+    await sleep(2.5 * SAMPLE_MS)
     const [work, health] = await Promise.all([get('/work'), get('/livez')])
     t.match(work, { status: 503, text: /"code":"overloaded"/ })
     t.equal(health.status, 200)
@@ -136,20 +140,20 @@ t.test('a process with a high event-loop delay rejects work, and its health rout
 })
 
 t.test('a slow start does not reject the first requests', async (t) => {
-  const { get } = await listening(t, { maxDelayMs: 200, startMs: 1_500 })
+  const { get } = await listening(t, { maxDelayMs: 0.2 * SAMPLE_MS, startMs: 1.5 * SAMPLE_MS })
   for (let n = 0; n < 5; n++) {
     t.equal((await get('/work')).status, 200)
-    await sleep(100)
+    await sleep(SAMPLE_MS / 10)
   }
 })
 
 t.test('a delay missed by one sample does not reject requests', async (t) => {
   const { get } = await listening(t, {})
-  await sleep(2_500)
+  await sleep(2.5 * SAMPLE_MS)
   // All of these are due when the first ends. The delay is sampled after it and after the second, and measured once.
-  setTimeout(keepBusy, 1, 2_200)
-  setTimeout(keepBusy, 2_000, 1_200)
-  await sleep(2_050)
+  setTimeout(block, 1, 2.2 * SAMPLE_MS)
+  setTimeout(block, 2 * SAMPLE_MS, 1.2 * SAMPLE_MS)
+  await sleep(2.05 * SAMPLE_MS)
   for (let n = 0; n < 5; n++) t.equal((await get('/work')).status, 200)
 })
 

@@ -3,6 +3,7 @@ export const ROUTE_BODIES: Record<string, object> = {
   '/v1/pools': { name: 'made' },
   '/v1/pools/{name}': { replica: 'test_users' },
   '/v1/batches': { count: 1 },
+  '/v1/batches/preview': { count: 1 },
   '/v1/templates': { name: 'made', config: {} },
   '/v1/templates/{name}': { config: {} },
   '/v1/templates/validate': { config: {} },

@@ -55,6 +55,7 @@ const BODIES: Record<string, (planted: Planted) => Request[]> = {
   'POST /v1/templates/validate': () => [{ body: { config: {} } }],
   'POST /v1/templates/import': ({ pool }) => [{ body: { templates: [{ name: `taken-${pool}`, config: {} }] } }],
   'POST /v1/batches': ({ template }) => [{ body: { count: 1, template, config }, headers: { prefer: 'wait=30' } }],
+  'POST /v1/batches/preview': ({ template }) => [{ body: { count: 1, template } }],
   'POST /v1/users/import': () => [{ body: '{"username":"imported@example.com"}\n', headers: NDJSON }],
   'PATCH /v1/users/{id}': () => [{ body: { role: 'changed' } }],
   'POST /v1/lifecycle/expire': () => [{ body: { dry_run: true } }, { body: {} }],

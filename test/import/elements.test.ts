@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { ElementCutter } from '../../src/import/read-json.ts'
-import { LineCutter, MAX_ROW_LENGTH } from '../../src/protocol/lines.ts'
+import { LineCutter, MAX_ROW_LENGTH } from '../../src/protocol/text.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()

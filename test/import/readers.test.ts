@@ -3,7 +3,7 @@ import { readCsv } from '../../src/import/read-csv.ts'
 import { readJson } from '../../src/import/read-json.ts'
 import { readNdjson } from '../../src/import/read-ndjson.ts'
 import type { GivenRow } from '../../src/import/row.ts'
-import { MAX_ROW_LENGTH } from '../../src/protocol/lines.ts'
+import { MAX_ROW_LENGTH } from '../../src/protocol/text.ts'
 import { suite } from '../suite.ts'
 import { csvOf } from './csv.ts'
 

@@ -10,12 +10,16 @@ import { runJob } from '../../src/jobs/run-job.ts'
 import { CHILD_ENV } from '../child-env.ts'
 import { emptyDatabase, testDatabase } from '../database.ts'
 import { beginLog } from '../run-record.ts'
+import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 import { RECEIVER_KEY, startReceiver } from '../sync/receiver.ts'
 
 const t = suite()
 
 t.setTimeout(300_000)
+
+/** The users of the largest batch. */
+const MANY = sized(4_000, 20_000)
 
 const JOB = fileURLToPath(new URL('../../src/job.ts', import.meta.url))
 const DATABASE_URL = await testDatabase(t)
@@ -81,7 +85,7 @@ t.test('the same job with the same parameters is the same run', async (t) => {
   const again = await job(...args)
   t.match(again, {
     code: 0,
-    output: { what: 'was completed before', run: first.output.run, result: { created_count: 300 } },
+    output: { what: 'already completed', run: first.output.run, result: { created_count: 300 } },
   })
   t.equal(await userCount(), 300)
   t.strictSame(
@@ -91,16 +95,16 @@ t.test('the same job with the same parameters is the same run', async (t) => {
 })
 
 t.test('a killed run continues, and a running one is not started twice', async (t) => {
-  const args = ['create', '--count', '20000', '--date', '2026-03-01']
-  const { child, ended } = start(args)
-  const made = () => sql`select from batches where total_requested = 20000`
+  const args = ['create', '--count', String(MANY), '--date', '2026-03-01']
+  const { child, ended } = start(args, { CHUNK_SIZE: '50' })
+  const made = () => sql`select from batches where total_requested = ${MANY}`
   for (const deadline = Date.now() + 30_000; Date.now() < deadline && (await made()).length === 0; ) await sleep(20)
   child.kill('SIGSTOP') // it has started the run, and creates no users
-  t.match(await job(...args), { code: 3, output: { what: 'is run by another process' } })
+  t.match(await job(...args), { code: 3, output: { what: 'runs in another process' } })
   child.kill('SIGKILL')
   await ended
   const second = await job(...args)
-  t.match(second, { code: 0, output: { what: /^completed$/, result: { created_count: 20_000 } } })
+  t.match(second, { code: 0, output: { what: /^completed$/, result: { created_count: MANY } } })
   t.equal((await made()).length, 1, 'it is the same batch')
   t.match(await sql`select attempts from job_runs where id = ${second.output.run}`, [{ attempts: 2 }])
 })
@@ -124,7 +128,7 @@ t.test('expire, verify-states and sync do their work', async (t) => {
   t.same(await sql`select from users u join batches b on b.id = u.batch_id where b.label = 'by a job'`, [])
   t.match(await job('verify-states'), {
     code: 0,
-    output: { result: { pools: [{ pool: 'default', user_count: 20_000 }] } },
+    output: { result: { pools: [{ pool: 'default', user_count: MANY }] } },
   })
 
   const receiver = await startReceiver(t)
@@ -143,7 +147,7 @@ t.test('expire, verify-states and sync do their work', async (t) => {
     code: 0,
     output: { run: refused.output.run, result: { targets: [{ target: 'tester', failure: null }] } },
   })
-  t.equal(receiver.held.lines.size, 20_000)
+  t.equal(receiver.held.lines.size, MANY)
 })
 
 t.test('a job does its own work only, and the audit trail lists what it changed', async (t) => {
@@ -192,7 +196,7 @@ const LOSSES: [name: string, lose: (id: string) => Promise<unknown>, failure: Re
 
 for (const [i, [name, lose, failure]] of LOSSES.entries()) {
   t.test(`if the batch is ${name} meanwhile the job fails, and the same call creates another batch`, async (t) => {
-    const count = 3_001 + i
+    const count = 501 + i
     const args = ['create', '--count', String(count)]
     const ended = run(args, { CHUNK_SIZE: '1' })
     const begun = () => sql<{ id: string }[]>`

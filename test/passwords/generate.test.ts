@@ -1,4 +1,4 @@
-import { generatePassword } from '../../src/passwords/generate.ts'
+import { alphanumericSalt, generatePassword } from '../../src/passwords/generate.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()
@@ -21,5 +21,12 @@ t.test('every character can be in every position', (t) => {
   for (let place = 0; place < 20; place++) {
     t.ok(new Set(passwords.map((password) => password[place])).size > 60, `place ${place}`)
   }
+  t.end()
+})
+
+t.test('a salt has the given length and consists of all letters and digits', (t) => {
+  const salt = alphanumericSalt(10_000)
+  t.match(salt, /^[A-Za-z0-9]{10000}$/)
+  t.equal(new Set(salt).size, 62)
   t.end()
 })

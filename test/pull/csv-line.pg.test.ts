@@ -3,6 +3,7 @@ import { csvLine, lineOfCells } from '../../src/export/csv.ts'
 import { parseUserLine } from '../../src/protocol/user-line.ts'
 import { userLine } from '../../src/states/filter.ts'
 import { startService } from '../http/service.ts'
+import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()
@@ -83,7 +84,7 @@ t.test('a parsed user line gives the service’s CSV line', async () => {
       const { bare, cells, credentials } = parseUserLine(row?.user_line ?? '') ?? {}
       return bare === row?.user_line && lineOfCells(cells ?? []) === row?.line && credentials?.size === 0
     }),
-    { numRuns: 300 },
+    { numRuns: sized(100, 300) },
   )
 })
 

@@ -7,7 +7,7 @@ import { parseUserLine } from '../../src/protocol/user-line.ts'
 import { startService } from '../http/service.ts'
 import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
-import { outFolder, pull, pullByProcess, startPull } from './pull-process.ts'
+import { outFolder, pull, startPull } from './pull-process.ts'
 
 const t = suite()
 
@@ -60,7 +60,7 @@ async function isWhole(out: string, before: string): Promise<boolean> {
 t.test(`the file is complete after ${KILLS} kills`, async (t) => {
   const outs = ['ndjson', 'csv'].map((format) => join(folder, `users.${format}`))
   const begun = performance.now()
-  for (const out of outs) t.match(await pullByProcess(t, { url, out }), { code: 0 })
+  for (const out of outs) t.equal(await startPull(t, { url, out }).ended, 0)
   const roundMs = (performance.now() - begun) / 2
   let ended = 0
   let cut = 0

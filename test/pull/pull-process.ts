@@ -1,8 +1,9 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import type { Test } from 'tap'
 import { runPull } from '../../src/pull/run-pull.ts'
 import { CHILD_ENV } from '../child-env.ts'
@@ -62,12 +63,24 @@ export async function pull(
   return { code, output }
 }
 
-/** Runs the program in a separate process until it exits. */
-export async function pullByProcess(
-  t: Pick<Test, 'teardown'>,
-  options: Record<string, string>,
-  env?: Record<string, string>,
-): Promise<{ code: number | string; output: string }> {
-  const { ended, output } = startPull(t, options, env)
-  return { code: await ended, output: output() }
+/** A program that runs the pulls of its argument at once, as `pull` does, and prints their results. */
+const PULLS = `
+  const { runPull } = await import('${new URL('../../src/pull/run-pull.ts', import.meta.url)}')
+  const stop = new AbortController().signal
+  const results = JSON.parse(process.argv[1]).map(async (args) => {
+    let output = ''
+    const stream = { isTTY: false, columns: 80, write: (text) => (output += text) }
+    const program = { env: process.env, stdout: stream, stderr: stream, stop, firstPauseMs: 1 }
+    return { code: await runPull(args, program), output }
+  })
+  process.stdout.write(JSON.stringify(await Promise.all(results)))`
+
+/** Runs the program several times at once in one separate process with these variables. */
+export async function pullsByProcess(
+  calls: Record<string, string>[],
+  env: Record<string, string>,
+): Promise<{ code: number; output: string }[]> {
+  const args = ['--input-type=module', '-e', PULLS, JSON.stringify(calls.map(argumentsOf))]
+  const { stdout } = await promisify(execFile)(process.execPath, args, { env: { ...CHILD_ENV, ...env } })
+  return JSON.parse(stdout)
 }

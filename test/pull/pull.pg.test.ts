@@ -1,4 +1,4 @@
-import { readdir, readFile, stat } from 'node:fs/promises'
+import { readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { startService } from '../http/service.ts'
 import { suite } from '../suite.ts'
@@ -99,14 +99,21 @@ t.test('credentials are the last cells of each line, and only the owner can read
   for (const kind of ['full', 'delta']) {
     await call('POST', '/v1/batches', { body: { count: 20, config }, headers: { prefer: 'wait=60' } })
     await sql`insert into users (username, email) values (${kind}, ${`${kind}@example.com`})`
-    t.match(await pull({ url, out, include }), { code: 0, output: `${kind}` })
+    const { code, output } = await pull({ url, out, include })
+    t.match({ code, output }, { code: 0, output: `${kind}` })
+    t.notMatch(output, /warning/)
     t.equal(await readFile(out, 'utf8'), await exported(`format=csv&include=${include}`))
     for (const path of [out, `${out}.base`]) t.equal((await stat(path)).mode & 0o777, 0o600)
   }
-  t.match(await pull({ url, out, include: 'password' }), { code: 0, output: /full/ })
+  const lost = (names: string) =>
+    new RegExp(`warning: ${out} has ${names}, and this pull removes .*, add --include ${include}\\n.* full`)
+  await writeFile(`${out}.base`, '') // the file itself names its logins too
+  t.match(await pull({ url, out, include: 'password' }), { code: 0, output: lost('password_hash') })
   t.equal(await readFile(out, 'utf8'), await exported('format=csv&include=password'))
-  t.match(await pull({ url, out }), { code: 0, output: /full/ })
+  await rm(out) // its base names its logins too
+  t.match(await pull({ url, out }), { code: 0, output: /warning: .* has password, .* --include password\n.* full/ })
   t.equal(await readFile(out, 'utf8'), await exported('format=csv'))
+  t.notMatch((await pull({ url, out })).output, /warning/)
 })
 
 t.test('the shards are disjoint and together make up the pool', async (t) => {

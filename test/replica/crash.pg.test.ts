@@ -15,7 +15,7 @@ const t = suite()
 /* Whichever process is killed at whichever moment, a replica has the old state or the new one. */
 
 const KILLS = sized(1, 6)
-const USERS = sized(8_000, 40_000)
+const USERS = sized(3_000, 40_000)
 t.setTimeout(120_000 + KILLS * 20_000)
 
 t.test('a replica has the old or the new state after kill -9 during a PUT, again and again', async (t) => {

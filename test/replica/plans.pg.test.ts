@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream'
+import postgres from 'postgres'
 import type { Test } from 'tap'
 import { connect } from '../../src/database/connection.ts'
-import { postgres } from '../../src/database/driver.ts'
 import { takeExport, WHOLE_POOL } from '../../src/replica/apply-export.ts'
 import { userLine } from '../../src/states/filter.ts'
 import { lookUpScope } from '../../src/states/scope-state.ts'

@@ -180,8 +180,9 @@ t.test('an inconsistent export is rejected and changes nothing', async (t) => {
       t.match(answer, { status, json: { code } }, `${kind}: ${what}: ${answer.status} ${answer.json.code}`)
       t.notMatch(JSON.stringify(answer.json), /staged|jsonb|constraint|relation|syntax/, 'no driver text')
     }
-    t.ok(await isOld(), what)
+    t.equal(await stateOf(replica), old, what)
   }
+  t.ok(await isOld())
   const unchanged = await exportOf(source, { base: now })
   const withRows = withLine(unchanged.replaceAll(now, old), someUser)
   t.match(await put(replica.url, withRows), { status: 400, json: { code: 'export_malformed' } }, 'unchanged, with rows')

@@ -4,7 +4,7 @@ import type { Test } from 'tap'
 import { forgetEvents } from '../../src/audit/audit-events.ts'
 import { failBatch } from '../../src/batches/end-batch.ts'
 import { expireBatches } from '../../src/batches/expire.ts'
-import { batchKey, missingUsersReason } from '../../src/jobs/batch-recovery.ts'
+import { batchKey, missingUsersReason } from '../../src/jobs/create.ts'
 import type { JobContext } from '../../src/jobs/job.ts'
 import { beginRun, endRun, findOrMakeRun, type JobRun, lockRun } from '../../src/jobs/job-runs.ts'
 import { JOBS } from '../../src/jobs/jobs.ts'
@@ -16,9 +16,9 @@ import { BATCHES } from './fill-pool.ts'
 import { runSinkStatements } from './sink-statements.ts'
 
 /** The users of the pool `later`. */
-export const USERS = sized(8_000, 50_000)
+export const USERS = sized(7_000, 50_000)
 /** The users of a batch that is deleted completely. */
-const MANY = sized(3_000, 9_000)
+const MANY = sized(2_000, 9_000)
 
 /** The id of a process, a run and a batch that do not exist. */
 const HOLDER = '01890000-0000-7000-8000-ffffffffffff'
@@ -142,6 +142,22 @@ export async function runEveryStatement(t: Test, { service, sql, direct, poolId,
   }
   const many = await step('a batch', MANY, () => ok('POST', '/v1/batches', { pool: 'later', count: MANY, config }))
   t.match(many.json, { status: 'completed', created_count: MANY })
+  const population = {
+    ...config,
+    username_pattern: 'again_{n}@example.com',
+    seed: 'again',
+    epoch: '2026-01-01T00:00:00Z',
+  }
+  await step('a preview of a batch', 100, () =>
+    ok('POST', '/v1/batches/preview', { pool: 'later', count: 100, config: population }),
+  )
+  const again = await step('a population that is deleted and created again', 2_000, async () => {
+    const body = { pool: 'later', count: 500, config: population }
+    const { id } = (await ok<{ id: string }>('POST', '/v1/batches', body)).json
+    await ok('DELETE', `/v1/batches/${id}?pool=later`)
+    return await ok('POST', '/v1/batches', body)
+  })
+  t.match(again.json, { status: 'completed', created_count: 500 })
   await step('a batch whose names are taken', MANY, () =>
     ok('POST', '/v1/batches', { pool: 'later', count: MANY, config }),
   )

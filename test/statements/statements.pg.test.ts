@@ -19,7 +19,7 @@ const t = suite()
  */
 
 t.setTimeout(sized(240_000, 900_000))
-const OTHERS = sized(16_000, 100_000)
+const OTHERS = sized(12_000, 100_000)
 
 /** What a statement may read for each row that its request returns or changes, and in addition. */
 const ROWS = { each: 6, beside: 1_500 }

@@ -14,7 +14,7 @@ const file = t
 
 /* Two services on two databases. One pushes; the other is a process that is killed during a push. */
 
-const USERS = sized(10_000, 40_000)
+const USERS = sized(6_000, 40_000)
 const { call } = await startService(t)
 const DATABASE_URL = await testDatabase(t)
 const ENCRYPTION_KEY = 'c3'.repeat(32)
@@ -54,12 +54,12 @@ const exported = async (url: string) => {
 
 t.test('after pushes and a kill, both services have the same users and state', async (t) => {
   await call('POST', '/v1/targets', { body: { name: 'tester', url: receiver.url } })
-  const first = await make(5_000)
-  t.match(await push(), { status: 'succeeded', added_count: 5_000 })
+  const first = await make(2_000)
+  t.match(await push(), { status: 'succeeded', added_count: 2_000 })
   await make(300)
   t.match(await push(), { status: 'succeeded', kind: 'delta', added_count: 300 })
-  t.match((await call('DELETE', `/v1/batches/${first}`)).json, { deleted_count: 5_000 })
-  t.match(await push(), { status: 'succeeded', kind: 'delta', deleted_count: 5_000 })
+  t.match((await call('DELETE', `/v1/batches/${first}`)).json, { deleted_count: 2_000 })
+  t.match(await push(), { status: 'succeeded', kind: 'delta', deleted_count: 2_000 })
 
   await make(USERS)
   const before = await exported(receiver.url)

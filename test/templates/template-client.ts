@@ -15,7 +15,7 @@ export const SHOP = {
   chunk_size: 3,
 } as const
 
-export const BUILT_IN = ['admin', 'default', 'load_test', 'performance_test', 'security_test']
+export const BUILT_IN = ['admin', 'default', 'load_test', 'performance_test', 'saas', 'security_test', 'shop']
 
 /** Creates, replaces and lists templates of a service, and batches from them. */
 export const templateClient = ({ call }: Pick<Service, 'call'>) => ({

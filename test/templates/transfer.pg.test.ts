@@ -17,11 +17,14 @@ interface Exported {
 
 t.test('exported templates are the same after deleting and importing them', async (t) => {
   await makePool('moved')
+  const generated = { $choice: { buyer: 9, 'seller\n2': 1 } }
+  await create('generated', { ...SHOP, role: generated }, 'moved')
   for (const name of ['one', 'two']) await create(name, { ...SHOP, role: name }, 'moved')
   await call('PUT', '/v1/templates/three?pool=moved', { body: { description: 'the third', config: {} } })
   const exported = (await call<Exported>('GET', '/v1/templates/export?pool=moved')).json
   t.strictSame(exported, {
     templates: [
+      { name: 'generated', description: '', config: { ...SHOP, role: generated } },
       { name: 'one', description: '', config: { ...SHOP, role: 'one' } },
       { name: 'three', description: 'the third', config: {} },
       { name: 'two', description: '', config: { ...SHOP, role: 'two' } },
@@ -32,7 +35,7 @@ t.test('exported templates are the same after deleting and importing them', asyn
 
   const imported = await call('POST', '/v1/templates/import?pool=moved', { body: exported })
   t.equal(imported.status, 200)
-  t.strictSame(imported.json, { imported: ['one', 'three', 'two'], skipped: [], errors: [] })
+  t.strictSame(imported.json, { imported: ['generated', 'one', 'three', 'two'], skipped: [], errors: [] })
   t.strictSame((await call('GET', '/v1/templates/export?pool=moved')).json, exported)
 })
 

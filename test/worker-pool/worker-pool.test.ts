@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startWorkerPool } from '../../src/batches/worker-pool.ts'
+import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()
@@ -12,7 +13,7 @@ const OPTIONS = {
 }
 
 t.test('closing the pool while its threads start does not end the process', async (t) => {
-  for (const delay of [0, 100, 200, 300, 400]) {
+  for (const delay of sized([0, 150, 300], [0, 100, 200, 300, 400])) {
     const workers = startWorkerPool(2, OPTIONS)
     await sleep(delay)
     await workers.close()

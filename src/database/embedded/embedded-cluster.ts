@@ -25,10 +25,20 @@ export interface Cluster {
  * only a folder for the next attempt to delete. The caller holds the lock. Throws EmbeddedDatabaseError.
  */
 export async function openCluster(place: Place, { durable }: { durable: boolean }): Promise<Cluster> {
-  const folder = join(place.directory, 'cluster')
+  const { folder, data, log, passwordFile } = clusterIn(place.directory)
   if (!existsSync(folder)) await makeCluster(place, folder, durable)
-  const password = await readFile(join(folder, 'password'), 'utf8')
-  return { place, data: join(folder, 'data'), log: join(folder, 'server.log'), password }
+  return { place, data, log, password: await readFile(passwordFile, 'utf8') }
+}
+
+/** The paths of the cluster in the directory of a place. */
+export function clusterIn(directory: string) {
+  const folder = join(directory, 'cluster')
+  return {
+    folder,
+    data: join(folder, 'data'),
+    log: join(folder, 'server.log'),
+    passwordFile: join(folder, 'password'),
+  }
 }
 
 /**

@@ -98,9 +98,14 @@ async function placeForRoot(home: string, packaged: string, isNew: boolean): Pro
   }
 }
 
+/** The two folders that may contain the cluster of a data folder: below it, or below /var/lib/usersync. */
+export const directoriesOf = (home: string) => ({
+  own: join(home, 'postgresql'),
+  apart: join(SHARED, hash('sha256', home).slice(0, 16), 'postgresql'),
+})
+
 async function reachableDirectory(home: string, account: Account): Promise<string> {
-  const own = join(home, 'postgresql')
-  const apart = join(SHARED, hash('sha256', home).slice(0, 16), 'postgresql')
+  const { own, apart } = directoriesOf(home)
   const reachable = await reaches(account, home)
   if (!reachable && existsSync(join(own, 'cluster'))) {
     // Using another place would start an empty database instead of this one.

@@ -1,10 +1,12 @@
+import { existsSync } from 'node:fs'
+import { readFile, realpath } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { acquireLock, tryLock } from '../../process/file-lock.ts'
 import { connect } from '../connection.ts'
 import { isDatabaseUnavailable } from '../sqlstate.ts'
-import { type Cluster, openCluster, reason } from './embedded-cluster.ts'
-import { EmbeddedDatabaseError, findPlace } from './embedded-place.ts'
+import { type Cluster, clusterIn, openCluster, reason } from './embedded-cluster.ts'
+import { directoriesOf, EmbeddedDatabaseError, findPlace } from './embedded-place.ts'
 import { findPostmaster, startPostmaster, stopPostmaster } from './embedded-postmaster.ts'
 import { ensureServiceRole, giveToServiceRole, SERVICE_ROLE, servicePassword } from './embedded-role.ts'
 
@@ -105,6 +107,22 @@ async function start({ dataDir, settings = {} }: Options): Promise<EmbeddedDatab
     adopted: server.adopted,
     stop: () => (stopped ??= stop()),
   }
+}
+
+/**
+ * Returns the login URL of the server that runs on the data of `dataDir`, as the role of the service. Undefined if none is ready.
+ * Starts and creates nothing.
+ */
+export async function findEmbeddedDatabase(dataDir: string): Promise<string | undefined> {
+  if (!existsSync(dataDir)) return undefined
+  for (const directory of Object.values(directoriesOf(await realpath(dataDir)))) {
+    const cluster = clusterIn(directory)
+    const postmaster = await findPostmaster(cluster)
+    if (!postmaster?.ready) continue
+    const password = await readFile(cluster.passwordFile, 'utf8')
+    return loginUrl(SERVICE_ROLE, servicePassword({ password }), postmaster.port)
+  }
+  return undefined
 }
 
 /** Finds or starts the server, and waits until its lock file says that it is ready, at most until `deadline`. */

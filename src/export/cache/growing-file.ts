@@ -24,7 +24,7 @@ export function createGrowingFile(handle: FileHandle, readable: number): Growing
   let complete = false
   let last: Buffer | undefined
   let change = Promise.withResolvers<void>()
-  const tell = () => {
+  const notify = () => {
     change.resolve()
     change = Promise.withResolvers()
   }
@@ -36,7 +36,7 @@ export function createGrowingFile(handle: FileHandle, readable: number): Growing
     grow(written) {
       last = written
       readable += written.length
-      tell()
+      notify()
     },
     latest(position) {
       const start = readable - (last?.length ?? 0)
@@ -45,7 +45,7 @@ export function createGrowingFile(handle: FileHandle, readable: number): Growing
     finish() {
       complete = true
       last = undefined
-      tell()
+      notify()
     },
   }
 }

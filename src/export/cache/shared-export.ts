@@ -24,7 +24,7 @@ export interface SharedExport {
 
 /**
  * Shares the source that `open` returns. It ends when all followers have left, and stops a source that is still in
- * progress then. Calls `forget` as soon as nobody can join.
+ * progress then. Calls `forget` as soon as no further client can join.
  */
 export function shareExport(open: () => Promise<Source>, forget: () => void): SharedExport {
   const ended = Promise.withResolvers<void>()

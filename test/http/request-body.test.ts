@@ -3,7 +3,7 @@ import { type AddressInfo, connect } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
 import Fastify from 'fastify'
-import { bodyDeadline } from '../../src/http/body-deadline.ts'
+import { bodyDeadline } from '../../src/http/request-body.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()
