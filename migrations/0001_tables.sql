@@ -224,12 +224,16 @@ create index tombstones_user on tombstones (pool_id, user_id);
 create table targets (
   pool_id integer not null,
   name text collate "C" not null,
+  kind text not null default 'usersync',
   url text not null,
   remote_pool text collate "C" not null,
   key_ciphertext bytea,
   batch_id uuid,
   test_users_only boolean not null,
   bulk_users_only boolean not null,
+  mapping jsonb,
+  limits jsonb not null default '{}',
+  planned_state text collate "C",
   interval_seconds integer,
   next_run_at timestamptz,
   created_at timestamptz not null default now(),
@@ -247,6 +251,7 @@ create table sync_runs (
   target text collate "C" not null,
   trigger text not null,
   "full" boolean not null,
+  clear boolean not null default false,
   status text not null default 'queued',
   kind text,
   base text collate "C",
@@ -277,6 +282,30 @@ create unique index sync_runs_one_queued on sync_runs (pool_id, target) where st
 --> statement-breakpoint
 -- At most one running run for each target; finding expired leases.
 create unique index sync_runs_one_running on sync_runs (pool_id, target) where status = 'running';
+--> statement-breakpoint
+create table sink_users (
+  pool_id integer not null,
+  target text collate "C" not null,
+  user_id uuid not null,
+  external text,
+  marker text,
+  next_external text,
+  is_due boolean not null,
+  code text,
+  detail text,
+  tried_at timestamptz,
+  constraint sink_users_pool_id_target_user_id_pk primary key (pool_id, target, user_id),
+  constraint sink_users_of_target foreign key (pool_id, target) references targets (pool_id, name) on delete cascade
+);
+--> statement-breakpoint
+-- The work of a run.
+create index sink_users_due on sink_users (pool_id, target, user_id) where is_due;
+--> statement-breakpoint
+-- Transactions of the target whose end is not known.
+create index sink_users_marked on sink_users (pool_id, target, marker) where marker is not null;
+--> statement-breakpoint
+-- Listing of failures.
+create index sink_users_failed on sink_users (pool_id, target, user_id) where code is not null;
 --> statement-breakpoint
 create table audit_events (
   id uuid primary key default uuid_v7(), -- listing, newest first

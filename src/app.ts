@@ -135,7 +135,7 @@ export async function buildApp(config: Config, services: Services) {
   await app.register(importRoutes, parts)
   await app.register(lifecycleRoutes, { ...parts, observer: services.metrics })
   await app.register(auditRoutes, parts)
-  await app.register(targetRoutes, parts)
+  await app.register(targetRoutes, { ...parts, targetHosts: config.targetHosts })
   await app.register(syncRoutes, { ...parts, scheduler: services.syncScheduler })
   await app.register(replicaRoutes, parts)
 

@@ -36,6 +36,7 @@ export const ERRORS = {
   pool_exists: { status: 409, title: 'A pool with this name already exists' },
   pool_in_use: { status: 409, title: 'The pool has protected users or unfinished batches' },
   target_exists: { status: 409, title: 'A target with this name already exists' },
+  target_holds_users: { status: 409, title: 'A system under test still has users of the pool' },
   target_limit: { status: 409, title: 'The pool has the maximum number of targets' },
   pool_is_replica: { status: 409, title: 'The pool is a replica and accepts users only from exports' },
   pool_not_replica: { status: 409, title: 'The pool is not a replica' },

@@ -94,7 +94,11 @@ export async function startService(
     waitMs,
     cache: exportCache,
   })
-  const syncScheduler = startSyncScheduler({ sql, exports, encryptionKey, observer }, log, pace.sync)
+  const syncScheduler = startSyncScheduler(
+    { sql, exports, encryptionKey, targetHosts: config.targetHosts, observer },
+    log,
+    pace.sync,
+  )
   started.defer(() => syncScheduler.stop())
   addGauges(metrics.registry, { sql, workers, memory, exports, dataDir: config.dataDir, memoryLimitBytes })
   const app = await buildApp(config, {

@@ -54,6 +54,8 @@ const SCOPE_OF: Record<string, string | null> = {
   'GET /v1/targets/{name}': 'admin',
   'PATCH /v1/targets/{name}': 'admin',
   'DELETE /v1/targets/{name}': 'admin',
+  'POST /v1/targets/{name}/clear': 'users:write',
+  'GET /v1/targets/{name}/failures': 'users:read',
   'POST /v1/sync': 'users:write',
   'GET /v1/sync/runs': 'users:read',
   'GET /v1/sync/runs/{id}': 'users:read',

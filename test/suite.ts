@@ -11,7 +11,7 @@ export const LANES = {
   unit: ['{!(lanes|http|pull),!(lanes|http|pull)/**}/!(*.pg).test.ts', '!(*.pg).test.ts'],
   'unit-http': ['{http,pull}/**/!(*.pg).test.ts'],
   faults: ['faults/*.pg.test.ts'],
-  replica: ['{replica,targets,sync}/*.pg.test.ts'],
+  replica: ['{replica,targets,sync,sinks}/*.pg.test.ts'],
   pull: ['{pull,jobs,examples}/*.pg.test.ts'],
   export: ['{export,statements}/**/*.pg.test.ts'],
   batches: ['{batches,lifecycle,passwords}/*.pg.test.ts'],

@@ -56,6 +56,14 @@ export const domains = (text: string) => {
   return list
 }
 
+/** Host names and addresses in lower case, separated by commas, or empty for none. */
+export const hosts = (text: string) => {
+  const list = text === '' ? [] : text.split(',').map((host) => host.trim().toLowerCase())
+  if (!list.every((host) => /^[\w.:-]+$/.test(host)))
+    throw new Error('expects host names or addresses, separated by commas')
+  return list
+}
+
 /** 64 hexadecimal digits, or empty for none. */
 export const encryptionKey = (text: string) => {
   if (text !== '' && !/^[0-9a-f]{64}$/i.test(text))

@@ -1,6 +1,16 @@
 import { availableParallelism } from 'node:os'
 import { type ApiKey, parseApiKeys } from './api-keys.ts'
-import { collectorUrl, databaseUrl, domains, duration, encryptionKey, integer, matching, oneOf } from './parse.ts'
+import {
+  collectorUrl,
+  databaseUrl,
+  domains,
+  duration,
+  encryptionKey,
+  hosts,
+  integer,
+  matching,
+  oneOf,
+} from './parse.ts'
 
 interface Setting<Value> {
   variable: string
@@ -135,6 +145,14 @@ export const SETTINGS = {
     unit: 'domains',
     description: 'Domains, with their subdomains, that addresses of test users may have (RFC 2606, RFC 6761).',
     parse: domains,
+  }),
+  targetHosts: setting({
+    variable: 'TARGET_HOSTS',
+    fallback: '',
+    unit: 'hosts',
+    description:
+      'Hosts, separated by commas, that users may be written to besides this machine, by targets of other kinds than `usersync`. A host is named as in the URL of the target.',
+    parse: hosts,
   }),
   compressionThreshold: setting({
     variable: 'COMPRESSION_THRESHOLD_BYTES',

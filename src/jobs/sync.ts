@@ -22,14 +22,14 @@ export async function pushToTargets(context: JobContext, { parameters }: JobRun)
   const waitMs = config.waitSeconds * 1000
   const exports = createExports({ sql, encryptionKey, concurrency: config.exportConcurrency, waitMs, cache: undefined })
   const only = { poolId: pool.id, names }
-  const scheduler = startSyncScheduler({ sql, exports, encryptionKey, only }, log)
+  const scheduler = startSyncScheduler({ sql, exports, encryptionKey, targetHosts: config.targetHosts, only }, log)
   await using stack = new AsyncDisposableStack()
   stack.defer(() => scheduler.stop())
 
   const targets = []
   for (const name of names) {
     const body = readBody({ target: name, full })
-    const { id } = await requestRun(sql, pool.id, body.target, body.full ?? false)
+    const { id } = await requestRun(sql, pool.id, body.target, { full: body.full ?? false })
     await recordJob(sql, 'sync', { pool: pool.name, subject: id, counts: {} })
     scheduler.wake()
     const { target, kind, failure, detail } = await untilEnded(() => readRun(sql, pool.id, id), signal)

@@ -54,17 +54,25 @@ export async function createPool(sql: Sql, name: string, replica: Replica): Prom
   }
 }
 
+/** For sinks that have users of ours, which nothing could remove afterwards. */
+export const targetHoldsUsers = (targets: string[]) =>
+  new Problem(
+    'target_holds_users',
+    `Users are still at: ${targets.join(', ')}. POST /v1/targets/{name}/clear removes them; wait for its run. DELETE with force=true leaves them there.`,
+  )
+
 /**
  * Removes a pool with all its users, batches and history. Locks the pool's row first, which blocks new writers, and
  * waits for writers in progress. Throws `pool_not_found`. Throws `pool_in_use` if it is the default pool, or contains a
- * non-test user or an unfinished batch.
+ * non-test user or an unfinished batch. Throws `target_holds_users` without `force` if sinks have users of the pool.
  */
-export async function deletePool(sql: Sql, name: string): Promise<void> {
+export async function deletePool(sql: Sql, name: string, { force }: { force: boolean }): Promise<void> {
   await sql.begin(async (tx) => {
     const [pool] = await tx<{ id: number }[]>`select id from pools where name = ${name} for update`
     if (!pool) throw poolNotFound(name)
     if (pool.id === 1) throw new Problem('pool_in_use', 'The default pool cannot be removed.')
     await requireUnused(tx, pool.id)
+    if (!force) await requireNoSinkUsers(tx, pool.id)
     await tx`delete from users where pool_id = ${pool.id}`
     // Runs the deferred triggers now, so that the deletion is recorded before the pool's history is removed.
     await tx`set constraints all immediate`
@@ -88,4 +96,17 @@ async function requireUnused(tx: TransactionSql, poolId: number): Promise<void> 
   if (pool?.has_unfinished) {
     throw new Problem('pool_in_use', 'The pool has unfinished batches. Wait for them, or delete them first.')
   }
+}
+
+/** Also locks the targets, so that no run writes users there until the transaction ends. */
+async function requireNoSinkUsers(tx: TransactionSql, poolId: number): Promise<void> {
+  await tx`select from targets where pool_id = ${poolId} for update`
+  const holding = await tx<{ name: string }[]>`
+    select t.name from targets t
+    where t.pool_id = ${poolId} and exists (
+      select from sink_users s
+      where s.pool_id = t.pool_id and s.target = t.name and (s.external is not null or s.marker is not null) offset 0
+    )
+    order by t.name`
+  if (holding.length > 0) throw targetHoldsUsers(holding.map(({ name }) => name))
 }

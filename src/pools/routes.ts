@@ -111,13 +111,15 @@ export const poolRoutes: FastifyPluginCallbackTypebox<PoolRoutesOptions> = (app,
       schema: {
         tags,
         summary: 'Remove a pool and all its test users',
+        description:
+          'Systems under test keep the users that targets have put there. If there are any, the pool is removed with `force=true` only.',
         params: PoolPath,
-        querystring: NoQuery,
+        querystring: strict({ force: Type.Optional(Type.Boolean({ default: false })) }),
         response: { 204: Type.Null() },
       },
     },
     async (request, reply) => {
-      await deletePool(sql, request.params.name)
+      await deletePool(sql, request.params.name, { force: request.query.force ?? false })
       return reply.code(204).send(null)
     },
   )

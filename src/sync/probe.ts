@@ -1,7 +1,10 @@
+import type { Sql } from 'postgres'
 import { callPeer, type Peer, PeerError, type PeerFault, type PeerResponse, readJson } from '../client/peer.ts'
 import type { Exports } from '../export/exports.ts'
 import { urlInPool } from '../pools/pool-parameter.ts'
 import type { State } from '../protocol/state.ts'
+import { isSink } from './kinds/kinds.ts'
+import { hasDueUsers } from './sinks/sink-users.ts'
 import type { Target } from './targets.ts'
 
 /**
@@ -57,10 +60,22 @@ export interface TargetStatus {
 /** Timeout for all targets together; they are probed in parallel. */
 const PATIENCE_MS = 5_000
 
-/** Compares the state of a target's filter with the state of the target. Costs one look-up on each side. */
-export async function targetStatus(exports: Exports, { name, pool, filter, ...target }: Target): Promise<TargetStatus> {
+/**
+ * Compares the state of a target's filter with the state of the target. Costs one look-up on each side. The state of a sink is the one
+ * that we recorded for it: it is in step if nothing is left to do there.
+ */
+export async function targetStatus(
+  sql: Sql,
+  exports: Exports,
+  { name, pool, filter, ...target }: Target,
+): Promise<TargetStatus> {
   const present = await exports.currentScope({ pool, filter })
   const status = { target: name, in_step: false, local_state: present.state, remote_state: null, remote_failure: null }
+  if (isSink(target.kind)) {
+    const hasDue = await hasDueUsers(sql, { poolId: target.poolId, name })
+    const remoteState = hasDue ? null : target.plannedState
+    return { ...status, in_step: remoteState === present.state, remote_state: remoteState }
+  }
   const patience = AbortSignal.timeout(PATIENCE_MS)
   try {
     const remoteState = await heldState({ ...target, pool: target.remotePool }, present, {

@@ -2,18 +2,22 @@ import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebo
 import type { Sql } from 'postgres'
 import { Type } from 'typebox'
 import { requireScope } from '../auth/authentication.ts'
+import { invalidRequest } from '../errors.ts'
 import type { Exports } from '../export/exports.ts'
 import { createConcurrencyLimit } from '../http/concurrency-limit.ts'
 import { type Cursors, makePage, pageOf, pageParams } from '../http/pagination.ts'
 import { strict, Uuid } from '../http/schemas.ts'
 import { PoolQuery, poolIdOf, poolOf, poolParam, urlInPool } from '../pools/pool-parameter.ts'
 import { findPoolId } from '../pools/pools.ts'
+import { isSink } from './kinds/kinds.ts'
 import { targetStatus } from './probe.ts'
-import { lastRuns, listRuns, readRun, requestRun, withoutWideStates } from './sync-runs.ts'
+import { dryRun } from './sinks/dry-run.ts'
+import { listFailures } from './sinks/sink-users.ts'
+import { lastRuns, listRuns, readRun, requestClear, requestRun, withoutWideStates } from './sync-runs.ts'
 import type { SyncScheduler } from './sync-scheduler.ts'
-import { RunBody, RunResponse, StatusResponse, VerifyResponse } from './sync-schema.ts'
+import { DryRunResponse, FailureResponse, RunBody, RunResponse, StatusResponse, VerifyResponse } from './sync-schema.ts'
 import { TargetName } from './target-schema.ts'
-import { listTargets, MAX_TARGETS, readTarget } from './targets.ts'
+import { listTargets, MAX_TARGETS, readTarget, type Target } from './targets.ts'
 import { verifyTarget } from './verify.ts'
 
 interface SyncRoutesOptions {
@@ -30,6 +34,20 @@ const VERIFICATIONS = 1
 /** How long a verification waits for the one before it, before it is rejected. */
 const ADMISSION_WAIT_MS = 10_000
 
+const TargetPath = Type.Object({ name: TargetName })
+
+/** Sorts before every id. */
+const FIRST_ID = '00000000-0000-0000-0000-000000000000'
+
+const notForKind = (path: string, { name, kind }: Target) =>
+  invalidRequest([{ path, code: 'invalid', message: `is not for ${name}, a target of kind ${kind}` }])
+
+/** Throws `invalid_request` if the target is not a sink. */
+function requireSink(target: Target, path: string): Target {
+  if (isSink(target.kind)) return target
+  throw notForKind(path, target)
+}
+
 /** Routes for pushes to targets: request, list and compare. */
 export const syncRoutes: FastifyPluginCallbackTypebox<SyncRoutesOptions> = (app, options, done) => {
   const { sql, cursors, encryptionKey, exports, scheduler } = options
@@ -45,20 +63,75 @@ export const syncRoutes: FastifyPluginCallbackTypebox<SyncRoutesOptions> = (app,
         tags,
         summary: 'Push to a target',
         description:
-          'Queues a run that sends what the target lacks or, with `full`, everything. If a run is already queued, it is reused. One run per target is in progress at a time.',
+          'Queues a run that sends what the target lacks or, with `full`, everything. If a run is already queued, it is reused. One run per target is in progress at a time. With `dry_run` (sinks; scope `admin`, since it shows the mapping) nothing is sent.',
         querystring: PoolQuery,
         body: RunBody,
+        response: { 200: DryRunResponse, 202: RunResponse },
+      },
+    },
+    async (request, reply) => {
+      const { target, full = false, dry_run: isDryRun = false } = request.body
+      const pool = poolOf(request)
+      const poolId = await findPoolId(sql, pool)
+      if (isDryRun) {
+        requireScope(request, 'admin', 'dry_run')
+        const sink = requireSink(await readTarget(sql, encryptionKey, poolId, target), 'body.dry_run')
+        return { target, dry_run: true, ...(await dryRun({ sql, exports, encryptionKey }, sink, full)) }
+      }
+      const run = await requestRun(sql, poolId, target, { full })
+      scheduler.wake()
+      const location = urlInPool(`/v1/sync/runs/${run.id}`, pool)
+      return reply.code(202).header('location', location).send(run)
+    },
+  )
+
+  app.post(
+    '/v1/targets/:name/clear',
+    {
+      config: { scope: 'users:write' },
+      schema: {
+        tags,
+        summary: 'Remove all our users from a sink',
+        description:
+          'Queues a run that removes what we put there, and nothing else. It ends the interval of the target, whose next run would put the users back; POST /v1/sync does so on request.',
+        params: TargetPath,
+        querystring: PoolQuery,
         response: { 202: RunResponse },
       },
     },
     async (request, reply) => {
-      const { target, full = false } = request.body
       const pool = poolOf(request)
       const poolId = await findPoolId(sql, pool)
-      const run = await requestRun(sql, poolId, target, full)
+      const { name } = requireSink(await readTarget(sql, encryptionKey, poolId, request.params.name), 'path.name')
+      const run = await requestClear(sql, poolId, name)
       scheduler.wake()
-      const location = urlInPool(`/v1/sync/runs/${run.id}`, pool)
-      return reply.code(202).header('location', location).send(run)
+      return reply
+        .code(202)
+        .header('location', urlInPool(`/v1/sync/runs/${run.id}`, pool))
+        .send(run)
+    },
+  )
+
+  app.get(
+    '/v1/targets/:name/failures',
+    {
+      config: read,
+      schema: {
+        tags,
+        summary: 'List the users that a sink refused, by id',
+        params: TargetPath,
+        querystring: strict({ ...poolParam, ...pageParams }),
+        response: { 200: pageOf(FailureResponse) },
+      },
+    },
+    async (request, reply) => {
+      const { limit = 100, cursor } = request.query
+      const poolId = await poolIdOf(sql, request)
+      const { name } = await readTarget(sql, encryptionKey, poolId, request.params.name)
+      const listing = `failures ${poolId} ${name}`
+      const after = cursors.decode(listing, cursor) ?? FIRST_ID
+      const page = await listFailures(sql, { poolId, name, after, limit })
+      return makePage({ request, reply, cursors, listing }, page, ({ user_id }) => user_id)
     },
   )
 
@@ -123,7 +196,7 @@ export const syncRoutes: FastifyPluginCallbackTypebox<SyncRoutesOptions> = (app,
       // A state of all users, without `test_users_only`, is for `admin` only, here as elsewhere.
       const shown = targets.filter(({ filter }) => filter.testUsersOnly || request.scopes.has('admin'))
       const [statuses, last] = await Promise.all([
-        Promise.all(shown.map((target) => targetStatus(exports, target))),
+        Promise.all(shown.map((target) => targetStatus(sql, exports, target))),
         lastRuns(sql, poolId),
       ])
       return { items: statuses.map((status) => ({ ...status, last_run: last.get(status.target) ?? null })) }
@@ -148,6 +221,7 @@ export const syncRoutes: FastifyPluginCallbackTypebox<SyncRoutesOptions> = (app,
       const poolId = await poolIdOf(sql, request)
       const target = await readTarget(sql, encryptionKey, poolId, request.body.target)
       if (!target.filter.testUsersOnly) requireScope(request, 'admin', 'A target with test_users_only=false')
+      if (isSink(target.kind)) throw notForKind('body.target', target)
       const release = await verifications.acquire()
       try {
         const compared = await verifyTarget(exports, target)

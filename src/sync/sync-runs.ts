@@ -7,9 +7,10 @@ import { targetNotFound } from './targets.ts'
 
 /**
  * Why a run did not bring its target in sync: a fault of the peer, or `integrity` (the users that arrived do not match their
- * state), `conflict` (another source writes there), `deadline` (of all attempts together), `internal` (an internal error).
+ * state), `conflict` (another source writes there), `deadline` (of all attempts together), `users_refused` (a sink refuses single
+ * users), `internal` (an internal error).
  */
-export type RunFailure = PeerFault | 'integrity' | 'conflict' | 'deadline' | 'internal'
+export type RunFailure = PeerFault | 'integrity' | 'conflict' | 'deadline' | 'users_refused' | 'internal'
 
 /** A run in API responses. */
 export interface SyncRun {
@@ -17,6 +18,8 @@ export interface SyncRun {
   target: string
   trigger: 'request' | 'interval'
   full: boolean
+  /** Whether the run removes all users from a sink. */
+  clear: boolean
   status: 'queued' | 'running' | 'succeeded' | 'failed'
   kind: 'unchanged' | 'delta' | 'full' | null
   base: string | null
@@ -46,6 +49,7 @@ export interface ClaimedRun {
   id: string
   target: string
   full: boolean
+  clear: boolean
 }
 
 /** Targets of one pool. */
@@ -56,14 +60,14 @@ export interface TargetNames {
 
 /** The columns of a row `r` of sync_runs, as they are answered. */
 function runColumns(sql: ISql): Fragment {
-  return sql`r.id, r.target, r.trigger, r."full", r.status, r.kind, r.base, r.state, r.added_count::float8,
+  return sql`r.id, r.target, r.trigger, r."full", r.clear, r.status, r.kind, r.base, r.state, r.added_count::float8,
     r.updated_count::float8, r.deleted_count::float8, r.sent_bytes::float8, r.attempts, r.failure, r.detail,
     rfc3339(r.created_at) as created_at, rfc3339(r.started_at) as started_at, rfc3339(r.finished_at) as finished_at,
     (extract(epoch from r.finished_at - r.started_at) * 1000)::float8 as duration_ms`
 }
 
 /** Returns the run with this id. Throws `sync_run_not_found`. */
-export async function readRun(sql: Sql, poolId: number, id: string): Promise<SyncRun> {
+export async function readRun(sql: ISql, poolId: number, id: string): Promise<SyncRun> {
   const [run] = await sql<SyncRun[]>`
     select ${runColumns(sql)} from sync_runs r where r.pool_id = ${poolId} and r.id = ${id}`
   if (!run) throw new Problem('sync_run_not_found', 'GET /v1/sync/runs lists the existing runs.')
@@ -106,21 +110,40 @@ export async function lastRuns(sql: Sql, poolId: number): Promise<Map<string, Sy
 }
 
 /**
- * Requests a push and returns its run. A run that is still queued is reused, and becomes full if either request is. A running
- * one does not count: it may have read the pool before this request. Throws `target_not_found`.
+ * Requests a run and returns it. A run that is still queued is reused: it becomes full if either request is, and clears a sink if
+ * the last request does. A running one does not count: it may have read the pool before this request. Throws `target_not_found`.
  */
-export async function requestRun(sql: Sql, poolId: number, target: string, full: boolean): Promise<SyncRun> {
+export async function requestRun(
+  sql: ISql,
+  poolId: number,
+  target: string,
+  { full = false, clear = false }: { full?: boolean; clear?: boolean } = {},
+): Promise<SyncRun> {
   try {
     const [row] = await sql<{ id: string }[]>`
-      insert into sync_runs as r (pool_id, target, trigger, "full") values (${poolId}, ${target}, 'request', ${full})
+      insert into sync_runs as r (pool_id, target, trigger, "full", clear)
+      values (${poolId}, ${target}, 'request', ${full}, ${clear})
       on conflict (pool_id, target) where status = 'queued'
-        do update set "full" = r."full" or excluded."full", trigger = 'request'
+        do update set "full" = r."full" or excluded."full", clear = excluded.clear, trigger = 'request'
       returning id`
     return await readRun(sql, poolId, row?.id ?? '')
   } catch (error) {
     if (sqlState(error) !== FOREIGN_KEY_VIOLATION) throw error
     throw targetNotFound()
   }
+}
+
+/**
+ * Requests a run that removes all users from a sink, and ends the sink's schedule: its next run would put them back. Throws
+ * `target_not_found`.
+ */
+export async function requestClear(sql: Sql, poolId: number, target: string): Promise<SyncRun> {
+  const run = await sql.begin(async (tx) => {
+    await tx`
+      update targets set interval_seconds = null, next_run_at = null where pool_id = ${poolId} and name = ${target}`
+    return await requestRun(tx, poolId, target, { clear: true })
+  })
+  return run as SyncRun
 }
 
 /** Queues a run for each target whose interval is over. Each is queued once, however many replicas check at the same time. */
@@ -140,7 +163,9 @@ export async function queueDueRuns(sql: Sql): Promise<void> {
  */
 export async function claimRun(sql: Sql, leaseMs: number, only?: TargetNames): Promise<ClaimedRun | undefined> {
   const isWanted = only ? sql`w.pool_id = ${only.poolId} and w.target = any(${only.names})` : sql`true`
-  const [row] = await sql<{ pool_id: number; id: string; target: string; full: boolean; holder: string }[]>`
+  const [row] = await sql<
+    { pool_id: number; id: string; target: string; full: boolean; clear: boolean; holder: string }[]
+  >`
     update sync_runs r set status = 'running', holder = gen_random_uuid(), started_at = coalesce(r.started_at, now()),
       lease_until = now() + ${leaseMs} * interval '1 millisecond'
     where (r.pool_id, r.id) = (
@@ -150,8 +175,10 @@ export async function claimRun(sql: Sql, leaseMs: number, only?: TargetNames): P
           select from sync_runs o where o.pool_id = w.pool_id and o.target = w.target and o.status = 'running'))
       order by w.created_at limit 1 for update skip locked
     )
-    returning r.pool_id, r.id, r.target, r."full", r.holder`
-  return row && { claim: row.holder, poolId: row.pool_id, id: row.id, target: row.target, full: row.full }
+    returning r.pool_id, r.id, r.target, r."full", r.clear, r.holder`
+  if (!row) return undefined
+  const { holder, pool_id, id, target, full, clear } = row
+  return { claim: holder, poolId: pool_id, id, target, full, clear }
 }
 
 /** Renews the leases of these claims. Returns the claims that still have their run. */

@@ -5,7 +5,10 @@ import { isBlocked, isDatabaseUnavailable } from '../database/sqlstate.ts'
 import { Problem } from '../errors.ts'
 import type { Exports } from '../export/exports.ts'
 import { repeatEvery } from '../process/repeat.ts'
+import { isSink } from './kinds/kinds.ts'
 import { nothingYet, PUSH_PACE, push } from './push.ts'
+import { runSink } from './sinks/run-sink.ts'
+import { ClaimLost } from './sinks/sink-users.ts'
 import {
   type ClaimedRun,
   claimRun,
@@ -43,6 +46,8 @@ interface SyncParts {
   sql: Sql
   exports: Exports
   encryptionKey: Buffer
+  /** Hosts besides loopback that sinks may be on. */
+  targetHosts: string[]
   observer?: RunObserver
   /** Pushes to these targets only, on request only. Default: to all targets, also at their intervals. */
   only?: TargetNames
@@ -69,7 +74,7 @@ interface Work {
  * same run do no harm: a receiver applies an export only to its base.)
  */
 export function startSyncScheduler(
-  { sql, exports, encryptionKey, observer, only }: SyncParts,
+  { sql, exports, encryptionKey, targetHosts, observer, only }: SyncParts,
   log: FastifyBaseLogger,
   { pollMs, leaseMs, push: pushPace } = SYNC_PACE,
 ): SyncScheduler {
@@ -142,10 +147,14 @@ export function startSyncScheduler(
     try {
       signal.throwIfAborted()
       const target = await readTarget(sql, encryptionKey, run.poolId, run.target)
-      const work = () => push(exports, target, { full: run.full, signal, pace: pushPace })
+      const parts = { sql, exports, encryptionKey, targetHosts }
+      const work = () =>
+        isSink(target.kind)
+          ? runSink(parts, target, { run, signal, firstPauseMs: pushPace.firstPauseMs })
+          : push(exports, target, { full: run.full, signal, pace: pushPace })
       return await (observer ? observer.push(run, target, work) : work())
     } catch (err) {
-      if (signal.aborted || isDatabaseUnavailable(err) || isGone(err)) throw err
+      if (signal.aborted || isDatabaseUnavailable(err) || isGone(err) || err instanceof ClaimLost) throw err
       return failed(run, err)
     }
   }

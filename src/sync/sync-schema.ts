@@ -8,6 +8,9 @@ export const RunBody = strict({
   ...poolParam,
   target: TargetName,
   full: Type.Optional(Type.Boolean({ default: false })),
+  dry_run: Type.Optional(
+    Type.Boolean({ default: false, description: 'Sinks: returns what a run would do, and queues none' }),
+  ),
 })
 
 /** A run in API responses. */
@@ -16,6 +19,7 @@ export const RunResponse = Type.Object({
   target: Type.String(),
   trigger: Type.Enum(['request', 'interval']),
   full: Type.Boolean(),
+  clear: Type.Boolean({ description: 'The run removes all users from a sink' }),
   status: Type.Enum(['queued', 'running', 'succeeded', 'failed']),
   kind: Nullable(Type.Enum(['unchanged', 'delta', 'full'])),
   base: Nullable(Type.String()),
@@ -63,4 +67,29 @@ export const VerifyResponse = Type.Object({
   missing: Difference,
   extra: Difference,
   changed: Difference,
+})
+
+/** What a run of a sink would do. */
+export const DryRunResponse = Type.Object({
+  target: Type.String(),
+  dry_run: Type.Boolean(),
+  kind: Nullable(Type.String()),
+  base: Nullable(Type.String()),
+  state: Nullable(Type.String()),
+  added_count: Type.Integer(),
+  updated_count: Type.Integer(),
+  deleted_count: Type.Integer(),
+  users: Type.Array(Type.Object({}, { additionalProperties: true }), {
+    description: 'The first users as they would be sent, without secrets',
+  }),
+})
+
+/** A user that a sink refused. */
+export const FailureResponse = Type.Object({
+  user_id: Type.String(),
+  username: Nullable(Type.String({ description: 'null: the user was deleted here' })),
+  operation: Type.Enum(['create', 'update', 'delete']),
+  code: Type.String(),
+  detail: Type.String(),
+  tried_at: Type.String(),
 })

@@ -5,6 +5,7 @@ import {
   foreignKey,
   index,
   integer,
+  jsonb,
   pgTable,
   primaryKey,
   text,
@@ -14,20 +15,27 @@ import {
 import { bigNumber, bytes, bytewiseText, time } from '../database/columns.ts'
 import { pools } from '../pools/tables.ts'
 
-/** The targets of a pool: receivers that it is pushed to. */
+/** The targets of a pool: other services like this one, and systems under test (sinks), which follow its users. */
 export const targets = pgTable(
   'targets',
   {
     poolId: integer('pool_id').notNull(),
     name: bytewiseText('name').notNull(),
+    /** `usersync`, or a kind of sink (src/sync/kinds/kinds.ts). */
+    kind: text('kind').notNull().default('usersync'),
     url: text('url').notNull(),
     /** The pool at the receiver. */
     remotePool: bytewiseText('remote_pool').notNull(),
-    /** The receiver's key, encrypted. Null: it needs none. */
+    /** The receiver's key or password, encrypted. Null: it needs none. */
     keyCiphertext: bytes('key_ciphertext'),
     batchId: uuid('batch_id'),
     testUsersOnly: boolean('test_users_only').notNull(),
     bulkUsersOnly: boolean('bulk_users_only').notNull(),
+    /** What each user becomes in a sink. Null for `usersync`. */
+    mapping: jsonb('mapping').$type<object>(),
+    limits: jsonb('limits').$type<Record<string, number>>().notNull().default({}),
+    /** The state whose difference to a sink is in sink_users. Null: none, so the next run compares all users. */
+    plannedState: bytewiseText('planned_state'),
     /** Null: pushed on request only. */
     intervalSeconds: integer('interval_seconds'),
     /** When the next interval run is due. Null: never. */
@@ -53,6 +61,8 @@ export const syncRuns = pgTable(
     trigger: text('trigger').notNull(),
     /** Whether a full export was requested, whatever state the target has. */
     full: boolean('full').notNull(),
+    /** Whether it removes all users from the sink, instead of bringing it in sync. */
+    clear: boolean('clear').notNull().default(false),
     status: text('status').notNull().default('queued'),
     kind: text('kind'),
     base: bytewiseText('base'),
@@ -84,5 +94,41 @@ export const syncRuns = pgTable(
     uniqueIndex('sync_runs_one_running').on(t.poolId, t.target).where(sql`status = 'running'`),
     check('sync_runs_trigger', sql`trigger in ('request', 'interval')`),
     check('sync_runs_status', sql`status in ('queued', 'running', 'succeeded', 'failed')`),
+  ],
+)
+
+/**
+ * What a sink has of each user, and what is to be done there. A row is written in the transaction that finds the work (is_due), before
+ * the target commits it (marker), and after.
+ */
+export const sinkUsers = pgTable(
+  'sink_users',
+  {
+    poolId: integer('pool_id').notNull(),
+    target: bytewiseText('target').notNull(),
+    userId: uuid('user_id').notNull(),
+    /** What identifies the user's rows at the target, as its kind writes it. Null: there are none. */
+    external: text('external'),
+    /** The target's transaction that is to change the user, who is due until its end is known. Null: none is open. */
+    marker: text('marker'),
+    /** Becomes `external` if the target commits that transaction. Null: the user's rows are removed. */
+    nextExternal: text('next_external'),
+    /** Whether the target may differ from the planned state. */
+    isDue: boolean('is_due').notNull(),
+    /** Why the target refused the user at the last run. */
+    code: text('code'),
+    detail: text('detail'),
+    triedAt: time('tried_at'),
+  },
+  (t) => [
+    primaryKey({ columns: [t.poolId, t.target, t.userId] }),
+    foreignKey({
+      name: 'sink_users_of_target',
+      columns: [t.poolId, t.target],
+      foreignColumns: [targets.poolId, targets.name],
+    }).onDelete('cascade'),
+    index('sink_users_due').on(t.poolId, t.target, t.userId).where(sql`is_due`), // the work of a run
+    index('sink_users_marked').on(t.poolId, t.target, t.marker).where(sql`marker is not null`), // open transactions
+    index('sink_users_failed').on(t.poolId, t.target, t.userId).where(sql`code is not null`), // the list of failures
   ],
 )

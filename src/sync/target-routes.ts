@@ -1,36 +1,30 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Sql } from 'postgres'
-import { type Static, Type } from 'typebox'
+import { Type } from 'typebox'
 import { Problem } from '../errors.ts'
 import { type Cursors, makePage, pageOf, pageParams } from '../http/pagination.ts'
 import { strict } from '../http/schemas.ts'
 import { PoolQuery, poolIdOf, poolOf, poolParam, urlInPool } from '../pools/pool-parameter.ts'
 import { findPoolId } from '../pools/pools.ts'
-import { isCleartext, receiverUrl, TargetName, TargetResponse, targetMembers } from './target-schema.ts'
-import {
-  changeTarget,
-  createTarget,
-  deleteTarget,
-  listTargets,
-  readTarget,
-  type Target,
-  type TargetSettings,
-} from './targets.ts'
+import { isSink } from './kinds/kinds.ts'
+import { isCleartext, TargetBody, TargetChangeBody, TargetName, TargetResponse } from './target-schema.ts'
+import { changedSettings, newSettings } from './target-settings.ts'
+import { changeTarget, createTarget, deleteTarget, listTargets, readTarget, type Target } from './targets.ts'
 
 interface TargetRoutesOptions {
   sql: Sql
   cursors: Cursors
   encryptionKey: Buffer
+  /** Hosts besides loopback that sinks may be on. */
+  targetHosts: string[]
 }
 
 const TargetPath = Type.Object({ name: TargetName })
-const TargetBody = strict({ ...poolParam, name: TargetName, ...targetMembers })
-const TargetChangeBody = Type.Partial(Type.Object({ ...poolParam, ...targetMembers }), { additionalProperties: false })
 
 /** Routes with which an administrator creates, changes and deletes the targets of a pool. */
 export const targetRoutes: FastifyPluginCallbackTypebox<TargetRoutesOptions> = (app, options, done) => {
-  const { sql, cursors, encryptionKey } = options
+  const { sql, cursors, encryptionKey, targetHosts } = options
   const config = { scope: 'admin' } as const
   const tags = ['sync']
 
@@ -41,7 +35,8 @@ export const targetRoutes: FastifyPluginCallbackTypebox<TargetRoutesOptions> = (
       schema: {
         tags,
         summary: 'Create a target',
-        description: 'A receiver that this pool is pushed to, at its interval and by POST /v1/sync.',
+        description:
+          'A receiver that this pool is pushed to, or a system under test that follows it (a sink), at its interval and by POST /v1/sync.',
         querystring: PoolQuery,
         body: TargetBody,
         response: { 201: TargetResponse },
@@ -50,9 +45,8 @@ export const targetRoutes: FastifyPluginCallbackTypebox<TargetRoutesOptions> = (
     async (request, reply) => {
       const pool = poolOf(request)
       const poolId = await findPoolId(sql, pool)
-      const { name, url, remote_pool: remotePool = pool, interval_seconds: intervalSeconds = null } = request.body
-      const settings = { url: receiverUrl(url), key: request.body.key ?? undefined, remotePool, intervalSeconds }
-      await createTarget(sql, encryptionKey, { poolId, name, ...settings, filter: filterOf(request.body.filter) })
+      const { name } = request.body
+      await createTarget(sql, encryptionKey, { poolId, name, ...newSettings(request.body, pool, targetHosts) })
       const location = urlInPool(`/v1/targets/${name}`, pool)
       const target = await readTarget(sql, encryptionKey, poolId, name)
       warnOfCleartext(target, request.log)
@@ -117,7 +111,8 @@ export const targetRoutes: FastifyPluginCallbackTypebox<TargetRoutesOptions> = (
     async (request) => {
       const { name } = request.params
       const poolId = await poolIdOf(sql, request)
-      const change = changeOf(request.body)
+      const present = await readTarget(sql, encryptionKey, poolId, name)
+      const change = changedSettings(request.body, present, targetHosts)
       if (Object.keys(change).length === 0) throw new Problem('invalid_request', 'Name at least one member to change.')
       await changeTarget(sql, encryptionKey, { poolId, name, ...change })
       const target = await readTarget(sql, encryptionKey, poolId, name)
@@ -133,14 +128,16 @@ export const targetRoutes: FastifyPluginCallbackTypebox<TargetRoutesOptions> = (
       schema: {
         tags,
         summary: 'Delete a target and its runs',
-        description: 'The receiver keeps its users.',
+        description:
+          'A receiver keeps its users. A sink that has users of ours is deleted with `force=true` only: nothing can remove them from there afterwards. POST /v1/targets/{name}/clear removes them first.',
         params: TargetPath,
-        querystring: PoolQuery,
+        querystring: strict({ ...poolParam, force: Type.Optional(Type.Boolean({ default: false })) }),
         response: { 204: Type.Null() },
       },
     },
     async (request, reply) => {
-      await deleteTarget(sql, await poolIdOf(sql, request), request.params.name)
+      const { force = false } = request.query
+      await deleteTarget(sql, { poolId: await poolIdOf(sql, request), name: request.params.name, force })
       return reply.code(204).send(null)
     },
   )
@@ -148,29 +145,14 @@ export const targetRoutes: FastifyPluginCallbackTypebox<TargetRoutesOptions> = (
   done()
 }
 
-function warnOfCleartext({ name, url, key }: Target, log: FastifyBaseLogger): void {
-  if (key !== undefined && isCleartext(url)) log.warn({ target: name }, 'target key crosses the network unencrypted')
+function warnOfCleartext({ name, kind, url, key }: Target, log: FastifyBaseLogger): void {
+  if (key !== undefined && !isSink(kind) && isCleartext(url))
+    log.warn({ target: name }, 'target key crosses the network unencrypted')
 }
 
-const filterOf = (filter: Static<typeof TargetBody>['filter'] = {}): Target['filter'] => ({
-  batchId: filter.batch_id?.toLowerCase(),
-  testUsersOnly: filter.test_users_only ?? true,
-  bulkUsersOnly: filter.bulk_users_only ?? false,
-})
-
-function changeOf(body: Static<typeof TargetChangeBody>): Partial<TargetSettings> {
-  const { url, key, filter, remote_pool: remotePool, interval_seconds: intervalSeconds } = body
-  return {
-    ...(url !== undefined && { url: receiverUrl(url) }),
-    ...(key !== undefined && { key: key ?? undefined }),
-    ...(filter && { filter: filterOf(filter) }),
-    ...(remotePool !== undefined && { remotePool }),
-    ...(intervalSeconds !== undefined && { intervalSeconds }),
-  }
-}
-
-const answerOf = ({ name, url, key, filter, remotePool, intervalSeconds, createdAt, updatedAt }: Target) => ({
+const answerOf = ({ name, kind, url, key, filter, mapping, limits, ...target }: Target) => ({
   name,
+  kind,
   url,
   has_key: key !== undefined,
   filter: {
@@ -178,8 +160,10 @@ const answerOf = ({ name, url, key, filter, remotePool, intervalSeconds, created
     test_users_only: filter.testUsersOnly,
     bulk_users_only: filter.bulkUsersOnly,
   },
-  remote_pool: remotePool,
-  interval_seconds: intervalSeconds,
-  created_at: createdAt,
-  updated_at: updatedAt,
+  remote_pool: isSink(kind) ? null : target.remotePool,
+  mapping,
+  limits: isSink(kind) ? limits : null,
+  interval_seconds: target.intervalSeconds,
+  created_at: target.createdAt,
+  updated_at: target.updatedAt,
 })

@@ -2,7 +2,8 @@ import { Type } from 'typebox'
 import { isLoopback } from '../config/config.ts'
 import { Problem } from '../errors.ts'
 import { Nullable, strict, Uuid } from '../http/schemas.ts'
-import { PoolName } from '../pools/pool-parameter.ts'
+import { PoolName, poolParam } from '../pools/pool-parameter.ts'
+import { SINK_KINDS } from './kinds/kinds.ts'
 
 /**
  * Returns the normalized URL of a receiver: http or https, with an optional path and nothing else. Throws `invalid_request`. The key
@@ -32,26 +33,52 @@ const TargetFilter = strict(
     test_users_only: Type.Optional(Type.Boolean({ default: true })),
     bulk_users_only: Type.Optional(Type.Boolean({ default: false })),
   },
-  { description: 'The users that the receiver gets' },
+  { description: 'The users that the target gets' },
+)
+
+const LimitMembers = strict(
+  {
+    batch: Type.Optional(Type.Integer({ minimum: 1, maximum: 5_000, description: 'users per batch' })),
+    concurrency: Type.Optional(Type.Integer({ minimum: 1, maximum: 16, description: 'batches at a time' })),
+    per_second: Type.Optional(
+      Nullable(Type.Integer({ minimum: 1, maximum: 1_000_000, description: 'users per second; null: no limit' })),
+    ),
+  },
+  { description: 'Sinks: how fast users are sent' },
 )
 
 /** The members of a target in a request. */
-export const targetMembers = {
+const targetMembers = {
   url: Type.String({
     maxLength: 2_000,
-    description: 'Base URL of the receiver, such as `http://tester:3000`, without `/v1`',
+    description:
+      'Of a `usersync`: its base URL, such as `http://tester:3000`, without `/v1`. Of a `postgres`: `postgres://user@host:port/database`',
   }),
   key: Type.Optional(Nullable(Type.String({ minLength: 1, maxLength: 1_000, pattern: '^[\\x21-\\x7e]+$' }))),
   filter: Type.Optional(TargetFilter),
   remote_pool: Type.Optional(PoolName),
+  mapping: Type.Optional(Type.Object({}, { description: 'Sinks: what each user becomes. See docs/sinks.md' })),
+  preset: Type.Optional(Type.String({ maxLength: 63, description: 'Sinks: the name of a built-in mapping' })),
+  limits: Type.Optional(LimitMembers),
   interval_seconds: Type.Optional(
     Nullable(Type.Integer({ minimum: 1, maximum: 86_400, description: 'null: pushed on request only' })),
   ),
 }
 
+export const TargetBody = strict({
+  ...poolParam,
+  name: TargetName,
+  kind: Type.Optional(Type.Enum(['usersync', ...SINK_KINDS], { default: 'usersync' })),
+  ...targetMembers,
+})
+export const TargetChangeBody = Type.Partial(Type.Object({ ...poolParam, ...targetMembers }), {
+  additionalProperties: false,
+})
+
 /** A target in API responses, without its key. */
 export const TargetResponse = Type.Object({
   name: Type.String(),
+  kind: Type.String(),
   url: Type.String(),
   has_key: Type.Boolean(),
   filter: Type.Object({
@@ -59,7 +86,11 @@ export const TargetResponse = Type.Object({
     test_users_only: Type.Boolean(),
     bulk_users_only: Type.Boolean(),
   }),
-  remote_pool: Type.String(),
+  remote_pool: Nullable(Type.String({ description: 'null: a sink' })),
+  mapping: Nullable(Type.Object({}, { additionalProperties: true })),
+  limits: Nullable(
+    Type.Object({ batch: Type.Integer(), concurrency: Type.Integer(), per_second: Nullable(Type.Integer()) }),
+  ),
   interval_seconds: Nullable(Type.Integer()),
   created_at: Type.String(),
   updated_at: Type.String(),

@@ -2,38 +2,56 @@ import type { Fragment, ISql, Sql, TransactionSql } from 'postgres'
 import { type Page, readPage } from '../database/page.ts'
 import { sqlState, UNIQUE_VIOLATION } from '../database/sqlstate.ts'
 import { Problem } from '../errors.ts'
+import { targetHoldsUsers } from '../pools/pools.ts'
+import type { State } from '../protocol/state.ts'
 import { decrypt, encrypt } from '../secrets/encryption.ts'
 import type { Filter } from '../states/filter.ts'
+import type { Limits } from './kinds/kind.ts'
+import type { SinkKind } from './kinds/kinds.ts'
+import { holdsUsers } from './sinks/sink-users.ts'
 
-/** A receiver that a pool is pushed to. */
+/** A receiver that a pool is pushed to, or a system under test that follows the pool. */
 export interface Target {
   poolId: number
   /** The name of the pool that is pushed. */
   pool: string
   name: string
+  kind: 'usersync' | SinkKind
   url: string
-  /** The receiver's key. Undefined if it needs none. */
+  /** The receiver's key or password. Undefined if it needs none. */
   key: string | undefined
   remotePool: string
   filter: Omit<Filter, 'poolId'>
+  /** What each user becomes in a sink. Null for `usersync`. */
+  mapping: object | null
+  limits: Limits
+  /** The state whose difference to a sink is recorded. Null: none. */
+  plannedState: State | null
   intervalSeconds: number | null
   createdAt: string
   updatedAt: string
 }
 
 /** The members of a target that can be changed. */
-export type TargetSettings = Pick<Target, 'url' | 'key' | 'remotePool' | 'filter' | 'intervalSeconds'>
+export type TargetSettings = Pick<
+  Target,
+  'kind' | 'url' | 'key' | 'remotePool' | 'filter' | 'mapping' | 'limits' | 'intervalSeconds'
+>
 
 interface TargetRow {
   pool_id: number
   pool: string
   name: string
+  kind: Target['kind']
   url: string
   key_ciphertext: Buffer | null
   remote_pool: string
   batch_id: string | null
   test_users_only: boolean
   bulk_users_only: boolean
+  mapping: object | null
+  limits: Limits
+  planned_state: State | null
   interval_seconds: number | null
   created_at: string
   updated_at: string
@@ -49,11 +67,12 @@ export const targetNotFound = () => new Problem('target_not_found', 'GET /v1/tar
 const keyContext = (poolId: number, name: string) => `key of target ${name} of pool ${poolId}`
 
 function targetOf(row: TargetRow, encryptionKey: Buffer): Target {
-  const { pool_id: poolId, pool, name, url, key_ciphertext: sealed } = row
+  const { pool_id: poolId, pool, name, kind, url, key_ciphertext: sealed, mapping, limits } = row
   return {
     poolId,
     pool,
     name,
+    kind,
     url,
     key: sealed ? decrypt(encryptionKey, sealed, keyContext(poolId, name)) : undefined,
     remotePool: row.remote_pool,
@@ -62,6 +81,9 @@ function targetOf(row: TargetRow, encryptionKey: Buffer): Target {
       testUsersOnly: row.test_users_only,
       bulkUsersOnly: row.bulk_users_only,
     },
+    mapping,
+    limits,
+    plannedState: row.planned_state,
     intervalSeconds: row.interval_seconds,
     createdAt: row.created_at,
     updatedAt: row.updated_at,
@@ -70,8 +92,8 @@ function targetOf(row: TargetRow, encryptionKey: Buffer): Target {
 
 /** The columns of a row `t` of targets, in the pool `p`. */
 function targetColumns(sql: ISql): Fragment {
-  return sql`t.pool_id, p.name as pool, t.name, t.url, t.key_ciphertext, t.remote_pool, t.batch_id, t.test_users_only,
-    t.bulk_users_only, t.interval_seconds, rfc3339(t.created_at) as created_at, rfc3339(t.updated_at) as updated_at`
+  return sql`t.pool_id, p.name as pool, t.name, t.kind, t.url, t.key_ciphertext, t.remote_pool, t.batch_id, t.test_users_only,
+    t.bulk_users_only, t.mapping, t.limits, t.planned_state, t.interval_seconds, rfc3339(t.created_at) as created_at, rfc3339(t.updated_at) as updated_at`
 }
 
 /** Returns the target with this name. Throws `target_not_found`. */
@@ -126,7 +148,8 @@ export async function createTarget(
 
 /**
  * Changes a target; members that are left out stay. Throws `target_not_found`, and `invalid_request` if the URL changes and the key
- * is not sent again. Otherwise anyone who may change a target could redirect its key to their own server.
+ * is not sent again. Otherwise anyone who may change a target could redirect its key to their own server. Throws `target_holds_users` if
+ * the url or mapping of a sink changes while it has users of ours: they could not be found again.
  */
 export async function changeTarget(
   sql: Sql,
@@ -141,6 +164,8 @@ export async function changeTarget(
       const errors = [{ path: 'body.key', code: 'missing_member', message: 'is required if the url changes' }]
       throw new Problem('invalid_request', 'The url changes: send the key for the new url, or null.', { errors })
     }
+    const moves = (change.url !== undefined && change.url !== row.url) || change.mapping !== undefined
+    if (moves && (await holdsUsers(tx, { poolId, name }))) throw targetHoldsUsers([name])
     const columns = columnsOf(change, encryptionKey, poolId, name)
     await tx`
       update targets set ${tx(columns)}, updated_at = now()
@@ -156,16 +181,28 @@ async function scheduleNext(sql: TransactionSql, poolId: number, name: string): 
     where pool_id = ${poolId} and name = ${name}`
 }
 
-/** Deletes a target, and its runs by a foreign key. A push in progress ends by itself. Throws `target_not_found`. */
-export async function deleteTarget(sql: Sql, poolId: number, name: string): Promise<void> {
-  const { count } = await sql`delete from targets where pool_id = ${poolId} and name = ${name}`
-  if (count === 0) throw targetNotFound()
+/**
+ * Deletes a target, and its runs by a foreign key. A push in progress ends by itself. Throws `target_not_found`, and without `force`
+ * `target_holds_users` if a sink has users of ours.
+ */
+export async function deleteTarget(
+  sql: Sql,
+  { poolId, name, force }: { poolId: number; name: string; force: boolean },
+): Promise<void> {
+  await sql.begin(async (tx) => {
+    // A run that plans or sends users keeps the target's row: `for update` waits for it.
+    const { count } = await tx`select from targets where pool_id = ${poolId} and name = ${name} for update`
+    if (count === 0) throw targetNotFound()
+    if (!force && (await holdsUsers(tx, { poolId, name }))) throw targetHoldsUsers([name])
+    await tx`delete from targets where pool_id = ${poolId} and name = ${name}`
+  })
 }
 
 /** The columns of the given settings. */
 function columnsOf(settings: Partial<TargetSettings>, encryptionKey: Buffer, poolId: number, name: string) {
-  const { url, key, remotePool, filter, intervalSeconds } = settings
+  const { kind, url, key, remotePool, filter, mapping, limits, intervalSeconds } = settings
   return {
+    ...(kind !== undefined && { kind }),
     ...(url !== undefined && { url }),
     ...('key' in settings && {
       key_ciphertext: key === undefined ? null : encrypt(encryptionKey, key, keyContext(poolId, name)),
@@ -175,7 +212,10 @@ function columnsOf(settings: Partial<TargetSettings>, encryptionKey: Buffer, poo
       batch_id: filter.batchId ?? null,
       test_users_only: filter.testUsersOnly,
       bulk_users_only: filter.bulkUsersOnly,
+      planned_state: null, // a state of another filter
     }),
+    ...(mapping && { mapping: JSON.stringify(mapping) }),
+    ...(limits && { limits: JSON.stringify(limits) }),
     ...(intervalSeconds !== undefined && { interval_seconds: intervalSeconds }),
   }
 }

@@ -19,6 +19,8 @@ export interface Planted {
   run: string
   template: string
   target: string
+  /** A system under test, where nothing listens. */
+  sink: string
   /** A target of all users, with `test_users_only: false`. */
   wideTarget: string
   /** An NDJSON export of a replica's content. */
@@ -58,6 +60,9 @@ export async function plant({ call, sql, url }: Service, pool: string): Promise<
   await ask('POST', '/v1/targets', { name: target, url: 'http://127.0.0.1:9' })
   const wide = { name: wideTarget, url, key: secretOf('root'), remote_pool: 'sink' }
   await ask('POST', '/v1/targets', { ...wide, filter: { test_users_only: false } })
+  const sink = `sink-of-${pool}`
+  const nowhere = { url: 'postgres://nobody@127.0.0.1:9/none', kind: 'postgres', preset: 'django' }
+  await ask('POST', '/v1/targets', { name: sink, ...nowhere })
   if (REPLICAS[pool]) {
     await call('PATCH', `/v1/pools/${pool}`, { headers: as('root'), body: { replica: REPLICAS[pool] } })
   }
@@ -86,9 +91,10 @@ export async function plant({ call, sql, url }: Service, pool: string): Promise<
     run: run?.id ?? '',
     template,
     target,
+    sink,
     wideTarget,
     body: exported.raw.toString(),
     ofAdmin: [idOf(false), `chief-${pool}@real-company.com`, wideState],
-    ofPool: [idOf(true), `tester-${pool}@`, batch.id, label, template, target, wideTarget, await stateOf('')],
+    ofPool: [idOf(true), `tester-${pool}@`, batch.id, label, template, target, sink, wideTarget, await stateOf('')],
   }
 }

@@ -74,6 +74,7 @@ const NAMED: [prefix: string, names: (planted: Planted) => string[]][] = [
   ['/v1/sync/runs/{id}', ({ run }) => [run]],
   ['/v1/pools/{name}', ({ pool }) => [pool]],
   ['/v1/templates/{name}', ({ template }) => [template]],
+  ['/v1/targets/{name}/', ({ sink }) => [sink]],
   ['/v1/targets/{name}', ({ target, wideTarget }) => [wideTarget, target]],
 ]
 

@@ -13,6 +13,7 @@ import { releaseRuns, renewLeases, withoutWideStates } from '../../src/sync/sync
 import type { Answer, Service } from '../http/service.ts'
 import { sized } from '../size.ts'
 import { BATCHES } from './fill-pool.ts'
+import { runSinkStatements } from './sink-statements.ts'
 
 /** The users of the pool `later`. */
 export const USERS = sized(7_000, 50_000)
@@ -22,7 +23,7 @@ const MANY = sized(2_000, 9_000)
 /** The id of a process, a run and a batch that do not exist. */
 const HOLDER = '01890000-0000-7000-8000-ffffffffffff'
 
-interface Watched {
+export interface Watched {
   service: Service
   /** A connection that is not watched. */
   sql: Sql
@@ -244,6 +245,7 @@ export async function runEveryStatement(t: Test, { service, sql, direct, poolId,
   })
   await step('deletion of a target', 1, () => ok('DELETE', '/v1/targets/self?pool=later'))
 
+  await runSinkStatements(t, { service, sql, direct, poolId, step }, USERS)
   await step('expiry', 2_000, async () => {
     await sql`update batches set expires_at = now() where pool_id = ${poolId} and id = ${batch}`
     await ok('POST', '/v1/lifecycle/expire', { pool: 'later', dry_run: true })

@@ -7,7 +7,8 @@ import { connect } from '../../src/database/connection.ts'
 import { createExports, type Exports } from '../../src/export/exports.ts'
 import { readRun, requestRun, type SyncRun } from '../../src/sync/sync-runs.ts'
 import { type RunObserver, startSyncScheduler } from '../../src/sync/sync-scheduler.ts'
-import { createTarget, deleteTarget } from '../../src/sync/targets.ts'
+import { NO_LIMITS } from '../../src/sync/target-settings.ts'
+import { createTarget, deleteTarget, type TargetSettings } from '../../src/sync/targets.ts'
 import { testDatabase } from '../database.ts'
 import { startProxy } from '../database-proxy.ts'
 import { suite } from '../suite.ts'
@@ -40,7 +41,7 @@ function startScheduler(t: Test, { pace = PACE, change = (exports: Exports) => e
   const log: Record<string, unknown>[] = []
   const logger = pino({ level: 'info' }, { write: (line: string) => void log.push(JSON.parse(line)) })
   const observer: RunObserver = { syncRunEnded: () => {}, push: (_run, _target, push) => push() }
-  const parts = { sql: own, exports, encryptionKey, observer }
+  const parts = { sql: own, exports, encryptionKey, targetHosts: [], observer }
   const scheduler = startSyncScheduler(parts, logger, pace)
   t.teardown(async () => {
     await scheduler.stop()
@@ -56,9 +57,12 @@ async function startTarget(t: Test) {
   const name = `target${targets++}`
   const receiver = await startReceiver(t)
   const filter = { batchId: undefined, testUsersOnly: true, bulkUsersOnly: false }
-  const settings = { url: receiver.url, key: RECEIVER_KEY, remotePool: 'default', filter, intervalSeconds: null }
+  const settings: TargetSettings = {
+    ...{ kind: 'usersync', url: receiver.url, key: RECEIVER_KEY, remotePool: 'default', filter },
+    ...{ mapping: null, limits: NO_LIMITS, intervalSeconds: null },
+  }
   await createTarget(sql, encryptionKey, { poolId: POOL, name, ...settings })
-  return { name, receiver, push: async () => await finished((await requestRun(sql, POOL, name, false)).id) }
+  return { name, receiver, push: async () => await finished((await requestRun(sql, POOL, name)).id) }
 }
 
 async function until<Value>(what: string, look: () => Value | undefined | Promise<Value | undefined>): Promise<Value> {
@@ -92,7 +96,7 @@ t.test(
     const { log } = startScheduler(t)
     const { name, receiver, push } = await startTarget(t)
     const nextRequest = holdNext(receiver)
-    const { id } = await requestRun(sql, POOL, name, false)
+    const { id } = await requestRun(sql, POOL, name)
     const answer = await nextRequest
     await proxy.cut()
     answer.writeHead(404).end() // the push ends, but its result cannot be stored
@@ -139,7 +143,7 @@ t.test('a run with an expired lease is claimed again by the same process, with o
   const { scheduler } = startScheduler(t, { pace: { ...PACE, leaseMs: 600_000 } }) // no renewal in between
   const { name, receiver } = await startTarget(t)
   const nextRequest = holdNext(receiver)
-  const { id } = await requestRun(sql, POOL, name, false)
+  const { id } = await requestRun(sql, POOL, name)
   const first = await nextRequest
   let isFirstOver = false
   first.once('close', () => (isFirstOver = true))
@@ -151,7 +155,7 @@ t.test('a run with an expired lease is claimed again by the same process, with o
   t.match(await finished(id), { status: 'failed', failure: 'refused' })
 
   void holdNext(receiver)
-  const again = await requestRun(sql, POOL, name, false)
+  const again = await requestRun(sql, POOL, name)
   await until('the running run', async () => (await readRun(sql, POOL, again.id)).started_at ?? undefined)
   await scheduler.stop()
   const [run] = await sql`select status, lease_until < now() as is_free from sync_runs where id = ${again.id}`
@@ -164,7 +168,7 @@ t.test('a run claimed by another process ends here without a result', async (t) 
   startScheduler(t)
   const { name, receiver } = await startTarget(t)
   const nextRequest = holdNext(receiver)
-  const { id } = await requestRun(sql, POOL, name, false)
+  const { id } = await requestRun(sql, POOL, name)
   const answer = await nextRequest
   const [{ holder }] = await sql<[{ holder: string }]>`
     update sync_runs set holder = gen_random_uuid(), lease_until = now() + interval '1 second'
@@ -178,12 +182,12 @@ t.test('deleting a target deletes its runs, including a running one', async (t) 
   startScheduler(t)
   const { name, receiver } = await startTarget(t)
   const nextRequest = holdNext(receiver)
-  await requestRun(sql, POOL, name, false)
+  await requestRun(sql, POOL, name)
   const answer = await nextRequest
-  await deleteTarget(sql, POOL, name)
+  await deleteTarget(sql, { poolId: POOL, name, force: false })
   await until('the abort', () => (answer.destroyed ? true : undefined))
   t.strictSame([...(await sql`select from sync_runs where target = ${name}`)], [])
-  await t.rejects(requestRun(sql, POOL, name, false), { code: 'target_not_found' })
+  await t.rejects(requestRun(sql, POOL, name), { code: 'target_not_found' })
 })
 
 t.test('whatever a receiver responds, the run ends within its deadline', async (t) => {

@@ -1,0 +1,102 @@
+import type { Static, TSchema } from 'typebox'
+import type { FieldError } from '../../errors.ts'
+
+/** A user as a kind renders it: the members of its line, and its password hash. */
+export interface SinkUser {
+  id: string
+  username: string
+  email: string
+  role: string
+  batch_id: string | null
+  custom_attributes: Record<string, unknown>
+  created_at: string
+  updated_at: string
+  /** Null if the user has none. */
+  password_hash: string | null
+}
+
+/** Bounds of what is sent: users per batch, batches at a time, users per second. */
+export interface Limits {
+  batch: number
+  concurrency: number
+  /** Null: as fast as the target is. */
+  per_second: number | null
+}
+
+/** Why a target refuses one user. Both texts go to clients: they contain no secret and no text of the target's driver. */
+export interface Refusal {
+  code: 'exists_already' | 'credential_missing' | 'value_missing' | 'still_referenced' | 'refused'
+  detail: string
+}
+
+/** What became of one user. */
+export interface Outcome {
+  userId: string
+  /** What identifies the user at the target afterwards. Null: nothing of the user is there. */
+  external: string | null
+  /** Set if the target refused the change. Then `external` is what it was before. */
+  refusal?: Refusal
+}
+
+/** One user to create (`external` is null) or to change. */
+export interface Delivery<Rendered = unknown> {
+  userId: string
+  external: string | null
+  rendered: Rendered
+}
+
+/** Users to remove. */
+export interface Removal {
+  userId: string
+  external: string
+}
+
+/**
+ * Records what a transaction of the target is about to make true, before it commits. The marker names the transaction to
+ * `Sink.outcomeOf`. Throws if the run belongs to another process: then nothing must be committed.
+ */
+export type Announce = (marker: string, outcomes: Outcome[]) => Promise<void>
+
+/**
+ * An open connection to a target. Each method throws PeerError for faults of the target as a whole, and none for what it does with
+ * single users.
+ */
+export interface Sink<Rendered = unknown> {
+  /** Checks that the target can take users: connection, login, everything that the mapping names. */
+  probe(): Promise<void>
+  /** Creates and changes users, all or none of those that are not refused. Only what an earlier outcome identified is changed. */
+  send(users: Delivery<Rendered>[], announce: Announce): Promise<Outcome[]>
+  /** Removes users. A user that is not there any more is removed, too. */
+  remove(users: Removal[], announce: Announce): Promise<Outcome[]>
+  /** Whether the transaction behind a marker was committed. `unknown`: the target no longer remembers it. */
+  outcomeOf(marker: string): Promise<'committed' | 'aborted' | 'unknown'>
+  close(): Promise<void>
+}
+
+/** Where a sink is, and with what it is opened. */
+export interface SinkAddress {
+  url: string
+  key: string | undefined
+  mapping: object
+  connections: number
+}
+
+/** The faults of a request, by path. */
+export type Faults = FieldError[]
+
+/** A kind of system under test. Each has its own file and is listed in kinds.ts. */
+export interface Kind<Mapping extends object = object, Rendered = unknown> {
+  limits: Limits
+  /** Names of the built-in mappings. */
+  presets: Record<string, Mapping>
+  mappingSchema: TSchema
+  /** Returns faults of a mapping that its schema does not see. */
+  mappingFaults(mapping: Static<TSchema>): Faults
+  /** Splits a URL into what can be shown and the secret within. Returns faults instead if it is not usable. */
+  readUrl(url: string): { url: string; key: string | undefined; hosts: string[] } | Faults
+  /** What the user becomes. Without `withSecrets`, secrets are replaced by a placeholder. */
+  render(mapping: Mapping, user: SinkUser, withSecrets: boolean): { rendered: Rendered } | { refusal: Refusal }
+  /** The rendered user as a dry run shows it. */
+  show(rendered: Rendered): object
+  connect(address: SinkAddress): Sink<Rendered>
+}

@@ -1,0 +1,163 @@
+import type { Sql, TransactionSql } from 'postgres'
+import { PeerError } from '../../../client/peer.ts'
+import { connect } from '../../../database/connection.ts'
+import type { Announce, Delivery, Outcome, Removal, Sink, SinkAddress } from '../kind.ts'
+import { asTargetFault, refusalOf } from './faults.ts'
+import { compileTables, type Rows, type TableMapping, type TablesMapping } from './mapping.ts'
+import { deliver, removeRows, Taken, takenOutcome } from './rows.ts'
+import { type ColumnTypes, DESCRIBE_TABLES, tableName } from './statements.ts'
+
+/*
+ * Writes users into the tables of a PostgreSQL database that is not ours.
+ *
+ * Two databases cannot commit together, and after a crash nobody may guess whether a row is ours. So a batch is one transaction there,
+ * and its transaction id is recorded here before it commits. After a crash or a lost connection PostgreSQL itself says how that
+ * transaction ended (pg_xact_status, made for this case). A row is ours if and only if a transaction with an `insert` of ours that
+ * committed returned it. `on conflict do nothing` never touches another row. Later statements find a row by its key and by the value
+ * that the database returned for it, so after a reset of the database they do not find a row of somebody else with the same id.
+ */
+
+/** How long a query waits for a connection. Together with a run's start this stays below 5 s. */
+const WAIT_MS = 4_000
+
+/** The target ends a transaction after this silence, and with it a batch whose process is gone without closing the connection. */
+const IDLE_TRANSACTION_MS = 30_000
+
+/** Sent as password if there is none: without one, the driver would send this machine's PGPASSWORD to the target. */
+const NO_PASSWORD = 'none'
+
+/** Opens a connection to the target. Connects on first use. */
+export function connectTables({ url, key, mapping, connections }: SinkAddress): Sink<Rows> {
+  const address = new URL(url)
+  address.password = encodeURIComponent(key ?? NO_PASSWORD)
+  const sql = connect({
+    url: address.href,
+    schema: 'public',
+    connections,
+    name: 'usersync sink',
+    waitMs: WAIT_MS,
+    idleTimeoutMs: IDLE_TRANSACTION_MS,
+  })
+  const { tables } = mapping as TablesMapping
+  const compiledTables = compileTables(mapping as TablesMapping)
+  let described: Promise<ColumnTypes[]> | undefined
+  const describe = () => (described ??= describeTables(sql, tables))
+
+  /** Runs a batch in one transaction, and announces it before the commit. */
+  async function inTransaction<Item>(
+    items: Item[],
+    announce: Announce,
+    write: (tx: TransactionSql, types: ColumnTypes[], items: Item[]) => Promise<Outcome[]>,
+  ): Promise<Outcome[]> {
+    let ownFault: unknown
+    try {
+      const types = await describe()
+      return await sql.begin(async (tx) => {
+        await tx.unsafe('set constraints all immediate') // a deferred constraint would fail the commit, for all users at once
+        const outcomes = await write(tx, types, items)
+        if (outcomes.some(({ refusal }) => refusal === undefined)) {
+          const [row] = await tx.unsafe<{ xid: string }[]>('select pg_current_xact_id()::text as xid')
+          try {
+            await announce(row?.xid ?? '', outcomes)
+          } catch (error) {
+            ownFault = error
+            throw error
+          }
+        }
+        return outcomes
+      })
+    } catch (error) {
+      throw ownFault ?? asTargetFault(error)
+    }
+  }
+
+  return {
+    async probe() {
+      try {
+        described = undefined
+        await describe()
+      } catch (error) {
+        throw asTargetFault(error)
+      }
+    },
+    send: (users, announce) =>
+      inTransaction(users, announce, (tx, types, items) =>
+        writeEach(tx, items, false, (tx, items) => deliver(tx, { tables, compiledTables, types }, items)),
+      ),
+    remove: (users, announce) =>
+      inTransaction(users, announce, (tx, types, items) =>
+        writeEach(tx, items, true, async (tx, items) => {
+          await removeRows(tx, { tables, compiledTables, types }, items)
+          return items.map(({ userId }) => ({ userId, external: null }))
+        }),
+      ),
+    async outcomeOf(marker) {
+      try {
+        const [row] = await sql.unsafe<{ status: string | null }[]>('select pg_xact_status($1::text::xid8) as status', [
+          marker,
+        ])
+        if (row?.status === 'in progress')
+          throw new PeerError('busy', 'A transaction of an earlier attempt is still open in the database.')
+        if (row?.status === 'committed' || row?.status === 'aborted') return row.status
+        return 'unknown'
+      } catch (error) {
+        // An id of the future: the database was replaced by another one, which has nothing of that transaction.
+        if ((error as { code?: string }).code === '22023') return 'aborted'
+        throw asTargetFault(error)
+      }
+    },
+    close: () => sql.end({ timeout: 5 }),
+  }
+}
+
+/** Reads the types of the mapped columns. Throws PeerError `refused` if a table, column or unique key is missing. */
+async function describeTables(sql: Sql, tables: TableMapping[]): Promise<ColumnTypes[]> {
+  const wanted = tables.map(({ table }, n) => ({ n, ...tableName(table) }))
+  const rows = await sql.unsafe<{ n: number; columns: ColumnTypes; keys: string[][] | null }[]>(DESCRIBE_TABLES, [
+    JSON.stringify(wanted),
+  ])
+  return tables.map(({ table, columns, key, returning }, n) => {
+    const found = rows.find((row) => row.n === n)
+    if (!found) throw new PeerError('refused', `mapping.tables.${n}.table: the database has no table ${table}.`)
+    const names = [...Object.keys(columns), ...(returning === undefined ? [] : [returning])]
+    const missing = names.filter((name) => !Object.hasOwn(found.columns, name))
+    if (missing.length > 0)
+      throw new PeerError('refused', `mapping.tables.${n}: table ${table} has no column ${missing.join(', ')}.`)
+    const wantedKey = key.toSorted().join('\n')
+    if (!found.keys?.some((names) => names.toSorted().join('\n') === wantedKey)) {
+      const what = `table ${table} has no unique index on exactly (${key.join(', ')})`
+      throw new PeerError('refused', `mapping.tables.${n}.key: ${what}, so rows of others could not be told apart.`)
+    }
+    return found.columns
+  })
+}
+
+/**
+ * Writes a batch in a savepoint. If the database refuses a row, the batch is split until the refused users are known: one in a
+ * hundred costs about ten more statements each.
+ */
+async function writeEach<Item extends Removal | Delivery>(
+  tx: TransactionSql,
+  items: Item[],
+  isRemoval: boolean,
+  write: (tx: TransactionSql, items: Item[]) => Promise<Outcome[]>,
+): Promise<Outcome[]> {
+  if (items.length === 0) return []
+  try {
+    return await tx.savepoint((savepoint) => write(savepoint, items))
+  } catch (error) {
+    const refusal = refusalOf(error, isRemoval)
+    if (error instanceof Taken) {
+      const isTaken = (_: Item, n: number) => error.users.has(n)
+      const taken = items.filter(isTaken).map((item) => takenOutcome(item))
+      const others = items.filter((item, n) => !isTaken(item, n))
+      return [...taken, ...(await writeEach(tx, others, isRemoval, write))]
+    }
+    if (!refusal) throw error
+    const [first] = items
+    if (items.length === 1 && first) return [{ userId: first.userId, external: first.external, refusal }]
+    const half = items.length >> 1
+    const before = await writeEach(tx, items.slice(0, half), isRemoval, write)
+    return [...before, ...(await writeEach(tx, items.slice(half), isRemoval, write))]
+  }
+}

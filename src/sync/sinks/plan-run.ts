@@ -1,0 +1,138 @@
+import type { ISql, Sql } from 'postgres'
+import type { Exports } from '../../export/exports.ts'
+import { type ExportRow, readExport } from '../../protocol/read-export.ts'
+import type { State } from '../../protocol/state.ts'
+import { characters } from '../../protocol/text.ts'
+import { selects } from '../../states/filter.ts'
+import { lookUpScope } from '../../states/scope-state.ts'
+import { exportForTarget } from '../push.ts'
+import type { ClaimedRun, Outcome } from '../sync-runs.ts'
+import type { Target } from '../targets.ts'
+import { requireClaim } from './sink-users.ts'
+
+/** What a run compares, in the members of its outcome. */
+export type Plan = Pick<Outcome, 'kind' | 'base' | 'state'>
+
+interface PlanOptions {
+  sql: Sql
+  exports: Exports
+  target: Target
+  full: boolean
+  clear: boolean
+  /** The claim that plans. Undefined for a dry run. */
+  run?: ClaimedRun
+}
+
+/**
+ * Marks the users of which the target may differ from the present state as due, and records that state, in one transaction: after a
+ * crash the work is neither lost nor planned twice. Passes that transaction to `use`, and returns what `use` returns. Throws ClaimLost,
+ * `pool_not_found` and `overloaded`.
+ */
+export async function planRun<Result>(
+  options: PlanOptions,
+  use: (plan: Plan, tx: ISql) => Promise<Result>,
+): Promise<Result> {
+  const { sql, exports, target, full, clear } = options
+  const { plannedState } = target
+  if (clear) {
+    return await inTransaction(options, use, async (tx) => {
+      await markAll(tx, target)
+      return { kind: 'full', base: plannedState, state: null }
+    })
+  }
+  const { state: present } = await exports.currentScope(target)
+  if (plannedState === present && !full) return await use({ kind: 'unchanged', base: present, state: present }, sql)
+  if (plannedState !== null && !full) {
+    const opened = await exports.openDirect(exportForTarget(target, plannedState))
+    try {
+      const { plan, state } = opened
+      if (plan.kind !== 'full') {
+        return await inTransaction(options, use, async (tx) => {
+          await markChanged(tx, target, characters(opened.text))
+          return { kind: 'delta', base: plannedState, state }
+        })
+      }
+    } finally {
+      await opened.text.return()
+      await opened.release()
+    }
+  }
+  return await inTransaction(options, use, async (tx) => {
+    return { kind: 'full', base: null, state: await markFull(tx, target) }
+  })
+}
+
+/** Plans in a transaction. The claim is checked last, because renewals of leases wait for it. */
+async function inTransaction<Result>(
+  { sql, target, run }: PlanOptions,
+  use: (plan: Plan, tx: ISql) => Promise<Result>,
+  mark: (tx: ISql) => Promise<Plan>,
+): Promise<Result> {
+  const result = await sql.begin(async (tx) => {
+    const plan = await mark(tx)
+    if (run) {
+      await requireClaim(tx, run, target.updatedAt)
+      await recordState(tx, target, plan.state)
+    }
+    return await use(plan, tx)
+  })
+  return result as Result
+}
+
+/** Users per statement. An export comes in pages of about a hundred, and a statement for each took twice as long. */
+const USERS_A_STATEMENT = 5_000
+
+/** Marks the users of a delta, as they arrive. */
+async function markChanged(tx: ISql, target: Target, text: AsyncIterable<string>): Promise<void> {
+  const { pages } = await readExport(text)
+  let rows: ExportRow[] = []
+  const mark = async () => {
+    const deleted = rows.flatMap((row) => ('deleted' in row ? [row.deleted] : []))
+    const changed = rows.flatMap((row) => ('id' in row ? [row.id] : []))
+    rows = []
+    if (deleted.length > 0) await markHeld(tx, target, deleted)
+    if (changed.length > 0) await markUsers(tx, target, changed)
+  }
+  for await (const page of pages) {
+    for (const row of page) rows.push('id' in row ? { id: row.id, line: '' } : row)
+    if (rows.length >= USERS_A_STATEMENT) await mark()
+  }
+  await mark()
+}
+
+async function markHeld(tx: ISql, { poolId, name }: Target, ids: string[]): Promise<void> {
+  await tx`
+    update sink_users set is_due = true
+    where pool_id = ${poolId} and target = ${name} and user_id = any(${ids}::uuid[])`
+}
+
+async function markUsers(tx: ISql, { poolId, name }: Target, ids: string[]): Promise<void> {
+  await tx`
+    insert into sink_users (pool_id, target, user_id, is_due) select ${poolId}, ${name}, id, true from unnest(${ids}::uuid[]) id
+    on conflict (pool_id, target, user_id) do update set is_due = true`
+}
+
+/**
+ * Marks all users that the filter selects, and all that the target has. Returns the state, which is read first: what changes before
+ * the users are read is due, and part of the delta from that state as well.
+ */
+async function markFull(tx: ISql, target: Target): Promise<State> {
+  const { poolId, name, pool, filter } = target
+  const { state } = await lookUpScope(tx, pool, filter)
+  await markAll(tx, target)
+  await tx`
+    insert into sink_users (pool_id, target, user_id, is_due)
+    select u.pool_id, ${name}, u.id, true from users u where ${selects(tx, { poolId, ...filter }, 'u')}
+    on conflict (pool_id, target, user_id) do nothing`
+  return state
+}
+
+async function markAll(tx: ISql, { poolId, name }: Target): Promise<void> {
+  await tx`
+    update sink_users set is_due = true where pool_id = ${poolId} and target = ${name} and not is_due`
+}
+
+async function recordState(tx: ISql, { poolId, name }: Target, state: string | null): Promise<void> {
+  await tx`
+    update targets set planned_state = ${state} where pool_id = ${poolId} and name = ${name}`
+}

@@ -1,0 +1,158 @@
+import type { Static } from 'typebox'
+import { isLoopback } from '../config/config.ts'
+import { type FieldError, invalidRequest, Problem } from '../errors.ts'
+import { schemaReader } from '../http/field-errors.ts'
+import type { Limits } from './kinds/kind.ts'
+import { isSink, kindOf, type SinkKind } from './kinds/kinds.ts'
+import { receiverUrl, type TargetBody, type TargetChangeBody } from './target-schema.ts'
+import type { Target, TargetSettings } from './targets.ts'
+
+/* What the members of a request mean for a target of each kind. All faults of a request are found at once. */
+
+type Body = Static<typeof TargetBody>
+type ChangeBody = Static<typeof TargetChangeBody>
+
+/** Returns the settings of a new target. Throws `invalid_request` with all faults. */
+export function newSettings(body: Body, pool: string, targetHosts: string[]): TargetSettings {
+  const { kind = 'usersync' } = body
+  if (!isSink(kind)) {
+    requireMembers(body, kind)
+    const { url, key, remote_pool: remotePool = pool, interval_seconds: intervalSeconds = null } = body
+    const settings = { kind, url: receiverUrl(url), key: key ?? undefined, remotePool, intervalSeconds }
+    return { ...settings, filter: filterOf(body.filter), mapping: null, limits: NO_LIMITS }
+  }
+  const faults = memberFaults(body, kind)
+  const address = addressOf(kind, body, targetHosts, faults)
+  const mapping = mappingOf(kind, body, faults)
+  if (mapping === undefined && body.mapping === undefined && body.preset === undefined) {
+    const message = 'or body.preset is required for a target of this kind'
+    faults.push({ path: 'body.mapping', code: 'missing_member', message })
+  }
+  if (faults.length > 0) throw invalidRequest(faults)
+  return {
+    kind,
+    url: address.url,
+    key: address.key,
+    remotePool: pool,
+    filter: filterOf(body.filter),
+    mapping: mapping ?? null,
+    limits: { ...kindOf(kind).limits, ...body.limits },
+    intervalSeconds: body.interval_seconds ?? null,
+  }
+}
+
+/** Returns the settings that a request changes. Throws `invalid_request` with all faults. */
+export function changedSettings(body: ChangeBody, target: Target, targetHosts: string[]): Partial<TargetSettings> {
+  const { kind } = target
+  const { url, key, filter, remote_pool: remotePool, interval_seconds: intervalSeconds, limits } = body
+  const change = {
+    ...(key !== undefined && { key: key ?? undefined }),
+    ...(filter && { filter: filterOf(filter) }),
+    ...(intervalSeconds !== undefined && { intervalSeconds }),
+  }
+  if (!isSink(kind)) {
+    requireMembers(body, kind)
+    return {
+      ...change,
+      ...(url !== undefined && { url: receiverUrl(url) }),
+      ...(remotePool !== undefined && { remotePool }),
+    }
+  }
+  const faults = memberFaults(body, kind)
+  const address =
+    url === undefined ? {} : addressOf(kind, { url, ...(key !== undefined && { key }) }, targetHosts, faults)
+  const mapping = mappingOf(kind, body, faults)
+  if (faults.length > 0) throw invalidRequest(faults)
+  return {
+    ...change,
+    ...address,
+    ...(mapping && { mapping }),
+    ...(limits && { limits: { ...target.limits, ...limits } }),
+  }
+}
+
+/** A target that is pushed to has none. */
+export const NO_LIMITS: Limits = { batch: 0, concurrency: 0, per_second: null }
+
+/** Members of the other kinds. */
+function memberFaults(body: Partial<Body> & ChangeBody, kind: Target['kind']): FieldError[] {
+  const others = isSink(kind) ? (['remote_pool'] as const) : (['mapping', 'preset', 'limits'] as const)
+  const faults = others
+    .filter((name) => body[name] !== undefined)
+    .map((name) => ({ path: `body.${name}`, code: 'unknown_member', message: `is not for targets of kind ${kind}` }))
+  if (isSink(kind) && body.filter?.test_users_only === false) {
+    const message = 'must be true: only test users go into a system under test'
+    faults.push({ path: 'body.filter.test_users_only', code: 'invalid', message })
+  }
+  return faults
+}
+
+function requireMembers(body: Partial<Body> & ChangeBody, kind: Target['kind']): void {
+  const faults = memberFaults(body, kind)
+  if (faults.length > 0) throw invalidRequest(faults)
+}
+
+/** The URL without its password, and the key, which is that password if it is not given by itself. */
+function addressOf(
+  kind: SinkKind,
+  { url: text, key }: Pick<ChangeBody, 'key'> & { url: string },
+  targetHosts: string[],
+  faults: FieldError[],
+): Pick<TargetSettings, 'url'> & { key?: string | undefined } {
+  const read = kindOf(kind).readUrl(text)
+  if (Array.isArray(read)) {
+    faults.push(...read)
+    return { url: '' }
+  }
+  if (read.key !== undefined && key !== undefined && key !== null) {
+    faults.push({ path: 'body.key', code: 'invalid', message: 'and the password in body.url are both given' })
+  }
+  if (!areAllowed(read.hosts, targetHosts)) {
+    const message = 'names a host that is neither loopback nor listed in the setting TARGET_HOSTS'
+    faults.push({ path: 'body.url', code: 'host_not_allowed', message })
+  }
+  const secret = read.key ?? key
+  return { url: read.url, ...(secret !== undefined && { key: secret ?? undefined }) }
+}
+
+const areAllowed = (hosts: string[], targetHosts: string[]) =>
+  hosts.every((host) => isLoopback(host) || targetHosts.includes(host.toLowerCase()))
+
+/** Whether the service may connect to a sink. The setting may have changed since the target was created. */
+export function isReachable({ kind, url }: Pick<Target, 'kind' | 'url'>, targetHosts: string[]): boolean {
+  if (!isSink(kind)) return true
+  const read = kindOf(kind).readUrl(url)
+  return !Array.isArray(read) && areAllowed(read.hosts, targetHosts)
+}
+
+function mappingOf(
+  kind: SinkKind,
+  { mapping, preset }: Pick<ChangeBody, 'mapping' | 'preset'>,
+  faults: FieldError[],
+): object | undefined {
+  const { presets, mappingSchema, mappingFaults } = kindOf(kind)
+  if (mapping !== undefined && preset !== undefined)
+    faults.push({ path: 'body.preset', code: 'invalid', message: 'and body.mapping are both given' })
+  if (mapping !== undefined) {
+    try {
+      schemaReader(mappingSchema, 'body.mapping')(mapping)
+      faults.push(...mappingFaults(mapping))
+    } catch (error) {
+      if (!(error instanceof Problem) || !error.errors) throw error
+      faults.push(...error.errors)
+    }
+    return mapping
+  }
+  if (preset === undefined) return undefined
+  if (!Object.hasOwn(presets, preset)) {
+    const message = `is not known. Known: ${Object.keys(presets).join(', ')}.`
+    faults.push({ path: 'body.preset', code: 'invalid', message })
+  }
+  return presets[preset]
+}
+
+const filterOf = (filter: Body['filter'] = {}): Target['filter'] => ({
+  batchId: filter.batch_id?.toLowerCase(),
+  testUsersOnly: filter.test_users_only ?? true,
+  bulkUsersOnly: filter.bulk_users_only ?? false,
+})

@@ -1,0 +1,65 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Test } from 'tap'
+import { connect } from '../../src/database/connection.ts'
+import type { SyncRun } from '../../src/sync/sync-runs.ts'
+import { emptyDatabase } from '../database.ts'
+import type { Answer, Service } from '../http/service.ts'
+
+/** Several times as fast as in the service. */
+export const PACE = {
+  sync: { pollMs: 50, leaseMs: 1_500, push: { deadlineMs: 20_000, firstPauseMs: 20, silenceMs: 5_000 } },
+}
+
+/** A database of a system under test, with its tables. */
+export async function startSystem(t: Test, tables: string) {
+  const url = await emptyDatabase(t)
+  const sql = connect({ url, schema: 'public', connections: 4, name: 'system' })
+  t.teardown(() => sql.end({ timeout: 5 }))
+  await sql.unsafe(tables)
+  return { url, sql }
+}
+
+export type System = Awaited<ReturnType<typeof startSystem>>
+
+/** What a test does with the routes of sinks. */
+export function sinkRoutes({ call }: Pick<Service, 'call'>) {
+  async function ended(answer: Answer<SyncRun>): Promise<SyncRun> {
+    if (answer.status !== 202) throw new Error(`${answer.status}: ${answer.raw}`)
+    for (const deadline = Date.now() + 60_000; Date.now() < deadline; await sleep(20)) {
+      const { json: run } = await call<SyncRun>('GET', `/v1/sync/runs/${answer.json.id}`)
+      if (run.finished_at !== null) return run
+    }
+    throw new Error('the run did not end within a minute')
+  }
+  return {
+    ended,
+    create: (members: Record<string, unknown>) =>
+      call<{ url: string; has_key: boolean; errors?: { path: string }[] }>('POST', '/v1/targets', {
+        body: { kind: 'postgres', ...members },
+      }),
+    sync: async (target: string, members = {}) =>
+      await ended(await call('POST', '/v1/sync', { body: { target, ...members } })),
+    clear: async (target: string) => await ended(await call('POST', `/v1/targets/${target}/clear`)),
+    failures: async (target: string) =>
+      (
+        await call<{ items: { code: string; username: string; operation: string; detail: string }[] }>(
+          'GET',
+          `/v1/targets/${target}/failures`,
+        )
+      ).json.items,
+    status: async (target: string) => {
+      const { json } = await call<{ items: { target: string; in_step: boolean }[] }>('GET', '/v1/sync/status')
+      return json.items.find((item) => item.target === target)
+    },
+    batch: async (count: number, config: object = {}) => {
+      const headers = { prefer: 'wait=60' }
+      const body = { count, config: { username_pattern: 'u{id}@example.com', password_hash: CHEAP_HASH, ...config } }
+      const made = await call<{ id: string; status: string }>('POST', '/v1/batches', { body, headers })
+      if (made.json.status !== 'completed') throw new Error(`${made.status}: ${made.raw}`)
+      return made.json.id
+    },
+  }
+}
+
+/** Costs no time. */
+export const CHEAP_HASH = { algorithm: 'pbkdf2_sha256', iterations: 1 }

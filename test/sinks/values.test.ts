@@ -1,0 +1,102 @@
+import fc from 'fast-check'
+import type { SinkUser } from '../../src/sync/kinds/kind.ts'
+import { renderRows, type TablesMapping } from '../../src/sync/kinds/postgres/mapping.ts'
+import { PRESETS } from '../../src/sync/kinds/postgres/presets.ts'
+import { postgres } from '../../src/sync/kinds/postgres.ts'
+import { compileValue, HIDDEN, InvalidValue } from '../../src/sync/kinds/values.ts'
+import { createPacer } from '../../src/sync/sinks/pacer.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
+
+const user: SinkUser = {
+  id: '01890000-0000-7000-8000-000000000001',
+  username: 'ann@example.com',
+  email: 'ann@example.com',
+  role: 'user',
+  batch_id: null,
+  custom_attributes: { plan: 'gold', age: 30, tags: ['a'], '{': 'brace' },
+  created_at: '2026-01-01T00:00:00.000000Z',
+  updated_at: '2026-01-02T00:00:00.000000Z',
+  password_hash: '$2b$10$s3cret',
+}
+
+t.test('values become texts', (t) => {
+  const table: [value: unknown, text: string | null][] = [
+    ['{username} is {role}', 'ann@example.com is user'],
+    ['{{{role}}}', '{user}'],
+    ['', ''],
+    ['{batch_id}', null],
+    ['in {batch_id}', 'in '],
+    ['{custom_attributes.plan}', 'gold'],
+    ['{custom_attributes.age}', '30'],
+    ['{custom_attributes.tags}', '["a"]'],
+    ['{custom_attributes.none}', null],
+    ['{custom_attributes.constructor}', null],
+    [true, 'true'],
+    [1.5, '1.5'],
+    [null, null],
+    [{ $member: 'password_hash', prefix: '{bcrypt}' }, '{bcrypt}$2b$10$s3cret'],
+    [{ a: '{role}', b: [1, { c: '{id}' }] }, `{"a":"user","b":[1,{"c":"${user.id}"}]}`],
+  ]
+  for (const [value, text] of table) t.equal(compileValue(value).text(user, true), text, JSON.stringify(value))
+  t.end()
+})
+
+t.test('a text without braces is itself, and each brace without its partner is found', (t) => {
+  fc.assert(
+    fc.property(fc.string({ unit: 'binary' }), (text) => {
+      const literal = text.replaceAll('{', '{{').replaceAll('}', '}}')
+      return compileValue(literal).text(user, true) === text
+    }),
+  )
+  for (const value of [
+    '{',
+    '}',
+    'a}',
+    '{a',
+    '{}',
+    '{nobody}',
+    '{password_hash}',
+    { $member: 'x' },
+    { $member: 'id', x: 1 },
+    { $x: 1 },
+  ])
+    t.throws(() => compileValue(value), InvalidValue, JSON.stringify(value))
+  t.end()
+})
+
+t.test('no secret is in what a dry run shows, whatever the preset', (t) => {
+  for (const [name, mapping] of Object.entries(PRESETS)) {
+    t.strictSame(postgres.mappingFaults(mapping), [], name)
+    const shown = renderRows(mapping, user, false)
+    t.notOk(JSON.stringify(shown).includes('s3cret'), name)
+    t.ok(JSON.stringify(shown).includes(HIDDEN), name)
+    t.match(
+      renderRows(mapping, { ...user, password_hash: null }, true),
+      { refusal: { code: 'credential_missing' } },
+      name,
+    )
+  }
+  const mapping: TablesMapping = { tables: [{ table: 'x', columns: { a: '{batch_id}' }, key: ['a'] }] }
+  t.match(renderRows(mapping, user, true), { refusal: { code: 'value_missing' } })
+  t.end()
+})
+
+t.test('a password in a url is separated, and names are encoded', (t) => {
+  t.strictSame(postgres.readUrl('postgresql://a%40b:p%2Fw@[::1]/x%20y?sslmode=require'), {
+    url: 'postgres://a%40b@[::1]:5432/x%20y?sslmode=require',
+    key: 'p/w',
+    hosts: ['::1'],
+  })
+  t.end()
+})
+
+t.test('a pacer spreads users over time', async (t) => {
+  const pace = createPacer(1_000)
+  const began = performance.now()
+  for (let n = 0; n < 4; n++) await pace(20, new AbortController().signal)
+  const took = performance.now() - began
+  t.ok(took >= 59, `4 batches of 20 at 1,000 per second: the last begins after ${took} ms`)
+  await t.rejects(pace(1, AbortSignal.abort(new Error('stopped'))), { message: 'stopped' })
+})

@@ -1,0 +1,75 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Test } from 'tap'
+import { requireClaim, settleUnseen, stillDue } from '../../src/sync/sinks/sink-users.ts'
+import type { SyncRun } from '../../src/sync/sync-runs.ts'
+import { startSystem } from '../sinks/sink.ts'
+import { DJANGO } from '../sinks/systems.ts'
+import type { Watched } from './every-statement.ts'
+
+const NOBODY = '01890000-0000-7000-8000-ffffffffffff'
+
+/** Runs the statements of sinks. `users` is about how many users the pool has. */
+export async function runSinkStatements(
+  t: Test,
+  { service: { call }, sql, direct, poolId, step }: Watched,
+  users: number,
+): Promise<void> {
+  const system = await startSystem(t, DJANGO)
+  const ended = async (path: string, body?: object) => {
+    const answer = await call<SyncRun>('POST', path, body === undefined ? {} : { body })
+    if (answer.status !== 202) throw new Error(`${path} answers ${answer.status}: ${answer.raw}`)
+    for (;;) {
+      const { json } = await call<SyncRun>('GET', `/v1/sync/runs/${answer.json.id}?pool=later`)
+      if (json.finished_at !== null) return json
+      await sleep(20)
+    }
+  }
+  const sync = (members = {}) => ended('/v1/sync', { pool: 'later', target: 'sink', ...members })
+  const some = (from: number) => sql`select 'u' || ${from}::int + n from generate_series(1, 20) n`
+  await step('a new sink', users, async () => {
+    const members = { kind: 'postgres', url: system.url, preset: 'django' }
+    await call('POST', '/v1/targets', { body: { pool: 'later', name: 'sink', ...members } })
+    await call('POST', '/v1/sync', { body: { pool: 'later', target: 'sink', dry_run: true } })
+    t.match(await sync(), { kind: 'full' })
+  })
+  // Statistics of a moment in the middle of a large run, when all users were due.
+  await sql`update sink_users set is_due = true where pool_id = ${poolId}`
+  await sql`analyze sink_users`
+  await sql`update sink_users set is_due = false, code = null where pool_id = ${poolId}`
+  await sql`vacuum sink_users` // as autovacuum does after a large run: the index of due users is full of dead entries
+  await step('an unchanged sink', 100, async () => {
+    t.match(await sync(), { kind: 'unchanged', status: 'succeeded', failure: null })
+    await call('GET', '/v1/sync/status?pool=later')
+  })
+  await step('a delta into a sink', 40, async () => {
+    await sql`update users set role = 'sunk' where pool_id = ${poolId} and username = any(${some(4_000)})`
+    await sql`update users set username = 'own1@example.com' where pool_id = ${poolId} and username = 'u4100'`
+    await sql`delete from users where pool_id = ${poolId} and username = any(${some(6_500)})`
+    t.match(await sync(), { kind: 'delta', failure: 'users_refused', deleted_count: 20 })
+    await call('GET', '/v1/targets/sink/failures?pool=later')
+  })
+  await step('users of a sink that are gone on both sides', 20, async () => {
+    await sql`
+      insert into sink_users (pool_id, target, user_id, is_due)
+      select ${poolId}, 'sink', uuid_v7(), true from generate_series(1, 20)`
+    await sync()
+  })
+  await step('transactions whose end is not known', 20, async () => {
+    await sql`
+      update sink_users set marker = '3', next_external = external, is_due = true
+      where pool_id = ${poolId} and user_id in (select id from users where username = any(${some(4_000)}))`
+    await stillDue(direct, { poolId, name: 'sink' }, [NOBODY])
+    await settleUnseen(direct, { poolId, name: 'sink' }, 'none', 'aborted')
+    await sync()
+    const claim = { poolId, id: NOBODY, claim: NOBODY, target: 'sink' }
+    await t.rejects(direct.begin((tx) => requireClaim(tx, claim, '')))
+  })
+  await step('a sink that holds users', 20, async () => {
+    t.match(await call('DELETE', '/v1/targets/sink?pool=later'), { status: 409 })
+    t.match(await call('PATCH', '/v1/targets/sink?pool=later', { body: { preset: 'laravel' } }), { status: 409 })
+  })
+  await step('clearing a sink', users, async () => {
+    t.match(await ended('/v1/targets/sink/clear?pool=later'), { clear: true, status: 'succeeded' })
+    await call('DELETE', '/v1/targets/sink?pool=later')
+  })
+}
