@@ -75,6 +75,9 @@ function completePasswordHash(given: BatchConfigBody, count: number, wrong: Wron
   if (faults.length === 0 && distinct > maxHashes) {
     wrong('password_hash.distinct', 'maximum', `must be at most ${maxHashes} with these costs of a hash`)
   }
+  if (password?.includes('\0')) {
+    wrong('password', 'unstorable', 'contains U+0000, which no system under test accepts')
+  }
   if (password !== undefined && password_mode === 'per_user') {
     wrong('password', 'contradiction', 'cannot be set if each user has a separate password (password_mode per_user)')
   }

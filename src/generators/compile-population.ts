@@ -67,6 +67,8 @@ export interface Population {
   usernamePattern: (n: number) => string
   /** The username pattern with the longest texts of attributes, for the checks that come before the first user. */
   longestUsernamePattern: string
+  /** Number of values and draws for one user, at most. */
+  cost: number
   /** Whether all users have the same role, attributes and username pattern. */
   isConstant: boolean
 }
@@ -110,6 +112,7 @@ export function compilePopulation(settings: PopulationSettings): Population | { 
     maxAttributesBytes: root.maxBytes,
     usernamePattern: usernames.fill,
     longestUsernamePattern: usernames.longest,
+    cost,
     isConstant: root.isConstant && role.node.isConstant && usernames.isConstant,
   }
 }

@@ -74,10 +74,7 @@ t.test('a preview and the batch with the same settings agree, whatever the setti
       select case when ${hasEpoch} then id end as id, username, email, role, custom_attributes,
         case when ${hasEpoch} then rfc3339(created_at) end as created_at
       from users where pool_id = ${poolId} order by users.id limit 100`
-    deepEqual(
-      shown.json.users.map((user) => ({ ...user, created_at: user.created_at?.replace('.001Z', '.001000Z') ?? null })),
-      [...created],
-    )
+    deepEqual(shown.json.users, [...created])
   })
   await fc.assert(property, { numRuns: sized(20, 200), seed: 1, endOnFailure: true })
   t.ok(valid > runs / 2 && valid < runs, `${valid} of ${runs} settings are valid`)
