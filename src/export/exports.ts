@@ -4,7 +4,7 @@ import { createConcurrencyLimit } from '../http/concurrency-limit.ts'
 import type { Coding } from '../http/content-coding.ts'
 import type { State } from '../protocol/state.ts'
 import type { Text } from '../protocol/text.ts'
-import { lookUpScope, type ScopeState } from '../states/scope-state.ts'
+import { lookUpScope, type PoolScopeState } from '../states/scope-state.ts'
 import type { Plan } from './answer.ts'
 import type { ExportCache } from './cache/export-cache.ts'
 import type { ExportRequest } from './export-request.ts'
@@ -25,7 +25,7 @@ export interface Exports {
    * Returns the current state of a filter. Concurrent requests share one look-up, which starts after they arrived.
    * Throws `pool_not_found`.
    */
-  currentScope(request: Pick<ExportRequest, 'pool' | 'filter'>): Promise<ScopeState & { poolId: number }>
+  currentScope(request: Pick<ExportRequest, 'pool' | 'filter'>): Promise<PoolScopeState>
   /** Throws `overloaded`, `pool_not_found`, `shutting_down`. */
   open(request: ExportRequest, coding: Coding): Promise<Export>
   /**
@@ -83,7 +83,7 @@ class StateChanged extends Error {}
 export function createExports({ sql, encryptionKey, concurrency, waitMs, cache }: ExportsOptions): Exports {
   const concurrencyLimit = createConcurrencyLimit(concurrency, waitMs)
   const source = { sql, concurrencyLimit, encryptionKey }
-  const shareScope = createSingleFlight<ScopeState & { poolId: number }>(LOOK_UPS_AT_ONCE)
+  const shareScope = createSingleFlight<PoolScopeState>(LOOK_UPS_AT_ONCE)
   const shareSmall = createSingleFlight<Small>(1)
   const currentScope: Exports['currentScope'] = ({ pool, filter }) =>
     shareScope(JSON.stringify([pool, filter]), () => lookUpScope(source.sql, pool, filter))

@@ -77,6 +77,8 @@ export const exportRoutes: FastifyPluginCallbackTypebox<ExportRoutesOptions> = (
     async (request, reply) => {
       const exportRequest = readExportRequest(request, request.query)
       const present = await exports.currentScope(exportRequest)
+      // Two pools of one name can have the same state with other logins. Sent only with logins: other 304s take no extra header.
+      if (exportRequest.credentials.length > 0) reply.header('usersync-pool-created', present.poolCreatedAt)
       if (exportRequest.isMatch(present.state)) return sendNotModified(reply, present.state, observer)
       reply.headers(CACHING_HEADERS)
       reply.type(`${FORMATS[exportRequest.format].mediaType}; charset=utf-8`)

@@ -3,8 +3,8 @@ import type { Generator } from './compiler.ts'
 import { known } from './faults.ts'
 import { scalar } from './node.ts'
 
-const DATE = /^\d{4}-\d{2}-\d{2}$/
-const TIMESTAMP = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$/
+const DATE = /^(?!0000)\d{4}-\d{2}-\d{2}$/
+const TIMESTAMP = /^(?!0000)\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$/
 const SECONDS_OF_DAY = 86_400
 
 /**

@@ -38,6 +38,8 @@ export function exportPath(
 /** The first line of a base: what it is bound to, and checksums that detect damage. The rest is a full NDJSON export. */
 export interface BaseLabel {
   bound: object
+  /** When the pool was created, if the export has logins: they are those of that pool. */
+  poolCreatedAt: string | undefined
   /** SHA-256 of everything after this line. */
   sum: string
   /** SHA-256 of the file that was written together with this base. */
@@ -50,8 +52,13 @@ const MAX_LABEL_BYTES = 16_384
 const NO_SUM = '0'.repeat(64)
 
 /** Returns the label with its line end. Without the sums it has the same length, so that they can be filled in later. */
-export function writeLabel(source: PullSource, sum = NO_SUM, outSum = NO_SUM): string {
-  return `${JSON.stringify({ bound: boundTo(source), sum, outSum } satisfies BaseLabel)}\n`
+export function writeLabel(
+  source: PullSource,
+  poolCreatedAt: string | undefined,
+  sum = NO_SUM,
+  outSum = NO_SUM,
+): string {
+  return `${JSON.stringify({ bound: boundTo(source), poolCreatedAt, sum, outSum } satisfies BaseLabel)}\n`
 }
 
 /** Returns the label of a base made for `source`, and its length in bytes. Undefined if there is another label, or none. */
@@ -61,9 +68,9 @@ export async function readLabel(
 ): Promise<(BaseLabel & { bytes: number }) | undefined> {
   const { buffer, bytesRead } = await handle.read(Buffer.alloc(MAX_LABEL_BYTES), 0, MAX_LABEL_BYTES, 0)
   const bytes = buffer.subarray(0, bytesRead).indexOf('\n') + 1
-  const { bound, sum, outSum } = parse(buffer.toString('utf8', 0, bytes))
+  const { bound, poolCreatedAt, sum, outSum } = parse(buffer.toString('utf8', 0, bytes))
   if (!sum || !outSum || JSON.stringify(bound) !== JSON.stringify(boundTo(source))) return undefined
-  return { bound: boundTo(source), sum, outSum, bytes }
+  return { bound: boundTo(source), poolCreatedAt, sum, outSum, bytes }
 }
 
 /** Returns what the base that begins with `text` is bound to, whatever it was made for. Empty if it is no base. */

@@ -14,6 +14,8 @@ export interface LocalBase {
   state: string
   /** The number of users in the base; for a shard, in that shard. */
   users: number
+  /** When the pool was created, if the base has logins. */
+  poolCreatedAt: string | undefined
   /** Whether `out` is exactly the file that was written with the base. */
   isOutInStep: boolean
   /** Yields the base's user lines in id order. Throws ExportError at the end if the base was changed. */
@@ -33,16 +35,17 @@ export async function readBase(files: OutFiles, source: PullSource): Promise<Loc
   const head = await headOf(checkedTexts(files.base, label))
   if (!head) return undefined
   const isOutInStep = (await sumOf(files.out)) === label.outSum
-  return { state: head.state, users: head.counts.added, isOutInStep, ...reading(files, label, stamp) }
+  const { poolCreatedAt } = label
+  return { state: head.state, users: head.counts.added, poolCreatedAt, isOutInStep, ...reading(files, label, stamp) }
 }
 
 /** Describes both files right after they were written, with this label. */
 export async function baseFromWrite(
   files: OutFiles,
   label: BasePlace,
-  { state, users }: Pick<LocalBase, 'state' | 'users'>,
+  { state, users, poolCreatedAt }: Pick<LocalBase, 'state' | 'users' | 'poolCreatedAt'>,
 ): Promise<LocalBase> {
-  return { state, users, isOutInStep: true, ...reading(files, label, await stampOf(files)) }
+  return { state, users, poolCreatedAt, isOutInStep: true, ...reading(files, label, await stampOf(files)) }
 }
 
 /** Where the export starts in a base, and the checksum of its text. */

@@ -75,10 +75,13 @@ async function ask(
     signal,
   })
   const { status, body } = answer
+  const poolCreatedAt = textOf(answer.headers['usersync-pool-created'])
+  const isOtherPool = local !== undefined && local.poolCreatedAt !== poolCreatedAt
   try {
     if (status === 304) {
       if (!local || !matching)
         throw new PeerError('not_understood', 'The service answers 304 to a request without a state.')
+      if (isOtherPool) throw otherPool()
       return { kind: 'unchanged', counts: { added: 0, updated: 0, deleted: 0 }, local, bytes: 0 }
     }
     const meter = { bytes: 0 }
@@ -87,6 +90,7 @@ async function ask(
     })
     const { head, pages } = await readExport(texts)
     requireCounts(head)
+    if (isOtherPool && head.kind !== 'full') throw otherPool()
     const room = createRoom(files.folder, job.maxBytes)
     const total = head.counts.added + head.counts.updated + head.counts.deleted
     let users = 0
@@ -101,7 +105,7 @@ async function ask(
     return {
       kind: head.kind,
       counts: head.counts,
-      local: await writeState(files, source, content, room),
+      local: await writeState(files, source, { ...content, poolCreatedAt }, room),
       bytes: meter.bytes,
     }
   } finally {
@@ -109,12 +113,17 @@ async function ask(
   }
 }
 
+/** The state of a population is the same in both pools, but its logins may differ. */
+const otherPool = () => new ExportError('other_base', 'the pool was created again, so its logins may be other ones')
+
+const textOf = (header: string | string[] | undefined) => (typeof header === 'string' ? header : undefined)
+
 /** Returns the state and the users that result from applying an export to the local base. */
 async function contentOf(
   head: ExportHead,
   pages: AsyncGenerator<ExportRow[], void, void>,
   local: LocalBase | undefined,
-): Promise<Content> {
+): Promise<Omit<Content, 'poolCreatedAt'>> {
   const { state, total_count: totalCount, counts } = head
   if (head.kind === 'full') return { state, totalCount, users: counts.added, pages: fullPages(pages) }
   if (!local || head.base !== local.state) throw new ExportError('other_base', 'the delta is for another base')

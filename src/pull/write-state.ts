@@ -23,6 +23,8 @@ export interface Content {
   totalCount: number
   /** The expected number of users in `pages`. */
   users: number
+  /** When the pool was created, if the users have logins. */
+  poolCreatedAt: string | undefined
   pages: AsyncIterable<UserRow[]>
 }
 
@@ -37,13 +39,13 @@ export async function writeState(
   content: Content,
   room: Room,
 ): Promise<LocalBase> {
-  const { state, totalCount, users } = content
+  const { state, totalCount, users, poolCreatedAt } = content
   const check = createCheck(source, content)
   const lineOf = source.format === 'csv' ? csvLineOf(source) : ({ line }: UserRow) => line
   const counts = { added: users, updated: 0, deleted: 0 }
   const head = { kind: 'full', reason: 'none', base: null, state, totalCount, counts } as const
   const isSecret = source.credentials.length > 0
-  await using base = await createPart(files.base, 0o600, room, writeLabel(source))
+  await using base = await createPart(files.base, 0o600, room, writeLabel(source, poolCreatedAt))
   await using out = await createPart(files.out, isSecret ? 0o600 : 0o666, room)
 
   async function* pages(separator: string) {
@@ -63,12 +65,16 @@ export async function writeState(
   await base.write(endLine(answer))
   check.end()
 
-  const label = writeLabel(source, base.sum(), out.sum())
+  const label = writeLabel(source, poolCreatedAt, base.sum(), out.sum())
   await base.writeReserved(label)
   for (const part of [base, out]) await part.finish()
   for (const part of [base, out]) await part.replace()
   await syncFolder(files.folder)
-  return await baseFromWrite(files, { bytes: Buffer.byteLength(label), sum: base.sum() }, { state, users })
+  return await baseFromWrite(
+    files,
+    { bytes: Buffer.byteLength(label), sum: base.sum() },
+    { state, users, poolCreatedAt },
+  )
 }
 
 /** Checks order, number and state of the users. The state of a shard cannot be computed: its name covers the whole filter. */

@@ -11,28 +11,33 @@ export interface ScopeState {
   version: string
 }
 
+/** The state of a pool's scope. */
+export interface PoolScopeState extends ScopeState {
+  poolId: number
+  /** RFC 3339. A pool that is deleted and created again has another one. */
+  poolCreatedAt: string
+}
+
 interface ScopeRow {
   pool_id: number
+  pool_created_at: string
   state: State | null
   user_count: number
   version: string
 }
 
 /** Returns the pool's id and the current state of its filter, in one look-up that reads no user. Throws `pool_not_found`. */
-export async function lookUpScope(
-  sql: ISql,
-  pool: string,
-  filter: Omit<Filter, 'poolId'>,
-): Promise<ScopeState & { poolId: number }> {
+export async function lookUpScope(sql: ISql, pool: string, filter: Omit<Filter, 'poolId'>): Promise<PoolScopeState> {
   const [row] = await sql<ScopeRow[]>`
-    select p.id as pool_id, coalesce(s.user_count, 0)::float8 as user_count, coalesce(s.version, 0) as version,
+    select p.id as pool_id, rfc3339(p.created_at) as pool_created_at, coalesce(s.user_count, 0)::float8 as user_count, coalesce(s.version, 0) as version,
       state_name(s.word_0, s.word_1, s.word_2, s.word_3) as state
     from pools p
     left join scopes s on s.pool_id = p.id and s.batch_id = ${filter.batchId ?? ANY_BATCH}
       and s.test_users_only = ${filter.testUsersOnly} and s.bulk_users_only = ${filter.bulkUsersOnly}
     where p.name = ${pool}`
   if (!row) throw poolNotFound(pool)
-  return { poolId: row.pool_id, state: row.state ?? EMPTY_STATE, userCount: row.user_count, version: row.version }
+  const { pool_id: poolId, pool_created_at: poolCreatedAt, user_count: userCount, version } = row
+  return { poolId, poolCreatedAt, state: row.state ?? EMPTY_STATE, userCount, version }
 }
 
 /**

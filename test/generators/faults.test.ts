@@ -17,6 +17,7 @@ const REFUSED: [attributes: Record<string, unknown>, path: string, message: RegE
   [{ a: { $salary: 5 } }, 'a.$salary', /no generator. Known: \$choice, .*written with \$\$/],
   [{ a: { $int: [1, 2], $bool: 1 } }, 'a', /two generators, \$int and \$bool/],
   [{ a: { $int: [1, 2], min: 1 } }, 'a.min', /no option of \$int/],
+  [{ a: { $date: ['0000-01-01', '2026-01-01'] } }, 'a.$date', /dates .* of the calendar/],
   [{ a: { $date: ['2024-01-01', '2024-01-02'], sa: 'date' } }, 'a.sa', /no option of \$date. Known: as/],
   [{ a: { $name: 'first', locale: 'jaa' } }, 'a.locale', /no known locale. Did you mean ja\?/],
   [{ a: { $name: 'first', locale: 7 } }, 'a.locale', /no known locale. Known: en, de, fr, es, pt_BR, ja, zh_CN, ar/],

@@ -27,7 +27,7 @@ t.test('a pull that removes logins from its files warns, and says how to keep th
   ]
   for (const out of outs) {
     await writeFile(files.out, out)
-    await writeFile(files.base, writeLabel(source(...(out === outs[2] ? (['totp_secret'] as const) : []))))
+    await writeFile(files.base, writeLabel(source(...(out === outs[2] ? (['totp_secret'] as const) : [])), undefined))
     const warning = `warning: ${files.out} has totp_secret, and this pull removes them; to keep them, add --include`
     t.equal(await lostLogins(files, source()), `${warning} totp_secret`)
     t.equal(await lostLogins(files, source('password')), `${warning} password,totp_secret`)

@@ -10,7 +10,7 @@ const stats = async (pool: string) => (await call<PoolStats>('GET', `/v1/stats?p
 const stateOf = async (pool: string) =>
   (await call<{ state: string }>('GET', `/v1/states/current?pool=${pool}`)).json.state
 
-t.test('users are counted by kind, whoever created or deleted them, and batches by status', async (t) => {
+t.test('users are counted by kind, also if plain SQL creates or deletes them, and batches by status', async (t) => {
   await makePool('counted')
   await makePool('other')
   const make = async (count: number, config = {}) => {

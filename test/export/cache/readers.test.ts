@@ -35,7 +35,7 @@ async function readSlowly(
   return Buffer.concat(chunks)
 }
 
-t.test('all readers that stay get the same complete text, whoever joins or leaves', async (t) => {
+t.test('readers get the same complete text while others join or leave', async (t) => {
   const folder = await makeFolder(t)
   const cache = await makeCache(t, folder)
   let run = 0
