@@ -49,6 +49,15 @@ export const jsonBetween = (head: string, tail: string) => ({
   tail,
 })
 
+/** The parts of a format that writes a JSON object a line. */
+export const jsonLines = {
+  mediaType: 'application/x-ndjson',
+  write: (rendered: unknown) => JSON.stringify(rendered),
+  head: () => '',
+  separator: '\n',
+  tail: '\n',
+}
+
 /** For a system without a limit of its own: a part begins within seconds, and a broken download costs one part. */
 export const NO_LIMIT = { users: 100_000, bytes: Number.POSITIVE_INFINITY }
 

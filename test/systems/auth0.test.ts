@@ -1,7 +1,7 @@
 import { Ajv } from 'ajv'
 import { auth0 } from '../../src/systems/auth0.ts'
 import { suite } from '../suite.ts'
-import { checkFormat, sameJson } from './check-format.ts'
+import { checkFormat, readLine, sameJson } from './check-format.ts'
 import { type Verify, verifyBcrypt, verifyPhcArgon2id, verifyPhcPbkdf2, verifyScrypt } from './strict.ts'
 
 const t = suite()
@@ -62,7 +62,8 @@ t.test('users fit Auth0’s closed schema, and have passwords that Auth0 verifie
   checkFormat(t, {
     system: 'Auth0',
     format: auth0,
-    read: (written: Record<string, unknown>, user) => {
+    read: (text, user) => {
+      const written = readLine<Record<string, unknown>>(text)
       if (!isUser(written)) throw new Error(JSON.stringify(isUser.errors))
       sameJson([written['user_id'], written['email'], written['email_verified']], [user.id, user.email, true])
       sameJson([written['app_metadata'], written['user_metadata']], [{ role: user.role }, user.custom_attributes])

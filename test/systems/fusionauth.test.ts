@@ -1,7 +1,7 @@
 import { hashPassword } from '../../src/passwords/hash-password.ts'
 import { fusionauth } from '../../src/systems/fusionauth.ts'
 import { suite } from '../suite.ts'
-import { checkFormat, sameJson, userWith } from './check-format.ts'
+import { checkFormat, readLine, sameJson, userWith } from './check-format.ts'
 import { paddedBase64, verifyBcrypt, verifyPbkdf2 } from './strict.ts'
 
 const t = suite()
@@ -13,7 +13,8 @@ t.test('users have known members, are active, and have passwords that FusionAuth
   checkFormat(t, {
     system: 'FusionAuth',
     format: fusionauth,
-    read: (written: Record<string, unknown>, user) => {
+    read: (text, user) => {
+      const written = readLine<Record<string, unknown>>(text)
       const unknown = Object.keys(written).filter((name) => !MEMBERS.split(' ').includes(name))
       sameJson(unknown, [])
       const { factor, salt, password, username = written['email'] } = written

@@ -1,7 +1,7 @@
 import { hashPassword } from '../../src/passwords/hash-password.ts'
 import { keycloak } from '../../src/systems/keycloak.ts'
 import { suite } from '../suite.ts'
-import { checkFormat, sameJson, userWith } from './check-format.ts'
+import { checkFormat, readLine, sameJson, userWith } from './check-format.ts'
 import { members, paddedBase64, verifyArgon2id, verifyPbkdf2 } from './strict.ts'
 
 const t = suite()
@@ -17,9 +17,9 @@ t.test('users have the members of UserRepresentation, and passwords that Keycloa
   checkFormat(t, {
     system: 'Keycloak',
     format: keycloak,
-    read: (written: unknown, user) => {
+    read: (text, user) => {
       const { username, email, attributes, credentials, ...rest } = members(
-        written,
+        readLine(text),
         ...['username', 'email', 'emailVerified', 'enabled', 'firstName', 'lastName'],
         ...['attributes', 'requiredActions', 'credentials'],
       )

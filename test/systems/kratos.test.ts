@@ -1,6 +1,6 @@
 import { kratos } from '../../src/systems/kratos.ts'
 import { suite } from '../suite.ts'
-import { checkFormat, sameJson } from './check-format.ts'
+import { checkFormat, readLine, sameJson } from './check-format.ts'
 import {
   members,
   paddedBase64,
@@ -27,8 +27,8 @@ t.test('identities have the members of the batch request, and passwords that Kra
   checkFormat(t, {
     system: 'Ory Kratos',
     format: kratos,
-    read: (written: unknown, { id, email, role, custom_attributes }) => {
-      const { patch_id, create } = members(written, 'patch_id', 'create')
+    read: (text, { id, email, role, custom_attributes }) => {
+      const { patch_id, create } = members(readLine(text), 'patch_id', 'create')
       const { credentials, ...identity } = members(
         create,
         ...['schema_id', 'traits', 'external_id', 'state', 'credentials', 'verifiable_addresses', 'metadata_public'],
