@@ -51,6 +51,7 @@ function verifyOf(stored: string): Verify {
   const [, scheme, value = ''] = /^\{([A-Z0-9-]+)\}(.*)$/.exec(stored) ?? []
   if (scheme === 'ARGON2') return verifyPhcArgon2id(value)
   if (scheme === 'PBKDF2-SHA256') {
+    if (value.includes('+')) throw new Error('pw-pbkdf2 writes + as a full stop')
     const [iterations, salt, hash] = value.split('$').map((part) => part.replaceAll('.', '+'))
     const bytes = { salt: rawBase64(salt), hash: rawBase64(hash) }
     if (bytes.salt.length !== 16 || bytes.hash.length !== 32) throw new Error('fixed lengths of pw-pbkdf2')

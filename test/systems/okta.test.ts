@@ -48,8 +48,7 @@ t.test('fewer than 4,096 iterations and long addresses are refused', (t) => {
 t.test('names are cut to what a profile takes', (t) => {
   const custom_attributes = { first: '😀'.repeat(60) }
   const password_hash = `$2b$04$${'a'.repeat(53)}`
-  t.match(okta.render(userWith({ custom_attributes, password_hash })), {
-    rendered: { profile: { firstName: '😀'.repeat(50) } },
-  })
+  const rendering = okta.render(userWith({ custom_attributes, password_hash }))
+  t.equal('rendered' in rendering && rendering.rendered.profile.firstName, '😀'.repeat(50))
   t.end()
 })
