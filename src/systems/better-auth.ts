@@ -21,10 +21,10 @@ export const betterAuth: SystemFormat<BetterAuthUser> = {
     password: ({ algorithm, text }) => (algorithm === 'better_auth' ? text : undefined),
     object: rowsOf,
   }),
-  write: ({ user, account }) => `${insert('user', user)}\n${insert('account', account)}`,
+  write: ({ user, account }) => `${insert('user', user)}${insert('account', account)}`,
   head: () => 'begin;\n',
-  separator: '\n',
-  tail: '\ncommit;\n',
+  separator: '',
+  tail: 'commit;\n',
 }
 
 function rowsOf(user: SystemUser, password: string): BetterAuthUser {
@@ -41,7 +41,7 @@ function rowsOf(user: SystemUser, password: string): BetterAuthUser {
 function insert(table: string, row: Record<string, string | boolean>): string {
   const columns = Object.keys(row).map((name) => `"${name}"`)
   const values = Object.values(row).map((value) => (typeof value === 'string' ? literal(value) : String(value)))
-  return `insert into "${table}" (${columns.join(', ')}) values (${values.join(', ')});`
+  return `insert into "${table}" (${columns.join(', ')}) values (${values.join(', ')});\n`
 }
 
 /** Standard SQL: a quote is doubled, and a backslash is an ordinary character. */

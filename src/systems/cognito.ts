@@ -38,10 +38,10 @@ export const cognito: SystemFormat<CognitoUser> = {
   hasPasswords: false,
   part: { users: 500_000, bytes: 100_000_000 },
   render,
-  write: rowOf,
+  write: (user) => `${rowOf(user)}\n`,
   head: () => `${COLUMNS.join(',')}\n`,
-  separator: '\n',
-  tail: '\n',
+  separator: '',
+  tail: '',
 }
 
 function render(user: SystemUser): Rendering<CognitoUser> {

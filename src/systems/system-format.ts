@@ -52,10 +52,10 @@ export const jsonBetween = (head: string, tail: string) => ({
 /** The parts of a format that writes a JSON object a line. */
 export const jsonLines = {
   mediaType: 'application/x-ndjson',
-  write: (rendered: unknown) => JSON.stringify(rendered),
+  write: (rendered: unknown) => `${JSON.stringify(rendered)}\n`,
   head: () => '',
-  separator: '\n',
-  tail: '\n',
+  separator: '',
+  tail: '',
 }
 
 /** For a system without a limit of its own: a part begins within seconds, and a broken download costs one part. */
