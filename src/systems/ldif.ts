@@ -9,8 +9,9 @@ export type LdapEntry = [attribute: string, value: string][]
 export const DEFAULT_BASE_DN = 'ou=people,dc=example,dc=com'
 
 /**
- * LDIF (RFC 2849) for `slapadd` and `ldapadd`: an inetOrgPerson (RFC 2798) for each user under `baseDn`, which must exist. Lines are
- * not folded. Custom attributes stay out: entries have only attributes of a schema.
+ * LDIF (RFC 2849) for `slapadd` and `ldapadd`: an inetOrgPerson (RFC 2798) for each user under `baseDn`, which must exist. As in the
+ * files of `slapcat`, there is no line `version: 1`, which slapadd 2.5 rejects. Lines are not folded. Custom attributes stay out:
+ * entries have only attributes of a schema.
  */
 export const ldif = (baseDn: string): SystemFormat<LdapEntry> => ({
   mediaType: 'text/x-ldif',
@@ -26,7 +27,7 @@ export const ldif = (baseDn: string): SystemFormat<LdapEntry> => ({
     object: (user, password) => entryOf(user, password, baseDn),
   }),
   write: (entry) => entry.map(([attribute, value]) => `${line(attribute, value)}\n`).join(''),
-  head: () => 'version: 1\n\n',
+  head: () => '',
   separator: '\n',
   tail: '',
 })
