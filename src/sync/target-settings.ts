@@ -125,30 +125,35 @@ export function isReachable({ kind, url }: Pick<Target, 'kind' | 'url'>, targetH
   return !Array.isArray(read) && areAllowed(read.hosts, targetHosts)
 }
 
+/** The mapping of a request: its own, a built-in one, or a built-in one with members that it leaves open. */
 function mappingOf(
   kind: SinkKind,
   { mapping, preset }: Pick<ChangeBody, 'mapping' | 'preset'>,
   faults: FieldError[],
 ): object | undefined {
+  if (mapping === undefined && preset === undefined) return undefined
   const { presets, mappingSchema, mappingFaults } = kindOf(kind)
-  if (mapping !== undefined && preset !== undefined)
-    faults.push({ path: 'body.preset', code: 'invalid', message: 'and body.mapping are both given' })
-  if (mapping !== undefined) {
-    try {
-      schemaReader(mappingSchema, 'body.mapping')(mapping)
-      faults.push(...mappingFaults(mapping))
-    } catch (error) {
-      if (!(error instanceof Problem) || !error.errors) throw error
-      faults.push(...error.errors)
-    }
-    return mapping
+  if (preset !== undefined && !Object.hasOwn(presets, preset)) {
+    const known = Object.keys(presets).join(', ') || 'none for this kind'
+    faults.push({ path: 'body.preset', code: 'invalid', message: `is not known. Known: ${known}.` })
+    return undefined
   }
-  if (preset === undefined) return undefined
-  if (!Object.hasOwn(presets, preset)) {
-    const message = `is not known. Known: ${Object.keys(presets).join(', ')}.`
+  const builtIn: object = preset === undefined ? {} : (presets[preset] ?? {})
+  const both = Object.keys(mapping ?? {}).find((member) => Object.hasOwn(builtIn, member))
+  if (both !== undefined) {
+    const message = `and body.mapping.${both} are both given, but the preset has that member`
     faults.push({ path: 'body.preset', code: 'invalid', message })
+    return undefined
   }
-  return presets[preset]
+  const whole = { ...builtIn, ...mapping }
+  try {
+    schemaReader(mappingSchema, 'body.mapping')(whole)
+    faults.push(...mappingFaults(whole))
+  } catch (error) {
+    if (!(error instanceof Problem) || !error.errors) throw error
+    faults.push(...error.errors)
+  }
+  return whole
 }
 
 const filterOf = (filter: Body['filter'] = {}): Target['filter'] => ({

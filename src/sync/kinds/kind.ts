@@ -25,16 +25,19 @@ export interface Limits {
 
 /** Why a target refuses one user. Both texts go to clients: they contain no secret and no text of the target's driver. */
 export interface Refusal {
-  code: 'exists_already' | 'credential_missing' | 'value_missing' | 'still_referenced' | 'refused'
+  code: 'exists_already' | 'credential_missing' | 'value_missing' | 'still_referenced' | 'refused' | 'unavailable'
   detail: string
 }
+
+/** Stands for what identifies a user if nobody knows whether the target has the user. */
+export const UNSURE = '?'
 
 /** What became of one user. */
 export interface Outcome {
   userId: string
   /** What identifies the user at the target afterwards. Null: nothing of the user is there. */
   external: string | null
-  /** Set if the target refused the change. Then `external` is what it was before. */
+  /** Set if the target refused the change. Then `external` is what is there nevertheless. */
   refusal?: Refusal
 }
 
@@ -52,8 +55,8 @@ export interface Removal {
 }
 
 /**
- * Records what a transaction of the target is about to make true, before it commits. The marker names the transaction to
- * `Sink.outcomeOf`. Throws if the run belongs to another process: then nothing must be committed.
+ * Records what a transaction of the target is about to make true, before it commits, or what requests may make true, before they are
+ * sent. The marker names them to `Sink.outcomeOf`. Throws if the run belongs to another process: then nothing must be committed.
  */
 export type Announce = (marker: string, outcomes: Outcome[]) => Promise<void>
 
@@ -68,7 +71,10 @@ export interface Sink<Rendered = unknown> {
   send(users: Delivery<Rendered>[], announce: Announce): Promise<Outcome[]>
   /** Removes users. A user that is not there any more is removed, too. */
   remove(users: Removal[], announce: Announce): Promise<Outcome[]>
-  /** Whether the transaction behind a marker was committed. `unknown`: the target no longer remembers it. */
+  /**
+   * Whether the transaction behind a marker was committed. `unknown`: the target cannot say it. Then what was announced counts as done,
+   * and its users are sent once more.
+   */
   outcomeOf(marker: string): Promise<'committed' | 'aborted' | 'unknown'>
   close(): Promise<void>
 }
@@ -78,7 +84,10 @@ export interface SinkAddress {
   url: string
   key: string | undefined
   mapping: object
+  /** Batches at a time. */
   connections: number
+  /** Aborts if the run ends: requests and waits end with it. */
+  signal: AbortSignal
 }
 
 /** The faults of a request, by path. */

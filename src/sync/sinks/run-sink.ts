@@ -56,7 +56,7 @@ export async function runSink(
       if (!isSink(target.kind)) throw new Error(`no kind ${target.kind}`)
       const kind = kindOf(target.kind)
       const { batch, concurrency, per_second: perSecond } = target.limits
-      const sink = kind.connect({ ...target, mapping: target.mapping ?? {}, connections: concurrency })
+      const sink = kind.connect({ ...target, mapping: target.mapping ?? {}, connections: concurrency, signal })
       try {
         const page: Page = {
           ...parts,

@@ -1,0 +1,123 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { PeerError } from '../../client/peer.ts'
+import { type Announce, type Delivery, type Outcome, type Removal, type Sink, UNSURE } from './kind.ts'
+
+/*
+ * A sink on a target without transactions, such as a directory or an API. Nobody can say afterwards whether a request that broke was
+ * carried out. So the target itself is asked: each of our users there carries our id, and `find` looks it up.
+ *
+ * An example. A batch creates the users A and B. Both are recorded as UNSURE, A is created, and the process is killed. The next run
+ * finds A by our id and changes it, does not find B, and creates it. If somebody else has a user with the name of B, `find` does not
+ * return it, and `create` is refused with `exists_already`.
+ */
+
+/** What a request did with a user: an outcome, or a fault that may pass. After a fault, `external` is UNSURE if it was a creation. */
+export type Reply = Outcome | (Pick<Outcome, 'userId' | 'external'> & { fault: PeerError })
+
+/** What a target's API can do. Each method throws PeerError for faults of the target as a whole. */
+export interface Requests<Rendered = unknown> {
+  probe(): Promise<void>
+  /** Returns what identifies those of the users that are at the target and carry our id. */
+  find(users: { userId: string; rendered?: Rendered }[]): Promise<Map<string, string>>
+  create(users: Delivery<Rendered>[]): Promise<Reply[]>
+  /** Changes users. The outcome of a user that is not there any more has no `external`. */
+  change(users: (Delivery<Rendered> & Removal)[]): Promise<Reply[]>
+  /** Removes users. One that is not there any more is removed. */
+  remove(users: Removal[]): Promise<Reply[]>
+  close(): Promise<void>
+}
+
+/** How often a user is tried within a batch, if others of the batch arrive. */
+const ROUNDS = 4
+
+const FIRST_PAUSE_MS = 200
+const MAX_PAUSE_MS = 30_000
+
+/** Makes a sink of requests. `signal` ends its waits. */
+export function byRequest<Rendered>(requests: Requests<Rendered>, signal: AbortSignal): Sink<Rendered> {
+  return {
+    probe: () => requests.probe(),
+    async send(users, announce: Announce) {
+      await announce(
+        `send ${randomUUID()}`,
+        users.map(({ userId, external }) => ({ userId, external: external ?? UNSURE })),
+      )
+      return await inRounds(users, deliver)
+    },
+    async remove(users, announce: Announce) {
+      await announce(
+        `remove ${randomUUID()}`,
+        users.map(({ userId }) => ({ userId, external: null })),
+      )
+      return await inRounds(users, removeFound)
+    },
+    // A removal is repeated. A creation or change is looked up: its users become UNSURE, or keep what identifies them.
+    outcomeOf: (marker) => Promise.resolve(marker.startsWith('remove ') ? 'aborted' : 'unknown'),
+    close: () => requests.close(),
+  }
+
+  /**
+   * Tries a batch in rounds, each with the users of the last one that met a fault. If no user of the batch arrives, the target as a
+   * whole is at fault: this throws, and the runner waits longer. Otherwise users that still fail are refused.
+   */
+  async function inRounds<Item extends { userId: string; external: string | null }>(
+    items: Item[],
+    task: (items: Item[]) => Promise<Reply[]>,
+  ): Promise<Outcome[]> {
+    const outcomes: Outcome[] = []
+    let open = items
+    for (let round = 1; ; round++) {
+      const replies = await task(open)
+      const failed = replies.flatMap((reply) => ('fault' in reply ? [reply] : []))
+      outcomes.push(...replies.flatMap((reply) => ('fault' in reply ? [] : [reply])))
+      const [first] = failed
+      if (!first) return outcomes
+      if (outcomes.length === 0) throw first.fault
+      if (round === ROUNDS) return [...outcomes, ...failed.map(unavailable)]
+      const externals = new Map(failed.map(({ userId, external }) => [userId, external]))
+      open = items
+        .filter(({ userId }) => externals.has(userId))
+        .map((item) => ({ ...item, external: externals.get(item.userId) ?? null }))
+      const wanted = Math.max(FIRST_PAUSE_MS * 2 ** (round - 1), ...failed.map(({ fault }) => fault.retryAfterMs))
+      await sleep(Math.min(wanted, MAX_PAUSE_MS), undefined, { signal }).catch(() => signal.throwIfAborted())
+    }
+  }
+
+  async function deliver(users: Delivery<Rendered>[]): Promise<Reply[]> {
+    const located = await locate(users)
+    const known = located.flatMap((user) => (user.external === null ? [] : [{ ...user, external: user.external }]))
+    const changed = known.length === 0 ? [] : await requests.change(known)
+    const isGone = (reply: Reply) => reply.external === null && !('fault' in reply) && reply.refusal === undefined
+    const gone = new Set(changed.filter(isGone).map(({ userId }) => userId))
+    const absent = located.filter(({ userId, external }) => external === null || gone.has(userId))
+    const created =
+      absent.length === 0 ? [] : await requests.create(absent.map((user) => ({ ...user, external: null })))
+    return [...changed.filter(({ userId }) => !gone.has(userId)), ...created]
+  }
+
+  async function removeFound(users: Removal[]): Promise<Reply[]> {
+    const located = await locate(users)
+    const present = located.flatMap(({ userId, external }) => (external === null ? [] : [{ userId, external }]))
+    const absent = located.flatMap(({ userId, external }) => (external === null ? [{ userId, external }] : []))
+    return [...absent, ...(present.length === 0 ? [] : await requests.remove(present))]
+  }
+
+  /** Looks up the users of which nobody knows whether they are at the target. */
+  async function locate<Item extends { userId: string; external: string | null }>(
+    items: Item[],
+  ): Promise<(Item & { external: string | null })[]> {
+    const unsure = items.filter(({ external }) => external === UNSURE)
+    if (unsure.length === 0) return items
+    const found = await requests.find(unsure)
+    return items.map((item) =>
+      item.external === UNSURE ? { ...item, external: found.get(item.userId) ?? null } : item,
+    )
+  }
+}
+
+const unavailable = ({ userId, external, fault }: Reply & { fault: PeerError }): Outcome => ({
+  userId,
+  external,
+  refusal: { code: 'unavailable', detail: `${fault.message} ${ROUNDS} attempts failed.` },
+})
