@@ -1,14 +1,21 @@
 import type { Sql } from 'postgres'
-import { decrypt, encrypt, loadEncryptionKey } from './encryption.ts'
+import { decrypt, encrypt, loadEncryptionKey, OTHER_KEY } from './encryption.ts'
 
 /** The plaintext of the check, also used as its context. */
 const SEALED = 'usersync encryption key check'
 
 /** Returns the configured key, or that of `dataDir`. Throws what `loadEncryptionKey` and `checkEncryptionKey` throw. */
 export async function openEncryptionKey(sql: Sql, config: { encryptionKey: string; dataDir: string }): Promise<Buffer> {
-  const key = await loadEncryptionKey(config.encryptionKey, config.dataDir)
+  const isFirst = await lacksKey(sql)
+  const key = await loadEncryptionKey(config.encryptionKey, config.dataDir, isFirst)
   await checkEncryptionKey(sql, key)
   return key
+}
+
+/** Whether no service has set the key of this database. Otherwise a lost key file must not be replaced by a new one. */
+async function lacksKey(sql: Sql): Promise<boolean> {
+  const { count } = await sql`select from encryption_key_check`
+  return count === 0
 }
 
 /**
@@ -25,7 +32,5 @@ export async function checkEncryptionKey(sql: Sql, key: Buffer): Promise<void> {
   } catch {
     // another key
   }
-  throw new Error(
-    'the passwords in this database are encrypted with another key: set ENCRYPTION_KEY (or keep DATA_DIR/encryption.key) the same for all replicas',
-  )
+  throw new Error(OTHER_KEY)
 }
