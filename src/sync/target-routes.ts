@@ -163,6 +163,7 @@ const answerOf = ({ name, kind, url, key, filter, mapping, limits, ...target }: 
   remote_pool: isSink(kind) ? null : target.remotePool,
   mapping,
   limits: isSink(kind) ? limits : null,
+  canary: target.canary,
   interval_seconds: target.intervalSeconds,
   created_at: target.createdAt,
   updated_at: target.updatedAt,

@@ -60,6 +60,11 @@ const targetMembers = {
   mapping: Type.Optional(Type.Object({}, { description: 'Sinks: what each user becomes. See docs/sinks.md' })),
   preset: Type.Optional(Type.String({ maxLength: 63, description: 'Sinks: the name of a built-in mapping' })),
   limits: Type.Optional(LimitMembers),
+  canary: Type.Optional(
+    Nullable(
+      Type.Object({}, { description: 'Sinks: how some users log in after a run. See docs/canary.md. null: none do' }),
+    ),
+  ),
   interval_seconds: Type.Optional(
     Nullable(Type.Integer({ minimum: 1, maximum: 86_400, description: 'null: pushed on request only' })),
   ),
@@ -91,6 +96,7 @@ export const TargetResponse = Type.Object({
   limits: Nullable(
     Type.Object({ batch: Type.Integer(), concurrency: Type.Integer(), per_second: Nullable(Type.Integer()) }),
   ),
+  canary: Nullable(Type.Object({}, { additionalProperties: true })),
   interval_seconds: Nullable(Type.Integer()),
   created_at: Type.String(),
   updated_at: Type.String(),

@@ -76,6 +76,8 @@ export interface Sink<Rendered = unknown> {
    * and its users are sent once more.
    */
   outcomeOf(marker: string): Promise<'committed' | 'aborted' | 'unknown'>
+  /** The password hashes that the target has of these users, null if it has none. Not every target shows them. */
+  storedHashes?(externals: string[]): Promise<(string | null)[]>
   close(): Promise<void>
 }
 

@@ -35,6 +35,8 @@ export interface Page {
   /** Runs a step again if its fault may pass. */
   attempts: (task: () => Promise<void>) => Promise<void>
   pace: Pacer
+  /** Learns of each user that was created or changed. */
+  onSent: (sent: { userId: string; external: string }) => void
 }
 
 /**
@@ -72,6 +74,7 @@ export async function deliverPage(page: Page, rows: DueUser[], removals: boolean
     const refused = outcomes.filter(({ refusal }) => refusal !== undefined)
     if (refused.length > 0) await recordRefusals(sql, target, refused)
     open = undefined
+    for (const { userId, external } of done) if (external !== null) page.onSent({ userId, external })
     count(page.outcome, due, outcomes, removals)
   })
 }
