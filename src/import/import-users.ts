@@ -11,8 +11,7 @@ import { requireWritable } from '../pools/locks.ts'
 import { applyRows } from './apply-rows.ts'
 import { finishImportBatch, insertImportBatch, readStart } from './import-batch.ts'
 import { importInvalid, MAX_FAULTS } from './problems.ts'
-import type { GivenRow } from './row.ts'
-import { checkRow, isFault, type Row, type RowFault } from './row.ts'
+import { checkRow, type GivenRow, isFault, type Row, type RowFault } from './row.ts'
 import { createStagedRows, RowStage, type Target } from './stage-rows.ts'
 
 export interface NewImport {

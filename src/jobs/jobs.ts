@@ -1,5 +1,5 @@
 import type { ISql, Sql } from 'postgres'
-import { type ExpiredBatch, expireBatches } from '../batches/expire.ts'
+import { type ExpiredBatch, expireBatches } from '../batches/expiry.ts'
 import { requireWritable } from '../pools/locks.ts'
 import { forgetStep, pruneStep } from '../states/prune.ts'
 import { verifyPool } from '../states/verify-states.ts'
