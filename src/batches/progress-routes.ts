@@ -109,7 +109,7 @@ async function* batchEvents({ read, draining }: Watching, lastEventId: number): 
     `event: ${event}\nid: ${done(batch)}\ndata: ${JSON.stringify(batch)}\n\n`
   const deadline = Date.now() + MAX_DURATION_MS
   let lastSentCount = lastEventId
-  let toldAt = Date.now()
+  let lastSentAt = Date.now()
   yield 'retry: 1000\n\n'
   while (Date.now() < deadline && !draining()) {
     const batch = await read()
@@ -120,10 +120,10 @@ async function* batchEvents({ read, draining }: Watching, lastEventId: number): 
     if (done(batch) !== lastSentCount) {
       yield write('progress', batch)
       lastSentCount = done(batch)
-      toldAt = Date.now()
-    } else if (Date.now() - toldAt > HEARTBEAT_MS) {
+      lastSentAt = Date.now()
+    } else if (Date.now() - lastSentAt > HEARTBEAT_MS) {
       yield ':\n\n'
-      toldAt = Date.now()
+      lastSentAt = Date.now()
     }
     await sleep(LOOK_MS)
   }

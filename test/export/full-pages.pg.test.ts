@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { connect } from '../../src/database/connection.ts'
-import { openSnapshot } from '../../src/database/snapshot.ts'
+import { openSnapshot } from '../../src/database/session.ts'
 import { readFull } from '../../src/export/full.ts'
 import { jsonLine, type Selection } from '../../src/export/lines.ts'
 import { userLine } from '../../src/states/filter.ts'
