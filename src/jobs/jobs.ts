@@ -1,7 +1,7 @@
 import type { ISql, Sql } from 'postgres'
 import { type ExpiredBatch, expireBatches } from '../batches/expiry.ts'
 import { requireWritable } from '../pools/locks.ts'
-import { forgetStep, pruneStep } from '../states/prune.ts'
+import { forgetStep, pruneStep } from '../states/retention.ts'
 import { verifyPool } from '../states/verify-states.ts'
 import { createUsers } from './create.ts'
 import { type Job, JobFailure, jobPool, recordJob } from './job.ts'

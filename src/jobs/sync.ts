@@ -1,6 +1,6 @@
 import { createExports } from '../export/exports.ts'
 import { schemaReader } from '../http/field-errors.ts'
-import { openEncryptionKey } from '../secrets/encryption-key-check.ts'
+import { openEncryptionKey } from '../secrets/encryption.ts'
 import { readRun, requestRun } from '../sync/sync-runs.ts'
 import { startSyncScheduler } from '../sync/sync-scheduler.ts'
 import { RunBody } from '../sync/sync-schema.ts'

@@ -1,6 +1,7 @@
 import { createCipheriv, createDecipheriv, hkdfSync, randomBytes, randomUUID } from 'node:crypto'
 import { link, mkdir, open, unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { Sql } from 'postgres'
 
 const NONCE_BYTES = 12
 const TAG_BYTES = 16
@@ -30,6 +31,13 @@ export function decrypt(encryptionKey: Buffer, sealed: Buffer, context: string):
   decipher.setAAD(Buffer.from(context)).setAuthTag(tag)
   const ciphertext = sealed.subarray(NONCE_BYTES + TAG_BYTES)
   return Buffer.concat([decipher.update(ciphertext), decipher.final()]).toString('utf8')
+}
+
+/** Returns the configured key, or that of `dataDir`. Throws what `loadEncryptionKey` and `checkEncryptionKey` throw. */
+export async function openEncryptionKey(sql: Sql, config: { encryptionKey: string; dataDir: string }): Promise<Buffer> {
+  const key = await loadEncryptionKey(config.encryptionKey, config.dataDir)
+  await checkEncryptionKey(sql, key)
+  return key
 }
 
 /**
@@ -81,4 +89,26 @@ const openToOthers = (file: string, mode: number) =>
 async function syncFolder(folder: string): Promise<void> {
   const handle = await open(folder)
   await handle.sync().finally(() => handle.close())
+}
+
+/** The plaintext of the check, also used as its context. */
+const SEALED = 'usersync encryption key check'
+
+/**
+ * Checks that the key is the one that encrypts the passwords in the database. The first service that starts on a database sets it.
+ * Throws an Error otherwise: a replica with another key would fail every batch whose chunks it takes, and could not export
+ * passwords.
+ */
+export async function checkEncryptionKey(sql: Sql, key: Buffer): Promise<void> {
+  await sql`
+    insert into encryption_key_check (ciphertext) values (${encrypt(key, SEALED, SEALED)}) on conflict do nothing`
+  const [row] = await sql<{ ciphertext: Buffer }[]>`select ciphertext from encryption_key_check`
+  try {
+    if (row && decrypt(key, row.ciphertext, SEALED) === SEALED) return
+  } catch {
+    // another key
+  }
+  throw new Error(
+    'the passwords in this database are encrypted with another key: set ENCRYPTION_KEY (or keep DATA_DIR/encryption.key) the same for all replicas',
+  )
 }

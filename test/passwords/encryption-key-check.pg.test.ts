@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { connect } from '../../src/database/connection.ts'
-import { checkEncryptionKey } from '../../src/secrets/encryption-key-check.ts'
+import { checkEncryptionKey } from '../../src/secrets/encryption.ts'
 import { testDatabase } from '../database.ts'
 import { startServerProcess } from '../server-process.ts'
 import { suite } from '../suite.ts'
