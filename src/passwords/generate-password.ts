@@ -1,9 +1,24 @@
-import { createHmac } from 'node:crypto'
+import { createHmac, randomInt } from 'node:crypto'
 
-/** The characters of `generatePassword`, without those that are easy to misread. */
-const ALPHABET = 'ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnpqrstuvwxyz23456789!#%+-=?@_'
-const REQUIRED = [/[A-Z]/, /[a-z]/, /[0-9]/, /[^A-Za-z0-9]/]
+/** The characters of passwords by class, without those that are easy to misread. Password rules require one of each class. */
+const CLASSES = ['ABCDEFGHJKLMNPQRSTUVWXYZ', 'abcdefghijkmnpqrstuvwxyz', '23456789', '!#%+-=?@_']
+const ALPHABET = CLASSES.join('')
 const LENGTH = 20
+
+const pick = (text: string) => text.charAt(randomInt(text.length))
+
+/** Generates a random password of 20 characters, with at least one of each class; at least 117 bits. */
+export function generatePassword(): string {
+  const characters = CLASSES.map(pick)
+  while (characters.length < LENGTH) characters.push(pick(ALPHABET))
+  for (let i = characters.length - 1; i > 0; i--) {
+    const j = randomInt(i + 1)
+    ;[characters[i], characters[j]] = [characters[j] ?? '', characters[i] ?? '']
+  }
+  return characters.join('')
+}
+
+const REQUIRED = [/[A-Z]/, /[a-z]/, /[0-9]/, /[^A-Za-z0-9]/]
 
 /** 195. Larger bytes are skipped, so that each of the 65 characters has exactly 3 byte values. */
 const FAIR_BYTES = 256 - (256 % ALPHABET.length)
