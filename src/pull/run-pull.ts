@@ -1,5 +1,5 @@
 import { open } from 'node:fs/promises'
-import { Stopped } from '../process/stop-signal.ts'
+import { Stopped } from '../process/shutdown.ts'
 import { CREDENTIALS, type Credential, parseUserLine } from '../protocol/user-line.ts'
 import { isCleartext } from '../sync/target-schema.ts'
 import { type PullSource, readBound } from './base-label.ts'
