@@ -1,8 +1,9 @@
 import type { Kind } from './kind.ts'
 import { postgres } from './postgres.ts'
+import { scim } from './scim.ts'
 
 /** The kinds of systems under test, by the name that a target gives. A further kind is a line here. */
-const KINDS = { postgres } as const
+const KINDS = { postgres, scim } as const
 
 export type SinkKind = keyof typeof KINDS
 
