@@ -40,6 +40,7 @@ export interface Service {
 /** Intervals and timeouts that no setting changes. Tests shorten them. */
 export interface Pace {
   lockTimeoutMs?: number
+  workerIdleTimeoutMs?: number
   sync?: typeof SYNC_PACE
 }
 
@@ -75,7 +76,10 @@ export async function startService(
   const memoryLimitBytes = config.memoryLimitMb * 1_048_576
   const memory = startMemoryGuard(memoryLimitBytes, log)
   started.defer(() => memory.stop())
-  const workers = startWorkerPool(maxWorkers, { databaseUrl, schema, encryptionKey })
+  const workers = startWorkerPool(maxWorkers, {
+    ...{ databaseUrl, schema, encryptionKey },
+    idleTimeoutMs: pace.workerIdleTimeoutMs,
+  })
   started.defer(() => workers.close())
   const observer = observe(metrics, tracing)
   const dispatcher = await startDispatcher({ sql, workers, memory, observer, log })
