@@ -9,6 +9,7 @@ export interface ThreadOptions {
   encryptionKey: Uint8Array
   /** How long a worker's transaction may be idle; IDLE_TIMEOUT_MS if it is not given. */
   idleTimeoutMs?: number | undefined
+  silenceMs?: number | undefined
 }
 
 /** The tasks of a thread. Piscina calls them by the exported names of this file. */
@@ -22,9 +23,9 @@ export interface Tasks {
  */
 const IDLE_TIMEOUT_MS = 20_000
 
-const { databaseUrl, schema, encryptionKey, idleTimeoutMs = IDLE_TIMEOUT_MS } = workerData as ThreadOptions
+const { databaseUrl, schema, encryptionKey, silenceMs, idleTimeoutMs = IDLE_TIMEOUT_MS } = workerData as ThreadOptions
 const name = 'usersync worker'
-const sql = connect({ url: databaseUrl, schema, connections: 1, name, isService: true, idleTimeoutMs })
+const sql = connect({ url: databaseUrl, schema, connections: 1, name, isService: true, idleTimeoutMs, silenceMs })
 
 export const chunk: Tasks['chunk'] = ({ poolId, batchId }) =>
   workChunk(sql, poolId, batchId, Buffer.from(encryptionKey))
