@@ -74,7 +74,7 @@ t.test(
     await checkRefused(t, service.url, 'silent on open connections')
     await checkRefused(t, service.url, 'silent on new connections')
     await proxy.pass()
-    await untilReady(service.url, 10)
+    await untilReady(service.url)
     t.equal((await ask(service.url, '/v1/users?limit=1')).status, 200)
 
     proxy.hangUp()
@@ -84,12 +84,12 @@ t.test(
     const each = proxy.accepted() - before
     t.ok(each < 60, `no storm of connections: ${each} per second`)
     await proxy.pass()
-    await untilReady(service.url, 10)
+    await untilReady(service.url)
 
     await proxy.refuse()
     await checkRefused(t, service.url, 'refusing')
     await proxy.pass()
-    await untilReady(service.url, 10)
+    await untilReady(service.url)
 
     await checkExact(t, url, await untilEnded(service.url, id), USERS)
   },
@@ -119,5 +119,5 @@ t.test('when all connections are busy, other requests get 503, and running ones 
   lock.release()
   const statuses = await Promise.all(requests)
   t.equal(statuses.filter((status) => status === 200).length, 4, 'running requests are not cut')
-  await untilReady(service.url, 5)
+  await untilReady(service.url)
 })
