@@ -145,9 +145,8 @@ export const targetRoutes: FastifyPluginCallbackTypebox<TargetRoutesOptions> = (
   done()
 }
 
-function warnOfCleartext({ name, kind, url, key }: Target, log: FastifyBaseLogger): void {
-  if (key !== undefined && !isSink(kind) && isCleartext(url))
-    log.warn({ target: name }, 'target key crosses the network unencrypted')
+function warnOfCleartext({ name, url, key }: Target, log: FastifyBaseLogger): void {
+  if (key !== undefined && isCleartext(url)) log.warn({ target: name }, 'target key crosses the network unencrypted')
 }
 
 const answerOf = ({ name, kind, url, key, filter, mapping, limits, ...target }: Target) => ({

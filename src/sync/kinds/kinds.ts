@@ -1,8 +1,9 @@
 import type { Kind } from './kind.ts'
+import { ldap } from './ldap.ts'
 import { postgres } from './postgres.ts'
 
 /** The kinds of systems under test, by the name that a target gives. A further kind is a line here. */
-const KINDS = { postgres } as const
+const KINDS = { postgres, ldap } as const
 
 export type SinkKind = keyof typeof KINDS
 
