@@ -19,6 +19,9 @@ const ROOT = { dn: 'cn=admin,dc=example,dc=com', password: 'secret of the direct
 const BASE = 'dc=example,dc=com'
 export const PEOPLE = `ou=people,${BASE}`
 
+/** A user of the directory with its own rights, who has the administrator's password. */
+export const WRITER = `cn=writer,${BASE}`
+
 /** What a target on this directory needs besides its url. */
 export const LOGIN = {
   kind: 'ldap',
@@ -44,7 +47,7 @@ export interface Slapd {
 interface Options {
   /** Lines of slapd.conf for the database, such as access rules. */
   database?: string
-  /** Lines before the database. */
+  /** Lines before the database, such as modules and certificates. */
   global?: string
   protocol?: 'ldap' | 'ldaps'
 }
@@ -123,6 +126,7 @@ ${database}
   await asAdmin(async (client) => {
     await client.add(BASE, { objectClass: ['dcObject', 'organization'], dc: 'example', o: 'Example' })
     await client.add(PEOPLE, { objectClass: 'organizationalUnit', ou: 'people' })
+    await client.add(WRITER, { objectClass: 'person', cn: 'writer', sn: 'writer', userPassword: ROOT.password })
     for (const name of ['own1', 'own2'])
       await client.add(`uid=${name}@example.com,${PEOPLE}`, {
         objectClass: 'inetOrgPerson',

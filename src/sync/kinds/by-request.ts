@@ -28,7 +28,7 @@ export interface Requests<Rendered = unknown> {
   close(): Promise<void>
 }
 
-/** How often a user is tried within a batch, if others of the batch arrive. */
+/** How often a user is tried within a batch, if others of the batch arrive and its fault may pass. */
 const ROUNDS = 4
 
 const FIRST_PAUSE_MS = 200
@@ -58,8 +58,8 @@ export function byRequest<Rendered>(requests: Requests<Rendered>, signal: AbortS
   }
 
   /**
-   * Tries a batch in rounds, each with the users of the last one that met a fault. If no user of the batch arrives, the target as a
-   * whole is at fault: this throws, and the runner waits longer. Otherwise users that still fail are refused.
+   * Tries a batch in rounds, each with the users of the last one that met a fault which may pass. If no user of the batch arrives, the
+   * target as a whole is at fault: this throws, and the runner waits longer. Otherwise users that still fail are refused.
    */
   async function inRounds<Item extends { userId: string; external: string | null }>(
     items: Item[],
@@ -71,15 +71,16 @@ export function byRequest<Rendered>(requests: Requests<Rendered>, signal: AbortS
       const replies = await task(open)
       const failed = replies.flatMap((reply) => ('fault' in reply ? [reply] : []))
       outcomes.push(...replies.flatMap((reply) => ('fault' in reply ? [] : [reply])))
-      const [first] = failed
-      if (!first) return outcomes
-      if (outcomes.length === 0) throw first.fault
-      if (round === ROUNDS) return [...outcomes, ...failed.map(unavailable)]
-      const externals = new Map(failed.map(({ userId, external }) => [userId, external]))
+      if (failed.length > 0 && outcomes.length === 0) throw worst(failed)
+      const isLast = round === ROUNDS
+      const again = failed.filter(({ fault }) => fault.isPassing && !isLast)
+      outcomes.push(...failed.filter((reply) => !again.includes(reply)).map(refused))
+      if (again.length === 0) return outcomes
+      const externals = new Map(again.map(({ userId, external }) => [userId, external]))
       open = items
         .filter(({ userId }) => externals.has(userId))
         .map((item) => ({ ...item, external: externals.get(item.userId) ?? null }))
-      const wanted = Math.max(FIRST_PAUSE_MS * 2 ** (round - 1), ...failed.map(({ fault }) => fault.retryAfterMs))
+      const wanted = Math.max(FIRST_PAUSE_MS * 2 ** (round - 1), ...again.map(({ fault }) => fault.retryAfterMs))
       await sleep(Math.min(wanted, MAX_PAUSE_MS), undefined, { signal }).catch(() => signal.throwIfAborted())
     }
   }
@@ -116,8 +117,15 @@ export function byRequest<Rendered>(requests: Requests<Rendered>, signal: AbortS
   }
 }
 
-const unavailable = ({ userId, external, fault }: Reply & { fault: PeerError }): Outcome => ({
+type Failed = Reply & { fault: PeerError }
+
+/** The fault to throw for a batch of which no user arrives: one that does not pass says what to mend. */
+const worst = (failed: Failed[]) => failed.map(({ fault }) => fault).toSorted((a, b) => +a.isPassing - +b.isPassing)[0]
+
+const refused = ({ userId, external, fault }: Failed): Outcome => ({
   userId,
   external,
-  refusal: { code: 'unavailable', detail: `${fault.message} ${ROUNDS} attempts failed.` },
+  refusal: fault.isPassing
+    ? { code: 'unavailable', detail: `${fault.message} ${ROUNDS} attempts failed.` }
+    : { code: 'refused', detail: fault.message },
 })

@@ -73,6 +73,7 @@ const FAULTS: Record<number, [fault: PeerFault, words: string]> = {
   13: ['unauthorized', 'The directory requires an encrypted connection: use ldaps://'],
   17: ['refused', 'The schema of the directory does not know an attribute of the mapping'],
   32: ['refused', 'mapping.base: the directory has no such entry, or bind_dn must not see it'],
+  34: ['refused', 'mapping.base: the directory does not accept it as a name'],
   48: ['unauthorized', 'bind_dn has no password in the directory'],
   49: ['unauthorized', 'The directory rejects bind_dn or the password'],
   50: ['unauthorized', 'bind_dn lacks the right to write an entry or attribute'],
