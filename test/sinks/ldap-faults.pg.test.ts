@@ -9,7 +9,7 @@ import type { Test } from 'tap'
 import { startService } from '../http/service.ts'
 import { suite } from '../suite.ts'
 import { PACE, sinkRoutes } from './sink.ts'
-import { LOGIN, NO_SLAPD, PEOPLE, startSlapd, WRITER } from './slapd.ts'
+import { HASHES, LOGIN, NO_SLAPD, PEOPLE, startSlapd, WRITER } from './slapd.ts'
 
 const t = suite()
 
@@ -18,7 +18,6 @@ const t = suite()
 const service = await startService(t, { TARGET_HOSTS: 'ldap.invalid' }, PACE)
 const { log } = service
 const { create, sync, batch } = sinkRoutes(service)
-const HASHES = { password_hash: { preset: 'openldap' } }
 await batch(30, HASHES)
 
 const { bind_dn } = LOGIN.mapping

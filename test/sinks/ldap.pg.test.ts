@@ -5,7 +5,7 @@ import { startService } from '../http/service.ts'
 import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 import { PACE, sinkRoutes } from './sink.ts'
-import { LOGIN, NO_SLAPD, PEOPLE, startSlapd } from './slapd.ts'
+import { HASHES, LOGIN, NO_SLAPD, PEOPLE, startSlapd } from './slapd.ts'
 
 const t = suite()
 
@@ -14,7 +14,7 @@ const t = suite()
 const USERS = sized(300, 10_000)
 const LOGINS = 20
 const PASSWORD = 'pässwörd ☃'
-const HASHES = { password: PASSWORD, password_hash: { algorithm: 'argon2id', memory_kib: 1_024, iterations: 1 } }
+const CONFIG = { ...HASHES, password: PASSWORD }
 
 t.test('a directory', { skip: NO_SLAPD }, async (t) => {
   t.setTimeout(sized(60_000, 600_000))
@@ -65,7 +65,7 @@ t.test('a directory', { skip: NO_SLAPD }, async (t) => {
       status: 201,
       json: { kind: 'ldap', has_key: true, limits: { batch: 100 }, mapping: { rdn: 'uid', base: PEOPLE } },
     })
-    await batch(USERS, HASHES)
+    await batch(USERS, CONFIG)
     t.match(await sync('dir'), { status: 'succeeded', kind: 'full', added_count: USERS, failure: null })
     await inStep(t, 'created', USERS)
     const entries = (await ours()).toSorted(() => Math.random() - 0.5).slice(0, LOGINS)
@@ -115,7 +115,7 @@ t.test('a directory', { skip: NO_SLAPD }, async (t) => {
 
   await t.test('an entry of the directory’s own with the same name is never touched', async (t) => {
     const count = (await ours()).length
-    const id = await batch(2, { ...HASHES, username_pattern: 'own{n}@example.com' })
+    const id = await batch(2, { ...CONFIG, username_pattern: 'own{n}@example.com' })
     t.match(await sync('dir'), { status: 'failed', failure: 'users_refused', added_count: 0 })
     t.match(await failures('dir'), [
       { code: 'exists_already', username: 'own1@example.com', operation: 'create' },

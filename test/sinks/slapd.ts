@@ -30,6 +30,9 @@ export const LOGIN = {
   mapping: { bind_dn: ROOT.dn, base: PEOPLE },
 }
 
+/** What a batch for this directory needs: hashes that OpenLDAP verifies, and that cost little. */
+export const HASHES = { password_hash: { algorithm: 'argon2id', memory_kib: 1_024, iterations: 1 } }
+
 /** An OpenLDAP server for one test. The port stays the same over restarts. */
 export interface Slapd {
   url: string
@@ -40,8 +43,11 @@ export interface Slapd {
   asAdmin<Result>(task: (client: Client) => Promise<Result>): Promise<Result>
   /** Whether a login succeeds. */
   bind(dn: string, password: string): Promise<boolean>
-  signal(name: 'SIGKILL' | 'SIGSTOP' | 'SIGCONT'): Promise<void>
+  /** Sends a signal, and waits for the end of the server if it is one that ends it. */
+  signal(name: NodeJS.Signals): Promise<void>
   start(): Promise<void>
+  /** Ends it and starts it again with other lines for the database. */
+  restart(database: string): Promise<void>
 }
 
 interface Options {
@@ -65,10 +71,11 @@ export async function startSlapd(
   const port = await freePort()
   const url = `${protocol}://127.0.0.1:${port}`
   const schemas = ['core', 'cosine', 'inetorgperson'].map((name) => `include ${root}/../etc/ldap/schema/${name}.schema`)
-  // Committed entries must survive the end of the server, not of the machine, so nothing waits for the disk.
-  await writeFile(
-    join(folder, 'slapd.conf'),
-    `${schemas.join('\n')}
+  const configure = (database: string) =>
+    // Committed entries must survive the end of the server, not of the machine, so nothing waits for the disk.
+    writeFile(
+      join(folder, 'slapd.conf'),
+      `${schemas.join('\n')}
 modulepath ${root}/lib/ldap
 moduleload back_mdb.so
 moduleload argon2.so
@@ -83,7 +90,8 @@ rootpw "${ROOT.password}"
 index objectClass,uid,employeeNumber eq
 ${database}
 `,
-  )
+    )
+  await configure(database)
   await mkdir(join(folder, 'data'))
   let server: ChildProcess | undefined
   let ended = Promise.resolve<unknown>(undefined)
@@ -101,6 +109,11 @@ ${database}
       socket.destroy()
       if (isListening) return
     }
+  }
+
+  async function signal(name: NodeJS.Signals): Promise<void> {
+    server?.kill(name)
+    if (name !== 'SIGSTOP' && name !== 'SIGCONT') await ended
   }
 
   async function asAdmin<Result>(task: (client: Client) => Promise<Result>): Promise<Result> {
@@ -157,10 +170,12 @@ ${database}
         await client.unbind()
       }
     },
-    async signal(name) {
-      server?.kill(name)
-      if (name === 'SIGKILL') await ended
-    },
+    signal,
     start,
+    async restart(database) {
+      await configure(database)
+      await signal('SIGTERM')
+      await start()
+    },
   }
 }
