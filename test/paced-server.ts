@@ -3,7 +3,7 @@
 import { readConfig } from '../src/config/config.ts'
 import { loggableError } from '../src/database/loggable-error.ts'
 import { createLog } from '../src/process/log.ts'
-import { onStopSignal } from '../src/process/stop-signal.ts'
+import { onStopSignal } from '../src/process/shutdown.ts'
 import { startService } from '../src/service.ts'
 
 const config = readConfig(process.env)

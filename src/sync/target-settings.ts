@@ -79,12 +79,18 @@ export function changedSettings(body: ChangeBody, target: Target, targetHosts: s
 /** A target that is pushed to has none. */
 export const NO_LIMITS: Limits = { batch: 0, concurrency: 0, per_second: null }
 
-/** Members of the other kinds. */
+/** A key that can be sent in an HTTP header. */
+const HEADER_VALUE = /^[\x21-\x7e]*$/
+
+/** Members of the other kinds, and members that this kind does not take. */
 function memberFaults(body: Partial<Body> & ChangeBody, kind: Target['kind']): FieldError[] {
   const others = isSink(kind) ? (['remote_pool'] as const) : (['mapping', 'preset', 'limits', 'canary'] as const)
   const faults = others
     .filter((name) => body[name] !== undefined)
     .map((name) => ({ path: `body.${name}`, code: 'unknown_member', message: `is not for targets of kind ${kind}` }))
+  if (!isSink(kind) && !HEADER_VALUE.test(body.key ?? '')) {
+    faults.push({ path: 'body.key', code: 'format', message: 'expects ASCII characters, without spaces' })
+  }
   if (isSink(kind) && body.filter?.test_users_only === false) {
     const message = 'must be true: only test users go into a system under test'
     faults.push({ path: 'body.filter.test_users_only', code: 'invalid', message })

@@ -71,8 +71,8 @@ export function byRequest<Rendered>(
   }
 
   /**
-   * Tries a batch in rounds, each with the users of the last one that met a fault. If no user of the batch arrives, the target as a
-   * whole is at fault: this throws, and the runner waits longer. Otherwise users that still fail are refused.
+   * Tries a batch in rounds, each with the users of the last one that met a fault which may pass. If no user of the batch arrives, the
+   * target as a whole is at fault: this throws, and the runner waits longer. Otherwise users that still fail are refused.
    */
   async function inRounds<Item extends { userId: string; external: string | null }>(
     items: Item[],
@@ -84,16 +84,17 @@ export function byRequest<Rendered>(
       const replies = await task(open)
       const failed = replies.flatMap((reply) => ('fault' in reply ? [reply] : []))
       outcomes.push(...replies.flatMap((reply) => ('fault' in reply ? [] : [reply])))
-      const [first] = failed
-      if (!first) return outcomes
-      if (outcomes.length === 0) throw first.fault
+      if (failed.length === 0) return outcomes
+      if (outcomes.length === 0) throw worst(failed)
       fruitless = failed.length < open.length ? 0 : fruitless + 1
-      if (fruitless === FRUITLESS_ROUNDS) return [...outcomes, ...failed.map(refused)]
-      const externals = new Map(failed.map(({ userId, external }) => [userId, external]))
+      const again = failed.filter(({ fault }) => fault.isPassing && fruitless < FRUITLESS_ROUNDS)
+      outcomes.push(...failed.filter((reply) => !again.includes(reply)).map(refused))
+      if (again.length === 0) return outcomes
+      const externals = new Map(again.map(({ userId, external }) => [userId, external]))
       open = items
         .filter(({ userId }) => externals.has(userId))
         .map((item) => ({ ...item, external: externals.get(item.userId) ?? null }))
-      const wanted = Math.max(firstPauseMs * 2 ** fruitless, ...failed.map(({ fault }) => fault.retryAfterMs))
+      const wanted = Math.max(firstPauseMs * 2 ** fruitless, ...again.map(({ fault }) => fault.retryAfterMs))
       await sleep(Math.min(wanted, MAX_PAUSE_MS), undefined, { signal }).catch(() => signal.throwIfAborted())
     }
   }
@@ -149,8 +150,12 @@ const isGone = (reply: Reply) => reply.external === null && !('fault' in reply) 
 
 const isTaken = (reply: Reply) => !('fault' in reply) && reply.refusal?.code === 'exists_already'
 
-/** The outcome of a user that met faults while others arrived. Throws the fault if it is not one of a single user. */
+/** The fault to throw for a batch of which no user arrives: one that does not pass says what to mend. */
+const worst = (failed: Failed[]) => failed.map(({ fault }) => fault).toSorted((a, b) => +a.isPassing - +b.isPassing)[0]
+
+/** The outcome of a user that met faults while others arrived. Throws a passing fault if it is not one of a single user. */
 function refused({ userId, external, fault }: Failed): Outcome {
+  if (!fault.isPassing) return { userId, external, refusal: { code: 'refused', detail: fault.message } }
   if (fault.fault !== 'server_error') throw fault
   const detail = `${fault.message} ${FRUITLESS_ROUNDS} attempts failed.`
   return { userId, external, refusal: { code: 'unavailable', detail } }
