@@ -1,5 +1,5 @@
 import type { Fragment, Sql } from 'postgres'
-import { passwordOf } from '../passwords/derive.ts'
+import { passwordOf } from '../passwords/generate-password.ts'
 import { base32, deriveTotpSecret, openTotpKey } from '../passwords/totp.ts'
 import { isInShard, type Shard } from '../protocol/shard.ts'
 import type { Credential } from '../protocol/user-line.ts'

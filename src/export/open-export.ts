@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream'
 import type { Sql } from 'postgres'
-import { openSnapshot } from '../database/snapshot.ts'
+import { openSnapshot } from '../database/session.ts'
 import type { ConcurrencyLimit } from '../http/concurrency-limit.ts'
 import type { State } from '../protocol/state.ts'
 import type { Text } from '../protocol/text.ts'

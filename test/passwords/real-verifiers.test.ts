@@ -1,9 +1,11 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
+import { existsSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { type HashSettings, hashPassword } from '../../src/passwords/hash-password.ts'
 import { PRESETS, type Preset } from '../../src/passwords/presets.ts'
+import { userPassword } from '../../src/passwords/user-password.ts'
 import { debianProgram } from '../faults/debian-program.ts'
 import { freePort } from '../faults/free-port.ts'
 import { suite } from '../suite.ts'
@@ -78,13 +80,20 @@ const noSlapd = slapd ? false : 'slapd is not here (Debian: apt-get install slap
 t.test('OpenLDAP: bind', { skip: noSlapd }, async (t) => {
   const folder = t.testdir({})
   const port = await freePort()
-  const passwords = { argon2: `{ARGON2}${hashOf(PRESETS.openldap)}`, crypt: `{CRYPT}${hashOf(PRESETS.kratos)}` }
+  const folderOfModules = join(dirname(slapd ?? ''), '../lib/ldap')
+  const hasPbkdf2 = existsSync(join(folderOfModules, 'pw-pbkdf2.so')) // Debian: slapd-contrib
+  const pbkdf2 = { algorithm: 'pbkdf2_sha256', iterations: 1_000, salt_bytes: 16 } as const
+  const passwords = {
+    argon2: userPassword(hashOf(PRESETS.openldap)),
+    crypt: userPassword(hashOf(PRESETS.kratos)),
+    ...(hasPbkdf2 && { pbkdf2: userPassword(hashOf(pbkdf2)) }),
+  }
   // The administrator of a database needs neither a schema nor an entry.
   const databases = Object.entries(passwords).map(
     ([name, hash]) =>
       `database ldif\nsuffix "cn=${name}"\ndirectory ${folder}\nrootdn "cn=${name}"\nrootpw "${hash}"\n`,
   )
-  const modules = `modulepath ${join(dirname(slapd ?? ''), '../lib/ldap')}\nmoduleload argon2.so\n`
+  const modules = `modulepath ${folderOfModules}\nmoduleload argon2.so\n${hasPbkdf2 ? 'moduleload pw-pbkdf2.so\n' : ''}`
   await writeFile(join(folder, 'slapd.conf'), modules + databases.join(''))
   const url = `ldap://127.0.0.1:${port}/`
   const server = spawn(slapd ?? '', ['-d', '0', '-f', join(folder, 'slapd.conf'), '-h', url], { stdio: 'ignore' })
