@@ -4,9 +4,9 @@ import { userPassword } from '../../src/passwords/user-password.ts'
 import type { SinkUser } from '../../src/sync/kinds/kind.ts'
 import { CODES, faultOf, ResultError, refusalOf } from '../../src/sync/kinds/ldap/faults.ts'
 import { type EntryMapping, entryFaults, type RenderedEntry, renderEntry } from '../../src/sync/kinds/ldap/mapping.ts'
-import { splitName, writeRdn } from '../../src/sync/kinds/ldap/names.ts'
 import { PRESETS } from '../../src/sync/kinds/ldap/presets.ts'
 import { HIDDEN } from '../../src/sync/kinds/values.ts'
+import { splitName, writeRdn } from '../../src/systems/distinguished-names.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()
@@ -136,6 +136,11 @@ t.test('hashes have the scheme of LDAP in front', (t) => {
     ['$2y$10$abc', '{CRYPT}$2y$10$abc'],
     ['pbkdf2_sha256$1000$0123456789abcdef$+/8=', '{PBKDF2-SHA256}1000$MDEyMzQ1Njc4OWFiY2RlZg$./8'],
     ['pbkdf2_sha256$1000$0123456789abcdefghijkl$+/8=', undefined],
+    // As crypt(3) of libxcrypt 4.4 computes it for TestPass123!.
+    [
+      'scrypt:32768:8:1$saltsaltsaltsalt$6e97d52c91dc949916e770707b3ee88638f59b9ebc7ae6bba3b22419ff94efe1761a24b7ac98ab5bdbd7a425726e8e8720d9ec08014a11b1e03b806615e83f9e',
+      '{CRYPT}$7$D6..../....saltsaltsaltsalt$iRNpg27rIad3b15Qvt1u4WHxPu7juNyiX897NwDZj5C',
+    ],
     ['scrypt:32768:8:1$salt$00', undefined],
     ['$wp$2y$10$abc', undefined],
     ['00:00', undefined],

@@ -1,6 +1,6 @@
 import type { Entry } from 'ldapts'
 import type { Test } from 'tap'
-import { splitName } from '../../src/sync/kinds/ldap/names.ts'
+import { splitName } from '../../src/systems/distinguished-names.ts'
 import { startService } from '../http/service.ts'
 import { sized } from '../size.ts'
 import { suite } from '../suite.ts'

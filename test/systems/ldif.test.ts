@@ -80,7 +80,8 @@ t.test('entries are LDIF, name the user, and have passwords that OpenLDAP verifi
       const entry = readEntry(text)
       const values = Object.fromEntries(entry)
       sameJson(entry[0]?.[0], 'dn')
-      if (entry.length !== Object.keys(values).length) throw new Error('an attribute occurs twice')
+      const classes = entry.filter(([attribute]) => attribute === 'objectClass')
+      if (entry.length - classes.length !== Object.keys(values).length - 1) throw new Error('an attribute occurs twice')
       const [, value = ''] = /^uid=(.*),ou=people,dc=example,dc=com$/s.exec(values['dn'] ?? '') ?? []
       sameJson([readValue(value), values['uid'], values['mail']], [user.username, user.username, user.email])
       sameJson([values['objectClass'], values['employeeNumber']], ['inetOrgPerson', user.id])
@@ -98,19 +99,20 @@ t.test('names are escaped as RFC 4514 requires, and base64 where RFC 2849 requir
   }
   const names: [username: string, dn: string, uid: string][] = [
     ['a', 'a', 'uid: a'],
-    ['#a,b+c"d\\e<f>g;h=i', '\\#a\\,b\\+c\\"d\\\\e\\<f\\>g\\;h\\=i', 'uid: #a,b+c"d\\e<f>g;h=i'],
+    ['#a,b+c"d\\e<f>g;h=i', '\\23a\\2Cb\\2Bc\\22d\\5Ce\\3Cf\\3Eg\\3Bh\\3Di', 'uid: #a,b+c"d\\e<f>g;h=i'],
     [':a', ':a', 'uid:: OmE='],
-    ['<a', '\\<a', 'uid:: PGE='],
-    [' a ', '\\ a\\ ', 'uid:: IGEg'],
-    [' ', '\\ ', 'uid:: IA=='],
-    ['a\nb', 'a\\0ab', 'uid:: YQpi'],
+    ['<a', '\\3Ca', 'uid:: PGE='],
+    [' a ', '\\20a\\20', 'uid:: IGEg'],
+    [' ', '\\20', 'uid:: IA=='],
     ['a b', 'a b', 'uid: a b'],
   ]
   for (const [username, dn, uid] of names) {
     t.equal(lines(username)[0], `dn: uid=${dn},${DEFAULT_BASE_DN}`)
     t.ok(lines(username).includes(uid), uid)
   }
-  t.equal(lines('é')[0], `dn:: ${Buffer.from(`uid=é,${DEFAULT_BASE_DN}`).toString('base64')}`)
+  for (const username of ['é', 'a\nb']) {
+    t.equal(lines(username)[0], `dn:: ${Buffer.from(`uid=${username},${DEFAULT_BASE_DN}`).toString('base64')}`)
+  }
   t.end()
 })
 

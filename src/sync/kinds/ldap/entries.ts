@@ -1,10 +1,10 @@
 import { PeerError } from '../../../client/peer.ts'
+import { splitName } from '../../../systems/distinguished-names.ts'
 import type { Reply } from '../by-request.ts'
 import { type Delivery, type Removal, UNSURE } from '../kind.ts'
 import type { Directory, Mark } from './directory.ts'
 import { CODES, faultOf, ResultError, refusalOf } from './faults.ts'
 import type { RenderedEntry } from './mapping.ts'
-import { splitName } from './names.ts'
 
 /*
  * What a sink does with the entries of a batch. All requests of a batch are outstanding at once on one connection.

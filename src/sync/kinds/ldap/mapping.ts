@@ -2,9 +2,9 @@ import { Type } from 'typebox'
 import type { FieldError } from '../../../errors.ts'
 import { strict } from '../../../http/schemas.ts'
 import { userPassword } from '../../../passwords/user-password.ts'
+import { writeRdn } from '../../../systems/distinguished-names.ts'
 import type { Refusal, SinkUser } from '../kind.ts'
 import { type CompiledValue, compileValue, HIDDEN, InvalidValue } from '../values.ts'
-import { writeRdn } from './names.ts'
 
 /** What a user becomes: an entry below `base`. */
 export interface EntryMapping {
@@ -128,7 +128,7 @@ function passwordOf({ password_hash: hash }: SinkUser, withSecrets: boolean): st
   const value = userPassword(hash ?? '')
   if (value !== undefined) return [withSecrets ? value : HIDDEN]
   const detail =
-    'OpenLDAP does not verify the hash of this user. It takes argon2id, bcrypt, and pbkdf2_sha256 with salt_bytes 16: create the users with "password_hash": {"preset": "openldap"}.'
+    'OpenLDAP does not verify the hash of this user. It takes argon2id, bcrypt, scrypt, and pbkdf2_sha256 with salt_bytes 16: create the users with "password_hash": {"preset": "openldap"}.'
   return { code: 'refused', detail }
 }
 
