@@ -1,7 +1,12 @@
 import { globSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import fc from 'fast-check'
 import t, { type Test } from 'tap'
+import { sized } from './size.ts'
+
+/** How often a property is checked, unless the test says it. A failure prints the seed that repeats it. */
+fc.configureGlobal({ numRuns: sized(25, 100) })
 
 /**
  * Each lane is a process that runs the test files matching its patterns, one after the other. A process for each file
