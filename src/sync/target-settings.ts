@@ -24,7 +24,7 @@ export function newSettings(body: Body, pool: string, targetHosts: string[]): Ta
   }
   const faults = memberFaults(body, kind)
   const address = addressOf(kind, body, targetHosts, faults)
-  const mapping = mappingOf(kind, body, faults)
+  const mapping = mappingOf(kind, hasPresets(kind) ? body : { mapping: {}, ...body }, faults)
   const canary = canaryOf(kind, body, targetHosts, faults)
   if (mapping === undefined && body.mapping === undefined && body.preset === undefined) {
     const message = 'or body.preset is required for a target of this kind'
@@ -152,14 +152,17 @@ function canaryOf(
   return readCanary(canary, kind, (host) => areAllowed([host], targetHosts), faults)
 }
 
+/** A kind without presets has settings instead, which may all have defaults. */
+const hasPresets = (kind: SinkKind) => Object.keys(kindOf(kind).presets).length > 0
+
 /** The mapping of a request: its own, a built-in one, or a built-in one with members that it leaves open. */
 function mappingOf(
   kind: SinkKind,
   { mapping, preset }: Pick<ChangeBody, 'mapping' | 'preset'>,
   faults: FieldError[],
 ): object | undefined {
-  if (mapping === undefined && preset === undefined) return undefined
   const { presets, mappingSchema, mappingFaults } = kindOf(kind)
+  if (mapping === undefined && preset === undefined) return undefined
   if (preset !== undefined && !Object.hasOwn(presets, preset)) {
     const known = Object.keys(presets).join(', ') || 'none for this kind'
     faults.push({ path: 'body.preset', code: 'invalid', message: `is not known. Known: ${known}.` })

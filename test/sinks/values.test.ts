@@ -76,11 +76,12 @@ t.test('a text without braces is itself, and each brace without its partner is f
 
 t.test('the secrets of a mapping are those that it names, each once', (t) => {
   const hash = { $member: 'password_hash', prefix: '{bcrypt}' }
-  t.strictSame(secretsOf({ tables: [{ columns: { a: hash, b: hash, c: '{password}', d: { $member: 'role' } } }] }), [
-    'password_hash',
-  ])
-  t.strictSame(secretsOf({ password: { $member: 'password' }, other: [hash] }), ['password', 'password_hash'])
-  t.strictSame(secretsOf(null), [])
+  t.strictSame(
+    secretsOf({}, { tables: [{ columns: { a: hash, b: hash, c: '{password}', d: { $member: 'role' } } }] }),
+    ['password_hash'],
+  )
+  t.strictSame(secretsOf({}, { password: { $member: 'password' }, other: [hash] }), ['password', 'password_hash'])
+  t.strictSame(secretsOf({}, null), [])
   t.end()
 })
 

@@ -1,4 +1,4 @@
-import { request } from 'undici'
+import { FormData, request } from 'undici'
 import { asPeerError, connectAgent, faultOf, PeerError, retryAfterOf } from '../../client/peer.ts'
 import type { FieldError } from '../../errors.ts'
 
@@ -8,7 +8,7 @@ export interface ApiCall {
   /** Behind the URL of the target, with the query. */
   path: string
   headers?: Record<string, string>
-  /** An object is sent as JSON, a text as it is. */
+  /** An object is sent as JSON, a text or form as it is. */
   body?: object | string | undefined
 }
 
@@ -67,13 +67,14 @@ export function jsonApi({ url, headers, mediaType = 'application/json', ...optio
   const base = url.replace(/\/+$/, '')
   return async ({ method, path, headers: more, body }) => {
     // A request without a body has no type: Fastify rejects an empty body of a type that it parses.
-    const contentType = body !== undefined && { 'content-type': mediaType }
+    const isAsIs = typeof body !== 'object' || body instanceof FormData
+    const contentType = body !== undefined && !(body instanceof FormData) && { 'content-type': mediaType }
     try {
       const answer = await request(base + path, {
         dispatcher: connectAgent(),
         method,
         headers: { accept: mediaType, ...contentType, ...headers, ...more },
-        body: typeof body === 'object' ? JSON.stringify(body) : (body ?? null),
+        body: isAsIs ? (body ?? null) : JSON.stringify(body),
         signal,
         headersTimeout: silenceMs,
         bodyTimeout: silenceMs,

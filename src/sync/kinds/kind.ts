@@ -26,7 +26,15 @@ export interface Limits {
 
 /** Why a target refuses one user. Both texts go to clients: they contain no secret and no text of the target's driver. */
 export interface Refusal {
-  code: 'exists_already' | 'credential_missing' | 'value_missing' | 'still_referenced' | 'refused' | 'unavailable'
+  code:
+    | 'exists_already'
+    | 'credential_missing'
+    | 'hash_unsupported'
+    | 'value_missing'
+    | 'value_invalid'
+    | 'still_referenced'
+    | 'refused'
+    | 'unavailable'
   detail: string
 }
 
@@ -101,6 +109,8 @@ export interface Kind<Mapping extends object = object, Rendered = unknown> {
   limits: Limits
   /** Names of the built-in mappings. */
   presets: Record<string, Mapping>
+  /** Secrets that each user has at such a target, whatever its mapping names. */
+  secrets?: ('password_hash' | 'password')[]
   mappingSchema: TSchema
   /** Returns faults of a mapping that its schema does not see. */
   mappingFaults(mapping: Static<TSchema>): Faults

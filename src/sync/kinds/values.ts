@@ -1,4 +1,4 @@
-import type { Refusal, SinkUser } from './kind.ts'
+import type { Kind, Refusal, SinkUser } from './kind.ts'
 
 /* Values of a mapping: constants, templates such as `{username}`, members as they are, and what an earlier table returned. */
 
@@ -52,12 +52,16 @@ export function compileValue(value: unknown): CompiledValue {
   return compileJson(value)
 }
 
-/** Returns the secrets that a mapping names. Others are not read for it. */
-export function secretsOf(mapping: unknown): Secret[] {
+/** Returns the secrets that users have at a target of this kind, with this mapping. Others are not read for it. */
+export const secretsOf = ({ secrets = [] }: Pick<Kind, 'secrets'>, mapping: unknown): Secret[] => [
+  ...new Set([...secrets, ...secretsIn(mapping)]),
+]
+
+/** Returns the secrets that a mapping names. */
+function secretsIn(mapping: unknown): Secret[] {
   if (typeof mapping !== 'object' || mapping === null) return []
   const { $member } = mapping as { $member?: unknown }
-  const own = SECRETS.filter((name) => name === $member)
-  return [...new Set([...own, ...Object.values(mapping).flatMap(secretsOf)])]
+  return [...SECRETS.filter((name) => name === $member), ...Object.values(mapping).flatMap(secretsIn)]
 }
 
 function compileMember({ $member, prefix = '' }: Record<string, unknown>, keys: string[]): CompiledValue {

@@ -91,7 +91,7 @@ async function send(page: Page, due: DueUser[], announce: Announce): Promise<Use
   const { sql, encryptionKey, kind, sink, target } = page
   const external = new Map(due.map((row) => [row.user_id, row.external]))
   const filter = { poolId: target.poolId, ...target.filter }
-  const lines = await readUserLines(sql, { filter, credentials: secretsOf(target.mapping), encryptionKey }, [
+  const lines = await readUserLines(sql, { filter, credentials: secretsOf(kind, target.mapping), encryptionKey }, [
     ...external.keys(),
   ])
   const refused: UserOutcome[] = []

@@ -70,7 +70,7 @@ async function sample(sql: Sql, tx: ISql, target: Target, encryptionKey: Buffer)
   const after = '00000000-0000-0000-0000-000000000000'
   const due = await dueUsers(tx, target, { filter, clear: false, removals: false, after, limit: SAMPLE })
   const ids = due.map(({ user_id }) => user_id)
-  const lines = await readUserLines(sql, { filter, credentials: secretsOf(target.mapping), encryptionKey }, ids)
+  const lines = await readUserLines(sql, { filter, credentials: secretsOf(kind, target.mapping), encryptionKey }, ids)
   return lines.map((line) => {
     const user = JSON.parse(line) as SinkUser
     const rendered = kind.render(target.mapping ?? {}, user, false)

@@ -1,0 +1,83 @@
+import { PeerError } from '../../client/peer.ts'
+import type { Failed, Reply } from './by-request.ts'
+import type { ApiAnswer } from './json-api.ts'
+import { type Outcome, type Refusal, UNSURE } from './kind.ts'
+
+/* How the users of a batch are sent to an API: each in a request of its own, or many in one. */
+
+type User = { userId: string; external: string | null }
+
+/** The reply for a user whose request met a fault that may pass. A creation may have been carried out. */
+const failed = ({ userId, external }: User, fault: PeerError): Failed => ({
+  userId,
+  external: external ?? UNSURE,
+  fault,
+})
+
+/**
+ * Sends a request for each user, one after the other. Goes on after a 5xx, which one user may cause; ends after other faults, such as
+ * 429, which all further requests would meet, too. Throws PeerError for faults that do not pass.
+ */
+export async function inTurn<Item extends User>(
+  users: Item[],
+  send: (user: Item) => Promise<Outcome>,
+): Promise<Reply[]> {
+  const replies: Reply[] = []
+  let end: PeerError | undefined
+  for (const user of users) {
+    if (end) {
+      replies.push({ userId: user.userId, external: user.external, fault: end })
+      continue
+    }
+    try {
+      replies.push(await send(user))
+    } catch (error) {
+      const fault = passingFault(error)
+      if (fault.fault !== 'server_error') end = fault
+      replies.push(failed(user, fault))
+    }
+  }
+  return replies
+}
+
+/**
+ * Sends many users in one request that is carried out for all of them or for none. If the API refuses it because of single users, it is
+ * halved until these are known: one in a hundred costs about ten more requests each. `send` returns the replies, or why the request was
+ * refused. Throws PeerError for faults that do not pass.
+ */
+export async function inHalves<Item extends User>(
+  users: Item[],
+  send: (users: Item[]) => Promise<Reply[] | Refusal>,
+): Promise<Reply[]> {
+  const [first] = users
+  if (!first) return []
+  try {
+    const answer = await send(users)
+    if (Array.isArray(answer)) return answer
+    if (users.length === 1) return [{ userId: first.userId, external: first.external, refusal: answer }]
+  } catch (error) {
+    const fault = passingFault(error)
+    return users.map((user) => failed(user, fault))
+  }
+  const half = users.length >> 1
+  const before = await inHalves(users.slice(0, half), send)
+  return [...before, ...(await inHalves(users.slice(half), send))]
+}
+
+function passingFault(error: unknown): PeerError {
+  if (error instanceof PeerError && error.isPassing) return error
+  throw error
+}
+
+/** Why an API refuses a user, in our own words: its text may contain anything. */
+export const statusRefusal = (name: string, { status }: Pick<ApiAnswer, 'status'>): Refusal =>
+  status === 409
+    ? { code: 'exists_already', detail: `${name} has another user with the same unique value (status 409).` }
+    : { code: 'refused', detail: `${name} refuses the user (status ${status}).` }
+
+/** Whether a status says that a user is not there. */
+export const isAbsent = ({ status }: Pick<ApiAnswer, 'status'>): boolean => status === 404 || status === 410
+
+/** The members of a JSON object; empty if the value is none. */
+export const membersOf = (json: unknown): Record<string, unknown> =>
+  typeof json === 'object' && json !== null && !Array.isArray(json) ? (json as Record<string, unknown>) : {}

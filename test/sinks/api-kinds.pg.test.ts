@@ -1,0 +1,178 @@
+import type { Test } from 'tap'
+import { startService } from '../http/service.ts'
+import { sized } from '../size.ts'
+import { suite } from '../suite.ts'
+import { AUTH0_TOKEN, CONNECTION, startAuth0 } from './fakes/auth0.ts'
+import type { FakeSystem, FakeUser } from './fakes/fake-api.ts'
+import { FUSIONAUTH_KEY, startFusionAuth } from './fakes/fusionauth.ts'
+import { KEYCLOAK_CLIENT, startKeycloak } from './fakes/keycloak.ts'
+import { startKratos } from './fakes/kratos.ts'
+import { PACE, sinkRoutes } from './sink.ts'
+
+const t = suite()
+
+/* The kinds whose systems cannot be had here, against strict servers that stand for them. */
+
+t.setTimeout(180_000)
+
+const USERS = sized(40, 2_000)
+const realm = { realm: 'shop', client_id: KEYCLOAK_CLIENT.client_id }
+
+interface Kind {
+  start: (t: Test) => Promise<FakeSystem>
+  target: Record<string, unknown>
+  preset: string
+  /** A hash preset whose hashes the system does not take. */
+  otherPreset: string
+  /** Whether the system has usernames beside emails. */
+  hasUsernames: boolean
+}
+
+const KINDS: Record<string, Kind> = {
+  keycloak: {
+    start: startKeycloak,
+    target: { key: KEYCLOAK_CLIENT.client_secret, mapping: realm },
+    preset: 'keycloak',
+    otherPreset: 'auth0',
+    hasUsernames: true,
+  },
+  kratos: { start: startKratos, target: {}, preset: 'kratos', otherPreset: 'better-auth', hasUsernames: false },
+  fusionauth: {
+    start: startFusionAuth,
+    target: { key: FUSIONAUTH_KEY },
+    preset: 'fusionauth',
+    otherPreset: 'keycloak',
+    hasUsernames: false,
+  },
+  auth0: {
+    start: startAuth0,
+    target: { key: AUTH0_TOKEN, mapping: { connection_id: CONNECTION } },
+    preset: 'auth0',
+    otherPreset: 'better-auth',
+    hasUsernames: false,
+  },
+}
+
+const OWN: FakeUser = { id: 'own', username: 'own', email: 'own@example.com', role: 'owner', hash: '', mark: undefined }
+
+for (const [kind, { start, target, preset, otherPreset, hasUsernames }] of Object.entries(KINDS)) {
+  t.test(kind, async (t) => {
+    const service = await startService(t, {}, PACE)
+    const { call, sql, log } = service
+    const system = await start(t)
+    system.users.set(OWN.id, OWN)
+    const { create, sync, clear, failures, batch } = sinkRoutes(service)
+    const make = (count: number, config = {}) =>
+      batch(count, { username_pattern: 'u{id}@example.com', password_hash: { preset }, ...config })
+
+    async function isInStep(t: Test, what: string): Promise<void> {
+      const wanted = await sql<{ id: string; username: string; email: string; role: string }[]>`
+        select id, username, email, role from users where email <> ${OWN.email} order by id`
+      const found = [...system.users.values()].filter(({ mark }) => mark !== undefined)
+      const rowOf = ({ username, ...row }: (typeof wanted)[number]) => (hasUsernames ? { username, ...row } : row)
+      const present = found.map(({ mark = '', username, email, role }) => rowOf({ id: mark, username, email, role }))
+      t.strictSame(
+        present.toSorted((a, b) => (a.id < b.id ? -1 : 1)),
+        wanted.map(rowOf),
+        what,
+      )
+      t.strictSame(system.users.get(OWN.id), OWN, 'the own user of the system is untouched')
+    }
+
+    const made = await create({ kind, name: 's', url: system.url, limits: { batch: 15 }, ...target })
+    t.match(made, { status: 201, json: { kind } })
+    await make(USERS)
+    const dry = await call('POST', '/v1/sync', { body: { target: 's', dry_run: true } })
+    t.match(dry, { status: 200, json: { added_count: USERS } })
+    t.notMatch(dry.raw, /\$argon2|\$2[aby]\$|secretData|"salt"/, 'a dry run shows no hash')
+    t.equal(system.users.size, 1, 'a dry run sends nothing')
+
+    t.match(await sync('s'), { status: 'succeeded', added_count: USERS, failure: null })
+    await isInStep(t, 'created')
+    t.match(await sync('s'), { kind: 'unchanged', status: 'succeeded' })
+
+    await sql`update users set email = 'new' || email, username = 'new' || username, role = 'vip'
+      where id in (select id from users order by id limit 7)`
+    await sql`delete from users where id in (select id from users order by id desc limit 5)`
+    await make(6)
+    const counts = { added_count: 6, updated_count: 7, deleted_count: 5 }
+    t.match(await sync('s'), { status: 'succeeded', kind: 'delta', ...counts })
+    await isInStep(t, 'changed, deleted and created')
+
+    system.disturb = (n, { method }) => {
+      if (n % 10 === 3) return { status: 500 }
+      if (n % 17 === 5 && method === 'GET') return { status: 429, headers: { 'retry-after': '0' } }
+      return n % 7 === 4 ? 'lose' : undefined
+    }
+    await make(30)
+    await sql`update users set role = 'admin' where id in (select id from users order by id limit 12)`
+    await sql`delete from users where id in (select id from users where role = 'user' order by id limit 6)`
+    for (let n = 0; n < 30 && (await sync('s')).failure !== null; n++);
+    system.disturb = () => undefined
+    t.match(await sync('s', { full: true }), { status: 'succeeded', failure: null })
+    await isInStep(t, 'after errors, lost answers and 429')
+
+    const name = hasUsernames ? 'own' : 'own@example.com'
+    await make(1, { username_pattern: name })
+    await make(2, { username_pattern: 'x{id}@example.com', password_hash: { preset: otherPreset } })
+    await make(1, { username_pattern: 'y{id}@example.com', password_hash: { algorithm: 'none' } })
+    t.match(await sync('s'), { status: 'failed', failure: 'users_refused' })
+    const refused = (await failures('s')).map(({ username, code }) => [username.replace(/\d+/, ''), code]).toSorted()
+    t.strictSame(refused, [
+      [name, 'exists_already'],
+      ['x@example.com', 'hash_unsupported'],
+      ['x@example.com', 'hash_unsupported'],
+      ['y@example.com', 'credential_missing'],
+    ])
+    await sql`delete from users where username like 'x%' or username like 'y%' or username like 'own%'`
+    t.match(await sync('s'), { status: 'succeeded', failure: null })
+
+    const [one] = [...system.users.values()].filter(({ mark }) => mark !== undefined)
+    t.ok(system.users.delete(one?.id ?? ''))
+    t.match(await sync('s', { full: true }), { status: 'succeeded', failure: null })
+    await isInStep(t, 'a user that somebody removed there is created again')
+    t.match(await clear('s'), { status: 'succeeded', failure: null })
+    t.strictSame([...system.users.values()], [OWN], 'clear leaves what was there')
+    t.notMatch(log.join(''), String(target['key'] ?? 'no key'), 'no key in the log')
+  })
+
+  t.test(`${kind}: faults of the target as a whole`, async (t) => {
+    const service = await startService(t, {}, PACE)
+    const system = await start(t)
+    const { create, sync, batch } = sinkRoutes(service)
+    await batch(1)
+    const cases: [string, Record<string, unknown>, string][] = [
+      ['unreachable', { url: 'http://127.0.0.1:1' }, 'unreachable'],
+      ['elsewhere', { url: `${system.url}/elsewhere` }, ''],
+    ]
+    if (kind !== 'kratos') cases.push(['key', { key: 'wrong' }, 'unauthorized'])
+    if (kind === 'kratos') cases.push(['schema', { mapping: { schema_id: 'other' } }, 'refused'])
+    if (kind === 'auth0') cases.push(['connection', { mapping: { connection_id: 'con_other' } }, 'refused'])
+    if (kind === 'keycloak')
+      cases.push(['realm', { mapping: { ...realm, realm: 'other', client_realm: 'shop' } }, 'refused'])
+    if (kind === 'fusionauth')
+      cases.push(['application', { mapping: { application_id: '0190a1b2-0000-7000-8000-000000000000' } }, 'refused'])
+    for (const [name, change, failure] of cases) {
+      t.equal((await create({ kind, name, url: system.url, ...target, ...change })).status, 201, name)
+      const started = performance.now()
+      const run = await sync(name)
+      t.match(run, { status: 'failed', failure: failure === '' ? String : failure, detail: String }, name)
+      t.ok(performance.now() - started < 5_000)
+    }
+    t.equal(system.users.size, 0, 'nothing is written')
+    t.match(await create({ kind, name: 'host', url: 'https://example.com', ...target }), {
+      status: 400,
+      json: { errors: [{ path: 'body.url' }] },
+    })
+  })
+}
+
+t.test('a Keycloak that drops attributes is refused, with what to mend, and keeps no user', async (t) => {
+  const service = await startService(t, {}, PACE)
+  const system = await startKeycloak(t, { keepsAttributes: false })
+  const { create, sync, batch } = sinkRoutes(service)
+  await batch(3, { password_hash: { preset: 'keycloak' } })
+  await create({ kind: 'keycloak', name: 's', url: system.url, ...KINDS['keycloak']?.target })
+  t.match(await sync('s'), { status: 'failed', failure: 'refused', detail: /unmanaged attributes/ })
+  t.equal(system.users.size, 0)
+})
