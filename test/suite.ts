@@ -13,7 +13,7 @@ export const LANES = {
   faults: ['faults/*.pg.test.ts'],
   replica: ['{replica,targets,sync,sinks}/*.pg.test.ts'],
   pull: ['{pull,jobs,examples}/*.pg.test.ts'],
-  export: ['{export,statements}/**/*.pg.test.ts'],
+  export: ['{export,statements,systems}/**/*.pg.test.ts'],
   batches: ['{batches,lifecycle,passwords}/*.pg.test.ts'],
   database: ['{database,import}/*.pg.test.ts'],
   telemetry: ['{metrics,tracing}/*.pg.test.ts', '{memory-guard,kubernetes,npm-start}.pg.test.ts'],

@@ -93,8 +93,16 @@ const LOOPBACK = 'localhost,127.0.0.1,[::1]'
 
 let agent: EnvHttpProxyAgent | undefined
 
-/** Connects to peers through HTTPS_PROXY and HTTP_PROXY, except for NO_PROXY. Throws if one of them is not a URL. */
-function connectAgent(): EnvHttpProxyAgent {
+/**
+ * Returns the connections to peers. They go through HTTPS_PROXY and HTTP_PROXY, except for NO_PROXY. Throws if one of them is not a
+ * URL.
+ */
+export function connectAgent(): Dispatcher {
+  agent ??= createAgent()
+  return agent
+}
+
+function createAgent(): EnvHttpProxyAgent {
   const { no_proxy: noProxy = process.env['NO_PROXY'] ?? '' } = process.env
   return new EnvHttpProxyAgent({
     connect: { timeout: 5_000 },
@@ -113,10 +121,9 @@ export async function callPeer(peer: Peer, call: PeerCall): Promise<PeerResponse
   const headers = { ...call.headers, ...outgoingHeaders.getStore(), ...authorization }
   const timeouts = { headersTimeout: silenceMs, bodyTimeout: silenceMs }
   try {
-    agent ??= connectAgent()
     const address = `${peer.url.replace(/\/+$/, '')}${path}`
     const answer = await request(address, {
-      dispatcher: agent,
+      dispatcher: connectAgent(),
       method,
       headers,
       body: body ?? null,
@@ -169,6 +176,7 @@ export function asPeerError(error: unknown): PeerError {
 /** Advice for codes that do not explain themselves. */
 const HINTS: [codes: RegExp, hint: string][] = [
   [/WRONG_VERSION|PACKET_LENGTH/, ' The port does not speak TLS: is the URL http instead of https?'],
+  [/ALTNAME/, ' The certificate is for another host.'],
   [/CERT|SIGNATURE|ISSUER/, ' The certificate is not trusted; NODE_EXTRA_CA_CERTS names a file with further CAs.'],
   [/INVALID_URL/, ' Are HTTPS_PROXY and HTTP_PROXY URLs?'],
 ]
@@ -191,12 +199,20 @@ async function refusal(status: number, { headers, body }: Dispatcher.ResponseDat
     state: typeof state === 'string' && isState(state) ? state : undefined,
   }
   const parts = [`The peer answers ${status}`, problem.code, detail].filter((part) => typeof part === 'string')
-  const seconds = Number(headers['retry-after'])
-  const retryAfterMs = Number.isFinite(seconds) ? Math.max(0, seconds) * 1000 : 0
+  const retryAfterMs = retryAfterOf(headers['retry-after'])
   return new PeerError(faultOf(status), untrustedText(parts.join(': ')), { retryAfterMs, problem })
 }
 
-function faultOf(status: number): PeerFault {
+/** The pause that a Retry-After asks for: seconds, or a date (RFC 9110, section 10.2.3). 0 without one. */
+export function retryAfterOf(header: string | string[] | undefined): number {
+  if (typeof header !== 'string') return 0
+  const seconds = Number(header)
+  const pauseMs = Number.isFinite(seconds) ? seconds * 1000 : Date.parse(header) - Date.now()
+  return Number.isFinite(pauseMs) ? Math.max(0, pauseMs) : 0
+}
+
+/** The fault that a status other than 2xx stands for. */
+export function faultOf(status: number): PeerFault {
   if (status === 401 || status === 403) return 'unauthorized'
   if (status === 408) return 'timeout'
   if (status === 429 || status === 503) return 'busy'

@@ -19,6 +19,8 @@ interface ConnectOptions {
   lockTimeoutMs?: number | undefined
   /** How long a query waits for a connection, opening one included; 5 s if it is not given. */
   waitMs?: number
+  /** How long a connection may be silent before the server is probed; 3 s if it is not given (silence.ts). */
+  silenceMs?: number | undefined
 }
 
 /** A connection attempt that takes longer is abandoned and repeated. */
@@ -117,7 +119,7 @@ export function connect(options: ConnectOptions): Sql {
     socket: socketOpener(),
     session: SESSION_SQL,
     refuse: refuseAuthentication(address),
-    watch: watchLiveness(STATEMENT_TIMEOUT_MS),
+    watch: watchLiveness(STATEMENT_TIMEOUT_MS, options.silenceMs),
     wait_timeout: waitMs / 1000,
   })
 }

@@ -1,10 +1,7 @@
 import type { Socket } from 'node:net'
 
-/** How long a connection may be silent while a response is due, before the server is probed. */
+/** How long a connection may be silent while a response is due, before the server is probed. The probe may take as long again. */
 const SILENCE_MS = 3_000
-
-/** How long the server may take to answer the probe. */
-const ANSWER_MS = 3_000
 
 /** PostgreSQL's `SSLRequest`. Every server answers it with one byte, even if it is full or still starting. */
 const IS_ANYBODY_THERE = Buffer.from([0, 0, 0, 8, 4, 210, 22, 47])
@@ -19,29 +16,29 @@ export type Watch = (socket: Socket, awaitsReply: () => boolean, openProbe: () =
  * server that answers the probe may still have lost this connection, so it is closed after `statementTimeoutMs`
  * milliseconds.
  */
-export function watchLiveness(statementTimeoutMs: number): Watch {
+export function watchLiveness(statementTimeoutMs: number, silenceMs = SILENCE_MS): Watch {
   let asking: Promise<boolean> | undefined
   return (socket, awaitsReply, openProbe) => {
     let read = 0
     let silent = 0
-    socket.setTimeout(SILENCE_MS).on('timeout', async () => {
-      silent = socket.bytesRead === read ? silent + SILENCE_MS : SILENCE_MS
+    socket.setTimeout(silenceMs).on('timeout', async () => {
+      silent = socket.bytesRead === read ? silent + silenceMs : silenceMs
       read = socket.bytesRead
       if (!awaitsReply()) return // the next write restarts the timer
-      asking ??= answers(openProbe()).finally(() => {
+      asking ??= answers(openProbe(), silenceMs).finally(() => {
         asking = undefined
       })
       const isThere = await asking
       if (socket.destroyed) return
-      if (socket.bytesRead !== read || (isThere && silent <= statementTimeoutMs)) socket.setTimeout(SILENCE_MS)
+      if (socket.bytesRead !== read || (isThere && silent <= statementTimeoutMs)) socket.setTimeout(silenceMs)
       else socket.destroy(Object.assign(new Error('the database server is silent'), { code: 'ETIMEDOUT' }))
     })
   }
 }
 
-function answers(socket: Socket): Promise<boolean> {
+function answers(socket: Socket, withinMs: number): Promise<boolean> {
   const { promise, resolve } = Promise.withResolvers<boolean>()
-  socket.setTimeout(ANSWER_MS)
+  socket.setTimeout(withinMs)
   socket.once('data', () => resolve(true))
   for (const end of ['timeout', 'error', 'close']) socket.once(end, () => resolve(false))
   socket.write(IS_ANYBODY_THERE)

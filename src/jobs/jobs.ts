@@ -27,6 +27,8 @@ export const JOBS: Record<string, Job> = {
       template: { type: 'text', description: 'the template with the initial settings' },
       label: { type: 'text', description: 'a label for the batch' },
       expires_in: { type: 'integer', description: 'seconds' },
+      seed: { type: 'text', description: 'makes the same users again, with epoch on any server' },
+      epoch: { type: 'text', description: 'the time that all times of the users follow from' },
       date,
     },
     run: createUsers,

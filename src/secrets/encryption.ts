@@ -33,19 +33,30 @@ export function decrypt(encryptionKey: Buffer, sealed: Buffer, context: string):
   return Buffer.concat([decipher.update(ciphertext), decipher.final()]).toString('utf8')
 }
 
+/** Why a service does not start with this key. */
+const OTHER_KEY =
+  'the passwords in this database are encrypted with another key: set ENCRYPTION_KEY (or keep DATA_DIR/encryption.key) the same for all replicas'
+
 /** Returns the configured key, or that of `dataDir`. Throws what `loadEncryptionKey` and `checkEncryptionKey` throw. */
 export async function openEncryptionKey(sql: Sql, config: { encryptionKey: string; dataDir: string }): Promise<Buffer> {
-  const key = await loadEncryptionKey(config.encryptionKey, config.dataDir)
+  const isFirst = await lacksKey(sql)
+  const key = await loadEncryptionKey(config.encryptionKey, config.dataDir, isFirst)
   await checkEncryptionKey(sql, key)
   return key
 }
 
+/** Whether no service has set the key of this database. Otherwise a lost key file must not be replaced by a new one. */
+async function lacksKey(sql: Sql): Promise<boolean> {
+  const { count } = await sql`select from encryption_key_check`
+  return count === 0
+}
+
 /**
- * Returns the key of the setting (64 hex digits) or, if that is empty, the one in `dataDir`, which the first start creates. The file
- * is linked into place when it is complete and synced to disk: two services that start at once agree on one key, and a power cut
- * cannot lose a key that is in use. Throws an Error if the file has no valid key, or other users can read it.
+ * Returns the key of the setting (64 hex digits) or, if that is empty, the one in `dataDir`. Without a file there, it creates one if
+ * `isFirst`: the database is not in use with a lost key. The file is linked into place when it is complete and synced to disk: two
+ * services that start at once agree on one key, and a power cut cannot lose a key that is in use. Throws an Error if the file has no valid key, or other users can read it.
  */
-export async function loadEncryptionKey(configured: string, dataDir: string): Promise<Buffer> {
+export async function loadEncryptionKey(configured: string, dataDir: string, isFirst: boolean): Promise<Buffer> {
   if (configured !== '') return Buffer.from(configured, 'hex')
   const file = join(dataDir, 'encryption.key')
   try {
@@ -53,6 +64,7 @@ export async function loadEncryptionKey(configured: string, dataDir: string): Pr
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
   }
+  if (!isFirst) throw new Error(OTHER_KEY)
   await mkdir(dataDir, { recursive: true })
   const draft = `${file}.${randomUUID()}`
   await writeFile(draft, randomBytes(32).toString('hex'), { mode: 0o600, flush: true })
@@ -108,7 +120,5 @@ export async function checkEncryptionKey(sql: Sql, key: Buffer): Promise<void> {
   } catch {
     // another key
   }
-  throw new Error(
-    'the passwords in this database are encrypted with another key: set ENCRYPTION_KEY (or keep DATA_DIR/encryption.key) the same for all replicas',
-  )
+  throw new Error(OTHER_KEY)
 }

@@ -87,7 +87,7 @@ t.test('no data are lost or duplicated when connections are terminated again and
   t.ok(cuts >= CUTS, `${cuts} connections were terminated`)
   t.comment(JSON.stringify(outcomes))
   t.ok(outcomes.whole > 0 && outcomes.imports > 0, 'exports and imports succeeded meanwhile')
-  await untilReady(service.url, 10)
+  await untilReady(service.url)
   t.equal((await ask(service.url, '/livez')).status, 200)
   await checkExact(t, url, await untilEnded(service.url, id), USERS)
   t.equal(await service.end('SIGTERM'), 0)

@@ -58,7 +58,7 @@ t.test('a batch waits while the disk is full, and completes exactly when there i
   }
   t.ok(before < USERS, `it stops at ${before} users`)
   const live = await ask(service.url, '/livez')
-  t.ok(live.status === 200 && live.ms < 1_000)
+  t.ok(live.status === 200 && live.ms < 5_000)
   const made = await ask(service.url, '/v1/batches', { count: 20_000 })
   t.ok([202, 503].includes(made.status), `another batch is accepted or rejected: ${made.status}`)
 
@@ -66,7 +66,7 @@ t.test('a batch waits while the disk is full, and completes exactly when there i
   if ((await ask(service.url, '/readyz')).status !== 200) {
     await pg.start().catch(() => {}) // PostgreSQL may have stopped; then the operator starts it
   }
-  await untilReady(service.url, 30)
+  await untilReady(service.url)
   await checkExact(t, pg.url, await untilEnded(service.url, id), USERS)
   t.equal(await service.end('SIGTERM'), 0)
 })

@@ -17,7 +17,13 @@ t.setTimeout(180_000)
 const USERS = sized(6_000, 150_000)
 const CHUNK = sized(100, 1_000)
 const pg = await startOwnPostgres(t)
-const settings = { DATABASE_URL: pg.url, ENCRYPTION_KEY: '5e'.repeat(32), MAX_WORKERS: '2', EXPORT_CACHE_MB: '0' }
+const settings = {
+  ...{ DATABASE_URL: pg.url, ENCRYPTION_KEY: '5e'.repeat(32), MAX_WORKERS: '2', EXPORT_CACHE_MB: '0' },
+  ...{ WAIT_SECONDS: '1', DRAIN_SECONDS: '20' },
+}
+
+/** Health takes less than a second, and a refusal WAIT_SECONDS. The rest is for slow machines. */
+const MAX_WAIT_MS = 5_000
 
 function checkRefused(t: Test, { status, json, retryAfter, ms }: Answer, what: string): void {
   t.match(
@@ -25,30 +31,27 @@ function checkRefused(t: Test, { status, json, retryAfter, ms }: Answer, what: s
     { status: 503, json: { code: 'database_unavailable' }, retryAfter: /^\d+$/ },
     what,
   )
-  t.ok(ms < 6_000, `${what}: after ${Math.round(ms)} ms`)
+  t.ok(ms < MAX_WAIT_MS, `${what}: after ${Math.round(ms)} ms`)
 }
 
 t.test(
   'PostgreSQL is killed during a batch: the service stays alive and stops in time, and another replica completes the batch',
   async (t) => {
-    const first = await startServerProcess(t, { ...settings, DRAIN_SECONDS: '8' })
+    const first = await startServerProcess(t, settings)
     const id = await beginBatch(first.url, USERS, { chunk_size: CHUNK })
     await untilMoving(first.url, id)
     await pg.kill()
     for (let i = 0; i < 4; i++) {
       const [live, ready] = await Promise.all([ask(first.url, '/livez'), ask(first.url, '/readyz')])
       t.match({ live: live.status, ready: ready.status }, { live: 200, ready: 503 })
-      t.ok(
-        live.ms < 1_000 && ready.ms < 1_000,
-        `within a second: ${Math.round(live.ms)} and ${Math.round(ready.ms)} ms`,
-      )
+      t.ok(Math.max(live.ms, ready.ms) < MAX_WAIT_MS, `after ${Math.round(live.ms)} and ${Math.round(ready.ms)} ms`)
       await sleep(250)
     }
     checkRefused(t, await ask(first.url, '/v1/users'), 'a list of users')
     checkRefused(t, await ask(first.url, '/v1/batches', { count: 1 }), 'a new batch')
     const began = performance.now()
     t.equal(await first.end('SIGTERM'), 0, 'exit code 0')
-    t.ok(performance.now() - began < 8_000, `within the drain time: ${Math.round(performance.now() - began)} ms`)
+    t.ok(performance.now() - began < 20_000, `within the drain time: ${Math.round(performance.now() - began)} ms`)
 
     await pg.start()
     const second = await startServerProcess(t, settings)
@@ -111,7 +114,7 @@ t.test('PostgreSQL is restarted during a batch and exports: the service recovers
   })
   await pg.restart()
   restart.resolve()
-  await untilReady(service.url, 10)
+  await untilReady(service.url)
   over = true
   await Promise.all(asking)
   for (const lines of await Promise.all(cut)) t.equal(lines, undefined, 'a cut export is recognized as cut')

@@ -107,7 +107,7 @@ t.test('without a delay, idle connections are closed immediately', async (t) => 
   await (await client()('/')).ended
   const began = performance.now()
   await app.gracefulClose(0)
-  t.ok(performance.now() - began < 1_000)
+  t.ok(performance.now() - began < 10_000) // the keep-alive timeout is 72 s
 })
 
 t.test('an app that does not listen is closed without the delay', async (t) => {

@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto'
+import { readdir, unlink } from 'node:fs/promises'
+import { join } from 'node:path'
 import { connect } from '../../src/database/connection.ts'
-import { checkEncryptionKey } from '../../src/secrets/encryption.ts'
+import { checkEncryptionKey, openEncryptionKey } from '../../src/secrets/encryption.ts'
 import { testDatabase } from '../database.ts'
 import { startServerProcess } from '../server-process.ts'
 import { suite } from '../suite.ts'
@@ -26,4 +28,16 @@ t.test('a replica with a different key does not start', async (t) => {
   await t.rejects(startServerProcess(t, { DATABASE_URL, ENCRYPTION_KEY: 'b2'.repeat(32) }), {
     message: /during startup: 1$/,
   })
+})
+
+t.test('a lost key file is not replaced by a new key, which would hide the loss', async (t) => {
+  const DATABASE_URL = await testDatabase(t)
+  const sql = connect({ url: DATABASE_URL, schema: 'usersync', connections: 1, name: 'test' })
+  const dataDir = t.testdir({})
+  const config = { encryptionKey: '', dataDir }
+  await openEncryptionKey(sql, config)
+  await unlink(join(dataDir, 'encryption.key'))
+  await t.rejects(openEncryptionKey(sql, config), { message: /encrypted with another key/ })
+  t.strictSame(await readdir(dataDir), [])
+  await sql.end()
 })

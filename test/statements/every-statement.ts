@@ -116,6 +116,12 @@ export async function runEveryStatement(t: Test, { service, sql, direct, poolId,
   ]) {
     await step(`full export ${query}`, USERS, () => exported(query))
   }
+  await step('files for systems under test', USERS, async () => {
+    for (const query of ['', '&shard=1/4', `&batch_id=${batch}`]) {
+      await ok('GET', `/v1/users/export?pool=later&format=cognito${query}`)
+      await call('GET', `/v1/users/export?pool=later&format=django${query}`) // refuses those without a hash
+    }
+  })
   await step('delta of a few', 20, async () => {
     const base = await state()
     const ofBatch = await state(`&batch_id=${batch}`)

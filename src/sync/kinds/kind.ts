@@ -1,7 +1,7 @@
 import type { Static, TSchema } from 'typebox'
 import type { FieldError } from '../../errors.ts'
 
-/** A user as a kind renders it: the members of its line, and its password hash. */
+/** A user as a kind renders it: the members of its line, and the secrets that the mapping names. */
 export interface SinkUser {
   id: string
   username: string
@@ -12,7 +12,8 @@ export interface SinkUser {
   created_at: string
   updated_at: string
   /** Null if the user has none. */
-  password_hash: string | null
+  password_hash?: string | null
+  password?: string | null
 }
 
 /** Bounds of what is sent: users per batch, batches at a time, users per second. */
@@ -25,16 +26,19 @@ export interface Limits {
 
 /** Why a target refuses one user. Both texts go to clients: they contain no secret and no text of the target's driver. */
 export interface Refusal {
-  code: 'exists_already' | 'credential_missing' | 'value_missing' | 'still_referenced' | 'refused'
+  code: 'exists_already' | 'credential_missing' | 'value_missing' | 'still_referenced' | 'refused' | 'unavailable'
   detail: string
 }
+
+/** Stands for what identifies a user if nobody knows whether the target has the user. */
+export const UNSURE = '?'
 
 /** What became of one user. */
 export interface Outcome {
   userId: string
   /** What identifies the user at the target afterwards. Null: nothing of the user is there. */
   external: string | null
-  /** Set if the target refused the change. Then `external` is what it was before. */
+  /** Set if the target refused the change. Then `external` is what is there nevertheless. */
   refusal?: Refusal
 }
 
@@ -52,8 +56,8 @@ export interface Removal {
 }
 
 /**
- * Records what a transaction of the target is about to make true, before it commits. The marker names the transaction to
- * `Sink.outcomeOf`. Throws if the run belongs to another process: then nothing must be committed.
+ * Records what a transaction of the target is about to make true, before it commits, or what requests may make true, before they are
+ * sent. The marker names them to `Sink.outcomeOf`. Throws if the run belongs to another process: then nothing must be committed.
  */
 export type Announce = (marker: string, outcomes: Outcome[]) => Promise<void>
 
@@ -68,8 +72,13 @@ export interface Sink<Rendered = unknown> {
   send(users: Delivery<Rendered>[], announce: Announce): Promise<Outcome[]>
   /** Removes users. A user that is not there any more is removed, too. */
   remove(users: Removal[], announce: Announce): Promise<Outcome[]>
-  /** Whether the transaction behind a marker was committed. `unknown`: the target no longer remembers it. */
+  /**
+   * Whether the transaction behind a marker was committed. `unknown`: the target cannot say it. Then what was announced counts as done,
+   * and its users are sent once more.
+   */
   outcomeOf(marker: string): Promise<'committed' | 'aborted' | 'unknown'>
+  /** The password hashes that the target has of these users, null if it has none. Not every target shows them. */
+  storedHashes?(externals: string[]): Promise<(string | null)[]>
   close(): Promise<void>
 }
 
@@ -78,7 +87,10 @@ export interface SinkAddress {
   url: string
   key: string | undefined
   mapping: object
+  /** Batches at a time. */
   connections: number
+  /** Aborts if the run ends: requests and waits end with it. */
+  signal: AbortSignal
 }
 
 /** The faults of a request, by path. */

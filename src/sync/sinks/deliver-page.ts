@@ -1,6 +1,15 @@
 import type { Sql } from 'postgres'
 import { readUserLines } from '../../export/user-lines.ts'
-import type { Announce, Delivery, Kind, Sink, SinkUser, Outcome as UserOutcome } from '../kinds/kind.ts'
+import {
+  type Announce,
+  type Delivery,
+  type Kind,
+  type Sink,
+  type SinkUser,
+  UNSURE,
+  type Outcome as UserOutcome,
+} from '../kinds/kind.ts'
+import { secretsOf } from '../kinds/values.ts'
 import type { ClaimedRun, Outcome } from '../sync-runs.ts'
 import type { Target } from '../targets.ts'
 import type { Pacer } from './pacer.ts'
@@ -27,11 +36,13 @@ export interface Page {
   /** Runs a step again if its fault may pass. */
   attempts: (task: () => Promise<void>) => Promise<void>
   pace: Pacer
+  /** Learns of each user that was created or changed. */
+  onSent: (sent: { userId: string; external: string }) => void
 }
 
 /**
- * Delivers a page of due users as one transaction of the target. An attempt whose end is not known, since the connection broke at
- * its commit, is settled before the next one, which sends what is still due.
+ * Delivers a page of due users, as one transaction of a target that has them. An attempt whose end is not known, since the connection
+ * broke at its commit, is settled before the next one, which sends what is still due.
  */
 export async function deliverPage(page: Page, rows: DueUser[], removals: boolean): Promise<void> {
   const { sql, sink, target, run, signal } = page
@@ -59,11 +70,12 @@ export async function deliverPage(page: Page, rows: DueUser[], removals: boolean
       )
     }
     const outcomes = removals ? await remove(page, due, announce) : await send(page, due, announce)
-    const ids = outcomes.filter(({ refusal }) => refusal === undefined).map(({ userId }) => userId)
-    if (open !== undefined) await settleCommitted(sql, target, { marker: open, ids })
-    open = undefined
+    const done = outcomes.filter(({ refusal }) => refusal === undefined)
+    if (open !== undefined) await settleCommitted(sql, target, open, done)
     const refused = outcomes.filter(({ refusal }) => refusal !== undefined)
     if (refused.length > 0) await recordRefusals(sql, target, refused)
+    open = undefined
+    for (const { userId, external } of done) if (external !== null) page.onSent({ userId, external })
     count(page.outcome, due, outcomes, removals)
   })
 }
@@ -79,7 +91,7 @@ async function send(page: Page, due: DueUser[], announce: Announce): Promise<Use
   const { sql, encryptionKey, kind, sink, target } = page
   const external = new Map(due.map((row) => [row.user_id, row.external]))
   const filter = { poolId: target.poolId, ...target.filter }
-  const lines = await readUserLines(sql, { filter, credentials: ['password_hash'], encryptionKey }, [
+  const lines = await readUserLines(sql, { filter, credentials: secretsOf(target.mapping), encryptionKey }, [
     ...external.keys(),
   ])
   const refused: UserOutcome[] = []
@@ -96,7 +108,9 @@ async function send(page: Page, due: DueUser[], announce: Announce): Promise<Use
 }
 
 function count(outcome: Outcome, due: DueUser[], outcomes: UserOutcome[], removals: boolean): void {
-  const held = new Set(due.flatMap(({ user_id, external }) => (external === null ? [] : [user_id])))
+  const held = new Set(
+    due.flatMap(({ user_id, external }) => (external === null || external === UNSURE ? [] : [user_id])),
+  )
   for (const { userId, refusal } of outcomes) {
     if (refusal !== undefined) continue
     if (removals) outcome.deleted_count++

@@ -3,6 +3,7 @@ import { PeerError } from '../../client/peer.ts'
 import { retry } from '../../client/retry.ts'
 import { Problem } from '../../errors.ts'
 import type { Exports } from '../../export/exports.ts'
+import { createSample, runCanary } from '../canary/run-canary.ts'
 import type { Sink } from '../kinds/kind.ts'
 import { isSink, kindOf } from '../kinds/kinds.ts'
 import { nothingYet } from '../push.ts'
@@ -56,7 +57,8 @@ export async function runSink(
       if (!isSink(target.kind)) throw new Error(`no kind ${target.kind}`)
       const kind = kindOf(target.kind)
       const { batch, concurrency, per_second: perSecond } = target.limits
-      const sink = kind.connect({ ...target, mapping: target.mapping ?? {}, connections: concurrency })
+      const sample = createSample(target.canary)
+      const sink = kind.connect({ ...target, mapping: target.mapping ?? {}, connections: concurrency, signal })
       try {
         const page: Page = {
           ...parts,
@@ -68,9 +70,13 @@ export async function runSink(
           outcome,
           attempts,
           pace: createPacer(perSecond),
+          onSent: sample.add,
         }
         await attempts(() => begin(page))
         for (const removals of [true, false]) await inBatches(page, { removals, batch, concurrency })
+        const { canary } = target
+        if (canary && sample.users.length > 0)
+          outcome.canary = await runCanary({ ...parts, sink, target, canary, signal }, sample.users)
       } finally {
         await sink.close()
       }
@@ -144,10 +150,14 @@ async function inBatches(
   failed.signal.throwIfAborted()
 }
 
-/** The outcome of a run whose batches are all sent: a failure if the target refused users. */
+/** The outcome of a run whose batches are all sent: a failure if the target refused users, or some could not log in. */
 async function withFailures(sql: Sql, target: Target, outcome: Outcome): Promise<Outcome> {
   const count = await countFailures(sql, target)
-  if (count === 0) return outcome
+  if (count === 0) {
+    if (outcome.canary === null || outcome.canary.ok) return outcome
+    const detail = 'The users were sent, but not all that were tried could log in: see the canary of the run.'
+    return { ...outcome, failure: 'canary_failed', detail }
+  }
   const users = count === 1 ? '1 user' : `${count} users`
   const detail = `The target refused ${users}: GET /v1/targets/${target.name}/failures has the reasons. The next run tries again.`
   return { ...outcome, failure: 'users_refused', detail }

@@ -1,7 +1,7 @@
 import type { Fragment, ISql, Sql } from 'postgres'
 import { type Page, readPage } from '../../database/page.ts'
 import { type Filter, selectsInPool } from '../../states/filter.ts'
-import type { Outcome } from '../kinds/kind.ts'
+import { type Outcome, UNSURE } from '../kinds/kind.ts'
 
 /** A sink: the key of its rows in sink_users. */
 export interface SinkName {
@@ -133,21 +133,31 @@ export async function openMarkers(sql: Sql, { poolId, name }: SinkName): Promise
   return rows.map(({ marker }) => marker)
 }
 
-/** Records that the target committed a transaction that this run announced for these users. */
+/** Records that the target has committed what this run announced for these users. */
 export async function settleCommitted(
   sql: Sql,
   { poolId, name }: SinkName,
-  { marker, ids }: { marker: string; ids: string[] },
+  marker: string,
+  outcomes: Outcome[],
 ): Promise<void> {
+  const removed = outcomes.filter(({ external }) => external === null).map(({ userId }) => userId)
+  const held = outcomes.filter(({ external }) => external !== null)
+  const ids = held.map(({ userId }) => userId)
+  const externals = held.map(({ external }) => external)
   await sql.begin(async (tx) => {
+    if (removed.length > 0) {
+      await tx`
+        delete from sink_users s
+        where s.pool_id = ${poolId} and s.target = ${name} and s.user_id = any(${removed}::uuid[]) and s.marker = ${marker}`
+    }
     await tx`
-      delete from sink_users s
-      where s.pool_id = ${poolId} and s.target = ${name} and s.user_id = any(${ids}::uuid[]) and s.marker = ${marker}
-        and s.next_external is null`
-    await tx`
-      update sink_users s set external = s.next_external, next_external = null, marker = null,
+      update sink_users s set external = o.external, next_external = null, marker = null,
         is_due = false, code = null, detail = null, tried_at = now()
-      where s.pool_id = ${poolId} and s.target = ${name} and s.user_id = any(${ids}::uuid[]) and s.marker = ${marker}`
+      from (
+        select o.external, row.ctid from unnest(${ids}::uuid[], ${externals}::text[]) o (user_id, external)
+        cross join lateral ${rowOf(tx, { poolId, name })}
+      ) o
+      where s.ctid = o.ctid and s.marker = ${marker}`
   })
 }
 
@@ -167,16 +177,19 @@ export async function settleUnseen(
     where s.pool_id = ${poolId} and s.target = ${name} and s.marker = ${marker}`
 }
 
-/** Records which users the target refused. They stay due, for the next run. */
+/** Records which users the target refused, and what it has of them. They stay due, for the next run. */
 export async function recordRefusals(sql: Sql, { poolId, name }: SinkName, outcomes: Outcome[]): Promise<void> {
   const ids = outcomes.map(({ userId }) => userId)
+  const externals = outcomes.map(({ external }) => external)
   const codes = outcomes.map(({ refusal }) => refusal?.code ?? '')
   const details = outcomes.map(({ refusal }) => refusal?.detail ?? '')
   await sql`
-    update sink_users s set code = o.code, detail = o.detail, tried_at = now()
+    update sink_users s set external = o.external, next_external = null, marker = null,
+      code = o.code, detail = o.detail, tried_at = now()
     from (
-      select o.code, o.detail, row.ctid
-      from unnest(${ids}::uuid[], ${codes}::text[], ${details}::text[]) o (user_id, code, detail)
+      select o.external, o.code, o.detail, row.ctid
+      from unnest(${ids}::uuid[], ${externals}::text[], ${codes}::text[], ${details}::text[])
+        o (user_id, external, code, detail)
       cross join lateral ${rowOf(sql, { poolId, name })}
     ) o
     where s.ctid = o.ctid and s.is_due`
@@ -232,7 +245,8 @@ export async function listFailures(
     limit,
     (sql, rows) => sql<SinkFailure[]>`
       select s.user_id, u.username, s.code, s.detail, rfc3339(s.tried_at) as tried_at,
-        case when u.username is null then 'delete' when s.external is null then 'create' else 'update' end as operation
+        case when u.username is null then 'delete'
+          when s.external is null or s.external = ${UNSURE} then 'create' else 'update' end as operation
       from sink_users s
       left join lateral (
         select u.username from users u where u.pool_id = s.pool_id and u.id = s.user_id offset 0

@@ -4,7 +4,7 @@ import { connect } from '../../../database/connection.ts'
 import type { Announce, Delivery, Outcome, Removal, Sink, SinkAddress } from '../kind.ts'
 import { asTargetFault, refusalOf } from './faults.ts'
 import { compileTables, type Rows, type TableMapping, type TablesMapping } from './mapping.ts'
-import { deliver, removeRows, Taken, takenOutcome } from './rows.ts'
+import { deliver, readHashes, removeRows, Taken, takenOutcome } from './rows.ts'
 import { type ColumnTypes, DESCRIBE_TABLES, tableName } from './statements.ts'
 
 /*
@@ -103,6 +103,13 @@ export function connectTables({ url, key, mapping, connections }: SinkAddress): 
       } catch (error) {
         // An id of the future: the database was replaced by another one, which has nothing of that transaction.
         if ((error as { code?: string }).code === '22023') return 'aborted'
+        throw asTargetFault(error)
+      }
+    },
+    async storedHashes(externals) {
+      try {
+        return await readHashes(sql, { tables, compiledTables, types: await describe() }, externals)
+      } catch (error) {
         throw asTargetFault(error)
       }
     },

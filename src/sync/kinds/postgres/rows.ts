@@ -1,9 +1,9 @@
-import type { TransactionSql } from 'postgres'
+import type { Sql, TransactionSql } from 'postgres'
 import { PeerError } from '../../../client/peer.ts'
 import type { Delivery, Outcome } from '../kind.ts'
 import { TAKEN } from './faults.ts'
 import type { CompiledTable, Rows, TableMapping } from './mapping.ts'
-import { type ColumnTypes, deleteStatement, insertStatement, updateStatement } from './statements.ts'
+import { type ColumnTypes, columnStatement, deleteStatement, insertStatement, updateStatement } from './statements.ts'
 
 /** What identifies a user's row in each table: its key and the returned value, as texts. */
 type External = [key: string[], id: string | null][]
@@ -120,6 +120,20 @@ export async function removeRows(
     const given = externals.map((external, n) => ({ n, ...identityOf(external[index]) }))
     await tx.unsafe(deleteStatement(mapping, types[index] ?? {}), [JSON.stringify(given)])
   }
+}
+
+/** Returns the password hashes in the tables, null for a user without one. */
+export async function readHashes(sql: Sql, { tables, types }: Tables, externals: string[]): Promise<(string | null)[]> {
+  const isHash = (value: unknown) => (value as { $member?: unknown } | null)?.$member === 'password_hash'
+  const index = tables.findIndex(({ columns }) => Object.values(columns).some(isHash))
+  const mapping = tables[index]
+  const column = Object.entries(mapping?.columns ?? {}).find(([, value]) => isHash(value))?.[0]
+  if (!mapping || column === undefined) return externals.map(() => null)
+  const given = externals.map((external, n) => ({ n, ...identityOf((JSON.parse(external) as External)[index]) }))
+  const statement = columnStatement(mapping, types[index] ?? {}, column)
+  const rows = await sql.unsafe<{ n: number; value: string | null }[]>(statement, [JSON.stringify(given)])
+  const hashes = new Map(rows.map(({ n, value }) => [n, value]))
+  return externals.map((_, n) => hashes.get(n) ?? null)
 }
 
 /** The values of a row as the statements take them, with what earlier tables returned. */

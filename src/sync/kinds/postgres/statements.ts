@@ -87,6 +87,13 @@ export function deleteStatement(mapping: TableMapping, types: ColumnTypes): stri
     delete from ${quoteTable(mapping.table)} t using input where ${isIdentified(mapping)}`
 }
 
+/** Returns `n` and the text of a column, for each of the rows that we wrote and that are still there. */
+export function columnStatement(mapping: TableMapping, types: ColumnTypes, column: string): string {
+  return `
+    with input as materialized (${input(identity(mapping, types))})
+    select input.n, t.${quote(column)}::text as value from input join ${quoteTable(mapping.table)} t on ${isIdentified(mapping)}`
+}
+
 /** Describes tables: the types of their columns, and the columns of each key that `on conflict` can rely on. */
 export const DESCRIBE_TABLES = `
   select r.n,
