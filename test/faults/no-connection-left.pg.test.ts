@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Sql } from 'postgres'
 import { connect } from '../../src/database/connection.ts'
 import { sqlState } from '../../src/database/sqlstate.ts'
-import { startServerProcess } from '../server-process.ts'
+import { startService } from '../http/service.ts'
 import { suite } from '../suite.ts'
 import { ask, beginBatch, untilEnded, untilReady } from './client.ts'
 import { checkExact } from './exact.ts'
@@ -46,7 +46,7 @@ t.test('a start without a free connection fails immediately with a clear message
 })
 
 t.test('without a free connection requests get 503 in time, and the service recovers', async (t) => {
-  const service = await startServerProcess(t, settings)
+  const service = await startService(t, settings)
   await untilReady(service.url)
   const { release } = await takeAll()
   const answers = await Promise.all(Array.from({ length: 20 }, () => ask(service.url, '/v1/users?limit=1')))
@@ -83,5 +83,4 @@ t.test('without a free connection requests get 503 in time, and the service reco
   await untilReady(service.url)
   const id = await beginBatch(service.url, 5_000)
   await checkExact(t, pg.url, await untilEnded(service.url, id), 5_000)
-  t.equal(await service.end('SIGTERM'), 0)
 })

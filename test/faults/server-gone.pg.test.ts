@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
 import { connect } from '../../src/database/connection.ts'
+import { startService } from '../http/service.ts'
 import { startServerProcess } from '../server-process.ts'
 import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
@@ -54,9 +55,8 @@ t.test(
     t.ok(performance.now() - began < 20_000, `within the drain time: ${Math.round(performance.now() - began)} ms`)
 
     await pg.start()
-    const second = await startServerProcess(t, settings)
+    const second = await startService(t, settings)
     await checkExact(t, pg.url, await untilEnded(second.url, id), USERS)
-    t.equal(await second.end('SIGTERM'), 0)
   },
 )
 
@@ -99,7 +99,7 @@ async function addHeavyUsers(): Promise<void> {
 }
 
 t.test('PostgreSQL is restarted during a batch and exports: the service recovers', async (t) => {
-  const service = await startServerProcess(t, settings)
+  const service = await startService(t, settings)
   await addHeavyUsers()
   const id = await beginBatch(service.url, USERS / 2, { chunk_size: CHUNK })
   await untilMoving(service.url, id)
@@ -129,5 +129,4 @@ t.test('PostgreSQL is restarted during a batch and exports: the service recovers
     { kind: 'full', total_count: (whole?.length ?? 0) - 2 },
     'exports are complete again',
   )
-  t.equal(await service.end('SIGTERM'), 0)
 })

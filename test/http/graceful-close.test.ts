@@ -11,7 +11,7 @@ import { suite } from '../suite.ts'
 const t = suite()
 
 /** Longer than a request takes, even on a busy machine. */
-const DELAY_MS = 2_000
+const DELAY_MS = 1_200
 
 /** A listening app: `/` responds immediately, `/slow` starts its response and ends it on `release`. */
 async function listening(t: Test) {
