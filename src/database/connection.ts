@@ -19,7 +19,7 @@ interface ConnectOptions {
   lockTimeoutMs?: number | undefined
   /** How long a query waits for a connection, opening one included; 5 s if it is not given. */
   waitMs?: number
-  /** How long a connection may be silent before the server is probed; 3 s if it is not given (silence.ts). */
+  /** How long a connection may be silent before the server is probed; 3 s if it is not given (liveness.ts). */
   silenceMs?: number | undefined
 }
 

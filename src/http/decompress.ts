@@ -7,7 +7,7 @@ import {
   createZstdDecompress,
   type Zlib,
 } from 'node:zlib'
-import { ContentError } from '../protocol/content-error.ts'
+import { ContentError } from '../protocol/text.ts'
 
 const chunkSize = 65_536
 

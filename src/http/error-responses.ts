@@ -4,8 +4,8 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 import plugin from 'fastify-plugin'
 import { isBlocked, isDatabaseUnavailable, LIMIT_EXCEEDED, PROTECTED_USER, sqlState } from '../database/sqlstate.ts'
 import { ERRORS, type ErrorCode, invalidRequest, Problem, retryLater } from '../errors.ts'
-import { ContentError, type ContentFault } from '../protocol/content-error.ts'
 import { TOO_LARGE } from '../protocol/longest-line.ts'
+import { ContentError, type ContentFault } from '../protocol/text.ts'
 import { UNDECODABLE_HELP, UNKNOWN_CODING_HELP, ZSTD_WINDOW_HELP, ZSTD_WINDOW_TOO_LARGE } from './decompress.ts'
 import { fieldErrorsOf } from './field-errors.ts'
 

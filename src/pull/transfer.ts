@@ -1,6 +1,6 @@
 import { answerTexts, callPeer, type Peer, PeerError } from '../client/peer.ts'
-import { ContentError } from '../protocol/content-error.ts'
 import { ExportError, type ExportHead, type ExportRow, readExport } from '../protocol/read-export.ts'
+import { ContentError } from '../protocol/text.ts'
 import type { LocalBase } from './base.ts'
 import { exportPath, type PullSource } from './base-label.ts'
 import type { OutFiles } from './files.ts'

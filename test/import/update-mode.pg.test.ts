@@ -144,3 +144,34 @@ t.test('update: rows that exchange names have the same result as one row at a ti
     { username: 'a@example.com' },
   ])
 })
+
+t.test('update: imports that change the same users in opposite orders both succeed', async (t) => {
+  const pool = await poolWith('opposite')
+  const names = ['a', 'b', 'c'].map((name) => `${name}@example.com`)
+  await send(
+    pool,
+    'fail',
+    names.map((username) => ({ username })),
+  )
+  // A user that is named twice ends a page, so the users are locked in the order of the rows.
+  const rows = (...order: number[]) =>
+    order.flatMap((n) => [names[n], names[n]]).map((username, n) => ({ username, role: `r${n}` }))
+  const waiting = async (behind: number) => {
+    for (const deadline = Date.now() + 20_000; Date.now() < deadline; await sleep(10)) {
+      const [row] = await sql<{ pid: number }[]>`
+        select pid from pg_stat_activity where ${behind}::int = any(pg_blocking_pids(pid)) limit 1`
+      if (row) return row.pid
+    }
+    throw new Error(`nothing waits for process ${behind}`)
+  }
+  const imports = await sql.begin(async (tx) => {
+    const [holder] = await tx<{ pid: number }[]>`
+      select pg_backend_pid() as pid from users where username = ${names[1] ?? ''} for update`
+    const forth = send(pool, 'update', rows(0, 1, 2))
+    const first = await waiting(holder?.pid ?? 0)
+    const back = send(pool, 'update', rows(2, 0))
+    await waiting(first)
+    return [forth, back]
+  })
+  for (const answer of await Promise.all(imports)) t.match(answer, { status: 201, json: { failed_count: 0 } })
+})

@@ -75,6 +75,12 @@ t.test('all faults of a new target are listed with their paths', async (t) => {
   t.equal((await create({ name: 'listed', url: 'postgres://u@db.invalid/x', preset: 'django' })).status, 201)
 })
 
+t.test('a run does not connect to a host that is no longer listed', async (t) => {
+  await create({ name: 'unlisted', url: 'postgres://u@db.invalid/x', preset: 'django' })
+  await sql`update targets set url = replace(url, 'db.invalid', 'formerly.invalid') where name = 'unlisted'`
+  t.match(await sync('unlisted'), { status: 'failed', failure: 'refused', detail: /TARGET_HOSTS/, attempts: 0 })
+})
+
 t.test('what only the database knows is the failure of the run, in under 5 s, and nothing is written', async (t) => {
   const url = new URL(system.url)
   const at = (change: (url: URL) => void) => {

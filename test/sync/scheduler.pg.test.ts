@@ -62,7 +62,7 @@ async function startTarget(t: Test) {
     ...{ mapping: null, limits: NO_LIMITS, canary: null, intervalSeconds: null },
   }
   await createTarget(sql, encryptionKey, { poolId: POOL, name, ...settings })
-  return { name, receiver, push: async () => await finished((await requestRun(sql, POOL, name)).id) }
+  return { name, receiver, settings, push: async () => await finished((await requestRun(sql, POOL, name)).id) }
 }
 
 async function until<Value>(what: string, look: () => Value | undefined | Promise<Value | undefined>): Promise<Value> {
@@ -188,6 +188,22 @@ t.test('deleting a target deletes its runs, including a running one', async (t) 
   await until('the abort', () => (answer.destroyed ? true : undefined))
   t.strictSame([...(await sql`select from sync_runs where target = ${name}`)], [])
   await t.rejects(requestRun(sql, POOL, name), { code: 'target_not_found' })
+})
+
+t.test('runs that have ended make room: 110 runs end, though at most 100 are in progress at once', async (t) => {
+  startScheduler(t)
+  const { receiver, settings } = await startTarget(t)
+  receiver.misbehave = (_request, response) => {
+    response.writeHead(404).end()
+    return 'done'
+  }
+  const names = Array.from({ length: 55 }, (_, n) => `many${n}`)
+  for (const name of names) await createTarget(sql, encryptionKey, { poolId: POOL, name, ...settings })
+  for (const round of ['first', 'second']) {
+    const runs = await Promise.all(names.map((name) => requestRun(sql, POOL, name)))
+    const ended = await Promise.all(runs.map(({ id }) => finished(id)))
+    t.strictSame(new Set(ended.map(({ failure }) => failure)), new Set(['refused']), round)
+  }
 })
 
 t.test('whatever a receiver responds, the run ends within its deadline', async (t) => {
