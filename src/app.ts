@@ -14,6 +14,7 @@ import { asksForKeys, type Config } from './config/config.ts'
 import type { Exports } from './export/exports.ts'
 import { exportRoutes } from './export/routes.ts'
 import { answerBudget } from './http/answer-budget.ts'
+import { compilers } from './http/compilers.ts'
 import { compression } from './http/compression.ts'
 import { answerClientError, answerError, errorResponses } from './http/error-responses.ts'
 import { gracefulClose } from './http/graceful-close.ts'
@@ -103,6 +104,7 @@ export async function buildApp(config: Config, services: Services) {
   await app.register(requestHead)
   await app.register(ownSite, { withKeys: asksForKeys(config), host: config.host })
   await app.register(bodyDeadline, { milliseconds: 60_000 })
+  await app.register(compilers)
   await app.register(validation)
   await app.register(authentication, services)
   await app.register(overload, { maxRequests: config.maxRequests, rateLimit: config.rateLimit })

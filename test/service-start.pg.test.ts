@@ -114,7 +114,7 @@ t.test('the start creates library links that an install without scripts lacks', 
 t.test('an older Node prints one line that says what to do', async (t) => {
   const older = join(await temporaryFolder(t), 'older.cjs')
   await writeFile(older, `Object.defineProperty(process, 'versions', { value: { node: '20.20.2' } })`)
-  const guard = fileURLToPath(new URL('../src/node-version.cjs', import.meta.url))
+  const guard = fileURLToPath(new URL('../src/preload.cjs', import.meta.url))
   const start = promisify(execFile)(process.execPath, ['--require', older, '--require', guard, '--eval', '1'])
   await t.rejects(start, {
     code: 1,

@@ -22,8 +22,9 @@ const texts = new Ajv({ ...thorough, coerceTypes: true })
  * is the place of the value in the request. The function returns the value, or throws `invalid_request` with every invalid member.
  */
 export function schemaReader<Schema extends TSchema>(schema: Schema, path: string): (value: unknown) => Static<Schema> {
-  const validate = bodies.compile<Static<Schema>>(schema)
+  let validate: ValidateFunction<Static<Schema>> | undefined // compiled by the first call, which may never come
   return (value) => {
+    validate ??= bodies.compile<Static<Schema>>(schema)
     if (validate(value)) return value
     throw invalidRequest((validate.errors ?? []).slice(0, MAX_FAULTS).map((fault) => fieldError(fault, path)))
   }

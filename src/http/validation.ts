@@ -1,8 +1,6 @@
-import { Ajv } from 'ajv'
 import type { FastifyInstance } from 'fastify'
 import plugin from 'fastify-plugin'
 import { Problem } from '../errors.ts'
-import { AJV_OPTIONS } from './field-errors.ts'
 import { hasBody } from './request-body.ts'
 
 /** Whether a text or a member name in the value contains U+0000, which PostgreSQL cannot store. */
@@ -115,8 +113,6 @@ const OF_THE_BODY = ['content-type', 'content-encoding']
  */
 export const validation = plugin(
   (app: FastifyInstance, _options, done) => {
-    const bodies = new Ajv({ ...AJV_OPTIONS, coerceTypes: false })
-    const texts = new Ajv({ ...AJV_OPTIONS, coerceTypes: true })
     app.removeContentTypeParser(['application/json', 'text/plain'])
     app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, bytes: Buffer, parsed) => {
       try {
@@ -139,7 +135,6 @@ export const validation = plugin(
     app.addHook('preValidation', ({ body, routeOptions: { schema, config } }, _reply, next) => {
       next(body === undefined && schema?.body && !config.readsBody ? emptyBody() : undefined)
     })
-    app.setValidatorCompiler(({ schema, httpPart }) => (httpPart === 'body' ? bodies : texts).compile(schema as object))
     done()
   },
   { name: 'validation' },

@@ -13,23 +13,28 @@ export interface MemoryGuard {
 
 const SAMPLE_MS = 250
 
-/** Minimum time between forced garbage collections. Each stops the main thread for about 20 ms. */
+/** Minimum time from the start to the first forced garbage collection, and between two. Each takes about 70 ms of the main thread. */
 const COLLECTION_MS = 5_000
+
+/** A collection is worth its time if resident memory grew by this much since the last one. */
+const GROWTH_BYTES = 32 * 1_048_576
 
 /** The process counts as idle if the event loop was busy for less than this share of the sample. */
 const IDLE_UTILIZATION = 0.1
 
 /**
  * Starts the guard. `limitBytes` applies to resident memory, which is what a container is killed for. V8 collects garbage while the
- * process works, but an idle process would stay above the limit forever. So the guard forces a collection, only while the process
- * is idle, when it delays no request.
+ * process works, but an idle process would keep what its start or an export needed. So the guard forces a collection, only while
+ * the process is idle, when it delays no request. This one also returns the young generation to the system: 30 MiB after the start.
+ * From then on V8 collects before the buffers of an export take 60 MiB, instead of 130.
  */
 export function startMemoryGuard(limitBytes: number, log: FastifyBaseLogger): MemoryGuard {
   setFlagsFromString('--expose-gc')
-  const collect = runInNewContext('gc') as () => void
+  const collect = runInNewContext(`() => gc({ type: 'major', execution: 'sync', flavor: 'last-resort' })`) as () => void
   let over = false
   let alerts = 0
-  let collectedAt = 0
+  let collectedAt = Date.now()
+  let bytesCollected = 0
   let lastUtilization = performance.eventLoopUtilization()
   const sample = () => {
     const bytes = process.memoryUsage.rss()
@@ -44,9 +49,11 @@ export function startMemoryGuard(limitBytes: number, log: FastifyBaseLogger): Me
     const now = performance.eventLoopUtilization()
     const isIdle = performance.eventLoopUtilization(now, lastUtilization).utilization < IDLE_UTILIZATION
     lastUtilization = now
-    if (over && isIdle && Date.now() - collectedAt > COLLECTION_MS) {
+    const hasGrown = bytes > bytesCollected + GROWTH_BYTES
+    if ((over || hasGrown) && isIdle && Date.now() - collectedAt > COLLECTION_MS) {
       collect()
       collectedAt = Date.now()
+      bytesCollected = process.memoryUsage.rss()
     }
   }
   const timer = setInterval(sample, SAMPLE_MS).unref()
