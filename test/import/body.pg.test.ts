@@ -13,7 +13,7 @@ const t = suite()
 
 /* The body over HTTP: media types, encodings, limits, and clients that are slow or disconnect. */
 
-const { sql, call, url, app } = await startService(t, { MAX_WORKERS: '1', IMPORT_LIMIT_MB: '3' })
+const { sql, call, url, app } = await startService(t, { MAX_WORKERS: '1', IMPORT_LIMIT_MB: '3', WAIT_SECONDS: '1' })
 const PATH = '/v1/users/import'
 
 /** Whether nothing of an import is left: no row, and no open transaction. */
