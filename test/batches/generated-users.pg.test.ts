@@ -6,7 +6,7 @@ import { suite } from '../suite.ts'
 
 const t = suite()
 
-const { call, sql } = await startService(t)
+const { call, sql } = await startService(t, { MAX_WORKERS: '2' })
 
 type Answer = Batch & { code?: string; errors?: FieldError[] }
 

@@ -82,7 +82,7 @@ const BATCHES: [name: string, count: number, config: object][] = [
 ]
 
 t.test('a client that follows a batch by deltas never receives a user without its login', async (t) => {
-  const { call } = await startService(t)
+  const { call } = await startService(t, { MAX_WORKERS: '2' })
   for (const [name, count, config] of BATCHES) {
     const { json } = await call<Batch>('POST', '/v1/batches', { body: { count, config } })
     const held = await follow(t, call, json.id)

@@ -4,7 +4,7 @@ import { suite } from '../suite.ts'
 
 const t = suite()
 
-const { call } = await startService(t)
+const { call } = await startService(t, { MAX_WORKERS: '2' })
 
 type Answer = Batch & { code?: string; detail?: string; errors?: { path: string }[]; batch_id?: string }
 

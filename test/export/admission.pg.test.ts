@@ -11,6 +11,7 @@ const t = suite()
 
 const PLACES = 2
 const USERS = 3_000
+const READERS = sized(25, 100)
 const EXPORT = '/v1/users/export?format=ndjson'
 const UNCACHED = `${EXPORT}&include=password`
 
@@ -64,9 +65,9 @@ async function until(condition: () => Promise<boolean>): Promise<boolean> {
 
 const nothingIsOpen = () => until(async () => (await openSnapshots()) === 0 && (await openFiles()) === 0)
 
-t.test('a slow reader keeps no snapshot open, and 100 slow readers share one export', async (t) => {
+t.test('a slow reader keeps no snapshot open, and many slow readers share one export', async (t) => {
   const readers = await Promise.all(
-    Array.from({ length: 100 }, () => beginExport(EXPORT, { 'accept-encoding': 'gzip' })),
+    Array.from({ length: READERS }, () => beginExport(EXPORT, { 'accept-encoding': 'gzip' })),
   )
   t.ok(readers.every(({ statusCode }) => statusCode === 200))
   t.ok(

@@ -30,7 +30,7 @@ t.test('the chunks of a suspended replica are done by another, and it continues 
     MAX_WORKERS: '1',
   }
   const stopped = await startServerProcess(t, settings, PACE)
-  const other = await startService(t, { DATABASE_URL: url }, PACE)
+  const other = await startService(t, { DATABASE_URL: url, MAX_WORKERS: '2' }, PACE)
   const sql = connect({ url, schema: 'usersync', connections: 2, name: 'test' })
   t.teardown(() => sql.end({ timeout: 5 }))
   const untilWorkers = async (condition: string) => {

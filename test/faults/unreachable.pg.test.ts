@@ -65,7 +65,15 @@ t.test(
   async (t) => {
     const url = await testDatabase(t)
     const proxy = await startProxy(t, url)
-    const settings = { DATABASE_URL: proxy.url, DATABASE_CONNECTIONS: '5', EXPORT_CONCURRENCY: '2', WAIT_SECONDS }
+    const settings = {
+      ...{
+        DATABASE_URL: proxy.url,
+        MAX_WORKERS: '2',
+        DATABASE_CONNECTIONS: '5',
+        EXPORT_CONCURRENCY: '2',
+        WAIT_SECONDS,
+      },
+    }
     const service = await startService(t, settings, PACE)
     const id = await beginBatch(service.url, USERS, { chunk_size: sized(100, 500) })
     await untilMoving(service.url, id)

@@ -15,6 +15,7 @@ const t = suite()
 /* A client that sends slowly, or the lock of another writer, must not block other requests. */
 
 const USERS = 2_500
+const { sql, call, url } = await startService(t, { MAX_WORKERS: '1' })
 const NDJSON = { 'content-type': 'application/x-ndjson' }
 const target = { url: 'http://127.0.0.1:1', key: 'k'.repeat(32), filter: {} }
 
@@ -36,7 +37,6 @@ function openUpload(method: string, url: string, start: string, headers: Record<
 }
 
 t.test('an open import and an open push block no other request', async (t) => {
-  const { sql, call, url } = await startService(t, { MAX_WORKERS: '1' })
   await sql`insert into users (username, email) select 'u' || n, 'u' || n || '@example.com' from generate_series(1, ${USERS}::int) n`
   const [first] = await sql<{ id: string }[]>`select id from users where username = 'u1'`
   const rows = Array.from(
@@ -117,7 +117,6 @@ t.test(
 )
 
 t.test('a target can be created while a writer uses its pool, but not if the pool is deleted', async (t) => {
-  const { sql, call } = await startService(t, { MAX_WORKERS: '1' })
   const poolId = await makePool(sql, 'written')
   const holder = await sql.reserve()
   const create = () => call('POST', '/v1/targets?pool=written', { body: { name: 'one', ...target } })
@@ -170,7 +169,6 @@ t.test('one key cannot use all import places', async (t) => {
 t.test(
   'of many failures only the first are stored, all are counted, and none contains a real email address',
   async (t) => {
-    const { sql, call } = await startService(t, { MAX_WORKERS: '1' })
     const rows = [
       '{"username":"jane.doe@private.com"}',
       '{"username":"Jane Doe","email":"jane@private.com"}',

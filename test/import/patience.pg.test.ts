@@ -1,17 +1,20 @@
 import { once } from 'node:events'
-import { type AddressInfo, connect } from 'node:net'
+import { type AddressInfo, connect as connectSocket } from 'node:net'
 import { text } from 'node:stream/consumers'
 import Fastify from 'fastify'
 import { readConfig } from '../../src/config/config.ts'
+import { connect } from '../../src/database/connection.ts'
 import { errorResponses } from '../../src/http/error-responses.ts'
 import { importRoutes } from '../../src/import/routes.ts'
-import { startService } from '../http/service.ts'
+import { testDatabase } from '../database.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()
 
 t.test('a silent client gets 408, and its transaction and place are released', async (t) => {
-  const { sql } = await startService(t, { MAX_WORKERS: '1' })
+  const url = await testDatabase(t)
+  const sql = connect({ url, schema: 'usersync', connections: 4, name: 'usersync uploads', isService: true })
+  t.teardown(() => sql.end())
   const app = Fastify()
   await app.register(errorResponses)
   await app.register(importRoutes, {
@@ -25,7 +28,7 @@ t.test('a silent client gets 408, and its transaction and place are released', a
 
   const users = Array.from({ length: 3000 }, (_, i) => `{"username":"u${i}@example.com"}\n`).join('')
   const send = async () => {
-    const socket = connect((app.server.address() as AddressInfo).port, '127.0.0.1')
+    const socket = connectSocket((app.server.address() as AddressInfo).port, '127.0.0.1')
     socket.on('error', () => {})
     await once(socket, 'connect')
     socket.write(

@@ -1,8 +1,9 @@
 import fc from 'fast-check'
+import { connect } from '../../src/database/connection.ts'
 import { csvLine, lineOfCells } from '../../src/export/csv.ts'
 import { parseUserLine } from '../../src/protocol/user-line.ts'
 import { userLine } from '../../src/states/filter.ts'
-import { startService } from '../http/service.ts'
+import { testDatabase } from '../database.ts'
 import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 
@@ -10,7 +11,8 @@ const t = suite()
 
 /* A parsed user line, written as CSV, equals the CSV line that PostgreSQL writes for the same user. */
 
-const { sql } = await startService(t, { MAX_WORKERS: '1' })
+const sql = connect({ url: await testDatabase(t), schema: 'usersync', connections: 4, name: 'test' })
+t.teardown(() => sql.end())
 
 /** Every character that PostgreSQL can store: no NUL, no lone surrogate. */
 const text = fc
