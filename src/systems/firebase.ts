@@ -1,5 +1,5 @@
 import { base64, type PasswordHash } from './password-hash.ts'
-import { jsonBetween, namesOf, renderer, type SystemFormat, type SystemUser } from './system-format.ts'
+import { BODY_BYTES, jsonBetween, namesOf, renderer, type SystemFormat, type SystemUser } from './system-format.ts'
 
 /** A user of a request, and the hash settings that its request must have. */
 export interface FirebaseUser {
@@ -32,7 +32,7 @@ interface FirebasePassword {
 export const firebase: SystemFormat<FirebaseUser> = {
   ...jsonBetween('', '\n]}\n'),
   hasPasswords: true,
-  part: { users: 1_000, bytes: 8_000_000 },
+  part: { users: 1_000, bytes: BODY_BYTES },
   head: (first) => `${JSON.stringify({ ...first?.settings, users: [] }).slice(0, -2)}\n`,
   write: ({ user }) => JSON.stringify(user),
   render: renderer({

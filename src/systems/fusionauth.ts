@@ -24,14 +24,14 @@ interface FusionAuthPassword {
 }
 
 /**
- * The body of `POST /api/user/import`. FusionAuth advises against two imports at a time. With `validateDbConstraints`, a user that
- * exists is a readable 400 instead of a 500. Sources: fusionauth-site apis/_import-users-request-body.mdx @092407f,
- * reference/password-hashes.mdx @0f7f5fe.
+ * The body of `POST /api/user/import`. FusionAuth recommends one import at a time, of fewer than 10,000 users; later versions of its
+ * page say 100,000 for production. With `validateDbConstraints`, a user that exists is a readable 400 instead of a 500. Sources:
+ * fusionauth-site apis/_import-users-request-body.mdx @092407f, apis/users.mdx @029c568, reference/password-hashes.mdx @0f7f5fe.
  */
 export const fusionauth: SystemFormat<FusionAuthUser> = {
   ...jsonBetween('{"validateDbConstraints":true,"users":[\n', '\n]}\n'),
   hasPasswords: true,
-  part: { users: 100_000, bytes: Number.POSITIVE_INFINITY },
+  part: { users: 10_000, bytes: Number.POSITIVE_INFINITY },
   render: renderer({
     name: 'FusionAuth',
     preset: 'fusionauth',

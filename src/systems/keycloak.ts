@@ -1,5 +1,13 @@
 import { base64, type PasswordHash } from './password-hash.ts'
-import { jsonBetween, namesOf, renderer, type SystemFormat, type SystemUser, tooLong } from './system-format.ts'
+import {
+  BODY_BYTES,
+  jsonBetween,
+  namesOf,
+  renderer,
+  type SystemFormat,
+  type SystemUser,
+  tooLong,
+} from './system-format.ts'
 
 /** Keycloak's UserRepresentation. Keycloak sets its own id, so `attributes.usersync_id` has ours. */
 export interface KeycloakUser {
@@ -28,7 +36,7 @@ interface KeycloakCredential {
 export const keycloak: SystemFormat<KeycloakUser> = {
   ...jsonBetween('{"ifResourceExists":"SKIP","users":[\n', '\n]}\n'),
   hasPasswords: true,
-  part: { users: 500, bytes: 8_000_000 },
+  part: { users: 500, bytes: BODY_BYTES },
   render: renderer({
     name: 'Keycloak',
     preset: 'keycloak',

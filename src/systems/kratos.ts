@@ -1,5 +1,5 @@
 import { base64, type PasswordHash, phcPbkdf2 } from './password-hash.ts'
-import { jsonBetween, renderer, type SystemFormat, type SystemUser } from './system-format.ts'
+import { BODY_BYTES, jsonBetween, renderer, type SystemFormat, type SystemUser } from './system-format.ts'
 
 /** An element of `identities`. `patch_id` and `external_id` are our id; Kratos sets its own. */
 export interface KratosPatch {
@@ -23,7 +23,7 @@ export interface KratosPatch {
 export const kratos: SystemFormat<KratosPatch> = {
   ...jsonBetween('{"identities":[\n', '\n]}\n'),
   hasPasswords: true,
-  part: { users: 1_000, bytes: 8_000_000 },
+  part: { users: 1_000, bytes: BODY_BYTES },
   render: renderer({
     name: 'Kratos',
     preset: 'kratos',

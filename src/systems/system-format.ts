@@ -11,8 +11,8 @@ export interface SystemUser {
   /** RFC 3339. */
   created_at: string
   updated_at: string
-  /** Null if the user has none. */
-  password_hash: string | null
+  /** Null or absent if the user has none. */
+  password_hash?: string | null
 }
 
 /** Why a system cannot take a user. Both texts go to clients: they contain no secret. */
@@ -61,6 +61,9 @@ export const jsonLines = {
 /** For a system without a limit of its own: a part begins within seconds, and a broken download costs one part. */
 export const NO_LIMIT = { users: 100_000, bytes: Number.POSITIVE_INFINITY }
 
+/** For a request whose system names no limit in bytes: some servers accept only 10 MB (Quarkus, and so Keycloak, by default). */
+export const BODY_BYTES = 8_000_000
+
 /** What makes a renderer: how a system stores passwords, and its users. */
 interface System<Password, Rendered> {
   /** The name in messages. */
@@ -81,7 +84,7 @@ export const renderer =
   <Password, Rendered>(system: System<Password, Rendered>) =>
   (user: SystemUser): Rendering<Rendered> => {
     const { name, preset, takes } = system
-    if (user.password_hash === null) return { refusal: MISSING }
+    if (!user.password_hash) return { refusal: MISSING }
     const hash = parseHash(user.password_hash)
     const password = hash && system.password(hash)
     if (password === undefined) {
