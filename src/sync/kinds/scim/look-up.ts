@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { PeerError } from '../../../client/peer.ts'
+import { retry } from '../../../client/retry.ts'
 import type { CallApi } from '../json-api.ts'
 import type { Removal } from '../kind.ts'
 
@@ -24,7 +25,12 @@ export interface LookUp {
   isOurs(userId: string, id: string): Promise<boolean>
 }
 
-export function createLookUp(call: CallApi): LookUp {
+/** How often a look-up is tried. Many users of a batch depend on each. */
+const ATTEMPTS = 4
+
+export function createLookUp(callOnce: CallApi, signal: AbortSignal): LookUp {
+  const call: CallApi = (request) =>
+    retry(() => callOnce(request), { maxAttempts: ATTEMPTS, signal, firstPauseMs: 100 })
   let maxFiltered = MAX_FILTERED
 
   const lookUp: LookUp = {
