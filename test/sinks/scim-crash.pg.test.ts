@@ -17,7 +17,7 @@ const t = suite()
  */
 
 const KILLS = sized(4, 20)
-const USERS = sized(400, 3_000)
+const USERS = sized(200, 3_000)
 t.setTimeout(120_000 + KILLS * 15_000)
 
 for (const BULK of ['25', '0']) {
