@@ -147,3 +147,19 @@ t.test('operations that are missing in a bulk answer are looked up', async (t) =
   t.equal(server.ours().length, USERS)
   await clear('cut')
 })
+
+t.test('a server with small pages is asked for fewer users at a time', async (t) => {
+  const server = await startScim(t, {})
+  const proxy = await startUnreliable(t, server.url)
+  proxy.mishap = (request) => {
+    request.path = request.path.replace(/count=\d+/, 'count=7')
+    return undefined
+  }
+  await create({ name: 'pages', kind: 'scim', url: proxy.url, key: TOKEN, preset: 'user' })
+  t.match(await sync('pages'), { status: 'succeeded', added_count: USERS })
+  proxy.requests = []
+  t.match(await clear('pages'), { status: 'succeeded', deleted_count: USERS })
+  t.equal(server.ours().length, 0)
+  const lookUps = proxy.requests.filter(({ path }) => path.includes('filter=')).length
+  t.ok(lookUps < USERS / 3, `${lookUps} look-ups`)
+})

@@ -41,11 +41,11 @@ export function createLookUp(callOnce: CallApi, signal: AbortSignal): LookUp {
       const found = new Map<string, string>()
       for (let n = 0; n < userIds.length; ) {
         const some = userIds.slice(n, n + maxFiltered)
-        const resources = await filter(call, some)
-        if (resources) n += some.length
-        else if (some.length === 1) throw new PeerError('refused', 'The server does not filter users by externalId.')
-        else maxFiltered = 1
-        for (const { externalId, id } of resources ?? []) found.set(externalId, id)
+        const { resources, isWhole } = await filter(call, some)
+        for (const { externalId, id } of resources) found.set(externalId, id)
+        if (isWhole) n += some.length
+        else if (some.length > 1) maxFiltered = Math.max(1, resources.length)
+        else throw new PeerError('refused', 'The server does not filter users by externalId.')
       }
       return found
     },
@@ -71,18 +71,18 @@ interface Marked {
   externalId: string
 }
 
-/** Returns those of the users that the server has. Undefined if it does not answer such a filter, or with a part only. */
-async function filter(call: CallApi, userIds: string[]): Promise<Marked[] | undefined> {
+/** Returns those of the users that the server has. Not all of them if its pages are small, none if it takes no such filter. */
+async function filter(call: CallApi, userIds: string[]): Promise<{ resources: Marked[]; isWhole: boolean }> {
   const expression = userIds.map((userId) => `externalId eq "${userId}"`).join(' or ')
   const query = `filter=${encodeURIComponent(expression)}&attributes=id,externalId&count=${userIds.length}`
   const { status, json } = await call({ method: 'GET', path: `/Users?${query}` })
-  const { Resources: resources = [], totalResults = 0 } = (json ?? {}) as { Resources?: unknown; totalResults?: number }
-  if (status !== 200 || !Array.isArray(resources)) return undefined
-  const marked = resources.map(asResource)
+  const { Resources: list = [], totalResults = 0 } = (json ?? {}) as { Resources?: unknown; totalResults?: number }
+  if (status !== 200 || !Array.isArray(list)) return { resources: [], isWhole: false }
+  const resources = list.flatMap((resource) => asResource(resource) ?? [])
   // It would return users of others, and ours only if they happen to be on the first page.
-  if (marked.some((resource) => !resource || !userIds.includes(resource.externalId)))
+  if (resources.length < list.length || resources.some(({ externalId }) => !userIds.includes(externalId)))
     throw new PeerError('refused', 'The server ignores filters by externalId: it returns users that have another one.')
-  return totalResults > resources.length && userIds.length > 1 ? undefined : (marked as Marked[])
+  return { resources, isWhole: totalResults <= resources.length }
 }
 
 function asResource(json: unknown): Marked | undefined {
