@@ -3,6 +3,7 @@ import { PeerError } from '../../src/client/peer.ts'
 import type { ApiAnswer, CallApi } from '../../src/sync/kinds/json-api.ts'
 import type { SinkUser } from '../../src/sync/kinds/kind.ts'
 import { operateInBulk } from '../../src/sync/kinds/scim/bulk.ts'
+import { createLookUp } from '../../src/sync/kinds/scim/look-up.ts'
 import { attributeFaults, PRESETS, renderUser, type ScimUser } from '../../src/sync/kinds/scim/mapping.ts'
 import { type Operation, operateSingly } from '../../src/sync/kinds/scim/operations.ts'
 import { changeReply, creationReply } from '../../src/sync/kinds/scim/replies.ts'
@@ -160,4 +161,48 @@ t.test('a refusal is in our words, and names only attributes of ours', (t) => {
     refusal: { code: 'exists_already' },
   })
   t.end()
+})
+
+/** A server with these users, by externalId, that returns so many at a time. */
+const directory =
+  (externalIds: string[], page: number): CallApi =>
+  ({ path }) => {
+    const filter = new URLSearchParams(path.split('?')[1]).get('filter') ?? ''
+    const wanted = [...filter.matchAll(/externalId eq "([^"]+)"/g)].map(([, id]) => id)
+    const found = externalIds.flatMap((externalId, n) =>
+      wanted.includes(externalId) ? [{ id: `x${n}`, externalId }] : [],
+    )
+    const json = { totalResults: found.length, ...(found.length > 0 && { Resources: found.slice(0, page) }) }
+    return Promise.resolve({ status: 200, headers: {}, json })
+  }
+
+const noWait = new AbortController().signal
+
+t.test('users are found whatever the size of pages, also those that are there twice', async () => {
+  const ids = fc.array(fc.nat(60).map((n) => `u${n}`))
+  const property = fc.asyncProperty(
+    ids,
+    fc.uniqueArray(fc.nat(60).map((n) => `u${n}`)),
+    fc.nat(30),
+    async (there, wanted, more) => {
+      const found = await createLookUp(directory(there, more + 1), noWait).find(wanted)
+      const right = [...found].every(([externalId, id]) => there[Number(id.slice(1))] === externalId)
+      return (
+        right && String([...found.keys()].toSorted()) === String(wanted.filter((id) => there.includes(id)).toSorted())
+      )
+    },
+  )
+  await fc.assert(property)
+})
+
+t.test('an answer that is no list, or has users of others, does not mean that nobody is there', async (t) => {
+  for (const json of [undefined, {}, [], { totalResults: 0, Resources: {} }, { Resources: [] }]) {
+    const call: CallApi = () => Promise.resolve({ status: 200, headers: {}, json })
+    await t.rejects(createLookUp(call, noWait).find(['u1', 'u2']), { fault: 'refused', message: /does not filter/ })
+  }
+  for (const other of [{ id: 'x', externalId: 'u3' }, { id: 'x' }, null]) {
+    const json = { totalResults: 1, Resources: [other] }
+    const call: CallApi = () => Promise.resolve({ status: 200, headers: {}, json })
+    await t.rejects(createLookUp(call, noWait).find(['u1', 'u2']), { fault: 'refused', message: /ignores filters/ })
+  }
 })

@@ -5,8 +5,8 @@
 #   sh scim.sh http://127.0.0.1:3000 sync                                   after that, and after each change of users
 #   sh scim.sh http://127.0.0.1:3000 clear
 #
-# Set SCIM_TOKEN to the bearer token of the API, and USERSYNC_KEY if usersync needs a key (scope admin). The last two print what
-# the run did, and fail if it failed. Needs curl 7.76 or later.
+# Set SCIM_TOKEN to the bearer token of the API, USERSYNC_KEY if usersync needs a key (scope admin), and USERS for another number of
+# users. The last two print what the run did, and fail if it failed. Needs curl 7.76 or later.
 set -eu
 
 service=$1
@@ -46,7 +46,7 @@ follow() {
 
 case ${2-} in
   create)
-    batch=$(post /v1/batches '{"count": 1000, "config": {"password": "TestPass123!"}}' | member id)
+    batch=$(post /v1/batches '{"count": '"${USERS:-1000}"', "config": {"password": "TestPass123!"}}' | member id)
     echo "batch $batch"
     post /v1/targets "{\"name\": \"scim\", \"kind\": \"scim\", \"url\": \"$3\", \"key\": \"$SCIM_TOKEN\",
       \"preset\": \"user\", \"mapping\": {\"password\": {\"\$member\": \"password\"}},

@@ -84,7 +84,8 @@ function scimRequests(call: CallApi, lookUp: LookUp): Requests<ScimUser> {
    */
   async function createFirst(user: Delivery<ScimUser>): Promise<Reply> {
     const [reply] = await createAll([user], singly)
-    if (!reply || 'fault' in reply || reply.external === null) return reply ?? { userId: user.userId, external: null }
+    if (!reply) throw new Error('a creation without a reply')
+    if ('fault' in reply || reply.external === null) return reply
     keepsMark = await lookUp.isOurs(user.userId, reply.external)
     if (keepsMark) return reply
     await call({ method: 'DELETE', path: userPath(reply.external) })

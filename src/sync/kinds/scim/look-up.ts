@@ -43,8 +43,8 @@ export function createLookUp(callOnce: CallApi, signal: AbortSignal): LookUp {
         const some = userIds.slice(n, n + maxFiltered)
         const { resources, isWhole } = await filter(call, some)
         for (const { externalId, id } of resources) found.set(externalId, id)
-        if (isWhole) n += some.length
-        else if (some.length > 1) maxFiltered = Math.max(1, resources.length)
+        if (isWhole || (some.length === 1 && resources.length > 0)) n += some.length
+        else if (some.length > 1) maxFiltered = Math.max(1, Math.min(resources.length, some.length - 1))
         else throw new PeerError('refused', 'The server does not filter users by externalId.')
       }
       return found
@@ -76,8 +76,10 @@ async function filter(call: CallApi, userIds: string[]): Promise<{ resources: Ma
   const expression = userIds.map((userId) => `externalId eq "${userId}"`).join(' or ')
   const query = `filter=${encodeURIComponent(expression)}&attributes=id,externalId&count=${userIds.length}`
   const { status, json } = await call({ method: 'GET', path: `/Users?${query}` })
-  const { Resources: list = [], totalResults = 0 } = (json ?? {}) as { Resources?: unknown; totalResults?: number }
-  if (status !== 200 || !Array.isArray(list)) return { resources: [], isWhole: false }
+  const { Resources: list = [], totalResults } = (json ?? {}) as { Resources?: unknown; totalResults?: unknown }
+  // Something else with status 200 must not mean that nobody is there.
+  if (status !== 200 || !Array.isArray(list) || typeof totalResults !== 'number')
+    return { resources: [], isWhole: false }
   const resources = list.flatMap((resource) => asResource(resource) ?? [])
   // It would return users of others, and ours only if they happen to be on the first page.
   if (resources.length < list.length || resources.some(({ externalId }) => !userIds.includes(externalId)))
