@@ -63,7 +63,7 @@ for (const BULK of ['20', '0']) {
     const mishap = (): Mishap | undefined => {
       const now = performance.now()
       if (now < freeAt - 20) early++ // a timer may be early
-      if (refusals === 2 || ++requests % 8 !== 0) return undefined
+      if (refusals === 2 || ++requests % 5 !== 0) return undefined
       refusals++
       freeAt = now + seconds * 1000
       return { answer: { status: 429, headers: { 'retry-after': String(seconds) } } }

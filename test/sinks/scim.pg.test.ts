@@ -72,19 +72,19 @@ t.test('a full run creates again what somebody removed, also where others have t
   const [lost] = await sql<{ id: string }[]>`select id from users order by id limit 1`
   for (const { server } of servers) {
     server.sql(
-      `update users set external_id = 'theirs', username = 'theirs', resource = json_set(resource, '$.userName', 'theirs')
+      `update users set external_id = 'theirs', username = 'theirs',
+         resource = json_set(resource, '$.userName', 'theirs', '$.externalId', 'theirs')
        where external_id = ?`,
       lost?.id ?? '',
     )
     server.sql(`delete from users where external_id <> 'theirs' and id % 3 = 0`)
   }
   for (const { name, server } of servers) {
+    const theirs = () => server.users().filter(({ external_id }) => external_id === 'theirs')
+    const before = theirs()
+    t.equal(before.length, 1)
     t.match(await sync(name, { full: true }), { status: 'succeeded', kind: 'full' }, name)
-    t.match(
-      server.users().filter(({ external_id }) => external_id === 'theirs'),
-      before,
-      `${name}: it is not ours`,
-    )
+    t.strictSame(theirs(), before, `${name}: it is not ours`)
     server.sql(`delete from users where external_id = 'theirs'`)
   }
   await syncAll(t, 'created again', { kind: 'unchanged' })
