@@ -8,6 +8,7 @@ import { within } from '../bench/demo-deadline.ts'
 import { startService } from '../bench/demo-service.ts'
 import { checkKeepInStep } from './check/keep-in-step.ts'
 import { startRecorder } from './check/recorder.ts'
+import { checkScim } from './check/scim.ts'
 import { ARTILLERY, AUTOCANNON, checkTool, JMETER, LOCUST } from './check/tools.ts'
 import { exportedUsers, makeUsers } from './check/users.ts'
 
@@ -35,6 +36,7 @@ try {
   for (const tool of [AUTOCANNON, LOCUST, JMETER, ARTILLERY]) {
     await report(tool.name, () => checkTool(tool, recorder, users, place))
   }
+  await report('scim', async () => void (await checkScim(url, place)))
 } finally {
   await service.stop()
   await recorder.close()

@@ -52,7 +52,7 @@ const targetMembers = {
   url: Type.String({
     maxLength: 2_000,
     description:
-      'Of a `usersync`: its base URL, such as `http://tester:3000`, without `/v1`. Of a `postgres`: `postgres://user@host:port/database`. Of an `ldap`: `ldaps://host` or `ldap://host`',
+      'Of a `usersync`: its base URL, such as `http://tester:3000`, without `/v1`. Of a `postgres`: `postgres://user@host:port/database`. Of an `ldap`: `ldaps://host` or `ldap://host`. Otherwise the base URL of the API, such as `https://app/scim/v2`',
   }),
   key: Type.Optional(Nullable(Type.String({ minLength: 1, maxLength: 1_000, pattern: '^[^\\x00-\\x1f\\x7f]+$' }))),
   filter: Type.Optional(TargetFilter),

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import type { Test } from 'tap'
 import { checkKeepInStep, keepInStep, type Place } from '../../examples/check/keep-in-step.ts'
 import { startRecorder } from '../../examples/check/recorder.ts'
+import { checkScim } from '../../examples/check/scim.ts'
 import { AUTOCANNON, checkTool, JMETER, LOCUST } from '../../examples/check/tools.ts'
 import { exportedUsers, makeUsers, rowsOf } from '../../examples/check/users.ts'
 import { startService } from '../http/service.ts'
@@ -37,6 +38,12 @@ t.test('the examples read the users of a running service', async (t) => {
     parts.push(await usersFileOf(part))
   }
   t.same(rowsOf(parts.join('').replace(/(?<=\n)id,.*\n/, '')), users, 'two shards together are all users, each once')
+})
+
+t.test('the example for SCIM brings users into a server, where they log in, and removes them', async (t) => {
+  const { url } = await startServerProcess(t, { DATABASE_URL: await testDatabase(t) })
+  await makeUsers(url, 10)
+  await t.resolves(checkScim(url, place(t)))
 })
 
 t.test('keep-in-step.sh sends the key, and does not change users.csv after a failed request', async (t) => {

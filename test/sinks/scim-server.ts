@@ -1,5 +1,8 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { DatabaseSync } from 'node:sqlite'
 import { fileURLToPath } from 'node:url'
@@ -35,7 +38,9 @@ export interface ScimServer {
 
 /** Starts a SCIM server that has three users already. */
 export async function startScim(t: Test, settings: Record<string, string> = {}): Promise<ScimServer> {
-  const store = `${t.testdir()}/users.db`
+  const folder = await mkdtemp(join(tmpdir(), 'usersync-scim-'))
+  const store = join(folder, 'users.db')
+  t.teardown(() => rm(folder, { recursive: true, force: true }))
   let port = '0'
   let child: ReturnType<typeof spawn> | undefined
 
@@ -60,12 +65,10 @@ export async function startScim(t: Test, settings: Record<string, string> = {}):
     await exited
   }
 
+  t.teardown(stop)
   await start()
   const db = new DatabaseSync(store, { timeout: 5_000 })
-  t.teardown(async () => {
-    await stop()
-    db.close()
-  })
+  t.teardown(() => db.close())
   for (let n = 0; n < 3; n++) {
     db.prepare('insert into users (username, resource) values (?, ?)').run(
       `own${n}@example.com`,

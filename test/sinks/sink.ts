@@ -7,7 +7,7 @@ import type { Answer, Service } from '../http/service.ts'
 
 /** Several times as fast as in the service. */
 export const PACE = {
-  sync: { pollMs: 50, leaseMs: 1_500, push: { deadlineMs: 20_000, firstPauseMs: 20, silenceMs: 5_000 } },
+  sync: { pollMs: 50, leaseMs: 10_000, push: { deadlineMs: 20_000, firstPauseMs: 20, silenceMs: 5_000 } },
 }
 
 /** A database of a system under test, with its tables. */

@@ -20,6 +20,8 @@ export interface Mishap {
   cut?: 'before' | 'after'
   /** The answer comes this much later. */
   delayMs?: number
+  /** Changes the answer of the target. */
+  edit?: (body: string) => string
 }
 
 export interface Unreliable {
@@ -36,13 +38,14 @@ export async function startUnreliable(t: Test, target: string): Promise<Unreliab
   const server = createServer(async (incoming, response) => {
     const { method = '', url: path = '' } = incoming
     const passing = { method, path, body: (await buffer(incoming)).toString() }
-    const { answer, cut, delayMs = 0 } = proxy.mishap(passing, proxy.requests.push(passing)) ?? {}
+    const { answer, cut, delayMs = 0, edit = String } = proxy.mishap(passing, proxy.requests.push(passing)) ?? {}
     await sleep(delayMs)
     if (cut === 'before') return response.destroy()
     if (answer) return response.writeHead(answer.status, answer.headers).end(answer.body)
     const { status, headers, body } = await pass(origin, incoming, passing)
     if (cut === 'after') return response.destroy()
-    return response.writeHead(status, headers).end(body)
+    const { 'content-length': _, ...others } = headers
+    return response.writeHead(status, others).end(edit(body.toString()))
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -54,7 +57,13 @@ export async function startUnreliable(t: Test, target: string): Promise<Unreliab
   return proxy
 }
 
-async function pass(origin: string, { headers }: IncomingMessage, { method, path, body }: Passing) {
+interface Answer {
+  status: number
+  headers: Record<string, string | string[] | undefined>
+  body: Buffer
+}
+
+async function pass(origin: string, { headers }: IncomingMessage, { method, path, body }: Passing): Promise<Answer> {
   const outgoing = request(origin + path, {
     method,
     headers: { ...headers, 'content-length': String(Buffer.byteLength(body)) },

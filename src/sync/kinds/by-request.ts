@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { PeerError } from '../../client/peer.ts'
+import { PeerError } from '../../client/peer.ts'
 import { type Announce, type Delivery, type Outcome, type Removal, type Sink, UNSURE } from './kind.ts'
 
 /*
@@ -81,7 +81,7 @@ export function byRequest<Rendered>(
     const outcomes: Outcome[] = []
     let open = items
     for (let fruitless = 0; ; ) {
-      const replies = await task(open)
+      const replies = await task(open).catch((error) => allFailed(open, error))
       const failed = replies.flatMap((reply) => ('fault' in reply ? [reply] : []))
       outcomes.push(...replies.flatMap((reply) => ('fault' in reply ? [] : [reply])))
       if (failed.length === 0) return outcomes
@@ -154,6 +154,13 @@ const isTaken = (reply: Reply) => !('fault' in reply) && reply.refusal?.code ===
 const worst = (failed: Failed[]) => failed.map(({ fault }) => fault).toSorted((a, b) => +a.isPassing - +b.isPassing)[0]
 
 /** The outcome of a user that met faults while others arrived. Throws a passing fault if it is not one of a single user. */
+/** The replies after a fault of a whole round, such as a failed look-up. Throws faults that do not pass. */
+function allFailed(items: { userId: string; external: string | null }[], error: unknown): Failed[] {
+  if (!(error instanceof PeerError && error.isPassing)) throw error
+  return items.map(({ userId, external }) => ({ userId, external: external ?? UNSURE, fault: error }))
+}
+
+/** The outcome of a user that met faults while others arrived. Throws the fault if it is not one of a single user. */
 function refused({ userId, external, fault }: Failed): Outcome {
   if (!fault.isPassing) return { userId, external, refusal: { code: 'refused', detail: fault.message } }
   if (fault.fault !== 'server_error') throw fault

@@ -3,7 +3,7 @@ import { byRequest, type Reply, type Requests } from '../by-request.ts'
 import { type CallApi, jsonApi } from '../json-api.ts'
 import type { Delivery, Removal, Sink, SinkAddress } from '../kind.ts'
 import { operateInBulk } from './bulk.ts'
-import { createLookUp, userPath } from './look-up.ts'
+import { createLookUp, type LookUp, userPath } from './look-up.ts'
 import type { ScimUser } from './mapping.ts'
 import { type Operate, type Operation, operateSingly } from './operations.ts'
 import { changeReply, creationReply, removalReply } from './replies.ts'
@@ -19,11 +19,11 @@ import { readServiceProvider } from './service-provider.ts'
 /** Opens a connection to a SCIM server. */
 export function connectScim({ url, key, signal }: SinkAddress): Sink<ScimUser> {
   const headers: Record<string, string> = key === undefined ? {} : { authorization: `Bearer ${key}` }
-  return byRequest(scimRequests(jsonApi({ url, headers, mediaType: 'application/scim+json', signal })), signal)
+  const call = jsonApi({ url, headers, mediaType: 'application/scim+json', signal })
+  return byRequest(scimRequests(call, createLookUp(call, signal)), signal)
 }
 
-function scimRequests(call: CallApi): Requests<ScimUser> {
-  const lookUp = createLookUp(call)
+function scimRequests(call: CallApi, lookUp: LookUp): Requests<ScimUser> {
   const singly = operateSingly(call)
   let operate: Operate = singly
   /** Whether the server has returned the externalId of a user that was created. */
@@ -84,7 +84,8 @@ function scimRequests(call: CallApi): Requests<ScimUser> {
    */
   async function createFirst(user: Delivery<ScimUser>): Promise<Reply> {
     const [reply] = await createAll([user], singly)
-    if (!reply || 'fault' in reply || reply.external === null) return reply ?? { userId: user.userId, external: null }
+    if (!reply) throw new Error('a creation without a reply')
+    if ('fault' in reply || reply.external === null) return reply
     keepsMark = await lookUp.isOurs(user.userId, reply.external)
     if (keepsMark) return reply
     await call({ method: 'DELETE', path: userPath(reply.external) })

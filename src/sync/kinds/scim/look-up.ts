@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { PeerError } from '../../../client/peer.ts'
+import { retry } from '../../../client/retry.ts'
 import type { CallApi } from '../json-api.ts'
 import type { Removal } from '../kind.ts'
 
@@ -24,7 +25,12 @@ export interface LookUp {
   isOurs(userId: string, id: string): Promise<boolean>
 }
 
-export function createLookUp(call: CallApi): LookUp {
+/** How often a look-up is tried. Many users of a batch depend on each. */
+const ATTEMPTS = 4
+
+export function createLookUp(callOnce: CallApi, signal: AbortSignal): LookUp {
+  const call: CallApi = (request) =>
+    retry(() => callOnce(request), { maxAttempts: ATTEMPTS, signal, firstPauseMs: 100 })
   let maxFiltered = MAX_FILTERED
 
   const lookUp: LookUp = {
@@ -35,11 +41,11 @@ export function createLookUp(call: CallApi): LookUp {
       const found = new Map<string, string>()
       for (let n = 0; n < userIds.length; ) {
         const some = userIds.slice(n, n + maxFiltered)
-        const resources = await filter(call, some)
-        if (resources) n += some.length
-        else if (some.length === 1) throw new PeerError('refused', 'The server does not filter users by externalId.')
-        else maxFiltered = 1
-        for (const { externalId, id } of resources ?? []) found.set(externalId, id)
+        const { resources, isWhole } = await filter(call, some)
+        for (const { externalId, id } of resources) found.set(externalId, id)
+        if (isWhole || (some.length === 1 && resources.length > 0)) n += some.length
+        else if (some.length > 1) maxFiltered = Math.max(1, Math.min(resources.length, some.length - 1))
+        else throw new PeerError('refused', 'The server does not filter users by externalId.')
       }
       return found
     },
@@ -65,18 +71,20 @@ interface Marked {
   externalId: string
 }
 
-/** Returns those of the users that the server has. Undefined if it does not answer such a filter, or with a part only. */
-async function filter(call: CallApi, userIds: string[]): Promise<Marked[] | undefined> {
+/** Returns those of the users that the server has. Not all of them if its pages are small, none if it takes no such filter. */
+async function filter(call: CallApi, userIds: string[]): Promise<{ resources: Marked[]; isWhole: boolean }> {
   const expression = userIds.map((userId) => `externalId eq "${userId}"`).join(' or ')
   const query = `filter=${encodeURIComponent(expression)}&attributes=id,externalId&count=${userIds.length}`
   const { status, json } = await call({ method: 'GET', path: `/Users?${query}` })
-  const { Resources: resources = [], totalResults = 0 } = (json ?? {}) as { Resources?: unknown; totalResults?: number }
-  if (status !== 200 || !Array.isArray(resources)) return undefined
-  const marked = resources.map(asResource)
+  const { Resources: list = [], totalResults } = (json ?? {}) as { Resources?: unknown; totalResults?: unknown }
+  // Something else with status 200 must not mean that nobody is there.
+  if (status !== 200 || !Array.isArray(list) || typeof totalResults !== 'number')
+    return { resources: [], isWhole: false }
+  const resources = list.flatMap((resource) => asResource(resource) ?? [])
   // It would return users of others, and ours only if they happen to be on the first page.
-  if (marked.some((resource) => !resource || !userIds.includes(resource.externalId)))
+  if (resources.length < list.length || resources.some(({ externalId }) => !userIds.includes(externalId)))
     throw new PeerError('refused', 'The server ignores filters by externalId: it returns users that have another one.')
-  return totalResults > resources.length && userIds.length > 1 ? undefined : (marked as Marked[])
+  return { resources, isWhole: totalResults <= resources.length }
 }
 
 function asResource(json: unknown): Marked | undefined {
