@@ -167,6 +167,17 @@ t.test('a directory', { skip: NO_SLAPD }, async (t) => {
     t.strictSame(await slapd.entries(), before, 'clear leaves exactly what was there before')
   })
 
+  await t.test('a target that was deleted by force and created again has its users', async (t) => {
+    const { length: users } = await wanted()
+    t.match(await sync('dir'), { status: 'succeeded', added_count: users })
+    t.equal((await call('DELETE', '/v1/targets/dir?force=true')).status, 204)
+    await sql`update users set email = 'new' || email, username = 'new' || username where username like 'u1%'`
+    await create({ ...LOGIN, name: 'dir', url: slapd.url })
+    const { count: renamed } = await sql`select from users where username like 'newu1%'`
+    t.match(await sync('dir'), { status: 'succeeded', failure: null, added_count: users })
+    t.equal((await ours()).length, users + renamed, 'the renamed ones were not found, since their names are free')
+  })
+
   await t.test('clear leaves an entry that has entries below it', async (t) => {
     t.match(await sync('dir'), { status: 'succeeded' })
     const [parent] = await ours()
