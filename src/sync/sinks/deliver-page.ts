@@ -9,6 +9,7 @@ import {
   UNSURE,
   type Outcome as UserOutcome,
 } from '../kinds/kind.ts'
+import { secretsOf } from '../kinds/values.ts'
 import type { ClaimedRun, Outcome } from '../sync-runs.ts'
 import type { Target } from '../targets.ts'
 import type { Pacer } from './pacer.ts'
@@ -87,7 +88,7 @@ async function send(page: Page, due: DueUser[], announce: Announce): Promise<Use
   const { sql, encryptionKey, kind, sink, target } = page
   const external = new Map(due.map((row) => [row.user_id, row.external]))
   const filter = { poolId: target.poolId, ...target.filter }
-  const lines = await readUserLines(sql, { filter, credentials: ['password_hash'], encryptionKey }, [
+  const lines = await readUserLines(sql, { filter, credentials: secretsOf(target.mapping), encryptionKey }, [
     ...external.keys(),
   ])
   const refused: UserOutcome[] = []

@@ -2,6 +2,7 @@ import type { ISql, Sql } from 'postgres'
 import { readUserLines } from '../../export/user-lines.ts'
 import type { SinkUser } from '../kinds/kind.ts'
 import { isSink, kindOf } from '../kinds/kinds.ts'
+import { secretsOf } from '../kinds/values.ts'
 import type { Target } from '../targets.ts'
 import { planRun } from './plan-run.ts'
 import type { SinkParts } from './run-sink.ts'
@@ -69,7 +70,7 @@ async function sample(sql: Sql, tx: ISql, target: Target, encryptionKey: Buffer)
   const after = '00000000-0000-0000-0000-000000000000'
   const due = await dueUsers(tx, target, { filter, clear: false, removals: false, after, limit: SAMPLE })
   const ids = due.map(({ user_id }) => user_id)
-  const lines = await readUserLines(sql, { filter, credentials: ['password_hash'], encryptionKey }, ids)
+  const lines = await readUserLines(sql, { filter, credentials: secretsOf(target.mapping), encryptionKey }, ids)
   return lines.map((line) => {
     const user = JSON.parse(line) as SinkUser
     const rendered = kind.render(target.mapping ?? {}, user, false)

@@ -1,7 +1,7 @@
 import type { Fragment, ISql, Sql } from 'postgres'
 import { type Page, readPage } from '../../database/page.ts'
 import { type Filter, selectsInPool } from '../../states/filter.ts'
-import type { Outcome } from '../kinds/kind.ts'
+import { type Outcome, UNSURE } from '../kinds/kind.ts'
 
 /** A sink: the key of its rows in sink_users. */
 export interface SinkName {
@@ -245,7 +245,8 @@ export async function listFailures(
     limit,
     (sql, rows) => sql<SinkFailure[]>`
       select s.user_id, u.username, s.code, s.detail, rfc3339(s.tried_at) as tried_at,
-        case when u.username is null then 'delete' when s.external is null then 'create' else 'update' end as operation
+        case when u.username is null then 'delete'
+          when s.external is null or s.external = ${UNSURE} then 'create' else 'update' end as operation
       from sink_users s
       left join lateral (
         select u.username from users u where u.pool_id = s.pool_id and u.id = s.user_id offset 0
