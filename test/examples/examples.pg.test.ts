@@ -41,7 +41,7 @@ t.test('the examples read the users of a running service', async (t) => {
 })
 
 t.test('the example for SCIM brings users into a server, where they log in, and removes them', async (t) => {
-  const { url } = await startServerProcess(t, { DATABASE_URL: await testDatabase(t) })
+  const { url } = await startService(t)
   await makeUsers(url, 10)
   await t.resolves(checkScim(url, place(t)))
 })

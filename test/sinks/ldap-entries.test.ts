@@ -21,6 +21,7 @@ const user: SinkUser = {
   created_at: '2026-01-01T00:00:00.000000Z',
   updated_at: '2026-01-02T00:00:00.000000Z',
   password_hash: '$argon2id$v=19$m=1024,t=1,p=1$c2FsdA$s3cret',
+  password: 's3cret too',
 }
 
 const place = { bind_dn: 'cn=admin', base: 'ou=people,dc=example' }
@@ -93,6 +94,7 @@ t.test('values become those of attributes', (t) => {
     ],
     [{ $member: 'password_hash' }, [`{ARGON2}${user.password_hash}`]],
     [{ $member: 'password_hash', prefix: '{X}' }, [`{X}${user.password_hash}`]],
+    [{ $member: 'password' }, ['s3cret too']],
     [{ $member: 'role' }, ['user']],
   ]
   for (const [value, values] of table) {
@@ -121,7 +123,8 @@ t.test('each user has its own name, whatever the username', (t) => {
 
 t.test('no secret is in what a dry run shows', (t) => {
   t.strictSame(entryFaults(preset), [])
-  const shown = JSON.stringify(renderEntry(preset, user, false))
+  const both = { ...preset, attributes: { ...preset.attributes, description: { $member: 'password' } } }
+  const shown = JSON.stringify(renderEntry(both, user, false))
   t.notOk(shown.includes('s3cret'))
   t.ok(shown.includes(HIDDEN))
   t.match(renderEntry(preset, { ...user, password_hash: null }, true), { refusal: { code: 'credential_missing' } })

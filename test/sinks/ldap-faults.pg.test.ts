@@ -1,11 +1,13 @@
 import { execFile } from 'node:child_process'
+import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, createServer as createTcpServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import tls from 'node:tls'
 import { promisify } from 'node:util'
 import type { Test } from 'tap'
+import { connectEntries } from '../../src/sync/kinds/ldap/connect-entries.ts'
 import { startService } from '../http/service.ts'
 import { suite } from '../suite.ts'
 import { PACE, sinkRoutes } from './sink.ts'
@@ -152,6 +154,28 @@ t.test('TLS', { skip: NO_SLAPD }, async (t) => {
   await create({ ...LOGIN, name: 'trusted', url })
   t.match(await sync('trusted'), { status: 'succeeded', added_count: 30 })
   t.equal((await slapd.entries()).length, before.length + 30)
+})
+
+t.test('a server that answers nothing, and a run that ends meanwhile', async (t) => {
+  const sockets = new Set<Socket>()
+  const silent = createTcpServer((socket) => void sockets.add(socket.resume().on('error', () => {})))
+  await new Promise<void>((resolve) => void silent.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => new Promise((resolve) => void silent.close(resolve)))
+  const url = `ldap://127.0.0.1:${(silent.address() as AddressInfo).port}`
+  const address = { url, key: LOGIN.key, mapping, connections: 1 }
+  const stopping = new AbortController()
+  const sink = connectEntries({ ...address, signal: stopping.signal })
+  const stopped = t.rejects(sink.probe(), { message: 'stopping' })
+  const began = performance.now()
+  await once(silent, 'connection')
+  stopping.abort(new Error('stopping'))
+  await stopped
+  t.ok(performance.now() - began < 2_000)
+  const waiting = connectEntries({ ...address, signal: new AbortController().signal })
+  await t.rejects(waiting.probe(), { fault: 'timeout', message: /does not answer/ })
+  t.ok(performance.now() - began < 7_000)
+  for (const socket of sockets) if (!socket.closed) await once(socket, 'close')
+  t.pass('both connections are closed')
 })
 
 t.test('no password and no text of a server is in the log', (t) => {

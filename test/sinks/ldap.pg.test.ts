@@ -167,6 +167,45 @@ t.test('a directory', { skip: NO_SLAPD }, async (t) => {
     t.strictSame(await slapd.entries(), before, 'clear leaves exactly what was there before')
   })
 
+  await t.test('attributes have several values, or none', async (t) => {
+    const custom_attributes = { titles: ['a', 'b'], street: 'c' }
+    const batch_id = await batch(2, { ...CONFIG, username_pattern: 'own{n}@example.com', custom_attributes })
+    const attributes = {
+      objectClass: 'inetOrgPerson',
+      uid: 'own {username}',
+      cn: '{username}',
+      sn: '{username}',
+      employeeNumber: '{id}',
+      mail: ['{email}', 'second-{email}'],
+      title: '{custom_attributes.titles}',
+      street: '{custom_attributes.street}',
+      l: '{custom_attributes.nothing}',
+    }
+    const mapping = { ...LOGIN.mapping, rdn: 'uid', attributes }
+    const { preset: _, ...login } = LOGIN
+    await create({ ...login, name: 'own', url: slapd.url, mapping, filter: { batch_id } })
+    t.match(await sync('own'), { status: 'succeeded', added_count: 2 })
+    const mail = ['own1@example.com', 'second-own1@example.com']
+    const [first] = await ours()
+    t.match(first, { mail, title: ['a', 'b'], street: 'c', l: undefined })
+    await sql`update users set custom_attributes = '{"titles": "b", "nothing": "d"}' where batch_id = ${batch_id}`
+    t.match(await sync('own'), { status: 'succeeded', updated_count: 2 })
+    t.match((await ours())[0], { dn: first?.dn, mail, title: 'b', street: undefined, l: 'd' })
+    t.match(await clear('own'), { status: 'succeeded', deleted_count: 2 })
+    await call('DELETE', '/v1/targets/own')
+    await call('DELETE', `/v1/batches/${batch_id}`)
+  })
+
+  await t.test('a target that was deleted by force and created again has its users', async (t) => {
+    const { length: users } = await wanted()
+    t.match(await sync('dir'), { status: 'succeeded', added_count: users })
+    t.equal((await call('DELETE', '/v1/targets/dir?force=true')).status, 204)
+    await sql`update users set email = 'taken' || email`
+    await create({ ...LOGIN, name: 'dir', url: slapd.url })
+    t.match(await sync('dir'), { status: 'succeeded', failure: null, added_count: users })
+    await inStep(t, 'taken over', users)
+  })
+
   await t.test('clear leaves an entry that has entries below it', async (t) => {
     t.match(await sync('dir'), { status: 'succeeded' })
     const [parent] = await ours()

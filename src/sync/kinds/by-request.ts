@@ -71,8 +71,8 @@ export function byRequest<Rendered>(
   }
 
   /**
-   * Tries a batch in rounds, each with the users of the last one that met a fault which may pass. If no user of the batch arrives, the
-   * target as a whole is at fault: this throws, and the runner waits longer. Otherwise users that still fail are refused.
+   * Tries a batch in rounds, each with the users of the last one that met a fault. If no user of the batch arrives, the target as a
+   * whole is at fault: this throws, and the runner waits longer. Otherwise users that still fail are refused.
    */
   async function inRounds<Item extends { userId: string; external: string | null }>(
     items: Item[],

@@ -81,17 +81,19 @@ export async function openDirectory({ url, bindDn, password, signal }: Directory
 
   /** Returns whether the server checks the mark together with a request (RFC 4528). Otherwise it is compared first. */
   async function logIn(): Promise<boolean> {
-    const late = setTimeout(() => socket.destroy(), OPEN_MS)
+    const patience = AbortSignal.timeout(OPEN_MS)
+    const late = addAbortListener(patience, () => socket.destroy())
     try {
       await client.bind(bindDn, password)
-      const { searchEntries } = await client.search('', { scope: 'base', attributes: ['supportedControl'] })
-      return [searchEntries[0]?.['supportedControl'] ?? []].flat().includes(Assertion.type)
+      const root = await client.search('', { scope: 'base', attributes: ['supportedControl'] }).catch(unlessRefused)
+      return [root?.searchEntries[0]?.['supportedControl'] ?? []].flat().includes(Assertion.type)
     } catch (error) {
       await close()
       signal.throwIfAborted()
+      if (patience.aborted) throw new PeerError('timeout', 'The server accepts the connection and does not answer.')
       throw loginFault(error)
     } finally {
-      clearTimeout(late)
+      late[Symbol.dispose]()
     }
   }
 
@@ -184,6 +186,11 @@ const textsOf = ({ dn: _, ...attributes }: Record<string, unknown>): Map<string,
   new Map(Object.entries(attributes).map(([name, values]) => [name.toLowerCase(), [values].flat().map(String)]))
 
 const lost = () => new PeerError('unreachable', 'The server ended the connection.')
+
+/** Returns undefined for what a server does not show to this login. */
+function unlessRefused(error: unknown): undefined {
+  if (!(error instanceof ResultCodeError)) throw error
+}
 
 /** Converts an error of ldapts. Its message may have the server's text. */
 function requestFault(error: unknown, attributes: string[]): Error {

@@ -103,12 +103,21 @@ async function whereverTheyAre<User extends Removal>(
 const isGone = (error: unknown) =>
   error instanceof ResultError && (error.code === CODES.noSuchObject || error.code === CODES.assertionFailed)
 
-/** Sends the requests for all users, and waits for all of them, so that none is under way when a fault is thrown. */
+/**
+ * Sends the requests for all users, and waits for all of them, so that none is under way when this throws. A fault that does not pass,
+ * such as a missing right, is a refusal if other users arrive.
+ */
 async function each<User>(users: User[], request: (user: User) => Promise<Reply>): Promise<Reply[]> {
   const settled = await Promise.allSettled(users.map(request))
-  return settled.map((end) => {
+  const replies = settled.map((end) => {
     if (end.status === 'rejected') throw end.reason
     return end.value
+  })
+  if (replies.every((reply) => 'fault' in reply)) return replies
+  return replies.map((reply) => {
+    if (!('fault' in reply) || reply.fault.isPassing) return reply
+    const { fault, ...user } = reply
+    return { ...user, refusal: { code: 'refused', detail: fault.message } }
   })
 }
 

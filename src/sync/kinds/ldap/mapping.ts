@@ -109,7 +109,9 @@ function compileSingle(value: unknown): Fill {
   const isMember = typeof value === 'object' && value !== null && '$member' in value
   if (typeof value === 'object' && value !== null && !isMember)
     throw new InvalidValue('expects text, a number, true, false, null, {"$member": name}, or a list of these')
-  const { text, isSecret } = compileValue(value)
+  const { text } = compileValue(value)
+  const { $member, prefix }: { $member?: unknown; prefix?: unknown } = isMember ? value : {}
+  const isHash = $member === 'password_hash' && prefix === undefined
   const [, list] = (typeof value === 'string' && LIST.exec(value)) || []
   return (user, withSecrets) => {
     const values = list !== undefined && Object.hasOwn(user.custom_attributes, list) && user.custom_attributes[list]
@@ -117,11 +119,9 @@ function compileSingle(value: unknown): Fill {
     const filled = text(user, withSecrets)
     if (filled === null) return []
     if (typeof filled !== 'string') return filled
-    return isSecret && !hasPrefix(value) ? passwordOf(user, withSecrets) : [filled]
+    return isHash ? passwordOf(user, withSecrets) : [filled]
   }
 }
-
-const hasPrefix = (value: unknown) => (value as { prefix?: string }).prefix !== undefined
 
 /** The password hash with the scheme of LDAP. */
 function passwordOf({ password_hash: hash }: SinkUser, withSecrets: boolean): string[] | Refusal {
