@@ -66,7 +66,11 @@ t.test('a directory', { skip: NO_SLAPD }, async (t) => {
       json: { kind: 'ldap', has_key: true, limits: { batch: 100 }, mapping: { rdn: 'uid', base: PEOPLE } },
     })
     await batch(USERS, CONFIG)
-    t.match(await sync('dir'), { status: 'succeeded', kind: 'full', added_count: USERS, failure: null })
+    await call('PATCH', '/v1/targets/dir', { body: { canary: { kind: 'ldap_bind', users: 2 } } })
+    t.match(await sync('dir'), {
+      ...{ status: 'succeeded', kind: 'full', added_count: USERS, failure: null },
+      canary: { ok: true, users: 2, rehash_suspected: false },
+    })
     await inStep(t, 'created', USERS)
     const entries = (await ours()).toSorted(() => Math.random() - 0.5).slice(0, LOGINS)
     for (const { dn } of entries) {

@@ -32,6 +32,8 @@ const SCHEMAS = {
     scope: Type.Optional(Type.String({ maxLength: 1_000 })),
     users,
   }),
+  /** A bind at the directory of an `ldap`. */
+  ldap_bind: strict({ kind: Type.Literal('ldap_bind'), users }),
   /** No login: compares the hashes in the tables of a `postgres` with ours. */
   sql_hash: strict({ kind: Type.Literal('sql_hash'), users }),
 } satisfies Record<string, TSchema>
@@ -40,7 +42,7 @@ export type CanaryKind = keyof typeof SCHEMAS
 export type Canary = { [Kind in CanaryKind]: Static<(typeof SCHEMAS)[Kind]> }[CanaryKind]
 
 /** The kind of target that a canary needs, if it is not a request to a URL of its own. */
-const ONLY_FOR: Partial<Record<CanaryKind, string>> = { sql_hash: 'postgres' }
+const ONLY_FOR: Partial<Record<CanaryKind, string>> = { ldap_bind: 'ldap', sql_hash: 'postgres' }
 
 const DEFAULT_USERS = 3
 

@@ -64,7 +64,9 @@ export async function runCanary(parts: CanaryParts, sent: Sent[]): Promise<Canar
   const tries: Try[] = []
   for (const user of users) {
     signal.throwIfAborted()
-    tries.push('url' in canary ? await logInTwice(canary, user, sink, signal) : await compareHash(user, sink))
+    tries.push(
+      canary.kind === 'sql_hash' ? await compareHash(user, sink) : await logInTwice(canary, user, sink, signal),
+    )
   }
   const failures = tries.flatMap(({ user, fault }) =>
     fault === undefined ? [] : [{ username: user.username, detail: fault }],
@@ -112,18 +114,19 @@ async function withPasswords({ sql, encryptionKey, target }: CanaryParts, sent: 
 }
 
 async function logInTwice(
-  canary: Extract<Canary, { url: string }>,
+  canary: Exclude<Canary, { kind: 'sql_hash' }>,
   user: User,
   sink: Sink,
   signal: AbortSignal,
 ): Promise<Try> {
+  const login = () => ('url' in canary ? logIn(canary, user, signal) : logInAtTarget(user, sink))
   const hashNow = async () => (await sink.storedHashes?.([user.external]))?.[0]
   try {
     const before = await hashNow()
-    const { fault, ms: firstMs } = await logIn(canary, user, signal)
+    const { fault, ms: firstMs } = await login()
     if (fault !== undefined) return { user, fault }
     const after = await hashNow()
-    const { fault: secondFault, ms: secondMs } = await logIn(canary, user, signal)
+    const { fault: secondFault, ms: secondMs } = await login()
     const isKnown = before !== undefined && after !== undefined
     return {
       user,
@@ -136,6 +139,18 @@ async function logInTwice(
   } catch (error) {
     if (error instanceof PeerError) return { user, fault: error.message }
     throw error
+  }
+}
+
+/** Logs a user in at the target itself. */
+async function logInAtTarget({ external, password }: User, sink: Sink): ReturnType<typeof logIn> {
+  const started = performance.now()
+  try {
+    await sink.logIn?.(external, password)
+    return { fault: undefined, ms: performance.now() - started }
+  } catch (error) {
+    if (!(error instanceof PeerError) || error.fault !== 'unauthorized') throw error
+    return { fault: 'The target refuses the login.', ms: performance.now() - started }
   }
 }
 

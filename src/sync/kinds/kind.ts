@@ -87,6 +87,8 @@ export interface Sink<Rendered = unknown> {
   outcomeOf(marker: string): Promise<'committed' | 'aborted' | 'unknown'>
   /** The password hashes that the target has of these users, null if it has none. Not every target shows them. */
   storedHashes?(externals: string[]): Promise<(string | null)[]>
+  /** Logs a user in. Throws PeerError `unauthorized` if the target refuses it. Not every target is what users log in to. */
+  logIn?(external: string, password: string): Promise<void>
   close(): Promise<void>
 }
 

@@ -41,7 +41,7 @@ export function connectEntries({ url, key, mapping, signal }: SinkAddress): Sink
     return await openDirectory({ url, bindDn, password: key, signal })
   }
 
-  return byRequest<RenderedEntry>(
+  const sink = byRequest<RenderedEntry>(
     {
       probe: () => using((directory) => checkSchema(directory, entries)),
       find: (users) => using((directory) => findEntries(directory, place, users)),
@@ -52,4 +52,16 @@ export function connectEntries({ url, key, mapping, signal }: SinkAddress): Sink
     },
     signal,
   )
+  return {
+    ...sink,
+    async logIn(dn, password) {
+      const { openDirectory } = await import('./directory.ts')
+      try {
+        await (await openDirectory({ url, bindDn: dn, password, signal })).close()
+      } catch (error) {
+        signal.throwIfAborted()
+        throw faultOf(error)
+      }
+    },
+  }
 }
