@@ -41,6 +41,7 @@ export function startMemoryGuard(limitBytes: number, log: FastifyBaseLogger): Me
     if (bytes > limitBytes && !over) {
       over = true
       alerts++
+      collectedAt = 0 // collect as soon as the process is idle
       log.warn({ bytes, limitBytes }, 'memory above its limit, rejecting new work')
     } else if (over && bytes < 0.9 * limitBytes) {
       over = false
