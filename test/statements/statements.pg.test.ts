@@ -18,7 +18,6 @@ const t = suite()
  * runs.
  */
 
-t.setTimeout(sized(240_000, 900_000))
 const OTHERS = sized(12_000, 100_000)
 
 /** What a statement may read for each row that its request returns or changes, and in addition. */
@@ -43,7 +42,10 @@ const EXCEPTIONS: [RegExp, number][] = [
 const seen = new Set<string>()
 
 /** With true statistics, plans are the easiest to get right. */
-const RUN = sized(['no statistics', 'statistics of another pool'] as const, Object.keys(KINDS) as (keyof typeof KINDS)[])
+const RUN = sized(
+  ['no statistics', 'statistics of another pool'] as const,
+  Object.keys(KINDS) as (keyof typeof KINDS)[],
+)
 
 for (const kind of RUN) {
   t.test(`every statement stays within its limits, with ${kind}`, (t) => runAll(t, kind))
