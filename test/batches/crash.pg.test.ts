@@ -19,7 +19,6 @@ const t = suite()
 
 const KILLS = sized(1, 10)
 const USERS = sized(5_000, 40_000)
-t.setTimeout(120_000 + KILLS * 10_000)
 const settings = (url: string) => ({
   DATABASE_URL: url,
   ENCRYPTION_KEY: '5e'.repeat(32),

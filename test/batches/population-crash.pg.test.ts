@@ -17,7 +17,6 @@ const USERS = sized(4_000, 40_000)
 const KILLS = sized(1, 2)
 const ENCRYPTION_KEY = '5e'.repeat(32)
 const PATH = '/v1/users/export?format=ndjson&include=password,totp_secret'
-t.setTimeout(sized(120_000, 300_000))
 
 /** Without `slot`, which has fewer values than the batch users. */
 const { slot: _, ...attributes } = everyGenerator

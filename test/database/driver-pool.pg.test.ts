@@ -5,7 +5,6 @@ import { testDatabase } from '../database.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()
-t.setTimeout(30_000)
 
 /* Waiting for a connection, sessions, transactions and cursors (patches/postgres+3.4.9.patch). */
 

@@ -7,7 +7,6 @@ import { startProxy } from '../faults/proxy.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()
-t.setTimeout(30_000)
 
 /* Servers that reset, close or refuse connections, and impostors (patches/postgres+3.4.9.patch). */
 

@@ -25,8 +25,6 @@ import {
 
 const t = suite()
 
-t.setTimeout(180_000)
-
 /** A database as the first start creates it. Copying it takes a tenth of the time. */
 const template = await temporaryFolder(t)
 await (await startEmbeddedDatabase({ dataDir: template, settings: FAST })).stop()

@@ -18,7 +18,6 @@ const t = suite()
  */
 
 const RUNS = sized(8, 80)
-t.setTimeout(Math.max(60, RUNS * 4) * 1000)
 
 const url = await testDatabase(t)
 const sql = connect({ url, schema: 'usersync', connections: 2, name: 'test' })

@@ -5,7 +5,6 @@ import { startService } from '../http/service.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()
-t.setTimeout(30_000)
 
 /* A client reads slowly, and the database ends the export's connection meanwhile. */
 

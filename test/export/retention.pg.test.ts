@@ -24,7 +24,6 @@ const sql = connect({ url, schema: 'usersync', connections: 4, name: 'test' })
 t.teardown(() => sql.end())
 
 const RUNS = sized(5, 60)
-t.setTimeout(Math.max(60, RUNS * 2) * 1000)
 
 const ALL = { batchId: undefined, testUsersOnly: true, bulkUsersOnly: false }
 let pools = 0

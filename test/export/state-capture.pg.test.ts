@@ -24,7 +24,6 @@ const sql = connect({ url, schema: 'usersync', connections: 6, name: 'test' })
 t.teardown(() => sql.end())
 
 const RUNS = sized(10, 150)
-t.setTimeout(Math.max(60, RUNS * 2) * 1000)
 
 let pools = 0
 const nextPool = () => `history-${++pools}`

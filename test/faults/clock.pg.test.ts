@@ -12,8 +12,6 @@ const t = suite()
 
 /* One replica's clock is wrong by years, the other's is right. The database's clock is used for every time. */
 
-t.setTimeout(120_000)
-
 const FAKETIME = ['x86_64', 'aarch64']
   .map((machine) => `/usr/lib/${machine}-linux-gnu/faketime/libfaketimeMT.so.1`)
   .find((path) => existsSync(path))

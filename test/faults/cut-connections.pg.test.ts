@@ -16,7 +16,6 @@ const t = suite()
 /** The minimum number of cuts. The test continues until an export and an import have succeeded. */
 const CUTS = sized(15, 200)
 const USERS = sized(6_000, 100_000)
-t.setTimeout(120_000 + CUTS * 1_000)
 
 t.test('no data are lost or duplicated when connections are terminated again and again', async (t) => {
   const url = await testDatabase(t)

@@ -14,8 +14,6 @@ const t = suite()
 
 /* The disk of PostgreSQL is full during a batch, and has space again later. */
 
-t.setTimeout(180_000)
-
 const SIZE_MB = 160
 const USERS = 20_000
 const run = promisify(execFile)

@@ -27,7 +27,6 @@ const SEED = process.env.SEED === undefined ? undefined : Number(process.env.SEE
 /** The data that requests refer to are restored after this many requests. */
 const ROUND = 250
 
-t.setTimeout(120_000 + REQUESTS * 60)
 const service = await startService(t, {
   MAX_WORKERS: '1',
   MAX_BATCH_USERS: '50',

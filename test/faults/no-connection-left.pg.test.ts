@@ -13,8 +13,6 @@ const t = suite()
 
 /* Other clients use all connections of PostgreSQL. */
 
-t.setTimeout(120_000)
-
 const pg = await startOwnPostgres(t, { settings: { max_connections: '30' } })
 const settings = {
   ...{ DATABASE_URL: pg.url, ENCRYPTION_KEY: '5e'.repeat(32), MAX_WORKERS: '2' },

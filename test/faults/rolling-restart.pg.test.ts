@@ -26,8 +26,6 @@ const SLOWLY = { chunk_size: 200, max_workers: 1, password_hash: { algorithm: 'n
 /** Longer than `keepalive_timeout` in docs/nginx.conf, as that file requires. */
 const DRAIN_DELAY_SECONDS = 3
 
-t.setTimeout(400_000)
-
 /** Stops the replica. Returns its exit code and the responses of `/readyz` meanwhile, each on a new connection. */
 async function endWatched(replica: ServerProcess): Promise<{ code: number | string; responses: Set<string> }> {
   const responses = new Set<string>()

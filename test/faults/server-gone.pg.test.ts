@@ -13,8 +13,6 @@ const t = suite()
 
 /* PostgreSQL is killed or restarted during a batch and exports. */
 
-t.setTimeout(180_000)
-
 const USERS = sized(6_000, 150_000)
 const CHUNK = sized(100, 1_000)
 const pg = await startOwnPostgres(t)

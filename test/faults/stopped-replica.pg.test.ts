@@ -17,7 +17,6 @@ const t = suite()
  */
 
 const USERS = sized(2_000, 20_000)
-t.setTimeout(180_000)
 
 /** How long a suspended replica may keep its chunk; 20 s outside of this test. */
 const PACE = { workerIdleTimeoutMs: 2_000 }

@@ -15,8 +15,6 @@ const t = suite()
  * process stays alive, and it recovers without a restart.
  */
 
-t.setTimeout(180_000)
-
 const USERS = sized(5_000, 40_000)
 
 const PATHS = [

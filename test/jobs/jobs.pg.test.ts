@@ -16,8 +16,6 @@ import { RECEIVER_KEY, startReceiver } from '../sync/receiver.ts'
 
 const t = suite()
 
-t.setTimeout(300_000)
-
 /** The users of the largest batch. */
 const MANY = sized(4_000, 20_000)
 

@@ -10,7 +10,6 @@ const t = suite()
 /* Whatever happened to the files since the last round, the next one ends with the export. */
 
 // Some pulls run in their own process, which takes a second to start on a busy machine.
-t.setTimeout(300_000)
 
 const { url, call, sql } = await startService(t, { MAX_WORKERS: '1' })
 const folder = await outFolder(t)

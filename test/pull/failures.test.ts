@@ -15,7 +15,6 @@ const t = suite()
 /* The messages and exit codes of a pull that cannot do its work. */
 
 // Some pulls run in their own process, which takes a second to start on a busy machine.
-t.setTimeout(300_000)
 
 const folder = await outFolder(t)
 const out = join(folder, 'users.csv')

@@ -18,7 +18,6 @@ const t = suite()
 
 const KILLS = sized(2, 12)
 const USERS = sized(8_000, 25_000)
-t.setTimeout(120_000 + KILLS * 10_000)
 const { url, call, sql } = await startService(t, { MAX_WORKERS: '1' })
 const folder = await outFolder(t)
 await sql`insert into users (username, email, custom_attributes)

@@ -6,8 +6,6 @@ import { outFolder, pull } from './pull-process.ts'
 
 const t = suite()
 
-t.setTimeout(120_000)
-
 const { url, call } = await startService(t, { MAX_WORKERS: '1' })
 const folder = await outFolder(t)
 

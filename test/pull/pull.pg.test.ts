@@ -9,7 +9,6 @@ const t = suite()
 /* The file that a pull maintains is the export, byte for byte, however the users change. */
 
 // Some pulls run in their own process, which takes a second to start on a busy machine.
-t.setTimeout(300_000)
 
 const { url, call, sql } = await startService(t, { MAX_WORKERS: '1' })
 const folder = await outFolder(t)

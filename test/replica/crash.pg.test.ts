@@ -16,7 +16,6 @@ const t = suite()
 
 const KILLS = sized(1, 6)
 const USERS = sized(3_000, 40_000)
-t.setTimeout(120_000 + KILLS * 20_000)
 
 t.test('a replica has the old or the new state after kill -9 during a PUT, again and again', async (t) => {
   const source = await startService(t, { MAX_WORKERS: '1' })

@@ -19,7 +19,6 @@ const t = suite()
 
 const KILLS = sized(2, 20)
 const USERS = sized(1_500, 10_000)
-t.setTimeout(120_000 + KILLS * 15_000)
 
 const countOf = async (system: System) =>
   (await system.sql<{ count: number }[]>`select count(*)::int as count from auth_user`)[0]?.count ?? 0

@@ -18,7 +18,6 @@ const t = suite()
  * runs.
  */
 
-t.setTimeout(sized(240_000, 900_000))
 const OTHERS = sized(12_000, 100_000)
 
 /** What a statement may read for each row that its request returns or changes, and in addition. */
