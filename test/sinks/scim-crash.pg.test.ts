@@ -18,7 +18,7 @@ const t = suite()
 
 /** With bulk requests, and as many without. */
 const KILLS = sized(2, 10)
-const USERS = sized(200, 2_000)
+const USERS = sized(200, 1_000)
 t.setTimeout(240_000 + KILLS * 60_000)
 
 for (const BULK of ['25', '0']) {

@@ -4,6 +4,7 @@ import { connect } from '../../src/database/connection.ts'
 import type { SyncRun } from '../../src/sync/sync-runs.ts'
 import { emptyDatabase } from '../database.ts'
 import type { Answer, Service } from '../http/service.ts'
+import { sized } from '../size.ts'
 
 /** Several times as fast as in the service. */
 export const PACE = {
@@ -25,11 +26,11 @@ export type System = Awaited<ReturnType<typeof startSystem>>
 export function sinkRoutes({ call }: Pick<Service, 'call'>) {
   async function ended(answer: Answer<SyncRun>): Promise<SyncRun> {
     if (answer.status !== 202) throw new Error(`${answer.status}: ${answer.raw}`)
-    for (const deadline = Date.now() + 60_000; Date.now() < deadline; await sleep(20)) {
+    for (const deadline = Date.now() + sized(60_000, 300_000); Date.now() < deadline; await sleep(20)) {
       const { json: run } = await call<SyncRun>('GET', `/v1/sync/runs/${answer.json.id}`)
       if (run.finished_at !== null) return run
     }
-    throw new Error('the run did not end within a minute')
+    throw new Error('the run did not end in time')
   }
   return {
     ended,

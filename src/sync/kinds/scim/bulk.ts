@@ -10,11 +10,11 @@ const TAIL = ']}'
 
 /**
  * Sends operations in bulk requests within the bounds of the server, one after the other. `failOnErrors` is absent, so one failure does
- * not stop the others. If the server answers 413 nevertheless, later requests are half as large. If it takes no bulk request, or
- * an operation is too large for one, `singly` does the rest.
+ * not stop the others. If the server answers 413 nevertheless, later requests are half as large. `singly` sends what is too large for
+ * a bulk request, and everything if the server takes none.
  */
 export function operateInBulk(call: CallApi, bulk: NonNullable<ServiceProvider['bulk']>, singly: Operate): Operate {
-  let { maxOperations, maxPayloadSize } = bulk
+  let { maxPayloadSize } = bulk
   let isSupported = true
 
   return async function operate(operations) {
@@ -22,7 +22,7 @@ export function operateInBulk(call: CallApi, bulk: NonNullable<ServiceProvider['
     const results: Result[] = []
     while (results.length < operations.length) {
       const open = operations.slice(results.length)
-      const { count, body } = fill(open, maxOperations, maxPayloadSize)
+      const { count, body } = fill(open, bulk.maxOperations, maxPayloadSize)
       const some = open.slice(0, Math.max(count, 1))
       if (count === 0) {
         results.push(...(await singly(some)))
@@ -34,8 +34,8 @@ export function operateInBulk(call: CallApi, bulk: NonNullable<ServiceProvider['
         return [...results, ...some.map(() => answer), ...open.slice(count).map(() => ({ fault, isSent: false }))]
       }
       if (answer.status === 413) {
-        maxOperations = Math.max(1, count >> 1)
-        maxPayloadSize = Math.min(maxPayloadSize, Buffer.byteLength(body) - 1)
+        const bytes = Buffer.byteLength(body)
+        maxPayloadSize = count === 1 ? bytes - 1 : bytes >> 1
       } else if (answer.status >= 400) {
         isSupported = false
         return [...results, ...(await singly(open))]
