@@ -84,9 +84,9 @@ function compileTemplate(template: string): CompiledValue {
   }
   const [only] = parts
   if (parts.length === 1 && typeof only === 'object')
-    return { text: (user) => memberText(user, only.name), varies: true, isSecret: false }
-  const fill = (user: SinkUser) =>
-    parts.map((part) => (typeof part === 'string' ? part : (memberText(user, part.name) ?? ''))).join('')
+    return { text: memberOf(only.name), varies: true, isSecret: false }
+  const texts = parts.map((part) => (typeof part === 'string' ? () => part : memberOf(part.name)))
+  const fill = (user: SinkUser) => texts.map((text) => text(user) ?? '').join('')
   const varies = parts.some((part) => typeof part === 'object')
   const constant = varies ? undefined : parts.join('')
   return { text: (user) => constant ?? fill(user), varies, isSecret: false }
@@ -99,12 +99,15 @@ function checkName(name: string): string {
   throw new InvalidValue(`has the unknown placeholder {${name.slice(0, 60)}}.${hint} Known: ${known}.`)
 }
 
-function memberText(user: SinkUser, name: string): string | null {
+/** The text of a member of a user, or null if it has no value. */
+function memberOf(name: string): (user: SinkUser) => string | null {
   const [, attribute] = ATTRIBUTE.exec(name) ?? []
-  if (attribute === undefined) return user[name as (typeof MEMBERS)[number]]
-  const value = Object.hasOwn(user.custom_attributes, attribute) ? user.custom_attributes[attribute] : null
-  if (value === null || value === undefined) return null
-  return typeof value === 'string' ? value : JSON.stringify(value)
+  if (attribute === undefined) return (user) => user[name as (typeof MEMBERS)[number]]
+  return ({ custom_attributes: attributes }) => {
+    const value = Object.hasOwn(attributes, attribute) ? attributes[attribute] : null
+    if (value === null || value === undefined) return null
+    return typeof value === 'string' ? value : JSON.stringify(value)
+  }
 }
 
 type Fill = (user: SinkUser) => unknown
