@@ -12,7 +12,7 @@ import { findPoolId } from '../pools/pools.ts'
 import { isSink } from './kinds/kinds.ts'
 import { targetStatus } from './probe.ts'
 import { dryRun } from './sinks/dry-run.ts'
-import { listFailures } from './sinks/sink-users.ts'
+import { listFailures } from './sinks/failures.ts'
 import { lastRuns, listRuns, readRun, requestClear, requestRun, withoutWideStates } from './sync-runs.ts'
 import type { SyncScheduler } from './sync-scheduler.ts'
 import { DryRunResponse, FailureResponse, RunBody, RunResponse, StatusResponse, VerifyResponse } from './sync-schema.ts'
@@ -76,7 +76,7 @@ export const syncRoutes: FastifyPluginCallbackTypebox<SyncRoutesOptions> = (app,
       if (isDryRun) {
         requireScope(request, 'admin', 'dry_run')
         const sink = requireSink(await readTarget(sql, encryptionKey, poolId, target), 'body.dry_run')
-        return { target, dry_run: true, ...(await dryRun({ sql, exports, encryptionKey }, sink, full)) }
+        return { target, dry_run: true, ...(await dryRun({ sql, exports }, sink, full)) }
       }
       const run = await requestRun(sql, poolId, target, { full })
       scheduler.wake()

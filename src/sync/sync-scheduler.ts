@@ -7,8 +7,8 @@ import type { Exports } from '../export/exports.ts'
 import { repeatEvery } from '../process/repeat.ts'
 import { isSink } from './kinds/kinds.ts'
 import { nothingYet, PUSH_PACE, push } from './push.ts'
+import { ClaimLost } from './sinks/claim.ts'
 import { runSink } from './sinks/run-sink.ts'
-import { ClaimLost } from './sinks/sink-users.ts'
 import {
   type ClaimedRun,
   claimRun,
@@ -147,7 +147,7 @@ export function startSyncScheduler(
     try {
       signal.throwIfAborted()
       const target = await readTarget(sql, encryptionKey, run.poolId, run.target)
-      const parts = { sql, exports, encryptionKey, targetHosts }
+      const parts = { sql, exports, targetHosts }
       const work = () =>
         isSink(target.kind)
           ? runSink(parts, target, { run, signal, firstPauseMs: pushPace.firstPauseMs })

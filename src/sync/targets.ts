@@ -8,7 +8,7 @@ import { decrypt, encrypt } from '../secrets/encryption.ts'
 import type { Filter } from '../states/filter.ts'
 import type { Limits } from './kinds/kind.ts'
 import type { SinkKind } from './kinds/kinds.ts'
-import { holdsUsers } from './sinks/sink-users.ts'
+import { holdsUsers } from './sinks/announcements.ts'
 
 /** A receiver that a pool is pushed to, or a system under test that follows the pool. */
 export interface Target {
@@ -27,6 +27,8 @@ export interface Target {
   limits: Limits
   /** The state whose difference to a sink is recorded. Null: none. */
   plannedState: State | null
+  /** Whether users that a sink has never had are due, too, without a record of each. */
+  isFilling: boolean
   intervalSeconds: number | null
   createdAt: string
   updatedAt: string
@@ -52,6 +54,7 @@ interface TargetRow {
   mapping: object | null
   limits: Limits
   planned_state: State | null
+  is_filling: boolean
   interval_seconds: number | null
   created_at: string
   updated_at: string
@@ -84,6 +87,7 @@ function targetOf(row: TargetRow, encryptionKey: Buffer): Target {
     mapping,
     limits,
     plannedState: row.planned_state,
+    isFilling: row.is_filling,
     intervalSeconds: row.interval_seconds,
     createdAt: row.created_at,
     updatedAt: row.updated_at,
@@ -93,7 +97,7 @@ function targetOf(row: TargetRow, encryptionKey: Buffer): Target {
 /** The columns of a row `t` of targets, in the pool `p`. */
 function targetColumns(sql: ISql): Fragment {
   return sql`t.pool_id, p.name as pool, t.name, t.kind, t.url, t.key_ciphertext, t.remote_pool, t.batch_id, t.test_users_only,
-    t.bulk_users_only, t.mapping, t.limits, t.planned_state, t.interval_seconds, rfc3339(t.created_at) as created_at, rfc3339(t.updated_at) as updated_at`
+    t.bulk_users_only, t.mapping, t.limits, t.planned_state, t.is_filling, t.interval_seconds, rfc3339(t.created_at) as created_at, rfc3339(t.updated_at) as updated_at`
 }
 
 /** Returns the target with this name. Throws `target_not_found`. */

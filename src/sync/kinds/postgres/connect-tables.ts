@@ -27,6 +27,12 @@ const IDLE_TRANSACTION_MS = 30_000
 /** Sent as password if there is none: without one, the driver would send this machine's PGPASSWORD to the target. */
 const NO_PASSWORD = 'none'
 
+/**
+ * A deferred constraint would fail the commit, for all users at once. Rows are found by their keys, also if the planner knows nothing
+ * about a table. Before PostgreSQL 18, a scan that is needed nevertheless would seem so expensive that JIT compiles it.
+ */
+const SETTINGS = 'set constraints all immediate; set local enable_seqscan = off; set local jit = off'
+
 /** Opens a connection to the target. Connects on first use. */
 export function connectTables({ url, key, mapping, connections }: SinkAddress): Sink<Rows> {
   const address = new URL(url)
@@ -54,7 +60,7 @@ export function connectTables({ url, key, mapping, connections }: SinkAddress): 
     try {
       const tables = await describe()
       return await sql.begin(async (tx) => {
-        await tx.unsafe('set constraints all immediate') // a deferred constraint would fail the commit, for all users at once
+        await tx.unsafe(SETTINGS)
         const outcomes = await write(tx, tables, items)
         if (outcomes.some(({ refusal }) => refusal === undefined)) {
           const [row] = await tx.unsafe<{ xid: string }[]>('select pg_current_xact_id()::text as xid')

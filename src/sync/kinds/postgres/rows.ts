@@ -1,5 +1,6 @@
 import type { TransactionSql } from 'postgres'
 import { PeerError } from '../../../client/peer.ts'
+import { arrayLiteral } from '../../../database/array-literal.ts'
 import type { Delivery, Outcome } from '../kind.ts'
 import { TAKEN } from './faults.ts'
 import type { Rows } from './mapping.ts'
@@ -15,8 +16,8 @@ interface Identified {
   [key: `k${number}`]: string
 }
 
-/** The values of a column: one per user, or one for all. */
-type Parameter = (string | null)[] | string | null
+/** The values of a column, by user, or the one that all users have. */
+type Values = (string | null)[] | string | null
 
 /** Users whose rows cannot be inserted, since their unique values exist. Undoes what their batch has written so far. */
 export class Taken extends Error {
@@ -35,8 +36,8 @@ export const takenOutcome = ({ userId, external }: { userId: string; external: s
   refusal: { code: 'exists_already', detail: `${TAKEN}.` },
 })
 
-/** Inserts rows of users. Returns what identifies those that are written. */
-export type Insert = (tx: TransactionSql, table: Table, values: Parameter[], users: number) => Promise<Identified[]>
+/** Inserts the rows of users, and returns what identifies those that are written. */
+export type Insert = (tx: TransactionSql, table: Table, values: Values[], users: number) => Promise<Identified[]>
 
 /** Thrown if the rows that PostgreSQL returns are not the rows as they were sent, one by one. */
 export class Unlike extends Error {}
@@ -46,17 +47,21 @@ export class Unlike extends Error {}
  * type writes a key in another way, such as a number with zeros in front.
  */
 export const insertAll: Insert = async (tx, table, values, users) => {
-  const rows = await tx.unsafe<Identified[]>(insertStatement(table), values)
+  const rows = await tx.unsafe<Identified[]>(insertStatement(table, users), parameters(values))
   const keys = table.key.map(({ name }) => values[table.columns.findIndex((column) => column.name === name)])
   const isAsSent = (row: Identified, n: number) =>
     keys.every((texts, index) => row[`k${index}`] === (Array.isArray(texts) ? texts[n] : texts))
   if (rows.length !== users || !rows.every(isAsSent)) throw new Unlike()
-  return rows.map((row, n) => ({ ...row, n }))
+  for (const [n, row] of rows.entries()) row.n = n
+  return rows
 }
 
 /** Inserts the rows whose unique values do not exist. */
-export const insertUntaken: Insert = async (tx, table, values) => {
-  const rows = await tx.unsafe<(Identified & { total: number })[]>(insertUntakenStatement(table), values)
+export const insertUntaken: Insert = async (tx, table, values, users) => {
+  const rows = await tx.unsafe<(Identified & { total: number })[]>(
+    insertUntakenStatement(table, users),
+    parameters(values),
+  )
   if (rows.some(({ total }) => total !== rows.length))
     throw new PeerError(
       'refused',
@@ -65,6 +70,8 @@ export const insertUntaken: Insert = async (tx, table, values) => {
   return rows
 }
 
+const parameters = (values: Values[]) => values.map((value) => (Array.isArray(value) ? arrayLiteral(value) : value))
+
 /** Changes the users that have rows, and creates the others, also those whose rows somebody removed. */
 export async function deliver(
   tx: TransactionSql,
@@ -72,69 +79,64 @@ export async function deliver(
   users: Delivery<Rows>[],
   insert: Insert,
 ): Promise<Outcome[]> {
-  const externals: (External | undefined)[] = users.map(() => undefined)
   const former = users.map(({ external }) => (external === null ? undefined : (JSON.parse(external) as External)))
-  const known = users.flatMap((_, n) => (former[n] ? [n] : []))
-  const found = await updateRows(tx, tables, users, former, known)
-  for (const [n, external] of found) externals[n] = external
-  const lost = known.filter((n) => !found.has(n))
+  const known = [...former.keys()].filter((n) => former[n])
+  const externals: (External | undefined)[] = await updateRows(tx, tables, users, former, known)
+  const lost = known.filter((n) => !externals[n])
   await removeRows(
     tx,
     tables,
     lost.map((n) => ({ external: users[n]?.external ?? '' })),
   )
 
-  const absent = users.flatMap((_, n) => (externals[n] ? [] : [n]))
-  let adding = absent
-  const added = new Map<number, External>(absent.map((n) => [n, []]))
+  let adding = [...users.keys()].filter((n) => !externals[n])
+  const added: External[] = users.map(() => [])
   for (const [index, table] of tables.entries()) {
     if (adding.length === 0) break
-    const values = valuesOf(
-      table,
-      adding.map((n) => ({ row: users[n]?.rendered[index], external: added.get(n) })),
-    )
+    const values = valuesOf(table, index, { users, places: adding, externals: added })
     for (const row of await insert(tx, table, values, adding.length))
-      added.get(adding[row.n] ?? -1)?.push([keyOf(row, table), row.id])
-    const taken = adding.filter((n) => added.get(n)?.length === index)
+      added[adding[row.n] ?? -1]?.push([keyOf(row, table), row.id])
+    const taken = adding.filter((n) => added[n]?.length === index)
     // In the first table nothing was written for a taken user. Otherwise its earlier rows must go, too.
     if (taken.some((n) => index > 0 || former[n])) throw new Taken(new Set(taken))
-    if (taken.length > 0) adding = adding.filter((n) => !taken.includes(n))
+    if (taken.length > 0) adding = adding.filter((n) => added[n]?.length !== index)
   }
-  for (const n of adding) externals[n] = added.get(n)
+  for (const n of adding) externals[n] = added[n]
   return users.map((user, n) => {
     const external = externals[n]
     return external ? { userId: user.userId, external: JSON.stringify(external) } : takenOutcome(user)
   })
 }
 
-/** Changes rows in all tables. Returns the users whose rows are all there, and what identifies the rows now. */
+/** Changes rows in all tables. Returns what identifies the rows of a user now, if they are all there, by the place of the user. */
 async function updateRows(
   tx: TransactionSql,
   tables: Table[],
   users: Delivery<Rows>[],
   former: (External | undefined)[],
   known: number[],
-): Promise<Map<number, External>> {
-  const present = new Map<number, External>(known.map((n) => [n, []]))
+): Promise<(External | undefined)[]> {
+  const found: (External | undefined)[] = users.map((_, n) => (former[n] ? [] : undefined))
+  let present = known
   for (const [index, table] of tables.entries()) {
-    if (present.size === 0) break
-    const changing = [...present.keys()]
-    const values = valuesOf(
-      table,
-      changing.map((n) => ({ row: users[n]?.rendered[index], external: former[n] })),
-    )
+    if (present.length === 0) break
+    const values = valuesOf(table, index, { users, places: present, externals: former })
     const identity = identityOf(
       table,
-      changing.map((n) => former[n]?.[index]),
+      present.map((n) => former[n]?.[index]),
     )
-    const rows = await tx.unsafe<Identified[]>(updateStatement(table), [...values, ...identity])
+    const rows = await tx.unsafe<Identified[]>(
+      updateStatement(table, present.length),
+      parameters([...values, ...identity]),
+    )
     for (const row of rows) {
-      const n = changing[row.n] ?? -1
-      present.get(n)?.push([keyOf(row, table), former[n]?.[index]?.[1] ?? null])
+      const n = present[row.n] ?? -1
+      found[n]?.push([keyOf(row, table), former[n]?.[index]?.[1] ?? null])
     }
-    for (const [n, external] of present) if (external.length === index) present.delete(n)
+    for (const n of present) if (found[n]?.length === index) found[n] = undefined
+    present = present.filter((n) => found[n])
   }
-  return present
+  return found
 }
 
 /** Removes rows from all tables, the last table first: its rows may refer to earlier ones. */
@@ -146,24 +148,29 @@ export async function removeRows(tx: TransactionSql, tables: Table[], users: { e
       table,
       externals.map((external) => external[index]),
     )
-    await tx.unsafe(deleteStatement(table), identity)
+    await tx.unsafe(deleteStatement(table, users.length), parameters(identity))
   }
 }
 
-/** The values of the rows of a table, column by column. `external` is what the tables above returned. */
-function valuesOf(
-  { columns }: Table,
-  users: { row: Rows[number] | undefined; external: External | undefined }[],
-): Parameter[] {
+/** Users, the places of those whose rows are written, and what tables above returned for each. */
+interface Writing {
+  users: Delivery<Rows>[]
+  places: number[]
+  externals: (External | undefined)[]
+}
+
+/** The values of the rows of the table `index`, by column. */
+function valuesOf({ columns }: Table, index: number, { users, places, externals }: Writing): Values[] {
   return columns.map(({ name, isConstant, returnedBy }) => {
-    if (isConstant) return users[0]?.row?.[name] ?? null
-    if (returnedBy !== undefined) return users.map(({ external }) => external?.[returnedBy]?.[1] ?? null)
-    return users.map(({ row }) => row?.[name] ?? null)
+    const textOf = (n: number) => users[n]?.rendered[index]?.[name] ?? null
+    if (isConstant) return textOf(places[0] ?? 0)
+    if (returnedBy !== undefined) return places.map((n) => externals[n]?.[returnedBy]?.[1] ?? null)
+    return places.map(textOf)
   })
 }
 
-/** What identifies rows of a table, column by column. */
-function identityOf({ key, returning }: Table, rows: (External[number] | undefined)[]): Parameter[] {
+/** What identifies rows of a table, by column. */
+function identityOf({ key, returning }: Table, rows: (External[number] | undefined)[]): Values[] {
   const keys = key.map((_, index) => rows.map((row) => row?.[0][index] ?? null))
   return returning ? [...keys, rows.map((row) => row?.[1] ?? null)] : keys
 }

@@ -60,8 +60,11 @@ function identityOf({ key, returning }: Table): InputColumn[] {
   return returning ? [...keys, { as: 'id', type: returning.type, isConstant: false }] : keys
 }
 
-/** The rows of the parameters, cast to the types of the table. */
-function input(columns: InputColumn[]): string {
+/**
+ * The rows of the parameters for this many users, cast to the types of the table. The limit tells the planner how many they are. It
+ * would expect 1,000, and read a whole table instead of looking up a few of its rows.
+ */
+function input(columns: InputColumn[], users: number): string {
   const given = columns.map((column, index) => ({ ...column, parameter: `$${index + 1}` }))
   const arrays = given.filter(({ isConstant }) => !isConstant)
   const casts = list(
@@ -70,7 +73,8 @@ function input(columns: InputColumn[]): string {
   )
   return `select r.n::int - 1 as n, ${casts}
     from unnest(${list(arrays, ({ parameter }) => `${parameter}::text[]`)})
-      with ordinality as r (${list(arrays, ({ as }) => as)}, n)`
+      with ordinality as r (${list(arrays, ({ as }) => as)}, n)
+    limit ${users}`
 }
 
 const keyTexts = ({ key }: Table, from: string) =>
@@ -82,9 +86,9 @@ function insertInto({ name, columns }: Table, from: string): string {
 }
 
 /** Inserts rows, or fails if one of their unique values exists. Returns the key as stored and the returned value of each. */
-export function insertStatement(table: Table): string {
+export function insertStatement(table: Table, users: number): string {
   const { returning } = table
-  return `${insertInto(table, `(${input(valuesOf(table))}) input`)}
+  return `${insertInto(table, `(${input(valuesOf(table), users)}) input`)}
     returning ${keyTexts(table, '')}, ${returning ? `${quote(returning.name)}::text` : 'null'} as id`
 }
 
@@ -92,11 +96,11 @@ export function insertStatement(table: Table): string {
  * Inserts rows unless one of their unique values exists. Returns `n`, the key as stored, the returned value, and the number of rows
  * that were inserted. Of rows with the same key, only the first is inserted.
  */
-export function insertUntakenStatement(table: Table): string {
+export function insertUntakenStatement(table: Table, users: number): string {
   const { columns, key, returning } = table
   const keyInput = key.map(({ name }) => `c${columns.findIndex((column) => column.name === name)}`)
   return `
-    with given as materialized (${input(valuesOf(table))}),
+    with given as materialized (${input(valuesOf(table), users)}),
     input as materialized (
       select distinct on (${list(keyInput, (name) => name)}) * from given order by ${list(keyInput, (name) => name)}, n
     ),
@@ -117,9 +121,9 @@ function isIdentified({ key, returning }: Table): string {
 }
 
 /** Changes the rows that we wrote. Returns `n` and the key as stored for each that is still there. */
-export function updateStatement(table: Table): string {
+export function updateStatement(table: Table, users: number): string {
   return `
-    with input as materialized (${input([...valuesOf(table), ...identityOf(table)])})
+    with input as materialized (${input([...valuesOf(table), ...identityOf(table)], users)})
     update ${quoteTable(table.name)} t
     set ${list(table.columns, ({ name }, index) => `${quote(name)} = input.c${index}`)}
     from input where ${isIdentified(table)}
@@ -127,9 +131,9 @@ export function updateStatement(table: Table): string {
 }
 
 /** Removes the rows that we wrote, and that are still there. */
-export function deleteStatement(table: Table): string {
+export function deleteStatement(table: Table, users: number): string {
   return `
-    with input as materialized (${input(identityOf(table))})
+    with input as materialized (${input(identityOf(table), users)})
     delete from ${quoteTable(table.name)} t using input where ${isIdentified(table)}`
 }
 
