@@ -1,5 +1,5 @@
 import type { Sql } from 'postgres'
-import { ARGON2ID_COSTS, hashArgon2id } from '../src/passwords/argon2id.ts'
+import { ARGON2ID_COSTS, hashArgon2id } from '../src/passwords/hash-algorithms.ts'
 import { inTurns, median, ratioOf } from './bench-rounds.ts'
 import type { Surroundings } from './bench-surroundings.ts'
 import { makeBatch, WORKERS } from './create-batch.ts'

@@ -1,7 +1,7 @@
 import type { Sql } from 'postgres'
 import { readInIndexOrder } from '../src/database/index-order.ts'
 import { type Filter, selects, userLine } from '../src/states/filter.ts'
-import { walkPool } from '../src/users/page-queries.ts'
+import { walkPool } from '../src/users/list-users.ts'
 import { markOf, readMark, readSort } from '../src/users/sort.ts'
 import { inTurns, type Rounds } from './bench-rounds.ts'
 import type { Surroundings } from './bench-surroundings.ts'

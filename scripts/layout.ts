@@ -6,7 +6,19 @@ import { dirname, join, resolve } from 'node:path'
  * behind it. The files at the root of src/ (programs, service.ts, app.ts) may import everything; everything may import errors.ts.
  */
 export const FOLDERS = [
-  ...['process', 'database', 'config', 'secrets', 'passwords', 'protocol', 'generators', 'http', 'client', 'pools'],
+  ...[
+    'process',
+    'database',
+    'config',
+    'secrets',
+    'passwords',
+    'systems',
+    'protocol',
+    'generators',
+    'http',
+    'client',
+    'pools',
+  ],
   ...['auth', 'states', 'users', 'audit', 'batches', 'stats', 'templates', 'import', 'export', 'sync', 'replica'],
   ...['pull', 'telemetry', 'jobs'],
 ]

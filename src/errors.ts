@@ -51,6 +51,7 @@ export const ERRORS = {
   import_invalid: { status: 422, title: 'The import has invalid rows' },
   idempotency_key_reused: { status: 422, title: 'The idempotency key was already used with another body' },
   user_too_large: { status: 422, title: 'The user line exceeds 1 MiB' },
+  users_not_importable: { status: 422, title: 'The system under test cannot import some of the users' },
   domain_not_reserved: { status: 422, title: 'Test users must have email addresses in reserved domains' },
   rate_limited: { status: 429, title: 'The API key exceeds its rate limit' },
   headers_too_large: { status: 431, title: 'The headers are too large' },

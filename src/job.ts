@@ -3,7 +3,7 @@
 
 import { JobFailure } from './jobs/job.ts'
 import { runJob } from './jobs/run-job.ts'
-import { onStopSignal } from './process/stop-signal.ts'
+import { onStopSignal } from './process/shutdown.ts'
 
 const stop = new AbortController()
 onStopSignal((signal) => stop.abort(new JobFailure(`ended by ${signal}`)))

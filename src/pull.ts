@@ -1,6 +1,6 @@
 // Keeps a file in sync with the users of a service, on a load generator without a database. `--help` lists the options.
 
-import { onStopSignal, Stopped } from './process/stop-signal.ts'
+import { onStopSignal, Stopped } from './process/shutdown.ts'
 import { runPull } from './pull/run-pull.ts'
 
 const stop = new AbortController()

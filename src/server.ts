@@ -4,9 +4,8 @@ import { asksForKeys, type Config, ConfigError, configWarnings, readConfig, show
 import { describeAddress, parseDatabaseUrl } from './database/database-url.ts'
 import { loggableError } from './database/loggable-error.ts'
 import { type PreparedDatabase, prepareDatabase } from './database/prepare.ts'
-import { drain } from './process/drain.ts'
 import { createLog } from './process/log.ts'
-import { onStopSignal, STOP_CODES, type StopSignal } from './process/stop-signal.ts'
+import { drain, onStopSignal, STOP_CODES, type StopSignal } from './process/shutdown.ts'
 import { type Service, startService } from './service.ts'
 
 // V8's own default since its commit 6a5039d9db, which Node 24 does not include yet. Without it, every 32 MB of allocated and freed

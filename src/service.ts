@@ -12,9 +12,9 @@ import { checkConnectionBudget } from './database/prepare.ts'
 import { createExportCache } from './export/cache/export-cache.ts'
 import { createExports } from './export/exports.ts'
 import { UPLOAD_PLACES } from './http/upload.ts'
-import { drain } from './process/drain.ts'
 import { type MemoryGuard, startMemoryGuard } from './process/memory-guard.ts'
-import { openEncryptionKey } from './secrets/encryption-key-check.ts'
+import { drain } from './process/shutdown.ts'
+import { openEncryptionKey } from './secrets/encryption.ts'
 import { startRetention } from './states/retention.ts'
 import { type RunObserver, type SYNC_PACE, startSyncScheduler } from './sync/sync-scheduler.ts'
 import { addGauges } from './telemetry/gauges.ts'
@@ -40,6 +40,8 @@ export interface Service {
 /** Intervals and timeouts that no setting changes. Tests shorten them. */
 export interface Pace {
   lockTimeoutMs?: number
+  workerIdleTimeoutMs?: number
+  silenceMs?: number
   sync?: typeof SYNC_PACE
 }
 
@@ -58,12 +60,13 @@ export async function startService(
     : undefined
   started.defer(() => keyring?.stop())
   const waitMs = config.waitSeconds * 1000
-  const requests = { url: databaseUrl, schema, isService: true, waitMs, lockTimeoutMs: pace.lockTimeoutMs }
+  const { lockTimeoutMs, workerIdleTimeoutMs: idleTimeoutMs, silenceMs } = pace
+  const requests = { url: databaseUrl, schema, isService: true, waitMs, lockTimeoutMs, silenceMs }
   const sql = connect({ ...requests, connections, name: 'usersync' })
   started.defer(() => sql.end({ timeout: 5 }))
   // Health checks have their own connection, so requests that wait for one do not make the database look down. Uploads have
   // their own too, so requests do not wait for slow clients.
-  const probe = connect({ url: databaseUrl, schema, connections: 1, name: 'usersync health' })
+  const probe = connect({ url: databaseUrl, schema, connections: 1, name: 'usersync health', silenceMs })
   started.defer(() => probe.end({ timeout: 5 }))
   const uploads = connect({ ...requests, connections: UPLOAD_CONNECTIONS, name: 'usersync uploads' })
   started.defer(() => uploads.end({ timeout: 5 }))
@@ -75,7 +78,10 @@ export async function startService(
   const memoryLimitBytes = config.memoryLimitMb * 1_048_576
   const memory = startMemoryGuard(memoryLimitBytes, log)
   started.defer(() => memory.stop())
-  const workers = startWorkerPool(maxWorkers, { databaseUrl, schema, encryptionKey })
+  const workers = startWorkerPool(maxWorkers, {
+    ...{ databaseUrl, schema, encryptionKey },
+    ...{ idleTimeoutMs, silenceMs },
+  })
   started.defer(() => workers.close())
   const observer = observe(metrics, tracing)
   const dispatcher = await startDispatcher({ sql, workers, memory, observer, log })

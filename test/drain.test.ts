@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { pino } from 'pino'
-import { drain } from '../src/process/drain.ts'
+import { drain } from '../src/process/shutdown.ts'
 import { suite } from './suite.ts'
 
 const t = suite()

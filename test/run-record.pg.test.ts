@@ -2,7 +2,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { readCluster } from './cluster.ts'
-import { testDatabase } from './database.ts'
+import { emptyDatabase } from './database.ts'
 import { startService } from './http/service.ts'
 import { BEGUN } from './run-record.ts'
 import { plant, searchRecord } from './search-record.ts'
@@ -25,7 +25,7 @@ t.test('logs and error responses of services are recorded', async (t) => {
   t.match(await recordOf('.log'), /"route":"\/v1\/pools\/:name","status":404/)
   t.match(await recordOf('.answers'), /^404 \{.*"content-type":"application\/problem\+json.*"code":"pool_not_found"/m)
 
-  const { url } = await startServerProcess(t, { DATABASE_URL: await testDatabase(t), ENCRYPTION_KEY: '5e'.repeat(32) })
+  const { url } = await startServerProcess(t, { DATABASE_URL: await emptyDatabase(t), ENCRYPTION_KEY: '5e'.repeat(32) })
   t.match(await recordOf('.log'), `usersync listens on ${url}`, 'also for a service in its own process')
 })
 

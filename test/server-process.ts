@@ -5,10 +5,12 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import type { Test as TapTest } from 'tap'
+import type { Pace } from '../src/service.ts'
 import { CHILD_ENV } from './child-env.ts'
 import { beginLog } from './run-record.ts'
 
 const SERVER = fileURLToPath(new URL('../src/server.ts', import.meta.url))
+const PACED_SERVER = fileURLToPath(new URL('paced-server.ts', import.meta.url))
 
 /** A replica of the service in its own process. */
 export interface ServerProcess {
@@ -20,10 +22,15 @@ export interface ServerProcess {
 
 /**
  * Starts `src/server.ts` on a free port with these settings, and kills it at the end of the test if it is still alive.
+ * With `pace`, starts the same service with other intervals.
  */
-export async function startServerProcess(t: TapTest, settings: Record<string, string>): Promise<ServerProcess> {
+export async function startServerProcess(
+  t: TapTest,
+  settings: Record<string, string>,
+  pace?: Pace,
+): Promise<ServerProcess> {
   const dataDir = await mkdtemp(join(tmpdir(), 'usersync-data-'))
-  const child = spawn(process.execPath, [SERVER], {
+  const child = spawn(process.execPath, pace ? [PACED_SERVER, JSON.stringify(pace)] : [SERVER], {
     env: { ...CHILD_ENV, PORT: '0', DATA_DIR: dataDir, ...settings },
     stdio: ['ignore', 'pipe', 'pipe'],
   })

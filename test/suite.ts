@@ -1,23 +1,43 @@
 import { globSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import fc from 'fast-check'
 import t, { type Test } from 'tap'
+import { sized } from './size.ts'
+
+/** How often a property is checked, unless the test says it. A failure prints the seed that repeats it. */
+fc.configureGlobal({ numRuns: sized(25, 100) })
+
+/** The folders whose tests without a database have lanes of their own, as patterns. */
+const OTHER_UNITS = 'lanes|http|export|import|pull|sync'
+
+/** The tests of clients that misbehave. */
+const CLIENT_FAULTS = 'fuzz,raw-socket,response-splitting,slow-client,unread-answers,vanishing-clients'
 
 /**
  * Each lane is a process that runs the test files matching its patterns, one after the other. A process for each file
- * costs 0.4 s, most of it for loading the same modules again. test/lanes.test.ts checks that no file is left out.
+ * costs 0.4 s, most of it for loading the same modules again. A lane of 10 to 20 s of CPU time keeps all cores busy until the
+ * end. test/lanes.test.ts checks that no file is left out.
  */
 export const LANES = {
-  unit: ['{!(lanes|http|pull),!(lanes|http|pull)/**}/!(*.pg).test.ts', '!(*.pg).test.ts'],
-  'unit-http': ['{http,pull}/**/!(*.pg).test.ts'],
-  faults: ['faults/*.pg.test.ts'],
-  replica: ['{replica,targets,sync,sinks}/*.pg.test.ts'],
+  unit: [`{!(${OTHER_UNITS}),!(${OTHER_UNITS})/**}/!(*.pg|driver-patch).test.ts`, '!(*.pg).test.ts'],
+  'unit-http': ['http/!(*.pg|overload|answer-budget).test.ts'],
+  'unit-sync': ['{export,import,pull,sync}/**/!(*.pg).test.ts'],
+  'unit-timing': ['http/{overload,answer-budget}.test.ts'],
+  batches: ['batches/!(*crash).pg.test.ts'],
+  clients: [`faults/{${CLIENT_FAULTS}}.pg.test.ts`],
+  crash: ['{batches,replica,sinks}/*crash.pg.test.ts', 'sync/two-services.pg.test.ts'],
+  database: ['database/{*.pg,driver-patch}.test.ts'],
+  export: ['export/**/*.pg.test.ts'],
+  faults: [`faults/!(${CLIENT_FAULTS.replaceAll(',', '|')}).pg.test.ts`],
+  http: ['http/*.pg.test.ts'],
+  import: ['{import,lifecycle,passwords}/*.pg.test.ts'],
   pull: ['{pull,jobs,examples}/*.pg.test.ts'],
-  export: ['{export,statements}/**/*.pg.test.ts'],
-  batches: ['{batches,lifecycle,passwords}/*.pg.test.ts'],
-  database: ['{database,import}/*.pg.test.ts'],
+  replica: ['{replica,targets}/!(crash).pg.test.ts', 'sync/!(two-services).pg.test.ts'],
+  sinks: ['{sinks,systems}/!(*crash).pg.test.ts'],
+  statements: ['statements/*.pg.test.ts'],
   telemetry: ['{metrics,tracing}/*.pg.test.ts', '{memory-guard,kubernetes,npm-start}.pg.test.ts'],
-  users: ['{users,pools,stats,audit,templates,http}/*.pg.test.ts', '{app,run-record,service-start}.pg.test.ts'],
+  users: ['{users,pools,stats,audit,templates}/*.pg.test.ts', '{app,run-record,service-start}.pg.test.ts'],
 } satisfies Record<string, string[]>
 
 let current: Test = t

@@ -56,6 +56,9 @@ export const BatchResponse = Type.Object({
   started_at: Nullable(time),
   finished_at: Nullable(time),
   expires_at: Nullable(time),
+  removed_at: Nullable(
+    Type.String({ description: 'When its users were removed, because the batch was deleted or expired' }),
+  ),
   last_error: Nullable(
     Type.Object(
       { code: Type.String(), detail: Type.String() },

@@ -28,6 +28,8 @@ export interface Batch {
   started_at: string | null
   finished_at: string | null
   expires_at: string | null
+  /** When its users were removed, because it was deleted or expired. */
+  removed_at: string | null
   /** Why the batch failed; while it runs, the last error of a chunk. */
   last_error: { code: string; detail: string } | null
   config: BatchConfig | ImportConfig
@@ -76,7 +78,7 @@ function selectBatches(sql: ISql, poolId: number, condition: Fragment, limit: nu
     select b.id, b.kind, b.label, b.status, b.total_requested, b.hashed_count, b.created_count, b.updated_count, b.skipped_count,
       b.failed_count, b.config,
       rfc3339(b.created_at) as created_at, rfc3339(b.started_at) as started_at, rfc3339(b.finished_at) as finished_at,
-      rfc3339(b.expires_at) as expires_at, b.last_error, b.chunk_count,
+      rfc3339(b.expires_at) as expires_at, rfc3339(b.removed_at) as removed_at, b.last_error, b.chunk_count,
       b.peak_memory_bytes::float8 as peak_memory_bytes,
       (extract(epoch from coalesce(b.finished_at, now()) - b.started_at) * 1000)::float8 as elapsed_ms,
       state_name(coalesce(s.word_0, 0), coalesce(s.word_1, 0), coalesce(s.word_2, 0), coalesce(s.word_3, 0)) as state

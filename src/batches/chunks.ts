@@ -1,6 +1,6 @@
 import type { Sql, TransactionSql } from 'postgres'
 import { QUERY_CANCELED, sqlState } from '../database/sqlstate.ts'
-import { passwordOf } from '../passwords/derive.ts'
+import { passwordOf } from '../passwords/generate-password.ts'
 import { hashPassword, withCosts } from '../passwords/hash-password.ts'
 import { decrypt } from '../secrets/encryption.ts'
 import { type BatchErrorCode, classify } from './batch-errors.ts'

@@ -1,8 +1,12 @@
 import type { FastifyBaseLogger } from 'fastify'
-import type { Sql } from 'postgres'
+import type { Fragment, ISql, Sql, TransactionSql } from 'postgres'
 import { forgetEvents, recordOwnChange } from '../audit/audit-events.ts'
+import { type Page, readPage } from '../database/page.ts'
+import { isBlocked, isDatabaseUnavailable } from '../database/sqlstate.ts'
+import { Problem } from '../errors.ts'
 import { type Repeating, repeatEvery } from '../process/repeat.ts'
-import { expireBatches } from './expire.ts'
+import type { Batch } from './batches.ts'
+import { deleteBatch } from './end-batch.ts'
 import { sweepCredentials } from './unused-credentials.ts'
 
 /** Receives the results of expiry. */
@@ -47,3 +51,165 @@ export function startExpiry(
     }
   }, intervalMs)
 }
+
+/** Another writer may lock a user for long. Other expired batches do not wait for it. */
+const USER_WAIT_MS = 2_000
+
+const BATCHES_A_PAGE = 20
+
+/** The result of removing an expired batch. */
+export interface ExpiredBatch {
+  batch_id: string
+  pool: string
+  deleted_count: number
+  protected_count: number
+}
+
+interface Expiry {
+  /** Undefined: all pools. */
+  poolId: number | undefined
+  /** Maximum number of batches to remove. Default: all. */
+  limit?: number
+  /** Runs in the transaction that removes the batch. */
+  record?: (tx: TransactionSql, expired: ExpiredBatch) => Promise<void>
+  signal?: AbortSignal
+  log: FastifyBaseLogger
+}
+
+/**
+ * Removes expired batches, oldest first, one transaction each, and yields each result. Cancels an unfinished batch
+ * first. Skips a batch that cannot be removed now until the next call, so that it does not block the others. Two calls
+ * at once are harmless: the second finds nothing left. Throws if the database is unavailable.
+ */
+export async function* expireBatches(
+  sql: Sql,
+  { poolId, limit = Number.POSITIVE_INFINITY, record, signal, log }: Expiry,
+): AsyncGenerator<ExpiredBatch, void, void> {
+  let left = limit
+  for await (const batch of allExpired(sql, poolId)) {
+    if (signal?.aborted || left === 0) return
+    const expired = await expire(sql, batch, { record, log })
+    if (!expired) continue
+    left--
+    yield expired
+  }
+}
+
+/** Yields every expired batch once, page by page, including those after a page of batches that stay. */
+async function* allExpired(sql: Sql, poolId: number | undefined): AsyncGenerator<DueBatch, void, void> {
+  let after: DueBatch | undefined
+  do {
+    const page = await readDue(sql, { poolId, after, limit: BATCHES_A_PAGE })
+    yield* page
+    after = page.length < BATCHES_A_PAGE ? undefined : page.at(-1)
+  } while (after)
+}
+
+async function expire(
+  sql: Sql,
+  { pool_id, pool, id }: DueBatch,
+  { record, log }: Pick<Expiry, 'log'> & { record: Expiry['record'] | undefined },
+): Promise<ExpiredBatch | undefined> {
+  const expired = { batch_id: id, pool, deleted_count: 0, protected_count: 0 }
+  try {
+    await deleteBatch(sql, pool_id, id, {
+      userWaitMs: USER_WAIT_MS,
+      async record(tx, removed) {
+        expired.deleted_count = removed.deleted
+        expired.protected_count = removed.protected
+        await record?.(tx, expired)
+      },
+    })
+    return expired
+  } catch (error) {
+    if (isDatabaseUnavailable(error)) throw error
+    // A Problem means that the pool was deleted or became a replica since the batch was read.
+    if (!(error instanceof Problem) && !isBlocked(error))
+      log.warn({ err: error, batch: id }, 'expired batch not removed')
+    return undefined
+  }
+}
+
+/** A batch past its `expires_at`. */
+interface DueBatch {
+  pool_id: number
+  pool: string
+  id: string
+  expires_at: string
+}
+
+/**
+ * Returns one page of the batches past their `expires_at` that are not removed yet, oldest first: those after `after`,
+ * of one pool or of all.
+ */
+async function readDue(
+  sql: Sql,
+  { poolId, after, limit }: { poolId: number | undefined; after: DueBatch | undefined; limit: number },
+): Promise<DueBatch[]> {
+  const isBehind = after
+    ? sql`and (b.expires_at, b.pool_id, b.id) > (${after.expires_at}, ${after.pool_id}, ${after.id})`
+    : sql``
+  return await sql<DueBatch[]>`
+    select b.pool_id, p.name as pool, b.id, b.expires_at from batches b
+    join pools p on p.id = b.pool_id and p.replica_since is null
+    where ${isExpired(sql)} ${isBehind} ${poolId === undefined ? sql`` : sql`and b.pool_id = ${poolId}`}
+    order by b.expires_at, b.pool_id, b.id limit ${limit}`
+}
+
+/**
+ * Whether a row `b` of batches is past its `expires_at` and not removed yet. Same condition as the index
+ * batches_expiring.
+ */
+const isExpired = (sql: ISql): Fragment => sql`b.expires_at <= now() and b.removed_at is null`
+
+/** A batch that can be removed, and what its removal deletes. */
+export interface Candidate {
+  batch_id: string
+  label: string | null
+  status: Batch['status']
+  created_at: string
+  expires_at: string | null
+  age_seconds: number
+  /** Test users, which the removal deletes. */
+  user_count: number
+  /** Users of the batch that are not test users. They stay. */
+  protected_count: number
+}
+
+/**
+ * Returns one page of the batches that can be removed, newest first: those past their `expires_at` or, with
+ * `olderThan`, those of at least that age in seconds that still have test users or chunks. Counts come from the scopes,
+ * one look-up per batch. Reads no user.
+ */
+export async function listCandidates(
+  sql: Sql,
+  poolId: number,
+  { olderThan, before, limit }: { olderThan: number | undefined; before: string | undefined; limit: number },
+): Promise<Page<Candidate>> {
+  const isOld =
+    olderThan === undefined
+      ? isExpired(sql)
+      : sql`b.created_at <= now() - ${olderThan}::float8 * interval '1 second'
+          and (t.user_count > 0 or b.status in ('queued', 'running'))`
+  return await readPage(
+    sql,
+    limit,
+    (sql, rows) => sql<Candidate[]>`
+    select b.id as batch_id, b.label, b.status, rfc3339(b.created_at) as created_at, rfc3339(b.expires_at) as expires_at,
+      floor(extract(epoch from now() - b.created_at))::float8 as age_seconds,
+      coalesce(t.user_count, 0)::float8 as user_count,
+      (coalesce(a.user_count, 0) - coalesce(t.user_count, 0))::float8 as protected_count
+    from batches b
+    left join lateral ${scopeOfBatch(sql, true)} t on true
+    left join lateral ${scopeOfBatch(sql, false)} a on true
+    where b.pool_id = ${poolId} and ${isOld}
+      ${before === undefined ? sql`` : sql`and b.id < ${before}`}
+    order by b.id desc limit ${rows}`,
+  )
+}
+
+/** The scope of the batch `b`. `offset 0` forces one look-up by key for each batch, even with wrong statistics. */
+const scopeOfBatch = (sql: ISql, testUsersOnly: boolean): Fragment => sql`(
+  select s.user_count from scopes s
+  where s.pool_id = b.pool_id and s.batch_id = b.id and s.test_users_only = ${testUsersOnly} and not s.bulk_users_only offset 0
+)`

@@ -2,7 +2,7 @@ import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypt
 import type { TransactionSql } from 'postgres'
 import { forceIndexScans } from '../database/index-order.ts'
 import { Problem } from '../errors.ts'
-import { derivePassword } from '../passwords/derive.ts'
+import { derivePassword } from '../passwords/generate-password.ts'
 import { deriveKey } from '../secrets/encryption.ts'
 import type { BatchConfig } from './batch-config.ts'
 import { makeIds } from './naming.ts'

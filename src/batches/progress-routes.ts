@@ -1,4 +1,5 @@
 import { Readable } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply } from 'fastify'
 import type { Sql } from 'postgres'
@@ -7,21 +8,9 @@ import { retryLater } from '../errors.ts'
 import { type Cursors, makePage, pageOf, pageParams } from '../http/pagination.ts'
 import { strict, Uuid } from '../http/schemas.ts'
 import { PoolQuery, poolIdOf, poolParam } from '../pools/pool-parameter.ts'
-import { readBatch } from './batches.ts'
+import { type Batch, readBatch } from './batches.ts'
 import type { Dispatcher } from './dispatcher.ts'
-import { batchEvents } from './events.ts'
 import { Failure, listFailures } from './failures.ts'
-
-const MAX_WAIT_SECONDS = 60
-
-/**
- * Returns the seconds of `Prefer: wait=N` (RFC 7240), at most 60. Returns 0 if the header is missing or invalid,
- * because a server may ignore preferences.
- */
-export function preferredWait(header: string | string[] | undefined): number {
-  const [, seconds] = /(?:^|[,;])\s*wait\s*=\s*"?(\d+)"?\s*(?=$|[,;])/i.exec([header].flat().join(',')) ?? []
-  return Math.min(MAX_WAIT_SECONDS, Number(seconds ?? 0))
-}
 
 const BatchPath = Type.Object({ id: Uuid })
 
@@ -93,4 +82,49 @@ export const batchProgressRoutes: FastifyPluginCallbackTypebox<{
   )
 
   done()
+}
+
+const LOOK_MS = 250
+
+/** Proxies close an idle stream after 30 to 60 s. */
+const HEARTBEAT_MS = 15_000
+
+/** A stream ends after this time. The client then reconnects with `Last-Event-ID`. */
+const MAX_DURATION_MS = 600_000
+
+interface Watching {
+  read: () => Promise<Batch>
+  /** Whether the server is shutting down. */
+  draining: () => boolean
+}
+
+/**
+ * Streams a batch's progress as server-sent events (HTML, section 9.2): `progress` whenever the counts change, then one
+ * `end`. The data is the batch. The id of an event is the number of completed hashes and users. A client that reconnects with
+ * `Last-Event-ID` receives only newer progress, and always the end.
+ */
+async function* batchEvents({ read, draining }: Watching, lastEventId: number): AsyncGenerator<string, void, void> {
+  const done = (batch: Batch) => (batch.hashed_count ?? 0) + batch.created_count + batch.failed_count
+  const write = (event: string, batch: Batch) =>
+    `event: ${event}\nid: ${done(batch)}\ndata: ${JSON.stringify(batch)}\n\n`
+  const deadline = Date.now() + MAX_DURATION_MS
+  let lastSentCount = lastEventId
+  let lastSentAt = Date.now()
+  yield 'retry: 1000\n\n'
+  while (Date.now() < deadline && !draining()) {
+    const batch = await read()
+    if (batch.finished_at !== null) {
+      yield write('end', batch)
+      return
+    }
+    if (done(batch) !== lastSentCount) {
+      yield write('progress', batch)
+      lastSentCount = done(batch)
+      lastSentAt = Date.now()
+    } else if (Date.now() - lastSentAt > HEARTBEAT_MS) {
+      yield ':\n\n'
+      lastSentAt = Date.now()
+    }
+    await sleep(LOOK_MS)
+  }
 }

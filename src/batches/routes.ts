@@ -9,7 +9,6 @@ import { BatchResponse, BatchStatus } from './batch-schema.ts'
 import { listBatches, readBatch } from './batches.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import { cancelBatch, deleteBatch } from './end-batch.ts'
-import { preferredWait } from './progress-routes.ts'
 import { type BatchContext, batchBody, requestBatch } from './request-batch.ts'
 
 interface BatchRoutesOptions extends BatchContext {
@@ -150,4 +149,15 @@ export const batchRoutes: FastifyPluginCallbackTypebox<BatchRoutesOptions> = (ap
   }
 
   done()
+}
+
+const MAX_WAIT_SECONDS = 60
+
+/**
+ * Returns the seconds of `Prefer: wait=N` (RFC 7240), at most 60. Returns 0 if the header is missing or invalid,
+ * because a server may ignore preferences.
+ */
+export function preferredWait(header: string | string[] | undefined): number {
+  const [, seconds] = /(?:^|[,;])\s*wait\s*=\s*"?(\d+)"?\s*(?=$|[,;])/i.exec([header].flat().join(',')) ?? []
+  return Math.min(MAX_WAIT_SECONDS, Number(seconds ?? 0))
 }

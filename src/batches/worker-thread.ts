@@ -7,6 +7,9 @@ export interface ThreadOptions {
   databaseUrl: string
   schema: string
   encryptionKey: Uint8Array
+  /** How long a worker's transaction may be idle; IDLE_TIMEOUT_MS if it is not given. */
+  idleTimeoutMs?: number | undefined
+  silenceMs?: number | undefined
 }
 
 /** The tasks of a thread. Piscina calls them by the exported names of this file. */
@@ -14,16 +17,15 @@ export interface Tasks {
   chunk(input: { poolId: number; batchId: string }): Promise<ChunkOutcome>
 }
 
-const { databaseUrl, schema, encryptionKey } = workerData as ThreadOptions
-
 /**
  * A replica that is suspended but not dead (SIGSTOP, a frozen machine) keeps its locks on chunks for this long. Between
  * two statements a worker hashes for about a second, or for several on a busy machine.
  */
 const IDLE_TIMEOUT_MS = 20_000
 
+const { databaseUrl, schema, encryptionKey, silenceMs, idleTimeoutMs = IDLE_TIMEOUT_MS } = workerData as ThreadOptions
 const name = 'usersync worker'
-const sql = connect({ url: databaseUrl, schema, connections: 1, name, isService: true, idleTimeoutMs: IDLE_TIMEOUT_MS })
+const sql = connect({ url: databaseUrl, schema, connections: 1, name, isService: true, idleTimeoutMs, silenceMs })
 
 export const chunk: Tasks['chunk'] = ({ poolId, batchId }) =>
   workChunk(sql, poolId, batchId, Buffer.from(encryptionKey))

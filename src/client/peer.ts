@@ -176,6 +176,7 @@ export function asPeerError(error: unknown): PeerError {
 /** Advice for codes that do not explain themselves. */
 const HINTS: [codes: RegExp, hint: string][] = [
   [/WRONG_VERSION|PACKET_LENGTH/, ' The port does not speak TLS: is the URL http instead of https?'],
+  [/ALTNAME/, ' The certificate is for another host.'],
   [/CERT|SIGNATURE|ISSUER/, ' The certificate is not trusted; NODE_EXTRA_CA_CERTS names a file with further CAs.'],
   [/INVALID_URL/, ' Are HTTPS_PROXY and HTTP_PROXY URLs?'],
 ]

@@ -1,9 +1,8 @@
 import { connect as connectSocket } from 'node:net'
 import postgres, { type Sql } from 'postgres'
-import { refuseAuthentication } from './authentication.ts'
+import { refuseAuthentication, tlsOptions } from './connection-security.ts'
 import { type DatabaseAddress, parseDatabaseUrl } from './database-url.ts'
-import { watchLiveness } from './silence.ts'
-import { tlsOptions } from './tls.ts'
+import { watchLiveness } from './liveness.ts'
 
 interface ConnectOptions {
   url: string
@@ -20,6 +19,8 @@ interface ConnectOptions {
   lockTimeoutMs?: number | undefined
   /** How long a query waits for a connection, opening one included; 5 s if it is not given. */
   waitMs?: number
+  /** How long a connection may be silent before the server is probed; 3 s if it is not given (silence.ts). */
+  silenceMs?: number | undefined
 }
 
 /** A connection attempt that takes longer is abandoned and repeated. */
@@ -80,7 +81,7 @@ const backoff = (failures: number) => (0.5 + Math.random() / 2) * Math.min(0.1 *
  * - Nagle's algorithm is off. With it, each round trip of several small packets waits for a delayed acknowledgement
  *   (1.3 ms for an insert, 87 ms for a COPY, instead of 0.3 and 0.6 ms). postgres.js has no setting for it.
  * - Timestamps are text in both directions, so that they keep their microseconds. JSON is sent as text.
- * - Every wait has a limit: for a connection, for a silent server (silence.ts), for a lock. PostgreSQL ends statements
+ * - Every wait has a limit: for a connection, for a silent server (liveness.ts), for a lock. PostgreSQL ends statements
  *   and transactions that take too long.
  * - 64-bit numbers are returned as text, because a JavaScript number holds 53 bits.
  * - Plans are generic. If the statistics do not contain a pool, the planner expects a single row of it, so any index
@@ -118,7 +119,7 @@ export function connect(options: ConnectOptions): Sql {
     socket: socketOpener(),
     session: SESSION_SQL,
     refuse: refuseAuthentication(address),
-    watch: watchLiveness(STATEMENT_TIMEOUT_MS),
+    watch: watchLiveness(STATEMENT_TIMEOUT_MS, options.silenceMs),
     wait_timeout: waitMs / 1000,
   })
 }

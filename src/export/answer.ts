@@ -1,6 +1,6 @@
 import type { State } from '../protocol/state.ts'
 import type { Text } from '../protocol/text.ts'
-import type { AgedBase, Base } from '../states/base.ts'
+import type { AgedBase, Base } from '../states/scope-state.ts'
 
 export interface Counts {
   added: number

@@ -8,26 +8,30 @@ import { parseShard, type Shard, ShardText } from '../protocol/shard.ts'
 import { isState, type State, statesIn } from '../protocol/state.ts'
 import { CREDENTIALS, type Credential } from '../protocol/user-line.ts'
 import type { Filter } from '../states/filter.ts'
+import { SYSTEM_FORMAT_NAMES } from '../systems/system-formats.ts'
 import { filterMembers, filterOf } from '../users/filter-parameters.ts'
 import { acceptedFormat, FORMAT_NAMES, type Format } from './format.ts'
+import { partMembers, refusePartParameters } from './part-request.ts'
 
-/** Every list of one or more of the names, none twice, in any order, with commas between them. */
-const listsOf = (names: readonly string[]): string[] =>
-  names.flatMap((name) => [name, ...listsOf(names.filter((other) => other !== name)).map((rest) => `${name},${rest}`)])
+/** One credential, as a pattern. */
+const ONE = `(${CREDENTIALS.join('|')})`
 
 export const ExportQuery = strict({
   ...filterMembers,
   base: Type.Optional(Type.String({ description: 'The state that the client has' })),
   differential: Type.Optional(Type.Boolean({ default: true, description: '`false`: always the full export' })),
-  format: Type.Optional(Type.Enum(FORMAT_NAMES)),
+  format: Type.Optional(Type.Enum([...FORMAT_NAMES, ...SYSTEM_FORMAT_NAMES])),
+  ...partMembers,
   shard: Type.Optional(ShardText),
   include: Type.Optional(
-    Type.Enum(listsOf(CREDENTIALS), {
-      description:
-        'Credentials to add after each user line; not part of the state. Requires the scope `credentials:read`',
+    Type.String({
+      pattern: `^${ONE}(,${ONE})*$`,
+      description: `credentials to add after each user line, with commas between them: ${CREDENTIALS.join(', ')}. They are not part of the state, and require the scope \`credentials:read\``,
     }),
   ),
 })
+
+export type ExportQuery = Static<typeof ExportQuery>
 
 /** A validated export request. */
 export interface ExportRequest {
@@ -43,13 +47,14 @@ export interface ExportRequest {
   isMatch: (state: State) => boolean
 }
 
-/** Reads the query and headers of an export. Throws `base_invalid`, `invalid_request`, `not_acceptable`, `forbidden`. */
-export function readExportRequest(request: FastifyRequest, query: Static<typeof ExportQuery>): ExportRequest {
+/** Reads the query and headers of an export in one of our own formats. Throws `base_invalid`, `invalid_request`, `not_acceptable`, `forbidden`. */
+export function readExportRequest(request: FastifyRequest, query: ExportQuery): ExportRequest {
   const { base, differential = true, include, shard } = query
+  refusePartParameters(query)
   if (base !== undefined && !isState(base)) {
     throw new Problem('base_invalid', 'A state is u1- followed by 64 lower-case hexadecimal digits.')
   }
-  const format = query.format ?? acceptedFormat(request)
+  const format = (query.format as Format | undefined) ?? acceptedFormat(request)
   const filter = filterOf(request, query)
   if (include) requireScope(request, 'credentials:read', 'include')
   const matching = statesIn(request.headers['if-none-match'])

@@ -10,6 +10,8 @@ import type { ExportCache } from './cache/export-cache.ts'
 import type { ExportRequest } from './export-request.ts'
 import { planAnswer } from './make-answer.ts'
 import { directStream, type ExportSource, type OpenExport, openExport } from './open-export.ts'
+import { type OpenPart, openPart } from './open-part.ts'
+import type { PartRequest } from './part-request.ts'
 import { createSingleFlight } from './single-flight.ts'
 
 /** An export that is ready to send. No snapshot waits for its client. */
@@ -33,6 +35,8 @@ export interface Exports {
    * `pool_not_found`.
    */
   openDirect(request: ExportRequest): Promise<OpenExport>
+  /** Opens a part of a file for a system under test. Throws what `openPart` throws. */
+  openPart(request: PartRequest, after: string | undefined): Promise<OpenPart>
   /** Number of exports that read the database. */
   reading(): number
   /** Resolves when no export reads the database. */
@@ -102,6 +106,7 @@ export function createExports({ sql, encryptionKey, concurrency, waitMs, cache }
   return {
     currentScope,
     openDirect: (request) => openExport(source, request),
+    openPart: (request, after) => openPart(source, request, after),
     reading: () => concurrencyLimit.active(),
     drain: () => concurrencyLimit.idle(),
     async open(request, coding) {

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream'
 import type { Sql } from 'postgres'
-import { openSnapshot } from '../database/snapshot.ts'
+import { openSnapshot } from '../database/session.ts'
 import type { ConcurrencyLimit } from '../http/concurrency-limit.ts'
 import type { State } from '../protocol/state.ts'
 import type { Text } from '../protocol/text.ts'
@@ -29,10 +29,16 @@ export interface OpenExport {
   release(): Promise<void>
 }
 
-/** Opens an export. Throws `overloaded` if no place becomes free in time, and `pool_not_found`. */
-export async function openExport(source: ExportSource, request: ExportRequest): Promise<OpenExport> {
-  const releasePlace = await source.concurrencyLimit.acquire()
-  const snapshot = await openSnapshot(source.sql).catch((error) => {
+/** A snapshot and a place among the exports that read the database. */
+export interface Reading {
+  sql: Sql
+  release(): Promise<void>
+}
+
+/** Waits for a place, and opens a snapshot. Throws `overloaded` if no place becomes free in time. */
+export async function openReading({ sql, concurrencyLimit }: ExportSource): Promise<Reading> {
+  const releasePlace = await concurrencyLimit.acquire()
+  const snapshot = await openSnapshot(sql).catch((error) => {
     releasePlace()
     throw error
   })
@@ -40,11 +46,17 @@ export async function openExport(source: ExportSource, request: ExportRequest): 
     await snapshot.close()
     releasePlace()
   }
+  return { sql: snapshot.sql, release }
+}
+
+/** Opens an export. Throws `overloaded` if no place becomes free in time, and `pool_not_found`. */
+export async function openExport(source: ExportSource, request: ExportRequest): Promise<OpenExport> {
+  const { sql, release } = await openReading(source)
   try {
-    const present = await lookUpScope(snapshot.sql, request.pool, request.filter)
+    const present = await lookUpScope(sql, request.pool, request.filter)
     const selection = selectionOf(request, present.poolId, source.encryptionKey)
-    const plan = await planAnswer(snapshot.sql, selection.filter, present, request)
-    const answer = await makeAnswer(snapshot.sql, selection, present, plan)
+    const plan = await planAnswer(sql, selection.filter, present, request)
+    const answer = await makeAnswer(sql, selection, present, plan)
     const { added, updated, deleted } = answer.counts
     const context = { filters: filtersOf(request), credentials: request.credentials }
     const text = releasing(FORMATS[request.format].write(answer, context), release)
@@ -63,7 +75,7 @@ function selectionOf(request: ExportRequest, poolId: number, encryptionKey: Buff
 }
 
 /** Returns the text, and calls `release` when it has ended, failed or been abandoned. */
-async function* releasing(text: Text, release: () => Promise<void>) {
+export async function* releasing(text: Text, release: () => Promise<void>) {
   try {
     yield* text
   } finally {
@@ -78,7 +90,7 @@ const MAX_DURATION_MS = 300_000
  * Streams the text of an export from the database at its client's speed. The snapshot is released in every case, at the
  * latest after five minutes.
  */
-export function directStream({ text, release }: OpenExport): Readable {
+export function directStream({ text, release }: Pick<OpenExport, 'text' | 'release'>): Readable {
   const stream = Readable.from(text, { objectMode: false, highWaterMark: 65_536 })
   const deadline = setTimeout(
     () => stream.destroy(new Error('export timed out: the client reads too slowly')),

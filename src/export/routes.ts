@@ -3,27 +3,24 @@ import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebo
 import type { FastifyReply } from 'fastify'
 import type { Sql } from 'postgres'
 import { Type } from 'typebox'
-import { sendHead } from '../http/compression.ts'
 import type { Coding } from '../http/content-coding.ts'
+import type { Cursors } from '../http/pagination.ts'
 import { Nullable, strict } from '../http/schemas.ts'
 import { poolOf } from '../pools/pool-parameter.ts'
-import type { State } from '../protocol/state.ts'
 import { oldestBaseAt } from '../states/scope-state.ts'
 import { filterMembers, filterOf } from '../users/filter-parameters.ts'
-import type { Plan } from './answer.ts'
-import { CACHING_HEADERS, stateHeaders, unchangedHeaders } from './answer-headers.ts'
+import { CACHING_HEADERS, stateHeaders } from './answer-headers.ts'
+import { answerPart } from './answer-part.ts'
 import { ExportQuery, readExportRequest } from './export-request.ts'
 import type { Export, Exports } from './exports.ts'
 import { FORMATS } from './format.ts'
 import { planAnswer } from './make-answer.ts'
-
-/** Receives each export that was served, 304 included. */
-export interface ExportObserver {
-  exported(plan: Pick<Plan, 'kind'> & Partial<Plan>): void
-}
+import { isPartQuery } from './part-request.ts'
+import { type ExportObserver, sendNotModified } from './send-not-modified.ts'
 
 interface ExportRoutesOptions {
   sql: Sql
+  cursors: Cursors
   exports: Exports
   observer: ExportObserver
 }
@@ -75,6 +72,7 @@ export const exportRoutes: FastifyPluginCallbackTypebox<ExportRoutesOptions> = (
       },
     },
     async (request, reply) => {
+      if (isPartQuery(request.query)) return await answerPart(request, reply, request.query, options)
       const exportRequest = readExportRequest(request, request.query)
       const present = await exports.currentScope(exportRequest)
       // Two pools of one name can have the same state with other logins. Sent only with logins: other 304s take no extra header.
@@ -102,11 +100,6 @@ export const exportRoutes: FastifyPluginCallbackTypebox<ExportRoutesOptions> = (
   )
 
   done()
-}
-
-function sendNotModified(reply: FastifyReply, state: State, observer: ExportObserver) {
-  observer.exported({ kind: 'unchanged' })
-  return sendHead(reply, 304, unchangedHeaders(state))
 }
 
 /** A text of this size takes about a millisecond to compress on the main thread. A longer text is streamed. */

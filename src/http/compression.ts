@@ -46,7 +46,7 @@ export const compression = plugin<{ threshold: number }>(
     await app.register(compress, {
       threshold,
       encodings: [...CODINGS],
-      customTypes: /^application\/(x-ndjson|(problem\+)?json)|^text\/(?!event-stream)/,
+      customTypes: /^application\/(x-ndjson|sql|(problem\+)?json)|^text\/(?!event-stream)/,
       brotliOptions: BROTLI_OPTIONS,
       zlibOptions: ZLIB_OPTIONS,
       zlib: { createZstdDecompress: DECODERS.zstd },

@@ -36,7 +36,10 @@ export function createCursors(encryptionKey: Buffer): Cursors {
       const last = Buffer.from(cursor, 'base64url').subarray(SIGNATURE_BYTES).toString()
       // Encodes again and compares the whole: this also rejects a non-canonical base64 spelling.
       if (!isSame(encode(listing, last), cursor)) {
-        throw new Problem('cursor_invalid', 'Take the cursor from next_cursor of the same listing, unchanged.')
+        throw new Problem(
+          'cursor_invalid',
+          'Take the cursor unchanged from next_cursor, or from the Link header, of the same listing.',
+        )
       }
       return last
     },
@@ -75,8 +78,13 @@ export function makePage<Item>(
   const last = hasMore ? items.at(-1) : undefined
   if (last === undefined) return { items, next_cursor: null }
   const cursor = cursors.encode(listing, keyOf(last))
-  const next = new URL(request.url, 'http://localhost')
-  next.searchParams.set('cursor', cursor)
-  reply.header('link', `<${next.pathname}${next.search}>; rel="next"`)
+  setNextLink(request, reply, 'cursor', cursor)
   return { items, next_cursor: cursor }
+}
+
+/** Sets the `Link` header (RFC 8288) to the request's own URL with another cursor in the query parameter `name`. */
+export function setNextLink(request: FastifyRequest, reply: FastifyReply, name: string, cursor: string): void {
+  const next = new URL(request.url, 'http://localhost')
+  next.searchParams.set(name, cursor)
+  reply.header('link', `<${next.pathname}${next.search}>; rel="next"`)
 }

@@ -2,9 +2,81 @@ import type { Fragment, ISql } from 'postgres'
 import type { OnConflict } from '../batches/batch-schema.ts'
 import type { Failure } from '../batches/failures.ts'
 import { Problem } from '../errors.ts'
-import type { Counts } from './import-batch.ts'
 import { importConflict } from './problems.ts'
 import type { Target } from './stage-rows.ts'
+
+/** Numbers of rows by result. Their sum is the number of rows. */
+export interface Counts {
+  created: number
+  updated: number
+  /** The user already equals the row, or `on_conflict=skip` leaves the row out. */
+  skipped: number
+  failed: number
+}
+
+/**
+ * The results of the staged rows. A row that `on_conflict=skip` leaves out counts as skipped, and is listed like a
+ * failure.
+ */
+export interface Applied extends Counts {
+  notTaken: Failure[]
+}
+
+/** Rows that change the same users are applied one by one. This bounds the time that their locks are held. */
+const APPLY_TIMEOUT_MS = 300_000
+
+/**
+ * Applies the staged rows to the pool, with the same result as one by one in order. Stores the first `keep` failures.
+ * Throws `import_conflict` if `on_conflict` is `fail` and a row's id, username or email is taken, and `body_too_large`.
+ */
+export async function applyRows(
+  session: ISql,
+  target: Target,
+  onConflict: OnConflict,
+  pageEnds: number[],
+  keep: number,
+): Promise<Applied> {
+  const applied: Applied = { created: 0, updated: 0, skipped: 0, failed: 0, notTaken: [] }
+  const deadline = performance.now() + APPLY_TIMEOUT_MS
+  let next = 1
+  let size = Number.POSITIVE_INFINITY
+  for (const end of pageEnds) {
+    while (next <= end) {
+      if (performance.now() > deadline) throw tooEntangled()
+      const wanted = { first: next, last: Math.min(end, next + size - 1) }
+      const page = onConflict === 'update' ? await independentRows(session, wanted) : wanted
+      // If rows depend on each other, looking far ahead would be wasted each time.
+      size = 2 * (page.last - page.first + 1)
+      const notTaken = await applyPage(session, target, onConflict, page, applied)
+      applied.notTaken.push(...notTaken.slice(0, keep - applied.notTaken.length))
+      next = page.last + 1
+    }
+  }
+  return applied
+}
+
+async function applyPage(session: ISql, target: Target, onConflict: OnConflict, page: Page, counts: Counts) {
+  const judged = onConflict === 'update' ? await updateRows(session, page) : []
+  const refused = judged.filter((row): row is typeof row & Failure => row.code !== null)
+  const changed = judged.filter((row) => row.changed).length
+  counts.updated += changed
+  counts.skipped += judged.length - refused.length - changed
+
+  const found = judged.map(({ n }) => n)
+  const { missing, left } = await insertRows(session, target, page, found)
+  const conflicts = left.length === 0 ? [] : await findConflicts(session, page, left)
+  if (onConflict === 'fail' && conflicts[0]) throw importConflict(conflicts[0])
+  counts.created += missing - conflicts.length
+  counts.failed += refused.length
+  counts[onConflict === 'skip' ? 'skipped' : 'failed'] += conflicts.length
+  return [...refused, ...conflicts].sort((a, b) => a.n - b.n)
+}
+
+const tooEntangled = () =>
+  new Problem(
+    'body_too_large',
+    `The rows change the same users so often that the import takes longer than ${APPLY_TIMEOUT_MS / 60_000} minutes. Nothing was imported. Send it in parts.`,
+  )
 
 /** The staged rows from `first` to `last`. One statement handles them. */
 interface Page {
@@ -149,67 +221,3 @@ export async function updateRows(session: ISql, page: Page): Promise<Judged[]> {
     select j.n, j.username, j.email, j.code, x.id is not null as changed
     from judged j left join updated x on x.id = j.user_id order by j.n`
 }
-
-/** Rows that change the same users are applied one by one. This bounds the time that their locks are held. */
-const APPLY_TIMEOUT_MS = 300_000
-
-/**
- * The results of the staged rows. A row that `on_conflict=skip` leaves out counts as skipped, and is listed like a
- * failure.
- */
-export interface Applied extends Counts {
-  notTaken: Failure[]
-}
-
-/**
- * Applies the staged rows to the pool, with the same result as one by one in order. Stores the first `keep` failures.
- * Throws `import_conflict` if `on_conflict` is `fail` and a row's id, username or email is taken, and `body_too_large`.
- */
-export async function applyRows(
-  session: ISql,
-  target: Target,
-  onConflict: OnConflict,
-  pageEnds: number[],
-  keep: number,
-): Promise<Applied> {
-  const applied: Applied = { created: 0, updated: 0, skipped: 0, failed: 0, notTaken: [] }
-  const deadline = performance.now() + APPLY_TIMEOUT_MS
-  let next = 1
-  let size = Number.POSITIVE_INFINITY
-  for (const end of pageEnds) {
-    while (next <= end) {
-      if (performance.now() > deadline) throw tooEntangled()
-      const wanted = { first: next, last: Math.min(end, next + size - 1) }
-      const page = onConflict === 'update' ? await independentRows(session, wanted) : wanted
-      // If rows depend on each other, looking far ahead would be wasted each time.
-      size = 2 * (page.last - page.first + 1)
-      const notTaken = await applyPage(session, target, onConflict, page, applied)
-      applied.notTaken.push(...notTaken.slice(0, keep - applied.notTaken.length))
-      next = page.last + 1
-    }
-  }
-  return applied
-}
-
-async function applyPage(session: ISql, target: Target, onConflict: OnConflict, page: Page, counts: Counts) {
-  const judged = onConflict === 'update' ? await updateRows(session, page) : []
-  const refused = judged.filter((row): row is typeof row & Failure => row.code !== null)
-  const changed = judged.filter((row) => row.changed).length
-  counts.updated += changed
-  counts.skipped += judged.length - refused.length - changed
-
-  const found = judged.map(({ n }) => n)
-  const { missing, left } = await insertRows(session, target, page, found)
-  const conflicts = left.length === 0 ? [] : await findConflicts(session, page, left)
-  if (onConflict === 'fail' && conflicts[0]) throw importConflict(conflicts[0])
-  counts.created += missing - conflicts.length
-  counts.failed += refused.length
-  counts[onConflict === 'skip' ? 'skipped' : 'failed'] += conflicts.length
-  return [...refused, ...conflicts].sort((a, b) => a.n - b.n)
-}
-
-const tooEntangled = () =>
-  new Problem(
-    'body_too_large',
-    `The rows change the same users so often that the import takes longer than ${APPLY_TIMEOUT_MS / 60_000} minutes. Nothing was imported. Send it in parts.`,
-  )

@@ -8,11 +8,9 @@ import { inTransaction, withSession } from '../database/session.ts'
 import { sqlState, UNIQUE_VIOLATION } from '../database/sqlstate.ts'
 import { Problem } from '../errors.ts'
 import { requireWritable } from '../pools/locks.ts'
-import { applyRows } from './apply-rows.ts'
-import { finishImportBatch, insertImportBatch, readStart } from './import-batch.ts'
+import { applyRows, type Counts } from './apply-rows.ts'
 import { importInvalid, MAX_FAULTS } from './problems.ts'
-import type { GivenRow } from './row.ts'
-import { checkRow, isFault, type Row, type RowFault } from './row.ts'
+import { checkRow, type GivenRow, isFault, type Row, type RowFault } from './row.ts'
 import { createStagedRows, RowStage, type Target } from './stage-rows.ts'
 
 export interface NewImport {
@@ -144,4 +142,37 @@ async function apply(session: ISql, target: Target, onConflict: OnConflict, stag
   if (failures.length > 0) await recordFailures(session, target.poolId, target.batchId, failures)
   await finishImportBatch(session, target, counts)
   return counts.created + counts.updated + counts.skipped + counts.failed
+}
+
+/** Returns the time at which the upload began, by the database's clock. */
+async function readStart(session: ISql): Promise<string> {
+  const [row] = await session<{ at: string }[]>`select now()::text as at`
+  return row?.at ?? ''
+}
+
+/** Writes the batch of an import. It is not visible before the import commits, so no dispatcher takes it for work. */
+async function insertImportBatch(
+  session: ISql,
+  { poolId, batchId }: Target,
+  { label, config, startedAt }: { label: string | null; config: ImportConfig; startedAt: string },
+): Promise<void> {
+  await session`
+    insert into batches (pool_id, id, kind, label, status, total_requested, first_user_number, first_credential_id,
+      username_pattern, email_suffix, config, created_at, started_at)
+    values (${poolId}, ${batchId}, 'import', ${label}, 'completed', 0, 0, 0, '', '', ${JSON.stringify(config)},
+      ${startedAt}, ${startedAt})`
+}
+
+/** Stores the result of the import in its batch. */
+async function finishImportBatch(
+  session: ISql,
+  { poolId, batchId }: Target,
+  { created, updated, skipped, failed }: Counts,
+): Promise<void> {
+  await session`
+    update batches set total_requested = ${created + updated + skipped + failed}, created_count = ${created},
+      updated_count = ${updated}, skipped_count = ${skipped}, failed_count = ${failed}, chunk_count = 1,
+      peak_memory_bytes = ${process.memoryUsage.rss()}, finished_at = clock_timestamp(),
+      status = ${failed > 0 ? 'completed_with_failures' : 'completed'}
+    where pool_id = ${poolId} and id = ${batchId}`
 }

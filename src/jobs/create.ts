@@ -4,9 +4,9 @@ import { startDispatcher } from '../batches/dispatcher.ts'
 import { batchBody, requestBatch } from '../batches/request-batch.ts'
 import { startWorkerPool } from '../batches/worker-pool.ts'
 import { schemaReader } from '../http/field-errors.ts'
-import { drain } from '../process/drain.ts'
 import { startMemoryGuard } from '../process/memory-guard.ts'
-import { openEncryptionKey } from '../secrets/encryption-key-check.ts'
+import { drain } from '../process/shutdown.ts'
+import { openEncryptionKey } from '../secrets/encryption.ts'
 import { templateReader } from '../templates/settings.ts'
 import { type JobContext, JobFailure, jobPool, recordJob, untilEnded } from './job.ts'
 import type { JobRun } from './job-runs.ts'
@@ -14,9 +14,15 @@ import type { JobRun } from './job-runs.ts'
 /** Requests the batch of this run, or finds that of an interrupted attempt, and creates its users. Returns the ended batch. */
 export async function createUsers(context: JobContext, run: JobRun): Promise<Record<string, unknown>> {
   const { sql, config, signal } = context
-  const { pool: poolName, date: _, ...parameters } = run.parameters
+  const { pool: poolName, date: _, seed, epoch, ...parameters } = run.parameters
   const pool = await jobPool(sql, poolName)
-  const body = schemaReader(batchBody(config), 'body')(parameters)
+  const body = schemaReader(
+    batchBody(config),
+    'body',
+  )({
+    ...parameters,
+    config: { ...(seed !== undefined && { seed }), ...(epoch !== undefined && { epoch }) },
+  })
   const encryptionKey = await openEncryptionKey(sql, config)
   const idempotency = { owner: '', key: await batchKey(sql, run, pool.name) }
   const withTemplate = templateReader(sql, config)

@@ -1,12 +1,18 @@
 import type { ISql, Sql } from 'postgres'
-import { type ExpiredBatch, expireBatches } from '../batches/expire.ts'
+import { type ExpiredBatch, expireBatches } from '../batches/expiry.ts'
+import { createExports } from '../export/exports.ts'
+import { schemaReader } from '../http/field-errors.ts'
 import { requireWritable } from '../pools/locks.ts'
-import { forgetStep, pruneStep } from '../states/prune.ts'
+import { openEncryptionKey } from '../secrets/encryption.ts'
+import { forgetStep, pruneStep } from '../states/retention.ts'
 import { verifyPool } from '../states/verify-states.ts'
+import { readRun, requestRun } from '../sync/sync-runs.ts'
+import { startSyncScheduler } from '../sync/sync-scheduler.ts'
+import { RunBody } from '../sync/sync-schema.ts'
 import { createUsers } from './create.ts'
-import { type Job, JobFailure, jobPool, recordJob } from './job.ts'
+import { type Job, type JobContext, JobFailure, jobPool, recordJob, untilEnded } from './job.ts'
+import type { JobRun } from './job-runs.ts'
 import type { ParameterValue } from './parameters.ts'
-import { pushToTargets } from './sync.ts'
 
 const pool = { type: 'text', description: 'the pool (default: default)' } as const
 const date = { type: 'date', description: 'separates this run from those of other days' } as const
@@ -21,6 +27,8 @@ export const JOBS: Record<string, Job> = {
       template: { type: 'text', description: 'the template with the initial settings' },
       label: { type: 'text', description: 'a label for the batch' },
       expires_in: { type: 'integer', description: 'seconds' },
+      seed: { type: 'text', description: 'makes the same users again, with epoch on any server' },
+      epoch: { type: 'text', description: 'the time that all times of the users follow from' },
       date,
     },
     run: createUsers,
@@ -94,4 +102,37 @@ async function poolsOf(sql: Sql, name: ParameterValue | undefined): Promise<{ id
     select id, name from pools where ${name === undefined ? sql`true` : sql`name = ${String(name)}`} order by id`
   if (pools.length === 0) throw new JobFailure(`there is no pool ${name}`)
   return pools
+}
+
+const readRunBody = schemaReader(RunBody, 'body')
+
+/**
+ * Pushes to the targets, one after the other. This process pushes, since no service may be running; one that runs may take the runs
+ * too. Throws JobFailure if a target is not in sync afterwards.
+ */
+async function pushToTargets(context: JobContext, { parameters }: JobRun): Promise<Record<string, unknown>> {
+  const { sql, config, log, signal } = context
+  const { full = false } = parameters
+  const names = parameters['targets'] as string[]
+  const pool = await jobPool(sql, parameters['pool'])
+  const encryptionKey = await openEncryptionKey(sql, config)
+  const waitMs = config.waitSeconds * 1000
+  const exports = createExports({ sql, encryptionKey, concurrency: config.exportConcurrency, waitMs, cache: undefined })
+  const only = { poolId: pool.id, names }
+  const scheduler = startSyncScheduler({ sql, exports, encryptionKey, targetHosts: config.targetHosts, only }, log)
+  await using stack = new AsyncDisposableStack()
+  stack.defer(() => scheduler.stop())
+
+  const targets = []
+  for (const name of names) {
+    const body = readRunBody({ target: name, full })
+    const { id } = await requestRun(sql, pool.id, body.target, { full: body.full ?? false })
+    await recordJob(sql, 'sync', { pool: pool.name, subject: id, counts: {} })
+    scheduler.wake()
+    const { target, kind, failure, detail } = await untilEnded(() => readRun(sql, pool.id, id), signal)
+    targets.push({ target, kind, failure, detail })
+  }
+  const behind = targets.filter(({ failure }) => failure !== null)
+  if (behind.length > 0) throw new JobFailure(behind.map(({ target, detail }) => `${target}: ${detail}`).join('; '))
+  return { targets }
 }

@@ -22,7 +22,7 @@ const matching = (form: string, pattern: RegExp): ParameterType => ({
 
 /** The types of parameters. */
 export const TYPES = {
-  text: matching('TEXT', /^[\x20-\x7e]{1,200}$/),
+  text: matching('TEXT', /^[^\p{Cc}\p{Cs}]{1,200}$/u),
   integer: {
     form: 'N',
     parse: (text) => (/^-?\d{1,15}$/.test(text) ? Number(text) + 0 : undefined),
@@ -37,7 +37,7 @@ export const TYPES = {
   },
   list: {
     form: 'TEXT,TEXT,…',
-    parse: (text) => (/^[\x20-\x7e]{1,2000}$/.test(text) ? text.split(',') : undefined),
+    parse: (text) => (/^[^\p{Cc}\p{Cs}]{1,2000}$/u.test(text) ? text.split(',') : undefined),
   },
 } satisfies Record<string, ParameterType>
 

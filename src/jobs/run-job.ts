@@ -29,7 +29,7 @@ interface JobProgram {
 /** Runs the program `job` with these arguments. Returns its exit code; USAGE lists them. */
 export async function runJob([name = '', ...args]: string[], program: JobProgram): Promise<number> {
   try {
-    if (name === '--help') {
+    if (name === '--help' || args.includes('--help')) {
       program.stdout.write(`${USAGE}\n`)
       return 0
     }

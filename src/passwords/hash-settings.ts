@@ -1,10 +1,8 @@
 import { type Static, Type } from 'typebox'
 import type { FieldError } from '../errors.ts'
-import { BCRYPT_PREFIXES } from './bcrypt.ts'
-import { hashCostMs } from './hash-cost.ts'
-import { ALGORITHMS, DEFAULT_COSTS, type HashSettings, withCosts } from './hash-password.ts'
+import { BCRYPT_PREFIXES, scryptBytes } from './hash-algorithms.ts'
+import { ALGORITHMS, DEFAULT_COSTS, type HashSettings, hashCostMs, withCosts } from './hash-password.ts'
 import { PRESET_NAMES, PRESETS } from './presets.ts'
-import { scryptBytes } from './scrypt.ts'
 
 /** Maximum memory of one hash in a worker thread. Four threads then use half a GiB at once. */
 const MAX_HASH_BYTES = 134_217_728

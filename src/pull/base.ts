@@ -4,8 +4,7 @@ import { open, stat } from 'node:fs/promises'
 import { decodeBody } from '../http/decompress.ts'
 import { ContentError } from '../protocol/content-error.ts'
 import { ExportError, type ExportHead, type ExportRow, readExport } from '../protocol/read-export.ts'
-import type { PullSource } from './base-label.ts'
-import { type BaseLabel, readLabel } from './base-label.ts'
+import { type BaseLabel, type PullSource, readLabel } from './base-label.ts'
 import type { OutFiles } from './files.ts'
 
 /** What a pull kept from earlier rounds. */

@@ -7,14 +7,74 @@ import { declareReplica, lockPool, readReplica, requireNoUnfinishedBatch } from 
 import type { Mirrors } from '../pools/pools.ts'
 import { type ExportHead, readExport } from '../protocol/read-export.ts'
 import { lookUpScope } from '../states/scope-state.ts'
-import { applyStaged, type Counts } from './apply-staged.ts'
-import { asProblem, stageExport } from './stage-export.ts'
+import { applyStaged, asProblem, type Counts, stageExport } from './staged-export.ts'
 
 export const WHOLE_POOL = { batchId: undefined, testUsersOnly: false, bulkUsersOnly: false }
 export const TEST_USERS = { ...WHOLE_POOL, testUsersOnly: true }
 
 /** The filter of the users that a replica of this extent mirrors. The replica's state is theirs. */
 export const usersOf = (mirrors: Mirrors) => (mirrors === 'everything' ? WHOLE_POOL : TEST_USERS)
+
+/** What the pool contains now, and what the export changed. */
+export interface Taken {
+  kind: ExportHead['kind']
+  state: string
+  total_count: number
+  counts: Counts
+}
+
+interface Receiver {
+  pool: string
+  /** Whether the client's key has the scope `admin`. */
+  isAdmin: boolean
+  reservedDomains: string[]
+}
+
+/**
+ * Applies an export to a pool in one transaction. Stages the export as it arrives, and locks the pool only to apply it, so a slow
+ * client holds no lock. If the resulting state is not the one in the head, everything rolls back. The state comes from the sums
+ * that the triggers keep of the actual rows.
+ *
+ * Throws what `texts` throws, `export_cut`, `export_malformed`, `export_invalid`, `domain_not_reserved`, `base_mismatch`,
+ * `forbidden`, `pool_not_replica`, `pool_in_use`, `state_mismatch`, `pool_not_found`.
+ */
+export async function takeExport(uploads: Sql, receiver: Receiver, texts: AsyncIterable<string>): Promise<Taken> {
+  try {
+    const { head, pages } = await readExport(texts)
+    return await withSession(uploads, async (session) => {
+      await requireTakeable(session, receiver.pool, head, receiver.isAdmin) // reject early, before the client sends the rest
+      await stageExport(session, head, pages)
+      const taken = await inTransaction(session, () => apply(session, receiver, head))
+      const { added, updated, deleted } = taken.counts
+      await refreshStatistics(session, added + updated + deleted)
+      return taken
+    })
+  } catch (error) {
+    throw asProblem(error)
+  }
+}
+
+async function apply(session: ISql, { pool, isAdmin, reservedDomains }: Receiver, head: ExportHead): Promise<Taken> {
+  const poolId = await lockPool(session, pool)
+  const { mirrors, isReplica } = await requireTakeable(session, pool, head, isAdmin)
+  if (mirrors === 'everything') {
+    // Disables the trigger that protects users: an administrator declared that the source owns this pool's users.
+    await session`select set_config('usersync.service', 'off', true)`
+  } else {
+    await requireTestUsers(session, reservedDomains)
+  }
+  const counts = await applyStaged(session, poolId, head, mirrors)
+  const { state, userCount } = await lookUpScope(session, pool, usersOf(mirrors))
+  if (state !== head.state || userCount !== head.total_count) throw stateMismatch()
+  if (!isReplica && head.kind !== 'unchanged') await declareReplica(session, poolId, mirrors)
+  return { kind: head.kind, state, total_count: userCount, counts }
+}
+
+const stateMismatch = () =>
+  new Problem(
+    'state_mismatch',
+    'The users of the export do not match its state or its total_count. Nothing was changed; send a full export.',
+  )
 
 /**
  * Checks that the pool may take an export with this head now. Returns what the pool mirrors, and whether it is a replica already.
@@ -100,64 +160,3 @@ export async function requireTestUsers(tx: ISql, reservedDomains: string[]): Pro
     )
   }
 }
-
-/** What the pool contains now, and what the export changed. */
-export interface Taken {
-  kind: ExportHead['kind']
-  state: string
-  total_count: number
-  counts: Counts
-}
-
-interface Receiver {
-  pool: string
-  /** Whether the client's key has the scope `admin`. */
-  isAdmin: boolean
-  reservedDomains: string[]
-}
-
-/**
- * Applies an export to a pool in one transaction. Stages the export as it arrives, and locks the pool only to apply it, so a slow
- * client holds no lock. If the resulting state is not the one in the head, everything rolls back. The state comes from the sums
- * that the triggers keep of the actual rows.
- *
- * Throws what `texts` throws, `export_cut`, `export_malformed`, `export_invalid`, `domain_not_reserved`, `base_mismatch`,
- * `forbidden`, `pool_not_replica`, `pool_in_use`, `state_mismatch`, `pool_not_found`.
- */
-export async function takeExport(uploads: Sql, receiver: Receiver, texts: AsyncIterable<string>): Promise<Taken> {
-  try {
-    const { head, pages } = await readExport(texts)
-    return await withSession(uploads, async (session) => {
-      await requireTakeable(session, receiver.pool, head, receiver.isAdmin) // reject early, before the client sends the rest
-      await stageExport(session, head, pages)
-      const taken = await inTransaction(session, () => apply(session, receiver, head))
-      const { added, updated, deleted } = taken.counts
-      await refreshStatistics(session, added + updated + deleted)
-      return taken
-    })
-  } catch (error) {
-    throw asProblem(error)
-  }
-}
-
-async function apply(session: ISql, { pool, isAdmin, reservedDomains }: Receiver, head: ExportHead): Promise<Taken> {
-  const poolId = await lockPool(session, pool)
-  const { mirrors, isReplica } = await requireTakeable(session, pool, head, isAdmin)
-  if (mirrors === 'everything') {
-    // Disables the trigger that protects users: an administrator declared that the source owns this pool's users.
-    await session`select set_config('usersync.service', 'off', true)`
-  } else {
-    await requireTestUsers(session, reservedDomains)
-  }
-  const counts = await applyStaged(session, poolId, head, mirrors)
-  const { state, userCount } = await lookUpScope(session, pool, usersOf(mirrors))
-  if (state !== head.state || userCount !== head.total_count) throw stateMismatch()
-  if (!isReplica && head.kind !== 'unchanged') await declareReplica(session, poolId, mirrors)
-  return { kind: head.kind, state, total_count: userCount, counts }
-}
-
-const stateMismatch = () =>
-  new Problem(
-    'state_mismatch',
-    'The users of the export do not match its state or its total_count. Nothing was changed; send a full export.',
-  )

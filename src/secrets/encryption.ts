@@ -1,6 +1,7 @@
 import { createCipheriv, createDecipheriv, hkdfSync, randomBytes, randomUUID } from 'node:crypto'
 import { link, mkdir, open, unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { Sql } from 'postgres'
 
 const NONCE_BYTES = 12
 const TAG_BYTES = 16
@@ -32,12 +33,30 @@ export function decrypt(encryptionKey: Buffer, sealed: Buffer, context: string):
   return Buffer.concat([decipher.update(ciphertext), decipher.final()]).toString('utf8')
 }
 
+/** Why a service does not start with this key. */
+const OTHER_KEY =
+  'the passwords in this database are encrypted with another key: set ENCRYPTION_KEY (or keep DATA_DIR/encryption.key) the same for all replicas'
+
+/** Returns the configured key, or that of `dataDir`. Throws what `loadEncryptionKey` and `checkEncryptionKey` throw. */
+export async function openEncryptionKey(sql: Sql, config: { encryptionKey: string; dataDir: string }): Promise<Buffer> {
+  const isFirst = await lacksKey(sql)
+  const key = await loadEncryptionKey(config.encryptionKey, config.dataDir, isFirst)
+  await checkEncryptionKey(sql, key)
+  return key
+}
+
+/** Whether no service has set the key of this database. Otherwise a lost key file must not be replaced by a new one. */
+async function lacksKey(sql: Sql): Promise<boolean> {
+  const { count } = await sql`select from encryption_key_check`
+  return count === 0
+}
+
 /**
- * Returns the key of the setting (64 hex digits) or, if that is empty, the one in `dataDir`, which the first start creates. The file
- * is linked into place when it is complete and synced to disk: two services that start at once agree on one key, and a power cut
- * cannot lose a key that is in use. Throws an Error if the file has no valid key, or other users can read it.
+ * Returns the key of the setting (64 hex digits) or, if that is empty, the one in `dataDir`. Without a file there, it creates one if
+ * `isFirst`: the database is not in use with a lost key. The file is linked into place when it is complete and synced to disk: two
+ * services that start at once agree on one key, and a power cut cannot lose a key that is in use. Throws an Error if the file has no valid key, or other users can read it.
  */
-export async function loadEncryptionKey(configured: string, dataDir: string): Promise<Buffer> {
+export async function loadEncryptionKey(configured: string, dataDir: string, isFirst: boolean): Promise<Buffer> {
   if (configured !== '') return Buffer.from(configured, 'hex')
   const file = join(dataDir, 'encryption.key')
   try {
@@ -45,6 +64,7 @@ export async function loadEncryptionKey(configured: string, dataDir: string): Pr
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
   }
+  if (!isFirst) throw new Error(OTHER_KEY)
   await mkdir(dataDir, { recursive: true })
   const draft = `${file}.${randomUUID()}`
   await writeFile(draft, randomBytes(32).toString('hex'), { mode: 0o600, flush: true })
@@ -81,4 +101,24 @@ const openToOthers = (file: string, mode: number) =>
 async function syncFolder(folder: string): Promise<void> {
   const handle = await open(folder)
   await handle.sync().finally(() => handle.close())
+}
+
+/** The plaintext of the check, also used as its context. */
+const SEALED = 'usersync encryption key check'
+
+/**
+ * Checks that the key is the one that encrypts the passwords in the database. The first service that starts on a database sets it.
+ * Throws an Error otherwise: a replica with another key would fail every batch whose chunks it takes, and could not export
+ * passwords.
+ */
+export async function checkEncryptionKey(sql: Sql, key: Buffer): Promise<void> {
+  await sql`
+    insert into encryption_key_check (ciphertext) values (${encrypt(key, SEALED, SEALED)}) on conflict do nothing`
+  const [row] = await sql<{ ciphertext: Buffer }[]>`select ciphertext from encryption_key_check`
+  try {
+    if (row && decrypt(key, row.ciphertext, SEALED) === SEALED) return
+  } catch {
+    // another key
+  }
+  throw new Error(OTHER_KEY)
 }

@@ -1,10 +1,12 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
 import type { Sql } from 'postgres'
-import { Type } from 'typebox'
+import { type Static, Type } from 'typebox'
 import { PoolQuery, poolOf } from '../pools/pool-parameter.ts'
-import { readPoolStats } from './pool-stats.ts'
+import { poolNotFound } from '../pools/pools.ts'
+import { EMPTY_STATE, type State } from '../protocol/state.ts'
+import { ANY_BATCH } from '../states/filter.ts'
 
-const StatsResponse = Type.Object({
+const PoolStats = Type.Object({
   pool: Type.String(),
   total_users: Type.Integer(),
   test_users: Type.Integer(),
@@ -22,6 +24,7 @@ const StatsResponse = Type.Object({
   }),
   state: Type.String({ description: 'The state of the test users: the state of an export without a filter' }),
 })
+export type PoolStats = Static<typeof PoolStats>
 
 /** The counts of a pool. */
 export const statsRoutes: FastifyPluginCallbackTypebox<{ sql: Sql }> = (app, { sql }, done) => {
@@ -34,11 +37,52 @@ export const statsRoutes: FastifyPluginCallbackTypebox<{ sql: Sql }> = (app, { s
         summary: 'Count the users and batches of a pool',
         description: 'Costs the same for ten users as for ten million: the counts are stored, not computed.',
         querystring: PoolQuery,
-        response: { 200: StatsResponse },
+        response: { 200: PoolStats },
       },
     },
     (request) => readPoolStats(sql, poolOf(request)),
   )
 
   done()
+}
+
+interface StatsRow {
+  test_users_only: boolean | null
+  bulk_users_only: boolean | null
+  user_count: number | null
+  state: State | null
+  batches: Partial<PoolStats['batches']> | null
+}
+
+/**
+ * Returns the counts of a pool from its scopes and batches, in one statement that reads no user. Throws
+ * `pool_not_found`.
+ */
+async function readPoolStats(sql: Sql, pool: string): Promise<PoolStats> {
+  const rows = await sql<StatsRow[]>`
+    select s.test_users_only, s.bulk_users_only, s.user_count::float8 as user_count,
+      state_name(s.word_0, s.word_1, s.word_2, s.word_3) as state, b.batches
+    from pools p
+    left join scopes s on s.pool_id = p.id and s.batch_id = ${ANY_BATCH}
+    cross join lateral (
+      select json_object_agg(status, batches) as batches
+      from (select status, count(*) as batches from batches where pool_id = p.id group by status) by_status
+    ) b
+    where p.name = ${pool}`
+  const [first] = rows
+  if (!first) throw poolNotFound(pool)
+  const scope = (testUsersOnly: boolean, bulkUsersOnly: boolean) =>
+    rows.find((row) => row.test_users_only === testUsersOnly && row.bulk_users_only === bulkUsersOnly)
+  const totalUsers = scope(false, false)?.user_count ?? 0
+  const testUsers = scope(true, false)?.user_count ?? 0
+  const none = { queued: 0, running: 0, completed: 0, completed_with_failures: 0, cancelled: 0, failed: 0 }
+  return {
+    pool,
+    total_users: totalUsers,
+    test_users: testUsers,
+    bulk_users: scope(true, true)?.user_count ?? 0,
+    protected_users: totalUsers - testUsers,
+    batches: { ...none, ...first.batches },
+    state: scope(true, false)?.state ?? EMPTY_STATE,
+  }
 }

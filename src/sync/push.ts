@@ -138,6 +138,7 @@ export const nothingYet = (): Outcome => ({
   attempts: 0,
   failure: null,
   detail: null,
+  canary: null,
 })
 
 async function bringInStep(task: Push, full: boolean): Promise<void> {

@@ -76,7 +76,7 @@ export const syncRoutes: FastifyPluginCallbackTypebox<SyncRoutesOptions> = (app,
       if (isDryRun) {
         requireScope(request, 'admin', 'dry_run')
         const sink = requireSink(await readTarget(sql, encryptionKey, poolId, target), 'body.dry_run')
-        return { target, dry_run: true, ...(await dryRun({ sql, exports }, sink, full)) }
+        return { target, dry_run: true, ...(await dryRun({ sql, exports, encryptionKey }, sink, full)) }
       }
       const run = await requestRun(sql, poolId, target, { full })
       scheduler.wake()

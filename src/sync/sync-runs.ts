@@ -3,14 +3,22 @@ import type { PeerFault } from '../client/peer.ts'
 import { type Page, readPage } from '../database/page.ts'
 import { FOREIGN_KEY_VIOLATION, sqlState } from '../database/sqlstate.ts'
 import { Problem } from '../errors.ts'
+import type { CanaryResult } from './canary/run-canary.ts'
 import { targetNotFound } from './targets.ts'
 
 /**
  * Why a run did not bring its target in sync: a fault of the peer, or `integrity` (the users that arrived do not match their
  * state), `conflict` (another source writes there), `deadline` (of all attempts together), `users_refused` (a sink refuses single
- * users), `internal` (an internal error).
+ * users), `canary_failed` (users could not log in afterwards), `internal` (an internal error).
  */
-export type RunFailure = PeerFault | 'integrity' | 'conflict' | 'deadline' | 'users_refused' | 'internal'
+export type RunFailure =
+  | PeerFault
+  | 'integrity'
+  | 'conflict'
+  | 'deadline'
+  | 'users_refused'
+  | 'canary_failed'
+  | 'internal'
 
 /** A run in API responses. */
 export interface SyncRun {
@@ -31,6 +39,7 @@ export interface SyncRun {
   attempts: number
   failure: RunFailure | null
   detail: string | null
+  canary: CanaryResult | null
   created_at: string
   started_at: string | null
   finished_at: string | null
@@ -38,7 +47,10 @@ export interface SyncRun {
 }
 
 /** The outcome of a run. */
-export type Outcome = Pick<SyncRun, 'kind' | 'base' | 'state' | 'sent_bytes' | 'attempts' | 'failure' | 'detail'> &
+export type Outcome = Pick<
+  SyncRun,
+  'kind' | 'base' | 'state' | 'sent_bytes' | 'attempts' | 'failure' | 'detail' | 'canary'
+> &
   Pick<SyncRun, 'added_count' | 'updated_count' | 'deleted_count'>
 
 /** A run in progress. */
@@ -61,7 +73,7 @@ export interface TargetNames {
 /** The columns of a row `r` of sync_runs, as they are answered. */
 function runColumns(sql: ISql): Fragment {
   return sql`r.id, r.target, r.trigger, r."full", r.clear, r.status, r.kind, r.base, r.state, r.added_count::float8,
-    r.updated_count::float8, r.deleted_count::float8, r.sent_bytes::float8, r.attempts, r.failure, r.detail,
+    r.updated_count::float8, r.deleted_count::float8, r.sent_bytes::float8, r.attempts, r.failure, r.detail, r.canary,
     rfc3339(r.created_at) as created_at, rfc3339(r.started_at) as started_at, rfc3339(r.finished_at) as finished_at,
     (extract(epoch from r.finished_at - r.started_at) * 1000)::float8 as duration_ms`
 }
@@ -202,7 +214,7 @@ export async function finishRun(sql: Sql, run: ClaimedRun, outcome: Outcome): Pr
   const status = outcome.failure === null ? 'succeeded' : 'failed'
   await sql.begin(async (tx) => {
     const { count } = await tx`
-      update sync_runs set ${tx({ ...outcome, status })}, finished_at = now()
+      update sync_runs set ${tx({ ...outcome, canary: outcome.canary && JSON.stringify(outcome.canary), status })}, finished_at = now()
       where pool_id = ${poolId} and id = ${id} and status = 'running' and holder = ${claim}`
     if (count === 0) return
     // Of consecutive interval runs with the same result, only the last is kept: one a second would leave 86,400 rows a day.

@@ -147,7 +147,7 @@ export function startSyncScheduler(
     try {
       signal.throwIfAborted()
       const target = await readTarget(sql, encryptionKey, run.poolId, run.target)
-      const parts = { sql, exports, targetHosts }
+      const parts = { sql, exports, encryptionKey, targetHosts }
       const work = () =>
         isSink(target.kind)
           ? runSink(parts, target, { run, signal, firstPauseMs: pushPace.firstPauseMs })

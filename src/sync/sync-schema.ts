@@ -31,6 +31,21 @@ export const RunResponse = Type.Object({
   attempts: Type.Integer(),
   failure: Nullable(Type.String({ description: 'Why the target is not in sync; null: it is' })),
   detail: Nullable(Type.String()),
+  canary: Nullable(
+    Type.Object(
+      {
+        ok: Type.Boolean(),
+        users: Type.Integer({ description: 'Users that were tried' }),
+        first_login_ms: Nullable(Type.Number({ description: 'Median' })),
+        second_login_ms: Nullable(Type.Number()),
+        rehash_suspected: Type.Boolean({
+          description: 'The system seems to hash the password again at the first login',
+        }),
+        failures: Type.Array(Type.Object({ username: Type.String(), detail: Type.String() })),
+      },
+      { description: 'What the logins after the run showed; null: there were none' },
+    ),
+  ),
   created_at: Type.String(),
   started_at: Nullable(Type.String()),
   finished_at: Nullable(Type.String()),

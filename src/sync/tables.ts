@@ -34,6 +34,8 @@ export const targets = pgTable(
     /** What each user becomes in a sink. Null for `usersync`. */
     mapping: jsonb('mapping').$type<object>(),
     limits: jsonb('limits').$type<Record<string, number>>().notNull().default({}),
+    /** How some users of a sink log in after a run (src/sync/canary). Null: none do. */
+    canary: jsonb('canary').$type<object>(),
     /** The state whose difference to a sink is in sink_users. Null: none, so the next run compares all users. */
     plannedState: bytewiseText('planned_state'),
     /** Whether users of the filter that have no row in sink_users are due, too: a full run has not reached them yet. */
@@ -77,6 +79,8 @@ export const syncRuns = pgTable(
     attempts: integer('attempts').notNull().default(0),
     failure: text('failure'),
     detail: text('detail'),
+    /** What the logins after the run showed. Null: there were none. */
+    canary: jsonb('canary').$type<object>(),
     createdAt: time('created_at').notNull().defaultNow(),
     startedAt: time('started_at'),
     finishedAt: time('finished_at'),

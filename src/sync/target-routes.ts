@@ -145,9 +145,8 @@ export const targetRoutes: FastifyPluginCallbackTypebox<TargetRoutesOptions> = (
   done()
 }
 
-function warnOfCleartext({ name, kind, url, key }: Target, log: FastifyBaseLogger): void {
-  if (key !== undefined && !isSink(kind) && isCleartext(url))
-    log.warn({ target: name }, 'target key crosses the network unencrypted')
+function warnOfCleartext({ name, url, key }: Target, log: FastifyBaseLogger): void {
+  if (key !== undefined && isCleartext(url)) log.warn({ target: name }, 'target key crosses the network unencrypted')
 }
 
 const answerOf = ({ name, kind, url, key, filter, mapping, limits, ...target }: Target) => ({
@@ -163,6 +162,7 @@ const answerOf = ({ name, kind, url, key, filter, mapping, limits, ...target }: 
   remote_pool: isSink(kind) ? null : target.remotePool,
   mapping,
   limits: isSink(kind) ? limits : null,
+  canary: target.canary,
   interval_seconds: target.intervalSeconds,
   created_at: target.createdAt,
   updated_at: target.updatedAt,

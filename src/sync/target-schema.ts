@@ -22,7 +22,7 @@ export function receiverUrl(text: string): string {
 /** Whether a key for this URL crosses a network unencrypted. */
 export function isCleartext(url: string): boolean {
   const { protocol, hostname } = new URL(url)
-  return protocol === 'http:' && !isLoopback(hostname.replace(/^\[|\]$/g, ''))
+  return /^(http|ldap):$/.test(protocol) && !isLoopback(hostname.replace(/^\[|\]$/g, ''))
 }
 
 export const TargetName = PoolName
@@ -52,14 +52,19 @@ const targetMembers = {
   url: Type.String({
     maxLength: 2_000,
     description:
-      'Of a `usersync`: its base URL, such as `http://tester:3000`, without `/v1`. Of a `postgres`: `postgres://user@host:port/database`',
+      'Of a `usersync`: its base URL, such as `http://tester:3000`, without `/v1`. Of a `postgres`: `postgres://user@host:port/database`. Of an `ldap`: `ldaps://host` or `ldap://host`',
   }),
-  key: Type.Optional(Nullable(Type.String({ minLength: 1, maxLength: 1_000, pattern: '^[\\x21-\\x7e]+$' }))),
+  key: Type.Optional(Nullable(Type.String({ minLength: 1, maxLength: 1_000, pattern: '^[^\\x00-\\x1f\\x7f]+$' }))),
   filter: Type.Optional(TargetFilter),
   remote_pool: Type.Optional(PoolName),
   mapping: Type.Optional(Type.Object({}, { description: 'Sinks: what each user becomes. See docs/sinks.md' })),
   preset: Type.Optional(Type.String({ maxLength: 63, description: 'Sinks: the name of a built-in mapping' })),
   limits: Type.Optional(LimitMembers),
+  canary: Type.Optional(
+    Nullable(
+      Type.Object({}, { description: 'Sinks: how some users log in after a run. See docs/canary.md. null: none do' }),
+    ),
+  ),
   interval_seconds: Type.Optional(
     Nullable(Type.Integer({ minimum: 1, maximum: 86_400, description: 'null: pushed on request only' })),
   ),
@@ -91,6 +96,7 @@ export const TargetResponse = Type.Object({
   limits: Nullable(
     Type.Object({ batch: Type.Integer(), concurrency: Type.Integer(), per_second: Nullable(Type.Integer()) }),
   ),
+  canary: Nullable(Type.Object({}, { additionalProperties: true })),
   interval_seconds: Nullable(Type.Integer()),
   created_at: Type.String(),
   updated_at: Type.String(),

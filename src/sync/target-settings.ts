@@ -2,6 +2,7 @@ import type { Static } from 'typebox'
 import { isLoopback } from '../config/config.ts'
 import { type FieldError, invalidRequest, Problem } from '../errors.ts'
 import { schemaReader } from '../http/field-errors.ts'
+import { type Canary, isAllowedUrl, readCanary } from './canary/canary-settings.ts'
 import type { Limits } from './kinds/kind.ts'
 import { isSink, kindOf, type SinkKind } from './kinds/kinds.ts'
 import { receiverUrl, type TargetBody, type TargetChangeBody } from './target-schema.ts'
@@ -19,11 +20,12 @@ export function newSettings(body: Body, pool: string, targetHosts: string[]): Ta
     requireMembers(body, kind)
     const { url, key, remote_pool: remotePool = pool, interval_seconds: intervalSeconds = null } = body
     const settings = { kind, url: receiverUrl(url), key: key ?? undefined, remotePool, intervalSeconds }
-    return { ...settings, filter: filterOf(body.filter), mapping: null, limits: NO_LIMITS }
+    return { ...settings, filter: filterOf(body.filter), mapping: null, limits: NO_LIMITS, canary: null }
   }
   const faults = memberFaults(body, kind)
   const address = addressOf(kind, body, targetHosts, faults)
   const mapping = mappingOf(kind, body, faults)
+  const canary = canaryOf(kind, body, targetHosts, faults)
   if (mapping === undefined && body.mapping === undefined && body.preset === undefined) {
     const message = 'or body.preset is required for a target of this kind'
     faults.push({ path: 'body.mapping', code: 'missing_member', message })
@@ -37,6 +39,7 @@ export function newSettings(body: Body, pool: string, targetHosts: string[]): Ta
     filter: filterOf(body.filter),
     mapping: mapping ?? null,
     limits: { ...kindOf(kind).limits, ...body.limits },
+    canary: canary ?? null,
     intervalSeconds: body.interval_seconds ?? null,
   }
 }
@@ -62,24 +65,32 @@ export function changedSettings(body: ChangeBody, target: Target, targetHosts: s
   const address =
     url === undefined ? {} : addressOf(kind, { url, ...(key !== undefined && { key }) }, targetHosts, faults)
   const mapping = mappingOf(kind, body, faults)
+  const canary = canaryOf(kind, body, targetHosts, faults)
   if (faults.length > 0) throw invalidRequest(faults)
   return {
     ...change,
     ...address,
     ...(mapping && { mapping }),
     ...(limits && { limits: { ...target.limits, ...limits } }),
+    ...(canary !== undefined && { canary }),
   }
 }
 
 /** A target that is pushed to has none. */
 export const NO_LIMITS: Limits = { batch: 0, concurrency: 0, per_second: null }
 
-/** Members of the other kinds. */
+/** A key that can be sent in an HTTP header. */
+const HEADER_VALUE = /^[\x21-\x7e]*$/
+
+/** Members of the other kinds, and members that this kind does not take. */
 function memberFaults(body: Partial<Body> & ChangeBody, kind: Target['kind']): FieldError[] {
-  const others = isSink(kind) ? (['remote_pool'] as const) : (['mapping', 'preset', 'limits'] as const)
+  const others = isSink(kind) ? (['remote_pool'] as const) : (['mapping', 'preset', 'limits', 'canary'] as const)
   const faults = others
     .filter((name) => body[name] !== undefined)
     .map((name) => ({ path: `body.${name}`, code: 'unknown_member', message: `is not for targets of kind ${kind}` }))
+  if (!isSink(kind) && !HEADER_VALUE.test(body.key ?? '')) {
+    faults.push({ path: 'body.key', code: 'format', message: 'expects ASCII characters, without spaces' })
+  }
   if (isSink(kind) && body.filter?.test_users_only === false) {
     const message = 'must be true: only test users go into a system under test'
     faults.push({ path: 'body.filter.test_users_only', code: 'invalid', message })
@@ -118,11 +129,27 @@ function addressOf(
 const areAllowed = (hosts: string[], targetHosts: string[]) =>
   hosts.every((host) => isLoopback(host) || targetHosts.includes(host.toLowerCase()))
 
-/** Whether the service may connect to a sink. The setting may have changed since the target was created. */
-export function isReachable({ kind, url }: Pick<Target, 'kind' | 'url'>, targetHosts: string[]): boolean {
+/** Whether the service may connect to a sink and its canary. The setting may have changed since the target was created. */
+export function isReachable(
+  { kind, url, canary }: Pick<Target, 'kind' | 'url' | 'canary'>,
+  targetHosts: string[],
+): boolean {
   if (!isSink(kind)) return true
   const read = kindOf(kind).readUrl(url)
-  return !Array.isArray(read) && areAllowed(read.hosts, targetHosts)
+  const isAllowed = (host: string) => areAllowed([host], targetHosts)
+  if (canary && 'url' in canary && !isAllowedUrl(canary.url, isAllowed)) return false
+  return !Array.isArray(read) && read.hosts.every(isAllowed)
+}
+
+/** The canary of a request. Undefined: it has none, or a faulty one. */
+function canaryOf(
+  kind: SinkKind,
+  { canary }: Pick<ChangeBody, 'canary'>,
+  targetHosts: string[],
+  faults: FieldError[],
+): Canary | null | undefined {
+  if (canary === undefined || canary === null) return canary
+  return readCanary(canary, kind, (host) => areAllowed([host], targetHosts), faults)
 }
 
 /** The mapping of a request: its own, a built-in one, or a built-in one with members that it leaves open. */

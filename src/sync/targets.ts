@@ -6,6 +6,7 @@ import { targetHoldsUsers } from '../pools/pools.ts'
 import type { State } from '../protocol/state.ts'
 import { decrypt, encrypt } from '../secrets/encryption.ts'
 import type { Filter } from '../states/filter.ts'
+import type { Canary } from './canary/canary-settings.ts'
 import type { Limits } from './kinds/kind.ts'
 import type { SinkKind } from './kinds/kinds.ts'
 import { holdsUsers } from './sinks/announcements.ts'
@@ -25,6 +26,8 @@ export interface Target {
   /** What each user becomes in a sink. Null for `usersync`. */
   mapping: object | null
   limits: Limits
+  /** How some users of a sink log in after a run. Null: none do. */
+  canary: Canary | null
   /** The state whose difference to a sink is recorded. Null: none. */
   plannedState: State | null
   /** Whether users that a sink has never had are due, too, without a record of each. */
@@ -37,7 +40,7 @@ export interface Target {
 /** The members of a target that can be changed. */
 export type TargetSettings = Pick<
   Target,
-  'kind' | 'url' | 'key' | 'remotePool' | 'filter' | 'mapping' | 'limits' | 'intervalSeconds'
+  'kind' | 'url' | 'key' | 'remotePool' | 'filter' | 'mapping' | 'limits' | 'canary' | 'intervalSeconds'
 >
 
 interface TargetRow {
@@ -53,6 +56,7 @@ interface TargetRow {
   bulk_users_only: boolean
   mapping: object | null
   limits: Limits
+  canary: Canary | null
   planned_state: State | null
   is_filling: boolean
   interval_seconds: number | null
@@ -86,6 +90,7 @@ function targetOf(row: TargetRow, encryptionKey: Buffer): Target {
     },
     mapping,
     limits,
+    canary: row.canary,
     plannedState: row.planned_state,
     isFilling: row.is_filling,
     intervalSeconds: row.interval_seconds,
@@ -97,7 +102,7 @@ function targetOf(row: TargetRow, encryptionKey: Buffer): Target {
 /** The columns of a row `t` of targets, in the pool `p`. */
 function targetColumns(sql: ISql): Fragment {
   return sql`t.pool_id, p.name as pool, t.name, t.kind, t.url, t.key_ciphertext, t.remote_pool, t.batch_id, t.test_users_only,
-    t.bulk_users_only, t.mapping, t.limits, t.planned_state, t.is_filling, t.interval_seconds, rfc3339(t.created_at) as created_at, rfc3339(t.updated_at) as updated_at`
+    t.bulk_users_only, t.mapping, t.limits, t.canary, t.planned_state, t.is_filling, t.interval_seconds, rfc3339(t.created_at) as created_at, rfc3339(t.updated_at) as updated_at`
 }
 
 /** Returns the target with this name. Throws `target_not_found`. */
@@ -204,7 +209,7 @@ export async function deleteTarget(
 
 /** The columns of the given settings. */
 function columnsOf(settings: Partial<TargetSettings>, encryptionKey: Buffer, poolId: number, name: string) {
-  const { kind, url, key, remotePool, filter, mapping, limits, intervalSeconds } = settings
+  const { kind, url, key, remotePool, filter, mapping, limits, canary, intervalSeconds } = settings
   return {
     ...(kind !== undefined && { kind }),
     ...(url !== undefined && { url }),
@@ -220,6 +225,7 @@ function columnsOf(settings: Partial<TargetSettings>, encryptionKey: Buffer, poo
     }),
     ...(mapping && { mapping: JSON.stringify(mapping) }),
     ...(limits && { limits: JSON.stringify(limits) }),
+    ...(canary !== undefined && { canary: canary && JSON.stringify(canary) }),
     ...(intervalSeconds !== undefined && { interval_seconds: intervalSeconds }),
   }
 }

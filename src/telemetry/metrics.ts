@@ -1,3 +1,4 @@
+import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
 import { Counter, collectDefaultMetrics, Histogram, Registry } from 'prom-client'
 import type { ChunkOutcome } from '../batches/chunks.ts'
 import type { Plan } from '../export/answer.ts'
@@ -146,4 +147,21 @@ export function createMetrics(): Metrics {
     batchesExpired: (count) => expired.inc(count),
     lookedForExpired: (outcome) => looks.inc({ outcome }),
   }
+}
+
+/** The endpoint for Prometheus. */
+export const metricsRoutes: FastifyPluginCallbackTypebox<{ metrics: Metrics }> = (app, { metrics }, done) => {
+  const { registry } = metrics
+  app.get(
+    '/metrics',
+    {
+      schema: {
+        tags: ['operations'],
+        summary: 'Metrics of this process, for Prometheus',
+        description: 'Needs no key, like `/livez`: it contains only numbers, and nothing about any user or pool.',
+      },
+    },
+    async (_request, reply) => reply.type(registry.contentType).send(await registry.metrics()),
+  )
+  done()
 }

@@ -4,8 +4,7 @@ import { requireScope } from '../auth/authentication.ts'
 import { Problem } from '../errors.ts'
 import { Uuid } from '../http/schemas.ts'
 import { poolParam } from '../pools/pool-parameter.ts'
-import type { Filter } from '../states/filter.ts'
-import { ANY_BATCH } from '../states/filter.ts'
+import { ANY_BATCH, type Filter } from '../states/filter.ts'
 
 /** The query members that select users, the same on every route that reads many users. */
 export const filterMembers = {

@@ -1,5 +1,4 @@
-import type { RecordedEvent } from '../../src/audit/audit-events.ts'
-import { forgetEvents } from '../../src/audit/audit-events.ts'
+import { forgetEvents, type RecordedEvent } from '../../src/audit/audit-events.ts'
 import { startService } from '../http/service.ts'
 import { suite } from '../suite.ts'
 

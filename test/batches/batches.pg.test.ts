@@ -226,8 +226,8 @@ t.test('deleting a batch deletes only its test users, and can be repeated', asyn
   t.equal((await namesOf(other)).length, 2)
   t.match(
     (await call('GET', path)).json,
-    { status: 'completed', created_count: 5 },
-    'the batch still reports how many users it created',
+    { status: 'completed', created_count: 5, removed_at: String },
+    'the batch still reports how many users it created, and when they were removed',
   )
 })
 

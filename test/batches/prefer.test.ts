@@ -1,4 +1,4 @@
-import { preferredWait } from '../../src/batches/progress-routes.ts'
+import { preferredWait } from '../../src/batches/routes.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()

@@ -97,15 +97,16 @@ t.test('the connection budget is checked against the lowest of three limits', as
 t.test('settings of the role, the database and the URL do not change results', async (t) => {
   const { admin, name, database, roleUrl } = await scene(t)
   await admin.unsafe(`create schema usersync authorization ${name}`)
+  // As PostgreSQL prints them, but for spaces: the test compares.
   const settings: Record<string, string> = {
     default_transaction_isolation: 'serializable',
     default_transaction_read_only: 'on',
     bytea_output: 'escape',
-    DateStyle: 'German',
+    DateStyle: 'German,DMY',
     IntervalStyle: 'iso_8601',
     TimeZone: 'Asia/Kathmandu',
-    statement_timeout: '1',
-    idle_session_timeout: '1',
+    statement_timeout: '1ms',
+    idle_session_timeout: '1ms',
     extra_float_digits: '-5',
     array_nulls: 'off',
     standard_conforming_strings: 'off',
@@ -113,7 +114,9 @@ t.test('settings of the role, the database and the URL do not change results', a
     row_security: 'on',
   }
   const [version] = await admin<{ number: number }[]>`select current_setting('server_version_num')::int as number`
-  if ((version?.number ?? 0) >= 170_000) settings['transaction_timeout'] = '1'
+  // Unlike the other timeouts, this one cannot be part of the startup message, because older servers reject it. So it applies to
+  // the statement that turns it off.
+  if ((version?.number ?? 0) >= 170_000) settings['transaction_timeout'] = '1min'
   for (const [setting, value] of Object.entries(settings)) {
     await admin.unsafe(`alter role ${name} set ${setting} = '${value}'`)
     await admin.unsafe(`alter database ${database} set ${setting} = '${value}'`)
@@ -126,7 +129,7 @@ t.test('settings of the role, the database and the URL do not change results', a
     const names = Object.keys(settings)
     const found = await sql<{ name: string; value: string }[]>`
       select name, current_setting(name) as value from unnest(${names}::text[]) name`
-    for (const { name, value } of found) t.not(value, settings[name], name)
+    for (const { name, value } of found) t.not(value.replaceAll(' ', ''), settings[name], name)
     const [row] = await sql`select '\\x00ff'::bytea as bytes, timestamptz '2020-02-29 23:59:59.5Z' as at`
     t.same(row, { bytes: Buffer.from([0, 255]), at: '2020-02-29 23:59:59.5+00' })
   }

@@ -7,8 +7,7 @@ import { checkKeepInStep, keepInStep, type Place } from '../../examples/check/ke
 import { startRecorder } from '../../examples/check/recorder.ts'
 import { AUTOCANNON, checkTool, JMETER, LOCUST } from '../../examples/check/tools.ts'
 import { exportedUsers, makeUsers, rowsOf } from '../../examples/check/users.ts'
-import { testDatabase } from '../database.ts'
-import { startServerProcess } from '../server-process.ts'
+import { startService } from '../http/service.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()
@@ -17,7 +16,7 @@ const place = (t: Test): Place => ({ folder: t.testdir(), signal: AbortSignal.ti
 const usersFileOf = ({ folder }: Place) => readFile(join(folder, 'users.csv'), 'utf8')
 
 t.test('the examples read the users of a running service', async (t) => {
-  const { url } = await startServerProcess(t, { DATABASE_URL: await testDatabase(t) })
+  const { url } = await startService(t)
   const recorder = await startRecorder()
   t.teardown(() => recorder.close())
   const here = place(t)

@@ -1,5 +1,5 @@
 import type { Sql } from 'postgres'
-import { openSnapshot } from '../../src/database/snapshot.ts'
+import { openSnapshot } from '../../src/database/session.ts'
 import { jsonLine } from '../../src/export/lines.ts'
 import { makeAnswer, planAnswer } from '../../src/export/make-answer.ts'
 import { writeNdjson } from '../../src/export/ndjson.ts'

@@ -1,7 +1,7 @@
 import postgres from 'postgres'
 import type { Test } from 'tap'
 import { connect } from '../../src/database/connection.ts'
-import { openSnapshot } from '../../src/database/snapshot.ts'
+import { openSnapshot } from '../../src/database/session.ts'
 import { jsonLine } from '../../src/export/lines.ts'
 import { makeAnswer, planAnswer } from '../../src/export/make-answer.ts'
 import type { State } from '../../src/protocol/state.ts'

@@ -1,5 +1,5 @@
 import type { Batch } from '../../src/batches/batches.ts'
-import { pruneStep } from '../../src/states/prune.ts'
+import { pruneStep } from '../../src/states/retention.ts'
 import { applyExport, type Held } from '../../src/sync/apply-export.ts'
 import { testDatabase } from '../database.ts'
 import { startService } from '../http/service.ts'

@@ -1,6 +1,7 @@
 import { setImmediate as turnOfTheLoop } from 'node:timers/promises'
 import fc from 'fast-check'
 import { createSingleFlight } from '../../src/export/single-flight.ts'
+import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()
@@ -142,6 +143,6 @@ t.test('no result comes from a read that started before its request, and the rea
         return broken.length === 0 && reads <= answers.length
       },
     ),
-    { numRuns: 300 },
+    { numRuns: sized(60, 300) },
   )
 })

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { connect } from '../../src/database/connection.ts'
 import { testDatabase } from '../database.ts'
-import { startServerProcess } from '../server-process.ts'
+import { startService } from '../http/service.ts'
 import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 import { ask, beginBatch, untilEnded, untilReady } from './client.ts'
@@ -20,7 +20,7 @@ t.setTimeout(120_000 + CUTS * 1_000)
 
 t.test('no data are lost or duplicated when connections are terminated again and again', async (t) => {
   const url = await testDatabase(t)
-  const service = await startServerProcess(t, {
+  const service = await startService(t, {
     ...{ DATABASE_URL: url, ENCRYPTION_KEY: '5e'.repeat(32), MAX_WORKERS: '2', EXPORT_CACHE_MB: '0' },
   })
   const sql = connect({ url, schema: 'usersync', connections: 1, name: 'killer' })
@@ -87,8 +87,7 @@ t.test('no data are lost or duplicated when connections are terminated again and
   t.ok(cuts >= CUTS, `${cuts} connections were terminated`)
   t.comment(JSON.stringify(outcomes))
   t.ok(outcomes.whole > 0 && outcomes.imports > 0, 'exports and imports succeeded meanwhile')
-  await untilReady(service.url, 10)
+  await untilReady(service.url)
   t.equal((await ask(service.url, '/livez')).status, 200)
   await checkExact(t, url, await untilEnded(service.url, id), USERS)
-  t.equal(await service.end('SIGTERM'), 0)
 })

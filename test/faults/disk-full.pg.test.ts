@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { connect } from '../../src/database/connection.ts'
-import { startServerProcess } from '../server-process.ts'
+import { startService } from '../http/service.ts'
 import { suite } from '../suite.ts'
 import { ask, beginBatch, untilEnded, untilReady } from './client.ts'
 import { checkExact } from './exact.ts'
@@ -36,7 +36,7 @@ t.teardown(async () => {
 t.test('a batch waits while the disk is full, and completes exactly when there is space', { skip }, async (t) => {
   const settings = { min_wal_size: '32MB', max_wal_size: '48MB', wal_keep_size: '0', autovacuum: 'off' }
   const pg = await startOwnPostgres(t, { settings, dataDir: disk })
-  const service = await startServerProcess(t, {
+  const service = await startService(t, {
     ...{ DATABASE_URL: pg.url, ENCRYPTION_KEY: '5e'.repeat(32), MAX_WORKERS: '2' },
   })
   const sql = connect({ url: pg.url, schema: 'usersync', connections: 1, name: 'test' })
@@ -58,7 +58,7 @@ t.test('a batch waits while the disk is full, and completes exactly when there i
   }
   t.ok(before < USERS, `it stops at ${before} users`)
   const live = await ask(service.url, '/livez')
-  t.ok(live.status === 200 && live.ms < 1_000)
+  t.ok(live.status === 200 && live.ms < 5_000)
   const made = await ask(service.url, '/v1/batches', { count: 20_000 })
   t.ok([202, 503].includes(made.status), `another batch is accepted or rejected: ${made.status}`)
 
@@ -66,7 +66,6 @@ t.test('a batch waits while the disk is full, and completes exactly when there i
   if ((await ask(service.url, '/readyz')).status !== 200) {
     await pg.start().catch(() => {}) // PostgreSQL may have stopped; then the operator starts it
   }
-  await untilReady(service.url, 30)
+  await untilReady(service.url)
   await checkExact(t, pg.url, await untilEnded(service.url, id), USERS)
-  t.equal(await service.end('SIGTERM'), 0)
 })

@@ -7,6 +7,7 @@ import { promisify } from 'node:util'
 import { openCluster, runProgram } from '../../src/database/embedded/embedded-cluster.ts'
 import { findPlace } from '../../src/database/embedded/embedded-place.ts'
 import { findPostmaster } from '../../src/database/embedded/embedded-postmaster.ts'
+import { migrate } from '../../src/database/migrate.ts'
 import { freePort } from './free-port.ts'
 
 interface Test {
@@ -26,7 +27,7 @@ export interface OwnPostgres {
 /** Committed data must survive the end of the server, not of the machine, so nothing waits for the disk. */
 const SETTINGS = { fsync: 'off', unix_socket_directories: '', listen_addresses: '127.0.0.1', max_wal_size: '1GB' }
 
-/** Starts a server in a new folder with these settings. Both are removed at the end of the test. */
+/** Starts a server in a new folder with these settings, and migrates it. Both are removed at the end of the test. */
 export async function startOwnPostgres(
   t: Test,
   { settings = {}, dataDir }: { settings?: Record<string, string>; dataDir?: string } = {},
@@ -78,8 +79,10 @@ export async function startOwnPostgres(
   }
 
   await start()
+  const url = `postgres://usersync:${password}@127.0.0.1:${port}/postgres`
+  await migrate(url, 'usersync')
   return {
-    url: `postgres://usersync:${password}@127.0.0.1:${port}/postgres`,
+    url,
     restart: () => control('restart'),
     kill,
     start,

@@ -64,11 +64,10 @@ function listens(port: number): Promise<boolean> {
 }
 
 async function checkRefused(t: Test, url: string, why: RegExp): Promise<void> {
-  const { code, output, ms } = await refusedStart({ DATABASE_URL: url })
+  const { code, output } = await refusedStart({ DATABASE_URL: url })
   t.equal(code, 1)
   t.match(output, why)
   t.match(output, /cannot start.*connection pooler.*give the address of PostgreSQL itself/)
-  t.ok(ms < 15_000, `after ${Math.round(ms)} ms`)
 }
 
 t.test('PgBouncer with its default settings is rejected at the start', { skip }, async (t) => {

@@ -9,10 +9,12 @@ import { beginLog } from '../run-record.ts'
 
 const SERVER = fileURLToPath(new URL('../../src/server.ts', import.meta.url))
 
-/** Starts the service with settings that must make it fail. Returns the exit code, its output, and how long it took. */
+/**
+ * Starts the service with settings that must make it fail. Returns its output and its exit code, which is null if it still
+ * runs after half a minute.
+ */
 export async function refusedStart(settings: Record<string, string>) {
   const dataDir = await mkdtemp(join(tmpdir(), 'usersync-data-'))
-  const began = performance.now()
   const child = spawn(process.execPath, [SERVER], {
     env: { ...CHILD_ENV, PORT: '0', DATA_DIR: dataDir, ENCRYPTION_KEY: '5e'.repeat(32), ...settings },
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -26,7 +28,7 @@ export async function refusedStart(settings: Record<string, string>) {
       text(child.stderr),
       new Promise<number | null>((resolve) => void child.once('exit', resolve)),
     ])
-    return { code, output, ms: performance.now() - began }
+    return { code, output }
   } finally {
     await rm(dataDir, { recursive: true, force: true })
   }

@@ -72,7 +72,7 @@ t.test('a rolling restart fails no request, and loses or repeats no job', { skip
       t.equal(code, 0, 'exit code 0')
       t.ok(responses.has('{"status":"not_ready","reasons":["draining"]}'), `before the port closes: ${[...responses]}`)
       replicas[i] = await start(port)
-      await untilReady(replicas[i].url, 60)
+      await untilReady(replicas[i].url)
     }
   }
   const { answers, failures, held, batches } = await load.end()
@@ -80,7 +80,7 @@ t.test('a rolling restart fails no request, and loses or repeats no job', { skip
   t.same(failures.slice(0, 10), [], `${failures.length} of all requests failed`)
   for (const what of ['export 200', 'export 304', 'listing 200', 'download 200', 'batch 200']) t.ok(answers[what], what)
 
-  for (const id of large) await checkExact(t, url, await untilEnded(nginx.url, id, 180), LARGE)
+  for (const id of large) await checkExact(t, url, await untilEnded(nginx.url, id), LARGE)
   const sql = connect({ url, schema: 'usersync', connections: 1, name: 'test' })
   t.teardown(() => sql.end({ timeout: 5 }))
   const made = await sql<(Pick<Batch, 'id' | 'status'> & { users: number; names: number })[]>`

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
 import { connect } from '../../src/database/connection.ts'
+import { startService } from '../http/service.ts'
 import { startServerProcess } from '../server-process.ts'
 import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
@@ -17,7 +18,13 @@ t.setTimeout(180_000)
 const USERS = sized(6_000, 150_000)
 const CHUNK = sized(100, 1_000)
 const pg = await startOwnPostgres(t)
-const settings = { DATABASE_URL: pg.url, ENCRYPTION_KEY: '5e'.repeat(32), MAX_WORKERS: '2', EXPORT_CACHE_MB: '0' }
+const settings = {
+  ...{ DATABASE_URL: pg.url, ENCRYPTION_KEY: '5e'.repeat(32), MAX_WORKERS: '2', EXPORT_CACHE_MB: '0' },
+  ...{ WAIT_SECONDS: '1', DRAIN_SECONDS: '20' },
+}
+
+/** Health takes less than a second, and a refusal WAIT_SECONDS. The rest is for slow machines. */
+const MAX_WAIT_MS = 5_000
 
 function checkRefused(t: Test, { status, json, retryAfter, ms }: Answer, what: string): void {
   t.match(
@@ -25,35 +32,31 @@ function checkRefused(t: Test, { status, json, retryAfter, ms }: Answer, what: s
     { status: 503, json: { code: 'database_unavailable' }, retryAfter: /^\d+$/ },
     what,
   )
-  t.ok(ms < 6_000, `${what}: after ${Math.round(ms)} ms`)
+  t.ok(ms < MAX_WAIT_MS, `${what}: after ${Math.round(ms)} ms`)
 }
 
 t.test(
   'PostgreSQL is killed during a batch: the service stays alive and stops in time, and another replica completes the batch',
   async (t) => {
-    const first = await startServerProcess(t, { ...settings, DRAIN_SECONDS: '8' })
+    const first = await startServerProcess(t, settings)
     const id = await beginBatch(first.url, USERS, { chunk_size: CHUNK })
     await untilMoving(first.url, id)
     await pg.kill()
     for (let i = 0; i < 4; i++) {
       const [live, ready] = await Promise.all([ask(first.url, '/livez'), ask(first.url, '/readyz')])
       t.match({ live: live.status, ready: ready.status }, { live: 200, ready: 503 })
-      t.ok(
-        live.ms < 1_000 && ready.ms < 1_000,
-        `within a second: ${Math.round(live.ms)} and ${Math.round(ready.ms)} ms`,
-      )
+      t.ok(Math.max(live.ms, ready.ms) < MAX_WAIT_MS, `after ${Math.round(live.ms)} and ${Math.round(ready.ms)} ms`)
       await sleep(250)
     }
     checkRefused(t, await ask(first.url, '/v1/users'), 'a list of users')
     checkRefused(t, await ask(first.url, '/v1/batches', { count: 1 }), 'a new batch')
     const began = performance.now()
     t.equal(await first.end('SIGTERM'), 0, 'exit code 0')
-    t.ok(performance.now() - began < 8_000, `within the drain time: ${Math.round(performance.now() - began)} ms`)
+    t.ok(performance.now() - began < 20_000, `within the drain time: ${Math.round(performance.now() - began)} ms`)
 
     await pg.start()
-    const second = await startServerProcess(t, settings)
+    const second = await startService(t, settings)
     await checkExact(t, pg.url, await untilEnded(second.url, id), USERS)
-    t.equal(await second.end('SIGTERM'), 0)
   },
 )
 
@@ -96,7 +99,7 @@ async function addHeavyUsers(): Promise<void> {
 }
 
 t.test('PostgreSQL is restarted during a batch and exports: the service recovers', async (t) => {
-  const service = await startServerProcess(t, settings)
+  const service = await startService(t, settings)
   await addHeavyUsers()
   const id = await beginBatch(service.url, USERS / 2, { chunk_size: CHUNK })
   await untilMoving(service.url, id)
@@ -111,7 +114,7 @@ t.test('PostgreSQL is restarted during a batch and exports: the service recovers
   })
   await pg.restart()
   restart.resolve()
-  await untilReady(service.url, 10)
+  await untilReady(service.url)
   over = true
   await Promise.all(asking)
   for (const lines of await Promise.all(cut)) t.equal(lines, undefined, 'a cut export is recognized as cut')
@@ -126,5 +129,4 @@ t.test('PostgreSQL is restarted during a batch and exports: the service recovers
     { kind: 'full', total_count: (whole?.length ?? 0) - 2 },
     'exports are complete again',
   )
-  t.equal(await service.end('SIGTERM'), 0)
 })

@@ -11,7 +11,7 @@ import { suite } from '../suite.ts'
 const t = suite()
 
 /** Longer than a request takes, even on a busy machine. */
-const DELAY_MS = 2_000
+const DELAY_MS = 1_200
 
 /** A listening app: `/` responds immediately, `/slow` starts its response and ends it on `release`. */
 async function listening(t: Test) {
@@ -107,7 +107,7 @@ t.test('without a delay, idle connections are closed immediately', async (t) => 
   await (await client()('/')).ended
   const began = performance.now()
   await app.gracefulClose(0)
-  t.ok(performance.now() - began < 1_000)
+  t.ok(performance.now() - began < 10_000) // the keep-alive timeout is 72 s
 })
 
 t.test('an app that does not listen is closed without the delay', async (t) => {

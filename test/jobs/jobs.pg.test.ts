@@ -94,6 +94,16 @@ t.test('the same job with the same parameters is the same run', async (t) => {
   )
 })
 
+t.test('create takes a label in any script, and a seed and an epoch, which decide its users', async (t) => {
+  const args = ['create', '--count', '3', '--label', 'bücher 店', '--seed', 's1', '--epoch', '2026-01-01T00:00:00Z']
+  const { code, output } = await job(...args, '--date', '2026-02-01')
+  t.match(
+    { code, output },
+    { code: 0, output: { result: { label: 'bücher 店', config: { seed: 's1', epoch: '2026-01-01T00:00:00.000Z' } } } },
+  )
+  await sql`delete from users where batch_id = ${String(output.result?.['id'])}`
+})
+
 t.test('a killed run continues, and a running one is not started twice', async (t) => {
   const args = ['create', '--count', String(MANY), '--date', '2026-03-01']
   const { child, ended } = start(args, { CHUNK_SIZE: '50' })
@@ -242,6 +252,16 @@ t.test('a completed job reports users that could not be created in its result', 
     code: 0,
     output: { what: 'completed', result: { status: 'completed_with_failures', created_count: 9, failed_count: 1 } },
   })
+})
+
+t.test('--help lists the jobs and parameters, also behind the name of a job', async (t) => {
+  for (const args of [['--help'], ['create', '--help']]) {
+    let out = ''
+    const stdout = { write: (text: string) => (out += text) }
+    const stop = new AbortController().signal
+    t.equal(await runJob(args, { env: {}, stdout, stderr: { write: () => {} }, stop }), 0)
+    t.match(out, /create --count N/)
+  }
 })
 
 t.test('a wrong call lists the jobs and parameters', async (t) => {

@@ -10,8 +10,9 @@ const TABLE: Record<keyof typeof TYPES, { taken: [text: string, value: Parameter
     taken: [
       ['a b', 'a b'],
       ['--x', '--x'],
+      ['bücher 店', 'bücher 店'],
     ],
-    refused: ['', 'ü', 'a\nb', 'x'.repeat(201)],
+    refused: ['', 'a\nb', 'a\u0000', 'a\ud800', 'x'.repeat(201)],
   },
   integer: {
     taken: [

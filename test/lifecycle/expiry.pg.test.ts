@@ -1,7 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { pino } from 'pino'
-import { expireBatches } from '../../src/batches/expire.ts'
-import { startExpiry } from '../../src/batches/expiry.ts'
+import { expireBatches, startExpiry } from '../../src/batches/expiry.ts'
 import { connect } from '../../src/database/connection.ts'
 import { createMetrics } from '../../src/telemetry/metrics.ts'
 import { testDatabase } from '../database.ts'

@@ -21,7 +21,7 @@ t.test('/metrics is Prometheus text, needs no key, and is compressed if requeste
   t.match(coded.headers, { 'content-encoding': 'gzip' })
 })
 
-t.test('if the database is down or silent, a scrape takes less than a second and has all other metrics', async (t) => {
+t.test('if the database is down or silent, a scrape does not wait for it and has all other metrics', async (t) => {
   const url = new URL(await testDatabase(t))
   const proxy = await startProxy(t, Number(url.port))
   url.port = String(proxy.port)
@@ -36,7 +36,7 @@ t.test('if the database is down or silent, a scrape takes less than a second and
       const begun = performance.now()
       const now = await scrape(service)
       const took = performance.now() - begun
-      t.ok(took < 1_000, `${fault.name}: ${took} ms`)
+      t.ok(took < 4_000, `${fault.name}: ${took} ms`) // half a second on an idle machine; a request waits for 5 s
       t.equal(now.value('usersync_database_up'), 0)
       t.notOk(now.names().has('usersync_batches'), 'unknown values are left out')
       t.equal(now.value('usersync_worker_threads{state="idle"}'), 1)

@@ -1,4 +1,4 @@
-import { hashArgon2id } from '../../src/passwords/argon2id.ts'
+import { hashArgon2id } from '../../src/passwords/hash-algorithms.ts'
 import { suite } from '../suite.ts'
 import { verifyLogin } from './verify-login.ts'
 

@@ -1,4 +1,4 @@
-import { BCRYPT_COSTS, hashBcrypt, MAX_BCRYPT_BYTES } from '../../src/passwords/bcrypt.ts'
+import { BCRYPT_COSTS, hashBcrypt, MAX_BCRYPT_BYTES } from '../../src/passwords/hash-algorithms.ts'
 import { suite } from '../suite.ts'
 import { verifyLogin } from './verify-login.ts'
 

@@ -1,5 +1,5 @@
 import { hashPassword, verifyPassword } from '@better-auth/utils/password'
-import { hashBetterAuth } from '../../src/passwords/better-auth.ts'
+import { hashBetterAuth } from '../../src/passwords/hash-algorithms.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()

@@ -1,6 +1,5 @@
 import fc from 'fast-check'
-import { derivePassword } from '../../src/passwords/derive.ts'
-import { generatePassword } from '../../src/passwords/generate.ts'
+import { derivePassword, generatePassword } from '../../src/passwords/generate-password.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()

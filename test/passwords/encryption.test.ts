@@ -58,25 +58,25 @@ function throws(run: () => unknown): boolean {
 
 t.test('a configured key is used unchanged', async (t) => {
   const dataDir = t.testdir()
-  t.equal((await loadEncryptionKey('0Aff'.repeat(16), dataDir)).toString('hex'), '0aff'.repeat(16))
+  t.equal((await loadEncryptionKey('0Aff'.repeat(16), dataDir, true)).toString('hex'), '0aff'.repeat(16))
   t.strictSame(await readdir(dataDir), [], 'no key file is created')
 })
 
 t.test('the key file is created once, readable only by its owner', async (t) => {
   const dataDir = join(t.testdir(), 'made', 'if', 'missing')
-  const key = await loadEncryptionKey('', dataDir)
+  const key = await loadEncryptionKey('', dataDir, true)
   t.equal(key.length, 32)
-  t.ok((await loadEncryptionKey('', dataDir)).equals(key))
+  t.ok((await loadEncryptionKey('', dataDir, true)).equals(key))
   t.strictSame(await readdir(dataDir), ['encryption.key'], 'no other file is left')
   t.equal((await stat(join(dataDir, 'encryption.key'))).mode & 0o777, 0o600)
-  t.notOk((await loadEncryptionKey('', t.testdir())).equals(key))
+  t.notOk((await loadEncryptionKey('', t.testdir(), true)).equals(key))
 })
 
 // Two services in containers that share the folder can have the same process id, so one process stands for both.
 t.test('services that start at once use the same key', async (t) => {
   for (let round = 0; round < 20; round++) {
     const dataDir = t.testdir({})
-    const keys = await Promise.all([1, 2, 3].map(() => loadEncryptionKey('', dataDir)))
+    const keys = await Promise.all([1, 2, 3].map(() => loadEncryptionKey('', dataDir, true)))
     const kept = (await readFile(join(dataDir, 'encryption.key'), 'utf8')).trim()
     t.strictSame(new Set(keys.map((each) => each.toString('hex'))), new Set([kept]))
     t.strictSame(await readdir(dataDir), ['encryption.key'])
@@ -94,10 +94,10 @@ async function dataDirWith(t: Test, content: string, mode = 0o600): Promise<{ da
 
 t.test('an invalid key file is rejected by name and not overwritten', async (t) => {
   const { dataDir, file } = await dataDirWith(t, 'ab12')
-  await t.rejects(loadEncryptionKey('', dataDir), { message: /encryption\.key/ })
+  await t.rejects(loadEncryptionKey('', dataDir, true), { message: /encryption\.key/ })
   t.equal(await readFile(file, 'utf8'), 'ab12')
   await writeFile(file, `${'ab'.repeat(32)}\n`)
-  t.equal((await loadEncryptionKey('', dataDir)).toString('hex'), 'ab'.repeat(32), 'a line break may follow')
+  t.equal((await loadEncryptionKey('', dataDir, true)).toString('hex'), 'ab'.repeat(32), 'a line break may follow')
 })
 
 t.test('a key that every user of the machine can read or replace is rejected, with what to do', async (t) => {
@@ -105,14 +105,14 @@ t.test('a key that every user of the machine can read or replace is rejected, wi
     const { dataDir, file } = await dataDirWith(t, 'ab'.repeat(32), mode)
     const text = mode.toString(8)
     await t.rejects(
-      loadEncryptionKey('', dataDir),
+      loadEncryptionKey('', dataDir, true),
       { message: new RegExp(`\\(mode ${text}\\)\\. Run: chmod 600 ${file}`) },
       text,
     )
   }
   for (const mode of [0o400, 0o600, 0o660]) {
     const { dataDir } = await dataDirWith(t, 'ab'.repeat(32), mode)
-    t.equal((await loadEncryptionKey('', dataDir)).length, 32, mode.toString(8))
+    t.equal((await loadEncryptionKey('', dataDir, true)).length, 32, mode.toString(8))
   }
 })
 

@@ -1,4 +1,5 @@
-import { alphanumericSalt, generatePassword } from '../../src/passwords/generate.ts'
+import { generatePassword } from '../../src/passwords/generate-password.ts'
+import { alphanumericSalt } from '../../src/passwords/hash-algorithms.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()

@@ -1,6 +1,5 @@
 import fc from 'fast-check'
-import { hashCostMs } from '../../src/passwords/hash-cost.ts'
-import { ALGORITHMS, DEFAULT_COSTS, withCosts } from '../../src/passwords/hash-password.ts'
+import { ALGORITHMS, DEFAULT_COSTS, hashCostMs, withCosts } from '../../src/passwords/hash-password.ts'
 import { completeHash, type HashOptions, hashOptions, MAX_HASH_MS } from '../../src/passwords/hash-settings.ts'
 import { PRESET_NAMES, PRESETS, SYSTEMS } from '../../src/passwords/presets.ts'
 import { suite } from '../suite.ts'

@@ -1,4 +1,4 @@
-import { hashPbkdf2Sha256 } from '../../src/passwords/pbkdf2-sha256.ts'
+import { hashPbkdf2Sha256 } from '../../src/passwords/hash-algorithms.ts'
 import { suite } from '../suite.ts'
 import { verifyLogin } from './verify-login.ts'
 

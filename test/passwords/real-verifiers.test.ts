@@ -1,14 +1,15 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
+import { existsSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
-import { connect } from 'node:net'
 import { dirname, join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { type HashSettings, hashPassword } from '../../src/passwords/hash-password.ts'
 import { PRESETS, type Preset } from '../../src/passwords/presets.ts'
+import { userPassword } from '../../src/passwords/user-password.ts'
 import { debianProgram } from '../faults/debian-program.ts'
 import { freePort } from '../faults/free-port.ts'
 import { suite } from '../suite.ts'
+import { bind } from './ldap-bind.ts'
 
 const t = suite()
 
@@ -79,13 +80,20 @@ const noSlapd = slapd ? false : 'slapd is not here (Debian: apt-get install slap
 t.test('OpenLDAP: bind', { skip: noSlapd }, async (t) => {
   const folder = t.testdir({})
   const port = await freePort()
-  const passwords = { argon2: `{ARGON2}${hashOf(PRESETS.openldap)}`, crypt: `{CRYPT}${hashOf(PRESETS.kratos)}` }
+  const folderOfModules = join(dirname(slapd ?? ''), '../lib/ldap')
+  const hasPbkdf2 = existsSync(join(folderOfModules, 'pw-pbkdf2.so')) // Debian: slapd-contrib
+  const pbkdf2 = { algorithm: 'pbkdf2_sha256', iterations: 1_000, salt_bytes: 16 } as const
+  const passwords = {
+    argon2: userPassword(hashOf(PRESETS.openldap)),
+    crypt: userPassword(hashOf(PRESETS.kratos)),
+    ...(hasPbkdf2 && { pbkdf2: userPassword(hashOf(pbkdf2)) }),
+  }
   // The administrator of a database needs neither a schema nor an entry.
   const databases = Object.entries(passwords).map(
     ([name, hash]) =>
       `database ldif\nsuffix "cn=${name}"\ndirectory ${folder}\nrootdn "cn=${name}"\nrootpw "${hash}"\n`,
   )
-  const modules = `modulepath ${join(dirname(slapd ?? ''), '../lib/ldap')}\nmoduleload argon2.so\n`
+  const modules = `modulepath ${folderOfModules}\nmoduleload argon2.so\n${hasPbkdf2 ? 'moduleload pw-pbkdf2.so\n' : ''}`
   await writeFile(join(folder, 'slapd.conf'), modules + databases.join(''))
   const url = `ldap://127.0.0.1:${port}/`
   const server = spawn(slapd ?? '', ['-d', '0', '-f', join(folder, 'slapd.conf'), '-h', url], { stdio: 'ignore' })
@@ -99,32 +107,3 @@ t.test('OpenLDAP: bind', { skip: noSlapd }, async (t) => {
     t.equal(await bind(port, `cn=${name}`, `${PASSWORD}x`), 49, 'invalidCredentials')
   }
 })
-
-/** An element in BER, of up to 65,535 bytes. */
-const element = (tag: number, ...parts: Buffer[]) => {
-  const content = Buffer.concat(parts)
-  return Buffer.concat([Buffer.from([tag, 0x82, content.length >> 8, content.length & 255]), content])
-}
-
-/** The result code of a simple bind (RFC 4511 section 4.2). Waits up to 10 s for the server to listen. */
-async function bind(port: number, dn: string, password: string): Promise<number | undefined> {
-  const operation = element(
-    0x60,
-    element(2, Buffer.from([3])), // the version
-    element(4, Buffer.from(dn)),
-    element(0x80, Buffer.from(password)),
-  )
-  for (const deadline = Date.now() + 10_000; ; await sleep(50)) {
-    const socket = connect(port, '127.0.0.1')
-    try {
-      await once(socket, 'connect')
-      socket.write(element(0x30, element(2, Buffer.from([1])), operation))
-      const [answer] = (await once(socket, 'data')) as [Buffer]
-      return answer[9] // sequence, message id and operation take 7 bytes, the code's head 2
-    } catch (error) {
-      if (Date.now() > deadline) throw error
-    } finally {
-      socket.destroy()
-    }
-  }
-}

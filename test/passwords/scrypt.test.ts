@@ -1,4 +1,4 @@
-import { hashScrypt, SCRYPT_COSTS } from '../../src/passwords/scrypt.ts'
+import { hashScrypt, SCRYPT_COSTS } from '../../src/passwords/hash-algorithms.ts'
 import { suite } from '../suite.ts'
 import { verifyLogin } from './verify-login.ts'
 

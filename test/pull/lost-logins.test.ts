@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { Credential } from '../../src/protocol/user-line.ts'
 import { type PullSource, writeLabel } from '../../src/pull/base-label.ts'
 import { outFiles } from '../../src/pull/files.ts'
-import { lostLogins } from '../../src/pull/lost-logins.ts'
+import { lostLogins } from '../../src/pull/run-pull.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()

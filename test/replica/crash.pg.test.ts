@@ -24,8 +24,8 @@ t.test('a replica has the old or the new state after kill -9 during a PUT, again
   const url = await testDatabase(t)
   const sql = connect({ url, schema: 'usersync', connections: 2, name: 'test' })
   t.teardown(() => sql.end())
-  const start = () =>
-    startServerProcess(t, { DATABASE_URL: url, ENCRYPTION_KEY: '5e'.repeat(32), MAX_WORKERS: '1', LOG_LEVEL: 'info' })
+  const settings = { DATABASE_URL: url, ENCRYPTION_KEY: '5e'.repeat(32), MAX_WORKERS: '1', LOG_LEVEL: 'info' }
+  const start = () => startServerProcess(t, settings)
 
   /** Retries until the PUT is accepted: the killed process may keep the pool locked for a while. */
   const putUntilAccepted = async (server: string, body: string) => {
@@ -37,7 +37,8 @@ t.test('a replica has the old or the new state after kill -9 during a PUT, again
     return { status: 503, json: {} }
   }
 
-  let server = await start()
+  let killed = await start()
+  let server: { url: string } = killed
   const began = performance.now()
   const full = await exportOf(source)
   t.equal((await putUntilAccepted(server.url, full)).status, 200)
@@ -50,9 +51,10 @@ t.test('a replica has the old or the new state after kill -9 during a PUT, again
     const answer = put(server.url, body).catch(() => 'cut off')
     const moment = Math.random() * longest * 1.5
     await sleep(moment)
-    await server.end('SIGKILL')
+    await killed.end('SIGKILL')
     await answer
-    server = await start()
+    if (kill + 1 < KILLS) server = killed = await start()
+    else server = await startService(t, settings)
     const held = (await lookUpScope(sql, 'default', WHOLE_POOL)).state
     t.ok(held === old || held === now, `after ${Math.round(moment)} ms: ${held === old ? 'old' : 'new'}`)
     t.equal(await stateFromScratch(sql, 1, WHOLE_POOL), held, 'it is the state of the rows')

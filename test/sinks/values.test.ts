@@ -3,7 +3,7 @@ import type { SinkUser } from '../../src/sync/kinds/kind.ts'
 import { renderRows, type TablesMapping } from '../../src/sync/kinds/postgres/mapping.ts'
 import { PRESETS } from '../../src/sync/kinds/postgres/presets.ts'
 import { postgres } from '../../src/sync/kinds/postgres.ts'
-import { compileValue, HIDDEN, InvalidValue } from '../../src/sync/kinds/values.ts'
+import { compileValue, HIDDEN, InvalidValue, secretsOf } from '../../src/sync/kinds/values.ts'
 import { createPacer } from '../../src/sync/sinks/pacer.ts'
 import { suite } from '../suite.ts'
 
@@ -19,6 +19,7 @@ const user: SinkUser = {
   created_at: '2026-01-01T00:00:00.000000Z',
   updated_at: '2026-01-02T00:00:00.000000Z',
   password_hash: '$2b$10$s3cret',
+  password: 'plain s3cret',
 }
 
 t.test('values become texts', (t) => {
@@ -37,7 +38,12 @@ t.test('values become texts', (t) => {
     [1.5, '1.5'],
     [null, null],
     [{ $member: 'password_hash', prefix: '{bcrypt}' }, '{bcrypt}$2b$10$s3cret'],
+    [{ $member: 'password' }, 'plain s3cret'],
     [{ a: '{role}', b: [1, { c: '{id}' }] }, `{"a":"user","b":[1,{"c":"${user.id}"}]}`],
+    [
+      { a: '{custom_attributes.age}', b: 'is {custom_attributes.age}', c: '{batch_id}' },
+      '{"a":30,"b":"is 30","c":null}',
+    ],
   ]
   for (const [value, text] of table) t.equal(compileValue(value).text(user, true), text, JSON.stringify(value))
   t.end()
@@ -61,8 +67,20 @@ t.test('a text without braces is itself, and each brace without its partner is f
     { $member: 'x' },
     { $member: 'id', x: 1 },
     { $x: 1 },
+    { a: { $member: 'password' } },
+    { a: [{ $returned: 'x' }] },
   ])
     t.throws(() => compileValue(value), InvalidValue, JSON.stringify(value))
+  t.end()
+})
+
+t.test('the secrets of a mapping are those that it names, each once', (t) => {
+  const hash = { $member: 'password_hash', prefix: '{bcrypt}' }
+  t.strictSame(secretsOf({ tables: [{ columns: { a: hash, b: hash, c: '{password}', d: { $member: 'role' } } }] }), [
+    'password_hash',
+  ])
+  t.strictSame(secretsOf({ password: { $member: 'password' }, other: [hash] }), ['password', 'password_hash'])
+  t.strictSame(secretsOf(null), [])
   t.end()
 })
 

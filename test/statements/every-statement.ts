@@ -3,12 +3,12 @@ import type { Sql } from 'postgres'
 import type { Test } from 'tap'
 import { forgetEvents } from '../../src/audit/audit-events.ts'
 import { failBatch } from '../../src/batches/end-batch.ts'
-import { expireBatches } from '../../src/batches/expire.ts'
+import { expireBatches } from '../../src/batches/expiry.ts'
 import { batchKey, missingUsersReason } from '../../src/jobs/create.ts'
 import type { JobContext } from '../../src/jobs/job.ts'
 import { beginRun, endRun, findOrMakeRun, type JobRun, lockRun } from '../../src/jobs/job-runs.ts'
 import { JOBS } from '../../src/jobs/jobs.ts'
-import { forgetStep, pruneStep } from '../../src/states/prune.ts'
+import { forgetStep, pruneStep } from '../../src/states/retention.ts'
 import { releaseRuns, renewLeases, withoutWideStates } from '../../src/sync/sync-runs.ts'
 import type { Answer, Service } from '../http/service.ts'
 import { sized } from '../size.ts'
@@ -116,6 +116,12 @@ export async function runEveryStatement(t: Test, { service, sql, direct, poolId,
   ]) {
     await step(`full export ${query}`, USERS, () => exported(query))
   }
+  await step('files for systems under test', USERS, async () => {
+    for (const query of ['', '&shard=1/4', `&batch_id=${batch}`]) {
+      await ok('GET', `/v1/users/export?pool=later&format=cognito${query}`)
+      await call('GET', `/v1/users/export?pool=later&format=django${query}`) // refuses those without a hash
+    }
+  })
   await step('delta of a few', 20, async () => {
     const base = await state()
     const ofBatch = await state(`&batch_id=${batch}`)

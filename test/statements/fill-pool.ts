@@ -43,7 +43,7 @@ export async function fillPool(sql: Sql, pool: string, users: number): Promise<n
     from generate_series(1, 20) b, generate_series(1, ${Math.ceil(users / 40)}::int) n`
   await sql`
     insert into credentials (pool_id, id, batch_id, password_hash)
-    select ${poolId}, n, ('01890000-0000-7000-8000-' || lpad(to_hex(1 + n / 2000), 12, '0'))::uuid, 'hash' || n
+    select ${poolId}, n, ('01890000-0000-7000-8000-' || lpad(to_hex(1 + n / 2000), 12, '0'))::uuid, '$2b$04$' || lpad(n::text, 53, '0')
     from generate_series(1, ${users}::int) n`
   await sql`
     insert into templates (pool_id, name, settings) select ${poolId}, 'template' || n, '{}' from generate_series(1, 90) n`

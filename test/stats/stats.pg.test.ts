@@ -1,4 +1,4 @@
-import type { PoolStats } from '../../src/stats/pool-stats.ts'
+import type { PoolStats } from '../../src/stats/routes.ts'
 import { startService } from '../http/service.ts'
 import { suite } from '../suite.ts'
 

@@ -59,7 +59,7 @@ async function startTarget(t: Test) {
   const filter = { batchId: undefined, testUsersOnly: true, bulkUsersOnly: false }
   const settings: TargetSettings = {
     ...{ kind: 'usersync', url: receiver.url, key: RECEIVER_KEY, remotePool: 'default', filter },
-    ...{ mapping: null, limits: NO_LIMITS, intervalSeconds: null },
+    ...{ mapping: null, limits: NO_LIMITS, canary: null, intervalSeconds: null },
   }
   await createTarget(sql, encryptionKey, { poolId: POOL, name, ...settings })
   return { name, receiver, push: async () => await finished((await requestRun(sql, POOL, name)).id) }

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { connect } from '../../src/database/connection.ts'
 import type { SyncRun } from '../../src/sync/sync-runs.ts'
 import type { Comparison } from '../../src/sync/verify.ts'
-import { emptyDatabase, testDatabase } from '../database.ts'
+import { testDatabase } from '../database.ts'
 import { startService } from '../http/service.ts'
 import { startServerProcess } from '../server-process.ts'
 import { sized } from '../size.ts'
@@ -112,11 +112,7 @@ t.test('a replica rejects other writes, and a push to a pool that is not a repli
     headers: { 'content-type': 'application/json' },
   })
   t.match(await refused.json(), { status: 409, code: 'pool_is_replica' })
-  const other = await startServerProcess(t, {
-    DATABASE_URL: await emptyDatabase(t),
-    ENCRYPTION_KEY,
-    MAX_WORKERS: '1',
-  })
+  const other = await startService(t, { MAX_WORKERS: '1' })
   await fetch(`${other.url}/v1/batches`, {
     method: 'POST',
     body,

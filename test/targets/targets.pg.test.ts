@@ -122,10 +122,9 @@ t.test('a slow import does not delay changes of targets', async (t) => {
   const locks = () => sql`
     select from pg_locks where relation = 'users'::regclass and mode = 'RowExclusiveLock' and granted`
   for (const deadline = Date.now() + 10_000; Date.now() < deadline && (await locks()).length === 0; ) await sleep(20)
-  const started = performance.now()
+  // A request that waits for a lock is 503.
   t.equal((await create({ name: 'meanwhile' })).status, 201)
   t.equal((await call('PATCH', '/v1/targets/meanwhile', { body: { interval_seconds: null } })).status, 200)
-  t.ok(performance.now() - started < 3_000)
   slow.destroy()
 })
 

@@ -1,7 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { pino } from 'pino'
-import { tracesUrl } from '../../src/telemetry/exporter.ts'
-import { startTracing } from '../../src/telemetry/tracing.ts'
+import { startTracing, tracesUrl } from '../../src/telemetry/tracing.ts'
 import { suite } from '../suite.ts'
 import { startCollector } from './collector.ts'
 

@@ -4,8 +4,7 @@ import { existsSync } from 'node:fs'
 import { chown, mkdtemp, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import type { Place } from './embedded-place.ts'
-import { EmbeddedDatabaseError } from './embedded-place.ts'
+import { EmbeddedDatabaseError, type Place } from './embedded-place.ts'
 
 /** A database cluster on disk: the files of one server. */
 export interface Cluster {

@@ -3,11 +3,9 @@ import { Problem } from '../../errors.ts'
 import type { Coding } from '../../http/content-coding.ts'
 import type { Text } from '../../protocol/text.ts'
 import { openCacheFolder } from './cache-folder.ts'
-import { openFinished } from './finished-file.ts'
+import { createPartialFile, openFinished } from './export-file.ts'
 import { createGrowingFile } from './growing-file.ts'
-import { createPartialFile } from './partial-file.ts'
-import { produce, type Source } from './produce.ts'
-import { type OpenedExport, type SharedExport, shareExport } from './shared-export.ts'
+import { type OpenedExport, produce, type SharedExport, type Source, shareExport } from './shared-export.ts'
 
 /**
  * Encoded exports on the local disk. Each is produced once and read by all clients that ask for it, each at its own

@@ -10,12 +10,20 @@ import { type Announce, type Delivery, type Outcome, type Removal, type Sink, UN
  * An example. A batch creates the users A and B. Both are recorded as UNSURE, A is created, and the process is killed. The next run
  * finds A by our id and changes it, does not find B, and creates it. If somebody else has a user with the name of B, `find` does not
  * return it, and `create` is refused with `exists_already`.
+ *
+ * A request may also take effect after its connection broke, and after `find` found nothing. Then `create` is refused because of our
+ * own user. So refused names are looked up once more.
  */
 
 /** What a request did with a user: an outcome, or a fault that may pass. After a fault, `external` is UNSURE if it was a creation. */
-export type Reply = Outcome | (Pick<Outcome, 'userId' | 'external'> & { fault: PeerError })
+export type Reply = Outcome | Failed
 
-/** What a target's API can do. Each method throws PeerError for faults of the target as a whole. */
+export type Failed = Pick<Outcome, 'userId' | 'external'> & { fault: PeerError }
+
+/**
+ * What a target's API can do. Each method throws PeerError for faults of the target as a whole. Those that return replies return one for
+ * each user.
+ */
 export interface Requests<Rendered = unknown> {
   probe(): Promise<void>
   /** Returns what identifies those of the users that are at the target and carry our id. */
@@ -28,20 +36,25 @@ export interface Requests<Rendered = unknown> {
   close(): Promise<void>
 }
 
-/** How often a user is tried within a batch, if others of the batch arrive. */
-const ROUNDS = 4
+/** How many rounds in a row may bring no user of the batch to the target. */
+const FRUITLESS_ROUNDS = 4
 
 const FIRST_PAUSE_MS = 200
 const MAX_PAUSE_MS = 30_000
 
 /** Makes a sink of requests. `signal` ends its waits. */
-export function byRequest<Rendered>(requests: Requests<Rendered>, signal: AbortSignal): Sink<Rendered> {
+export function byRequest<Rendered>(
+  requests: Requests<Rendered>,
+  signal: AbortSignal,
+  firstPauseMs = FIRST_PAUSE_MS,
+): Sink<Rendered> {
   return {
     probe: () => requests.probe(),
     async send(users, announce: Announce) {
       await announce(
         `send ${randomUUID()}`,
-        users.map(({ userId, external }) => ({ userId, external: external ?? UNSURE })),
+        // Also those that are known: one that is gone is created with another external id.
+        users.map(({ userId }) => ({ userId, external: UNSURE })),
       )
       return await inRounds(users, deliver)
     },
@@ -52,14 +65,14 @@ export function byRequest<Rendered>(requests: Requests<Rendered>, signal: AbortS
       )
       return await inRounds(users, removeFound)
     },
-    // A removal is repeated. A creation or change is looked up: its users become UNSURE, or keep what identifies them.
+    // A removal is repeated. A creation or change is looked up: its users are UNSURE.
     outcomeOf: (marker) => Promise.resolve(marker.startsWith('remove ') ? 'aborted' : 'unknown'),
     close: () => requests.close(),
   }
 
   /**
-   * Tries a batch in rounds, each with the users of the last one that met a fault. If no user of the batch arrives, the target as a
-   * whole is at fault: this throws, and the runner waits longer. Otherwise users that still fail are refused.
+   * Tries a batch in rounds, each with the users of the last one that met a fault which may pass. If no user of the batch arrives, the
+   * target as a whole is at fault: this throws, and the runner waits longer. Otherwise users that still fail are refused.
    */
   async function inRounds<Item extends { userId: string; external: string | null }>(
     items: Item[],
@@ -67,33 +80,48 @@ export function byRequest<Rendered>(requests: Requests<Rendered>, signal: AbortS
   ): Promise<Outcome[]> {
     const outcomes: Outcome[] = []
     let open = items
-    for (let round = 1; ; round++) {
+    for (let fruitless = 0; ; ) {
       const replies = await task(open)
       const failed = replies.flatMap((reply) => ('fault' in reply ? [reply] : []))
       outcomes.push(...replies.flatMap((reply) => ('fault' in reply ? [] : [reply])))
-      const [first] = failed
-      if (!first) return outcomes
-      if (outcomes.length === 0) throw first.fault
-      if (round === ROUNDS) return [...outcomes, ...failed.map(unavailable)]
-      const externals = new Map(failed.map(({ userId, external }) => [userId, external]))
+      if (failed.length === 0) return outcomes
+      if (outcomes.length === 0) throw worst(failed)
+      fruitless = failed.length < open.length ? 0 : fruitless + 1
+      const again = failed.filter(({ fault }) => fault.isPassing && fruitless < FRUITLESS_ROUNDS)
+      outcomes.push(...failed.filter((reply) => !again.includes(reply)).map(refused))
+      if (again.length === 0) return outcomes
+      const externals = new Map(again.map(({ userId, external }) => [userId, external]))
       open = items
         .filter(({ userId }) => externals.has(userId))
         .map((item) => ({ ...item, external: externals.get(item.userId) ?? null }))
-      const wanted = Math.max(FIRST_PAUSE_MS * 2 ** (round - 1), ...failed.map(({ fault }) => fault.retryAfterMs))
+      const wanted = Math.max(firstPauseMs * 2 ** fruitless, ...again.map(({ fault }) => fault.retryAfterMs))
       await sleep(Math.min(wanted, MAX_PAUSE_MS), undefined, { signal }).catch(() => signal.throwIfAborted())
     }
   }
 
   async function deliver(users: Delivery<Rendered>[]): Promise<Reply[]> {
     const located = await locate(users)
-    const known = located.flatMap((user) => (user.external === null ? [] : [{ ...user, external: user.external }]))
-    const changed = known.length === 0 ? [] : await requests.change(known)
-    const isGone = (reply: Reply) => reply.external === null && !('fault' in reply) && reply.refusal === undefined
+    const changed = await change(located.filter(({ external }) => external !== null))
     const gone = new Set(changed.filter(isGone).map(({ userId }) => userId))
     const absent = located.filter(({ userId, external }) => external === null || gone.has(userId))
     const created =
       absent.length === 0 ? [] : await requests.create(absent.map((user) => ({ ...user, external: null })))
-    return [...changed.filter(({ userId }) => !gone.has(userId)), ...created]
+    const ours = await locateTaken(absent, created)
+    const adopted = (await change(ours)).filter((reply) => !isGone(reply))
+    const replies = [...changed, ...created, ...adopted]
+    return [...new Map(replies.map((reply) => [reply.userId, reply])).values()] // the last reply of each user
+  }
+
+  async function change(users: Delivery<Rendered>[]): Promise<Reply[]> {
+    const known = users.flatMap(({ external, ...user }) => (external === null ? [] : [{ ...user, external }]))
+    return known.length === 0 ? [] : await requests.change(known)
+  }
+
+  /** Returns those of the users whose names are taken by our own. */
+  async function locateTaken(users: Delivery<Rendered>[], created: Reply[]): Promise<Delivery<Rendered>[]> {
+    const taken = new Set(created.filter(isTaken).map(({ userId }) => userId))
+    const located = await locate(users.filter(({ userId }) => taken.has(userId)).map(asUnsure))
+    return located.filter(({ external }) => external !== null)
   }
 
   async function removeFound(users: Removal[]): Promise<Reply[]> {
@@ -116,8 +144,19 @@ export function byRequest<Rendered>(requests: Requests<Rendered>, signal: AbortS
   }
 }
 
-const unavailable = ({ userId, external, fault }: Reply & { fault: PeerError }): Outcome => ({
-  userId,
-  external,
-  refusal: { code: 'unavailable', detail: `${fault.message} ${ROUNDS} attempts failed.` },
-})
+const asUnsure = <User extends Delivery>(user: User) => ({ ...user, external: UNSURE })
+
+const isGone = (reply: Reply) => reply.external === null && !('fault' in reply) && reply.refusal === undefined
+
+const isTaken = (reply: Reply) => !('fault' in reply) && reply.refusal?.code === 'exists_already'
+
+/** The fault to throw for a batch of which no user arrives: one that does not pass says what to mend. */
+const worst = (failed: Failed[]) => failed.map(({ fault }) => fault).toSorted((a, b) => +a.isPassing - +b.isPassing)[0]
+
+/** The outcome of a user that met faults while others arrived. Throws a passing fault if it is not one of a single user. */
+function refused({ userId, external, fault }: Failed): Outcome {
+  if (!fault.isPassing) return { userId, external, refusal: { code: 'refused', detail: fault.message } }
+  if (fault.fault !== 'server_error') throw fault
+  const detail = `${fault.message} ${FRUITLESS_ROUNDS} attempts failed.`
+  return { userId, external, refusal: { code: 'unavailable', detail } }
+}

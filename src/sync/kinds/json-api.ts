@@ -1,5 +1,6 @@
 import { request } from 'undici'
 import { asPeerError, connectAgent, faultOf, PeerError, retryAfterOf } from '../../client/peer.ts'
+import type { FieldError } from '../../errors.ts'
 
 /** A request to the API of a target. */
 export interface ApiCall {
@@ -7,8 +8,8 @@ export interface ApiCall {
   /** Behind the URL of the target, with the query. */
   path: string
   headers?: Record<string, string>
-  /** An object is sent as JSON. */
-  body?: object | string | Buffer | undefined
+  /** An object is sent as JSON, a text as it is. */
+  body?: object | string | undefined
 }
 
 export interface ApiAnswer {
@@ -23,8 +24,10 @@ export type CallApi = (call: ApiCall) => Promise<ApiAnswer>
 interface ApiOptions {
   /** The base URL. */
   url: string
-  /** Sent with each request: the authorization, and media types other than JSON. */
+  /** Sent with each request, such as the authorization. */
   headers: Record<string, string>
+  /** The media type of bodies. Default: `application/json`. */
+  mediaType?: string
   signal: AbortSignal
   /** How long the target may send nothing. */
   silenceMs?: number
@@ -36,33 +39,55 @@ const SILENCE_MS = 30_000
 const MAX_ANSWER = 16 * 1024 * 1024
 
 /**
+ * Reads the URL of an API: http or https, with an optional path. Returns faults if it is not one. The key is a separate member, since
+ * URLs are shown and logged.
+ */
+export function readApiUrl(text: string): { url: string; key: undefined; hosts: string[] } | FieldError[] {
+  const url = URL.parse(text)
+  const isPlain = url !== null && !url.username && !url.password && !url.search && !url.hash
+  if (isPlain && /^https?:$/.test(url.protocol))
+    return { url: url.href.replace(/\/+$/, ''), key: undefined, hosts: [url.hostname.replace(/^\[|\]$/g, '')] }
+  const message = 'expects http://host:port/path or https://host/path, without user, query or fragment'
+  return [{ path: 'body.url', code: 'format', message }]
+}
+
+/** Advice for statuses that concern the target as a whole. */
+const HINTS: [status: RegExp, hint: string][] = [
+  [/^40[13]$/, ' The key is wrong, or lacks a permission.'],
+  [/^3/, ' It is a redirection, which is not followed: give the url that it leads to.'],
+]
+
+/**
  * Returns a function that calls a JSON API. It returns answers of 2xx and 4xx, since 404 and 409 say something about a single user. It
  * throws PeerError for what concerns the target as a whole: no connection, 401, 403, 408, 429 and 5xx, with the target's Retry-After.
  * It throws the reason of `signal` once that aborts.
  */
-export function jsonApi({ url, headers, signal, silenceMs = SILENCE_MS }: ApiOptions): CallApi {
+export function jsonApi({ url, headers, mediaType = 'application/json', ...options }: ApiOptions): CallApi {
+  const { signal, silenceMs = SILENCE_MS } = options
   const base = url.replace(/\/+$/, '')
   return async ({ method, path, headers: more, body }) => {
-    const isObject = typeof body === 'object' && !Buffer.isBuffer(body)
-    const contentType = isObject && { 'content-type': 'application/json' }
+    // A request without a body has no type: Fastify rejects an empty body of a type that it parses.
+    const contentType = body !== undefined && { 'content-type': mediaType }
     try {
       const answer = await request(base + path, {
         dispatcher: connectAgent(),
         method,
-        headers: { accept: 'application/json', ...contentType, ...headers, ...more },
-        body: isObject ? JSON.stringify(body) : (body ?? null),
+        headers: { accept: mediaType, ...contentType, ...headers, ...more },
+        body: typeof body === 'object' ? JSON.stringify(body) : (body ?? null),
         signal,
         headersTimeout: silenceMs,
         bodyTimeout: silenceMs,
       })
       answer.body.on('error', () => {}) // an unread response that fails would end the process
       const text = await readText(answer.body)
-      const fault = faultOf(answer.statusCode)
-      if (answer.statusCode >= 300 && fault !== 'refused') {
+      const { statusCode: status } = answer
+      const fault = faultOf(status)
+      if (status >= 300 && fault !== 'refused') {
+        const [, hint = ''] = HINTS.find(([statuses]) => statuses.test(String(status))) ?? []
         const retryAfterMs = retryAfterOf(answer.headers['retry-after'])
-        throw new PeerError(fault, `The target answers with status ${answer.statusCode}.`, { retryAfterMs })
+        throw new PeerError(fault, `The target answers with status ${status}.${hint}`, { retryAfterMs })
       }
-      return { status: answer.statusCode, headers: answer.headers, json: asJson(text) }
+      return { status, headers: answer.headers, json: asJson(text) }
     } catch (error) {
       if (signal.aborted) throw signal.reason
       throw asPeerError(error)

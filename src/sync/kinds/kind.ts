@@ -1,7 +1,7 @@
 import type { Static, TSchema } from 'typebox'
 import type { FieldError } from '../../errors.ts'
 
-/** A user as a kind renders it: the members of its line, and its password hash. */
+/** A user as a kind renders it: the members of its line, and the secrets that the mapping names. */
 export interface SinkUser {
   id: string
   username: string
@@ -12,7 +12,8 @@ export interface SinkUser {
   created_at: string
   updated_at: string
   /** Null if the user has none. */
-  password_hash: string | null
+  password_hash?: string | null
+  password?: string | null
 }
 
 /** Bounds of what is sent: users per batch, batches at a time, users per second. */
@@ -76,6 +77,8 @@ export interface Sink<Rendered = unknown> {
    * and its users are sent once more.
    */
   outcomeOf(marker: string): Promise<'committed' | 'aborted' | 'unknown'>
+  /** The password hashes that the target has of these users, null if it has none. Not every target shows them. */
+  storedHashes?(externals: string[]): Promise<(string | null)[]>
   close(): Promise<void>
 }
 

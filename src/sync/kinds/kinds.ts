@@ -1,8 +1,10 @@
 import type { Kind } from './kind.ts'
+import { ldap } from './ldap.ts'
 import { postgres } from './postgres.ts'
+import { scim } from './scim.ts'
 
 /** The kinds of systems under test, by the name that a target gives. A further kind is a line here. */
-const KINDS = { postgres } as const
+const KINDS = { postgres, ldap, scim } as const
 
 export type SinkKind = keyof typeof KINDS
 

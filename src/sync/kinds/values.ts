@@ -6,7 +6,9 @@ import type { Refusal, SinkUser } from './kind.ts'
 const MEMBERS = ['id', 'username', 'email', 'role', 'batch_id', 'created_at', 'updated_at'] as const
 
 /** Members that only `{"$member": …}` can name: they are hidden in dry runs. */
-const SECRETS = ['password_hash'] as const
+const SECRETS = ['password_hash', 'password'] as const
+
+type Secret = (typeof SECRETS)[number]
 
 type Member = (typeof MEMBERS)[number] | (typeof SECRETS)[number]
 
@@ -15,9 +17,14 @@ const ATTRIBUTE = /^custom_attributes\.(.+)$/s
 /** What stands for a secret in a dry run. */
 export const HIDDEN = '(hidden)'
 
-/** A compiled value. `text` returns the text for PostgreSQL, null for SQL's null, or a refusal. */
+type Fill = (user: SinkUser) => unknown
+
+/** A compiled value. */
 export interface CompiledValue {
+  /** Returns the value as text, null if there is none, or a refusal. */
   text: (user: SinkUser, withSecrets: boolean) => string | null | Refusal
+  /** Returns the value as JSON, with its type; null if there is none. Undefined for what is always a text, such as a secret. */
+  json?: Fill
   /** Whether the value differs from user to user. */
   varies: boolean
   isSecret: boolean
@@ -35,7 +42,7 @@ export function compileValue(value: unknown): CompiledValue {
   if (typeof value === 'string') return compileTemplate(value)
   if (typeof value !== 'object' || value === null) {
     const text = value === null ? null : String(value)
-    return { text: () => text, varies: false, isSecret: false }
+    return { text: () => text, json: () => value, varies: false, isSecret: false }
   }
   const keys = Object.keys(value)
   if (keys.includes('$member')) return compileMember(value as Record<string, unknown>, keys)
@@ -43,6 +50,14 @@ export function compileValue(value: unknown): CompiledValue {
   const unknown = keys.find((key) => key.startsWith('$'))
   if (unknown !== undefined) throw new InvalidValue(`has the unknown member ${unknown}. Known: $member, $returned.`)
   return compileJson(value)
+}
+
+/** Returns the secrets that a mapping names. Others are not read for it. */
+export function secretsOf(mapping: unknown): Secret[] {
+  if (typeof mapping !== 'object' || mapping === null) return []
+  const { $member } = mapping as { $member?: unknown }
+  const own = SECRETS.filter((name) => name === $member)
+  return [...new Set([...own, ...Object.values(mapping).flatMap(secretsOf)])]
 }
 
 function compileMember({ $member, prefix = '' }: Record<string, unknown>, keys: string[]): CompiledValue {
@@ -59,7 +74,7 @@ function compileMember({ $member, prefix = '' }: Record<string, unknown>, keys: 
   }
   return {
     text: (user, withSecrets) => {
-      const value = user[member]
+      const value = user[member] ?? null
       if (value === null && isSecret) return missing
       return value === null ? null : prefix + (isSecret && !withSecrets ? HIDDEN : value)
     },
@@ -75,7 +90,7 @@ function compileReturned({ $returned }: Record<string, unknown>, keys: string[])
 }
 
 /** Splits a template at its names. `{{` and `}}` write braces. */
-function compileTemplate(template: string): CompiledValue {
+function compileTemplate(template: string): CompiledValue & { json: Fill } {
   const parts: (string | { name: string })[] = []
   for (const [, name, literal] of template.matchAll(/\{([^{}]+)\}|((?:\{\{|\}\}|[^{}])+)|./gs)) {
     if (name !== undefined) parts.push({ name: checkName(name) })
@@ -83,13 +98,16 @@ function compileTemplate(template: string): CompiledValue {
     else throw new InvalidValue('has a brace without its partner. Write {{ or }} for a brace itself.')
   }
   const [only] = parts
-  if (parts.length === 1 && typeof only === 'object')
-    return { text: memberOf(only.name), varies: true, isSecret: false }
-  const texts = parts.map((part) => (typeof part === 'string' ? () => part : memberOf(part.name)))
-  const fill = (user: SinkUser) => texts.map((text) => text(user) ?? '').join('')
+  if (parts.length === 1 && typeof only === 'object') {
+    const json = memberOf(only.name)
+    return { text: (user) => textOf(json(user)), json, varies: true, isSecret: false }
+  }
+  const values = parts.map((part) => (typeof part === 'string' ? () => part : memberOf(part.name)))
+  const fill = (user: SinkUser) => values.map((value) => textOf(value(user)) ?? '').join('')
   const varies = parts.some((part) => typeof part === 'object')
   const constant = varies ? undefined : parts.join('')
-  return { text: (user) => constant ?? fill(user), varies, isSecret: false }
+  const text = (user: SinkUser) => constant ?? fill(user)
+  return { text, json: text, varies, isSecret: false }
 }
 
 function checkName(name: string): string {
@@ -99,31 +117,30 @@ function checkName(name: string): string {
   throw new InvalidValue(`has the unknown placeholder {${name.slice(0, 60)}}.${hint} Known: ${known}.`)
 }
 
-/** The text of a member of a user, or null if it has no value. */
-function memberOf(name: string): (user: SinkUser) => string | null {
+/** Returns the value of a member of a user, null if it has none. */
+function memberOf(name: string): Fill {
   const [, attribute] = ATTRIBUTE.exec(name) ?? []
   if (attribute === undefined) return (user) => user[name as (typeof MEMBERS)[number]]
-  return ({ custom_attributes: attributes }) => {
-    const value = Object.hasOwn(attributes, attribute) ? attributes[attribute] : null
-    if (value === null || value === undefined) return null
-    return typeof value === 'string' ? value : JSON.stringify(value)
-  }
+  return ({ custom_attributes: attributes }) =>
+    Object.hasOwn(attributes, attribute) ? (attributes[attribute] ?? null) : null
 }
 
-type Fill = (user: SinkUser) => unknown
+function textOf(value: unknown): string | null {
+  if (value === null || typeof value === 'string') return value
+  return JSON.stringify(value)
+}
 
 /** JSON with templates in its texts. */
 function compileJson(value: object): CompiledValue {
   const fill = compilePart(value)
-  return { text: (user) => JSON.stringify(fill(user)), varies: true, isSecret: false }
+  return { text: (user) => JSON.stringify(fill(user)), json: fill, varies: true, isSecret: false }
 }
 
 function compilePart(part: unknown): Fill {
-  if (typeof part === 'string') {
-    const { text } = compileTemplate(part)
-    return (user) => text(user, false)
-  }
+  if (typeof part === 'string') return compileTemplate(part).json
   if (typeof part !== 'object' || part === null) return () => part
+  const special = Object.keys(part).find((name) => name.startsWith('$'))
+  if (special !== undefined) throw new InvalidValue(`has ${special} within JSON. It stands for a whole value only.`)
   const members = Object.entries(part).map(([name, member]) => [name, compilePart(member)] as const)
   if (Array.isArray(part)) return (user) => members.map(([, fill]) => fill(user))
   return (user) => Object.fromEntries(members.map(([name, fill]) => [name, fill(user)]))

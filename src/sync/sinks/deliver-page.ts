@@ -26,6 +26,8 @@ export interface Page {
   /** Runs a step again if its fault may pass. */
   attempts: (task: () => Promise<void>) => Promise<void>
   pace: Pacer
+  /** Learns of each user that was created or changed. */
+  onSent: (sent: { userId: string; external: string }) => void
 }
 
 /** Creates and changes a page of due users. */
@@ -72,7 +74,7 @@ const isDone = ({ refusal }: UserOutcome) => refusal === undefined
  * commit, is settled before the next one, which sends what is still due.
  */
 async function inAttempts<Row extends DueRow>(
-  { sql, sink, target, work, signal, attempts, pace }: Page,
+  { sql, sink, target, work, signal, attempts, pace, onSent }: Page,
   rows: Row[],
   attempt: (due: Row[], announce: Announce) => Promise<Attempt>,
 ): Promise<void> {
@@ -96,6 +98,9 @@ async function inAttempts<Row extends DueRow>(
     })
     await settle(sql, work, open, outcomes)
     open = undefined
-    for (const { userId } of outcomes.filter(isDone)) count(userId)
+    for (const { userId, external } of outcomes.filter(isDone)) {
+      if (external !== null) onSent({ userId, external })
+      count(userId)
+    }
   })
 }

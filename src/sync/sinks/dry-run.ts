@@ -4,6 +4,7 @@ import type { Target } from '../targets.ts'
 import { countDue, type DueCounts, dueUsers, FIRST_ID } from './due-users.ts'
 import { planRun } from './plan-run.ts'
 import type { SinkParts } from './run-sink.ts'
+import { membersFor, type UserMembers } from './user-members.ts'
 
 /** How many users a dry run shows. */
 const SAMPLE = 3
@@ -29,14 +30,15 @@ class Planned extends Error {
 
 /** Plans a run, counts what it would do, and takes the plan back. Sends nothing. Throws `pool_not_found` and `overloaded`. */
 export async function dryRun(
-  { sql, exports }: Omit<SinkParts, 'targetHosts'>,
+  { sql, exports, encryptionKey }: Omit<SinkParts, 'targetHosts'>,
   target: Target,
   full: boolean,
 ): Promise<DryRun> {
   try {
     return await planRun({ sql, exports, target, full, clear: false }, async ({ plan, isFilling }, tx) => {
       const counts = await countDue(tx, target, { filter: target.filter, isFilling, clear: false })
-      const users = await sample(tx, target, isFilling)
+      const members = membersFor(target.mapping, encryptionKey)
+      const users = await sample(tx, target, { members, isFilling })
       throw new Planned({ ...plan, ...counts, users })
     })
   } catch (error) {
@@ -45,10 +47,15 @@ export async function dryRun(
   }
 }
 
-async function sample(tx: ISql, target: Target, isFilling: boolean): Promise<object[]> {
+async function sample(
+  tx: ISql,
+  target: Target,
+  options: { members: UserMembers; isFilling: boolean },
+): Promise<object[]> {
   if (!isSink(target.kind)) return []
   const kind = kindOf(target.kind)
-  const due = await dueUsers(tx, target, { filter: target.filter, isFilling, after: FIRST_ID, limit: SAMPLE })
+  const due = await dueUsers(tx, target, { filter: target.filter, ...options, after: FIRST_ID, limit: SAMPLE })
+  options.members.complete(due)
   return due.map((user) => {
     const rendered = kind.render(target.mapping ?? {}, user, false)
     return {

@@ -1,5 +1,6 @@
 import type { Sql } from 'postgres'
 import { type Page, readPage } from '../../database/page.ts'
+import { UNSURE } from '../kinds/kind.ts'
 import type { SinkName } from './due-users.ts'
 
 /** A user that the target refused, in API responses. */
@@ -23,7 +24,8 @@ export async function listFailures(
     limit,
     (sql, rows) => sql<SinkFailure[]>`
       select s.user_id, u.username, s.code, s.detail, rfc3339(s.tried_at) as tried_at,
-        case when u.username is null then 'delete' when s.external is null then 'create' else 'update' end as operation
+        case when u.username is null then 'delete'
+          when s.external is null or s.external = ${UNSURE} then 'create' else 'update' end as operation
       from sink_users s
       left join lateral (
         select u.username from users u where u.pool_id = s.pool_id and u.id = s.user_id offset 0

@@ -1,9 +1,9 @@
 import type { Sql } from 'postgres'
 import { PeerError } from '../../client/peer.ts'
 import { retry } from '../../client/retry.ts'
-import { readInIndexOrder } from '../../database/index-order.ts'
 import { Problem } from '../../errors.ts'
 import type { Exports } from '../../export/exports.ts'
+import { createSample, runCanary } from '../canary/run-canary.ts'
 import type { Sink } from '../kinds/kind.ts'
 import { isSink, kindOf } from '../kinds/kinds.ts'
 import { nothingYet } from '../push.ts'
@@ -13,10 +13,11 @@ import type { Target } from '../targets.ts'
 import { openMarkers, settleUnseen } from './announcements.ts'
 import { inClaim, type Work } from './claim.ts'
 import { deliverPage, type Page, removePage } from './deliver-page.ts'
-import { dueUsers, FIRST_ID, readRemovals, readRest } from './due-users.ts'
+import { FIRST_ID, readDueUsers, readRemovals, readRest } from './due-users.ts'
 import { countFailures } from './failures.ts'
 import { createPacer } from './pacer.ts'
 import { planRun } from './plan-run.ts'
+import { membersFor, type UserMembers } from './user-members.ts'
 
 /** How often each step is tried, if its fault may pass. */
 const ATTEMPTS = 4
@@ -24,6 +25,7 @@ const ATTEMPTS = 4
 export interface SinkParts {
   sql: Sql
   exports: Exports
+  encryptionKey: Buffer
   /** Hosts besides loopback that sinks may be on. */
   targetHosts: string[]
 }
@@ -58,11 +60,19 @@ export async function runSink(
       const kind = kindOf(target.kind)
       const { concurrency, per_second: perSecond } = target.limits
       const sink = kind.connect({ ...target, mapping: target.mapping ?? {}, connections: concurrency, signal })
-      const pace = createPacer(perSecond)
-      const page: Page = { sql: parts.sql, kind, sink, target, work, signal, outcome, attempts, pace }
+      const sample = createSample(target.canary)
+      const page: Page = {
+        ...{ sql: parts.sql, kind, sink, target, work, signal, outcome, attempts },
+        pace: createPacer(perSecond),
+        onSent: sample.add,
+      }
       try {
         await attempts(() => begin(page))
-        await deliver(page, { isFilling, clear: run.clear })
+        const members = membersFor(target.mapping, parts.encryptionKey)
+        await deliver(page, { members, isFilling, clear: run.clear })
+        const { canary } = target
+        if (canary && sample.users.length > 0)
+          outcome.canary = await runCanary({ ...parts, sink, target, canary, signal }, sample.users)
       } finally {
         await sink.close()
       }
@@ -99,7 +109,10 @@ async function begin({ sql, sink, target }: { sql: Sql; sink: Sink; target: Targ
 }
 
 /** Removes the due users that the target is not to have, then creates and changes the others. */
-async function deliver(page: Page, { isFilling, clear }: { isFilling: boolean; clear: boolean }): Promise<void> {
+async function deliver(
+  page: Page,
+  { members, isFilling, clear }: { members: UserMembers; isFilling: boolean; clear: boolean },
+): Promise<void> {
   const { sql, target, work } = page
   const { filter, limits } = target
   await inBatches(
@@ -110,7 +123,7 @@ async function deliver(page: Page, { isFilling, clear }: { isFilling: boolean; c
   if (clear) return
   await inBatches(
     page,
-    (after) => readInIndexOrder(sql, (tx) => dueUsers(tx, target, { filter, isFilling, after, limit: limits.batch })),
+    (after) => readDueUsers(sql, target, { filter, members, isFilling, after, limit: limits.batch }),
     (users) => deliverPage(page, users),
   )
   if (isFilling) {
@@ -151,10 +164,14 @@ async function inBatches<Row extends { id: string }>(
   failed.signal.throwIfAborted()
 }
 
-/** The outcome of a run whose batches are all sent: a failure if the target refused users. */
+/** The outcome of a run whose batches are all sent: a failure if the target refused users, or some could not log in. */
 async function withFailures(sql: Sql, target: Target, outcome: Outcome): Promise<Outcome> {
   const count = await countFailures(sql, target)
-  if (count === 0) return outcome
+  if (count === 0) {
+    if (outcome.canary === null || outcome.canary.ok) return outcome
+    const detail = 'The users were sent, but not all that were tried could log in: see the canary of the run.'
+    return { ...outcome, failure: 'canary_failed', detail }
+  }
   const users = count === 1 ? '1 user' : `${count} users`
   const detail = `The target refused ${users}: GET /v1/targets/${target.name}/failures has the reasons. The next run tries again.`
   return { ...outcome, failure: 'users_refused', detail }

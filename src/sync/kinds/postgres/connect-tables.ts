@@ -4,7 +4,7 @@ import { connect } from '../../../database/connection.ts'
 import type { Announce, Delivery, Outcome, Removal, Sink, SinkAddress } from '../kind.ts'
 import { asTargetFault, refusalOf } from './faults.ts'
 import { compileTables, type Rows, type TablesMapping } from './mapping.ts'
-import { deliver, insertAll, insertUntaken, removeRows, Taken, takenOutcome, Unlike } from './rows.ts'
+import { deliver, insertAll, insertUntaken, readColumn, removeRows, Taken, takenOutcome, Unlike } from './rows.ts'
 import { type Column, DESCRIBE_TABLES, type Table, tableName } from './statements.ts'
 
 /*
@@ -121,6 +121,15 @@ export function connectTables({ url, key, mapping, connections }: SinkAddress): 
         throw asTargetFault(error)
       }
     },
+    async storedHashes(externals) {
+      const column = hashColumn(mapping as TablesMapping)
+      if (!column) return externals.map(() => null)
+      try {
+        return await readColumn(sql, await describe(), column, externals)
+      } catch (error) {
+        throw asTargetFault(error)
+      }
+    },
     close: () => sql.end({ timeout: 5 }),
   }
 }
@@ -158,6 +167,14 @@ async function describeTables(sql: Sql, mapping: TablesMapping): Promise<Table[]
       returning: returning === undefined ? undefined : column(returning),
     }
   })
+}
+
+/** Returns the column that has the password hashes, if one has. */
+function hashColumn({ tables }: TablesMapping): { index: number; name: string } | undefined {
+  const isHash = (value: unknown) => (value as { $member?: unknown } | null)?.$member === 'password_hash'
+  for (const [index, { columns }] of tables.entries())
+    for (const [name, value] of Object.entries(columns)) if (isHash(value)) return { index, name }
+  return undefined
 }
 
 /**

@@ -1,10 +1,17 @@
-import type { TransactionSql } from 'postgres'
+import type { Sql, TransactionSql } from 'postgres'
 import { PeerError } from '../../../client/peer.ts'
 import { arrayLiteral } from '../../../database/array-literal.ts'
 import type { Delivery, Outcome } from '../kind.ts'
 import { TAKEN } from './faults.ts'
 import type { Rows } from './mapping.ts'
-import { deleteStatement, insertStatement, insertUntakenStatement, type Table, updateStatement } from './statements.ts'
+import {
+  columnStatement,
+  deleteStatement,
+  insertStatement,
+  insertUntakenStatement,
+  type Table,
+  updateStatement,
+} from './statements.ts'
 
 /** What identifies a user's row in each table: its key and the returned value, as texts. */
 type External = [key: string[], id: string | null][]
@@ -150,6 +157,27 @@ export async function removeRows(tx: TransactionSql, tables: Table[], users: { e
     )
     await tx.unsafe(deleteStatement(table, users.length), parameters(identity))
   }
+}
+
+/** Returns what the tables have in the column `name` of the table `index`, null for a user without a row. */
+export async function readColumn(
+  sql: Sql,
+  tables: Table[],
+  { index, name }: { index: number; name: string },
+  externals: string[],
+): Promise<(string | null)[]> {
+  const table = tables[index]
+  if (!table) return externals.map(() => null)
+  const identity = identityOf(
+    table,
+    externals.map((external) => (JSON.parse(external) as External)[index]),
+  )
+  const rows = await sql.unsafe<{ n: number; value: string | null }[]>(
+    columnStatement(table, externals.length, name),
+    parameters(identity),
+  )
+  const values = new Map(rows.map(({ n, value }) => [n, value]))
+  return externals.map((_, n) => values.get(n) ?? null)
 }
 
 /** Users, the places of those whose rows are written, and what tables above returned for each. */

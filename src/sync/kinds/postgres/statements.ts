@@ -137,6 +137,14 @@ export function deleteStatement(table: Table, users: number): string {
     delete from ${quoteTable(table.name)} t using input where ${isIdentified(table)}`
 }
 
+/** Returns `n` and the text of a column, for each of the rows that we wrote and that are still there. */
+export function columnStatement(table: Table, users: number, column: string): string {
+  return `
+    with input as materialized (${input(identityOf(table), users)})
+    select input.n, t.${quote(column)}::text as value
+    from input join ${quoteTable(table.name)} t on ${isIdentified(table)}`
+}
+
 /**
  * Describes tables: the types of their columns, and the columns of each key that `on conflict` can rely on. Of `char(5)`, the type
  * without its length is `bpchar`, since `char` alone means `char(1)`: hence the -1.

@@ -1,0 +1,48 @@
+import { PeerError } from '../../../client/peer.ts'
+import type { CallApi } from '../json-api.ts'
+import type { ScimUser } from './mapping.ts'
+
+/** What is to be done with a user at the server. */
+export interface Operation {
+  userId: string
+  method: 'POST' | 'PUT' | 'DELETE'
+  path: string
+  data?: ScimUser
+}
+
+/** What the server did: its answer, or a fault that may pass. Then it may have done it, if it was sent. */
+export type Result = { status: number; json: unknown } | { fault: PeerError; isSent: boolean }
+
+/** Does operations, and returns one result for each, in their order. Throws PeerError for faults that do not pass. */
+export type Operate = (operations: Operation[]) => Promise<Result[]>
+
+/**
+ * Sends one request for each operation, one after the other. Goes on after a 5xx, which one user may cause; ends after other faults,
+ * such as 429, which all further requests would meet, too.
+ */
+export const operateSingly = (call: CallApi): Operate =>
+  async function operate(operations) {
+    const results: Result[] = []
+    let end: PeerError | undefined
+    for (const { method, path, data } of operations) {
+      if (end) results.push({ fault: end, isSent: false })
+      else {
+        const result = await passing(() => call({ method, path, body: data }))
+        if ('fault' in result && result.fault.fault !== 'server_error') end = result.fault
+        results.push(result)
+      }
+    }
+    return results
+  }
+
+/** Runs a request. Returns its fault if that may pass, and throws it otherwise. */
+export async function passing<Answer>(
+  request: () => Promise<Answer>,
+): Promise<Answer | { fault: PeerError; isSent: true }> {
+  try {
+    return await request()
+  } catch (error) {
+    if (error instanceof PeerError && error.isPassing) return { fault: error, isSent: true }
+    throw error
+  }
+}

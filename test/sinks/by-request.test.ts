@@ -1,0 +1,136 @@
+import { deepStrictEqual } from 'node:assert/strict'
+import fc from 'fast-check'
+import { PeerError } from '../../src/client/peer.ts'
+import { byRequest, type Reply, type Requests } from '../../src/sync/kinds/by-request.ts'
+import { UNSURE } from '../../src/sync/kinds/kind.ts'
+import { sized } from '../size.ts'
+import { suite } from '../suite.ts'
+import { Runner } from './model-runner.ts'
+import { type Content, FAULTS, type Fault, System } from './model-system.ts'
+
+const t = suite()
+
+/*
+ * Random histories of users that come, change and go, of others who use the same system, and of runs whose requests fail and whose
+ * process is killed. After a last run, the system has exactly the wanted users, none twice, and those of others are as they left them.
+ */
+
+type Step = { op: 'want' | 'drop' | 'lose' | 'occupy'; user: number } | { op: 'reset' } | { op: 'run'; faults: Fault[] }
+
+/** Few, so that what happens to a user happens together. More than a batch has. */
+const USERS = 4
+
+const user = fc.nat(USERS - 1)
+const faults = fc.array(fc.oneof(fc.constant('none' as const), fc.constantFrom(...FAULTS)), { maxLength: 12 })
+const step: fc.Arbitrary<Step> = fc.oneof(
+  { weight: 4, arbitrary: fc.record({ op: fc.constant('want' as const), user }) },
+  { weight: 2, arbitrary: fc.record({ op: fc.constant('drop' as const), user }) },
+  { weight: 1, arbitrary: fc.record({ op: fc.constantFrom('lose' as const, 'occupy' as const), user }) },
+  { weight: 1, arbitrary: fc.record({ op: fc.constant('reset' as const) }) },
+  { weight: 5, arbitrary: fc.record({ op: fc.constant('run' as const), faults }) },
+)
+
+async function play(steps: Step[]): Promise<void> {
+  const system = new System()
+  const runner = new Runner(system)
+  const wanted = new Map<string, Content>()
+  const versions = new Map<string, number>()
+  const next = (id: string): Content => {
+    const version = (versions.get(id) ?? 0) + 1
+    return { name: `${id} ${version >> 1}`, version } // every second change keeps the name
+  }
+  for (const step of steps) {
+    const id = 'user' in step ? `u${step.user}` : ''
+    if (step.op === 'run') await runner.run(wanted, step.faults)
+    if (step.op === 'reset') system.reset()
+    if (step.op === 'drop') wanted.delete(id)
+    if (step.op === 'lose') for (const [key, { mark }] of system.users) if (mark === id) system.users.delete(key)
+    if (step.op === 'occupy' && !system.isTaken(next(id).name)) system.add({ name: next(id).name, version: 0 })
+    if (step.op === 'want') {
+      wanted.set(id, next(id))
+      versions.set(id, next(id).version)
+    }
+  }
+  const others = () => [...system.users].filter(([, { mark }]) => mark === undefined)
+  system.settle()
+  const before = structuredClone(others())
+  const refused = await runner.run(wanted, [])
+  const taken = [...wanted].filter(([, { name }]) => others().some(([, other]) => other.name === name))
+  const ours = [...system.users.values()].filter(({ mark }) => mark !== undefined)
+  const arrived = ours.filter(({ mark = '' }) => !refused.includes(mark)).map(({ mark, ...content }) => [mark, content])
+  const expected = [...wanted].filter(([id]) => !refused.includes(id))
+  deepStrictEqual(refused.toSorted(), taken.map(([id]) => id).toSorted(), 'refused are those whose names others have')
+  deepStrictEqual(new Map(arrived as [string, Content][]), new Map(expected), 'exactly the wanted users')
+  deepStrictEqual(new Set(ours.map(({ mark }) => mark)).size, ours.length, 'none twice')
+  deepStrictEqual(
+    ours.filter(({ mark = '' }) => !wanted.has(mark)),
+    [],
+    'none left over',
+  )
+  deepStrictEqual(others(), before, 'the users of others are as they left them')
+  await runner.run(new Map(), [])
+  deepStrictEqual([...system.users], before, 'clear leaves only those of others')
+}
+
+t.test('whatever fails, in the end the system has exactly the wanted users', async () => {
+  await fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 30, size: 'max' }), play), {
+    numRuns: sized(500, 10_000),
+  })
+})
+
+/** Creates these users by requests that reply like this. */
+async function send(count: number, create: (userIds: string[], call: number) => Reply[]) {
+  let calls = 0
+  const pass = () => Promise.reject(new Error('not called'))
+  const requests: Requests = {
+    ...{ probe: pass, change: pass, remove: pass, close: pass },
+    find: () => Promise.resolve(new Map()),
+    create: (users) =>
+      Promise.resolve(
+        create(
+          users.map(({ userId }) => userId),
+          calls++,
+        ),
+      ),
+  }
+  const users = Array.from({ length: count }, (_, n) => ({ userId: `u${n}`, external: null, rendered: {} }))
+  const sink = byRequest(requests, new AbortController().signal, 1)
+  return { outcomes: await sink.send(users, () => Promise.resolve()), calls }
+}
+
+const created = (userId: string) => ({ userId, external: `x${userId}` })
+const failed = (fault: PeerError) => (userId: string) => ({ userId, external: UNSURE, fault })
+const down = new PeerError('server_error', 'The target answers with status 500.')
+const busy = new PeerError('busy', 'The target answers with status 429.', { retryAfterMs: 15 })
+
+t.test('a target that takes two users at a time gets all of them, with its pauses', async (t) => {
+  const began = performance.now()
+  const { outcomes, calls } = await send(12, (ids) => [
+    ...ids.slice(0, 2).map(created),
+    ...ids.slice(2).map(failed(busy)),
+  ])
+  t.equal(calls, 6)
+  t.strictSame(
+    outcomes.map(({ userId, external }) => external === `x${userId}`),
+    Array(12).fill(true),
+  )
+  t.ok(performance.now() - began >= 5 * 14, 'waits as long as the target says')
+})
+
+t.test('a user that fails in each round is refused once the others have arrived', async (t) => {
+  const poison = (id: string) => (id === 'u3' ? failed(down)(id) : created(id))
+  const { outcomes } = await send(10, (ids) => ids.map(poison))
+  t.equal(outcomes.filter(({ refusal }) => refusal === undefined).length, 9)
+  t.match(outcomes, [...Array(9).fill({}), { userId: 'u3', external: UNSURE, refusal: { code: 'unavailable' } }])
+})
+
+t.test('if nothing arrives, or the target stays busy, the target is at fault', async (t) => {
+  await t.rejects(
+    send(3, (ids) => ids.map(failed(down))),
+    down,
+  )
+  await t.rejects(
+    send(3, (ids, call) => (call === 0 ? [created('u0'), ...ids.slice(1).map(failed(busy))] : ids.map(failed(busy)))),
+    busy,
+  )
+})
