@@ -16,6 +16,7 @@ import { userListing } from './list-pages.ts'
 import { writeReport } from './report-file.ts'
 import type { Section, SectionResult } from './report-section.ts'
 import { tableOf } from './report-table.ts'
+import { sinks } from './sink-section.ts'
 
 const SECTIONS: Section[] = [
   bulkCreation,
@@ -24,6 +25,7 @@ const SECTIONS: Section[] = [
   batchCounts,
   exportAnswers,
   userListing,
+  sinks,
   concurrentRequests,
 ]
 

@@ -1,3 +1,4 @@
+import type { BatchConfigBody } from '../src/batches/batch-config.ts'
 import type { Surroundings } from './bench-surroundings.ts'
 import { makeBatch } from './create-batch.ts'
 import { emptyTables } from './create-empty.ts'
@@ -12,9 +13,13 @@ export interface Pool {
 
 /**
  * Creates pools with these numbers of users in a database without other users. All rows are in the same tables.
- * Afterwards the tables are vacuumed and have statistics.
+ * Afterwards the tables are vacuumed and have statistics. Without settings, the users have no password.
  */
-export async function fillPools(surroundings: Surroundings, users: number[]): Promise<Pool[]> {
+export async function fillPools(
+  surroundings: Surroundings,
+  users: number[],
+  config: BatchConfigBody = { password_hash: { algorithm: 'none' } },
+): Promise<Pool[]> {
   const { client, sql, progress, within } = surroundings
   await emptyTables(surroundings)
   const pools: Pool[] = []
@@ -24,7 +29,7 @@ export async function fillPools(surroundings: Surroundings, users: number[]): Pr
     await within(10, 'creation of a pool', async (signal) => {
       await client.send('/v1/pools', { method: 'POST', json: { name }, signal })
     })
-    await makeBatch(surroundings, number, { password_hash: { algorithm: 'none' } }, name)
+    await makeBatch(surroundings, number, config, name)
     const [row] = await sql<{ id: number }[]>`select id from pools where name = ${name}`
     pools.push({ name, id: row?.id ?? 0, users: number })
   }

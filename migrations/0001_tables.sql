@@ -235,6 +235,7 @@ create table targets (
   limits jsonb not null default '{}',
   canary jsonb,
   planned_state text collate "C",
+  is_filling boolean not null default false,
   interval_seconds integer,
   next_run_at timestamptz,
   created_at timestamptz not null default now(),
@@ -285,29 +286,44 @@ create unique index sync_runs_one_queued on sync_runs (pool_id, target) where st
 -- At most one running run for each target; finding expired leases.
 create unique index sync_runs_one_running on sync_runs (pool_id, target) where status = 'running';
 --> statement-breakpoint
+-- No foreign key to targets: its checks took longer than the rows themselves (0.55 s of 0.9 s for 100,000). Whoever inserts keeps the
+-- target's row locked, and the trigger below deletes.
 create table sink_users (
   pool_id integer not null,
   target text collate "C" not null,
   user_id uuid not null,
   external text,
-  marker text,
-  next_external text,
+  former text,
   is_due boolean not null,
   code text,
   detail text,
   tried_at timestamptz,
-  constraint sink_users_pool_id_target_user_id_pk primary key (pool_id, target, user_id),
-  constraint sink_users_of_target foreign key (pool_id, target) references targets (pool_id, name) on delete cascade
+  constraint sink_users_pool_id_target_user_id_pk primary key (pool_id, target, user_id)
 );
 --> statement-breakpoint
 -- The work of a run.
 create index sink_users_due on sink_users (pool_id, target, user_id) where is_due;
 --> statement-breakpoint
--- Transactions of the target whose end is not known.
-create index sink_users_marked on sink_users (pool_id, target, marker) where marker is not null;
---> statement-breakpoint
 -- Listing of failures.
 create index sink_users_failed on sink_users (pool_id, target, user_id) where code is not null;
+--> statement-breakpoint
+create function delete_sink_users() returns trigger language plpgsql security definer set search_path from current as $$
+begin
+  delete from sink_users s where s.pool_id = old.pool_id and s.target = old.name;
+  return null;
+end
+$$;
+--> statement-breakpoint
+create trigger delete_sink_users after delete on targets for each row execute function delete_sink_users();
+--> statement-breakpoint
+create table sink_announcements (
+  pool_id integer not null,
+  target text collate "C" not null,
+  marker text not null,
+  user_ids uuid[] not null,
+  constraint sink_announcements_pool_id_target_marker_pk primary key (pool_id, target, marker),
+  constraint sink_announcements_of_target foreign key (pool_id, target) references targets (pool_id, name) on delete cascade
+);
 --> statement-breakpoint
 create table audit_events (
   id uuid primary key default uuid_v7(), -- listing, newest first

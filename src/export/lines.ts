@@ -1,4 +1,4 @@
-import type { Fragment, Sql } from 'postgres'
+import type { Fragment, ISql, Sql } from 'postgres'
 import { passwordOf } from '../passwords/generate-password.ts'
 import { base32, deriveTotpSecret, openTotpKey } from '../passwords/totp.ts'
 import { isInShard, type Shard } from '../protocol/shard.ts'
@@ -47,34 +47,23 @@ export const jsonLine = plainForm(
   },
 )
 
-/**
- * Returns the line with the requested credentials as its last members or cells, null if the user has none. Secrets of
- * batches are decrypted once per export and not kept.
- */
-export function withCredentials(plain: LineForm, names: Credential[], encryptionKey: Buffer): LineForm {
+/** The credentials of a row of `users u`. */
+export interface CredentialForm {
+  columns: (sql: ISql) => Fragment
+  joins: (sql: ISql) => Fragment
+  /** What each is in a row with these columns, null if the user has none. */
+  values: Record<Credential, (row: Omit<LineRow, 'line'>) => string | null>
+}
+
+/** Returns how credentials are read. Secrets of batches are decrypted once and not kept longer than the form. */
+export function credentialForm(encryptionKey: Buffer): CredentialForm {
   const secretOf = decryptOnce(decrypt, encryptionKey)
   const totpKeyOf = decryptOnce(openTotpKey, encryptionKey)
-  const password = (row: LineRow): string | null => {
-    const { credential_n, credential_batch_id, password_mode, password_ciphertext } = row
-    if (!credential_n || !credential_batch_id || !password_mode || !password_ciphertext) return null
-    return passwordOf(password_mode, secretOf(password_ciphertext, credential_batch_id), credential_n)
-  }
-  const totpSecret = ({ user_id, credential_batch_id, totp_ciphertext }: LineRow): string | null => {
-    if (!user_id || !credential_batch_id || !totp_ciphertext) return null
-    return base32(deriveTotpSecret(totpKeyOf(totp_ciphertext, credential_batch_id), user_id))
-  }
-  const values: Record<Credential, (row: LineRow) => string | null> = {
-    password,
-    password_hash: (row) => row.password_hash ?? null,
-    totp_secret: totpSecret,
-  }
   return {
-    ...plain,
-    isPlain: false,
     // `lateral … offset 0` forces one look-up per user. With statistics from before the pool was filled, the planner
     // joined all users with all credentials, 16 s for 2,900.
     columns: (sql) => sql`
-      ${plain.columns(sql)}, u.id as user_id, (c.id - b.first_credential_id + 1)::int as credential_n, c.password_hash,
+      u.id as user_id, (c.id - b.first_credential_id + 1)::int as credential_n, c.password_hash,
       c.batch_id as credential_batch_id, b.config->>'password_mode' as password_mode, b.password_ciphertext,
       b.totp_ciphertext`,
     joins: (sql) => sql`
@@ -82,6 +71,28 @@ export function withCredentials(plain: LineForm, names: Credential[], encryption
         select * from credentials c where c.pool_id = u.pool_id and c.id = u.credential_id offset 0
       ) c on true
       left join lateral (select * from batches b where b.pool_id = c.pool_id and b.id = c.batch_id offset 0) b on true`,
+    values: {
+      password({ credential_n, credential_batch_id, password_mode, password_ciphertext }) {
+        if (!credential_n || !credential_batch_id || !password_mode || !password_ciphertext) return null
+        return passwordOf(password_mode, secretOf(password_ciphertext, credential_batch_id), credential_n)
+      },
+      password_hash: (row) => row.password_hash ?? null,
+      totp_secret({ user_id, credential_batch_id, totp_ciphertext }) {
+        if (!user_id || !credential_batch_id || !totp_ciphertext) return null
+        return base32(deriveTotpSecret(totpKeyOf(totp_ciphertext, credential_batch_id), user_id))
+      },
+    },
+  }
+}
+
+/** Returns the line with the requested credentials as its last members or cells, null if the user has none. */
+export function withCredentials(plain: LineForm, names: Credential[], encryptionKey: Buffer): LineForm {
+  const { columns, joins, values } = credentialForm(encryptionKey)
+  return {
+    ...plain,
+    isPlain: false,
+    columns: (sql) => sql`${plain.columns(sql)}, ${columns(sql)}`,
+    joins,
     text: (row) =>
       plain.append(
         row.line,

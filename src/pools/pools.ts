@@ -103,9 +103,12 @@ async function requireNoSinkUsers(tx: TransactionSql, poolId: number): Promise<v
   await tx`select from targets where pool_id = ${poolId} for update`
   const holding = await tx<{ name: string }[]>`
     select t.name from targets t
-    where t.pool_id = ${poolId} and exists (
-      select from sink_users s
-      where s.pool_id = t.pool_id and s.target = t.name and (s.external is not null or s.marker is not null) offset 0
+    where t.pool_id = ${poolId} and (
+      exists (
+        select from sink_users s
+        where s.pool_id = t.pool_id and s.target = t.name and s.external is not null offset 0
+      )
+      or exists (select from sink_announcements a where a.pool_id = t.pool_id and a.target = t.name)
     )
     order by t.name`
   if (holding.length > 0) throw targetHoldsUsers(holding.map(({ name }) => name))

@@ -4,7 +4,7 @@ import type { Exports } from '../export/exports.ts'
 import { urlInPool } from '../pools/pool-parameter.ts'
 import type { State } from '../protocol/state.ts'
 import { isSink } from './kinds/kinds.ts'
-import { hasDueUsers } from './sinks/sink-users.ts'
+import { readRest } from './sinks/due-users.ts'
 import type { Target } from './targets.ts'
 
 /**
@@ -72,8 +72,8 @@ export async function targetStatus(
   const present = await exports.currentScope({ pool, filter })
   const status = { target: name, in_step: false, local_state: present.state, remote_state: null, remote_failure: null }
   if (isSink(target.kind)) {
-    const hasDue = await hasDueUsers(sql, { poolId: target.poolId, name })
-    const remoteState = hasDue ? null : target.plannedState
+    const { isDue } = await readRest(sql, { poolId: target.poolId, name })
+    const remoteState = isDue ? null : target.plannedState
     return { ...status, in_step: remoteState === present.state, remote_state: remoteState }
   }
   const patience = AbortSignal.timeout(PATIENCE_MS)

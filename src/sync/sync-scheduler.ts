@@ -7,8 +7,8 @@ import type { Exports } from '../export/exports.ts'
 import { repeatEvery } from '../process/repeat.ts'
 import { isSink } from './kinds/kinds.ts'
 import { nothingYet, PUSH_PACE, push } from './push.ts'
+import { ClaimLost } from './sinks/claim.ts'
 import { runSink } from './sinks/run-sink.ts'
-import { ClaimLost } from './sinks/sink-users.ts'
 import {
   type ClaimedRun,
   claimRun,

@@ -38,6 +38,8 @@ export const targets = pgTable(
     canary: jsonb('canary').$type<object>(),
     /** The state whose difference to a sink is in sink_users. Null: none, so the next run compares all users. */
     plannedState: bytewiseText('planned_state'),
+    /** Whether users of the filter that have no row in sink_users are due, too: a full run has not reached them yet. */
+    isFilling: boolean('is_filling').notNull().default(false),
     /** Null: pushed on request only. */
     intervalSeconds: integer('interval_seconds'),
     /** When the next interval run is due. Null: never. */
@@ -102,8 +104,8 @@ export const syncRuns = pgTable(
 )
 
 /**
- * What a sink has of each user, and what is to be done there. A row is written in the transaction that finds the work (is_due), before
- * the target commits it (marker), and after.
+ * What a sink has of each user, and what is to be done there. A row is written once per delivery: before the target commits, as it is
+ * true afterwards. Until the end of that commit is known, the user is in sink_announcements.
  */
 export const sinkUsers = pgTable(
   'sink_users',
@@ -113,10 +115,8 @@ export const sinkUsers = pgTable(
     userId: uuid('user_id').notNull(),
     /** What identifies the user's rows at the target, as its kind writes it. Null: there are none. */
     external: text('external'),
-    /** The target's transaction that is to change the user, who is due until its end is known. Null: none is open. */
-    marker: text('marker'),
-    /** Becomes `external` if the target commits that transaction. Null: the user's rows are removed. */
-    nextExternal: text('next_external'),
+    /** What `external` was before the last delivery, and is again if the target did not commit it. */
+    former: text('former'),
     /** Whether the target may differ from the planned state. */
     isDue: boolean('is_due').notNull(),
     /** Why the target refused the user at the last run. */
@@ -126,13 +126,27 @@ export const sinkUsers = pgTable(
   },
   (t) => [
     primaryKey({ columns: [t.poolId, t.target, t.userId] }),
+    index('sink_users_due').on(t.poolId, t.target, t.userId).where(sql`is_due`), // the work of a run
+    index('sink_users_failed').on(t.poolId, t.target, t.userId).where(sql`code is not null`), // the list of failures
+  ],
+)
+
+/** Deliveries whose end is not known: a target's transaction that is about to commit, or requests that are about to be sent. */
+export const sinkAnnouncements = pgTable(
+  'sink_announcements',
+  {
+    poolId: integer('pool_id').notNull(),
+    target: bytewiseText('target').notNull(),
+    /** Names the delivery to the target's kind. */
+    marker: text('marker').notNull(),
+    userIds: uuid('user_ids').array().notNull(),
+  },
+  (t) => [
+    primaryKey({ columns: [t.poolId, t.target, t.marker] }),
     foreignKey({
-      name: 'sink_users_of_target',
+      name: 'sink_announcements_of_target',
       columns: [t.poolId, t.target],
       foreignColumns: [targets.poolId, targets.name],
     }).onDelete('cascade'),
-    index('sink_users_due').on(t.poolId, t.target, t.userId).where(sql`is_due`), // the work of a run
-    index('sink_users_marked').on(t.poolId, t.target, t.marker).where(sql`marker is not null`), // open transactions
-    index('sink_users_failed').on(t.poolId, t.target, t.userId).where(sql`code is not null`), // the list of failures
   ],
 )

@@ -9,7 +9,7 @@ import type { Filter } from '../states/filter.ts'
 import type { Canary } from './canary/canary-settings.ts'
 import type { Limits } from './kinds/kind.ts'
 import type { SinkKind } from './kinds/kinds.ts'
-import { holdsUsers } from './sinks/sink-users.ts'
+import { holdsUsers } from './sinks/announcements.ts'
 
 /** A receiver that a pool is pushed to, or a system under test that follows the pool. */
 export interface Target {
@@ -30,6 +30,8 @@ export interface Target {
   canary: Canary | null
   /** The state whose difference to a sink is recorded. Null: none. */
   plannedState: State | null
+  /** Whether users that a sink has never had are due, too, without a record of each. */
+  isFilling: boolean
   intervalSeconds: number | null
   createdAt: string
   updatedAt: string
@@ -56,6 +58,7 @@ interface TargetRow {
   limits: Limits
   canary: Canary | null
   planned_state: State | null
+  is_filling: boolean
   interval_seconds: number | null
   created_at: string
   updated_at: string
@@ -89,6 +92,7 @@ function targetOf(row: TargetRow, encryptionKey: Buffer): Target {
     limits,
     canary: row.canary,
     plannedState: row.planned_state,
+    isFilling: row.is_filling,
     intervalSeconds: row.interval_seconds,
     createdAt: row.created_at,
     updatedAt: row.updated_at,
@@ -98,7 +102,7 @@ function targetOf(row: TargetRow, encryptionKey: Buffer): Target {
 /** The columns of a row `t` of targets, in the pool `p`. */
 function targetColumns(sql: ISql): Fragment {
   return sql`t.pool_id, p.name as pool, t.name, t.kind, t.url, t.key_ciphertext, t.remote_pool, t.batch_id, t.test_users_only,
-    t.bulk_users_only, t.mapping, t.limits, t.canary, t.planned_state, t.interval_seconds, rfc3339(t.created_at) as created_at, rfc3339(t.updated_at) as updated_at`
+    t.bulk_users_only, t.mapping, t.limits, t.canary, t.planned_state, t.is_filling, t.interval_seconds, rfc3339(t.created_at) as created_at, rfc3339(t.updated_at) as updated_at`
 }
 
 /** Returns the target with this name. Throws `target_not_found`. */

@@ -74,6 +74,7 @@ t.test('after kill -9 in the middle of runs, the target has exactly the users of
     const found = await system.sql`select username, email from auth_user where password <> 'own' order by username`
     t.strictSame([...found], [...wanted])
     t.match(await routes().status('s'), { in_step: true })
-    t.strictSame([...(await sql`select from sink_users where is_due or marker is not null or external is null`)], [])
+    t.strictSame([...(await sql`select from sink_users where is_due or external is null`)], [])
+    t.strictSame([...(await sql`select from sink_announcements`)], [])
   }
 })

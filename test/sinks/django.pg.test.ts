@@ -40,7 +40,7 @@ async function inStep(t: Test, what: string, users: number): Promise<void> {
 t.test('users are created with the hashes of an export, and a repeated run does nothing', async (t) => {
   t.match(await create({ name: 'django', url: system.url, preset: 'django' }), {
     status: 201,
-    json: { kind: 'postgres', limits: { batch: 1000 }, mapping: { tables: [{ table: 'auth_user' }] } },
+    json: { kind: 'postgres', limits: { batch: 5000 }, mapping: { tables: [{ table: 'auth_user' }] } },
   })
   await batch(USERS)
   t.match(await status('django'), { in_step: false, remote_state: null })

@@ -31,7 +31,7 @@ const usersIn = async (slapd: Slapd) =>
 /** Waits until requests of a run are under way, then a random moment. */
 async function untilMoving(sql: Sql): Promise<void> {
   const isMoving = async () => {
-    const { count: moving } = await sql`select from sink_users where marker is not null limit 1`
+    const { count: moving } = await sql`select from sink_announcements limit 1`
     const { count: open } = await sql`select from sync_runs where finished_at is null limit 1`
     return moving > 0 || open === 0
   }
@@ -65,7 +65,8 @@ t.test(
     t.match(await routes().sync('s'), { failure: null })
     t.strictSame(await usersIn(slapd), [...(await sql`select id, username, email from users order by id`)])
     t.match(await routes().status('s'), { in_step: true })
-    t.strictSame([...(await sql`select from sink_users where is_due or marker is not null or external is null`)], [])
+    t.strictSame([...(await sql`select from sink_users where is_due or external is null`)], [])
+    t.strictSame([...(await sql`select from sink_announcements`)], [])
     t.match(await routes().clear('s'), { status: 'succeeded' })
     t.strictSame(await slapd.entries(), before, 'clear leaves what was there before')
 

@@ -3,7 +3,7 @@ import { byRequest } from '../../src/sync/kinds/by-request.ts'
 import type { Announce, Outcome } from '../../src/sync/kinds/kind.ts'
 import { type Content, type Fault, Killed, type System } from './model-system.ts'
 
-/* A model of the runner and its record (run-sink.ts, sink-users.ts), without a database: what is recorded survives a kill. */
+/* A model of the runner and its record (run-sink.ts, announcements.ts), without a database: what is recorded survives a kill. */
 
 interface Row {
   external: string | null

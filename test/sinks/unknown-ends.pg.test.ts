@@ -29,8 +29,11 @@ async function announce(t: Test, end: 'commit' | 'rollback'): Promise<void> {
   const [made] = await tx`
     insert into auth_user ${tx(row)} returning id, pg_current_xact_id()::text as xid`
   await sql`
-    insert into sink_users (pool_id, target, user_id, is_due, marker, next_external)
-    values (1, 's', ${user?.['id']}, true, ${made?.['xid']}, ${JSON.stringify([[[NAME], String(made?.['id'])]])})`
+    insert into sink_users (pool_id, target, user_id, external, is_due)
+    values (1, 's', ${user?.['id']}, ${JSON.stringify([[[NAME], String(made?.['id'])]])}, false)`
+  await sql`
+    insert into sink_announcements (pool_id, target, marker, user_ids)
+    values (1, 's', ${made?.['xid']}, array[${user?.['id']}]::uuid[])`
   await tx.unsafe(end)
   tx.release()
 }
@@ -65,7 +68,7 @@ t.test('aborted, and the system has since made a row with the same username: it 
 
 t.test('a transaction of the future, after the database was replaced: the user is created', async (t) => {
   await announce(t, 'rollback')
-  await sql`update sink_users set marker = '9999999999' where marker is not null`
+  await sql`update sink_announcements set marker = '9999999999'`
   t.match(await sync('s'), { status: 'succeeded', added_count: 1 })
 })
 
@@ -74,7 +77,7 @@ t.test('still open: the run fails as busy and sends nothing, and the next one se
   await announce(t, 'rollback')
   await blocking`begin`
   const [open] = await blocking`select pg_current_xact_id()::text as xid`
-  await sql`update sink_users set marker = ${open?.['xid']} where marker is not null`
+  await sql`update sink_announcements set marker = ${open?.['xid']}`
   t.match(await sync('s'), { status: 'failed', failure: 'busy', attempts: 4 })
   t.equal((await rows()).length, 0)
   await blocking`rollback`

@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
-import { requireClaim, settleUnseen, stillDue } from '../../src/sync/sinks/sink-users.ts'
+import { settle, settleUnseen } from '../../src/sync/sinks/announcements.ts'
+import { requireClaim } from '../../src/sync/sinks/claim.ts'
+import { stillDue } from '../../src/sync/sinks/due-users.ts'
 import type { SyncRun } from '../../src/sync/sync-runs.ts'
 import { startSystem } from '../sinks/sink.ts'
 import { DJANGO } from '../sinks/systems.ts'
@@ -56,13 +58,26 @@ export async function runSinkStatements(
   })
   await step('transactions whose end is not known', 20, async () => {
     await sql`
-      update sink_users set marker = '3', next_external = external, is_due = true
-      where pool_id = ${poolId} and user_id in (select id from users where username = any(${some(4_000)}))`
-    await stillDue(direct, { poolId, name: 'sink' }, [NOBODY])
+      insert into sink_announcements (pool_id, target, marker, user_ids)
+      select ${poolId}, 'sink', '3', array_agg(id) from users where username = any(${some(4_000)})`
+    await stillDue(direct, { poolId, name: 'sink' }, [{ id: NOBODY, external: null, is_known: true }])
     await settleUnseen(direct, { poolId, name: 'sink' }, 'none', 'aborted')
     await sync()
     const claim = { poolId, id: NOBODY, claim: NOBODY, target: 'sink' }
-    await t.rejects(direct.begin((tx) => requireClaim(tx, claim, '')))
+    await t.rejects(direct.begin((tx) => requireClaim(tx, { run: claim, updatedAt: '' })))
+  })
+  await step('users whose external ids only the target knows', 20, async () => {
+    const run = { poolId, id: NOBODY, claim: NOBODY, target: 'sink' }
+    const [target] = await sql`
+      select rfc3339(updated_at) as updated_at from targets where pool_id = ${poolId} and name = 'sink'`
+    await sql`
+      insert into sync_runs (pool_id, id, target, trigger, "full", status, holder)
+      values (${poolId}, ${NOBODY}, 'sink', 'request', false, 'running', ${NOBODY})`
+    const known = await sql`
+      select user_id, external from sink_users where pool_id = ${poolId} and user_id in (select id from users where username = any(${some(4_000)}))`
+    const outcomes = known.map(({ user_id: userId, external }) => ({ userId, external }))
+    await settle(direct, { run, updatedAt: target?.['updated_at'] }, undefined, outcomes)
+    await sql`delete from sync_runs where id = ${NOBODY}`
   })
   await step('a sink that holds users', 20, async () => {
     t.match(await call('DELETE', '/v1/targets/sink?pool=later'), { status: 409 })

@@ -7,7 +7,7 @@ import { PRESETS } from './postgres/presets.ts'
 
 /** Users as rows in the tables of an application. */
 export const postgres: Kind<TablesMapping, Rows> = {
-  limits: { batch: 1_000, concurrency: 2, per_second: null },
+  limits: { batch: 5_000, concurrency: 4, per_second: null },
   presets: PRESETS,
   mappingSchema: TablesMappingSchema,
   mappingFaults: (mapping) => tablesFaults(mapping as TablesMapping),

@@ -103,11 +103,11 @@ function compileTemplate(template: string): CompiledValue & { json: Fill } {
   }
   const [only] = parts
   if (parts.length === 1 && typeof only === 'object') {
-    const json = (user: SinkUser) => memberValue(user, only.name)
+    const json = memberOf(only.name)
     return { text: (user) => textOf(json(user)), json, varies: true, isSecret: false }
   }
-  const fill = (user: SinkUser) =>
-    parts.map((part) => (typeof part === 'string' ? part : (textOf(memberValue(user, part.name)) ?? ''))).join('')
+  const values = parts.map((part) => (typeof part === 'string' ? () => part : memberOf(part.name)))
+  const fill = (user: SinkUser) => values.map((value) => textOf(value(user)) ?? '').join('')
   const varies = parts.some((part) => typeof part === 'object')
   const constant = varies ? undefined : parts.join('')
   const text = (user: SinkUser) => constant ?? fill(user)
@@ -121,10 +121,12 @@ function checkName(name: string): string {
   throw new InvalidValue(`has the unknown placeholder {${name.slice(0, 60)}}.${hint} Known: ${known}.`)
 }
 
-function memberValue(user: SinkUser, name: string): unknown {
+/** Returns the value of a member of a user, null if it has none. */
+function memberOf(name: string): Fill {
   const [, attribute] = ATTRIBUTE.exec(name) ?? []
-  if (attribute === undefined) return user[name as (typeof MEMBERS)[number]]
-  return Object.hasOwn(user.custom_attributes, attribute) ? (user.custom_attributes[attribute] ?? null) : null
+  if (attribute === undefined) return (user) => user[name as (typeof MEMBERS)[number]]
+  return ({ custom_attributes: attributes }) =>
+    Object.hasOwn(attributes, attribute) ? (attributes[attribute] ?? null) : null
 }
 
 function textOf(value: unknown): string | null {

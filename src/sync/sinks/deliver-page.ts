@@ -1,36 +1,26 @@
 import type { Sql } from 'postgres'
-import { readUserLines } from '../../export/user-lines.ts'
 import {
   type Announce,
   type Delivery,
   type Kind,
   type Sink,
-  type SinkUser,
   UNSURE,
   type Outcome as UserOutcome,
 } from '../kinds/kind.ts'
-import { secretsOf } from '../kinds/values.ts'
-import type { ClaimedRun, Outcome } from '../sync-runs.ts'
+import type { Outcome } from '../sync-runs.ts'
 import type { Target } from '../targets.ts'
+import { type Announcement, announce, forgetUsers, settle, settleUnseen } from './announcements.ts'
+import type { Work } from './claim.ts'
+import { type DueRow, type DueUser, stillDue } from './due-users.ts'
 import type { Pacer } from './pacer.ts'
-import {
-  announceOutcomes,
-  type DueUser,
-  forgetUsers,
-  recordRefusals,
-  settleCommitted,
-  settleUnseen,
-  stillDue,
-} from './sink-users.ts'
 
 /** What a page of due users is delivered with. */
 export interface Page {
   sql: Sql
-  encryptionKey: Buffer
   kind: Kind
   sink: Sink
   target: Target
-  run: ClaimedRun
+  work: Work
   signal: AbortSignal
   outcome: Outcome
   /** Runs a step again if its fault may pass. */
@@ -40,81 +30,79 @@ export interface Page {
   onSent: (sent: { userId: string; external: string }) => void
 }
 
-/**
- * Delivers a page of due users, as one transaction of a target that has them. An attempt whose end is not known, since the connection
- * broke at its commit, is settled before the next one, which sends what is still due.
- */
-export async function deliverPage(page: Page, rows: DueUser[], removals: boolean): Promise<void> {
-  const { sql, sink, target, run, signal } = page
-  let open: string | undefined
-  let due = rows
-  await page.attempts(async () => {
-    if (open !== undefined) {
-      await settleUnseen(sql, target, open, await sink.outcomeOf(open))
-      open = undefined
-      due = await stillDue(
-        sql,
-        target,
-        rows.map(({ user_id }) => user_id),
-      )
-      if (due.length === 0) return
+/** Creates and changes a page of due users. */
+export async function deliverPage(page: Page, users: DueUser[]): Promise<void> {
+  const { kind, sink, target, outcome } = page
+  await inAttempts(page, users, async (due, announce) => {
+    const refused: UserOutcome[] = []
+    const rendered: Delivery[] = []
+    for (const user of due) {
+      const { id: userId, external } = user
+      const row = kind.render(target.mapping ?? {}, user, true)
+      if ('refusal' in row) refused.push({ userId, external, refusal: row.refusal })
+      else rendered.push({ userId, external, rendered: row.rendered })
     }
-    await page.pace(due.length, signal)
-    const announce: Announce = async (marker, outcomes) => {
-      open = marker
-      await announceOutcomes(
-        sql,
-        { run, updatedAt: target.updatedAt },
-        marker,
-        outcomes.filter(({ refusal }) => refusal === undefined),
-      )
-    }
-    const outcomes = removals ? await remove(page, due, announce) : await send(page, due, announce)
-    const done = outcomes.filter(({ refusal }) => refusal === undefined)
-    if (open !== undefined) await settleCommitted(sql, target, open, done)
-    const refused = outcomes.filter(({ refusal }) => refusal !== undefined)
-    if (refused.length > 0) await recordRefusals(sql, target, refused)
-    open = undefined
-    for (const { userId, external } of done) if (external !== null) page.onSent({ userId, external })
-    count(page.outcome, due, outcomes, removals)
+    const sent = rendered.length === 0 ? [] : await sink.send(rendered, announce)
+    // A user without an outcome would have no record, and never be sent again.
+    if (sent.length !== rendered.length) throw new Error('the kind returned no outcome for some users')
+    const present = new Set(due.filter(({ external }) => external !== null && external !== UNSURE).map(({ id }) => id))
+    const count = (userId: string) => (present.has(userId) ? outcome.updated_count++ : outcome.added_count++)
+    return { outcomes: [...refused, ...sent], count }
   })
 }
 
-async function remove({ sql, sink, target }: Page, due: DueUser[], announce: Announce): Promise<UserOutcome[]> {
-  const absent = due.filter(({ external }) => external === null).map(({ user_id }) => user_id)
-  if (absent.length > 0) await forgetUsers(sql, target, absent)
-  const held = due.flatMap(({ user_id: userId, external }) => (external === null ? [] : [{ userId, external }]))
-  return held.length === 0 ? [] : await sink.remove(held, announce)
+/** Removes a page of due users. */
+export async function removePage(page: Page, rows: DueRow[]): Promise<void> {
+  const { sql, sink, work, outcome } = page
+  await inAttempts(page, rows, async (due, announce) => {
+    const absent = due.filter(({ external }) => external === null).map(({ id }) => id)
+    if (absent.length > 0) await forgetUsers(sql, work, absent)
+    const present = due.flatMap(({ id: userId, external }) => (external === null ? [] : [{ userId, external }]))
+    const outcomes = present.length === 0 ? [] : await sink.remove(present, announce)
+    return { outcomes, count: () => outcome.deleted_count++ }
+  })
 }
 
-async function send(page: Page, due: DueUser[], announce: Announce): Promise<UserOutcome[]> {
-  const { sql, encryptionKey, kind, sink, target } = page
-  const external = new Map(due.map((row) => [row.user_id, row.external]))
-  const filter = { poolId: target.poolId, ...target.filter }
-  const lines = await readUserLines(sql, { filter, credentials: secretsOf(kind, target.mapping), encryptionKey }, [
-    ...external.keys(),
-  ])
-  const refused: UserOutcome[] = []
-  const users: Delivery[] = []
-  for (const line of lines) {
-    const user = JSON.parse(line) as SinkUser
-    const former = external.get(user.id) ?? null
-    const rendered = kind.render(target.mapping ?? {}, user, true)
-    if ('refusal' in rendered) refused.push({ userId: user.id, external: former, refusal: rendered.refusal })
-    else users.push({ userId: user.id, external: former, rendered: rendered.rendered })
-  }
-  const sent = users.length === 0 ? [] : await sink.send(users, announce)
-  return [...refused, ...sent]
+/** What an attempt did, and how each user that the target did not refuse is counted. */
+interface Attempt {
+  outcomes: UserOutcome[]
+  count: (userId: string) => void
 }
 
-function count(outcome: Outcome, due: DueUser[], outcomes: UserOutcome[], removals: boolean): void {
-  const held = new Set(
-    due.flatMap(({ user_id, external }) => (external === null || external === UNSURE ? [] : [user_id])),
-  )
-  for (const { userId, refusal } of outcomes) {
-    if (refusal !== undefined) continue
-    if (removals) outcome.deleted_count++
-    else if (held.has(userId)) outcome.updated_count++
-    else outcome.added_count++
-  }
+const isDone = ({ refusal }: UserOutcome) => refusal === undefined
+
+/**
+ * Delivers a page, as one transaction of a target that has them. An attempt whose end is not known, since the connection broke at its
+ * commit, is settled before the next one, which sends what is still due.
+ */
+async function inAttempts<Row extends DueRow>(
+  { sql, sink, target, work, signal, attempts, pace, onSent }: Page,
+  rows: Row[],
+  attempt: (due: Row[], announce: Announce) => Promise<Attempt>,
+): Promise<void> {
+  let open: Announcement | undefined
+  let due = rows
+  await attempts(async () => {
+    if (open) {
+      await settleUnseen(sql, target, open.marker, await sink.outcomeOf(open.marker))
+      open = undefined
+      due = await stillDue(sql, target, rows)
+      if (due.length === 0) return
+    }
+    await pace(due.length, signal)
+    const { outcomes, count } = await attempt(due, async (marker, outcomes) => {
+      const known = new Set(due.filter(({ is_known }) => is_known).map(({ id }) => id))
+      const done = outcomes.filter(isDone)
+      const changed = done.filter(({ userId }) => known.has(userId))
+      const added = done.filter(({ userId }) => !known.has(userId))
+      open = { marker, added, changed }
+      await announce(sql, work, open)
+    })
+    await settle(sql, work, open, outcomes)
+    open = undefined
+    for (const { userId, external } of outcomes.filter(isDone)) {
+      if (external !== null) onSent({ userId, external })
+      count(userId)
+    }
+  })
 }

@@ -1,24 +1,19 @@
-import type { ISql, Sql } from 'postgres'
-import { readUserLines } from '../../export/user-lines.ts'
-import type { SinkUser } from '../kinds/kind.ts'
+import type { ISql } from 'postgres'
 import { isSink, kindOf } from '../kinds/kinds.ts'
-import { secretsOf } from '../kinds/values.ts'
 import type { Target } from '../targets.ts'
+import { countDue, type DueCounts, dueUsers, FIRST_ID } from './due-users.ts'
 import { planRun } from './plan-run.ts'
 import type { SinkParts } from './run-sink.ts'
-import { dueUsers, isWanted } from './sink-users.ts'
+import { membersFor } from './user-members.ts'
 
 /** How many users a dry run shows. */
 const SAMPLE = 3
 
 /** What a run would do. */
-export interface DryRun {
+export interface DryRun extends DueCounts {
   kind: string | null
   base: string | null
   state: string | null
-  added_count: number
-  updated_count: number
-  deleted_count: number
   /** The first users as they would be sent, without secrets. */
   users: object[]
 }
@@ -40,9 +35,9 @@ export async function dryRun(
   full: boolean,
 ): Promise<DryRun> {
   try {
-    return await planRun({ sql, exports, target, full, clear: false }, async (plan, tx) => {
-      const counts = await countDue(tx, target)
-      const users = await sample(sql, tx, target, encryptionKey)
+    return await planRun({ sql, exports, target, full, clear: false }, async ({ plan, isFilling }, tx) => {
+      const counts = await countDue(tx, target, { filter: target.filter, isFilling, clear: false })
+      const users = await sample(tx, target, { isFilling, encryptionKey })
       throw new Planned({ ...plan, ...counts, users })
     })
   } catch (error) {
@@ -51,32 +46,21 @@ export async function dryRun(
   }
 }
 
-async function countDue(tx: ISql, { poolId, name, filter }: Target) {
-  const [row] = await tx<Pick<DryRun, 'added_count' | 'updated_count' | 'deleted_count'>[]>`
-    select count(*) filter (where wanted and external is null)::int as added_count,
-      count(*) filter (where wanted and external is not null)::int as updated_count,
-      count(*) filter (where not wanted and external is not null)::int as deleted_count
-    from (
-      select s.external, ${isWanted(tx, filter, false)} as wanted from sink_users s
-      where s.pool_id = ${poolId} and s.target = ${name} and s.is_due
-    ) s`
-  return row ?? { added_count: 0, updated_count: 0, deleted_count: 0 }
-}
-
-async function sample(sql: Sql, tx: ISql, target: Target, encryptionKey: Buffer): Promise<object[]> {
+async function sample(
+  tx: ISql,
+  target: Target,
+  { isFilling, encryptionKey }: { isFilling: boolean; encryptionKey: Buffer },
+): Promise<object[]> {
   if (!isSink(target.kind)) return []
   const kind = kindOf(target.kind)
-  const filter = { poolId: target.poolId, ...target.filter }
-  const after = '00000000-0000-0000-0000-000000000000'
-  const due = await dueUsers(tx, target, { filter, clear: false, removals: false, after, limit: SAMPLE })
-  const ids = due.map(({ user_id }) => user_id)
-  const lines = await readUserLines(sql, { filter, credentials: secretsOf(kind, target.mapping), encryptionKey }, ids)
-  return lines.map((line) => {
-    const user = JSON.parse(line) as SinkUser
+  const members = membersFor(kind, target.mapping, encryptionKey)
+  const due = await dueUsers(tx, target, { filter: target.filter, members, isFilling, after: FIRST_ID, limit: SAMPLE })
+  members.complete(due)
+  return due.map((user) => {
     const rendered = kind.render(target.mapping ?? {}, user, false)
     return {
       user_id: user.id,
-      operation: due.find(({ user_id }) => user_id === user.id)?.external === null ? 'create' : 'update',
+      operation: user.external === null ? 'create' : 'update',
       ...('refusal' in rendered ? { refused: rendered.refusal } : kind.show(rendered.rendered)),
     }
   })

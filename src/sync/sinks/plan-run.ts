@@ -1,17 +1,23 @@
 import type { ISql, Sql } from 'postgres'
+import { forceIndexScans } from '../../database/index-order.ts'
 import type { Exports } from '../../export/exports.ts'
 import { type ExportRow, readExport } from '../../protocol/read-export.ts'
 import type { State } from '../../protocol/state.ts'
 import { characters } from '../../protocol/text.ts'
-import { selects } from '../../states/filter.ts'
 import { lookUpScope } from '../../states/scope-state.ts'
 import { exportForTarget } from '../push.ts'
-import type { ClaimedRun, Outcome } from '../sync-runs.ts'
+import type { Outcome } from '../sync-runs.ts'
 import type { Target } from '../targets.ts'
-import { requireClaim } from './sink-users.ts'
+import { requireClaim, type Work } from './claim.ts'
 
 /** What a run compares, in the members of its outcome. */
 export type Plan = Pick<Outcome, 'kind' | 'base' | 'state'>
+
+/** A plan, and whether users of the filter without a row in sink_users are due after it. */
+interface Planned {
+  plan: Plan
+  isFilling: boolean
+}
 
 interface PlanOptions {
   sql: Sql
@@ -20,7 +26,7 @@ interface PlanOptions {
   full: boolean
   clear: boolean
   /** The claim that plans. Undefined for a dry run. */
-  run?: ClaimedRun
+  work?: Work
 }
 
 /**
@@ -30,18 +36,19 @@ interface PlanOptions {
  */
 export async function planRun<Result>(
   options: PlanOptions,
-  use: (plan: Plan, tx: ISql) => Promise<Result>,
+  use: (planned: Planned, tx: ISql) => Promise<Result>,
 ): Promise<Result> {
   const { sql, exports, target, full, clear } = options
-  const { plannedState } = target
+  const { plannedState, isFilling } = target
   if (clear) {
     return await inTransaction(options, use, async (tx) => {
       await markAll(tx, target)
-      return { kind: 'full', base: plannedState, state: null }
+      return { plan: { kind: 'full', base: plannedState, state: null }, isFilling: false }
     })
   }
   const { state: present } = await exports.currentScope(target)
-  if (plannedState === present && !full) return await use({ kind: 'unchanged', base: present, state: present }, sql)
+  if (plannedState === present && !full)
+    return await use({ plan: { kind: 'unchanged', base: present, state: present }, isFilling }, sql)
   if (plannedState !== null && !full) {
     const opened = await exports.openDirect(exportForTarget(target, plannedState))
     try {
@@ -49,7 +56,7 @@ export async function planRun<Result>(
       if (plan.kind !== 'full') {
         return await inTransaction(options, use, async (tx) => {
           await markChanged(tx, target, characters(opened.text))
-          return { kind: 'delta', base: plannedState, state }
+          return { plan: { kind: 'delta', base: plannedState, state }, isFilling }
         })
       }
     } finally {
@@ -58,23 +65,24 @@ export async function planRun<Result>(
     }
   }
   return await inTransaction(options, use, async (tx) => {
-    return { kind: 'full', base: null, state: await markFull(tx, target) }
+    return { plan: { kind: 'full', base: null, state: await markFull(tx, target) }, isFilling: true }
   })
 }
 
 /** Plans in a transaction. The claim is checked last, because renewals of leases wait for it. */
 async function inTransaction<Result>(
-  { sql, target, run }: PlanOptions,
-  use: (plan: Plan, tx: ISql) => Promise<Result>,
-  mark: (tx: ISql) => Promise<Plan>,
+  { sql, target, work }: PlanOptions,
+  use: (planned: Planned, tx: ISql) => Promise<Result>,
+  mark: (tx: ISql) => Promise<Planned>,
 ): Promise<Result> {
   const result = await sql.begin(async (tx) => {
-    const plan = await mark(tx)
-    if (run) {
-      await requireClaim(tx, run, target.updatedAt)
-      await recordState(tx, target, plan.state)
+    await forceIndexScans(tx)
+    const planned = await mark(tx)
+    if (work) {
+      await requireClaim(tx, work)
+      await recordPlan(tx, target, planned)
     }
-    return await use(plan, tx)
+    return await use(planned, tx)
   })
   return result as Result
 }
@@ -113,17 +121,12 @@ async function markUsers(tx: ISql, { poolId, name }: Target, ids: string[]): Pro
 }
 
 /**
- * Marks all users that the filter selects, and all that the target has. Returns the state, which is read first: what changes before
- * the users are read is due, and part of the delta from that state as well.
+ * Marks all users that the target has. Those that it does not have are due without a mark (`isFilling`). Returns the state, which is
+ * read first: what changes before the users are read is due, and part of the delta from that state as well.
  */
 async function markFull(tx: ISql, target: Target): Promise<State> {
-  const { poolId, name, pool, filter } = target
-  const { state } = await lookUpScope(tx, pool, filter)
+  const { state } = await lookUpScope(tx, target.pool, target.filter)
   await markAll(tx, target)
-  await tx`
-    insert into sink_users (pool_id, target, user_id, is_due)
-    select u.pool_id, ${name}, u.id, true from users u where ${selects(tx, { poolId, ...filter }, 'u')}
-    on conflict (pool_id, target, user_id) do nothing`
   return state
 }
 
@@ -132,7 +135,7 @@ async function markAll(tx: ISql, { poolId, name }: Target): Promise<void> {
     update sink_users set is_due = true where pool_id = ${poolId} and target = ${name} and not is_due`
 }
 
-async function recordState(tx: ISql, { poolId, name }: Target, state: string | null): Promise<void> {
+async function recordPlan(tx: ISql, { poolId, name }: Target, { plan, isFilling }: Planned): Promise<void> {
   await tx`
-    update targets set planned_state = ${state} where pool_id = ${poolId} and name = ${name}`
+    update targets set planned_state = ${plan.state}, is_filling = ${isFilling} where pool_id = ${poolId} and name = ${name}`
 }

@@ -10,16 +10,17 @@ import { nothingYet } from '../push.ts'
 import type { ClaimedRun, Outcome } from '../sync-runs.ts'
 import { isReachable } from '../target-settings.ts'
 import type { Target } from '../targets.ts'
-import { deliverPage, type Page } from './deliver-page.ts'
+import { openMarkers, settleUnseen } from './announcements.ts'
+import { inClaim, type Work } from './claim.ts'
+import { deliverPage, type Page, removePage } from './deliver-page.ts'
+import { FIRST_ID, readDueUsers, readRemovals, readRest } from './due-users.ts'
+import { countFailures } from './failures.ts'
 import { createPacer } from './pacer.ts'
 import { planRun } from './plan-run.ts'
-import { countFailures, dueUsers, hasDueUsers, openMarkers, settleUnseen } from './sink-users.ts'
+import { membersFor, type UserMembers } from './user-members.ts'
 
 /** How often each step is tried, if its fault may pass. */
 const ATTEMPTS = 4
-
-/** Sorts before every id. */
-const FIRST_ID = '00000000-0000-0000-0000-000000000000'
 
 export interface SinkParts {
   sql: Sql
@@ -39,6 +40,7 @@ export async function runSink(
   target: Target,
   { run, signal, firstPauseMs }: { run: ClaimedRun; signal: AbortSignal; firstPauseMs: number },
 ): Promise<Outcome> {
+  const work = { run, updatedAt: target.updatedAt }
   const outcome = nothingYet()
   const attempts = (task: () => Promise<void>) =>
     retry(
@@ -50,30 +52,24 @@ export async function runSink(
     )
   try {
     requireHost(target, parts.targetHosts)
-    const planned = await plan(parts, target, run)
-    Object.assign(outcome, planned)
-    if (await hasDueUsers(parts.sql, target)) {
+    Object.assign(outcome, await plan(parts, target, work, run))
+    const { isDue, isFilling } = await readRest(parts.sql, target)
+    if (isDue) {
       if (outcome.kind === 'unchanged') outcome.kind = 'delta' // what an earlier run did not deliver
       if (!isSink(target.kind)) throw new Error(`no kind ${target.kind}`)
       const kind = kindOf(target.kind)
-      const { batch, concurrency, per_second: perSecond } = target.limits
-      const sample = createSample(target.canary)
+      const { concurrency, per_second: perSecond } = target.limits
       const sink = kind.connect({ ...target, mapping: target.mapping ?? {}, connections: concurrency, signal })
+      const sample = createSample(target.canary)
+      const page: Page = {
+        ...{ sql: parts.sql, kind, sink, target, work, signal, outcome, attempts },
+        pace: createPacer(perSecond),
+        onSent: sample.add,
+      }
       try {
-        const page: Page = {
-          ...parts,
-          kind,
-          sink,
-          target,
-          run,
-          signal,
-          outcome,
-          attempts,
-          pace: createPacer(perSecond),
-          onSent: sample.add,
-        }
         await attempts(() => begin(page))
-        for (const removals of [true, false]) await inBatches(page, { removals, batch, concurrency })
+        const members = membersFor(kind, target.mapping, parts.encryptionKey)
+        await deliver(page, { members, isFilling, clear: run.clear })
         const { canary } = target
         if (canary && sample.users.length > 0)
           outcome.canary = await runCanary({ ...parts, sink, target, canary, signal }, sample.users)
@@ -96,10 +92,9 @@ function requireHost(target: Target, targetHosts: string[]): void {
 }
 
 /** Plans the run. If all places for exports are taken, a later run may find one. */
-async function plan({ sql, exports }: SinkParts, target: Target, run: ClaimedRun) {
+async function plan({ sql, exports }: SinkParts, target: Target, work: Work, { full, clear }: ClaimedRun) {
   try {
-    const { full, clear } = run
-    return await planRun({ sql, exports, target, full, clear, run }, async (plan) => plan)
+    return await planRun({ sql, exports, target, full, clear, work }, async ({ plan }) => plan)
   } catch (error) {
     if (!(error instanceof Problem) || error.code !== 'overloaded') throw error
     throw new PeerError('busy', 'This service runs the maximum number of exports.')
@@ -113,33 +108,51 @@ async function begin({ sql, sink, target }: { sql: Sql; sink: Sink; target: Targ
     await settleUnseen(sql, target, marker, await sink.outcomeOf(marker))
 }
 
-/** Works through the due users once, in the order of ids, several batches at a time. */
-async function inBatches(
+/** Removes the due users that the target is not to have, then creates and changes the others. */
+async function deliver(
   page: Page,
-  { removals, batch, concurrency }: { removals: boolean; batch: number; concurrency: number },
+  { members, isFilling, clear }: { members: UserMembers; isFilling: boolean; clear: boolean },
 ): Promise<void> {
-  const { sql, target, run, signal } = page
+  const { sql, target, work } = page
+  const { filter, limits } = target
+  await inBatches(
+    page,
+    (after) => readRemovals(sql, target, { filter, clear, after, limit: limits.batch }),
+    (rows) => removePage(page, rows),
+  )
+  if (clear) return
+  await inBatches(
+    page,
+    (after) => readDueUsers(sql, target, { filter, members, isFilling, after, limit: limits.batch }),
+    (users) => deliverPage(page, users),
+  )
+  if (isFilling) {
+    await inClaim(sql, work, async (tx) => {
+      await tx`update targets set is_filling = false where pool_id = ${target.poolId} and name = ${target.name}`
+    })
+  }
+}
+
+/** Works through due users once, in the order of ids, several batches at a time. Reads one batch ahead. */
+async function inBatches<Row extends { id: string }>(
+  { target: { limits }, signal }: Page,
+  read: (after: string) => Promise<Row[]>,
+  send: (rows: Row[]) => Promise<void>,
+): Promise<void> {
   const failed = new AbortController()
-  let after = FIRST_ID
-  let last = Promise.resolve()
+  let ahead = read(FIRST_ID)
   const next = () => {
-    const rows = last.then(() =>
-      dueUsers(sql, target, { filter: target.filter, clear: run.clear, removals, after, limit: batch }),
-    )
-    last = rows.then(
-      (rows) => {
-        after = rows.at(-1)?.user_id ?? after
-      },
-      () => {},
-    )
+    const rows = ahead
+    ahead = rows.then((rows) => (rows.length < limits.batch ? [] : read(rows.at(-1)?.id ?? FIRST_ID)))
+    ahead.catch(() => {}) // thrown by the call that waits for it
     return rows
   }
-  const workers = Array.from({ length: concurrency }, async () => {
+  const workers = Array.from({ length: limits.concurrency }, async () => {
     try {
       for (let rows = await next(); rows.length > 0; rows = await next()) {
         signal.throwIfAborted()
         failed.signal.throwIfAborted()
-        await deliverPage(page, rows, removals)
+        await send(rows)
       }
     } catch (error) {
       failed.abort(error) // the other workers stop after their batch, with the first error
@@ -147,6 +160,7 @@ async function inBatches(
     }
   })
   await Promise.allSettled(workers)
+  await ahead.catch(() => {})
   failed.signal.throwIfAborted()
 }
 

@@ -3,9 +3,9 @@ import { PeerError } from '../../../client/peer.ts'
 import { connect } from '../../../database/connection.ts'
 import type { Announce, Delivery, Outcome, Removal, Sink, SinkAddress } from '../kind.ts'
 import { asTargetFault, refusalOf } from './faults.ts'
-import { compileTables, type Rows, type TableMapping, type TablesMapping } from './mapping.ts'
-import { deliver, readHashes, removeRows, Taken, takenOutcome } from './rows.ts'
-import { type ColumnTypes, DESCRIBE_TABLES, tableName } from './statements.ts'
+import { compileTables, type Rows, type TablesMapping } from './mapping.ts'
+import { deliver, insertAll, insertUntaken, readColumn, removeRows, Taken, takenOutcome, Unlike } from './rows.ts'
+import { type Column, DESCRIBE_TABLES, type Table, tableName } from './statements.ts'
 
 /*
  * Writes users into the tables of a PostgreSQL database that is not ours.
@@ -13,8 +13,9 @@ import { type ColumnTypes, DESCRIBE_TABLES, tableName } from './statements.ts'
  * Two databases cannot commit together, and after a crash nobody may guess whether a row is ours. So a batch is one transaction there,
  * and its transaction id is recorded here before it commits. After a crash or a lost connection PostgreSQL itself says how that
  * transaction ended (pg_xact_status, made for this case). A row is ours if and only if a transaction with an `insert` of ours that
- * committed returned it. `on conflict do nothing` never touches another row. Later statements find a row by its key and by the value
- * that the database returned for it, so after a reset of the database they do not find a row of somebody else with the same id.
+ * committed returned it. An insert never touches another row: it fails, or leaves out the taken rows with `on conflict do nothing`.
+ * Later statements find a row by its key and by the value that the database returned for it, so after a reset of the database they do
+ * not find a row of somebody else with the same id.
  */
 
 /** How long a query waits for a connection. Together with a run's start this stays below 5 s. */
@@ -25,6 +26,12 @@ const IDLE_TRANSACTION_MS = 30_000
 
 /** Sent as password if there is none: without one, the driver would send this machine's PGPASSWORD to the target. */
 const NO_PASSWORD = 'none'
+
+/**
+ * A deferred constraint would fail the commit, for all users at once. Rows are found by their keys, also if the planner knows nothing
+ * about a table. Before PostgreSQL 18, a scan that is needed nevertheless would seem so expensive that JIT compiles it.
+ */
+const SETTINGS = 'set constraints all immediate; set local enable_seqscan = off; set local jit = off'
 
 /** Opens a connection to the target. Connects on first use. */
 export function connectTables({ url, key, mapping, connections }: SinkAddress): Sink<Rows> {
@@ -38,23 +45,23 @@ export function connectTables({ url, key, mapping, connections }: SinkAddress): 
     waitMs: WAIT_MS,
     idleTimeoutMs: IDLE_TRANSACTION_MS,
   })
-  const { tables } = mapping as TablesMapping
-  const compiledTables = compileTables(mapping as TablesMapping)
-  let described: Promise<ColumnTypes[]> | undefined
-  const describe = () => (described ??= describeTables(sql, tables))
+  let described: Promise<Table[]> | undefined
+  const describe = () => (described ??= describeTables(sql, mapping as TablesMapping))
+  /** Whether the tables keep rows as they are sent. */
+  let insertsAll = true
 
   /** Runs a batch in one transaction, and announces it before the commit. */
   async function inTransaction<Item>(
     items: Item[],
     announce: Announce,
-    write: (tx: TransactionSql, types: ColumnTypes[], items: Item[]) => Promise<Outcome[]>,
+    write: (tx: TransactionSql, tables: Table[], items: Item[]) => Promise<Outcome[]>,
   ): Promise<Outcome[]> {
     let ownFault: unknown
     try {
-      const types = await describe()
+      const tables = await describe()
       return await sql.begin(async (tx) => {
-        await tx.unsafe('set constraints all immediate') // a deferred constraint would fail the commit, for all users at once
-        const outcomes = await write(tx, types, items)
+        await tx.unsafe(SETTINGS)
+        const outcomes = await write(tx, tables, items)
         if (outcomes.some(({ refusal }) => refusal === undefined)) {
           const [row] = await tx.unsafe<{ xid: string }[]>('select pg_current_xact_id()::text as xid')
           try {
@@ -71,6 +78,17 @@ export function connectTables({ url, key, mapping, connections }: SinkAddress): 
     }
   }
 
+  /** Writes users at once, and with care if that fails. The savepoint undoes what fails. */
+  async function write(tx: TransactionSql, tables: Table[], users: Delivery<Rows>[]): Promise<Outcome[]> {
+    try {
+      if (insertsAll) return await tx.savepoint((savepoint) => deliver(savepoint, tables, users, insertAll))
+    } catch (error) {
+      if (error instanceof Unlike) insertsAll = false
+      else if (!refusalOf(error, false)) throw error
+    }
+    return await writeEach(tx, users, false, (tx, users) => deliver(tx, tables, users, insertUntaken))
+  }
+
   return {
     async probe() {
       try {
@@ -80,14 +98,11 @@ export function connectTables({ url, key, mapping, connections }: SinkAddress): 
         throw asTargetFault(error)
       }
     },
-    send: (users, announce) =>
-      inTransaction(users, announce, (tx, types, items) =>
-        writeEach(tx, items, false, (tx, items) => deliver(tx, { tables, compiledTables, types }, items)),
-      ),
+    send: (users, announce) => inTransaction(users, announce, write),
     remove: (users, announce) =>
-      inTransaction(users, announce, (tx, types, items) =>
+      inTransaction(users, announce, (tx, tables, items) =>
         writeEach(tx, items, true, async (tx, items) => {
-          await removeRows(tx, { tables, compiledTables, types }, items)
+          await removeRows(tx, tables, items)
           return items.map(({ userId }) => ({ userId, external: null }))
         }),
       ),
@@ -107,8 +122,10 @@ export function connectTables({ url, key, mapping, connections }: SinkAddress): 
       }
     },
     async storedHashes(externals) {
+      const column = hashColumn(mapping as TablesMapping)
+      if (!column) return externals.map(() => null)
       try {
-        return await readHashes(sql, { tables, compiledTables, types: await describe() }, externals)
+        return await readColumn(sql, await describe(), column, externals)
       } catch (error) {
         throw asTargetFault(error)
       }
@@ -118,15 +135,18 @@ export function connectTables({ url, key, mapping, connections }: SinkAddress): 
 }
 
 /** Reads the types of the mapped columns. Throws PeerError `refused` if a table, column or unique key is missing. */
-async function describeTables(sql: Sql, tables: TableMapping[]): Promise<ColumnTypes[]> {
-  const wanted = tables.map(({ table }, n) => ({ n, ...tableName(table) }))
-  const rows = await sql.unsafe<{ n: number; columns: ColumnTypes; keys: string[][] | null }[]>(DESCRIBE_TABLES, [
-    JSON.stringify(wanted),
-  ])
-  return tables.map(({ table, columns, key, returning }, n) => {
+async function describeTables(sql: Sql, mapping: TablesMapping): Promise<Table[]> {
+  const compiled = compileTables(mapping)
+  const wanted = mapping.tables.map(({ table }, n) => ({ n, ...tableName(table) }))
+  const rows = await sql.unsafe<{ n: number; columns: Record<string, string>; keys: string[][] | null }[]>(
+    DESCRIBE_TABLES,
+    [JSON.stringify(wanted)],
+  )
+  return mapping.tables.map(({ table, key, returning }, n) => {
     const found = rows.find((row) => row.n === n)
     if (!found) throw new PeerError('refused', `mapping.tables.${n}.table: the database has no table ${table}.`)
-    const names = [...Object.keys(columns), ...(returning === undefined ? [] : [returning])]
+    const values = compiled[n]?.columns ?? []
+    const names = [...values.map(([name]) => name), ...(returning === undefined ? [] : [returning])]
     const missing = names.filter((name) => !Object.hasOwn(found.columns, name))
     if (missing.length > 0)
       throw new PeerError('refused', `mapping.tables.${n}: table ${table} has no column ${missing.join(', ')}.`)
@@ -135,8 +155,26 @@ async function describeTables(sql: Sql, tables: TableMapping[]): Promise<ColumnT
       const what = `table ${table} has no unique index on exactly (${key.join(', ')})`
       throw new PeerError('refused', `mapping.tables.${n}.key: ${what}, so rows of others could not be told apart.`)
     }
-    return found.columns
+    const column = (name: string): Column => ({ name, type: found.columns[name] ?? 'text' })
+    return {
+      name: table,
+      columns: values.map(([name, { varies, returned }]) => ({
+        ...column(name),
+        isConstant: !varies,
+        returnedBy: returned === undefined ? undefined : mapping.tables.findIndex((other) => other.table === returned),
+      })),
+      key: key.map(column),
+      returning: returning === undefined ? undefined : column(returning),
+    }
   })
+}
+
+/** Returns the column that has the password hashes, if one has. */
+function hashColumn({ tables }: TablesMapping): { index: number; name: string } | undefined {
+  const isHash = (value: unknown) => (value as { $member?: unknown } | null)?.$member === 'password_hash'
+  for (const [index, { columns }] of tables.entries())
+    for (const [name, value] of Object.entries(columns)) if (isHash(value)) return { index, name }
+  return undefined
 }
 
 /**
