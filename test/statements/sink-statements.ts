@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
+import { readUserLines } from '../../src/export/user-lines.ts'
 import { settle, settleUnseen } from '../../src/sync/sinks/announcements.ts'
 import { requireClaim } from '../../src/sync/sinks/claim.ts'
 import { stillDue } from '../../src/sync/sinks/due-users.ts'
@@ -78,6 +79,16 @@ export async function runSinkStatements(
     const outcomes = known.map(({ user_id: userId, external }) => ({ userId, external }))
     await settle(direct, { run, updatedAt: target?.['updated_at'] }, undefined, outcomes)
     await sql`delete from sync_runs where id = ${NOBODY}`
+  })
+  await step('users of a canary', 20, async () => {
+    const ids = await sql<{ id: string }[]>`select id from users where username = any(${some(4_000)})`
+    const filter = { poolId, batchId: undefined, testUsersOnly: true, bulkUsersOnly: false }
+    const form = { filter, credentials: ['password_hash' as const], encryptionKey: Buffer.alloc(32) }
+    await readUserLines(
+      direct,
+      form,
+      ids.map(({ id }) => id),
+    )
   })
   await step('a sink that holds users', 20, async () => {
     t.match(await call('DELETE', '/v1/targets/sink?pool=later'), { status: 409 })
