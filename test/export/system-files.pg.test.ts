@@ -225,3 +225,20 @@ t.test('LDIF has the base that was requested, and numbers keep their digits', as
       /\b12345678901234567890\b.*\b0\.1234567890123456789\b/,
     )
 })
+
+t.test('clients that disconnect, and refused parts, give their place back', async (t) => {
+  const { call, url } = await startService(t, { EXPORT_CONCURRENCY: '1', WAIT_SECONDS: '2' })
+  const headers = { prefer: 'wait=60' }
+  await call('POST', '/v1/batches', { body: { count: 2_000, config: NONE }, headers })
+  for (let round = 0; round < 3; round++) {
+    for (const afterMs of [5, 60]) {
+      const left = AbortSignal.timeout(afterMs)
+      await fetch(`${url}${file('format=cognito')}`, { signal: left })
+        .then((answer) => answer.text())
+        .catch(() => {})
+    }
+    t.equal((await call('GET', file('format=keycloak'))).status, 422)
+    t.equal((await call('HEAD', file('format=cognito'))).status, 200)
+  }
+  t.equal((await call('GET', file('format=cognito'))).status, 200)
+})

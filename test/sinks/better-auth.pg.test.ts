@@ -1,12 +1,7 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
-import type { Test } from 'tap'
-import { CHILD_ENV } from '../child-env.ts'
-import { freePort } from '../faults/free-port.ts'
 import { startService } from '../http/service.ts'
 import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
+import { startSite } from './better-auth-site.ts'
 import { PACE, sinkRoutes, startSystem } from './sink.ts'
 
 const t = suite()
@@ -18,30 +13,6 @@ t.setTimeout(120_000)
 const USERS = sized(50, 1_000)
 const LOGINS = sized(2, 20)
 const PASSWORD = 'TestPass123!'
-
-const SITE = fileURLToPath(new URL('../../examples/sinks/better-auth/shop.mjs', import.meta.url))
-
-/** Starts the site of the examples on an empty database, whose tables better-auth's own migration makes. */
-async function startSite(t: Test, database: string) {
-  const env = { ...CHILD_ENV, SHOP_DATABASE: database, PORT: String(await freePort()) }
-  const site = spawn(process.execPath, [SITE], { env, stdio: ['ignore', 'pipe', 'inherit'] })
-  const ended = once(site, 'close')
-  t.teardown(async () => {
-    site.kill('SIGKILL')
-    await ended
-  })
-  const [line] = await once(site.stdout, 'data')
-  const url = `${String(line).trim()}/api/auth`
-  const post = async (path: string, body: object) =>
-    await fetch(url + path, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json', origin: new URL(url).origin }, // what a browser sends
-      body: JSON.stringify(body),
-    })
-  const signIn = async (email: string, password = PASSWORD) =>
-    (await post('/sign-in/email', { email, password })).status
-  return { url, post, signIn }
-}
 
 t.test('users sign in to better-auth after a run, and clear leaves what was there', async (t) => {
   const service = await startService(t, {}, PACE)
@@ -70,7 +41,7 @@ t.test('users sign in to better-auth after a run, and clear leaves what was ther
   t.match(await sync('site'), { status: 'succeeded', updated_count: 10, deleted_count: 5, canary: ok })
 
   const sample = await sql<{ email: string }[]>`select email from users order by random() limit ${LOGINS}`
-  for (const { email } of sample) t.equal(await signIn(email), 200, email)
+  for (const { email } of sample) t.equal(await signIn(email, PASSWORD), 200, email)
   t.equal(await signIn(sample[0]?.email ?? '', 'wrong-password'), 401)
   const wanted = await sql`select id::text, email from users order by id`
   const found = await system.sql`select id, email from "user" where email <> ${own.email} order by id`

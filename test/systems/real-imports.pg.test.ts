@@ -8,11 +8,16 @@ import { debianProgram } from '../faults/debian-program.ts'
 import { freePort } from '../faults/free-port.ts'
 import { startService } from '../http/service.ts'
 import { bind } from '../passwords/ldap-bind.ts'
+import { startSite } from '../sinks/better-auth-site.ts'
+import { startSystem } from '../sinks/sink.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()
 
-/* The imports of the systems themselves, where Debian's packages are installed, with files as the service sends them. */
+/*
+ * The systems themselves import files as the service sends them: better-auth from npm, and the others where Debian's packages are
+ * installed.
+ */
 
 const { call, sql } = await startService(t)
 const PASSWORD = 'pässwörd ☃ 😀'
@@ -110,6 +115,22 @@ t.test('Django: loaddata, twice, and authenticate', { skip: noDjango }, async (t
     found.joined,
     joined.map(({ at }) => at),
   )
+})
+
+t.test('better-auth: its own tables, and sign-in', async (t) => {
+  const system = await startSystem(t, '')
+  const { signIn } = await startSite(t, system.url)
+  await sql`insert into pools (name) values ('better-auth')`
+  const session = await system.sql.reserve() // the file has a transaction
+  await session.unsafe((await fileOf('better-auth', [{ algorithm: 'better_auth' }])).toString())
+  session.release()
+  const found = await system.sql`select id, name, email from "user" order by id`
+  const wanted = await sql`
+    select u.id::text, concat_ws(' ', u.custom_attributes->>'first', u.custom_attributes->>'last') as name, u.email
+    from users u join pools p on p.id = u.pool_id where p.name = 'better-auth' order by u.id`
+  t.strictSame([...found], [...wanted])
+  for (const { email } of found.slice(0, 2)) t.equal(await signIn(email, PASSWORD), 200)
+  t.equal(await signIn(found[0]?.['email'], `${PASSWORD}x`), 401)
 })
 
 const slapd = debianProgram('slapd')
