@@ -74,9 +74,13 @@ t.test('a changed attribute is in the delta of every format, and a replica follo
 
   const { held } = applyExport(NOTHING, full)
   const user = JSON.parse(held.lines.values().toArray()[7] ?? '{}')
-  const custom_attributes = { ...user.custom_attributes, plan: 'changed, "quoted"\n', added: [1.5, null] }
+  const patch = { plan: 'changed, "quoted"\n', added: [1.5, null] } // a generated null would remove its member
+  const custom_attributes = { ...user.custom_attributes, ...patch }
   const path = `/v1/users/${user.id}?pool=source`
-  t.match(await call('PATCH', path, { body: { custom_attributes } }), { status: 200, json: { custom_attributes } })
+  t.match(await call('PATCH', path, { body: { custom_attributes: patch } }), {
+    status: 200,
+    json: { custom_attributes },
+  })
 
   const state = await stateOf('source')
   const counts = { added: 0, updated: 1, deleted: 0 }

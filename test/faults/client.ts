@@ -43,11 +43,13 @@ export async function untilReady(url: string): Promise<void> {
   }
 }
 
-/** Requests a batch of `count` users, and returns its id. */
+/** Requests a batch of `count` users, again while the service is busy, and returns its id. */
 export async function beginBatch(url: string, count: number, config: object = {}): Promise<string> {
-  const { status, json } = await ask(url, '/v1/batches', { count, config })
-  if (status !== 202) throw new Error(`no batch: ${status} ${json.code}`)
-  return json.id
+  for (const deadline = Date.now() + READY_TIMEOUT_MS; ; await sleep(200)) {
+    const { status, json } = await ask(url, '/v1/batches', { count, config })
+    if (status === 202) return json.id
+    if (status !== 503 || Date.now() > deadline) throw new Error(`no batch: ${status} ${json.code}`)
+  }
 }
 
 /** Waits until the batch has created more users than it has now. */

@@ -102,9 +102,11 @@ t.test(
 )
 
 t.test('when all connections are busy, other requests get 503, and running ones complete', async (t) => {
-  const service = await startService(t, {
-    ...{ MAX_WORKERS: '1', DATABASE_CONNECTIONS: '4', EXPORT_CONCURRENCY: '1', WAIT_SECONDS },
-  })
+  const service = await startService(
+    t,
+    { MAX_WORKERS: '1', DATABASE_CONNECTIONS: '4', EXPORT_CONCURRENCY: '1', WAIT_SECONDS },
+    { lockTimeoutMs: 60_000 },
+  )
   const lock = await service.sql.reserve()
   await lock`begin`
   await lock`lock table users in access exclusive mode`
@@ -114,8 +116,8 @@ t.test('when all connections are busy, other requests get 503, and running ones 
     if (answer.status !== 200) refused.push(answer)
     return answer.status
   })
-  // The others have four connections, and PostgreSQL ends them after 5 s (lock_timeout).
-  for (const deadline = Date.now() + 4_000; refused.length < 8 && Date.now() < deadline; ) await sleep(20)
+  // The other four have a connection, and wait for the lock.
+  for (const deadline = Date.now() + MAX_WAIT_MS; refused.length < 8 && Date.now() < deadline; ) await sleep(20)
   t.equal(refused.length, 8)
   for (const { status, json, ms } of refused) {
     t.match({ status, code: json.code }, { status: 503, code: 'database_unavailable' })
