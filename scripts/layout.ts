@@ -7,8 +7,8 @@ import { dirname, join, resolve } from 'node:path'
  */
 export const FOLDERS = [
   ...['process', 'database', 'config', 'secrets', 'passwords', 'protocol', 'generators', 'http', 'client', 'pools'],
-  ...['auth', 'states', 'users', 'audit', 'batches', 'stats', 'templates', 'import', 'export', 'sync', 'replica'],
-  ...['pull', 'telemetry', 'jobs'],
+  ...['auth', 'states', 'users', 'audit', 'batches', 'stats', 'templates', 'import', 'export'],
+  ...['leases', 'sync', 'replica', 'pull', 'telemetry', 'jobs'],
 ]
 
 const MAX_LINES = 300

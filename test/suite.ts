@@ -15,6 +15,7 @@ export const LANES = {
   pull: ['{pull,jobs,examples}/*.pg.test.ts'],
   export: ['{export,statements}/**/*.pg.test.ts'],
   batches: ['{batches,lifecycle,passwords}/*.pg.test.ts'],
+  leases: ['leases/*.pg.test.ts'],
   database: ['{database,import}/*.pg.test.ts'],
   telemetry: ['{metrics,tracing}/*.pg.test.ts', '{memory-guard,kubernetes,npm-start}.pg.test.ts'],
   users: ['{users,pools,stats,audit,templates,http}/*.pg.test.ts', '{app,run-record,service-start}.pg.test.ts'],
