@@ -24,9 +24,20 @@ export const leaseLost = () =>
 export const leaseNotFound = () =>
   new Problem('lease_not_found', 'The id is wrong, or the lease ended longer ago than AUDIT_RETENTION.')
 
-/** Whether a row of `leases x` is the named lease, and is alive. Evaluated under the row's lock. */
-export const isAlive = (sql: ISql, { pool, id, fence }: LeaseName): Fragment => sql`
-  x.pool_id = (select id from pools where name = ${pool}) and x.id = ${id} and x.fence = ${fence}
+/**
+ * Locks the named lease. The first CTE of a statement with the condition `isAlive`: PostgreSQL checks the condition of an update before it
+ * waits for a row lock, and again only if the row was changed, so a lease could be renewed after its end.
+ */
+export const lockLease = (sql: ISql, { pool, id, fence }: LeaseName): Fragment => sql`
+  locked as materialized (
+    select x.pool_id, x.id from leases x
+    where x.pool_id = (select id from pools where name = ${pool}) and x.id = ${id} and x.fence = ${fence} and x.ended_at is null
+    for update
+  )`
+
+/** Whether a row of `leases x` is the locked lease, and its time is not over. */
+export const isAlive = (sql: ISql): Fragment => sql`
+  x.pool_id = (select pool_id from locked) and x.id = (select id from locked)
   and x.ended_at is null and x.expires_at > clock_timestamp()`
 
 /**
@@ -45,8 +56,8 @@ const freeUsers = (sql: ISql): Fragment => sql`
  */
 export async function returnLease(sql: Sql, lease: LeaseName, outcome: Outcome): Promise<number> {
   const [ended] = await sql<{ users: number }[]>`
-    with ended as (
-      update leases x set ended_at = now(), ending = 'returned', outcome = ${outcome} where ${isAlive(sql, lease)}
+    with ${lockLease(sql, lease)}, ended as (
+      update leases x set ended_at = now(), ending = 'returned', outcome = ${outcome} where ${isAlive(sql)}
       returning x.pool_id, x.id, x.user_ids, x.outcome
     ), freed as (${freeUsers(sql)} returning l.user_id)
     select (select count(*)::int from freed) as users from ended`

@@ -93,5 +93,7 @@ export function createLines(sql: Sql): Lines {
 async function replenishPool(sql: Sql, pool: string): Promise<boolean> {
   const poolId = await findPoolId(sql, pool)
   if ((await sweepLeases(sql, poolId)) > 0) return true
-  return !(await isInStep(sql, poolId)) && (await fillStep(sql, poolId))
+  if (await isInStep(sql, poolId)) return false
+  await fillStep(sql, poolId) // or waits for that of another caller
+  return true
 }

@@ -1,6 +1,6 @@
 import type { Sql } from 'postgres'
 import { userLine } from '../states/filter.ts'
-import { isAlive, type LeaseName, leaseLost } from './end-leases.ts'
+import { isAlive, type LeaseName, leaseLost, lockLease } from './end-leases.ts'
 
 /** What the holder of a lease needs to know about its users. */
 export interface Renewed {
@@ -19,9 +19,9 @@ export interface Renewed {
  */
 export async function renewLease(sql: Sql, lease: LeaseName, ttlSeconds: number): Promise<Renewed> {
   const [renewed] = await sql<Renewed[]>`
-    with renewed as (
+    with ${lockLease(sql, lease)}, renewed as (
       update leases x set expires_at = clock_timestamp() + ${ttlSeconds}::int * interval '1 second'
-      where ${isAlive(sql, lease)}
+      where ${isAlive(sql)}
       returning x.pool_id, x.id, x.fence, x.expires_at, x.user_ids, x.commit_ids
     )
     select r.id, r.fence::float8 as fence, rfc3339(r.expires_at) as expires_at, coalesce(m.gone, '{}') as gone,

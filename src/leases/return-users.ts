@@ -1,6 +1,6 @@
 import type { Sql, TransactionSql } from 'postgres'
 import { invalidRequest, MAX_FAULTS } from '../errors.ts'
-import { isAlive, type LeaseName, type Outcome, requireReturned } from './end-leases.ts'
+import { isAlive, type LeaseName, lockLease, type Outcome, requireReturned } from './end-leases.ts'
 
 /** A user that its holder returns before the lease ends. */
 export interface ReturnedUser {
@@ -22,7 +22,7 @@ export interface Rest {
 export async function returnUsers(sql: Sql, lease: LeaseName, users: ReturnedUser[]): Promise<Rest> {
   return await sql.begin(async (tx) => {
     const [row] = await tx<{ pool_id: number; user_ids: string[] }[]>`
-      select x.pool_id, x.user_ids from leases x where ${isAlive(tx, lease)} for update`
+      with ${lockLease(tx, lease)} select x.pool_id, x.user_ids from leases x where ${isAlive(tx)}`
     if (!row) {
       await requireReturned(tx, lease)
       return { returned_count: 0, held_count: 0 }
