@@ -42,6 +42,9 @@ interface LineOptions {
 const MAX_REQUESTS = 256
 const MAX_USERS = 2_000
 
+/** A further statement at the same time is worth its start, 0.5 ms, for this many users. For fewer, the next one takes them all. */
+const USERS_OF_A_FURTHER = 100
+
 /** How often waiting requests are tried again. A return in this process wakes them at once, one in another replica does not. */
 const POLL_MS = 25
 
@@ -70,11 +73,12 @@ export function createLine({ sql, selection, inTurn, replenish }: LineOptions): 
   function go(): void {
     isWoken = true
     clearTimeout(poll)
-    const place = [...Array(hands.places()).keys()].find((each) => !busy.has(each))
     const isAlone = busy.size === 0
-    if (queue.length > 0 && place !== undefined && (isAlone || waiting.size === 0) && performance.now() >= restUntil) {
+    if (queue.length === 0 || !(isAlone || (waiting.size === 0 && sumOf(queue) >= USERS_OF_A_FURTHER))) return
+    const place = [...Array(hands.places()).keys()].find((each) => !busy.has(each))
+    if (place !== undefined && performance.now() >= restUntil) {
       void serveFrom(place)
-    } else if (isAlone && queue.length > 0) {
+    } else if (isAlone) {
       refuseLate()
       pollLater()
     }
