@@ -111,7 +111,7 @@ export async function startService(
   const leasing = { sql: leaseSql, lines, counts: createCounts(leaseSql), encryptionKey, observer: metrics }
   const leaseUpkeep = startLeaseUpkeep({ ...leasing, retention: config.auditRetention, log })
   started.defer(() => leaseUpkeep.stop())
-  addGauges(metrics.registry, { sql, workers, memory, exports, dataDir: config.dataDir, memoryLimitBytes })
+  addGauges(metrics.registry, { sql, workers, memory, exports, leasing, dataDir: config.dataDir, memoryLimitBytes })
   const app = await buildApp(config, {
     ...{ keyring, sql, probe, uploads, dispatcher, encryptionKey, exports, leasing, syncScheduler },
     ...{ log, memory, metrics, tracing, reasonsToRefuse },

@@ -39,7 +39,8 @@ export function orderKey(sql: ISql, order: Order, { uses, draw, userId }: Hand):
 }
 
 /** Whether finding users may mean to read many that do not match: no index knows roles and attributes. */
-export const isSearch = ({ role, attributes }: Selection) => role !== undefined || Object.keys(attributes).length > 0
+export const isSearch = ({ role, attributes }: Pick<Selection, 'role' | 'attributes'>) =>
+  role !== undefined || Object.keys(attributes).length > 0
 
 /** The filter as a condition on rows of `users u`, with a leading `and`. Non-test users are never leased. */
 export function selectsUser(sql: ISql, { batchId, role, attributes }: Omit<Selection, 'order' | 'pool'>): Fragment {
