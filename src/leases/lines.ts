@@ -15,6 +15,7 @@ export interface Lines {
   wake(pool: string): void
   /** The number of requests of a pool that wait for users; without a pool: of all pools. */
   waiting(pool?: string): number
+  /** Fails the requests in the lines. Later ones are served, and do not wait. */
   close(): void
 }
 
@@ -33,6 +34,7 @@ const SEARCH_WAIT_MS = 30_000
 export function createLines(sql: Sql): Lines {
   const lines = new Map<string, { pool: string; line: Line }>()
   const searches = createConcurrencyLimit(SEARCHES, SEARCH_WAIT_MS)
+  let isClosing = false
   const replenishing = new Map<string, Promise<boolean>>()
   const waiting = (pool?: string) =>
     [...lines.values()].reduce(
@@ -75,6 +77,7 @@ export function createLines(sql: Sql): Lines {
 
   return {
     enter(selection, ticket) {
+      if (isClosing) ticket.deadline = 0
       if (ticket.deadline > performance.now() && waiting() >= MAX_WAITING)
         throw retryLater('overloaded', 'Too many requests wait for users. Try again.', 1)
       lineOf(selection).enter(ticket)
@@ -84,6 +87,7 @@ export function createLines(sql: Sql): Lines {
     },
     waiting,
     close() {
+      isClosing = true
       for (const { line } of lines.values()) line.close(retryLater('shutting_down', 'Try another replica.', 1))
     },
   }

@@ -27,6 +27,7 @@ export function startLeaseUpkeep(
   { sql, lines, observer, retention, log }: Upkeep,
   intervalMs = INTERVAL_MS,
 ): Repeating {
+  let isFailing = false
   return repeatEvery(async (signal) => {
     try {
       for (const { id, name } of await leasePools(sql)) {
@@ -39,8 +40,10 @@ export function startLeaseUpkeep(
         await inSteps(signal, async () => !(await isInStep(sql, id)) && (await fillStep(sql, id)))
         await inSteps(signal, async () => (await forgetLeases(sql, id, retention)) > 0)
       }
+      isFailing = false
     } catch (err) {
-      log.warn({ err }, 'upkeep of leases failed, retrying')
+      if (!isFailing) log.warn({ err }, 'upkeep of leases failed, retrying')
+      isFailing = true // the database may be away for long
     }
   }, intervalMs)
 }
