@@ -13,6 +13,9 @@ const USERS_A_STEP = 10_000
 /** Commits that one step reads. A commit of bulk creation has up to 50,000 users. */
 const COMMITS_A_STEP = 4
 
+/** A commit of plain SQL may have millions of users, 20 s for each million. Nothing waits for it but other steps. */
+const STATEMENT_TIMEOUT = '300s'
+
 const LAST_ID = 'ffffffff-ffff-ffff-ffff-ffffffffffff'
 
 /** The scope of all test users of a pool, as a condition on rows of `scopes` or `states`. */
@@ -20,12 +23,17 @@ const ofTestUsers = (sql: ISql, poolId: number, alias: 's' | 'e') => sql`
   ${sql(alias)}.pool_id = ${poolId} and ${sql(alias)}.batch_id = ${ANY_BATCH} and ${sql(alias)}.test_users_only
   and not ${sql(alias)}.bulk_users_only`
 
+/** Whether every change of the test users of `poolId` is in `lease_users`, as of the snapshot. Null if no user was ever leased. */
+export const inStep = (sql: ISql, poolId: Fragment): Fragment => sql`
+  select p.scan_before is null and p.version >= coalesce((
+    select s.version from scopes s
+    where s.pool_id = p.pool_id and s.batch_id = ${ANY_BATCH} and s.test_users_only and not s.bulk_users_only), 0) as is_in_step
+  from lease_pools p where p.pool_id = ${poolId}`
+
 /** Returns whether every change of the pool's test users is in `lease_users`. False also if no user was ever leased. */
 export async function isInStep(sql: Sql, poolId: number): Promise<boolean> {
   const [row] = await sql<{ is_in_step: boolean }[]>`
-    select p.scan_before is null and p.version >= coalesce((
-      select s.version from scopes s where ${ofTestUsers(sql, poolId, 's')}), 0) as is_in_step
-    from lease_pools p where p.pool_id = ${poolId}`
+    select * from (${inStep(sql, sql`${poolId}`)}) p`
   return row?.is_in_step ?? false
 }
 
@@ -35,6 +43,7 @@ export async function isInStep(sql: Sql, poolId: number): Promise<boolean> {
  */
 export async function fillStep(sql: Sql, poolId: number): Promise<boolean> {
   return await sql.begin(async (tx) => {
+    await tx`select set_config('statement_timeout', ${STATEMENT_TIMEOUT}, true)`
     await beginScan(tx, poolId)
     const [progress] = await tx<{ version: string; scan_before: string | null; is_forgotten: boolean }[]>`
       select version, scan_before, exists (

@@ -1,5 +1,6 @@
 import type { Fragment, Sql } from 'postgres'
 import { userLine } from '../states/filter.ts'
+import { inStep } from './fill.ts'
 import { type Hand, orderKey, type Selection, selectsUser } from './selection.ts'
 
 /*
@@ -56,6 +57,8 @@ export interface Grants {
   found: number
   /** Whether there were more, whose lines were too long for this statement. */
   isCut: boolean
+  /** Whether the walk could see every user of the pool. */
+  isInStep: boolean
   /** The last user that was found. */
   hand: Hand | undefined
 }
@@ -113,7 +116,8 @@ export async function grantLeases(
       from granted g cross join lateral unnest(g.user_ids) u (id)
       where l.pool_id = (select id from pool) and l.user_id = u.id
     )
-    select exists (select from pool) as pool_exists, (select count(*)::int from found) as found,
+    select exists (select from pool) as pool_exists, (${inStep(sql, sql`(select id from pool)`)}) as is_in_step,
+      (select count(*)::int from found) as found,
       coalesce((select sum(c.user_count)::int from chosen c), 0) as chosen,
       (select json_build_object('uses', f.uses, 'draw', f.draw, 'userId', f.user_id) from found f order by f.place desc limit 1) as hand,
       c.n, g.id, g.fence::float8 as fence, rfc3339(g.expires_at) as expires_at, c.user_count, c.users
@@ -127,7 +131,7 @@ const recordOf = ({ count, partial, ttlSeconds: ttl, owner, apiKey, idempotency 
   ...{ key: idempotency?.key ?? null, key_digest: idempotency?.digest.toString('hex') ?? null },
 })
 
-type Row = Pick<Grants, 'found' | 'hand'> & { pool_exists: boolean; chosen: number } & (
+type Row = Pick<Grants, 'found' | 'hand'> & { pool_exists: boolean; is_in_step: boolean | null; chosen: number } & (
     | (GrantedLease & { n: number })
     | { n: null; id: null }
   )
@@ -139,8 +143,15 @@ function grantsOf(rows: Row[], requests: number): Grants {
     const { n, id, fence, expires_at, user_count, users } = row
     leases[n - 1] = { id, fence, expires_at, user_count, users }
   }
-  const { pool_exists: poolExists = false, found = 0, chosen = 0, hand } = rows[0] ?? {}
-  return { leases, poolExists, found: chosen, isCut: chosen < found, hand: hand ?? undefined }
+  const { pool_exists: poolExists = false, is_in_step: isInStep, found = 0, chosen = 0, hand } = rows[0] ?? {}
+  return {
+    leases,
+    poolExists,
+    found: chosen,
+    isCut: chosen < found,
+    isInStep: isInStep ?? false,
+    hand: hand ?? undefined,
+  }
 }
 
 /**

@@ -3,7 +3,7 @@ import { retryLater } from '../errors.ts'
 import { createConcurrencyLimit } from '../http/concurrency-limit.ts'
 import { findPoolId } from '../pools/pools.ts'
 import { sweepLeases } from './end-leases.ts'
-import { fillStep, isInStep } from './fill.ts'
+import { fillStep } from './fill.ts'
 import { createLine, type Line, type Ticket } from './line.ts'
 import { isSearch, type Selection } from './selection.ts'
 
@@ -51,11 +51,12 @@ export function createLines(sql: Sql): Lines {
     }
   }
 
-  function replenish(pool: string): Promise<boolean> {
-    const underWay = replenishing.get(pool)
+  function replenish(pool: string, isInStep: boolean): Promise<boolean> {
+    const key = `${pool} ${isInStep}`
+    const underWay = replenishing.get(key)
     if (underWay !== undefined) return underWay
-    const begun = replenishPool(sql, pool).finally(() => replenishing.delete(pool))
-    replenishing.set(pool, begun)
+    const begun = replenishPool(sql, pool, isInStep).finally(() => replenishing.delete(key))
+    replenishing.set(key, begun)
     return begun
   }
 
@@ -65,7 +66,7 @@ export function createLines(sql: Sql): Lines {
     if (known) return known.line
     if (lines.size >= MAX_LINES) removeIdle()
     const inTurn = isSearch(selection) ? search : <Result>(work: () => Promise<Result>) => work()
-    const line = createLine({ sql, selection, inTurn, replenish: () => replenish(selection.pool) })
+    const line = createLine({ sql, selection, inTurn, replenish: (isInStep) => replenish(selection.pool, isInStep) })
     lines.set(key, { pool: selection.pool, line })
     return line
   }
@@ -93,11 +94,13 @@ export function createLines(sql: Sql): Lines {
   }
 }
 
-/** Resolves with whether there may be more free users than before. */
-async function replenishPool(sql: Sql, pool: string): Promise<boolean> {
+/**
+ * Resolves with whether there may be more free users than before. `isInStep` is what the walk saw: a fill that ended since then may have
+ * added users.
+ */
+async function replenishPool(sql: Sql, pool: string, isInStep: boolean): Promise<boolean> {
   const poolId = await findPoolId(sql, pool)
   if ((await sweepLeases(sql, poolId)) > 0) return true
-  if (await isInStep(sql, poolId)) return false
-  await fillStep(sql, poolId) // or waits for that of another caller
-  return true
+  if (!isInStep) await fillStep(sql, poolId) // or waits for that of another caller
+  return !isInStep
 }

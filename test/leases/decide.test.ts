@@ -26,7 +26,7 @@ function grant(requests: Request[], found: number): Grants {
     before += count
     return got === count || (partial && got > 0) ? lease(got) : undefined
   })
-  return { leases, poolExists: true, found: Math.min(found, before), isCut: false, hand: undefined }
+  return { leases, poolExists: true, found: Math.min(found, before), isCut: false, isInStep: true, hand: undefined }
 }
 
 const requests = fc.array(
@@ -72,7 +72,14 @@ t.test(
 
 t.test('no pool, a key that has a lease, and lines that are too long', (t) => {
   const keyed = { ...request(1, false, false), idempotency: { owner: '', key: 'k', digest: Buffer.alloc(1) } }
-  const none: Grants = { leases: [undefined], poolExists: false, found: 0, isCut: false, hand: undefined }
+  const none: Grants = {
+    leases: [undefined],
+    poolExists: false,
+    found: 0,
+    isCut: false,
+    isInStep: true,
+    hand: undefined,
+  }
   t.equal(decide([keyed], none, NOW).get(keyed), 'no_pool')
   t.equal(decide([keyed], { ...none, poolExists: true, found: 1 }, NOW).get(keyed), 'key_used')
   const large = request(3, false, true)
