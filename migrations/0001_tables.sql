@@ -309,6 +309,9 @@ create index sink_users_failed on sink_users (pool_id, target, user_id) where co
 --> statement-breakpoint
 create function delete_sink_users() returns trigger language plpgsql security definer set search_path from current as $$
 begin
+  if tg_relid <> 'targets'::regclass then
+    raise exception 'delete_sink_users() is a trigger of the table targets' using errcode = 'wrong_object_type';
+  end if;
   delete from sink_users s where s.pool_id = old.pool_id and s.target = old.name;
   return null;
 end

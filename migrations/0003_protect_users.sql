@@ -70,6 +70,6 @@ alter table users
 -- PostgreSQL checks EXECUTE on a trigger function when a trigger is created, not when it fires. A role with USAGE on the schema
 -- could otherwise attach these functions to a table of its own, where they run with the rights of the owner. Writers of
 -- `users` do not need EXECUTE.
-revoke execute on function begin_commit(), stamp_insert(), stamp_update(), capture_insert(), capture_update(),
+revoke execute on function delete_sink_users(), begin_commit(), stamp_insert(), stamp_update(), capture_insert(), capture_update(),
   capture_delete(), record_states(), refuse_change_of_protected_user(), refuse_truncate(), note_credentials(),
   pin_credential() from public;
