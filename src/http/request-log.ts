@@ -18,14 +18,15 @@ export function createRequestIds(): () => string {
 
 /**
  * Logs one line per request when it ends, without the query, which may contain usernames. Frequent requests that find nothing new
- * (probes and unchanged exports) are logged at debug; the metrics count them.
+ * (probes and unchanged exports) are logged at debug, and so are successful ones that a journal records; the metrics count them.
  */
 export const requestLog = plugin(
   (app: FastifyInstance, _options, done) => {
     app.addHook('onResponse', (request, reply, next) => {
       const { log, method } = request
       const { statusCode: status, elapsedTime } = reply
-      const level = status === 304 || isProbe(request) ? 'debug' : 'info'
+      const isRecorded = request.routeOptions.config.hasJournal && status < 400
+      const level = status === 304 || isProbe(request) || isRecorded ? 'debug' : 'info'
       log[level]({ method, route: request.routeOptions.url, status, ms: Math.round(elapsedTime) }, 'request')
       next()
     })
