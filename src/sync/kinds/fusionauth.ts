@@ -33,6 +33,7 @@ export const fusionauth: Kind<FusionAuthMapping, User> = {
   mappingSchema: strict({ tenant_id: Id, application_id: Id }),
   mappingFaults: () => [],
   readUrl: readApiUrl,
+  hasHeaderKey: true,
   render({ application_id: applicationId }, user) {
     const rendering = fusionauthFormat.render(user as SystemUser)
     if ('refusal' in rendering || applicationId === undefined) return rendering

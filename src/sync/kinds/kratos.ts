@@ -41,6 +41,7 @@ export const kratos: Kind<KratosMapping, Identity> = {
     }
   },
   readUrl: readApiUrl,
+  hasHeaderKey: true,
   render({ schema_id = 'default', traits }, user) {
     const rendering = kratosFormat.render(user as SystemUser)
     if ('refusal' in rendering) return rendering
