@@ -102,6 +102,12 @@ t.test('no secret is in what a dry run shows, whatever the preset', (t) => {
   t.end()
 })
 
+t.test('a key is a column of the mapping, and not a member that every object has', (t) => {
+  const mapping: TablesMapping = { tables: [{ table: 'x', columns: { a: '{id}' }, key: ['constructor'] }] }
+  t.match(postgres.mappingFaults(mapping), [{ path: 'body.mapping.tables.0.key.0' }])
+  t.end()
+})
+
 t.test('a password in a url is separated, and names are encoded', (t) => {
   t.strictSame(postgres.readUrl('postgresql://a%40b:p%2Fw@[::1]/x%20y?sslmode=require'), {
     url: 'postgres://a%40b@[::1]:5432/x%20y?sslmode=require',
