@@ -13,13 +13,10 @@ export async function findPsql(): Promise<string | undefined> {
   }
 }
 
-/**
- * Runs one psql command, for at most `seconds`. Returns the milliseconds that psql reports, which exclude its start and
- * the connection.
- */
-export async function psql({ databaseUrl, within }: Surroundings, command: string, seconds: number): Promise<number> {
+/** The environment with which programs of PostgreSQL connect to the service's database. */
+export function clientEnvironment({ databaseUrl }: Surroundings): Record<string, string | undefined> {
   const { hostname, port, username, password, pathname } = new URL(databaseUrl)
-  const env = {
+  return {
     PATH: process.env.PATH,
     LC_ALL: 'C', // decimal point
     PGHOST: hostname,
@@ -27,9 +24,19 @@ export async function psql({ databaseUrl, within }: Surroundings, command: strin
     PGUSER: username,
     PGPASSWORD: decodeURIComponent(password),
     PGDATABASE: pathname.slice(1),
+    PGOPTIONS: '-c search_path=usersync',
   }
+}
+
+/**
+ * Runs one psql command, for at most `seconds`. Returns the milliseconds that psql reports, which exclude its start and
+ * the connection.
+ */
+export async function psql(surroundings: Surroundings, command: string, seconds: number): Promise<number> {
   const args = ['-X', '-q', '-v', 'ON_ERROR_STOP=1', '-c', '\\timing on', '-c', command]
-  const { stdout } = await within(seconds, 'psql', (signal) => run('psql', args, { env, signal }))
+  const { stdout } = await surroundings.within(seconds, 'psql', (signal) =>
+    run('psql', args, { env: clientEnvironment(surroundings), signal }),
+  )
   const [, milliseconds] = /^Time: ([\d.]+) ms/m.exec(stdout) ?? []
   if (milliseconds === undefined) throw new Error(`psql printed no time: ${stdout}`)
   return Number(milliseconds)

@@ -12,6 +12,7 @@ import { batchCounts } from './create-counts.ts'
 import { generatedUsers } from './create-generated.ts'
 import { batchSettings } from './create-settings.ts'
 import { exportAnswers } from './export-section.ts'
+import { userLeases } from './lease-section.ts'
 import { userListing } from './list-pages.ts'
 import { writeReport } from './report-file.ts'
 import type { Section, SectionResult } from './report-section.ts'
@@ -26,6 +27,7 @@ const SECTIONS: Section[] = [
   exportAnswers,
   userListing,
   sinks,
+  userLeases,
   concurrentRequests,
 ]
 

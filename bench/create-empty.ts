@@ -11,7 +11,8 @@ export async function emptyTables({ sql, within }: Surroundings): Promise<void> 
     await sql.begin(async (tx) => {
       await tx`set local lock_timeout = '10s'`
       await tx`alter table users disable trigger refuse_truncate`
-      await tx`truncate users, tombstones, scopes, states, part_changes, credentials, failures, chunks, batches`
+      await tx`truncate users, tombstones, scopes, states, part_changes, credentials, failures, chunks, batches,
+        lease_pools, lease_users, lease_returns, leases`
       await tx`alter table users enable always trigger refuse_truncate`
       await tx`delete from pools where name <> 'default'` // a section creates its pools with the same names again
       await tx`update pools set next_user_number = 1, next_credential_id = 1`

@@ -6,6 +6,9 @@
 -- lower value may commit later.
 create sequence commit_ids;
 --> statement-breakpoint
+-- One value for each lease. Drawn while the lease's users are locked, so a later lease of a user has a greater value.
+create sequence lease_fences;
+--> statement-breakpoint
 -- RFC 9562, version 7: 48 bits of milliseconds, the rest random. PostgreSQL 18 has uuidv7(); 15 to 17 do not.
 create function uuid_v7() returns uuid language sql volatile parallel safe
 return (

@@ -360,6 +360,90 @@ create table job_runs (
   constraint job_runs_status check (status in ('running', 'completed', 'failed'))
 );
 --> statement-breakpoint
+-- Leases (src/leases). lease_users and leases have no foreign keys, like users: each lease would lock the row of its pool.
+create table lease_pools (
+  pool_id integer primary key,
+  version bigint not null,
+  scan_before uuid,
+  constraint lease_pools_of_pool foreign key (pool_id) references pools (id) on delete cascade
+);
+--> statement-breakpoint
+-- A lease rewrites the row. Free room on each page keeps the new version beside the old one.
+create table lease_users (
+  pool_id integer not null,
+  user_id uuid not null,
+  batch_id uuid,
+  status text not null default 'free',
+  uses integer not null default 0,
+  draw integer not null,
+  lease_id uuid,
+  note text,
+  constraint lease_users_pool_id_user_id_pk primary key (pool_id, user_id), -- order `sequence`; return, and look-up of one user
+  constraint lease_users_status check (status in ('free', 'leased', 'dirty', 'consumed', 'gone'))
+) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.02);
+--> statement-breakpoint
+-- Order `least_used`.
+create index lease_users_free on lease_users (pool_id, uses, user_id) where status = 'free';
+--> statement-breakpoint
+-- Order `least_used` in a batch.
+create index lease_users_free_of_batch on lease_users (pool_id, batch_id, uses, user_id) where status = 'free';
+--> statement-breakpoint
+-- Order `random`. The batch is checked in the index.
+create index lease_users_free_by_draw on lease_users (pool_id, draw, batch_id) where status = 'free';
+--> statement-breakpoint
+-- Reset.
+create index lease_users_used on lease_users (pool_id, user_id) where status in ('dirty', 'consumed');
+--> statement-breakpoint
+create table leases (
+  pool_id integer not null,
+  id uuid not null,
+  fence bigint not null,
+  owner text not null,
+  api_key text,
+  granted_at timestamptz not null,
+  expires_at timestamptz not null,
+  ended_at timestamptz,
+  ending text,
+  outcome text,
+  user_ids uuid[] not null,
+  previous_ids uuid[] not null,
+  commit_ids bigint[] not null,
+  idempotency_owner text collate "C" not null default '',
+  idempotency_key text collate "C",
+  idempotency_digest bytea,
+  constraint leases_pool_id_id_pk primary key (pool_id, id), -- listing, newest first: ids begin with the time; forgetting
+  constraint leases_ending check (ending in ('returned', 'expired', 'forced', 'abandoned')),
+  constraint leases_outcome check (outcome in ('clean', 'dirty', 'consumed'))
+);
+--> statement-breakpoint
+-- Ids are random: compressing them costs time and saves nothing.
+alter table leases
+  alter column user_ids set storage external,
+  alter column previous_ids set storage external,
+  alter column commit_ids set storage external;
+--> statement-breakpoint
+-- At most one lease for each Idempotency-Key of an API key.
+create unique index leases_idempotency_key on leases (pool_id, idempotency_owner, idempotency_key)
+where idempotency_key is not null;
+--> statement-breakpoint
+-- Expiry.
+create index leases_expiring on leases (pool_id, expires_at) where ended_at is null;
+--> statement-breakpoint
+-- Listing of active leases.
+create index leases_active on leases (pool_id, id) where ended_at is null;
+--> statement-breakpoint
+create table lease_returns (
+  pool_id integer not null,
+  lease_id uuid not null,
+  user_id uuid not null,
+  outcome text not null,
+  note text,
+  returned_at timestamptz not null default now(),
+  constraint lease_returns_pool_id_lease_id_user_id_pk primary key (pool_id, lease_id, user_id),
+  constraint lease_returns_of_lease foreign key (pool_id, lease_id) references leases (pool_id, id) on delete cascade,
+  constraint lease_returns_outcome check (outcome in ('clean', 'dirty', 'consumed'))
+);
+--> statement-breakpoint
 create table encryption_key_check (
   id boolean primary key default true,
   ciphertext bytea not null,

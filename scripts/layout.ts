@@ -19,8 +19,8 @@ export const FOLDERS = [
     'client',
     'pools',
   ],
-  ...['auth', 'states', 'users', 'audit', 'batches', 'stats', 'templates', 'import', 'export', 'sync', 'replica'],
-  ...['pull', 'telemetry', 'jobs'],
+  ...['auth', 'states', 'users', 'audit', 'batches', 'stats', 'templates', 'import', 'export'],
+  ...['leases', 'sync', 'replica', 'pull', 'telemetry', 'jobs'],
 ]
 
 const MAX_LINES = 300

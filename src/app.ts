@@ -28,6 +28,9 @@ import { expectations, methodResponses, requestHead } from './http/strict-http.t
 import { UPLOAD_TIMEOUT_MS } from './http/upload.ts'
 import { validation } from './http/validation.ts'
 import { importRoutes } from './import/routes.ts'
+import { leaseListingRoutes } from './leases/listing-routes.ts'
+import type { Leasing } from './leases/request-lease.ts'
+import { leaseRoutes } from './leases/routes.ts'
 import { poolRoutes } from './pools/routes.ts'
 import type { MemoryGuard } from './process/memory-guard.ts'
 import { replicaRoutes } from './replica/replica-routes.ts'
@@ -57,6 +60,7 @@ export interface Services {
   dispatcher: Dispatcher
   encryptionKey: Buffer
   exports: Exports
+  leasing: Leasing
   syncScheduler: SyncScheduler
   log: FastifyBaseLogger
   memory: MemoryGuard
@@ -132,6 +136,8 @@ export async function buildApp(config: Config, services: Services) {
   await app.register(totpRoutes, parts)
   await app.register(statsRoutes, parts)
   await app.register(exportRoutes, { ...parts, observer: services.metrics })
+  await app.register(leaseRoutes, parts)
+  await app.register(leaseListingRoutes, parts)
   await app.register(importRoutes, parts)
   await app.register(lifecycleRoutes, { ...parts, observer: services.metrics })
   await app.register(auditRoutes, parts)

@@ -22,6 +22,7 @@ export const ERRORS = {
   route_not_found: { status: 404, title: 'Not found' },
   pool_not_found: { status: 404, title: 'Pool not found' },
   batch_not_found: { status: 404, title: 'Batch not found in this pool' },
+  lease_not_found: { status: 404, title: 'Lease not found in this pool' },
   target_not_found: { status: 404, title: 'Target not found in this pool' },
   sync_run_not_found: { status: 404, title: 'Sync run not found in this pool' },
   template_not_found: { status: 404, title: 'Template not found in this pool' },
@@ -40,6 +41,8 @@ export const ERRORS = {
   target_limit: { status: 409, title: 'The pool has the maximum number of targets' },
   pool_is_replica: { status: 409, title: 'The pool is a replica and accepts users only from exports' },
   pool_not_replica: { status: 409, title: 'The pool is not a replica' },
+  lease_lost: { status: 409, title: 'The lease is over' },
+  users_exhausted: { status: 409, title: 'Not enough users are free' },
   template_exists: { status: 409, title: 'A template with this name already exists' },
   template_limit: { status: 409, title: 'The pool has the maximum number of templates' },
   user_exists: { status: 409, title: 'Another user of the pool has this username or email' },
@@ -50,6 +53,7 @@ export const ERRORS = {
   state_mismatch: { status: 422, title: 'The users do not match the state that the export names' },
   import_invalid: { status: 422, title: 'The import has invalid rows' },
   idempotency_key_reused: { status: 422, title: 'The idempotency key was already used with another body' },
+  lease_too_large: { status: 422, title: 'The users of the lease do not fit into one response' },
   user_too_large: { status: 422, title: 'The user line exceeds 1 MiB' },
   users_not_importable: { status: 422, title: 'The system under test cannot import some of the users' },
   domain_not_reserved: { status: 422, title: 'Test users must have email addresses in reserved domains' },
@@ -81,7 +85,7 @@ export class Problem extends Error {
   readonly errors: FieldError[] | undefined
   readonly headers: Record<string, string>
   /** Additional members of the response (RFC 9457 section 3.2). */
-  readonly members: Record<string, string>
+  readonly members: Record<string, string | number | null>
 
   constructor(
     code: ErrorCode,
@@ -89,7 +93,7 @@ export class Problem extends Error {
     options: {
       errors?: FieldError[]
       headers?: Record<string, string>
-      members?: Record<string, string>
+      members?: Record<string, string | number | null>
       cause?: unknown
     } = {},
   ) {

@@ -12,6 +12,10 @@ import { checkConnectionBudget } from './database/prepare.ts'
 import { createExportCache } from './export/cache/export-cache.ts'
 import { createExports } from './export/exports.ts'
 import { UPLOAD_PLACES } from './http/upload.ts'
+import { createCounts } from './leases/counts.ts'
+import { connectForLeases, LEASE_CONNECTIONS } from './leases/leasing-connections.ts'
+import { createLines } from './leases/lines.ts'
+import { startLeaseUpkeep } from './leases/upkeep.ts'
 import { type MemoryGuard, startMemoryGuard } from './process/memory-guard.ts'
 import { drain } from './process/shutdown.ts'
 import { openEncryptionKey } from './secrets/encryption.ts'
@@ -24,8 +28,8 @@ import type { Tracing } from './telemetry/tracing.ts'
 /** Imports and pushes to replicas. */
 const UPLOAD_CONNECTIONS = 2 * UPLOAD_PLACES
 
-/** Connections besides those of requests and workers: uploads, one for health checks, one for LISTEN. */
-const OTHER_CONNECTIONS = UPLOAD_CONNECTIONS + 2
+/** Connections besides those of requests and workers: uploads, leases, one for health checks, one for LISTEN. */
+const OTHER_CONNECTIONS = UPLOAD_CONNECTIONS + LEASE_CONNECTIONS + 2
 
 /** The whole service on a migrated database, ready to listen. */
 export interface Service {
@@ -70,6 +74,8 @@ export async function startService(
   started.defer(() => probe.end({ timeout: 5 }))
   const uploads = connect({ ...requests, connections: UPLOAD_CONNECTIONS, name: 'usersync uploads' })
   started.defer(() => uploads.end({ timeout: 5 }))
+  const leaseSql = connectForLeases({ url: databaseUrl, schema, waitMs })
+  started.defer(() => leaseSql.end({ timeout: 5 }))
   await checkConnectionBudget(sql, connections + maxWorkers + OTHER_CONNECTIONS)
   const encryptionKey = await openEncryptionKey(sql, config)
   const metrics = createMetrics()
@@ -106,9 +112,14 @@ export async function startService(
     pace.sync,
   )
   started.defer(() => syncScheduler.stop())
-  addGauges(metrics.registry, { sql, workers, memory, exports, dataDir: config.dataDir, memoryLimitBytes })
+  const lines = createLines(leaseSql)
+  started.defer(() => lines.close())
+  const leasing = { sql: leaseSql, lines, counts: createCounts(leaseSql), encryptionKey, observer: metrics }
+  const leaseUpkeep = startLeaseUpkeep({ ...leasing, retention: config.auditRetention, log })
+  started.defer(() => leaseUpkeep.stop())
+  addGauges(metrics.registry, { sql, workers, memory, exports, leasing, dataDir: config.dataDir, memoryLimitBytes })
   const app = await buildApp(config, {
-    ...{ keyring, sql, probe, uploads, dispatcher, encryptionKey, exports, syncScheduler },
+    ...{ keyring, sql, probe, uploads, dispatcher, encryptionKey, exports, leasing, syncScheduler },
     ...{ log, memory, metrics, tracing, reasonsToRefuse },
   })
 
@@ -124,6 +135,8 @@ export async function startService(
             retention.stop(),
             expiry.stop(),
             syncScheduler.stop(),
+            leaseUpkeep.stop(),
+            lines.close(),
             app.gracefulClose(delayMs),
           ]),
       },
@@ -133,7 +146,7 @@ export async function startService(
       {
         step: 'database connections',
         milliseconds: 6_000,
-        run: () => Promise.all([sql, probe, uploads].map((each) => each.end({ timeout: 5 }))),
+        run: () => Promise.all([sql, probe, uploads, leaseSql].map((each) => each.end({ timeout: 5 }))),
       },
     ])
     memory.stop()

@@ -33,6 +33,7 @@ export const LANES = {
   http: ['http/*.pg.test.ts'],
   import: ['{import,lifecycle,passwords}/*.pg.test.ts'],
   pull: ['{pull,jobs,examples}/*.pg.test.ts'],
+  leases: ['leases/*.pg.test.ts'],
   replica: ['{replica,targets}/!(crash).pg.test.ts', 'sync/!(two-services).pg.test.ts'],
   sinks: ['{sinks,systems}/!(*crash).pg.test.ts'],
   statements: ['statements/*.pg.test.ts'],

@@ -9,12 +9,16 @@ declare module 'fastify' {
     /** What the audit trail records about the response. */
     auditInfo: { code: string | undefined; counts: Record<string, number>; subject: string | undefined }
   }
+  interface FastifyContextConfig {
+    /** The route keeps a journal, and comes too often for an audit event each time: thousands a second. */
+    hasJournal?: true
+  }
 }
 
 const CHANGES = new Set(['POST', 'PUT', 'PATCH', 'DELETE'])
 
 /**
- * Records every authorised mutating request, failed ones included, in the log and in `audit_events`. It does so after
+ * Records every authorised mutating request, failed ones included and those of routes with a journal excluded, in the log and in `audit_events`. It does so after
  * the change and before the response goes out. If the process is killed between the two, the change has no event, and
  * the client has no response. If the table cannot be written, the response still goes out, and only the log has the
  * event.
@@ -36,7 +40,7 @@ export const auditTrail = plugin<{ sql: Sql }>(
     }
     // Only on mutating routes: an asynchronous hook adds about 4 % to the cost of a 304.
     app.addHook('onRoute', (route) => {
-      if (![route.method].flat().some((method) => CHANGES.has(method))) return
+      if (route.config?.hasJournal || ![route.method].flat().some((method) => CHANGES.has(method))) return
       route.preSerialization = [route.preSerialization ?? [], keepInfo].flat()
       route.onSend = [route.onSend ?? [], record].flat()
     })

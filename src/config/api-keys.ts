@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 /** The format of a pool name, here after the @ of a scope. */
 export const POOL_NAME = /^[a-z0-9][a-z0-9._-]{0,62}$/
 
-export const SCOPES = ['users:read', 'users:write', 'credentials:read', 'admin'] as const
+export const SCOPES = ['users:read', 'users:write', 'users:lease', 'credentials:read', 'admin'] as const
 export type Scope = (typeof SCOPES)[number]
 
 /** An API key and its scopes. The secret itself is not stored. */

@@ -46,7 +46,7 @@ export const SETTINGS = {
     fallback: '',
     unit: 'name=scope+scope=secret',
     description:
-      'Keys, separated by commas. Scopes: `users:read`, `users:write`, `credentials:read`, `admin` (includes all). `users:read@shop` holds in the pool `shop` only; `admin` cannot be bound to a pool. Each key has its own secret of at least 32 visible ASCII characters.',
+      'Keys, separated by commas. Scopes: `users:read`, `users:write`, `users:lease`, `credentials:read`, `admin` (includes all). `users:read@shop` holds in the pool `shop` only; `admin` cannot be bound to a pool. Each key has its own secret of at least 32 visible ASCII characters.',
     parse: parseApiKeys,
     secret: true,
   }),
@@ -90,7 +90,7 @@ export const SETTINGS = {
     fallback: '16',
     unit: 'connections',
     description:
-      'Connections for requests. In addition each worker thread uses one, health one, `LISTEN` one, and uploads up to six.',
+      'Connections for requests. In addition each worker thread uses one, health one, `LISTEN` one, uploads up to six, and leases up to six.',
     parse: integer(4, 1000),
   }),
   dataDir: setting({
@@ -173,7 +173,7 @@ export const SETTINGS = {
     variable: 'AUDIT_RETENTION',
     fallback: '90d',
     unit: 'duration',
-    description: 'How long audit events are kept.',
+    description: 'How long audit events, and leases that are over, are kept.',
     parse: duration,
   }),
   exportConcurrency: setting({

@@ -21,6 +21,8 @@ interface ConnectOptions {
   waitMs?: number
   /** How long a connection may be silent before the server is probed; 3 s if it is not given (liveness.ts). */
   silenceMs?: number | undefined
+  /** Further settings of the sessions. */
+  settings?: Record<string, string>
 }
 
 /** A connection attempt that takes longer is abandoned and repeated. */
@@ -92,7 +94,7 @@ const backoff = (failures: number) => (0.5 + Math.random() / 2) * Math.min(0.1 *
  */
 export function connect(options: ConnectOptions): Sql {
   requirePatchedDriver()
-  const { url, schema, connections, name, isService = false } = options
+  const { url, schema, connections, name, isService = false, settings } = options
   const { idleTimeoutMs = IDLE_TRANSACTION_TIMEOUT_MS, lockTimeoutMs = LOCK_TIMEOUT_MS, waitMs = WAIT_MS } = options
   const address = parseDatabaseUrl(url)
   return postgres({
@@ -115,6 +117,7 @@ export function connect(options: ConnectOptions): Sql {
       statement_timeout: STATEMENT_TIMEOUT_MS,
       lock_timeout: lockTimeoutMs,
       idle_in_transaction_session_timeout: idleTimeoutMs,
+      ...settings,
     },
     socket: socketOpener(),
     session: SESSION_SQL,

@@ -35,7 +35,7 @@ export async function checkConnectionBudget(sql: Sql, needed: number): Promise<v
     limit 1`
   if (!lowest || needed <= lowest.allowed) return
   throw new Error(
-    `the service may open ${needed} database connections (DATABASE_CONNECTIONS + MAX_WORKERS + 8), but ${lowest.name} allows ${lowest.allowed}: lower the settings or raise the limit`,
+    `the service may open ${needed} database connections (DATABASE_CONNECTIONS + MAX_WORKERS + 14), but ${lowest.name} allows ${lowest.allowed}: lower the settings or raise the limit`,
   )
 }
 

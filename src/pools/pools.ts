@@ -77,11 +77,13 @@ export async function deletePool(sql: Sql, name: string, { force }: { force: boo
     // Runs the deferred triggers now, so that the deletion is recorded before the pool's history is removed.
     await tx`set constraints all immediate`
     // Foreign keys delete batches, templates and targets with the pool. The tables below have none, because triggers
-    // write them.
+    // or leases write them.
     await tx`delete from tombstones where pool_id = ${pool.id}`
     await tx`delete from states where pool_id = ${pool.id}`
     await tx`delete from scopes where pool_id = ${pool.id}`
     await tx`delete from credentials where pool_id = ${pool.id}`
+    await tx`delete from leases where pool_id = ${pool.id}`
+    await tx`delete from lease_users where pool_id = ${pool.id}`
     await tx`delete from pools where id = ${pool.id}`
   })
 }

@@ -4,6 +4,8 @@ import type { Sql } from 'postgres'
 import { Gauge, type Registry } from 'prom-client'
 import type { WorkerPool } from '../batches/worker-pool.ts'
 import type { Exports } from '../export/exports.ts'
+import { countAllUsers } from '../leases/counts.ts'
+import type { Leasing } from '../leases/request-lease.ts'
 import type { MemoryGuard } from '../process/memory-guard.ts'
 
 /** What a scrape reads from the database. */
@@ -80,13 +82,14 @@ interface Observed {
   workers: WorkerPool
   memory: MemoryGuard
   exports: Exports
+  leasing: Leasing
   dataDir: string
   memoryLimitBytes: number
 }
 
 /** Adds gauges that read the current values at each scrape. A value that cannot be read is left out, without an error. */
 export function addGauges(registry: Registry, observed: Observed): void {
-  const { sql, workers, memory, exports, dataDir, memoryLimitBytes } = observed
+  const { sql, workers, memory, exports, leasing, dataDir, memoryLimitBytes } = observed
   const look = createDatabaseLook(sql)
 
   const gauge = (name: string, help: string, read: () => number | Promise<number | undefined>) =>
@@ -124,6 +127,12 @@ export function addGauges(registry: Registry, observed: Observed): void {
     idle: workers.threads - workers.inWork(),
   }))
   gauge('usersync_exports_in_progress', 'Exports of this process that read the database.', () => exports.reading())
+  gauge('usersync_lease_requests_waiting', 'Requests of this process that wait for users to lease.', () =>
+    leasing.lines.waiting(),
+  )
+  gauges('usersync_lease_users', 'Users of the pools that lease some, by status, of all replicas.', 'status', () =>
+    inTime(countAllUsers(leasing.sql, leasing.counts)).catch(() => undefined),
+  )
   gauge('usersync_memory_over_limit', '1 while new work is rejected because memory is above its limit.', () =>
     Number(memory.isOver()),
   )

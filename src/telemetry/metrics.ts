@@ -31,6 +31,9 @@ export interface Metrics {
   chunkEnded(result: ChunkOutcome, seconds: number): void
   syncRunEnded(failure: RunFailure | null, seconds: number): void
   batchesExpired(count: number): void
+  /** A request for a lease was decided, after this time in the line. */
+  leaseRequested(outcome: 'granted' | 'exhausted', seconds: number, users: number): void
+  leasesEnded(ending: 'returned' | 'expired' | 'forced' | 'abandoned', count: number): void
   /** A check for expired batches has ended. */
   lookedForExpired(outcome: 'done' | 'failed'): void
 }
@@ -113,9 +116,20 @@ export function createMetrics(): Metrics {
   const expired = counter('usersync_batches_expired_total', 'Batches removed after they expired.')
   const looks = counter('usersync_expiry_looks_total', 'Checks for expired batches.', 'outcome')
 
+  const leaseRequests = histogram(
+    'usersync_lease_request_wait_seconds',
+    'Time from a request for a lease to its lease, or to the answer that too few users are free.',
+    REQUEST_SECONDS,
+    'outcome',
+  )
+  const leasedUsers = counter('usersync_lease_users_granted_total', 'Users that leases granted.')
+  const leasesEnded = counter('usersync_leases_ended_total', 'Leases that ended, by how.', 'ending')
+
   // Prometheus sees no increase in a counter that first appears as 1. So the labels that alerts use exist from the start.
   for (const outcome of ['done', 'retry', 'failed']) chunks.zero({ outcome })
   for (const outcome of ['done', 'failed']) looks.inc({ outcome }, 0)
+  for (const outcome of ['granted', 'exhausted']) leaseRequests.zero({ outcome })
+  for (const ending of ['returned', 'expired', 'forced', 'abandoned']) leasesEnded.inc({ ending }, 0)
   runs.inc({ outcome: 'succeeded' }, 0)
   wireBytes('cut', 0)
 
@@ -145,6 +159,11 @@ export function createMetrics(): Metrics {
       runSeconds.observe(seconds)
     },
     batchesExpired: (count) => expired.inc(count),
+    leaseRequested(outcome, seconds, users) {
+      leaseRequests.observe({ outcome }, seconds)
+      leasedUsers.inc(users)
+    },
+    leasesEnded: (ending, count) => leasesEnded.inc({ ending }, count),
     lookedForExpired: (outcome) => looks.inc({ outcome }),
   }
 }

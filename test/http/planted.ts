@@ -21,6 +21,9 @@ export interface Planted {
   target: string
   /** A system under test, where nothing listens. */
   sink: string
+  /** A lease of one user. */
+  lease: string
+  fence: number
   /** A target of all users, with `test_users_only: false`. */
   wideTarget: string
   /** An NDJSON export of a replica's content. */
@@ -52,6 +55,10 @@ export async function plant({ call, sql, url }: Service, pool: string): Promise<
   const batch =
     batches.find((each) => each.label === label) ??
     (await ask<{ id: string }>('POST', '/v1/batches', { count: 1, label, config }))
+  const owner = `owner-of-${pool}`
+  await ask('POST', '/v1/leases', { owner, partial: true, ttl_seconds: 3_600 })
+  const { items: leases } = await ask<{ items: { id: string; fence: number; owner: string }[] }>('GET', '/v1/leases')
+  const lease = leases.find((each) => each.owner === owner)
   const template = `template-of-${pool}`
   await ask('POST', '/v1/templates', { name: template, config: {} })
   // Nothing listens at the first target. The second is a pool of this service, so that verifying it works.
@@ -93,8 +100,22 @@ export async function plant({ call, sql, url }: Service, pool: string): Promise<
     target,
     sink,
     wideTarget,
+    lease: lease?.id ?? '',
+    fence: lease?.fence ?? 0,
     body: exported.raw.toString(),
     ofAdmin: [idOf(false), `chief-${pool}@real-company.com`, wideState],
-    ofPool: [idOf(true), `tester-${pool}@`, batch.id, label, template, target, sink, wideTarget, await stateOf('')],
+    ofPool: [
+      lease?.id ?? '',
+      owner,
+      idOf(true),
+      `tester-${pool}@`,
+      batch.id,
+      label,
+      template,
+      target,
+      sink,
+      wideTarget,
+      await stateOf(''),
+    ],
   }
 }

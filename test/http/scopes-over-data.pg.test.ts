@@ -17,6 +17,8 @@ const SCOPES_OF: Record<string, string> = {
   teller: 'users:read+credentials:read',
   'shop-reader': 'users:read@shop',
   'shop-writer': 'users:read@shop+users:write@shop+users:read@tester',
+  lessee: 'users:lease',
+  'shop-lessee': 'users:lease@shop+credentials:read@shop',
   root: 'admin',
 }
 const API_KEYS = Object.entries(SCOPES_OF)
@@ -58,6 +60,13 @@ const BODIES: Record<string, (planted: Planted) => Request[]> = {
   'POST /v1/batches/preview': ({ template }) => [{ body: { count: 1, template } }],
   'POST /v1/users/import': () => [{ body: '{"username":"imported@example.com"}\n', headers: NDJSON }],
   'PATCH /v1/users/{id}': () => [{ body: { role: 'changed' } }],
+  'POST /v1/leases': ({ batch }) => [
+    { body: { count: 1, partial: true } },
+    { body: { filter: { batch_id: batch }, include: ['password', 'totp_code'] } },
+  ],
+  'POST /v1/leases/{id}/renew': ({ fence }) => [{ body: { fence } }],
+  'POST /v1/leases/{id}/return': ({ fence }) => [{ body: { fence, outcome: 'dirty' } }],
+  'POST /v1/leases/reset': () => [{ body: {} }],
   'POST /v1/lifecycle/expire': () => [{ body: { dry_run: true } }, { body: {} }],
   'POST /v1/targets': ({ pool }) => [{ body: { name: `new-${pool}`, url: 'http://127.0.0.1:9' } }],
   'PATCH /v1/targets/{name}': () => [{ body: { interval_seconds: 86_400 } }],
@@ -69,6 +78,7 @@ const BODIES: Record<string, (planted: Planted) => Request[]> = {
 /** The values of path parameters. */
 const NAMED: [prefix: string, names: (planted: Planted) => string[]][] = [
   ['/v1/users/{id}/totp', ({ batchUser, protectedUser }) => [batchUser, protectedUser]],
+  ['/v1/leases/{id}', ({ lease }) => [lease]],
   ['/v1/users/{id}', ({ testUser, protectedUser }) => [testUser, protectedUser]],
   ['/v1/batches/{id}', ({ batch }) => [batch]],
   ['/v1/sync/runs/{id}', ({ run }) => [run]],
@@ -128,7 +138,7 @@ const send = ({ route, path, query, request, place }: Sent, key: string, pool: s
 
 /** The content of a pool, except runs, which change in the background. */
 async function contentOf(pool: string): Promise<unknown> {
-  const tables = ['users', 'batches', 'templates', 'targets'] as const
+  const tables = ['users', 'batches', 'templates', 'targets', 'lease_users', 'leases'] as const
   const [row] = await sql<{ id: number }[]>`select id from pools where name = ${pool}`
   const contents = tables.map(
     (table) =>

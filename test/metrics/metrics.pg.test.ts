@@ -39,6 +39,25 @@ t.test('created and failed users are counted', async (t) => {
   await grows(t, counts(5, 20), () => make(25, {}, 'twice_{n}'), 'taken names fail')
 })
 
+t.test('leases are counted by how they were decided and how they ended', async (t) => {
+  await sql`insert into users (username, email) select 'lease' || n, n || '@lease.example' from generate_series(1, 3) n`
+  const take = (body: object) => call<{ id: string; fence: number }>('POST', '/v1/leases', { body })
+  const filter = { attributes: { none: true } }
+  const decided = (outcome: string) => `usersync_lease_request_wait_seconds_count{outcome="${outcome}"}`
+  const ended = (ending: string) => `usersync_leases_ended_total{ending="${ending}"}`
+  const all = { [decided('granted')]: 3, [decided('exhausted')]: 1, usersync_lease_users_granted_total: 4 }
+  await grows(t, { ...all, [ended('returned')]: 1, [ended('forced')]: 1, [ended('expired')]: 1 }, async () => {
+    const { json: returned } = await take({ count: 2 })
+    await call('POST', `/v1/leases/${returned.id}/return`, { body: { fence: returned.fence, outcome: 'dirty' } })
+    await call('DELETE', `/v1/leases/${(await take({})).json.id}`)
+    await take({ filter })
+    await take({ ttl_seconds: 1 })
+  })
+  const now = await scrapeUntil(service, (each) => each.value('usersync_lease_users{status="dirty"}') === 2)
+  t.equal(now.value('usersync_lease_users{status="leased"}'), 0)
+  t.equal(now.value('usersync_lease_requests_waiting'), 0)
+})
+
 t.test('exports are counted by kind and reason', async (t) => {
   const none = Object.fromEntries(
     ['full none', 'full unknown', 'full requested', 'delta ', 'unchanged '].map((kind) => [exportsOf(kind), 0]),

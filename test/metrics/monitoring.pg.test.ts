@@ -49,6 +49,7 @@ t.test('the alerts have the documented thresholds, and each summary states its o
     UsersyncCreationFailures: ['0.05', '5 %'],
     UsersyncSyncFailures: ['0.10', '10 %'],
     UsersyncCleanupFailures: ['0.02', '2 %'],
+    UsersyncLeasesExhausted: ['0.05', '5 %'],
     UsersyncSlow: ['5.0', '5 s'],
     UsersyncMemory: ['0.80', '80 %'],
     UsersyncCpu: ['0.70', '70 %'],

@@ -13,6 +13,7 @@ import { releaseRuns, renewLeases, withoutWideStates } from '../../src/sync/sync
 import type { Answer, Service } from '../http/service.ts'
 import { sized } from '../size.ts'
 import { BATCHES } from './fill-pool.ts'
+import { runLeaseStatements } from './lease-statements.ts'
 import { runSinkStatements } from './sink-statements.ts'
 
 /** The users of the pool `later`. */
@@ -29,6 +30,8 @@ export interface Watched {
   sql: Sql
   /** A watched connection with the settings of the service. */
   direct: Sql
+  /** The address with which statements are watched. */
+  url: string
   /** The pool `later`, filled by fillPool. */
   poolId: number
   /** Runs `work`, which returns or changes `size` rows, and checks its statements. */
@@ -36,7 +39,8 @@ export interface Watched {
 }
 
 /** Runs every statement of the service, through its routes where there is one. */
-export async function runEveryStatement(t: Test, { service, sql, direct, poolId, step }: Watched): Promise<void> {
+export async function runEveryStatement(t: Test, watched: Watched): Promise<void> {
+  const { service, sql, direct, poolId, step } = watched
   const { app, call, url } = service
   const ok = async <Json = Record<string, unknown>>(
     method: string,
@@ -251,7 +255,7 @@ export async function runEveryStatement(t: Test, { service, sql, direct, poolId,
   })
   await step('deletion of a target', 1, () => ok('DELETE', '/v1/targets/self?pool=later'))
 
-  await runSinkStatements(t, { service, sql, direct, poolId, step }, USERS)
+  await runSinkStatements(t, watched, USERS)
   await step('expiry', 2_000, async () => {
     await sql`update batches set expires_at = now() where pool_id = ${poolId} and id = ${batch}`
     await ok('POST', '/v1/lifecycle/expire', { pool: 'later', dry_run: true })
@@ -275,6 +279,7 @@ export async function runEveryStatement(t: Test, { service, sql, direct, poolId,
     await missingUsersReason(direct, 'later', many.json['id'] as string)
     await missingUsersReason(direct, 'later', batch)
   })
+  await runLeaseStatements(t, watched, USERS)
   await step('deletion of a pool', 2 * USERS, async () => {
     await ok('PATCH', '/v1/pools/mirror', { replica: false })
     await ok('GET', '/v1/pools/mirror')

@@ -1,0 +1,109 @@
+import type { Fragment, ISql, Sql } from 'postgres'
+import { Problem } from '../errors.ts'
+
+export const OUTCOMES = ['clean', 'dirty', 'consumed'] as const
+export type Outcome = (typeof OUTCOMES)[number]
+
+/** The lease that a request names. */
+export interface LeaseName {
+  /** The name of the pool. */
+  pool: string
+  id: string
+  fence: number
+}
+
+/** Leases that one statement of the sweep ends. */
+const LEASES_A_SWEEP = 100
+
+export const leaseLost = () =>
+  new Problem(
+    'lease_lost',
+    'It expired, was ended, or the fence is of another lease. Its users may be with others: stop using them, and request new ones.',
+  )
+
+export const leaseNotFound = () =>
+  new Problem('lease_not_found', 'The id is wrong, or the lease ended longer ago than AUDIT_RETENTION.')
+
+/**
+ * Locks the named lease. The first CTE of a statement with the condition `isAlive`: PostgreSQL checks the condition of an update before it
+ * waits for a row lock, and again only if the row was changed, so a lease could be renewed after its end.
+ */
+export const lockLease = (sql: ISql, { pool, id, fence }: LeaseName): Fragment => sql`
+  locked as materialized (
+    select x.pool_id, x.id from leases x
+    where x.pool_id = (select id from pools where name = ${pool}) and x.id = ${id} and x.fence = ${fence} and x.ended_at is null
+    for update
+  )`
+
+/** Whether a row of `leases x` is the locked lease, and its time is not over. */
+export const isAlive = (sql: ISql): Fragment => sql`
+  x.pool_id = (select pool_id from locked) and x.id = (select id from locked)
+  and x.ended_at is null and x.expires_at > clock_timestamp()`
+
+/**
+ * Frees the users of the leases in `ended`. Rows of `ended` have pool_id, id, user_ids and outcome. A user that was returned before has
+ * another status or lease. A user that is gone stays gone.
+ */
+const freeUsers = (sql: ISql): Fragment => sql`
+  update lease_users l
+  set status = case when l.status = 'gone' then 'gone' when e.outcome in ('dirty', 'consumed') then e.outcome else 'free' end
+  from ended e cross join lateral unnest(e.user_ids) u (id)
+  where l.pool_id = e.pool_id and l.user_id = u.id and l.lease_id = e.id and l.status in ('leased', 'gone')`
+
+/**
+ * Returns all users of a lease, and ends it. Returns how many it still had. Idempotent: 0 if it was returned before, which changes
+ * nothing. Throws `lease_lost`.
+ */
+export async function returnLease(sql: Sql, lease: LeaseName, outcome: Outcome): Promise<number> {
+  const [ended] = await sql<{ users: number }[]>`
+    with ${lockLease(sql, lease)}, ended as (
+      update leases x set ended_at = now(), ending = 'returned', outcome = ${outcome} where ${isAlive(sql)}
+      returning x.pool_id, x.id, x.user_ids, x.outcome
+    ), freed as (${freeUsers(sql)} returning l.user_id)
+    select (select count(*)::int from freed) as users from ended`
+  if (ended) return ended.users
+  await requireReturned(sql, lease)
+  return 0
+}
+
+/** Throws `lease_lost` unless this lease was returned as a whole. */
+export async function requireReturned(sql: ISql, { pool, id, fence }: LeaseName): Promise<void> {
+  const [row] = await sql`
+    select from leases x join pools p on p.id = x.pool_id
+    where p.name = ${pool} and x.id = ${id} and x.fence = ${fence} and x.ending = 'returned'`
+  if (!row) throw leaseLost()
+}
+
+/** Ends a lease by force, or because its client left before it had the response. Returns false if it is over or unknown. */
+export async function endLease(
+  sql: Sql,
+  { pool, id }: Omit<LeaseName, 'fence'>,
+  ending: 'forced' | 'abandoned',
+): Promise<boolean> {
+  const ended = await sql<{ id: string }[]>`
+    with ended as (
+      update leases x set ended_at = now(), ending = ${ending}
+      where x.pool_id = (select id from pools where name = ${pool}) and x.id = ${id} and x.ended_at is null
+      returning x.pool_id, x.id, x.user_ids, x.outcome
+    ), freed as (${freeUsers(sql)})
+    select id from ended`
+  return ended.length > 0
+}
+
+/**
+ * Ends up to 100 leases of the pool whose time is over, and frees their users. Returns how many. `now()` is the start of the statement,
+ * so no lease is ended early. A lease that is renewed at the same moment is locked, and is skipped.
+ */
+export async function sweepLeases(sql: Sql, poolId: number): Promise<number> {
+  const ended = await sql<{ id: string }[]>`
+    with due as materialized (
+      select x.id from leases x where x.pool_id = ${poolId} and x.ended_at is null and x.expires_at <= now()
+      order by x.expires_at limit ${LEASES_A_SWEEP} for update skip locked
+    ), ended as (
+      update leases x set ended_at = x.expires_at, ending = 'expired' from due
+      where x.pool_id = ${poolId} and x.id = due.id and x.ended_at is null
+      returning x.pool_id, x.id, x.user_ids, x.outcome
+    ), freed as (${freeUsers(sql)})
+    select id from ended`
+  return ended.length
+}

@@ -1,0 +1,151 @@
+import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
+import { Type } from 'typebox'
+import { type Cursors, makePage, pageOf, pageParams } from '../http/pagination.ts'
+import { strict } from '../http/schemas.ts'
+import { PoolQuery, poolIdOf, poolOf, poolParam } from '../pools/pool-parameter.ts'
+import { userNotFound } from '../users/users.ts'
+import { endLease } from './end-leases.ts'
+import { selectionOf } from './lease-filter.ts'
+import { HoldingItem, LeaseDetail, LeaseItem, ResetBody, ResetResponse, StatsResponse } from './lease-schema.ts'
+import { listHoldings, listLeases, readLease } from './read-leases.ts'
+import type { Leasing } from './request-lease.ts'
+import { resetUsers } from './reset.ts'
+import { LeasePath } from './routes.ts'
+
+/** Routes that show who has which users, and put them right. */
+export const leaseListingRoutes: FastifyPluginCallbackTypebox<{ leasing: Leasing; cursors: Cursors }> = (
+  app,
+  { leasing, cursors },
+  done,
+) => {
+  const { sql, lines, counts, observer } = leasing
+  const lease = { scope: 'users:lease' } as const
+  const tags = ['leases']
+
+  app.get(
+    '/v1/leases',
+    {
+      config: lease,
+      schema: {
+        tags,
+        summary: 'List leases, newest first',
+        querystring: strict({
+          ...poolParam,
+          ...pageParams,
+          active: Type.Optional(Type.Boolean({ default: false, description: '`true`: only leases that are not over' })),
+        }),
+        response: { 200: pageOf(LeaseItem) },
+      },
+    },
+    async (request, reply) => {
+      const { limit = 100, cursor, active: isActive = false } = request.query
+      const poolId = await poolIdOf(sql, request)
+      const listing = `leases ${poolId} ${isActive}`
+      const page = await listLeases(sql, poolId, { isActive, before: cursors.decode(listing, cursor) }, limit)
+      return makePage({ request, reply, cursors, listing }, page, ({ id }) => id)
+    },
+  )
+
+  app.get(
+    '/v1/leases/stats',
+    {
+      config: lease,
+      schema: {
+        tags,
+        summary: 'Count the users of a pool by what can be done with them',
+        querystring: PoolQuery,
+        response: { 200: StatsResponse },
+      },
+    },
+    async (request) => {
+      const pool = poolOf(request)
+      const found = await counts(await poolIdOf(sql, request), selectionOf(pool))
+      return { ...found, waiting: lines.waiting(pool) }
+    },
+  )
+
+  app.get(
+    '/v1/leases/:id',
+    {
+      config: lease,
+      schema: {
+        tags,
+        summary: 'Read a lease',
+        params: LeasePath,
+        querystring: PoolQuery,
+        response: { 200: LeaseDetail },
+      },
+    },
+    async (request) => readLease(sql, await poolIdOf(sql, request), request.params.id),
+  )
+
+  app.delete(
+    '/v1/leases/:id',
+    {
+      config: { scope: 'admin' },
+      schema: {
+        tags,
+        summary: 'End a lease by force',
+        description: 'Its users are free again, although its holder may still use them.',
+        params: LeasePath,
+        querystring: PoolQuery,
+        response: { 204: Type.Null() },
+      },
+    },
+    async (request, reply) => {
+      const { id } = request.params
+      const pool = poolOf(request)
+      await readLease(sql, await poolIdOf(sql, request), id)
+      if (await endLease(sql, { pool, id }, 'forced')) observer.leasesEnded('forced', 1)
+      lines.wake(pool)
+      return reply.code(204).send(null)
+    },
+  )
+
+  app.post(
+    '/v1/leases/reset',
+    {
+      config: lease,
+      schema: {
+        tags,
+        summary: 'Free dirty and consumed users',
+        description: 'Without a filter: all of the pool. May be repeated.',
+        querystring: PoolQuery,
+        body: ResetBody,
+        response: { 200: ResetResponse },
+      },
+    },
+    async (request) => {
+      const pool = poolOf(request)
+      const freed = await resetUsers(sql, await poolIdOf(sql, request), selectionOf(pool, request.body.filter))
+      lines.wake(pool)
+      return { freed_count: freed }
+    },
+  )
+
+  app.get(
+    '/v1/users/:id/leases',
+    {
+      config: { scope: 'users:read' },
+      schema: {
+        tags,
+        summary: 'List the leases of a user, newest first',
+        description: 'Leases are kept for AUDIT_RETENTION after their end.',
+        params: LeasePath,
+        querystring: strict({ ...poolParam, ...pageParams }),
+        response: { 200: pageOf(HoldingItem) },
+      },
+    },
+    async (request, reply) => {
+      const { limit = 100, cursor } = request.query
+      const poolId = await poolIdOf(sql, request)
+      const userId = request.params.id.toLowerCase()
+      const listing = `leases of ${poolId} ${userId}`
+      const page = await listHoldings(sql, poolId, userId, cursors.decode(listing, cursor), limit)
+      if (!page) throw userNotFound()
+      return makePage({ request, reply, cursors, listing }, page, ({ lease_id }) => lease_id)
+    },
+  )
+
+  done()
+}

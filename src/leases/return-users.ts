@@ -1,0 +1,83 @@
+import type { Sql, TransactionSql } from 'postgres'
+import { invalidRequest, MAX_FAULTS } from '../errors.ts'
+import { isAlive, type LeaseName, lockLease, type Outcome, requireReturned } from './end-leases.ts'
+
+/** A user that its holder returns before the lease ends. */
+export interface ReturnedUser {
+  id: string
+  outcome: Outcome
+  note?: string
+}
+
+/** What is left of the lease. */
+export interface Rest {
+  returned_count: number
+  held_count: number
+}
+
+/**
+ * Returns some users of a lease; the last one ends it. Idempotent: a user that was returned before keeps its first outcome and is not
+ * counted. Throws `lease_lost`, and `invalid_request` if a user is not of the lease; then nothing changes.
+ */
+export async function returnUsers(sql: Sql, lease: LeaseName, users: ReturnedUser[]): Promise<Rest> {
+  return await sql.begin(async (tx) => {
+    const [row] = await tx<{ pool_id: number; user_ids: string[] }[]>`
+      with ${lockLease(tx, lease)} select x.pool_id, x.user_ids from leases x where ${isAlive(tx)}`
+    if (!row) {
+      await requireReturned(tx, lease)
+      return { returned_count: 0, held_count: 0 }
+    }
+    requireOfLease(users, new Set(row.user_ids))
+    const returned = await freeReturned(tx, row.pool_id, lease.id, users)
+    const held = await countHeld(tx, row.pool_id, lease.id)
+    if (held === 0) {
+      await tx`
+        update leases set ended_at = now(), ending = 'returned' where pool_id = ${row.pool_id} and id = ${lease.id}`
+    }
+    return { returned_count: returned, held_count: held }
+  })
+}
+
+function requireOfLease(users: ReturnedUser[], ofLease: Set<string>): void {
+  const foreign = users.flatMap(({ id }, n) => (ofLease.has(id.toLowerCase()) ? [] : [`body.users[${n}].id`]))
+  if (foreign.length === 0) return
+  const message = 'is not a user of this lease'
+  throw invalidRequest(foreign.slice(0, MAX_FAULTS).map((path) => ({ path, code: 'not_of_lease', message })))
+}
+
+async function freeReturned(
+  tx: TransactionSql,
+  poolId: number,
+  leaseId: string,
+  users: ReturnedUser[],
+): Promise<number> {
+  const { count } = await tx`
+    with returned as materialized (
+      select distinct on (r.id) r.id, r.outcome, r.note from unnest(
+        ${users.map(({ id }) => id)}::uuid[], ${users.map(({ outcome }) => outcome)}::text[],
+        ${users.map(({ note }) => note ?? null)}::text[]
+      ) with ordinality r (id, outcome, note, n) order by r.id, r.n
+    ), freed as (
+      update lease_users l
+      set note = r.note, status = case l.status when 'gone' then 'gone' else case r.outcome when 'clean' then 'free' else r.outcome end end
+      from returned r
+      where l.pool_id = ${poolId} and l.user_id = r.id and l.lease_id = ${leaseId} and l.status in ('leased', 'gone')
+        and not exists (
+          select from lease_returns b where b.pool_id = l.pool_id and b.lease_id = l.lease_id and b.user_id = l.user_id
+        )
+      returning l.user_id, r.outcome, r.note
+    )
+    insert into lease_returns (pool_id, lease_id, user_id, outcome, note)
+    select ${poolId}, ${leaseId}, user_id, outcome, note from freed`
+  return count
+}
+
+/** Counts the users of an alive lease that were not returned. */
+async function countHeld(tx: TransactionSql, poolId: number, leaseId: string): Promise<number> {
+  const [row] = await tx<{ held: number }[]>`
+    select cardinality(x.user_ids) - (
+      select count(*)::int from lease_returns r where r.pool_id = x.pool_id and r.lease_id = x.id
+    ) as held
+    from leases x where x.pool_id = ${poolId} and x.id = ${leaseId}`
+  return row?.held ?? 0
+}

@@ -1,0 +1,142 @@
+import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyReply } from 'fastify'
+import { Type } from 'typebox'
+import { requireScope } from '../auth/authentication.ts'
+import { invalidRequest } from '../errors.ts'
+import { Uuid } from '../http/schemas.ts'
+import { PoolQuery, poolOf, urlInPool } from '../pools/pool-parameter.ts'
+import { type LeaseName, returnLease } from './end-leases.ts'
+import { selectionOf } from './lease-filter.ts'
+import {
+  DEFAULT_TTL_SECONDS,
+  LeaseBody,
+  LeaseResponse,
+  RenewBody,
+  RenewResponse,
+  ReturnBody,
+  ReturnResponse,
+} from './lease-schema.ts'
+import { renewLease } from './renew.ts'
+import { type Leasing, requestLease } from './request-lease.ts'
+import { returnUsers } from './return-users.ts'
+
+export const LeasePath = Type.Object({ id: Uuid })
+
+/** Routes for the holders of leases. The journal of leases is their audit trail; see listing-routes.ts. */
+export const leaseRoutes: FastifyPluginCallbackTypebox<{ leasing: Leasing }> = (app, { leasing }, done) => {
+  const { sql, lines, observer } = leasing
+  const config = { scope: 'users:lease', hasJournal: true } as const
+  const tags = ['leases']
+
+  app.post(
+    '/v1/leases',
+    {
+      config,
+      schema: {
+        tags,
+        summary: 'Lease users',
+        description:
+          'Grants users that nobody else has, until `expires_at`. If too few are free: 409 `users_exhausted`, after `wait_seconds`. A repetition with the same `Idempotency-Key` and body returns the same lease.',
+        querystring: PoolQuery,
+        headers: Type.Object({ 'idempotency-key': Type.Optional(Type.String({ minLength: 1, maxLength: 255 })) }),
+        body: LeaseBody,
+        response: { 201: LeaseResponse },
+      },
+    },
+    async (request, reply) => {
+      const { body, apiKey } = request
+      const { count = 1, owner = '', ttl_seconds = DEFAULT_TTL_SECONDS, order = 'least_used', include = [] } = body
+      if (include.length > 0) requireScope(request, 'credentials:read', 'include')
+      const pool = poolOf(request)
+      const lease = await requestLease(
+        leasing,
+        {
+          selection: { ...selectionOf(pool, body.filter), order },
+          ...{ count, owner, include, partial: body.partial ?? false },
+          ttlSeconds: ttl_seconds,
+          waitSeconds: body.wait_seconds ?? 0,
+          apiKey: apiKey?.name ?? null,
+          key: request.headers['idempotency-key'],
+        },
+        leftSignal(reply),
+      )
+      const { id, fence, expires_at, users } = lease
+      reply
+        .code(201)
+        .header('location', urlInPool(`/v1/leases/${id}`, pool))
+        .header('cache-control', 'no-store')
+      return sendJson(reply, `{"id":"${id}","fence":${fence},"expires_at":"${expires_at}","users":[${users}]}`)
+    },
+  )
+
+  app.post(
+    '/v1/leases/:id/renew',
+    {
+      config,
+      schema: {
+        tags,
+        summary: 'Renew a lease',
+        description: 'It ends `ttl_seconds` from now. If it is over: 409 `lease_lost`.',
+        params: LeasePath,
+        querystring: PoolQuery,
+        body: RenewBody,
+        response: { 200: RenewResponse },
+      },
+    },
+    async (request, reply) => {
+      const { fence, ttl_seconds = DEFAULT_TTL_SECONDS } = request.body
+      const renewed = await renewLease(sql, nameOf(request.params.id, fence, poolOf(request)), ttl_seconds)
+      const { changed, ...rest } = renewed
+      return sendJson(reply, `${JSON.stringify(rest).slice(0, -1)},"changed":[${changed.join(',')}]}`)
+    },
+  )
+
+  app.post(
+    '/v1/leases/:id/return',
+    {
+      config,
+      schema: {
+        tags,
+        summary: 'Return the users of a lease',
+        description:
+          '`clean` users are free again. `dirty` and `consumed` users are leased to nobody before `POST /v1/leases/reset`. May be repeated. If the lease is over: 409 `lease_lost`.',
+        params: LeasePath,
+        querystring: PoolQuery,
+        body: ReturnBody,
+        response: { 200: ReturnResponse },
+      },
+    },
+    async (request) => {
+      const { fence, outcome, users } = request.body
+      const pool = poolOf(request)
+      const lease = nameOf(request.params.id, fence, pool)
+      if ((outcome === undefined) === (users === undefined)) {
+        throw invalidRequest([{ path: 'body', code: 'contradiction', message: 'has either outcome or users' }])
+      }
+      const rest = users
+        ? await returnUsers(sql, lease, users)
+        : { returned_count: await returnLease(sql, lease, outcome ?? 'clean'), held_count: 0 }
+      if (rest.returned_count > 0) lines.wake(pool)
+      if (rest.returned_count > 0 && rest.held_count === 0) observer.leasesEnded('returned', 1)
+      return { id: lease.id, ...rest }
+    },
+  )
+
+  done()
+}
+
+const nameOf = (id: string, fence: number, pool: string): LeaseName => ({ id: id.toLowerCase(), fence, pool })
+
+/** Aborts if the connection closes before the response has been sent. */
+function leftSignal(reply: FastifyReply): AbortSignal {
+  const left = new AbortController()
+  reply.raw.once('close', () => {
+    if (!reply.raw.writableFinished) left.abort()
+  })
+  return left.signal
+}
+
+/** Sends JSON text that PostgreSQL wrote: parsing and serialising it again would change its numbers. */
+function sendJson(reply: { type(contentType: string): unknown }, text: string): never {
+  return (reply.type('application/json; charset=utf-8') as FastifyReply).send(text) as never
+}

@@ -1,0 +1,56 @@
+import type { FastifyBaseLogger } from 'fastify'
+import type { Sql } from 'postgres'
+import { type Repeating, repeatEvery } from '../process/repeat.ts'
+import { sweepLeases } from './end-leases.ts'
+import { fillStep, isInStep } from './fill.ts'
+import { forgetLeases } from './forget.ts'
+import type { Lines } from './lines.ts'
+import type { LeaseObserver } from './request-lease.ts'
+
+/** How often a process looks for expired leases and new users. Requests that find too few users look themselves. */
+const INTERVAL_MS = 1_000
+
+/** Steps of one pool in a row, so that pools take turns. */
+const STEPS = 20
+
+interface Upkeep {
+  sql: Sql
+  lines: Lines
+  observer: LeaseObserver
+  /** How long the journal keeps a lease after its end, in seconds. */
+  retention: number
+  log: FastifyBaseLogger
+}
+
+/** Ends expired leases, follows new users, and forgets old leases, in all pools that lease users. Every replica does; none waits. */
+export function startLeaseUpkeep(
+  { sql, lines, observer, retention, log }: Upkeep,
+  intervalMs = INTERVAL_MS,
+): Repeating {
+  let isFailing = false
+  return repeatEvery(async (signal) => {
+    try {
+      for (const { id, name } of await leasePools(sql)) {
+        await inSteps(signal, async () => {
+          const expired = await sweepLeases(sql, id)
+          if (expired > 0) observer.leasesEnded('expired', expired)
+          if (expired > 0) lines.wake(name)
+          return expired > 0
+        })
+        await inSteps(signal, async () => !(await isInStep(sql, id)) && (await fillStep(sql, id)))
+        await inSteps(signal, async () => (await forgetLeases(sql, id, retention)) > 0)
+      }
+      isFailing = false
+    } catch (err) {
+      if (!isFailing) log.warn({ err }, 'upkeep of leases failed, retrying')
+      isFailing = true // the database may be away for long
+    }
+  }, intervalMs)
+}
+
+const leasePools = (sql: Sql) => sql<{ id: number; name: string }[]>`
+  select p.id, p.name from lease_pools l join pools p on p.id = l.pool_id order by p.id`
+
+async function inSteps(signal: AbortSignal, step: () => Promise<boolean>): Promise<void> {
+  for (let n = 0; n < STEPS && !signal.aborted; n++) if (!(await step())) return
+}

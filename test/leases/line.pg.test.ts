@@ -1,0 +1,154 @@
+import { request } from 'node:http'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { startService } from '../http/service.ts'
+import { suite } from '../suite.ts'
+import { type Lease, makePool, problem } from './pool.ts'
+
+const t = suite()
+
+/* Requests that wait for users: in which order they get them, and what is left of those that give up. */
+
+const service = await startService(t, { MAX_WORKERS: '1' })
+const { call, url } = service
+const take = (pool: string, members: object = {}, headers = {}) =>
+  call<Lease>('POST', '/v1/leases', { body: { pool, ...members }, headers })
+const giveBack = (pool: string, { id, fence }: Lease) =>
+  call('POST', `/v1/leases/${id}/return`, { body: { pool, fence, outcome: 'clean' } })
+const stats = async (pool: string) => (await call<Record<string, number>>('GET', `/v1/leases/stats?pool=${pool}`)).json
+
+/** Waits until a count of the pool has this value, for 10 s. */
+async function until(pool: string, name: string, value: number): Promise<void> {
+  for (const deadline = Date.now() + 10_000; (await stats(pool))[name] !== value; await sleep(5)) {
+    if (Date.now() > deadline) throw new Error(`${name} is ${JSON.stringify(await stats(pool))}, not ${value}`)
+  }
+}
+
+/** Starts requests that wait, one after the other. They are in the line in this order. */
+async function line(pool: string, members: object[]): Promise<Promise<Lease>[]> {
+  const waiting: Promise<Lease>[] = []
+  for (const each of members) {
+    waiting.push(take(pool, { wait_seconds: 30, ...each }).then(({ json }) => json))
+    await until(pool, 'waiting', waiting.length)
+  }
+  return waiting
+}
+
+t.test('150 callers and 100 users: each gets one in the order of asking', async (t) => {
+  const pool = await makePool(service, 100)
+  const first = await Promise.all(Array.from({ length: 100 }, () => take(pool, { wait_seconds: 30 })))
+  t.equal(new Set(first.map(({ json }) => json.users[0]?.id)).size, 100)
+  const waiting = await line(
+    pool,
+    Array.from({ length: 50 }, (_, n) => ({ owner: `${n}` })),
+  )
+  const order: number[] = []
+  for (const [n, lease] of waiting.entries()) void lease.then(() => order.push(n))
+  const milliseconds: number[] = []
+  for (const [n, lease] of waiting.entries()) {
+    const begun = performance.now()
+    await giveBack(pool, first[n]?.json as Lease)
+    const { users } = await lease
+    milliseconds.push(performance.now() - begun)
+    t.equal(users[0]?.id, first[n]?.json.users[0]?.id)
+  }
+  t.strictSame(order, [...Array(50).keys()])
+  const median = milliseconds.toSorted((a, b) => a - b)[25] ?? 0
+  t.ok(median < 500, `half of them within ${median.toFixed(1)} ms after a return`)
+})
+
+t.test('nobody overtakes a request for many, and who does not wait is refused', async (t) => {
+  const pool = await makePool(service, 4)
+  const held = await Promise.all([take(pool), take(pool), take(pool), take(pool)])
+  const [many, one] = await line(pool, [{ count: 3 }, {}])
+  let isServed = false
+  void many?.then(() => {
+    isServed = true
+  })
+  for (const { json } of held.slice(0, 2)) await giveBack(pool, json)
+  t.match(await take(pool), problem(409, 'users_exhausted'))
+  t.match(await take(pool, { partial: true, count: 9 }), problem(409, 'users_exhausted'))
+  t.notOk(isServed)
+  await giveBack(pool, held[2]?.json as Lease)
+  t.equal((await many)?.users.length, 3)
+  await giveBack(pool, held[3]?.json as Lease)
+  t.equal((await one)?.users.length, 1)
+})
+
+t.test('a request that cannot be served does not stop those behind it', async (t) => {
+  const pool = await makePool(service, 3)
+  const answers = await Promise.all([
+    take(pool, { count: 9 }),
+    take(pool),
+    take(pool, { count: 9 }),
+    take(pool, { count: 2 }),
+  ])
+  t.strictSame(
+    answers.map(({ status }) => status),
+    [409, 201, 409, 201],
+  )
+})
+
+t.test('who waits in vain is refused at the end of its time', async (t) => {
+  const pool = await makePool(service, 1)
+  await take(pool)
+  const begun = performance.now()
+  t.match(await take(pool, { wait_seconds: 0.3 }), problem(409, 'users_exhausted'))
+  t.ok(performance.now() - begun > 290)
+  await until(pool, 'waiting', 0)
+})
+
+t.test('users that expire go to the line', async (t) => {
+  const pool = await makePool(service, 2)
+  const dead = await take(pool, { count: 2, ttl_seconds: 1 })
+  const { json } = await take(pool, { count: 2, wait_seconds: 10 })
+  t.strictSame(json.users.map(({ id }) => id).toSorted(), dead.json.users.map(({ id }) => id).toSorted())
+  t.ok(json.fence > dead.json.fence)
+})
+
+/** Sends a request and disconnects when `when` resolves. */
+async function hangUp(pool: string, members: object, when: () => Promise<void>): Promise<void> {
+  const sent = request(`${url}/v1/leases`, { method: 'POST', headers: { 'content-type': 'application/json' } })
+  const { promise: closed, resolve } = Promise.withResolvers<void>()
+  sent.on('error', () => {}) // the missing response
+  sent.on('close', resolve)
+  sent.end(JSON.stringify({ pool, ...members }))
+  await when()
+  sent.destroy()
+  await closed
+}
+
+t.test('a caller that disconnects leaves the line, and takes nobody with it', async (t) => {
+  const pool = await makePool(service, 2)
+  const held = await take(pool, { count: 2 })
+  await hangUp(pool, { wait_seconds: 30 }, () => until(pool, 'waiting', 1))
+  await until(pool, 'waiting', 0)
+  await giveBack(pool, held.json)
+  await until(pool, 'free', 2)
+  t.match(await stats(pool), { leased: 0, waiting: 0 })
+  // A response that is complete before the client leaves cannot be told from one that arrived: that lease ends with its ttl.
+  const statuses = async () => {
+    const { json } = await call<{ items: { status: string }[] }>('GET', `/v1/leases?pool=${pool}`)
+    return json.items.map(({ status }) => status)
+  }
+  for (let n = 0; n < 300 && !(await statuses()).includes('abandoned'); n++) {
+    await hangUp(pool, { ttl_seconds: 2, partial: true }, () => sleep(n % 10))
+  }
+  t.ok((await statuses()).includes('abandoned'), 'a client left before it had its response')
+  await until(pool, 'free', 2)
+})
+
+t.test('an Idempotency-Key: a repetition gets the same lease, whatever became of the first response', async (t) => {
+  const pool = await makePool(service, 5)
+  const key = { 'idempotency-key': 'once' }
+  const both = await Promise.all([take(pool, { count: 2 }, key), take(pool, { count: 2 }, key)])
+  const [one, other] = both.map(({ json }) => json)
+  t.strictSame(one, other)
+  t.match(await stats(pool), { free: 3, leased: 2 })
+  t.match(await take(pool, { count: 3 }, key), problem(422, 'idempotency_key_reused'))
+  t.strictSame((await take(pool, { count: 2, include: [] }, key)).json, one)
+  await giveBack(pool, one as Lease)
+  t.match(await take(pool, { count: 2 }, key), problem(409, 'lease_lost'))
+  t.match(await stats(pool), { free: 5, leased: 0 })
+  t.match(await take(pool, { count: 6 }, { 'idempotency-key': 'none' }), problem(409, 'users_exhausted'))
+  t.equal((await take(pool, { count: 5 }, { 'idempotency-key': 'none' })).status, 201, 'a refusal is not remembered')
+})
