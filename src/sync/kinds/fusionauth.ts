@@ -99,7 +99,7 @@ function fusionAuthRequests(call: CallApi, applicationId: string | undefined): R
     return refusalOf(answer)
   }
 
-  /** Removes users at once, and for good. Unknown ids do no harm. */
+  /** Removes users at once and permanently. Unknown ids do no harm. */
   async function removeAll(users: Removal[]): Promise<Reply[] | Refusal> {
     const body = { userIds: users.map(({ external }) => external), hardDelete: true }
     const answer = await call({ method: 'DELETE', path: '/api/user/bulk', body })
