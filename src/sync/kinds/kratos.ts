@@ -33,7 +33,8 @@ export const kratos: Kind<KratosMapping, Identity> = {
   mappingFaults(mapping) {
     try {
       const { traits } = mapping as KratosMapping
-      if (traits) compileValue(traits)
+      // Without `json` it is a single value, such as {"$member": …}.
+      if (traits && !compileValue(traits).json) throw new InvalidValue('expects an object with the traits')
       return []
     } catch (error) {
       if (!(error instanceof InvalidValue)) throw error
