@@ -6,7 +6,7 @@ import { SETTINGS } from './settings.ts'
 export const isLoopback = (host: string) => /^(localhost|::1|127(\.\d{1,3}){3})$/i.test(host)
 
 /** Returns the setting that an unknown variable differs from by one or two letters. Skips short names: too many words are close. */
-export function suggestSetting(name: string): string | undefined {
+function suggestSetting(name: string): string | undefined {
   const variables = Object.values(SETTINGS).map(({ variable }) => variable)
   if (name.length < 7 || variables.includes(name)) return undefined
   return variables.find((variable) => variable.length >= 7 && editDistance(name.toUpperCase(), variable) <= 2)

@@ -5,7 +5,7 @@ import { isIPv6 } from 'node:net'
  * What the service does not use is listed in `unused`, so that the start can name it.
  */
 
-export const SSL_MODES = ['disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full'] as const
+const SSL_MODES = ['disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full'] as const
 export type SslMode = (typeof SSL_MODES)[number]
 
 export interface DatabaseAddress {

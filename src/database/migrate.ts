@@ -10,7 +10,7 @@ import { INSUFFICIENT_PRIVILEGE, sqlState } from './sqlstate.ts'
  * are members of it, superusers, and the owner of the database, which is the administrator at most providers. Throws an
  * Error that says what to do.
  */
-export async function requireSafeSchema(sql: Sql, schema: string): Promise<void> {
+async function requireSafeSchema(sql: Sql, schema: string): Promise<void> {
   const [found] = await sql<{ owner: string; me: string; is_foreign: boolean; is_open: boolean }[]>`
     select owner.rolname as owner, current_user as me,
       not (

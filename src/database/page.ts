@@ -2,7 +2,7 @@ import type { ISql, PendingQuery, Row, Sql } from 'postgres'
 import { readInIndexOrder } from './index-order.ts'
 
 /** A page of a listing ends before the row that would exceed this size. It always contains at least one row. */
-export const MAX_PAGE_BYTES = 2_097_152
+const MAX_PAGE_BYTES = 2_097_152
 
 /** A page of a listing. */
 export interface Page<Item> {

@@ -44,7 +44,7 @@ export async function checkConnectionBudget(sql: Sql, needed: number): Promise<v
  * transaction pooler shares sessions and would lose them: queries would use another schema, non-test users would not be
  * protected, and locks and LISTEN would not work. Throws an Error that says what is wrong.
  */
-export async function assertNoPooler(url: string, schema: string): Promise<void> {
+async function assertNoPooler(url: string, schema: string): Promise<void> {
   const sql = connect({ url, schema, connections: 2, name: 'usersync start', isService: true })
   try {
     const pids = []

@@ -4,10 +4,10 @@ import { Faults, known, shown } from './faults.ts'
 import { escaped, isAscii, mostOf, type Node, once, scalar } from './node.ts'
 
 /** Maximum levels of values in values, and of references to references. Deeper ones would exhaust the stack. */
-export const MAX_LEVELS = 100
+const MAX_LEVELS = 100
 
 /** Maximum number of generators in a population. */
-export const MAX_GENERATORS = 1_000
+const MAX_GENERATORS = 1_000
 
 type Members = Readonly<Record<string, unknown>>
 
@@ -203,7 +203,7 @@ export function constant(raw: unknown): Node {
 }
 
 /** An object or array with the given parts. `bytes` are their sizes, with a comma and a space after each. */
-export function structure(json: Node['json'], parts: readonly Node[], bytes: readonly number[]): Node {
+function structure(json: Node['json'], parts: readonly Node[], bytes: readonly number[]): Node {
   const isConstant = parts.every((part) => part.isConstant)
   return {
     json: isConstant ? once(json) : json,

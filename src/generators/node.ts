@@ -46,7 +46,7 @@ const MAX_TEXTS = 20_000
 export const escaped = (text: string): string => JSON.stringify(text).slice(1, -1)
 
 /** Reverses `escaped`. */
-export const unescaped = (text: string): string => (text.includes('\\') ? JSON.parse(`"${text}"`) : text)
+const unescaped = (text: string): string => (text.includes('\\') ? JSON.parse(`"${text}"`) : text)
 
 /** Whether all characters are ASCII, so that bytes are characters. */
 export const isAscii = (text: string): boolean => /^[\0-\x7f]*$/.test(text)

@@ -16,7 +16,7 @@ const LINGER_BYTES = 67_108_864
  * reset may overtake the response. Leaving it open would let the client send without limit. So this hook sends the complete
  * response with its length, discards what still arrives for a short time, and then closes the connection.
  */
-export function respondEarly(
+function respondEarly(
   request: FastifyRequest,
   reply: FastifyReply,
   payload: unknown,

@@ -38,7 +38,7 @@ const MANY_DIGITS = /\d{16}/
  * Checks that each whole number of a JSON text equals what `JSON.parse` made of it: an id of 18 digits would silently change
  * (RFC 8259 section 6). Throws `invalid_request`.
  */
-export function requireExactNumbers(text: string): void {
+function requireExactNumbers(text: string): void {
   if (!MANY_DIGITS.test(text)) return
   const look = (_name: string, value: unknown, { source = '' }: { source?: string } = {}) => {
     if (typeof value === 'number' && /^-?\d+$/.test(source) && BigInt(source) !== BigInt(value)) {

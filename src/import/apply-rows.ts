@@ -130,7 +130,7 @@ export async function independentRows(session: ISql, page: Page): Promise<Page> 
  * is taken, also by an earlier row. Members that a row omits get the defaults of a new user. Returns the number of rows
  * to insert, and the numbers of the rows that were not inserted.
  */
-export async function insertRows(
+async function insertRows(
   session: ISql,
   { poolId, batchId }: Target,
   page: Page,

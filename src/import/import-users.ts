@@ -24,7 +24,7 @@ export interface NewImport {
 }
 
 /** Maximum number of stored failures of an import; further ones are only counted. A small body can contain a million. */
-export const MAX_FAILURES = 10_000
+const MAX_FAILURES = 10_000
 
 /** How long an import waits for the previous import in its pool. It holds no other lock while it waits. */
 const IMPORT_WAIT_MS = 60_000

@@ -12,7 +12,7 @@ const QUOTE = 34
  * Passes CSV text through while its rows stay within the maximum row size. The limit of csv-parse does not count
  * commas: a row of only commas would fill the memory. Throws ContentError `too_large`.
  */
-export async function* meterRows(texts: AsyncIterable<string>): AsyncGenerator<string, void, void> {
+async function* meterRows(texts: AsyncIterable<string>): AsyncGenerator<string, void, void> {
   let inQuotes = false
   let length = 0
   for await (const text of texts) {

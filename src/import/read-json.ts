@@ -17,7 +17,7 @@ const ENVELOPE = [
 ]
 const OF_A_DELTA = ['added', 'updated', 'deleted']
 
-export const invalidJson = (detail: string) => new Problem('invalid_json', detail)
+const invalidJson = (detail: string) => new Problem('invalid_json', detail)
 
 /** For an export that does not contain all users. */
 export const notFull = () =>

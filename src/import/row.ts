@@ -94,7 +94,7 @@ const MAX_NUMBER_LENGTH = 1_000
  * Whether PostgreSQL writes every number of a JSON text in few characters: `1e-9999` takes ten thousand. The check
  * counts the written digits, so that an import accepts every number that it once accepted.
  */
-export function numbersFit(text: string): boolean {
+function numbersFit(text: string): boolean {
   if (!UNUSUAL.test(text)) return true
   let fit = true
   const look = (_name: string, value: unknown, { source = '' }: { source?: string } = {}) => {

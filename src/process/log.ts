@@ -9,7 +9,7 @@ const MAX_KEPT_BYTES = 16_777_216
  * a pipe) and wake the log reader each time. A tick takes a few milliseconds; on exit, the process writes the rest first. If
  * nothing can be written, for example on a full disk, lines are lost and the service continues.
  */
-export function createLogOutput() {
+function createLogOutput() {
   const output = destination({ sync: true, maxLength: MAX_KEPT_BYTES })
   output.on('error', () => {}) // an 'error' without a listener ends the process
   let lines = ''

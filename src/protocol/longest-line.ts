@@ -1,5 +1,3 @@
-import { Problem } from '../errors.ts'
-
 /** Bytes of the longest user line. The database enforces it for every writer (migrations/0000_foundation.sql). */
 export const MAX_LINE_BYTES = 1_048_576
 
@@ -70,9 +68,3 @@ export function numberBytes(source: string): number {
 /** The fault of a user whose line is too long, as said of `custom_attributes`. */
 export const TOO_LARGE =
   'makes a user line of more than 1 MiB. A number such as 1e308 counts with all its digits: shorten it, or send it as text'
-
-/** For attributes at `path` that make the line too long. */
-export function userTooLarge(path: string): Problem {
-  const errors = [{ path, code: 'user_too_large', message: TOO_LARGE }]
-  return new Problem('user_too_large', `${path} ${TOO_LARGE}.`, { errors })
-}

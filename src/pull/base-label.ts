@@ -8,7 +8,7 @@ export interface PullSource extends Pick<ExportRequest, 'pool' | 'filter' | 'sha
 }
 
 /** What a base is bound to. A base made for something else is not used. */
-export const boundTo = (source: PullSource) => ({
+const boundTo = (source: PullSource) => ({
   url: source.url,
   ...filtersOf(source),
   include: source.credentials,

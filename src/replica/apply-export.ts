@@ -10,7 +10,7 @@ import { lookUpScope } from '../states/scope-state.ts'
 import { applyStaged, asProblem, type Counts, stageExport } from './staged-export.ts'
 
 export const WHOLE_POOL = { batchId: undefined, testUsersOnly: false, bulkUsersOnly: false }
-export const TEST_USERS = { ...WHOLE_POOL, testUsersOnly: true }
+const TEST_USERS = { ...WHOLE_POOL, testUsersOnly: true }
 
 /** The filter of the users that a replica of this extent mirrors. The replica's state is theirs. */
 export const usersOf = (mirrors: Mirrors) => (mirrors === 'everything' ? WHOLE_POOL : TEST_USERS)
@@ -82,7 +82,7 @@ const stateMismatch = () =>
  * administrator's export into another pool declares it a mirror of everything. Throws `base_mismatch` with the current state,
  * `forbidden`, `pool_not_replica`, `pool_in_use`, `pool_not_found`.
  */
-export async function requireTakeable(
+async function requireTakeable(
   sql: ISql,
   pool: string,
   head: ExportHead,
@@ -135,7 +135,7 @@ const PLAIN_ADDRESS = "^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9-]+(\\.[A-Za-
  * Checks that the staged users are test users with addresses in reserved domains, as for an import. Throws `export_invalid`,
  * `domain_not_reserved`.
  */
-export async function requireTestUsers(tx: ISql, reservedDomains: string[]): Promise<void> {
+async function requireTestUsers(tx: ISql, reservedDomains: string[]): Promise<void> {
   const [other] = await tx`select from staged_users where not is_test_user limit 1`
   if (other) {
     throw new Problem(

@@ -43,11 +43,7 @@ interface Sending {
  * Sends an NDJSON export to a peer, compressed, at the peer's pace. Throws PeerError, the reason of `signal`, and errors of the
  * export itself, which are not the peer's fault.
  */
-export async function sendExport(
-  peer: Peer,
-  { body }: Export,
-  { path, signal, onBytes }: Sending,
-): Promise<PeerResponse> {
+async function sendExport(peer: Peer, { body }: Export, { path, signal, onBytes }: Sending): Promise<PeerResponse> {
   const source = 'text' in body ? Readable.from([await compress(body.text, ZLIB_OPTIONS)]) : body.stream
   const coding = 'text' in body ? 'zstd' : (body.encoded ?? 'identity')
   const counted = new Transform({

@@ -88,7 +88,8 @@ function memberFaults(body: Partial<Body> & ChangeBody, kind: Target['kind']): F
   const faults = others
     .filter((name) => body[name] !== undefined)
     .map((name) => ({ path: `body.${name}`, code: 'unknown_member', message: `is not for targets of kind ${kind}` }))
-  if (!isSink(kind) && !HEADER_VALUE.test(body.key ?? '')) {
+  const hasHeaderKey = !isSink(kind) || kindOf(kind).hasHeaderKey
+  if (hasHeaderKey && !HEADER_VALUE.test(body.key ?? '')) {
     faults.push({ path: 'body.key', code: 'format', message: 'expects ASCII characters, without spaces' })
   }
   if (isSink(kind) && body.filter?.test_users_only === false) {

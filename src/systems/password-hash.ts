@@ -87,7 +87,7 @@ const fromBase64 = (text: string) => Buffer.from(text, 'base64')
 export const base64 = (value: Buffer | string) => Buffer.from(value as string).toString('base64')
 
 /** Base64 without padding, as PHC strings have it. */
-export const unpaddedBase64 = (value: Buffer | string) => base64(value).replace(/=+$/, '')
+const unpaddedBase64 = (value: Buffer | string) => base64(value).replace(/=+$/, '')
 
 /** The PHC string of PBKDF2. */
 export const phcPbkdf2 = ({ iterations, salt, hash }: Pbkdf2Hash) =>

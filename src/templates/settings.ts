@@ -73,7 +73,7 @@ export const completed = (given: BatchConfigBody, config: Config) =>
   completeConfig(given, fewest(given.password_hash?.distinct, config), config)
 
 /** Throws `pattern_invalid` or `domain_not_reserved` if the settings cannot produce users. */
-export function checkNames({ settings, users }: CompleteConfig, config: Config): void {
+function checkNames({ settings, users }: CompleteConfig, config: Config): void {
   const { username_pattern: pattern, email_domain: emailDomain, password_hash: hash } = settings
   const count = fewest(hash.distinct, config)
   planNames(

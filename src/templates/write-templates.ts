@@ -48,7 +48,7 @@ function refuseBuiltIn(name: string): void {
  * written templates. Locks the pool's row first: otherwise two writers could exceed the limit together. Throws
  * `template_limit`.
  */
-export function writeTemplates(
+function writeTemplates(
   sql: Sql,
   poolId: number,
   templates: NewTemplate[],

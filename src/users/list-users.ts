@@ -28,7 +28,7 @@ export async function listUserLines(sql: Sql, page: UserPage): Promise<Page<stri
  * walk costs up to 1 s for the first page, but reads each user of the pool once for all pages together, while sorting
  * reads the whole batch for each page. At 10,000 both cost the same over all pages.
  */
-export const MAX_SORTED_USERS = 10_000
+const MAX_SORTED_USERS = 10_000
 
 /**
  * Chooses the query with the lowest worst-case cost. The choice rests on the recorded size of the batch, not on
@@ -61,7 +61,7 @@ export function walkPool(sql: ISql, page: UserPage): Lines {
 }
 
 /** Reads all users of the batch through its index and sorts them. */
-export function sortBatch(sql: ISql, page: UserPage, batchId: string): Lines {
+function sortBatch(sql: ISql, page: UserPage, batchId: string): Lines {
   const others = selects(sql, { ...page.filter, batchId: undefined }, 'u')
   return sql`
     with batch as materialized (
@@ -76,7 +76,7 @@ export function sortBatch(sql: ISql, page: UserPage, batchId: string): Lines {
  * `batch_id = …` the planner could take the primary key, which has the same order, and walk the whole pool for a few
  * users.
  */
-export function walkBatch(sql: ISql, { filter, sort, after, limit }: UserPage, batchId: string): Lines {
+function walkBatch(sql: ISql, { filter, sort, after, limit }: UserPage, batchId: string): Lines {
   const [beyond, upTo, way] = sort.keys[0].descending
     ? [sql`<`, sql`u.batch_id >= ${batchId}`, sql`desc`]
     : [sql`>`, sql`u.batch_id <= ${batchId}`, sql`asc`]

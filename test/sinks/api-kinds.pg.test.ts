@@ -167,6 +167,32 @@ for (const [kind, { start, target, preset, otherPreset, hasUsernames }] of Objec
   })
 }
 
+t.test('an Auth0 that does not list the errors of a job: nobody counts as created who is not', async (t) => {
+  const service = await startService(t, {}, PACE)
+  const system = await startAuth0(t)
+  const { create, sync, failures, batch } = sinkRoutes(service)
+  system.users.set(OWN.id, OWN)
+  await batch(1, { username_pattern: OWN.email, password_hash: { preset: 'auth0' } })
+  await batch(2, { username_pattern: 'u{id}@example.com', password_hash: { preset: 'auth0' } })
+  await create({ kind: 'auth0', name: 's', url: system.url, ...KINDS['auth0']?.target })
+  let isFirst = true
+  system.disturb = (_, { path }) => {
+    if (!isFirst || !path.endsWith('/errors')) return undefined
+    isFirst = false
+    return { status: 404 }
+  }
+  t.match(await sync('s'), { status: 'failed', failure: 'users_refused', added_count: 2 })
+  t.match(await failures('s'), [{ username: OWN.email, code: 'exists_already' }])
+})
+
+t.test('a key that no header can have is rejected', async (t) => {
+  const { create } = sinkRoutes(await startService(t, {}, PACE))
+  for (const kind of ['scim', 'kratos', 'fusionauth', 'auth0']) {
+    const answer = await create({ kind, name: 's', url: 'http://127.0.0.1:1', key: 'schlüssel €' })
+    t.match(answer, { status: 400, json: { errors: [{ path: 'body.key' }] } }, kind)
+  }
+})
+
 t.test('a Keycloak that drops attributes is refused, with what to mend, and keeps no user', async (t) => {
   const service = await startService(t, {}, PACE)
   const system = await startKeycloak(t, { keepsAttributes: false })

@@ -46,6 +46,10 @@ t.test('a hash of another cost is hashed again at the login, and the run says so
   t.match(result, { status: 'succeeded', canary: { ok: true, users: 3, rehash_suspected: true } })
 })
 
+t.test('a form may lead anywhere after the login, also to what is no URL', async (t) => {
+  t.match(await run({ ...FORM, url: `${url}/broken/` }, ITERATIONS), { status: 'succeeded', canary: { ok: true } })
+})
+
 t.test('a login that fails is a failure of the run, without the password', async (t) => {
   await call('PATCH', '/v1/targets/s', { body: { canary: null } })
   const cases: [object, RegExp][] = [

@@ -128,7 +128,9 @@ t.test('no secret is in what a dry run shows', (t) => {
   t.notOk(shown.includes('s3cret'))
   t.ok(shown.includes(HIDDEN))
   t.match(renderEntry(preset, { ...user, password_hash: null }, true), { refusal: { code: 'credential_missing' } })
-  t.match(renderEntry(preset, { ...user, password_hash: 'scrypt:1:1:1$a$00' }, false), { refusal: { code: 'refused' } })
+  t.match(renderEntry(preset, { ...user, password_hash: 'scrypt:1:1:1$a$00' }, false), {
+    refusal: { code: 'hash_unsupported' },
+  })
   t.end()
 })
 

@@ -30,6 +30,7 @@ export async function startLoginSystem(t: Test, sql: Sql, iterations: number) {
     if (body !== '') bodies.push(body)
     const fields = new URLSearchParams(body)
     if (request.url === '/login/' && request.method === 'GET') return showForm(response)
+    if (request.url === '/broken/') return showBroken(request, response)
     if (request.url === '/login/') {
       const token = fields.get('csrf') ?? ''
       if (!tokens.has(token) || !request.headers.cookie?.includes(`csrf=${token}`)) {
@@ -51,9 +52,15 @@ export async function startLoginSystem(t: Test, sql: Sql, iterations: number) {
   function showForm(response: ServerResponse): void {
     const token = randomBytes(8).toString('hex')
     tokens.add(token)
-    response.writeHead(200, { 'content-type': 'text/html', 'set-cookie': [`csrf=${token}; Path=/; HttpOnly`, 'a=b'] })
+    response.writeHead(200, { 'content-type': 'text/html', 'set-cookie': ['a=b; Path=/', `csrf=${token}; HttpOnly`] })
     response.end(`<form action="/search"><input name="user"></form>
       <form method=post><INPUT TYPE=hidden name='csrf' value="${token}"><input name=user><input name="pass" type="password"></form>`)
+  }
+
+  /** A form that leads to no URL. */
+  function showBroken({ method }: IncomingMessage, response: ServerResponse): void {
+    if (method === 'POST') response.writeHead(302, { location: 'http://[' }).end()
+    else response.end('<form><input name="user"><input name="pass"></form>')
   }
 
   const server = createServer((request, response) => {

@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import type { SinkUser } from '../../src/sync/kinds/kind.ts'
+import { kratos } from '../../src/sync/kinds/kratos.ts'
 import { renderRows, type TablesMapping } from '../../src/sync/kinds/postgres/mapping.ts'
 import { PRESETS } from '../../src/sync/kinds/postgres/presets.ts'
 import { postgres } from '../../src/sync/kinds/postgres.ts'
@@ -99,6 +100,19 @@ t.test('no secret is in what a dry run shows, whatever the preset', (t) => {
   }
   const mapping: TablesMapping = { tables: [{ table: 'x', columns: { a: '{batch_id}' }, key: ['a'] }] }
   t.match(renderRows(mapping, user, true), { refusal: { code: 'value_missing' } })
+  t.end()
+})
+
+t.test('a key is a column of the mapping, and not a member that every object has', (t) => {
+  const mapping: TablesMapping = { tables: [{ table: 'x', columns: { a: '{id}' }, key: ['constructor'] }] }
+  t.match(postgres.mappingFaults(mapping), [{ path: 'body.mapping.tables.0.key.0' }])
+  t.end()
+})
+
+t.test('the traits of Kratos are an object of templates', (t) => {
+  t.strictSame(kratos.mappingFaults({ traits: { email: '{email}', name: { first: '{role}' } } }), [])
+  for (const traits of [{ $member: 'password' }, { $returned: 'x' }, { email: { $member: 'email' } }, { a: '{b}' }])
+    t.match(kratos.mappingFaults({ traits }), [{ path: 'body.mapping.traits' }], JSON.stringify(traits))
   t.end()
 })
 

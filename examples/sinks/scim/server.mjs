@@ -90,7 +90,7 @@ const routers = new SCIMMYRouters({ type: 'bearer', handler })
 SCIMMY.Config.set({ bulk: { supported: BULK !== '0' } }) // the routers set it to true
 
 const app = express()
-// scimmy-routers 1.3.2 changes members of the query, which express 5 makes anew at each access.
+// scimmy-routers 1.3.2 changes members of the query, which express 5 makes again at each access.
 app.use((request, _, next) => next(void Object.defineProperty(request, 'query', { value: { ...request.query } })))
 app.use('/scim/v2', routers)
 app.post('/login', express.json(), ({ body }, response) => {

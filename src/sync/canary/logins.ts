@@ -1,5 +1,5 @@
 import { Parser } from 'htmlparser2'
-import { getSetCookies, Headers, request } from 'undici'
+import { request } from 'undici'
 import { asPeerError, connectAgent } from '../../client/peer.ts'
 import type { Canary } from './canary-settings.ts'
 
@@ -63,8 +63,8 @@ async function sendForm(
   const names = Object.keys(fields)
   const form = findForm(page.text, names)
   if (!form) return { fault: `The page has no form with the fields ${names.join(', ')}.`, ms: 0 }
-  const action = new URL(form.action ?? url, url)
-  if (action.origin !== new URL(url).origin) return { fault: 'The form is sent to another host.', ms: 0 }
+  const action = URL.parse(form.action ?? url, url)
+  if (action?.origin !== new URL(url).origin) return { fault: 'The form is sent to another host.', ms: 0 }
   const body = new URLSearchParams({ ...form.hidden, ...(filled(fields, user) as Record<string, string>) })
   const started = performance.now()
   const answer = await call(action.href, {
@@ -74,7 +74,8 @@ async function sendForm(
   })
   const ms = performance.now() - started
   if (answer.status >= 400) return { fault: `The form answers with status ${answer.status}.`, ms }
-  const back = answer.location !== undefined && new URL(answer.location, action).pathname === new URL(url).pathname
+  const back =
+    answer.location !== undefined && URL.parse(answer.location, action.href)?.pathname === new URL(url).pathname
   const isAgain = answer.status < 300 && findForm(answer.text, names) !== undefined
   return { fault: back || isAgain ? 'The system shows the form again.' : undefined, ms }
 }
@@ -126,6 +127,9 @@ type Call = (
   options: { method: 'GET' | 'POST'; headers: Record<string, string>; body?: string },
 ) => Promise<PageAnswer>
 
+/** The name and value of a Set-Cookie header, without its attributes. */
+const pairOf = (cookie: string) => cookie.split(';', 1)[0]?.trim() ?? ''
+
 /** Sends requests that follow no redirect: the password goes to the listed host only. */
 function caller(signal: AbortSignal): Call {
   const deadline = AbortSignal.any([signal, AbortSignal.timeout(LOGIN_MS)])
@@ -145,12 +149,11 @@ function caller(signal: AbortSignal): Call {
         text += part
         if (text.length > MAX_PAGE) break
       }
-      const headers = new Headers(answer.headers as Record<string, string>)
-      const cookies = getSetCookies(headers).map(({ name, value }) => `${name}=${value}`)
+      const { location, 'set-cookie': cookies = [] } = answer.headers
       return {
         status: answer.statusCode,
-        location: headers.get('location') ?? undefined,
-        cookies: cookies.join('; '),
+        location: location?.toString(),
+        cookies: [cookies].flat().map(pairOf).join('; '),
         text,
       }
     } catch (error) {

@@ -30,6 +30,7 @@ export const auth0: Kind<Auth0Mapping, Auth0User> = {
   }),
   mappingFaults: () => [],
   readUrl: readApiUrl,
+  hasHeaderKey: true,
   render: (_, user) => auth0Format.render(user as SystemUser),
   show: ({ password_hash: _, custom_password_hash: __, ...user }: Auth0User & Record<string, unknown>) => ({
     user: { ...user, password_hash: HIDDEN },
@@ -124,7 +125,10 @@ function auth0Requests(call: CallApi, connectionId: string, signal: AbortSignal)
 
   /** The codes of what a job refused, by user_id or email. */
   async function errorsOf(id: string): Promise<Map<string, string[]>> {
-    const { json } = await call({ method: 'GET', path: `/jobs/${encodeURIComponent(id)}/errors` })
+    const { status, json } = await call({ method: 'GET', path: `/jobs/${encodeURIComponent(id)}/errors` })
+    // Without the list, refused users would count as created.
+    if (status >= 300)
+      throw new PeerError('server_error', `Auth0 does not list the errors of a job (status ${status}).`)
     const found = new Map<string, string[]>()
     for (const each of Array.isArray(json) ? json : []) {
       const { user, errors } = membersOf(each)

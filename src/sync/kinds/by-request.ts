@@ -153,7 +153,6 @@ const isTaken = (reply: Reply) => !('fault' in reply) && reply.refusal?.code ===
 /** The fault to throw for a batch of which no user arrives: one that does not pass says what to mend. */
 const worst = (failed: Failed[]) => failed.map(({ fault }) => fault).toSorted((a, b) => +a.isPassing - +b.isPassing)[0]
 
-/** The outcome of a user that met faults while others arrived. Throws a passing fault if it is not one of a single user. */
 /** The replies after a fault of a whole round, such as a failed look-up. Throws faults that do not pass. */
 function allFailed(items: { userId: string; external: string | null }[], error: unknown): Failed[] {
   if (!(error instanceof PeerError && error.isPassing)) throw error

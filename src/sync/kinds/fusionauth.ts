@@ -33,6 +33,7 @@ export const fusionauth: Kind<FusionAuthMapping, User> = {
   mappingSchema: strict({ tenant_id: Id, application_id: Id }),
   mappingFaults: () => [],
   readUrl: readApiUrl,
+  hasHeaderKey: true,
   render({ application_id: applicationId }, user) {
     const rendering = fusionauthFormat.render(user as SystemUser)
     if ('refusal' in rendering || applicationId === undefined) return rendering
@@ -98,7 +99,7 @@ function fusionAuthRequests(call: CallApi, applicationId: string | undefined): R
     return refusalOf(answer)
   }
 
-  /** Removes users at once, and for good. Unknown ids do no harm. */
+  /** Removes users at once and permanently. Unknown ids do no harm. */
   async function removeAll(users: Removal[]): Promise<Reply[] | Refusal> {
     const body = { userIds: users.map(({ external }) => external), hardDelete: true }
     const answer = await call({ method: 'DELETE', path: '/api/user/bulk', body })

@@ -29,11 +29,15 @@ interface ApiOptions {
   /** The media type of bodies. Default: `application/json`. */
   mediaType?: string
   signal: AbortSignal
-  /** How long the target may send nothing. */
-  silenceMs?: number
+  /** How long an answer may take to arrive, after its head. */
+  answerMs?: number
 }
 
+/** How long the target may send nothing. */
 const SILENCE_MS = 30_000
+
+/** An answer that arrives byte by byte never breaks the silence limit. */
+const ANSWER_MS = 60_000
 
 /** Maximum size of an answer. A bulk answer has a few hundred bytes per user. */
 const MAX_ANSWER = 16 * 1024 * 1024
@@ -63,7 +67,7 @@ const HINTS: [status: RegExp, hint: string][] = [
  * It throws the reason of `signal` once that aborts.
  */
 export function jsonApi({ url, headers, mediaType = 'application/json', ...options }: ApiOptions): CallApi {
-  const { signal, silenceMs = SILENCE_MS } = options
+  const { signal, answerMs = ANSWER_MS } = options
   const base = url.replace(/\/+$/, '')
   return async ({ method, path, headers: more, body }) => {
     // A request without a body has no type: Fastify rejects an empty body of a type that it parses.
@@ -76,11 +80,11 @@ export function jsonApi({ url, headers, mediaType = 'application/json', ...optio
         headers: { accept: mediaType, ...contentType, ...headers, ...more },
         body: isAsIs ? (body ?? null) : JSON.stringify(body),
         signal,
-        headersTimeout: silenceMs,
-        bodyTimeout: silenceMs,
+        headersTimeout: SILENCE_MS,
+        bodyTimeout: SILENCE_MS,
       })
       answer.body.on('error', () => {}) // an unread response that fails would end the process
-      const text = await readText(answer.body)
+      const text = await readText(answer.body, answerMs)
       const { statusCode: status } = answer
       const fault = faultOf(status)
       if (status >= 300 && fault !== 'refused') {
@@ -96,12 +100,14 @@ export function jsonApi({ url, headers, mediaType = 'application/json', ...optio
   }
 }
 
-async function readText(body: AsyncIterable<Buffer>): Promise<string> {
+async function readText(body: AsyncIterable<Buffer>, answerMs: number): Promise<string> {
+  const deadline = performance.now() + answerMs
   const parts: Buffer[] = []
   let size = 0
   for await (const part of body) {
     size += part.length
     if (size > MAX_ANSWER) throw new PeerError('not_understood', 'The target sends an answer of more than 16 MiB.')
+    if (performance.now() > deadline) throw new PeerError('timeout', 'The target sends its answer too slowly.')
     parts.push(part)
   }
   return Buffer.concat(parts).toString()

@@ -118,6 +118,8 @@ export interface Kind<Mapping extends object = object, Rendered = unknown> {
   mappingFaults(mapping: Static<TSchema>): Faults
   /** Splits a URL into what can be shown and the secret within. Returns faults instead if it is not usable. */
   readUrl(url: string): { url: string; key: string | undefined; hosts: string[] } | Faults
+  /** Whether the key is sent in an HTTP header, which takes ASCII only. */
+  hasHeaderKey?: true
   /** What the user becomes. Without `withSecrets`, secrets are replaced by a placeholder. */
   render(mapping: Mapping, user: SinkUser, withSecrets: boolean): { rendered: Rendered } | { refusal: Refusal }
   /** The rendered user as a dry run shows it. */

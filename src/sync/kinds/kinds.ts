@@ -17,4 +17,4 @@ export const SINK_KINDS = Object.keys(KINDS) as SinkKind[]
 /** Returns a kind. Its mapping and rendered users are its own business. */
 export const kindOf = (name: SinkKind): Kind => KINDS[name] as unknown as Kind
 
-export const isSink = (kind: string): kind is SinkKind => kind in KINDS
+export const isSink = (kind: string): kind is SinkKind => Object.hasOwn(KINDS, kind)

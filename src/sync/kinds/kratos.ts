@@ -33,7 +33,8 @@ export const kratos: Kind<KratosMapping, Identity> = {
   mappingFaults(mapping) {
     try {
       const { traits } = mapping as KratosMapping
-      if (traits) compileValue(traits)
+      // Without `json` it is a single value, such as {"$member": …}.
+      if (traits && !compileValue(traits).json) throw new InvalidValue('expects an object with the traits')
       return []
     } catch (error) {
       if (!(error instanceof InvalidValue)) throw error
@@ -41,6 +42,7 @@ export const kratos: Kind<KratosMapping, Identity> = {
     }
   },
   readUrl: readApiUrl,
+  hasHeaderKey: true,
   render({ schema_id = 'default', traits }, user) {
     const rendering = kratosFormat.render(user as SystemUser)
     if ('refusal' in rendering) return rendering

@@ -17,6 +17,7 @@ export const scim: Kind<ScimMapping, ScimUser> = {
   mappingSchema: ScimMappingSchema,
   mappingFaults: (mapping) => attributeFaults(mapping as ScimMapping),
   readUrl: readApiUrl,
+  hasHeaderKey: true,
   render: renderUser,
   show: (resource) => ({ resource }),
   connect: connectScim,

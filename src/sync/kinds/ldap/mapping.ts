@@ -129,7 +129,7 @@ function passwordOf({ password_hash: hash }: SinkUser, withSecrets: boolean): st
   if (value !== undefined) return [withSecrets ? value : HIDDEN]
   const detail =
     'OpenLDAP does not verify the hash of this user. It takes argon2id, bcrypt, scrypt, and pbkdf2_sha256 with salt_bytes 16: create the users with "password_hash": {"preset": "openldap"}.'
-  return { code: 'refused', detail }
+  return { code: 'hash_unsupported', detail }
 }
 
 /** The name of an attribute as the mapping spells it. Names ignore case. */

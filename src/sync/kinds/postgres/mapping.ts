@@ -104,13 +104,14 @@ export function tablesFaults({ tables }: TablesMapping): FieldError[] {
         add(`${path}.columns.${name}`, 'expects the name of a table above that has returning')
     }
     for (const [position, name] of key.entries()) {
-      if (!(name in columns)) add(`${path}.key.${position}`, 'is not one of the columns')
+      if (!Object.hasOwn(columns, name)) add(`${path}.key.${position}`, 'is not one of the columns')
       if (values.get(name)?.isSecret) add(`${path}.key.${position}`, 'is a secret, which cannot identify a row')
     }
     const keyValues = key.flatMap((name) => values.get(name) ?? [])
     if (keyValues.length === key.length && !keyValues.some(({ varies }) => varies))
       add(`${path}.key`, 'is the same for all users')
-    if (returning !== undefined && returning in columns) add(`${path}.returning`, 'is one of the columns already')
+    if (returning !== undefined && Object.hasOwn(columns, returning))
+      add(`${path}.returning`, 'is one of the columns already')
   })
   return faults
 }
