@@ -1,3 +1,4 @@
+import { HASH_FORMS } from './hash-forms.ts'
 import { NO_LIMIT, namesOf, renderer, type SystemFormat, type SystemUser } from './system-format.ts'
 
 /** The rows of a user in better-auth's core tables. They keep our id. */
@@ -15,10 +16,8 @@ export const betterAuth: SystemFormat<BetterAuthUser> = {
   hasPasswords: true,
   part: NO_LIMIT,
   render: renderer({
-    name: 'better-auth',
-    preset: 'better-auth',
-    takes: 'only its own hashes',
-    password: ({ algorithm, text }) => (algorithm === 'better_auth' ? text : undefined),
+    ...HASH_FORMS['better-auth'],
+    password: HASH_FORMS['better-auth'].write,
     object: rowsOf,
   }),
   write: ({ user, account }) => `${insert('user', user)}${insert('account', account)}`,

@@ -1,4 +1,4 @@
-import type { PasswordHash } from './password-hash.ts'
+import { HASH_FORMS } from './hash-forms.ts'
 import { jsonLines, NO_LIMIT, namesOf, renderer, type SystemFormat, type SystemUser, tooLong } from './system-format.ts'
 
 /** An object of a fixture. Without a primary key, `loaddata` finds a user by its username, and changes the one that exists. */
@@ -26,21 +26,11 @@ export const django: SystemFormat<DjangoUser> = {
   hasPasswords: true,
   part: NO_LIMIT,
   render: renderer({
-    name: 'Django',
-    preset: 'django',
-    takes: 'pbkdf2_sha256, argon2id and bcrypt',
-    password: passwordOf,
+    ...HASH_FORMS.django,
+    password: HASH_FORMS.django.write,
     fault: faultOf,
     object: userOf,
   }),
-}
-
-/** Django finds the hasher by the text before the first `$`. */
-function passwordOf({ algorithm, text }: PasswordHash): string | undefined {
-  if (algorithm === 'pbkdf2_sha256') return text
-  if (algorithm === 'argon2id') return `argon2${text}`
-  if (algorithm === 'bcrypt') return `bcrypt$${text}`
-  return undefined
 }
 
 function faultOf(user: SystemUser): string | undefined {

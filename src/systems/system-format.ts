@@ -88,15 +88,23 @@ export const renderer =
     const hash = parseHash(user.password_hash)
     const password = hash && system.password(hash)
     if (password === undefined) {
-      const advice = `Create users with "password_hash": {"preset": "${preset}"} for it.`
-      const detail = `${name} takes ${takes}, and the user’s hash is ${hash?.algorithm ?? 'another one'}. ${advice}`
-      return { refusal: { code: 'hash_unsupported', detail } }
+      return { refusal: hashUnsupported({ name, preset, takes }, hash) }
     }
     const fault = system.fault?.(user)
     if (fault !== undefined)
       return { refusal: { code: 'value_invalid', detail: `${name} does not take the user: ${fault}.` } }
     return { rendered: system.object(user, password) }
   }
+
+/** Says which hashes a system takes, and how to create users with one. */
+export function hashUnsupported(
+  { name, preset, takes }: { name: string; preset: Preset; takes: string },
+  hash: PasswordHash | undefined,
+): Refusal {
+  const advice = `Create users with "password_hash": {"preset": "${preset}"} for it.`
+  const detail = `${name} takes ${takes}, and the user’s hash is ${hash?.algorithm ?? 'another one'}. ${advice}`
+  return { code: 'hash_unsupported', detail }
+}
 
 const MISSING: Refusal = {
   code: 'credential_missing',

@@ -13,8 +13,6 @@ const t = suite()
 
 /* The kinds whose systems cannot be had here, against strict servers that stand for them. */
 
-t.setTimeout(180_000)
-
 const USERS = sized(40, 2_000)
 const realm = { realm: 'shop', client_id: KEYCLOAK_CLIENT.client_id }
 
@@ -100,12 +98,12 @@ for (const [kind, { start, target, preset, otherPreset, hasUsernames }] of Objec
     await isInStep(t, 'changed, deleted and created')
 
     system.disturb = (n, { method }) => {
-      if (n % 10 === 3) return { status: 500 }
+      if (n % 13 === 3) return { status: 500 }
       if (n % 17 === 5 && method === 'GET') return { status: 429, headers: { 'retry-after': '0' } }
-      return n % 7 === 4 ? 'lose' : undefined
+      return n % 11 === 4 ? 'lose' : undefined
     }
-    await make(30)
-    await sql`update users set role = 'admin' where id in (select id from users order by id limit 12)`
+    await make(sized(12, 100))
+    await sql`update users set role = 'admin' where id in (select id from users order by id limit 8)`
     await sql`delete from users where id in (select id from users where role = 'user' order by id limit 6)`
     for (let n = 0; n < 30 && (await sync('s')).failure !== null; n++);
     system.disturb = () => undefined

@@ -79,6 +79,8 @@ t.test('faults of a canary are listed with their paths', async (t) => {
     [{ ...FORM, url: 'http://u:p@127.0.0.1/login' }, 'body.canary.url'],
     [{ ...FORM, url: 'file:///etc/passwd' }, 'body.canary.url'],
     [{ ...FORM, users: 11 }, 'body.canary.users'],
+    [{ ...FORM, fields: { user: '{username}', pass: '{pasword}' } }, 'body.canary.fields'],
+    [{ ...JSON_LOGIN, body: { login: { name: ['{id}'] } } }, 'body.canary.body'],
     [{ ...OIDC, client_id: undefined }, 'body.canary.client_id'],
     [{ ...OIDC, client_secret: 'x' }, 'body.canary.client_secret'],
   ]

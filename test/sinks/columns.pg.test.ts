@@ -87,3 +87,19 @@ t.test('a row that a trigger leaves out is a refused user', async (t) => {
   t.match([...(await system.sql`select * from narrow order by name`)], [{ name: 'u1' }, { name: 'u3' }])
   t.match(await clear('left'), { failure: null, deleted_count: 2 })
 })
+
+t.test('a table that changes the key of a new row is refused, and keeps no row', async (t) => {
+  await system.sql.unsafe(`
+    create table shouting (id serial primary key, login text unique);
+    create function shout() returns trigger language plpgsql as $$ begin new.login := upper(new.login); return new; end $$;
+    create trigger shout before insert on shouting for each row execute function shout()`)
+  for (const [name, returning] of [
+    ['by-key', {}],
+    ['by-id', { returning: 'id' }],
+  ] as const) {
+    const mapping = { tables: [{ table: 'shouting', columns: { login: '{username}' }, key: ['login'], ...returning }] }
+    t.match(await create({ name, url: system.url, mapping }), { status: 201 })
+    t.match(await sync(name), { status: 'failed', failure: 'refused', detail: /shouting changes the key/ })
+    t.strictSame([...(await system.sql`select from shouting`)], [])
+  }
+})

@@ -73,12 +73,26 @@ export function readCanary(
       const message = 'names a host that is neither loopback nor listed in the setting TARGET_HOSTS'
       faults.push({ path: 'body.canary.url', code: 'host_not_allowed', message })
     }
+    const unknown = placeholdersIn('body' in canary ? canary.body : 'fields' in canary ? canary.fields : {})
+    if (unknown !== undefined) {
+      const message = `has the unknown placeholder ${unknown.slice(0, 60)}. Known: {username}, {email}, {password}.`
+      faults.push({ path: 'body' in canary ? 'body.canary.body' : 'body.canary.fields', code: 'invalid', message })
+    }
     return canary
   } catch (error) {
     if (!(error instanceof Problem) || !error.errors) throw error
     faults.push(...error.errors)
     return undefined
   }
+}
+
+/** Returns the first placeholder of a text, or of the texts in JSON, that is not known. */
+function placeholdersIn(value: unknown): string | undefined {
+  if (typeof value === 'string') return /\{(?!(?:username|email|password)\})[^{}]*\}/.exec(value)?.[0]
+  if (typeof value !== 'object' || value === null) return undefined
+  return Object.values(value)
+    .map(placeholdersIn)
+    .find((found) => found !== undefined)
 }
 
 /** Whether the service may connect to the host of a URL. A URL with a user or password would show it. */

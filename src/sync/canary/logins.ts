@@ -74,11 +74,16 @@ async function sendForm(
   })
   const ms = performance.now() - started
   if (answer.status >= 400) return { fault: `The form answers with status ${answer.status}.`, ms }
-  const back =
-    answer.location !== undefined && URL.parse(answer.location, action.href)?.pathname === new URL(url).pathname
+  // 307 and 308 ask for the same request elsewhere, so nobody is logged in yet.
+  if (answer.status > 303 && answer.status < 400)
+    return { fault: `The form answers with the redirection ${answer.status}: give the url that it leads to.`, ms }
+  const back = answer.location !== undefined && pathOf(answer.location, action.href) === pathOf(url, url)
   const isAgain = answer.status < 300 && findForm(answer.text, names) !== undefined
   return { fault: back || isAgain ? 'The system shows the form again.' : undefined, ms }
 }
+
+/** The path of a URL without the slash at its end. */
+const pathOf = (url: string, base: string) => URL.parse(url, base)?.pathname.replace(/\/$/, '')
 
 interface Form {
   action: string | undefined

@@ -60,7 +60,7 @@ const REHASH_MS = 20
  */
 export async function runCanary(parts: CanaryParts, sent: Sent[]): Promise<CanaryResult> {
   const { canary, sink, signal } = parts
-  const users = (await withPasswords(parts, sent)).slice(0, usersOf(canary))
+  const users = shuffled(await withPasswords(parts, sent)).slice(0, usersOf(canary))
   const tries: Try[] = []
   for (const user of users) {
     signal.throwIfAborted()
@@ -89,6 +89,13 @@ export async function runCanary(parts: CanaryParts, sent: Sent[]): Promise<Canar
 const NO_PASSWORDS = 'The service knows no password of the users that this run sent: those of imports are not known.'
 
 type User = Login & { external: string; hash: string | null }
+
+/** The first of a sample of few users would always be the same. */
+const shuffled = <Item>(items: Item[]): Item[] =>
+  items
+    .map((item) => ({ item, place: Math.random() }))
+    .toSorted((a, b) => a.place - b.place)
+    .map(({ item }) => item)
 
 /** What happened with one user. */
 interface Try {

@@ -42,7 +42,9 @@ export const auth0: Kind<Auth0Mapping, Auth0User> = {
   },
 }
 
-const POLL_MS = 1_000
+/** The first pause between two looks at a job. Each further one is half as long again, up to the maximum. */
+const POLL_MS = 100
+const MAX_POLL_MS = 2_000
 
 /** A job that takes longer is left to itself: the next run looks its users up. */
 const JOB_MS = 600_000
@@ -113,13 +115,14 @@ function auth0Requests(call: CallApi, connectionId: string, signal: AbortSignal)
   }
 
   async function untilEnded(id: string): Promise<void> {
-    for (const deadline = Date.now() + JOB_MS; ; ) {
+    let pauseMs = POLL_MS
+    for (const deadline = Date.now() + JOB_MS; ; pauseMs = Math.min(pauseMs * 1.5, MAX_POLL_MS)) {
       const { json } = await call({ method: 'GET', path: `/jobs/${encodeURIComponent(id)}` })
       const { status } = membersOf(json)
       if (status === 'completed') return
       if (status === 'failed') throw new PeerError('server_error', 'The import job of Auth0 failed.')
       if (Date.now() > deadline) throw new PeerError('timeout', 'The import job of Auth0 does not end.')
-      await sleep(POLL_MS, undefined, { signal }).catch(() => signal.throwIfAborted())
+      await sleep(pauseMs, undefined, { signal }).catch(() => signal.throwIfAborted())
     }
   }
 

@@ -1,3 +1,4 @@
+import { HASH_FORMS, type HashFormName, writeHash } from '../../systems/hash-forms.ts'
 import type { Kind, Refusal, SinkUser } from './kind.ts'
 
 /* Values of a mapping: constants, templates such as `{username}`, members as they are, and what an earlier table returned. */
@@ -64,9 +65,11 @@ function secretsIn(mapping: unknown): Secret[] {
   return [...SECRETS.filter((name) => name === $member), ...Object.values(mapping).flatMap(secretsIn)]
 }
 
-function compileMember({ $member, prefix = '' }: Record<string, unknown>, keys: string[]): CompiledValue {
-  if (keys.some((key) => key !== '$member' && key !== 'prefix') || typeof prefix !== 'string')
-    throw new InvalidValue('expects {"$member": name} or {"$member": name, "prefix": text}')
+function compileMember({ $member, prefix = '', form }: Record<string, unknown>, keys: string[]): CompiledValue {
+  if (keys.some((key) => !['$member', 'prefix', 'form'].includes(key)) || typeof prefix !== 'string')
+    throw new InvalidValue('expects {"$member": name}, with "prefix": text or "form": name if needed')
+  if (form !== undefined && !(isFormName(form) && $member === 'password_hash'))
+    throw new InvalidValue(`has an unknown form. Those of password_hash are: ${Object.keys(HASH_FORMS).join(', ')}.`)
   const names: readonly string[] = [...MEMBERS, ...SECRETS]
   if (typeof $member !== 'string' || !names.includes($member))
     throw new InvalidValue(`names an unknown member. Known: ${names.join(', ')}.`)
@@ -79,13 +82,17 @@ function compileMember({ $member, prefix = '' }: Record<string, unknown>, keys: 
   return {
     text: (user, withSecrets) => {
       const value = user[member] ?? null
-      if (value === null && isSecret) return missing
-      return value === null ? null : prefix + (isSecret && !withSecrets ? HIDDEN : value)
+      if (value === null) return isSecret ? missing : null
+      const written = form === undefined ? value : writeHash(form, value)
+      if (typeof written === 'object') return written
+      return prefix + (isSecret && !withSecrets ? HIDDEN : written)
     },
     varies: true,
     isSecret,
   }
 }
+
+const isFormName = (form: unknown): form is HashFormName => typeof form === 'string' && Object.hasOwn(HASH_FORMS, form)
 
 function compileReturned({ $returned }: Record<string, unknown>, keys: string[]): CompiledValue {
   if (typeof $returned !== 'string' || keys.length > 1)

@@ -32,7 +32,7 @@ export function refusalOf(error: unknown, isRemoval: boolean): Refusal | undefin
 }
 
 /** Why a row is not written where one with its unique values exists. */
-export const TAKEN = 'The system has a row with the same unique value. It is not ours and stays as it is'
+export const TAKEN = 'The system has another row with the same unique value. It stays as it is'
 
 /** Names of the schema only: PostgreSQL's messages and details contain values. */
 function placeOf(error: unknown): string {

@@ -1,6 +1,7 @@
+import type { HashFormName } from '../../../systems/hash-forms.ts'
 import type { TablesMapping } from './mapping.ts'
 
-const hash = { $member: 'password_hash' }
+const hashOf = (form: HashFormName) => ({ $member: 'password_hash', form })
 
 /**
  * The tables of systems under test. Sources: django/contrib/auth/models.py; better-auth 1.7 schema; heartcombo/devise migration
@@ -14,7 +15,7 @@ export const PRESETS: Record<string, TablesMapping> = {
         columns: {
           username: '{username}',
           email: '{email}',
-          password: hash,
+          password: hashOf('django'),
           first_name: '',
           last_name: '',
           is_staff: false,
@@ -48,7 +49,7 @@ export const PRESETS: Record<string, TablesMapping> = {
           accountId: '{id}',
           providerId: 'credential',
           userId: '{id}',
-          password: hash,
+          password: hashOf('better-auth'),
           createdAt: '{created_at}',
           updatedAt: '{updated_at}',
         },
@@ -62,7 +63,7 @@ export const PRESETS: Record<string, TablesMapping> = {
         table: 'users',
         columns: {
           email: '{email}',
-          encrypted_password: hash,
+          encrypted_password: hashOf('devise'),
           created_at: '{created_at}',
           updated_at: '{updated_at}',
         },
@@ -79,7 +80,7 @@ export const PRESETS: Record<string, TablesMapping> = {
           name: '{username}',
           email: '{email}',
           email_verified_at: '{created_at}',
-          password: hash,
+          password: hashOf('laravel'),
           created_at: '{created_at}',
           updated_at: '{updated_at}',
         },
@@ -94,7 +95,7 @@ export const PRESETS: Record<string, TablesMapping> = {
         table: 'users',
         columns: {
           username: '{username}',
-          password: { $member: 'password_hash', prefix: '{bcrypt}' },
+          password: hashOf('spring-security'),
           enabled: true,
         },
         key: ['username'],
@@ -116,7 +117,7 @@ export const PRESETS: Record<string, TablesMapping> = {
           aud: 'authenticated',
           role: 'authenticated',
           email: '{email}',
-          encrypted_password: hash,
+          encrypted_password: hashOf('gotrue'),
           email_confirmed_at: '{created_at}',
           raw_app_meta_data: { provider: 'email', providers: ['email'] },
           raw_user_meta_data: {},

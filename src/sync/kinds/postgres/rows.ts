@@ -65,16 +65,16 @@ export const insertAll: Insert = async (tx, table, values, users) => {
 
 /** Inserts the rows whose unique values do not exist. */
 export const insertUntaken: Insert = async (tx, table, values, users) => {
-  const rows = await tx.unsafe<(Identified & { total: number })[]>(
+  const rows = await tx.unsafe<(Omit<Identified, 'n'> & { n: number | null })[]>(
     insertUntakenStatement(table, users),
     parameters(values),
   )
-  if (rows.some(({ total }) => total !== rows.length))
+  if (rows.some(({ n }) => n === null))
     throw new PeerError(
       'refused',
-      `Table ${table.name} changes the key of inserted rows, so they cannot be found again.`,
+      `Table ${table.name} changes the key of inserted rows, by a trigger or its type, so they could not be found again. Map the key to what the table stores.`,
     )
-  return rows
+  return rows as Identified[]
 }
 
 const parameters = (values: Values[]) => values.map((value) => (Array.isArray(value) ? arrayLiteral(value) : value))

@@ -93,8 +93,8 @@ export function insertStatement(table: Table, users: number): string {
 }
 
 /**
- * Inserts rows unless one of their unique values exists. Returns `n`, the key as stored, the returned value, and the number of rows
- * that were inserted. Of rows with the same key, only the first is inserted.
+ * Inserts rows unless one of their unique values exists. Returns `n`, the key as stored and the returned value. `n` is null if the database
+ * has changed the key. Of rows with the same key, only the first is inserted.
  */
 export function insertUntakenStatement(table: Table, users: number): string {
   const { columns, key, returning } = table
@@ -110,8 +110,8 @@ export function insertUntakenStatement(table: Table, users: number): string {
         ${returning ? `, ${quote(returning.name)}::text as id` : ''}
     )
     select input.n, ${list(key, (_, index) => `added.k${index}::text as k${index}`)},
-      ${returning ? 'added.id' : 'null'} as id, (select count(*)::int from added) as total
-    from added join input on ${list(key, (_, index) => `input.${keyInput[index]} = added.k${index}`, ' and ')}`
+      ${returning ? 'added.id' : 'null'} as id
+    from added left join input on ${list(key, (_, index) => `input.${keyInput[index]} = added.k${index}`, ' and ')}`
 }
 
 /** Whether a row `t` is the one that `input` identifies. */

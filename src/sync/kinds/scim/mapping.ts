@@ -96,6 +96,8 @@ function attributeFault(name: string, value: unknown): string | undefined {
   try {
     const { varies, isSecret, returned } = compileValue(value)
     if (returned !== undefined) return 'has $returned, which is for tables'
+    if (isSecret && (value as { $member?: unknown }).$member !== 'password')
+      return 'is a hash, but SCIM takes plain passwords'
     if (name === 'userName' && isSecret) return 'is a secret, which cannot be a name'
     if (name === 'userName' && !varies) return 'is the same for all users'
     return undefined
