@@ -77,5 +77,5 @@ t.test('a preview and the batch with the same settings agree, whatever the setti
     deepEqual(shown.json.users, [...created])
   })
   await fc.assert(property, { numRuns: sized(20, 200), seed: 1, endOnFailure: true })
-  t.ok(valid > runs / 2 && valid < runs, `${valid} of ${runs} settings are valid`)
+  t.ok(valid > runs / 3 && valid < runs, `${valid} of ${runs} settings are valid`)
 })

@@ -32,10 +32,13 @@ export function judge(request: FuzzedRequest, answer: TimedAnswer, promised: Pro
   const text = textOf(answer)
   if (text === undefined) return `the body is not ${headers['content-encoding']}`
   const leaked = Object.entries({ ...SECRETS, password: PASSWORD }).find(([, secret]) => holds(answer, text, secret))
-  if (leaked && !(leaked[0] === 'password' && request.target.includes('include=')))
-    return `it contains the ${leaked[0]}`
+  if (leaked && !(leaked[0] === 'password' && includesCredentials(request))) return `it contains the ${leaked[0]}`
   return status >= 400 ? faultOfProblem(request, answer, text) : faultOfSuccess(request, answer, text, promised)
 }
+
+/** Whether the request is for credentials: a query of an export, or a member of a lease. */
+const includesCredentials = ({ target }: FuzzedRequest) =>
+  target.includes('include=') || target.startsWith('/v1/leases')
 
 const holds = ({ headers }: TimedAnswer, text: string, secret: string) =>
   text.includes(secret) || JSON.stringify(headers).includes(secret)

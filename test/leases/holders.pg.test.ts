@@ -16,7 +16,7 @@ const t = suite()
  */
 
 const CALLERS = sized(60, 200)
-const SECONDS = sized(10, 120)
+const SECONDS = sized(6, 45)
 const USERS = sized(40, 120)
 /** Of a lease, at most. */
 const TTL_SECONDS = 3

@@ -18,8 +18,8 @@ const t = suite()
  * twice, none left over. These tests fail if users are not recorded as unsure before they are sent, or not looked up afterwards.
  */
 
-const KILLS = sized(4, 20)
-const USERS = sized(800, 5_000)
+const KILLS = sized(2, 10)
+const USERS = sized(400, 2_500)
 t.setTimeout(120_000 + KILLS * 30_000)
 
 const usersIn = async (slapd: Slapd) =>

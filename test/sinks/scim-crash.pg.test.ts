@@ -17,8 +17,8 @@ const t = suite()
  */
 
 /** With bulk requests, and as many without. */
-const KILLS = sized(2, 10)
-const USERS = sized(200, 1_000)
+const KILLS = sized(1, 5)
+const USERS = sized(200, 600)
 t.setTimeout(240_000 + KILLS * 60_000)
 
 for (const BULK of ['25', '0']) {
