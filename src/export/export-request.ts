@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import { type Static, Type } from 'typebox'
 import { requireScope } from '../auth/authentication.ts'
-import { Problem } from '../errors.ts'
+import { invalidRequest, Problem } from '../errors.ts'
 import { strict } from '../http/schemas.ts'
 import { poolOf } from '../pools/pool-parameter.ts'
 import { parseShard, type Shard, ShardText } from '../protocol/shard.ts'
@@ -57,6 +57,11 @@ export function readExportRequest(request: FastifyRequest, query: ExportQuery): 
   const format = (query.format as Format | undefined) ?? acceptedFormat(request)
   const filter = filterOf(request, query)
   if (include) requireScope(request, 'credentials:read', 'include')
+  const names = include?.split(',') ?? []
+  if (new Set(names).size < names.length) {
+    const errors = [{ path: 'querystring.include', code: 'invalid', message: 'names a credential twice' }]
+    throw invalidRequest(errors)
+  }
   const matching = statesIn(request.headers['if-none-match'])
   const knownStates = base ? [base] : matching === 'any' ? [] : matching
   return {
@@ -64,7 +69,7 @@ export function readExportRequest(request: FastifyRequest, query: ExportQuery): 
     filter,
     format,
     shard: shard === undefined ? undefined : parseShard(shard),
-    credentials: CREDENTIALS.filter((name) => include?.split(',').includes(name)),
+    credentials: CREDENTIALS.filter((name) => names.includes(name)),
     differential,
     knownStates,
     isMatch: (state) => differential && (matching === 'any' || matching.includes(state)),

@@ -1,5 +1,6 @@
 import type { Fragment, ISql, Sql } from 'postgres'
 import { Problem } from '../errors.ts'
+import { findPoolId } from '../pools/pools.ts'
 
 export const OUTCOMES = ['clean', 'dirty', 'consumed'] as const
 export type Outcome = (typeof OUTCOMES)[number]
@@ -20,6 +21,12 @@ export const leaseLost = () =>
     'lease_lost',
     'It expired, was ended, or the fence is of another lease. Its users may be with others: stop using them, and request new ones.',
   )
+
+/** Throws `pool_not_found`, or else `lease_lost`: why a statement found no lease that is alive. */
+export async function failLost(sql: ISql, pool: string): Promise<never> {
+  await findPoolId(sql, pool)
+  throw leaseLost()
+}
 
 export const leaseNotFound = () =>
   new Problem('lease_not_found', 'The id is wrong, or the lease ended longer ago than AUDIT_RETENTION.')
@@ -66,12 +73,12 @@ export async function returnLease(sql: Sql, lease: LeaseName, outcome: Outcome):
   return 0
 }
 
-/** Throws `lease_lost` unless this lease was returned as a whole. */
+/** Throws `lease_lost` or `pool_not_found` unless this lease was returned as a whole. */
 export async function requireReturned(sql: ISql, { pool, id, fence }: LeaseName): Promise<void> {
   const [row] = await sql`
     select from leases x join pools p on p.id = x.pool_id
     where p.name = ${pool} and x.id = ${id} and x.fence = ${fence} and x.ending = 'returned'`
-  if (!row) throw leaseLost()
+  if (!row) await failLost(sql, pool)
 }
 
 /** Ends a lease by force, or because its client left before it had the response. Returns false if it is over or unknown. */

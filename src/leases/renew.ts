@@ -1,6 +1,6 @@
 import type { Sql } from 'postgres'
 import { userLine } from '../states/filter.ts'
-import { isAlive, type LeaseName, leaseLost, lockLease } from './end-leases.ts'
+import { failLost, isAlive, type LeaseName, lockLease } from './end-leases.ts'
 
 /** What the holder of a lease needs to know about its users. */
 export interface Renewed {
@@ -15,7 +15,7 @@ export interface Renewed {
 
 /**
  * Sets the end of a lease to `ttlSeconds` from now. Compares its users with what they were at the grant, so a holder that misses one
- * response finds everything in the next. Throws `lease_lost`.
+ * response finds everything in the next. Throws `lease_lost` and `pool_not_found`.
  */
 export async function renewLease(sql: Sql, lease: LeaseName, ttlSeconds: number): Promise<Renewed> {
   const [renewed] = await sql<Renewed[]>`
@@ -39,6 +39,5 @@ export async function renewLease(sql: Sql, lease: LeaseName, ttlSeconds: number)
         select from lease_returns b where b.pool_id = r.pool_id and b.lease_id = r.id and b.user_id = g.user_id offset 0
       )
     ) m`
-  if (!renewed) throw leaseLost()
-  return renewed
+  return renewed ?? (await failLost(sql, lease.pool))
 }

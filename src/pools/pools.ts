@@ -23,7 +23,7 @@ export const poolNotFound = (name: string) =>
   new Problem('pool_not_found', `There is no pool ${name}, or the key has no scope in it.`)
 
 /** Returns the id of a pool. Throws `pool_not_found`. */
-export async function findPoolId(sql: Sql, name: string): Promise<number> {
+export async function findPoolId(sql: ISql, name: string): Promise<number> {
   const [row] = await sql<{ id: number }[]>`select id from pools where name = ${name}`
   if (!row) throw poolNotFound(name)
   return row.id

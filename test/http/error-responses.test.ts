@@ -7,6 +7,7 @@ import postgres from 'postgres'
 import { Type } from 'typebox'
 import { connect as connectDatabase } from '../../src/database/connection.ts'
 import { ERRORS, type ErrorCode, Problem } from '../../src/errors.ts'
+import { compilers } from '../../src/http/compilers.ts'
 import { answerClientError, clientErrorResponse, errorResponses } from '../../src/http/error-responses.ts'
 import { validation } from '../../src/http/validation.ts'
 import { suite } from '../suite.ts'
@@ -139,6 +140,7 @@ t.test('a failed connection to another server is not reported as the database', 
 t.test('input errors are reported with their path', async (t) => {
   const app = Fastify()
   await app.register(errorResponses)
+  await app.register(compilers)
   await app.register(validation)
   const body = Type.Object(
     {

@@ -40,8 +40,9 @@ export class System {
     for (const effect of this.late.splice(0)) effect()
   }
 
-  /** All users are gone, and ids begin with 1 again: those of others get the ids that ours had. */
+  /** All users are gone, and ids begin with 1 again: those of others get the ids that ours had. No request outlives that. */
   reset(): void {
+    this.late.length = 0
     this.users.clear()
     this.lastId = 0
     for (let n = 0; n < 3; n++) this.add({ name: `reset ${n}`, version: 0 })
