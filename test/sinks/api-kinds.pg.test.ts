@@ -13,7 +13,7 @@ const t = suite()
 
 /* The kinds whose systems cannot be had here, against strict servers that stand for them. */
 
-const USERS = sized(40, 2_000)
+const USERS = sized(40, 400)
 const realm = { realm: 'shop', client_id: KEYCLOAK_CLIENT.client_id }
 
 interface Kind {
