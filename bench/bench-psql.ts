@@ -24,7 +24,7 @@ export function clientEnvironment({ databaseUrl }: Surroundings): Record<string,
     PGUSER: username,
     PGPASSWORD: decodeURIComponent(password),
     PGDATABASE: pathname.slice(1),
-    PGOPTIONS: '-c search_path=usersync',
+    PGOPTIONS: '-c search_path=usersync,public',
   }
 }
 
