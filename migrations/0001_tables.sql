@@ -286,8 +286,8 @@ create unique index sync_runs_one_queued on sync_runs (pool_id, target) where st
 -- At most one running run for each target; finding expired leases.
 create unique index sync_runs_one_running on sync_runs (pool_id, target) where status = 'running';
 --> statement-breakpoint
--- No foreign key to targets: its checks took longer than the rows themselves (0.55 s of 0.9 s for 100,000). Whoever inserts keeps the
--- target's row locked, and the trigger below deletes.
+-- No foreign key to targets: its checks took longer than the rows themselves (0.55 s of 0.9 s for 100,000). The transaction
+-- that inserts keeps the target's row locked, and the trigger below deletes.
 create table sink_users (
   pool_id integer not null,
   target text collate "C" not null,

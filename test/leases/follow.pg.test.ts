@@ -26,7 +26,7 @@ async function untilInStep(pool: string): Promise<void> {
   while (!(await isInStep(sql, poolId))) await sleep(10)
 }
 
-t.test('new users can be leased at once, whoever creates them', async (t) => {
+t.test('new users can be leased at once, however they are created', async (t) => {
   const pool = await makePool(service, 2)
   await post('/v1/leases', { pool, count: 2 })
   await addUsers(sql, pool, 3, 10)

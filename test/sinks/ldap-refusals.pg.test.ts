@@ -21,7 +21,7 @@ const WRITES = `access to * by dn.exact="${WRITER}" write by * auth`
 
 const usersIn = async (slapd: Slapd) => (await slapd.entries()).filter(({ employeeType }) => employeeType === 'user')
 
-/** The state after a run that made nothing doubtful: every user is there once, and is told apart by its id. */
+/** The state after a run that made nothing doubtful: every user is there once, identified by its id. */
 async function complete(t: Test, slapd: Slapd, target: string): Promise<void> {
   const users = await usersIn(slapd)
   t.equal(users.length, USERS)

@@ -1,6 +1,5 @@
 import { type Static, type TSchema, Type } from 'typebox'
-import type { FieldError } from '../../errors.ts'
-import { Problem } from '../../errors.ts'
+import { type FieldError, Problem } from '../../errors.ts'
 import { schemaReader } from '../../http/field-errors.ts'
 import { strict } from '../../http/schemas.ts'
 

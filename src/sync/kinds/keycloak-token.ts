@@ -36,11 +36,14 @@ export function createTokens({ url, realm, clientId, secret, signal }: Client) {
 
   return async function withToken(api: CallApi, call: ApiCall): Promise<ApiAnswer> {
     if (Date.now() >= expiresAt) token = undefined
-    token ??= request()
+    token ??= request().catch((error) => {
+      token = undefined
+      throw error
+    })
     try {
       return await api({ ...call, headers: { ...call.headers, authorization: `Bearer ${await token}` } })
     } catch (error) {
-      token = undefined // it may have been revoked; the next attempt requests another one
+      if (error instanceof PeerError && error.fault === 'unauthorized') token = undefined // it may have been revoked
       throw error
     }
   }
