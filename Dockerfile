@@ -25,4 +25,4 @@ USER node
 RUN node --require ./src/preload.cjs --eval "import('./src/service.ts')"
 EXPOSE 3000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 CMD ["node", "--eval", "fetch(`http://127.0.0.1:${process.env.PORT || 3000}/readyz`, { signal: AbortSignal.timeout(4000) }).then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"]
-CMD ["node", "--require", "./src/preload.cjs", "src/server.ts"]
+CMD ["node", "--min-semi-space-size=4", "--require", "./src/preload.cjs", "src/server.ts"]

@@ -17,6 +17,10 @@ setFlagsFromString('--external-memory-accounted-in-global-limit')
 // 30 MiB less.
 setFlagsFromString('--heap-growing-percent=150')
 
+// `npm start` and the image also set `--min-semi-space-size=4`, which V8 reads before any script. Its default of 1 MiB moves short-lived
+// objects of requests to the old generation: with 50 clients that ask for a 304, three full collections in 12 s instead of one.
+// 8 MiB make no difference to requests, and 40 MiB to the peak of a full export.
+
 /** Reads the settings, starts database and service, and opens the port last, so that every accepted connection is served. */
 async function start() {
   const config = readConfig(process.env)
