@@ -14,8 +14,8 @@ export async function resetUsers(sql: Sql, poolId: number, selection: Omit<Selec
         where l.pool_id = ${poolId} and l.user_id > ${after} and l.status in ('dirty', 'consumed')
         order by l.user_id limit ${USERS_A_STEP}
       ), freed as (
-        update lease_users l set status = 'free', note = null from used
-        where l.pool_id = ${poolId} and l.user_id = used.user_id and l.status in ('dirty', 'consumed') and exists (
+        update lease_users l set status = 'free', note = null
+        where l.pool_id = ${poolId} and l.user_id = any(array(select user_id from used)) and l.status in ('dirty', 'consumed') and exists (
           select from users u where u.pool_id = l.pool_id and u.id = l.user_id ${selectsUser(sql, selection)} offset 0
         )
         returning l.user_id
