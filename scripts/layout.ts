@@ -20,7 +20,7 @@ export const FOLDERS = [
     'pools',
   ],
   ...['auth', 'states', 'users', 'audit', 'batches', 'stats', 'templates', 'import', 'export'],
-  ...['leases', 'sync', 'replica', 'pull', 'telemetry', 'jobs'],
+  ...['sync', 'replica', 'leases', 'pull', 'telemetry', 'jobs'],
 ]
 
 const MAX_LINES = 300

@@ -137,7 +137,7 @@ export async function buildApp(config: Config, services: Services) {
   await app.register(statsRoutes, parts)
   await app.register(exportRoutes, { ...parts, observer: services.metrics })
   await app.register(leaseRoutes, parts)
-  await app.register(leaseListingRoutes, parts)
+  await app.register(leaseListingRoutes, { ...parts, scheduler: services.syncScheduler })
   await app.register(importRoutes, parts)
   await app.register(lifecycleRoutes, { ...parts, observer: services.metrics })
   await app.register(auditRoutes, parts)

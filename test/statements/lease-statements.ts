@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
 import { sweepLeases } from '../../src/leases/end-leases.ts'
 import { fillStep, isInStep } from '../../src/leases/fill.ts'
+import { finishResets } from '../../src/leases/finish-resets.ts'
 import { forgetLeases } from '../../src/leases/forget.ts'
 import { connectForLeases } from '../../src/leases/leasing-connections.ts'
 import type { Watched } from './every-statement.ts'
@@ -82,6 +83,18 @@ export async function runLeaseStatements(
     await post('/reset', { filter: { role: 'nobody' } })
     await post('/reset', {})
     await call('DELETE', `/v1/leases/${lease.id}?pool=later`)
+  })
+  await step('a reset that waits for a target', 40, async () => {
+    const members = { name: 'gone', kind: 'postgres', url: 'postgres://nobody@127.0.0.1:1/gone', preset: 'django' }
+    await call('POST', '/v1/targets', { body: { pool: 'later', ...members } })
+    const { id, fence, users: held } = await post('', { count: 10 })
+    await sql`
+      insert into sink_users (pool_id, target, user_id, external, is_due)
+      select ${poolId}, 'gone', id, '[]', false from unnest(${held.map((user) => user.id)}::uuid[]) id`
+    await post(`/${id}/return`, { fence, outcome: 'dirty' })
+    t.match(await post('/reset', {}), { waiting_count: 10, targets: ['gone'] })
+    await call('DELETE', '/v1/targets/gone?pool=later&force=true')
+    await finishResets(direct, poolId, '00000000-0000-0000-0000-000000000000')
   })
   await step('leases that expire', 20, async () => {
     const { id } = await post('', { count: 10, ttl_seconds: 1 })
