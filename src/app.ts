@@ -31,6 +31,7 @@ import { importRoutes } from './import/routes.ts'
 import { leaseListingRoutes } from './leases/listing-routes.ts'
 import type { Leasing } from './leases/request-lease.ts'
 import { leaseRoutes } from './leases/routes.ts'
+import { simpleTableServer } from './leases/simple-table-server/routes.ts'
 import { poolRoutes } from './pools/routes.ts'
 import type { MemoryGuard } from './process/memory-guard.ts'
 import { replicaRoutes } from './replica/replica-routes.ts'
@@ -138,6 +139,7 @@ export async function buildApp(config: Config, services: Services) {
   await app.register(exportRoutes, { ...parts, observer: services.metrics })
   await app.register(leaseRoutes, parts)
   await app.register(leaseListingRoutes, parts)
+  await app.register(simpleTableServer, parts)
   await app.register(importRoutes, parts)
   await app.register(lifecycleRoutes, { ...parts, observer: services.metrics })
   await app.register(auditRoutes, parts)

@@ -51,7 +51,7 @@ export const isAlive = (sql: ISql): Fragment => sql`
  * Frees the users of the leases in `ended`. Rows of `ended` have pool_id, id, user_ids and outcome. A user that was returned before has
  * another status or lease. A user that is gone stays gone.
  */
-const freeUsers = (sql: ISql): Fragment => sql`
+export const freeUsers = (sql: ISql): Fragment => sql`
   update lease_users l
   set status = case when l.status = 'gone' then 'gone' when e.outcome in ('dirty', 'consumed') then e.outcome else 'free' end
   from ended e cross join lateral unnest(e.user_ids) u (id)
