@@ -28,6 +28,7 @@ import { expectations, methodResponses, requestHead } from './http/strict-http.t
 import { UPLOAD_TIMEOUT_MS } from './http/upload.ts'
 import { validation } from './http/validation.ts'
 import { importRoutes } from './import/routes.ts'
+import { clientFiles } from './leases/clients/routes.ts'
 import { leaseListingRoutes } from './leases/listing-routes.ts'
 import type { Leasing } from './leases/request-lease.ts'
 import { leaseRoutes } from './leases/routes.ts'
@@ -140,6 +141,7 @@ export async function buildApp(config: Config, services: Services) {
   await app.register(leaseRoutes, parts)
   await app.register(leaseListingRoutes, parts)
   await app.register(simpleTableServer, parts)
+  await app.register(clientFiles)
   await app.register(importRoutes, parts)
   await app.register(lifecycleRoutes, { ...parts, observer: services.metrics })
   await app.register(auditRoutes, parts)

@@ -77,6 +77,8 @@ const SCOPE_OF: Record<string, string | null> = {
   ),
   'GET /v1/replica/users': 'users:read',
   'PUT /v1/replica/users': 'users:write',
+  'GET /clients/k6.js': null,
+  'GET /clients/usersync.py': null,
   'GET /metrics': null,
   'GET /livez': null,
   'GET /readyz': null,

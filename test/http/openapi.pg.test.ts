@@ -57,6 +57,8 @@ t.test('the description is OpenAPI 3.1 and contains every route', async (t) => {
     '/sts/INITFILE': ['get', 'post'],
     '/sts/RESET': ['get', 'post'],
     '/sts/STATUS': ['get', 'post'],
+    '/clients/k6.js': ['get'],
+    '/clients/usersync.py': ['get'],
     '/v1/states/current': ['get'],
     '/v1/audit': ['get'],
     '/v1/stats': ['get'],
