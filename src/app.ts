@@ -28,9 +28,11 @@ import { expectations, methodResponses, requestHead } from './http/strict-http.t
 import { UPLOAD_TIMEOUT_MS } from './http/upload.ts'
 import { validation } from './http/validation.ts'
 import { importRoutes } from './import/routes.ts'
+import { clientFiles } from './leases/clients/routes.ts'
 import { leaseListingRoutes } from './leases/listing-routes.ts'
 import type { Leasing } from './leases/request-lease.ts'
 import { leaseRoutes } from './leases/routes.ts'
+import { simpleTableServer } from './leases/simple-table-server/routes.ts'
 import { poolRoutes } from './pools/routes.ts'
 import type { MemoryGuard } from './process/memory-guard.ts'
 import { replicaRoutes } from './replica/replica-routes.ts'
@@ -138,6 +140,8 @@ export async function buildApp(config: Config, services: Services) {
   await app.register(exportRoutes, { ...parts, observer: services.metrics })
   await app.register(leaseRoutes, parts)
   await app.register(leaseListingRoutes, { ...parts, scheduler: services.syncScheduler })
+  await app.register(simpleTableServer, parts)
+  await app.register(clientFiles)
   await app.register(importRoutes, parts)
   await app.register(lifecycleRoutes, { ...parts, observer: services.metrics })
   await app.register(auditRoutes, parts)

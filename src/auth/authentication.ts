@@ -17,6 +17,8 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** The scope that a key needs for this route. Without one, the route is open. */
     scope?: Scope
+    /** The route also takes the key as the password of Basic (RFC 7617), for clients that can send nothing else. */
+    basicAuth?: true
   }
 }
 
@@ -48,8 +50,10 @@ export const authorization = plugin(
       const { scope } = request.routeOptions.config
       if (scope === undefined || request.scopes.has(scope)) return next()
       if (request.scopes.size > 0) return next(lacksScope(scope))
-      const headers = { 'www-authenticate': 'Bearer realm="usersync"' }
-      next(new Problem('unauthorized', 'Send Authorization: Bearer <key> with a configured key.', { headers }))
+      const { basicAuth } = request.routeOptions.config
+      const headers = { 'www-authenticate': `Bearer realm="usersync"${basicAuth ? ', Basic realm="usersync"' : ''}` }
+      const other = basicAuth ? ', or Basic with the key as the password,' : ''
+      next(new Problem('unauthorized', `Send Authorization: Bearer <key>${other} with a configured key.`, { headers }))
     })
     done()
   },
@@ -89,12 +93,21 @@ export const poolAccess = plugin(
 
 /** Compares the digest of the secret with that of every key, in constant time. */
 function keyOf(request: FastifyRequest, apiKeys: readonly ApiKey[]): ApiKey | undefined {
-  const [, secret] = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '') ?? []
+  const { authorization = '' } = request.headers
+  const [, bearer] = /^Bearer +(\S+)$/i.exec(authorization) ?? []
+  const secret = bearer ?? (request.routeOptions.config.basicAuth && passwordOf(authorization))
   if (secret === undefined) return undefined
   const digest = digestOf(secret)
   let found: ApiKey | undefined
   for (const key of apiKeys) if (timingSafeEqual(key.secretDigest, digest)) found = key
   return found
+}
+
+/** Returns the password of Basic credentials. The name before it is not used. */
+function passwordOf(authorization: string): string | undefined {
+  const [, coded = ''] = /^Basic +(\S+)$/i.exec(authorization) ?? []
+  const [, password] = /:(.*)$/s.exec(Buffer.from(coded, 'base64').toString()) ?? []
+  return password
 }
 
 function scopesAnywhere(key: ApiKey | undefined): ReadonlySet<Scope> {

@@ -53,7 +53,7 @@ export const isAlive = (sql: ISql): Fragment => sql`
  *
  * Arrays, not a join: PostgreSQL may join in either order. If it expects few users in the pool, it reads all of them for each lease.
  */
-const freeUsers = (sql: ISql): Fragment => sql`
+export const freeUsers = (sql: ISql): Fragment => sql`
   update lease_users l
   set status = case
     when l.status = 'gone' then 'gone'

@@ -96,6 +96,19 @@ export async function runLeaseStatements(
     await call('DELETE', '/v1/targets/gone?pool=later&force=true')
     await finishResets(direct, poolId, '00000000-0000-0000-0000-000000000000')
   })
+  await step('the Simple Table Server', users, async () => {
+    const sts = async (command: string) => {
+      const { raw } = await call('GET', `/sts/${command}&FILENAME=later&COLUMNS=username`)
+      const [, line] = /<title>OK<.*\n<body>(.*)<\/body>/.exec(raw.toString()) ?? []
+      if (line === undefined) throw new Error(`${command}: ${raw}`)
+      return line
+    }
+    const line = await sts('READ?KEEP=FALSE')
+    await sts(`ADD?LINE=${encodeURIComponent(line)}`)
+    await sts('READ?KEEP=FALSE')
+    await sts('INITFILE?')
+    await call('GET', '/sts/STATUS')
+  })
   await step('leases that expire', 20, async () => {
     const { id } = await post('', { count: 10, ttl_seconds: 1 })
     for (let status = 'active'; status !== 'expired'; await sleep(50)) {
