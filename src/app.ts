@@ -4,6 +4,7 @@ import type { Sql } from 'postgres'
 import { auditTrail } from './audit/audit-trail.ts'
 import { auditRoutes } from './audit/routes.ts'
 import { authentication, authorization, poolAccess } from './auth/authentication.ts'
+import { keyRoutes } from './auth/key-routes.ts'
 import type { Keyring } from './auth/keyring.ts'
 import { ownSite } from './auth/own-site.ts'
 import type { Dispatcher } from './batches/dispatcher.ts'
@@ -126,6 +127,7 @@ export async function buildApp(config: Config, services: Services) {
   const parts = { ...services, config, cursors: createCursors(services.encryptionKey) }
   await app.register(healthRoutes, { ...parts, sql: services.probe })
   await app.register(metricsRoutes, parts)
+  await app.register(keyRoutes, parts)
   await app.register(poolRoutes, parts)
   await app.register(templateRoutes, parts)
   await app.register(templateExchangeRoutes, parts)

@@ -48,8 +48,7 @@ export const authorization = plugin(
       const { scope } = request.routeOptions.config
       if (scope === undefined || request.scopes.has(scope)) return next()
       if (request.scopes.size > 0) return next(lacksScope(scope))
-      const headers = { 'www-authenticate': 'Bearer realm="usersync"' }
-      next(new Problem('unauthorized', 'Send Authorization: Bearer <key> with a configured key.', { headers }))
+      next(unauthorized())
     })
     done()
   },
@@ -102,6 +101,12 @@ function scopesAnywhere(key: ApiKey | undefined): ReadonlySet<Scope> {
   if (key.poolScopes.size === 0) return key.scopes
   return new Set([key.scopes, ...key.poolScopes.values()].flatMap((scopes) => [...scopes]))
 }
+
+/** For a request without a valid key. */
+export const unauthorized = () =>
+  new Problem('unauthorized', 'Send Authorization: Bearer <key> with a configured key.', {
+    headers: { 'www-authenticate': 'Bearer realm="usersync"' },
+  })
 
 const lacksScope = (scope: Scope) => new Problem('forbidden', `The key needs the scope ${scope}.`)
 
