@@ -26,6 +26,7 @@ import { createCursors } from './http/pagination.ts'
 import { bodyDeadline } from './http/request-body.ts'
 import { createRequestIds, requestLog } from './http/request-log.ts'
 import { expectations, methodResponses, requestHead } from './http/strict-http.ts'
+import { ui } from './http/ui.ts'
 import { UPLOAD_TIMEOUT_MS } from './http/upload.ts'
 import { validation } from './http/validation.ts'
 import { importRoutes } from './import/routes.ts'
@@ -122,6 +123,7 @@ export async function buildApp(config: Config, services: Services) {
   await app.register(compression, { threshold: config.compressionThreshold })
   await app.register(openapi)
   await app.register(methodResponses)
+  await app.register(ui)
 
   // Each plugin's options say which of these it uses.
   const parts = { ...services, config, cursors: createCursors(services.encryptionKey) }
