@@ -8,9 +8,6 @@ import plugin from 'fastify-plugin'
 
 const FILES = join(import.meta.dirname, '../../ui')
 
-/** RFC 9239. @fastify/send names an older type, which is not compressed. */
-const JAVASCRIPT = 'text/javascript; charset=utf-8'
-
 /** The modules of npm packages that the page imports as `./vendor/<name>`. */
 const VENDOR = {
   'preact.mjs': 'preact',
@@ -67,7 +64,7 @@ export const ui = plugin(
 function sendModule({ headers }: FastifyRequest, reply: FastifyReply, text: string, etag: string) {
   reply.headers(HEADERS).header('etag', etag)
   if (headers['if-none-match'] === etag) return reply.code(304).send()
-  return reply.type(JAVASCRIPT).send(text)
+  return reply.type('text/javascript; charset=utf-8').send(text)
 }
 
 /**
