@@ -18,6 +18,7 @@ COPY --from=dependencies /app/node_modules node_modules
 COPY package.json ./
 COPY migrations migrations
 COPY src src
+COPY ui ui
 # src/preload.cjs keeps compiled code in node_modules/.cache. Filled here, as the user that runs the service, because the image is
 # read-only later.
 RUN install --directory --owner=node --group=node node_modules/.cache

@@ -65,7 +65,7 @@ async function listen({ app }: Service, config: Config, { embeddedIn, url }: Pre
     : `PostgreSQL at ${describeAddress(parseDatabaseUrl(url))}`
   const open = asksForKeys(config) ? '' : '; no API key is set, so every program on this machine has access'
   const listenTextResolver = (address: string) =>
-    `usersync listens on ${address}, ${where}, ${maxWorkers} workers${open}`
+    `usersync listens on ${address}, ${where}, ${maxWorkers} workers${open}; operator’s page: ${address}/ui/`
   try {
     await app.listen({ host, port, backlog, listenTextResolver })
   } catch (error) {

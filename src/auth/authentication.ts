@@ -50,10 +50,7 @@ export const authorization = plugin(
       const { scope } = request.routeOptions.config
       if (scope === undefined || request.scopes.has(scope)) return next()
       if (request.scopes.size > 0) return next(lacksScope(scope))
-      const { basicAuth } = request.routeOptions.config
-      const headers = { 'www-authenticate': `Bearer realm="usersync"${basicAuth ? ', Basic realm="usersync"' : ''}` }
-      const other = basicAuth ? ', or Basic with the key as the password,' : ''
-      next(new Problem('unauthorized', `Send Authorization: Bearer <key>${other} with a configured key.`, { headers }))
+      next(unauthorized(request))
     })
     done()
   },
@@ -114,6 +111,14 @@ function scopesAnywhere(key: ApiKey | undefined): ReadonlySet<Scope> {
   if (key === undefined) return NONE
   if (key.poolScopes.size === 0) return key.scopes
   return new Set([key.scopes, ...key.poolScopes.values()].flatMap((scopes) => [...scopes]))
+}
+
+/** For a request without a valid key. */
+/** The problem of a request without a valid key. Names Basic only where the route takes it. */
+export function unauthorized({ routeOptions: { config } }: FastifyRequest): Problem {
+  const headers = { 'www-authenticate': `Bearer realm="usersync"${config.basicAuth ? ', Basic realm="usersync"' : ''}` }
+  const other = config.basicAuth ? ', or Basic with the key as the password,' : ''
+  return new Problem('unauthorized', `Send Authorization: Bearer <key>${other} with a configured key.`, { headers })
 }
 
 const lacksScope = (scope: Scope) => new Problem('forbidden', `The key needs the scope ${scope}.`)
