@@ -18,7 +18,7 @@ const t = suite()
  */
 
 const KILLS = sized(2, 12)
-const USERS = sized(1_500, 5_000)
+const USERS = sized(800, 5_000)
 
 const countOf = async (system: System) =>
   (await system.sql<{ count: number }[]>`select count(*)::int as count from auth_user`)[0]?.count ?? 0
