@@ -19,7 +19,8 @@ const realm = { realm: 'shop', client_id: KEYCLOAK_CLIENT.client_id }
 interface Kind {
   start: (t: Test) => Promise<FakeSystem>
   target: Record<string, unknown>
-  preset: string
+  /** The hashes of its users. */
+  hash: object
   /** A hash preset whose hashes the system does not take. */
   otherPreset: string
   /** Whether the system has usernames beside emails. */
@@ -30,22 +31,28 @@ const KINDS: Record<string, Kind> = {
   keycloak: {
     start: startKeycloak,
     target: { key: KEYCLOAK_CLIENT.client_secret, mapping: realm },
-    preset: 'keycloak',
+    hash: { preset: 'keycloak' },
     otherPreset: 'auth0',
     hasUsernames: true,
   },
-  kratos: { start: startKratos, target: {}, preset: 'kratos', otherPreset: 'better-auth', hasUsernames: false },
+  kratos: {
+    start: startKratos,
+    target: {},
+    hash: { algorithm: 'bcrypt', cost: 4 },
+    otherPreset: 'better-auth',
+    hasUsernames: false,
+  },
   fusionauth: {
     start: startFusionAuth,
     target: { key: FUSIONAUTH_KEY },
-    preset: 'fusionauth',
+    hash: { preset: 'fusionauth' },
     otherPreset: 'keycloak',
     hasUsernames: false,
   },
   auth0: {
     start: startAuth0,
     target: { key: AUTH0_TOKEN, mapping: { connection_id: CONNECTION } },
-    preset: 'auth0',
+    hash: { preset: 'auth0' },
     otherPreset: 'better-auth',
     hasUsernames: false,
   },
@@ -63,13 +70,13 @@ async function makePool(name: string) {
   return { pool: name, poolId: row?.id ?? 0, ...sinkRoutes(service, name) }
 }
 
-for (const [kind, { start, target, preset, otherPreset, hasUsernames }] of Object.entries(KINDS)) {
+for (const [kind, { start, target, hash, otherPreset, hasUsernames }] of Object.entries(KINDS)) {
   t.test(kind, async (t) => {
     const system = await start(t)
     system.users.set(OWN.id, OWN)
     const { pool, poolId, create, sync, clear, failures, batch } = await makePool(kind)
     const make = (count: number, config = {}) =>
-      batch(count, { username_pattern: 'u{id}@example.com', password_hash: { preset }, ...config })
+      batch(count, { username_pattern: 'u{id}@example.com', password_hash: hash, ...config })
 
     async function isInStep(t: Test, what: string): Promise<void> {
       const wanted = await sql<{ id: string; username: string; email: string; role: string }[]>`

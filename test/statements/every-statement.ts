@@ -10,6 +10,7 @@ import { beginRun, endRun, findOrMakeRun, type JobRun, lockRun } from '../../src
 import { JOBS } from '../../src/jobs/jobs.ts'
 import { forgetStep, pruneStep } from '../../src/states/retention.ts'
 import { releaseRuns, renewLeases, withoutWideStates } from '../../src/sync/sync-runs.ts'
+import { untilReady } from '../faults/client.ts'
 import type { Answer, Service } from '../http/service.ts'
 import { sized } from '../size.ts'
 import { BATCHES } from './fill-pool.ts'
@@ -65,7 +66,7 @@ export async function runEveryStatement(t: Test, watched: Watched): Promise<void
     return first.json.items
   }
 
-  await step('start', 1, () => ok('GET', '/readyz'))
+  await step('start', 1, () => untilReady(url))
   await step('state and counts', BATCHES, async () => {
     await state()
     await ok('GET', '/v1/stats?pool=later')
