@@ -13,8 +13,8 @@ const t = suite()
 
 /* PostgreSQL is killed or restarted during a batch and exports. */
 
-const USERS = sized(6_000, 150_000)
-const CHUNK = sized(100, 1_000)
+const USERS = sized(6_000, 60_000)
+const CHUNK = sized(100, 500)
 const pg = await startOwnPostgres(t)
 const settings = {
   ...{ DATABASE_URL: pg.url, ENCRYPTION_KEY: '5e'.repeat(32), MAX_WORKERS: '2', EXPORT_CACHE_MB: '0' },

@@ -13,7 +13,7 @@ const t = suite()
 
 /* The kinds whose systems cannot be had here, against strict servers that stand for them. */
 
-const USERS = sized(40, 400)
+const USERS = sized(40, 200)
 const realm = { realm: 'shop', client_id: KEYCLOAK_CLIENT.client_id }
 
 interface Kind {
@@ -117,7 +117,7 @@ for (const [kind, { start, target, hash, otherPreset, hasUsernames }] of Object.
       if (n % 17 === 5 && method === 'GET') return { status: 429, headers: { 'retry-after': '0' } }
       return n % 11 === 4 ? 'lose' : undefined
     }
-    await make(sized(12, 100))
+    await make(sized(12, 50))
     await sql`update users set role = 'admin' where id in (select id from users where pool_id = ${poolId} order by id limit 8)`
     await sql`delete from users where id in (select id from users where pool_id = ${poolId} and role = 'user' order by id limit 6)`
     for (let n = 0; n < 30 && (await sync('s')).failure !== null; n++);

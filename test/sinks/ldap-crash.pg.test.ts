@@ -18,8 +18,8 @@ const t = suite()
  * twice, none left over. These tests fail if users are not recorded as unsure before they are sent, or not looked up afterwards.
  */
 
-const KILLS = sized(1, 10)
-const USERS = sized(250, 2_500)
+const KILLS = sized(1, 6)
+const USERS = sized(250, 1_200)
 t.setTimeout(120_000 + KILLS * 30_000)
 
 const usersIn = async (slapd: Slapd) =>
