@@ -9,7 +9,7 @@ const t = suite()
 
 /* Users in Django's own table, from their creation to their removal. */
 
-const USERS = sized(300, 10_000)
+const USERS = sized(300, 5_000)
 const service = await startService(t, {}, PACE)
 const { call, sql } = service
 const system = await startSystem(t, DJANGO)
