@@ -17,7 +17,7 @@ const t = suite()
  * These tests fail if the record is written after the target's commit only, or if it is believed without asking the target.
  */
 
-const KILLS = sized(2, 12)
+const KILLS = sized(2, 20)
 const USERS = sized(1_500, 5_000)
 
 const countOf = async (system: System) =>

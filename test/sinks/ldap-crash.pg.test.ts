@@ -18,7 +18,10 @@ const t = suite()
  * twice, none left over. These tests fail if users are not recorded as unsure before they are sent, or not looked up afterwards.
  */
 
-const KILLS = sized(2, 10)
+/** Of the service. */
+const KILLS = sized(2, 20)
+/** Of the directory. */
+const RESTARTS = sized(2, 10)
 const USERS = sized(400, 2_500)
 t.setTimeout(120_000 + KILLS * 30_000)
 
@@ -94,7 +97,7 @@ t.test('with a directory that is killed, restarted and stopped in the middle', {
   await slapd.signal('SIGKILL')
   t.match(await sync('s'), { status: 'failed', failure: 'unreachable', detail: /ECONNREFUSED/, attempts: 4 })
   await slapd.start()
-  for (let kill = 0; kill < KILLS; kill++) {
+  for (let kill = 0; kill < RESTARTS; kill++) {
     const running = await Promise.all([begin()])
     await slapd.signal('SIGKILL')
     await slapd.start()

@@ -17,7 +17,7 @@ const t = suite()
  */
 
 /** With bulk requests, and as many without. */
-const KILLS = sized(1, 5)
+const KILLS = sized(1, 10)
 const USERS = sized(200, 600)
 t.setTimeout(240_000 + KILLS * 60_000)
 
