@@ -62,6 +62,14 @@ t.test('bytes that are not UTF-8 are rejected in every JSON body', async (t) => 
   t.match(await send('POST', '/v1/pools', withMark, JSON_TYPE), { status: 201 }, 'a byte order mark is ignored')
 })
 
+t.test('a route that takes no body rejects one with members', async (t) => {
+  for (const body of ['{"pool":"other"}', '[1]', '5']) {
+    const answer = await send('DELETE', '/v1/templates/x', body, JSON_TYPE)
+    t.match(answer, { status: 400, json: { errors: [{ path: /^body/, code: 'unknown_member' }] } }, body)
+  }
+  t.match(await send('DELETE', '/v1/templates/x', '{}', JSON_TYPE), { status: 404 })
+})
+
 t.test('a URL is percent-encoded UTF-8', async (t) => {
   const body = '{"username":"a@example.com"}'
   const type = { 'content-type': 'application/x-ndjson' }

@@ -17,7 +17,7 @@ const t = suite()
  * These tests fail if the record is written after the target's commit only, or if it is believed without asking the target.
  */
 
-const KILLS = sized(2, 8)
+const KILLS = Number(process.env['KILLS']) || sized(2, 8)
 const USERS = sized(800, 3_000)
 
 const countOf = async (system: System) =>

@@ -17,7 +17,7 @@ const t = suite()
  */
 
 /** With bulk requests, and as many without; the small size has bulk requests only, each of which leaves more users unsure. */
-const KILLS = sized(1, 4)
+const KILLS = Number(process.env['KILLS']) || sized(1, 4)
 const USERS = sized(200, 600)
 t.setTimeout(240_000 + KILLS * 60_000)
 

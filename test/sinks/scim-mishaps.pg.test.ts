@@ -115,6 +115,24 @@ for (const BULK of sized(['20'], ['20', '0'])) {
   })
 }
 
+t.test('users that arrived are not sent again after the server stayed busy', async (t) => {
+  const server = await startScim(t, { BULK: '0' })
+  const proxy = await startUnreliable(t, server.url)
+  const limits = { batch: 30, concurrency: 1 }
+  await create({ name: 'busy', kind: 'scim', url: proxy.url, key: TOKEN, preset: 'user', limits })
+  let writes = 0
+  const busy = { answer: { status: 429 } }
+  proxy.mishap = ({ method }) => (method === 'POST' && ++writes > 7 ? busy : undefined)
+  t.match(await sync('busy'), { status: 'failed', failure: 'busy', added_count: 7 })
+  proxy.mishap = () => undefined
+  proxy.requests = []
+  t.match(await sync('busy'), { status: 'succeeded', added_count: USERS - 7, updated_count: 0 })
+  t.equal(proxy.requests.filter(({ method }) => method === 'POST').length, USERS - 7)
+  t.equal(proxy.requests.filter(({ method }) => method === 'PUT').length, 0)
+  t.equal(server.ours().length, USERS)
+  await clear('busy')
+})
+
 t.test('a bulk request that is too large after all is sent in smaller ones', async (t) => {
   const server = await startScim(t, {})
   const proxy = await startUnreliable(t, server.url)
