@@ -1,6 +1,6 @@
-// Leases an account of usersync for each virtual user of leases.yml. USERSYNC_URL, USERSYNC_KEY.
+// Leases an account of usersync for each virtual user of leases.yml. USERSYNC_URL, USERSYNC_KEY, USERSYNC_POOL.
 
-const { USERSYNC_URL = 'http://127.0.0.1:3000', USERSYNC_KEY } = process.env
+const { USERSYNC_URL = 'http://127.0.0.1:3000', USERSYNC_KEY, USERSYNC_POOL = 'default' } = process.env
 
 export async function lease(context) {
   // Longer than a scenario takes, since nothing renews it. A virtual user that fails returns nothing: its account comes back then.
@@ -18,7 +18,11 @@ async function post(path, body) {
     'content-type': 'application/json',
     ...(USERSYNC_KEY && { authorization: `Bearer ${USERSYNC_KEY}` }),
   }
-  const answer = await fetch(USERSYNC_URL + path, { method: 'POST', headers, body: JSON.stringify(body) })
+  const answer = await fetch(`${USERSYNC_URL}${path}?pool=${USERSYNC_POOL}`, {
+    method: 'POST',
+    headers,
+    body: JSON.stringify(body),
+  })
   if (!answer.ok) throw new Error(`${path}: ${(await answer.json()).detail}`)
   return await answer.json()
 }

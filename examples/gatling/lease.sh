@@ -3,7 +3,7 @@
 #
 #   USERSYNC_URL=http://127.0.0.1:3000 sh lease.sh 500 mvn gatling:test -Dgatling.simulationClass=LeasedUsersSimulation
 #
-# Each injector runs this on its own machine, and has other accounts. Set USERSYNC_KEY if the service needs a key.
+# Each injector runs this on its own machine, and has other accounts. USERSYNC_KEY, USERSYNC_POOL.
 set -eu
 URL=${USERSYNC_URL:-http://127.0.0.1:3000}
 TTL=${TTL:-120}
@@ -14,9 +14,9 @@ post() { # PATH JSON
   if [ -n "${USERSYNC_KEY:-}" ]; then
     # The key goes to curl by its standard input, so that no list of processes shows it.
     printf 'header = "authorization: Bearer %s"\n' "$USERSYNC_KEY" |
-      curl --silent --show-error --fail-with-body --config - --header 'content-type: application/json' --data "$2" "$URL$1"
+      curl --silent --show-error --fail-with-body --config - --header 'content-type: application/json' --data "$2" "$URL$1?pool=${USERSYNC_POOL:-default}"
   else
-    curl --silent --show-error --fail-with-body --header 'content-type: application/json' --data "$2" "$URL$1"
+    curl --silent --show-error --fail-with-body --header 'content-type: application/json' --data "$2" "$URL$1?pool=${USERSYNC_POOL:-default}"
   fi
 }
 

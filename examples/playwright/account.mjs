@@ -1,7 +1,7 @@
 // NOT RUN with Playwright by this project. Its tests run the fixture in Node, without a browser.
 //
 // A fixture for @playwright/test: each worker has an account that no other worker has, on whatever machine (--shard), and keeps it until
-// it ends. USERSYNC_URL, USERSYNC_KEY.
+// it ends. USERSYNC_URL, USERSYNC_KEY, USERSYNC_POOL.
 //
 //   import { test as base } from '@playwright/test'
 //   import { account } from './account.mjs'
@@ -14,7 +14,7 @@
 //     await page.press('[name=password]', 'Enter')
 //   })
 
-const { USERSYNC_URL = 'http://127.0.0.1:3000', USERSYNC_KEY } = process.env
+const { USERSYNC_URL = 'http://127.0.0.1:3000', USERSYNC_KEY, USERSYNC_POOL = 'default' } = process.env
 const TTL_SECONDS = 60
 
 // Playwright reads which fixtures a fixture needs from the first parameter: none.
@@ -41,7 +41,11 @@ async function post(path, body) {
     'content-type': 'application/json',
     ...(USERSYNC_KEY && { authorization: `Bearer ${USERSYNC_KEY}` }),
   }
-  const answer = await fetch(USERSYNC_URL + path, { method: 'POST', headers, body: JSON.stringify(body) })
+  const answer = await fetch(`${USERSYNC_URL}${path}?pool=${USERSYNC_POOL}`, {
+    method: 'POST',
+    headers,
+    body: JSON.stringify(body),
+  })
   if (!answer.ok) throw new Error(`${path}: ${(await answer.json()).detail}`)
   return await answer.json()
 }
