@@ -3,6 +3,7 @@ import { text } from 'node:stream/consumers'
 import { suite } from '../suite.ts'
 import { as, secretOf } from './planted.ts'
 import { startService } from './service.ts'
+import { sharedService } from './shared-service.ts'
 
 const t = suite()
 
@@ -11,7 +12,7 @@ const t = suite()
  * Both were tried, and fail here: without the check of Host; without the check of Origin and Sec-Fetch-Site.
  */
 
-const service = await startService(t, { MAX_WORKERS: '1' })
+const service = await sharedService(t)
 const { call, sql, app, url } = service
 const { paths } = app.swagger() as unknown as { paths: Record<string, object> }
 const [user] = await sql<{ id: string }[]>`
