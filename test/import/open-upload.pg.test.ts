@@ -7,6 +7,7 @@ import { connect } from '../../src/database/connection.ts'
 import { testDatabase } from '../database.ts'
 import { makePool } from '../export/observe.ts'
 import { startService } from '../http/service.ts'
+import { sharedService } from '../http/shared-service.ts'
 import { exportOf } from '../replica/pair.ts'
 import { suite } from '../suite.ts'
 
@@ -15,7 +16,7 @@ const t = suite()
 /* A client that sends slowly, or the lock of another writer, must not block other requests. */
 
 const USERS = 2_500
-const { sql, call, url } = await startService(t, { MAX_WORKERS: '1' })
+const { sql, call, url } = await sharedService(t)
 const NDJSON = { 'content-type': 'application/x-ndjson' }
 const target = { url: 'http://127.0.0.1:1', key: 'k'.repeat(32), filter: {} }
 
