@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import root from 'tap'
 import { type Service, startService } from './service.ts'
 
@@ -11,9 +12,10 @@ const A_DAY_MS = 86_400_000
 const idle: Service[] = []
 
 /**
- * A service with the default settings, two worker threads and an empty database. It removes expired batches only on request. It is shared: at the end of `t` its
- * database is emptied, and the next caller in this process gets it. A service costs 0.4 to 1 s of CPU time, an emptied
- * database 0.05 s. A test that needs other settings, or its own counters or caches, uses `startService`.
+ * A service with the default settings, two worker threads and an empty database. It removes expired batches only on
+ * request. It is shared: at the end of `t` its database is emptied, and the next caller in this process gets it. A
+ * service costs 0.4 to 1 s of CPU time, an emptied database 0.05 s. A test that needs other settings, or counters,
+ * caches or background work that nobody else uses, starts its own with `startService`.
  */
 export async function sharedService(t: Test): Promise<Service> {
   const service = idle.pop() ?? (await startService(root, { MAX_WORKERS: '2' }, { expiryMs: A_DAY_MS }))
@@ -29,9 +31,13 @@ export async function sharedService(t: Test): Promise<Service> {
 
 /** Deletes everything but the default pool, and starts all ids again. Waits for the chunks in progress. */
 async function empty({ sql, workers }: Service): Promise<void> {
-  await sql`delete from chunks`
-  while (workers.inWork() > 0) await new Promise(setImmediate)
   await sql.begin(async (tx) => {
+    await tx`set local lock_timeout = '60s'`
+    await tx`delete from chunks`
+  })
+  while (workers.inWork() > 0) await sleep(10)
+  await sql.begin(async (tx) => {
+    await tx`set local lock_timeout = '60s'`
     const tables = await tx<{ name: string }[]>`
       select relname as name from pg_class where relnamespace = 'usersync'::regnamespace and relkind = 'r'
         and relname not in ('__drizzle_migrations', 'encryption_key_check')`
@@ -48,13 +54,15 @@ async function schemaOf({ sql }: Service): Promise<string> {
     select 'table', relname || relkind::text || coalesce(reloptions::text, '') from pg_class
       where relnamespace = 'usersync'::regnamespace
     union all
-    select 'trigger', tgrelid::regclass || tgname::text || tgenabled::text from pg_trigger where not tgisinternal
+    select 'trigger', relname || tgname::text || tgenabled::text from pg_trigger join pg_class c on c.oid = tgrelid
+      where relnamespace = 'usersync'::regnamespace and not tgisinternal
     union all
     select 'function', oid::regprocedure || md5(prosrc) from pg_proc where pronamespace = 'usersync'::regnamespace
     union all
     select 'constraint', conrelid::regclass || conname::text from pg_constraint where connamespace = 'usersync'::regnamespace
     union all
-    select 'default', adrelid::regclass || adnum::text || pg_get_expr(adbin, adrelid) from pg_attrdef
+    select 'default', relname || adnum::text || pg_get_expr(adbin, adrelid) from pg_attrdef join pg_class c on c.oid = adrelid
+      where relnamespace = 'usersync'::regnamespace
     union all
     select 'setting', setconfig::text from pg_db_role_setting where setdatabase = (select oid from pg_database where datname = current_database())
     order by 1, 2`

@@ -92,10 +92,8 @@ t.test(
     t.match(await standard`show lock_timeout`, [{ lock_timeout: '5s' }], 'every connection has the timeout')
     await standard.end()
 
-    const { sql, call } = await startService(t, {
-      ...{ DATABASE_URL: `${DATABASE_URL}?lock_timeout=1500`, MAX_WORKERS: '1' },
-      ...{ DATABASE_CONNECTIONS: '4', EXPORT_CONCURRENCY: '1' },
-    })
+    const settings = { DATABASE_URL, MAX_WORKERS: '1', DATABASE_CONNECTIONS: '4', EXPORT_CONCURRENCY: '1' }
+    const { sql, call } = await startService(t, settings, { lockTimeoutMs: 1_500 })
     const [user] = await sql<{ id: string }[]>`
     insert into users (username, email) values ('held', 'held@example.com') returning id`
     await call('GET', '/readyz')
