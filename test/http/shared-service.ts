@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Sql } from 'postgres'
 import root from 'tap'
 import { type Service, startService } from './service.ts'
 
@@ -36,7 +37,20 @@ async function empty({ sql, workers }: Service): Promise<void> {
     await tx`delete from chunks`
   })
   while (workers.inWork() > 0) await sleep(10)
-  await sql.begin(async (tx) => {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await truncate(sql)
+    } catch (error) {
+      // Background work of the service may lock the same tables in another order.
+      if ((error as { code?: string }).code !== DEADLOCK_DETECTED || attempt === 5) throw error
+    }
+  }
+}
+
+const DEADLOCK_DETECTED = '40P01'
+
+const truncate = (sql: Sql) =>
+  sql.begin(async (tx) => {
     await tx`set local lock_timeout = '60s'`
     const tables = await tx<{ name: string }[]>`
       select relname as name from pg_class where relnamespace = 'usersync'::regnamespace and relkind = 'r'
@@ -46,7 +60,6 @@ async function empty({ sql, workers }: Service): Promise<void> {
     await tx`alter table users enable always trigger refuse_truncate`
     await tx`insert into pools (id, name) values (1, 'default')`
   })
-}
 
 /** What a test may change beside the rows. */
 async function schemaOf({ sql }: Service): Promise<string> {
