@@ -3,12 +3,13 @@ import { testDatabase } from '../database.ts'
 import { startProxy } from '../database-proxy.ts'
 import { suite } from '../suite.ts'
 import { startService } from './service.ts'
+import { sharedService } from './shared-service.ts'
 
 const t = suite()
 
 /* The service's documentation and health routes. */
 
-const { call } = await startService(t, { MAX_WORKERS: '1' })
+const { call } = await sharedService(t)
 
 interface Operation {
   summary?: string
