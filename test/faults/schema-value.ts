@@ -1,4 +1,5 @@
 import fc, { type Arbitrary } from 'fast-check'
+import { anyCharacter } from '../any-character.ts'
 import { wildJson, wildText } from './wild.ts'
 
 /** A schema in the OpenAPI description: the parts of JSON Schema that it uses. */
@@ -59,8 +60,8 @@ function objectOf({ properties = {}, required = [], additionalProperties }: Sche
 function textOf({ pattern, minLength = 0, maxLength = 60 }: Schema): Arbitrary<string> {
   // fast-check does not support lookahead. Other tests cover the words that it excludes.
   if (pattern) return fc.stringMatching(new RegExp(pattern.replace(/\(\?!.*?\$\)/, '')))
-  const anyCharacter = fc.string({ unit: 'binary', minLength, maxLength: Math.min(60, maxLength) })
-  return fc.oneof(fc.string({ minLength, maxLength: Math.min(60, maxLength) }), anyCharacter)
+  const anyText = fc.string({ unit: anyCharacter, minLength, maxLength: Math.min(60, maxLength) })
+  return fc.oneof(fc.string({ minLength, maxLength: Math.min(60, maxLength) }), anyText)
 }
 
 /** A value as it is written in a URL. */

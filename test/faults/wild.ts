@@ -1,5 +1,7 @@
 import fc, { type Arbitrary } from 'fast-check'
 
+import { anyCharacter } from '../any-character.ts'
+
 const TROUBLE = [
   '',
   ' ',
@@ -34,7 +36,7 @@ const TROUBLE = [
 /** Any text: every Unicode plane, lone surrogates, control characters, and known trouble. */
 export const wildText: Arbitrary<string> = fc.oneof(
   fc.constantFrom(...TROUBLE),
-  fc.string({ unit: 'binary', maxLength: 20 }),
+  fc.string({ unit: anyCharacter, maxLength: 20 }),
   fc.array(fc.integer({ min: 0, max: 0xffff }), { maxLength: 8 }).map((units) => String.fromCharCode(...units)),
   fc.oneof(fc.maxSafeInteger(), fc.double()).map(String),
 )

@@ -3,6 +3,7 @@ import { connect } from '../../src/database/connection.ts'
 import { csvLine, lineOfCells } from '../../src/export/csv.ts'
 import { parseUserLine } from '../../src/protocol/user-line.ts'
 import { userLine } from '../../src/states/filter.ts'
+import { anyCharacter } from '../any-character.ts'
 import { testDatabase } from '../database.ts'
 import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
@@ -17,7 +18,7 @@ t.teardown(() => sql.end())
 /** Every character that PostgreSQL can store: no NUL, no lone surrogate. */
 const text = fc
   .oneof(
-    fc.string({ unit: 'binary', maxLength: 12 }),
+    fc.string({ unit: anyCharacter, maxLength: 12 }),
     fc.string({
       unit: fc.constantFrom(
         '"',
