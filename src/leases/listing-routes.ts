@@ -27,6 +27,7 @@ export const leaseListingRoutes: FastifyPluginCallbackTypebox<{ leasing: Leasing
     {
       config: lease,
       schema: {
+        operationId: 'listLeases',
         tags,
         summary: 'List leases, newest first',
         querystring: strict({
@@ -35,6 +36,7 @@ export const leaseListingRoutes: FastifyPluginCallbackTypebox<{ leasing: Leasing
           active: Type.Optional(Type.Boolean({ default: false, description: '`true`: only leases that are not over' })),
         }),
         response: { 200: pageOf(LeaseItem) },
+        problems: [],
       },
     },
     async (request, reply) => {
@@ -51,10 +53,12 @@ export const leaseListingRoutes: FastifyPluginCallbackTypebox<{ leasing: Leasing
     {
       config: lease,
       schema: {
+        operationId: 'getLeaseStats',
         tags,
         summary: 'Count the users of a pool by what can be done with them',
         querystring: PoolQuery,
         response: { 200: StatsResponse },
+        problems: [],
       },
     },
     async (request) => {
@@ -69,11 +73,13 @@ export const leaseListingRoutes: FastifyPluginCallbackTypebox<{ leasing: Leasing
     {
       config: lease,
       schema: {
+        operationId: 'getLease',
         tags,
         summary: 'Read a lease',
         params: LeasePath,
         querystring: PoolQuery,
         response: { 200: LeaseDetail },
+        problems: ['lease_not_found'],
       },
     },
     async (request) => readLease(sql, await poolIdOf(sql, request), request.params.id),
@@ -84,12 +90,14 @@ export const leaseListingRoutes: FastifyPluginCallbackTypebox<{ leasing: Leasing
     {
       config: { scope: 'admin' },
       schema: {
+        operationId: 'deleteLease',
         tags,
         summary: 'End a lease by force',
         description: 'Its users are free again, although its holder may still use them.',
         params: LeasePath,
         querystring: PoolQuery,
         response: { 204: Type.Null() },
+        problems: ['lease_not_found'],
       },
     },
     async (request, reply) => {
@@ -107,12 +115,15 @@ export const leaseListingRoutes: FastifyPluginCallbackTypebox<{ leasing: Leasing
     {
       config: lease,
       schema: {
+        operationId: 'resetUsers',
         tags,
         summary: 'Free dirty and consumed users',
         description: 'Without a filter: all of the pool. May be repeated.',
         querystring: PoolQuery,
         body: ResetBody,
+        example: { filter: { role: 'user' } },
         response: { 200: ResetResponse },
+        problems: [],
       },
     },
     async (request) => {
@@ -128,12 +139,14 @@ export const leaseListingRoutes: FastifyPluginCallbackTypebox<{ leasing: Leasing
     {
       config: { scope: 'users:read' },
       schema: {
+        operationId: 'listUserLeases',
         tags,
         summary: 'List the leases of a user, newest first',
         description: 'Leases are kept for AUDIT_RETENTION after their end.',
         params: LeasePath,
         querystring: strict({ ...poolParam, ...pageParams }),
         response: { 200: pageOf(HoldingItem) },
+        problems: ['user_not_found'],
       },
     },
     async (request, reply) => {

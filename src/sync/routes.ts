@@ -60,13 +60,16 @@ export const syncRoutes: FastifyPluginCallbackTypebox<SyncRoutesOptions> = (app,
     {
       config: { scope: 'users:write' },
       schema: {
+        operationId: 'createSyncRun',
         tags,
         summary: 'Push to a target',
         description:
           'Queues a run that sends what the target lacks or, with `full`, everything. If a run is already queued, it is reused. One run per target is in progress at a time. With `dry_run` (sinks; scope `admin`, since it shows the mapping) nothing is sent.',
         querystring: PoolQuery,
         body: RunBody,
+        example: { target: 'tester' },
         response: { 200: DryRunResponse, 202: RunResponse },
+        problems: ['target_not_found'],
       },
     },
     async (request, reply) => {
@@ -90,6 +93,7 @@ export const syncRoutes: FastifyPluginCallbackTypebox<SyncRoutesOptions> = (app,
     {
       config: { scope: 'users:write' },
       schema: {
+        operationId: 'clearTarget',
         tags,
         summary: 'Remove all our users from a sink',
         description:
@@ -97,6 +101,7 @@ export const syncRoutes: FastifyPluginCallbackTypebox<SyncRoutesOptions> = (app,
         params: TargetPath,
         querystring: PoolQuery,
         response: { 202: RunResponse },
+        problems: ['target_not_found'],
       },
     },
     async (request, reply) => {
@@ -117,11 +122,13 @@ export const syncRoutes: FastifyPluginCallbackTypebox<SyncRoutesOptions> = (app,
     {
       config: read,
       schema: {
+        operationId: 'listTargetFailures',
         tags,
         summary: 'List the users that a sink refused, by id',
         params: TargetPath,
         querystring: strict({ ...poolParam, ...pageParams }),
         response: { 200: pageOf(FailureResponse) },
+        problems: ['target_not_found'],
       },
     },
     async (request, reply) => {
@@ -140,10 +147,12 @@ export const syncRoutes: FastifyPluginCallbackTypebox<SyncRoutesOptions> = (app,
     {
       config: read,
       schema: {
+        operationId: 'listSyncRuns',
         tags,
         summary: 'List the runs, newest first',
         querystring: strict({ ...poolParam, ...pageParams, target: Type.Optional(TargetName) }),
         response: { 200: pageOf(RunResponse) },
+        problems: [],
       },
     },
     async (request, reply) => {
@@ -161,11 +170,13 @@ export const syncRoutes: FastifyPluginCallbackTypebox<SyncRoutesOptions> = (app,
     {
       config: read,
       schema: {
+        operationId: 'getSyncRun',
         tags,
         summary: 'Read a run',
         params: Type.Object({ id: Uuid }),
         querystring: PoolQuery,
         response: { 200: RunResponse },
+        problems: ['sync_run_not_found'],
       },
     },
     async (request) => {
@@ -182,12 +193,14 @@ export const syncRoutes: FastifyPluginCallbackTypebox<SyncRoutesOptions> = (app,
     {
       config: read,
       schema: {
+        operationId: 'getSyncStatus',
         tags,
         summary: 'Compare the states of all targets with ours',
         description:
           'Calls all targets at once, for at most 5 s; this costs one look-up on each side. Targets with `test_users_only: false` are shown to keys with `admin` only.',
         querystring: PoolQuery,
         response: { 200: Type.Object({ items: Type.Array(StatusResponse) }) },
+        problems: [],
       },
     },
     async (request) => {
@@ -208,13 +221,16 @@ export const syncRoutes: FastifyPluginCallbackTypebox<SyncRoutesOptions> = (app,
     {
       config: { scope: 'users:read', work: true },
       schema: {
+        operationId: 'verifyTarget',
         tags,
         summary: 'Compare a target with ours, user by user',
         description:
           'Reads all users on both sides, computes both states from scratch, and lists the users that are missing at the target, extra there, or changed. Changes made meanwhile show as differences. The target’s key needs `users:read`. A target with `test_users_only: false` needs the scope `admin` here.',
         querystring: PoolQuery,
         body: strict({ ...poolParam, target: TargetName }),
+        example: { target: 'tester' },
         response: { 200: VerifyResponse },
+        problems: ['target_not_found', 'target_failed'],
       },
     },
     async (request) => {

@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { SUPPORTED_SORTS } from '../../src/users/sort.ts'
+import { resolveReferences } from '../http/resolve-references.ts'
 import { startService } from '../http/service.ts'
 import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
@@ -216,6 +217,6 @@ t.test('the OpenAPI description lists the sorts', async (t) => {
     paths: Record<string, Record<string, { parameters: { name: string; description?: string }[] }>>
   }
   const { json } = await call<Description>('GET', '/openapi.json')
-  const sort = json.paths['/v1/users']?.['get']?.parameters.find(({ name }) => name === 'sort')
+  const sort = resolveReferences(json).paths['/v1/users']?.['get']?.parameters.find(({ name }) => name === 'sort')
   for (const name of SUPPORTED_SORTS) t.ok(sort?.description?.includes(name), name)
 })
