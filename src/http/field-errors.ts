@@ -30,6 +30,13 @@ export function schemaReader<Schema extends TSchema>(schema: Schema, path: strin
   }
 }
 
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** The decoded size of a JSON body. Undefined before it is read, and without one. */
+    bodyBytes: number | undefined
+  }
+}
+
 /** Bodies up to this size, in bytes, are checked for all faults: Ajv does not limit how many it collects. */
 const MAX_LISTED_BODY = 65_536
 
@@ -46,10 +53,9 @@ export function fieldErrorsOf({ validation, validationContext }: FastifyError, r
 }
 
 function everyFault(request: FastifyRequest): { part: string; faults: ErrorObject[] }[] {
-  const { schema = {}, config } = request.routeOptions
-  const { params, query, body, headers } = request
-  const isListed =
-    !config.readsBody && Number(headers['content-length']) <= MAX_LISTED_BODY && !headers['content-encoding']
+  const { schema = {} } = request.routeOptions
+  const { params, query, body, headers, bodyBytes = 0 } = request
+  const isListed = bodyBytes > 0 && bodyBytes <= MAX_LISTED_BODY
   const parts = [
     { part: 'params', shape: schema.params, value: params },
     { part: 'body', shape: isListed ? schema.body : undefined, value: body },
@@ -60,9 +66,19 @@ function everyFault(request: FastifyRequest): { part: string; faults: ErrorObjec
     if (typeof shape !== 'object' || shape === null) return []
     const validate = validators.get(shape) ?? (part === 'body' ? bodies : texts).compile(shape)
     validators.set(shape, validate)
-    return validate(value) ? [] : [{ part, faults: validate.errors ?? [] }]
+    return validate(value) ? [] : [{ part, faults: withoutAlternatives(validate.errors ?? []) }]
   })
 }
+
+/** Leaves out why each schema of an `anyOf` does not match: the fault of the `anyOf` itself names all of them. */
+function withoutAlternatives(faults: ErrorObject[]): ErrorObject[] {
+  const choices = faults.filter(({ keyword }) => keyword === 'anyOf').map(({ schemaPath }) => `${schemaPath}/`)
+  return faults.filter(({ schemaPath }) => !choices.some((choice) => schemaPath.startsWith(choice)))
+}
+
+/** The types of the schemas of an `anyOf`, for a message. */
+const typesOf = (schemas: { type?: string }[]) =>
+  [...new Set(schemas.map(({ type }) => type ?? 'another form'))].join(', ')
 
 type ValidationFault = NonNullable<FastifyError['validation']>[number] & { parentSchema?: object | undefined }
 
@@ -76,6 +92,8 @@ function fieldError(fault: ValidationFault, context: string): FieldError {
   if (keyword === 'required') return { path: place, code: 'missing_member', message: 'is missing' }
   if (keyword === 'type' && params['type'] === 'object')
     return { path: place, code: keyword, message: 'must be a JSON object' }
+  const { anyOf } = (parentSchema ?? {}) as { anyOf?: { type?: string }[] }
+  if (keyword === 'anyOf' && anyOf) return { path: place, code: keyword, message: `must be one of: ${typesOf(anyOf)}` }
   const { description } = (parentSchema ?? {}) as { description?: string }
   if (keyword === 'pattern' && description) return { path: place, code: keyword, message: `must be: ${description}` }
   const allowed = Array.isArray(params['allowedValues']) ? `: ${params['allowedValues'].join(', ')}` : ''
