@@ -43,7 +43,7 @@ export const leaseRoutes: FastifyPluginCallbackTypebox<{ leasing: Leasing }> = (
         body: LeaseBody,
         example: { count: 2, owner: 'checkout test', ttl_seconds: 300 },
         response: { 201: LeaseResponse },
-        problems: ['users_exhausted', 'idempotency_key_reused', 'lease_too_large', 'shutting_down'],
+        problems: ['lease_lost', 'users_exhausted', 'idempotency_key_reused', 'lease_too_large', 'shutting_down'],
       },
     },
     async (request, reply) => {
