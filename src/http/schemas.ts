@@ -19,7 +19,7 @@ export const Nullable = <Schema extends TSchema>(schema: Schema) => Type.Union([
 export const UUID_FORM = /^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$/
 
 /** An id in a request. */
-export const Uuid = Type.String({ pattern: UUID_FORM.source })
+export const Uuid = Type.String({ pattern: UUID_FORM.source, description: 'a UUID' })
 
 /** The request header with which a repetition returns what the first request created. */
 export const idempotencyKey = {

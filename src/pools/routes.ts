@@ -25,7 +25,7 @@ const ReplicaMember = Type.Union(
 const replicaOf = (given: Replica | boolean): Replica =>
   typeof given === 'boolean' ? (given ? 'test_users' : 'none') : given
 
-const PoolPath = Type.Object({ name: PoolName })
+const PoolPath = Type.Object({ name: { ...PoolName, examples: ['default'] } })
 const NoQuery = strict({})
 
 interface PoolRoutesOptions {

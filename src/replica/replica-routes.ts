@@ -14,9 +14,21 @@ import { named } from '../http/schemas.ts'
 import { acceptUploads, type Patience } from '../http/upload.ts'
 import { PoolQuery, poolOf } from '../pools/pool-parameter.ts'
 import { findPoolId, type Mirrors } from '../pools/pools.ts'
+import { EMPTY_STATE } from '../protocol/state.ts'
 import { requireAdmin, requireReplica, takeExport, usersOf } from './apply-export.ts'
 
 const NDJSON = 'application/x-ndjson'
+
+const HEAD = {
+  ...{ kind: 'full', reason: 'none', base: null, state: EMPTY_STATE, total_count: 0 },
+  counts: { added: 0, updated: 0, deleted: 0 },
+}
+
+/** Only describes: the reader of the export validates. */
+const BODY = {
+  description: 'The body of GET /v1/users/export?format=ndjson, unchanged',
+  examples: [`${JSON.stringify(HEAD)}\n${JSON.stringify({ end: EMPTY_STATE, lines: 0 })}\n`],
+}
 
 interface ReplicaRoutesOptions {
   config: Config
@@ -46,7 +58,7 @@ export const replicaRoutes: FastifyPluginCallbackTypebox<ReplicaRoutesOptions> =
         description:
           'An unmodified NDJSON export, full or delta, applied in one transaction: completely or not at all. 409 `base_mismatch` has the current state in its member `state`. The pool must be a replica (PATCH /v1/pools/{name}); one of `everything` needs the scope `admin`. A full export with the scope `admin` declares an empty pool a replica of everything.',
         querystring: PoolQuery,
-        body: { content: { [NDJSON]: { schema: { description: 'The body of GET /v1/users/export?format=ndjson' } } } },
+        body: { content: { [NDJSON]: { schema: BODY } } },
         response: {
           200: named('AppliedExport', {
             kind: Type.Enum(['full', 'delta', 'unchanged']),

@@ -34,7 +34,7 @@ const VERIFICATIONS = 1
 /** How long a verification waits for the one before it, before it is rejected. */
 const ADMISSION_WAIT_MS = 10_000
 
-const TargetPath = Type.Object({ name: TargetName })
+const TargetPath = Type.Object({ name: { ...TargetName, examples: ['tester'] } })
 
 /** Sorts before every id. */
 const FIRST_ID = '00000000-0000-0000-0000-000000000000'

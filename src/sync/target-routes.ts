@@ -20,7 +20,7 @@ interface TargetRoutesOptions {
   targetHosts: string[]
 }
 
-const TargetPath = Type.Object({ name: TargetName })
+const TargetPath = Type.Object({ name: { ...TargetName, examples: ['tester'] } })
 
 /** Routes with which an administrator creates, changes and deletes the targets of a pool. */
 export const targetRoutes: FastifyPluginCallbackTypebox<TargetRoutesOptions> = (app, options, done) => {

@@ -18,7 +18,7 @@ interface TemplateRoutesOptions {
   cursors: Cursors
 }
 
-const TemplatePath = Type.Object({ name: TemplateName })
+const TemplatePath = Type.Object({ name: { ...TemplateName, examples: ['default'] } })
 
 const locationOf = (name: string, pool: string) => urlInPool(`/v1/templates/${name}`, pool)
 

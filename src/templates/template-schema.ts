@@ -1,7 +1,7 @@
 import { Type } from 'typebox'
 import { type BatchConfigBody, batchConfigBody } from '../batches/batch-config.ts'
 import type { Config } from '../config/config.ts'
-import { named, strict } from '../http/schemas.ts'
+import { named, strictNamed } from '../http/schemas.ts'
 
 /** The settings that a template stores: those of a batch, without the password. */
 export type TemplateSettings = Omit<BatchConfigBody, 'password'>
@@ -9,7 +9,7 @@ export type TemplateSettings = Omit<BatchConfigBody, 'password'>
 /** The settings that a template accepts. */
 export function templateConfigBody(config: Config) {
   const { password: _, ...members } = batchConfigBody(config).properties
-  return strict(members)
+  return strictNamed('TemplateSettings', members)
 }
 
 /** What a template has besides its name. */
