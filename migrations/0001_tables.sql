@@ -313,9 +313,21 @@ begin
     raise exception 'delete_sink_users() is a trigger of the table targets' using errcode = 'wrong_object_type';
   end if;
   delete from sink_users s where s.pool_id = old.pool_id and s.target = old.name;
+  delete from sink_resends r where r.pool_id = old.pool_id and r.target = old.name;
   return null;
 end
 $$;
+--> statement-breakpoint
+create table sink_resends (
+  pool_id integer not null,
+  target text collate "C" not null,
+  user_id uuid not null,
+  run_id uuid,
+  constraint sink_resends_pool_id_target_user_id_pk primary key (pool_id, target, user_id)
+);
+--> statement-breakpoint
+-- What the next run takes over.
+create index sink_resends_open on sink_resends (pool_id, target, user_id) where run_id is null;
 --> statement-breakpoint
 create trigger delete_sink_users after delete on targets for each row execute function delete_sink_users();
 --> statement-breakpoint
@@ -396,6 +408,12 @@ create index lease_users_free_by_draw on lease_users (pool_id, draw, batch_id) w
 --> statement-breakpoint
 -- Reset.
 create index lease_users_used on lease_users (pool_id, user_id) where status in ('dirty', 'consumed');
+--> statement-breakpoint
+create table lease_resets (
+  pool_id integer not null,
+  user_id uuid not null,
+  constraint lease_resets_pool_id_user_id_pk primary key (pool_id, user_id)
+);
 --> statement-breakpoint
 create table leases (
   pool_id integer not null,

@@ -82,13 +82,13 @@ export async function startService(
   const tracing = await openTracing(config, log)
   started.defer(() => tracing?.stop())
   const memoryLimitBytes = config.memoryLimitMb * 1_048_576
-  const memory = startMemoryGuard(memoryLimitBytes, log)
-  started.defer(() => memory.stop())
   const workers = startWorkerPool(maxWorkers, {
     ...{ databaseUrl, schema, encryptionKey },
     ...{ idleTimeoutMs, silenceMs },
   })
   started.defer(() => workers.close())
+  const memory = startMemoryGuard(memoryLimitBytes, () => workers.inWork() > 0, log)
+  started.defer(() => memory.stop())
   const observer = observe(metrics, tracing)
   const dispatcher = await startDispatcher({ sql, workers, memory, observer, log })
   started.defer(() => dispatcher.drain())

@@ -32,6 +32,7 @@ export const LANES = {
   faults: [`faults/!(${CLIENT_FAULTS.replaceAll(',', '|')}).pg.test.ts`],
   http: ['http/*.pg.test.ts'],
   import: ['{import,lifecycle,passwords}/*.pg.test.ts'],
+  page: ['page/*.pg.test.ts'],
   pull: ['{pull,jobs,examples}/*.pg.test.ts'],
   leases: ['leases/*.pg.test.ts'],
   replica: ['{replica,targets}/!(crash).pg.test.ts', 'sync/!(two-services).pg.test.ts'],

@@ -142,9 +142,14 @@ export const StatsResponse = named('LeaseStats', {
   leased: Type.Integer(),
   dirty: Type.Integer(),
   consumed: Type.Integer(),
+  resetting: Type.Integer({ description: 'Dirty and consumed users that are free when targets have put them right' }),
   waiting: Type.Integer({ description: 'Requests in this replica that wait for users' }),
   next_expiry: Nullable(time),
 })
 
 export const ResetBody = strictNamed('UserReset', { ...poolParam, filter: Type.Optional(LeaseFilter) })
-export const ResetResponse = Type.Object({ freed_count: Type.Integer() })
+export const ResetResponse = Type.Object({
+  freed_count: Type.Integer({ description: 'Users that are free now' }),
+  waiting_count: Type.Integer({ description: 'Users that are free when the targets have put them right' }),
+  targets: Type.Array(Type.String(), { description: 'The names of these targets' }),
+})

@@ -3,8 +3,10 @@ import { Type } from 'typebox'
 import { type Cursors, makePage, pageOf, pageParams } from '../http/pagination.ts'
 import { strict } from '../http/schemas.ts'
 import { PoolQuery, poolIdOf, poolOf, poolParam } from '../pools/pool-parameter.ts'
+import type { SyncScheduler } from '../sync/sync-scheduler.ts'
 import { userNotFound } from '../users/users.ts'
 import { endLease } from './end-leases.ts'
+import { countResetting } from './finish-resets.ts'
 import { selectionOf } from './lease-filter.ts'
 import { HoldingItem, LeaseDetail, LeaseItem, ResetBody, ResetResponse, StatsResponse } from './lease-schema.ts'
 import { listHoldings, listLeases, readLease } from './read-leases.ts'
@@ -12,12 +14,15 @@ import type { Leasing } from './request-lease.ts'
 import { resetUsers } from './reset.ts'
 import { LeasePath } from './routes.ts'
 
+interface LeaseListingOptions {
+  leasing: Leasing
+  cursors: Cursors
+  scheduler: SyncScheduler
+}
+
 /** Routes that show who has which users, and put them right. */
-export const leaseListingRoutes: FastifyPluginCallbackTypebox<{ leasing: Leasing; cursors: Cursors }> = (
-  app,
-  { leasing, cursors },
-  done,
-) => {
+export const leaseListingRoutes: FastifyPluginCallbackTypebox<LeaseListingOptions> = (app, options, done) => {
+  const { leasing, cursors, scheduler } = options
   const { sql, lines, counts, observer } = leasing
   const lease = { scope: 'users:lease' } as const
   const tags = ['leases']
@@ -63,8 +68,9 @@ export const leaseListingRoutes: FastifyPluginCallbackTypebox<{ leasing: Leasing
     },
     async (request) => {
       const pool = poolOf(request)
-      const found = await counts(await poolIdOf(sql, request), selectionOf(pool))
-      return { ...found, waiting: lines.waiting(pool) }
+      const poolId = await poolIdOf(sql, request)
+      const [found, resetting] = await Promise.all([counts(poolId, selectionOf(pool)), countResetting(sql, poolId)])
+      return { ...found, resetting, waiting: lines.waiting(pool) }
     },
   )
 
@@ -118,7 +124,8 @@ export const leaseListingRoutes: FastifyPluginCallbackTypebox<{ leasing: Leasing
         operationId: 'resetUsers',
         tags,
         summary: 'Free dirty and consumed users',
-        description: 'Without a filter: all of the pool. May be repeated.',
+        description:
+          'Without a filter: all of the pool. Users that sinks have are free only after these have written them again, with password and attributes; this queues runs of the sinks. A user that a sink refuses stays as it is. May be repeated.',
         querystring: PoolQuery,
         body: ResetBody,
         example: { filter: { role: 'user' } },
@@ -128,9 +135,11 @@ export const leaseListingRoutes: FastifyPluginCallbackTypebox<{ leasing: Leasing
     },
     async (request) => {
       const pool = poolOf(request)
-      const freed = await resetUsers(sql, await poolIdOf(sql, request), selectionOf(pool, request.body.filter))
+      const selection = selectionOf(pool, request.body.filter)
+      const { freed, waiting, targets } = await resetUsers(sql, await poolIdOf(sql, request), selection)
       lines.wake(pool)
-      return { freed_count: freed }
+      if (waiting > 0) scheduler.wake()
+      return { freed_count: freed, waiting_count: waiting, targets }
     },
   )
 

@@ -48,6 +48,16 @@ export const leaseUsers = pgTable(
   ],
 )
 
+/** Dirty and consumed users that are free as soon as the targets have put them right (reset.ts, finish-resets.ts). */
+export const leaseResets = pgTable(
+  'lease_resets',
+  {
+    poolId: integer('pool_id').notNull(),
+    userId: uuid('user_id').notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.poolId, t.userId] })],
+)
+
 /** Leases, kept for AUDIT_RETENTION after their end: they are the journal of their users. */
 export const leases = pgTable(
   'leases',

@@ -3,6 +3,7 @@ import type { Sql } from 'postgres'
 import { type Repeating, repeatEvery } from '../process/repeat.ts'
 import { sweepLeases } from './end-leases.ts'
 import { fillStep, isInStep } from './fill.ts'
+import { finishResets } from './finish-resets.ts'
 import { forgetLeases } from './forget.ts'
 import type { Lines } from './lines.ts'
 import type { LeaseObserver } from './request-lease.ts'
@@ -13,6 +14,9 @@ const INTERVAL_MS = 1_000
 /** Steps of one pool in a row, so that pools take turns. */
 const STEPS = 20
 
+/** Sorts before every id. */
+const FIRST_ID = '00000000-0000-0000-0000-000000000000'
+
 interface Upkeep {
   sql: Sql
   lines: Lines
@@ -22,12 +26,25 @@ interface Upkeep {
   log: FastifyBaseLogger
 }
 
-/** Ends expired leases, follows new users, and forgets old leases, in all pools that lease users. Every replica does; none waits. */
+/** Ends expired leases and resets, follows new users, and forgets old leases, in all pools that lease users. Every replica does; none waits. */
 export function startLeaseUpkeep(
   { sql, lines, observer, retention, log }: Upkeep,
   intervalMs = INTERVAL_MS,
 ): Repeating {
   let isFailing = false
+  /** By pool: the last user that was looked at of those that wait for targets. */
+  const lastLooked = new Map<number, string>()
+
+  /** Looks at the next users that wait for targets. Returns whether some are free now: then the next ones may be, too. */
+  async function finishNext(id: number, name: string): Promise<boolean> {
+    const { freed, failed, last } = await finishResets(sql, id, lastLooked.get(id) ?? FIRST_ID)
+    if (last === undefined) lastLooked.delete(id)
+    else lastLooked.set(id, last)
+    if (freed > 0) lines.wake(name)
+    if (failed > 0) log.warn({ pool: name, users: failed }, 'users not reset, a target has not put them right')
+    return freed > 0
+  }
+
   return repeatEvery(async (signal) => {
     try {
       for (const { id, name } of await leasePools(sql)) {
@@ -38,6 +55,7 @@ export function startLeaseUpkeep(
           return expired > 0
         })
         await inSteps(signal, async () => !(await isInStep(sql, id)) && (await fillStep(sql, id)))
+        await inSteps(signal, () => finishNext(id, name))
         await inSteps(signal, async () => (await forgetLeases(sql, id, retention)) > 0)
       }
       isFailing = false

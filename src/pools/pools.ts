@@ -84,6 +84,7 @@ export async function deletePool(sql: Sql, name: string, { force }: { force: boo
     await tx`delete from credentials where pool_id = ${pool.id}`
     await tx`delete from leases where pool_id = ${pool.id}`
     await tx`delete from lease_users where pool_id = ${pool.id}`
+    await tx`delete from lease_resets where pool_id = ${pool.id}`
     await tx`delete from pools where id = ${pool.id}`
   })
 }

@@ -150,3 +150,22 @@ export const sinkAnnouncements = pgTable(
     }).onDelete('cascade'),
   ],
 )
+
+/**
+ * Users that a sink has, and that its next run is to send again although they have not changed here (sinks/resends.ts). Beside
+ * sink_users, whose rows only the run of a sink may write.
+ */
+export const sinkResends = pgTable(
+  'sink_resends',
+  {
+    poolId: integer('pool_id').notNull(),
+    target: bytewiseText('target').notNull(),
+    userId: uuid('user_id').notNull(),
+    /** The run that marked the user as due. Null: none has yet. */
+    runId: uuid('run_id'),
+  },
+  (t) => [
+    primaryKey({ columns: [t.poolId, t.target, t.userId] }),
+    index('sink_resends_open').on(t.poolId, t.target, t.userId).where(sql`run_id is null`), // what the next run takes over
+  ],
+)

@@ -10,6 +10,8 @@ import { suite } from '../suite.ts'
 
 const t = suite()
 
+t.jobs = 8 // the tests wait most of the time, each for a server of its own
+
 /** Longer than a request takes, even on a busy machine. */
 const DELAY_MS = 1_200
 

@@ -23,13 +23,13 @@ t.test('changes of the key file are loaded, and an invalid file changes nothing'
   const file = join(folder, 'followed')
   await writeFile(file, `# load generators\n\n${line('one')}\r\n  ${line('two')}\n`)
   const { lines, log } = logged()
-  const keyring = await openKeyring({ configured: parseApiKeys(line('root')), file }, log, 100)
+  const keyring = await openKeyring({ configured: parseApiKeys(line('root')), file }, log, 20)
   t.teardown(() => keyring.stop())
   const names = () => keyring.keys().map(({ name }) => name)
   t.strictSame(names(), ['root', 'one', 'two'])
 
   const becomes = async (expected: string[]) => {
-    for (const deadline = Date.now() + 8_000; Date.now() < deadline && `${names()}` !== `${expected}`; ) await sleep(50)
+    for (const deadline = Date.now() + 8_000; Date.now() < deadline && `${names()}` !== `${expected}`; ) await sleep(5)
     t.strictSame(names(), expected)
   }
   await writeFile(file, line('three'))
@@ -50,12 +50,12 @@ t.test('changes of the key file are loaded, and an invalid file changes nothing'
   for (const slip of slips) {
     const before = lines.length
     await writeFile(file, slip)
-    for (const deadline = Date.now() + 8_000; Date.now() < deadline && lines.length === before; ) await sleep(50)
+    for (const deadline = Date.now() + 8_000; Date.now() < deadline && lines.length === before; ) await sleep(5)
     t.strictSame(names(), ['root', 'four'], slip)
     t.equal(lines.length, before + 1, 'a log line reports it')
   }
   await rm(file)
-  await sleep(500)
+  await sleep(200) // ten reads
   t.strictSame(names(), ['root', 'four'])
   t.equal(lines.filter((text) => text.includes('cannot be read')).length, 1, 'it is reported once')
   t.notMatch(lines.join(''), /s3cret-of-32/)

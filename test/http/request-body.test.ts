@@ -8,6 +8,8 @@ import { suite } from '../suite.ts'
 
 const t = suite()
 
+t.jobs = 8 // the tests wait most of the time
+
 const app = Fastify()
 await app.register(bodyDeadline, { milliseconds: 200 })
 app.post('/', (request) => request.body)

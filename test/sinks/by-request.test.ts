@@ -74,7 +74,7 @@ async function play(steps: Step[]): Promise<void> {
 
 t.test('whatever fails, in the end the system has exactly the wanted users', async () => {
   await fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 30, size: 'max' }), play), {
-    numRuns: sized(500, 10_000),
+    numRuns: sized(150, 10_000),
   })
 })
 

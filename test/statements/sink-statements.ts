@@ -1,9 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
 import { readUserLines } from '../../src/export/user-lines.ts'
+import { connectForLeases } from '../../src/leases/leasing-connections.ts'
 import { settle, settleUnseen } from '../../src/sync/sinks/announcements.ts'
 import { requireClaim } from '../../src/sync/sinks/claim.ts'
 import { stillDue } from '../../src/sync/sinks/due-users.ts'
+import { readOpenResends, requestResends } from '../../src/sync/sinks/resends.ts'
 import type { SyncRun } from '../../src/sync/sync-runs.ts'
 import { startSystem } from '../sinks/sink.ts'
 import { DJANGO } from '../sinks/systems.ts'
@@ -14,7 +16,7 @@ const NOBODY = '01890000-0000-7000-8000-ffffffffffff'
 /** Runs the statements of sinks. `users` is about how many users the pool has. */
 export async function runSinkStatements(
   t: Test,
-  { service: { call }, sql, direct, poolId, step }: Watched,
+  { service: { call }, sql, direct, url, poolId, step }: Watched,
   users: number,
 ): Promise<void> {
   const system = await startSystem(t, DJANGO)
@@ -89,6 +91,20 @@ export async function runSinkStatements(
       form,
       ids.map(({ id }) => id),
     )
+  })
+  await step('users that a sink sends again', 40, async () => {
+    const leaseSql = connectForLeases({ url, schema: 'usersync', waitMs: 5_000 })
+    t.teardown(() => leaseSql.end())
+    const users = await sql<{ id: string }[]>`
+      select id from users where pool_id = ${poolId} and username = any(${some(4_000)}) order by id`
+    const ids = users.map(({ id }) => id)
+    for (let times = 0; times < 2; times++) {
+      const requested = await leaseSql.begin((tx) => requestResends(tx, poolId, ids))
+      t.strictSame([requested.userIds.size, requested.targets], [20, ['sink']])
+      t.match(await sync(), { updated_count: 20 })
+      const open = await leaseSql.begin((tx) => readOpenResends(tx, poolId, ids))
+      t.strictSame([open.waiting.size, open.failed.size], [0, 0])
+    }
   })
   await step('a sink that holds users', 20, async () => {
     t.match(await call('DELETE', '/v1/targets/sink?pool=later'), { status: 409 })

@@ -81,11 +81,13 @@ async function runAll(t: Test, kind: keyof typeof KINDS): Promise<void> {
   async function step<Result>(name: string, size: number, work: () => Promise<Result>): Promise<Result> {
     const result = await work()
     await sleep(20) // the plan of a statement may arrive after its result
-    for (const { text, rows, buffers } of recorder.take()) {
+    for (const { text, rows, buffers, plan } of recorder.take()) {
       seen.add(text)
       const what = `${name}: ${rows} rows and ${buffers} pages for ${size}: ${text}`
       const most = Math.max(size, EXCEPTIONS.find(([words]) => words.test(text))?.[1] ?? 0)
-      if (rows > ROWS.each * most + ROWS.beside || buffers > BUFFERS.each * most + BUFFERS.beside) t.fail(what)
+      if (rows > ROWS.each * most + ROWS.beside || buffers > BUFFERS.each * most + BUFFERS.beside) {
+        t.fail(`${what}\n${plan()}`)
+      }
     }
     t.pass(name)
     return result

@@ -19,6 +19,7 @@ interface Response {
 }
 
 interface Operation {
+  operationId?: string
   description?: string
   parameters?: { in: string; name: string }[]
   security?: object[]
@@ -58,6 +59,16 @@ function success(route: RouteOptions, status: string, { description, content, ..
   return { description: text, ...rest, ...headers(headersOf(route, status)), ...(content && { content }) }
 }
 
+/** What a client needs for a route: a sentence, and the security requirement. A route without a scope may need any valid key. */
+function accessOf({ schema, config }: RouteOptions): [string, object[]] {
+  const { scope, basicAuth } = config ?? {}
+  if (scope) return [`Needs the scope \`${scope}\`.`, [{ key: [scope] }, ...(basicAuth ? [{ basic: [scope] }] : [])]]
+  return schema?.problems?.includes('unauthorized') ? ['', [{ key: [] }]] : ['Needs no key.', []]
+}
+
+const mapValues = <Value, Result>(values: Record<string, Value>, map: (key: string, value: Value) => Result) =>
+  Object.fromEntries(Object.entries(values).map(([key, value]) => [key, map(key, value)]))
+
 /**
  * Completes the document that @fastify/swagger makes from the schemas of the routes: problems, headers and the scope of each
  * operation, and components instead of repetitions. `routeOf` finds the route of an operation.
@@ -67,25 +78,34 @@ export function completeDocument<Given extends Document>(
   routeOf: (method: string, path: string) => RouteOptions,
 ): Given {
   const problems = problemResponses()
-  const operations = Object.entries(document.paths ?? {}).flatMap(([path, methods]) =>
-    Object.entries(methods).map(([method, operation]) => ({ operation, route: routeOf(method.toUpperCase(), path) })),
-  )
-  for (const { operation, route } of operations) {
-    const scope = route.config?.scope
-    operation.security = scope === undefined ? [] : [{ key: [scope] }]
-    const needs = scope === undefined ? 'Needs no key.' : `Needs the scope \`${scope}\`.`
-    operation.description = operation.description ? `${operation.description}\n\n${needs}` : needs
-    const { example } = route.schema ?? {}
-    if (example && operation.requestBody)
-      Object.assign(operation.requestBody.content['application/json'] ?? {}, { example })
-    const own = Object.entries(operation.responses as Record<string, Response>)
-    operation.responses = {
-      ...problems.of(route),
-      ...Object.fromEntries(own.map(([status, response]) => [status, success(route, status, response)])),
+  const complete = (path: string, method: string, operation: Operation): Operation => {
+    const route = routeOf(method.toUpperCase(), path)
+    const { example, operationId = '' } = route.schema ?? {}
+    const [first] = [route.method].flat()
+    const [needs, security] = accessOf(route)
+    const media = operation.requestBody?.content['application/json']
+    return {
+      ...operation,
+      operationId:
+        method.toUpperCase() === first ? operationId : `${operationId}By${method[0]?.toUpperCase()}${method.slice(1)}`,
+      description: [operation.description, needs].filter(Boolean).join('\n\n'),
+      security,
+      ...(example && {
+        requestBody: { ...operation.requestBody, content: { 'application/json': { ...media, example } } },
+      }),
+      responses: {
+        ...problems.of(route),
+        ...mapValues(operation.responses as Record<string, Response>, (status, response) =>
+          success(route, status, response),
+        ),
+      },
     }
   }
+  const described = mapValues(document.paths ?? {}, (path, methods) =>
+    mapValues(methods, (method, operation) => complete(path, method, operation)),
+  )
   const schemas: Record<string, object> = { Problem: PROBLEM }
-  const paths = liftSchemas(document.paths, schemas) as NonNullable<Given['paths']>
+  const paths = liftSchemas(described, schemas) as NonNullable<Given['paths']>
   const lifted = Object.values(paths).flatMap((methods) => Object.values(methods))
   return {
     ...document,

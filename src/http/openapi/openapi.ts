@@ -17,12 +17,20 @@ const KEY = {
     'An API key. Each operation names the scope that the key needs; `admin` includes all. A service that listens on loopback only and has no keys needs none.',
 } as const
 
+const BASIC = {
+  type: 'http',
+  scheme: 'basic',
+  description: 'The key as the password, for clients that can send nothing else. The name is not used.',
+} as const
+
 /** The features of the service. Each route belongs to one. */
 const TAGS = {
   pools: 'Systems under test. Every user, batch, state and export belongs to one pool',
   templates: 'Settings of batches, by name',
   batches: 'Bulk creation of users',
   users: 'Single users, imports and counts',
+  clients: 'Clients that load generators copy',
+  'simple table server': 'Leases in the form of JMeter’s Simple Table Server',
   export: 'States and differential exports',
   leases: 'Users in one hand at a time',
   lifecycle: 'Removal of expired batches',
@@ -63,7 +71,7 @@ export const openapi = plugin(
         },
         servers: [{ url: '/', description: 'This service' }],
         tags: Object.entries(TAGS).map(([name, description]) => ({ name, description })),
-        components: { securitySchemes: { key: KEY } },
+        components: { securitySchemes: { key: KEY, basic: BASIC } },
         security: [{ key: [] }],
       },
       transformObject: (document) =>
@@ -90,7 +98,7 @@ export const openapi = plugin(
     app.addHook('onRoute', (route) => {
       if (route.method === 'HEAD' || route.schema?.hide) return
       requireDescribed(route)
-      routes.set(`${route.method} ${route.url.replace(/:(\w+)/g, '{$1}')}`, route)
+      for (const method of [route.method].flat()) routes.set(`${method} ${route.url.replace(/:(\w+)/g, '{$1}')}`, route)
     })
   },
   { name: 'openapi' },

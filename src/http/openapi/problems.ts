@@ -7,6 +7,8 @@ declare module 'fastify' {
   interface FastifySchema {
     /** The problems that only this route answers with; see problemsOf. Required, unless the schema is hidden. */
     problems?: readonly ErrorCode[]
+    /** The media type of its problems. Default: application/problem+json. */
+    problemType?: string
   }
 }
 
@@ -92,32 +94,30 @@ export const PROBLEM = {
   },
 }
 
+const JSON_TYPE = 'application/problem+json'
+
+const schemaOf = (status: number, codes: ErrorCode[]) => ({
+  allOf: [
+    { $ref: '#/components/schemas/Problem' },
+    {
+      type: 'object',
+      properties: {
+        status: { type: 'integer', enum: [status] },
+        code: { type: 'string', enum: codes },
+        ...Object.assign({}, ...codes.map((code) => MEMBERS_OF[code])),
+      },
+    },
+  ],
+})
+
 /** The response to a set of problems that have one status. */
-function response(status: number, codes: ErrorCode[]) {
-  const members = Object.assign({}, ...codes.map((code) => MEMBERS_OF[code]))
+function response(status: number, codes: ErrorCode[], type: string) {
   return {
     description: codes.map((code) => `\`${code}\`: ${ERRORS[code].title}.`).join('\n\n'),
     ...headers([status, ...codes].flatMap((key) => HEADERS_OF[key] ?? [])),
-    content: {
-      'application/problem+json': {
-        schema: {
-          allOf: [
-            { $ref: '#/components/schemas/Problem' },
-            {
-              type: 'object',
-              properties: {
-                status: { type: 'integer', enum: [status] },
-                code: { type: 'string', enum: codes },
-                ...members,
-              },
-            },
-          ],
-        },
-      },
-    },
+    content: { [type]: { schema: type === JSON_TYPE ? schemaOf(status, codes) : { type: 'string' } } },
   }
 }
-
 /** Collects the responses of all routes to problems. Equal ones are one component, named after its codes. */
 export function problemResponses() {
   const components: Record<string, object> = {}
@@ -127,8 +127,9 @@ export function problemResponses() {
     of(route: Described): Record<string, { $ref: string }> {
       const byStatus = Map.groupBy(problemsOf(route), (code) => ERRORS[code].status as number)
       const references = [...byStatus].map(([status, codes]) => {
-        const name = codes.join('.')
-        components[name] ??= response(status, codes)
+        const { problemType = JSON_TYPE } = route.schema ?? {}
+        const name = [...codes, ...(problemType === JSON_TYPE ? [] : [problemType.replace('/', '-')])].join('.')
+        components[name] ??= response(status, codes, problemType)
         return [status, { $ref: `#/components/responses/${name}` }]
       })
       return Object.fromEntries(references)

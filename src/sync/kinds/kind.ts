@@ -1,7 +1,10 @@
 import type { Static, TSchema } from 'typebox'
 import type { FieldError } from '../../errors.ts'
 
-/** A user as a kind renders it: the members of its line, and the secrets that the mapping names. */
+/** A member of a user that is no secret. */
+export type UserMember = Exclude<keyof SinkUser, 'password_hash' | 'password'>
+
+/** A user as a kind renders it: the members of its line that the kind reads, and the secrets that the mapping names. */
 export interface SinkUser {
   id: string
   username: string
@@ -113,6 +116,8 @@ export interface Kind<Mapping extends object = object, Rendered = unknown> {
   presets: Record<string, Mapping>
   /** Secrets that each user has at such a target, whatever its mapping names. */
   secrets?: ('password_hash' | 'password')[]
+  /** Members besides the id that `render` reads, with this mapping. Not given: it may read all. */
+  members?: (mapping: object) => UserMember[]
   mappingSchema: TSchema
   /** Returns faults of a mapping that its schema does not see. */
   mappingFaults(mapping: Static<TSchema>): Faults
@@ -123,6 +128,6 @@ export interface Kind<Mapping extends object = object, Rendered = unknown> {
   /** What the user becomes. Without `withSecrets`, secrets are replaced by a placeholder. */
   render(mapping: Mapping, user: SinkUser, withSecrets: boolean): { rendered: Rendered } | { refusal: Refusal }
   /** The rendered user as a dry run shows it. */
-  show(rendered: Rendered): object
+  show(rendered: Rendered, mapping: Mapping): object
   connect(address: SinkAddress): Sink<Rendered>
 }

@@ -2,18 +2,27 @@ import { parseDatabaseUrl } from '../../database/database-url.ts'
 import type { FieldError } from '../../errors.ts'
 import type { Kind } from './kind.ts'
 import { connectTables } from './postgres/connect-tables.ts'
-import { type Rows, renderRows, type TablesMapping, TablesMappingSchema, tablesFaults } from './postgres/mapping.ts'
+import {
+  type Rows,
+  renderRows,
+  showRows,
+  type TablesMapping,
+  TablesMappingSchema,
+  tablesFaults,
+} from './postgres/mapping.ts'
 import { PRESETS } from './postgres/presets.ts'
+import { membersIn } from './values.ts'
 
 /** Users as rows in the tables of an application. */
 export const postgres: Kind<TablesMapping, Rows> = {
   limits: { batch: 5_000, concurrency: 4, per_second: null },
   presets: PRESETS,
+  members: membersIn,
   mappingSchema: TablesMappingSchema,
   mappingFaults: (mapping) => tablesFaults(mapping as TablesMapping),
   readUrl,
   render: renderRows,
-  show: (rows) => ({ rows }),
+  show: (rows, mapping) => ({ rows: showRows(rows, mapping) }),
   connect: connectTables,
 }
 

@@ -38,14 +38,15 @@ const externalsOf = (outcomes: Outcome[]) => arrayLiteral(outcomes.map(({ extern
 export async function announce(sql: Sql, work: Work, { marker, added, changed }: Announcement): Promise<void> {
   const { poolId, target: name } = work.run
   await inClaim(sql, work, async (tx) => {
+    const [addedIds, changedIds] = [idsOf(added), idsOf(changed)]
     await tx`
       insert into sink_announcements (pool_id, target, marker, user_ids)
-      values (${poolId}, ${name}, ${marker}, ${idsOf([...added, ...changed])}::uuid[])`
+      values (${poolId}, ${name}, ${marker}, ${addedIds}::uuid[] || ${changedIds}::uuid[])`
     if (added.length > 0) {
       await tx`
         insert into sink_users (pool_id, target, user_id, external, is_due)
         select ${poolId}, ${name}, o.user_id, o.external, false
-        from unnest(${idsOf(added)}::uuid[], ${externalsOf(added)}::text[]) o (user_id, external)`
+        from unnest(${addedIds}::uuid[], ${externalsOf(added)}::text[]) o (user_id, external)`
     }
     if (changed.length > 0) {
       const { count } = await tx`
@@ -53,7 +54,7 @@ export async function announce(sql: Sql, work: Work, { marker, added, changed }:
           code = null, detail = null, tried_at = null
         from (
           select o.external, row.ctid
-          from unnest(${idsOf(changed)}::uuid[], ${externalsOf(changed)}::text[]) o (user_id, external)
+          from unnest(${changedIds}::uuid[], ${externalsOf(changed)}::text[]) o (user_id, external)
           cross join lateral ${rowOf(tx, { poolId, name })}
         ) o
         where s.ctid = o.ctid`

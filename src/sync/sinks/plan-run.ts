@@ -9,6 +9,7 @@ import { exportForTarget } from '../push.ts'
 import type { Outcome } from '../sync-runs.ts'
 import type { Target } from '../targets.ts'
 import { requireClaim, type Work } from './claim.ts'
+import { hasOpenResends, takeResends } from './resends.ts'
 
 /** What a run compares, in the members of its outcome. */
 export type Plan = Pick<Outcome, 'kind' | 'base' | 'state'>
@@ -47,8 +48,11 @@ export async function planRun<Result>(
     })
   }
   const { state: present } = await exports.currentScope(target)
-  if (plannedState === present && !full)
-    return await use({ plan: { kind: 'unchanged', base: present, state: present }, isFilling }, sql)
+  if (plannedState === present && !full) {
+    const planned: Planned = { plan: { kind: 'unchanged', base: present, state: present }, isFilling }
+    if (!(await hasOpenResends(sql, target))) return await use(planned, sql)
+    return await inTransaction(options, use, async () => planned)
+  }
   if (plannedState !== null && !full) {
     const opened = await exports.openDirect(exportForTarget(target, plannedState))
     try {
@@ -78,6 +82,7 @@ async function inTransaction<Result>(
   const result = await sql.begin(async (tx) => {
     await forceIndexScans(tx)
     const planned = await mark(tx)
+    await takeResends(tx, target, work?.run.id ?? null)
     if (work) {
       await requireClaim(tx, work)
       await recordPlan(tx, target, planned)
