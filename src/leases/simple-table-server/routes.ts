@@ -137,6 +137,7 @@ export const simpleTableServer: FastifyPluginCallbackTypebox<{ leasing: Leasing 
         response: { 200: { content: { 'text/html': { schema: Type.String() } } } },
         problems: [],
         problemType: 'text/html',
+        responseHeaders: ['Retry-After'],
       },
       preValidation(request, _reply, next) {
         next(readParameters(request, { isFileNeeded: name !== 'STATUS' }))
