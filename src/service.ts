@@ -44,6 +44,8 @@ export interface Service {
 /** Intervals and timeouts that no setting changes. Tests shorten them. */
 export interface Pace {
   lockTimeoutMs?: number
+  /** How often the service looks for expired batches. */
+  expiryMs?: number
   workerIdleTimeoutMs?: number
   silenceMs?: number
   sync?: typeof SYNC_PACE
@@ -95,7 +97,7 @@ export async function startService(
   const reasonsToRefuse = () => (dispatcher.draining() ? ['draining'] : [])
   const retention = startRetention(sql, config.baseRetention, log)
   started.defer(() => retention.stop())
-  const expiry = startExpiry(sql, config.auditRetention, metrics, log)
+  const expiry = startExpiry(sql, config.auditRetention, metrics, log, pace.expiryMs)
   started.defer(() => expiry.stop())
   const exportCache = await openExportCache(config, log)
   started.defer(() => exportCache?.close())

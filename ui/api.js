@@ -109,6 +109,21 @@ export async function call(method, path, request = {}) {
 }
 
 /**
+ * Reads the body of a response as it comes. Safari cannot iterate over a stream itself.
+ *
+ * @param {Response} response
+ */
+export async function* piecesOf(response) {
+  const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader()
+  if (reader === undefined) return
+  try {
+    for (let piece = await reader.read(); !piece.done; piece = await reader.read()) yield piece.value
+  } finally {
+    await reader.cancel().catch(() => {}) // it may have been aborted
+  }
+}
+
+/**
  * Keeps numbers that JavaScript cannot represent, such as ids of 20 digits in attributes, as their own text.
  *
  * @param {string} _name
@@ -118,7 +133,7 @@ export async function call(method, path, request = {}) {
 function keepDigits(_name, value, context) {
   if (typeof value !== 'number' || context?.source === undefined || String(value) === context.source) return value
   const isExact = Number.isInteger(value) ? Number.isSafeInteger(value) : context.source.length <= 15
-  return isExact ? value : /** @type {any} */ (JSON).rawJSON(context.source)
+  return isExact ? value : /** @type {any} */ ((JSON).rawJSON?.(context.source) ?? value)
 }
 
 /** @param {Response} response */

@@ -1,4 +1,4 @@
-import { send } from './api.js'
+import { piecesOf, send } from './api.js'
 import { isWatched, paused, sleep, whenWatched } from './live.js'
 
 /** @typedef {import('../src/batches/batches.ts').Batch} Batch */
@@ -61,9 +61,8 @@ function watchedSignal(signal) {
 
 /** @param {Response} response */
 async function* eventsOf(response) {
-  if (response.body === null) return
   let text = ''
-  for await (const piece of response.body.pipeThrough(new TextDecoderStream())) {
+  for await (const piece of piecesOf(response)) {
     text += piece
     const blocks = text.split('\n\n')
     text = blocks.pop() ?? ''

@@ -43,10 +43,11 @@ const MAX_REQUESTS = 256
 const MAX_USERS = 2_000
 
 /**
- * A further statement at the same time is worth its start, 1 ms, for this many users, or for this many requests if it is the second one:
- * then the service reads and answers some requests while PostgreSQL grants the others.
+ * A further statement at the same time is worth its start for this many users, or for this many requests if it is the second one: then
+ * the service reads and answers some requests while PostgreSQL grants the others. With 16 callers and 100 users a lease, a statement for
+ * each lease costs 2.3 ms of PostgreSQL and 0.9 ms of the service; one for five leases costs 2.1 and 0.7 ms for each.
  */
-const USERS_OF_A_FURTHER = 100
+const USERS_OF_A_FURTHER = 500
 const REQUESTS_OF_A_SECOND = 6
 
 /** How often waiting requests are tried again. A return in this process wakes them at once, one in another replica does not. */

@@ -55,6 +55,9 @@ function inTime<Value>(answer: Promise<Value>): Promise<Value | undefined> {
   return Promise.race([answer, late]).finally(() => clearTimeout(timer))
 }
 
+/** What the names of a replica's connections end in: those of requests and LISTEN, and those for one purpose. */
+const CONNECTION_KINDS = ['', ' worker', ' health', ' uploads', ' leases']
+
 /** Both sources are small: the index of unfinished batches, and the server's own view of connections. */
 async function readCounts(sql: Sql): Promise<DatabaseCounts> {
   const [batches, connections] = await Promise.all([
@@ -63,10 +66,11 @@ async function readCounts(sql: Sql): Promise<DatabaseCounts> {
       from (select status from batches where status in ('queued', 'running') limit ${MAX_BATCHES}) b
       group by status`,
     sql<{ label: string; count: number }[]>`
-      select coalesce(state, 'unknown') as label, count(*)::int as count from pg_stat_activity
+      select case when pid = pg_backend_pid() then 'idle' else coalesce(state, 'unknown') end as label, count(*)::int as count
+      from pg_stat_activity
       where datname = current_database() and usename = current_user
-        and application_name in (current_setting('application_name'), current_setting('application_name') || ' worker') and pid <> pg_backend_pid()
-      group by state`,
+        and application_name in (select current_setting('application_name') || kind from unnest(${CONNECTION_KINDS}::text[]) kind)
+      group by label`,
   ])
   const byLabel = (rows: { label: string; count: number }[]) =>
     Object.fromEntries(rows.map(({ label, count }) => [label, count]))

@@ -4,12 +4,13 @@ import { startProxy } from '../database-proxy.ts'
 import { suite } from '../suite.ts'
 import OPERATIONS from './operations.json' with { type: 'json' }
 import { startService } from './service.ts'
+import { sharedService } from './shared-service.ts'
 
 const t = suite()
 
 /* The service's documentation and health routes. */
 
-const { call } = await startService(t, { MAX_WORKERS: '1' })
+const { call } = await sharedService(t)
 
 interface Operation {
   operationId?: string

@@ -4,6 +4,7 @@ import { ERRORS, type ErrorCode } from '../../src/errors.ts'
 import { suite } from '../suite.ts'
 import { as, secretOf } from './planted.ts'
 import { type Answer, startService } from './service.ts'
+import { sharedService } from './shared-service.ts'
 
 const t = suite()
 
@@ -12,7 +13,7 @@ const t = suite()
  * Both were tried, and fail here: without the check of Host; without the check of Origin and Sec-Fetch-Site.
  */
 
-const service = await startService(t, { MAX_WORKERS: '1' })
+const service = await sharedService(t)
 const { call, sql, app, url } = service
 const { paths } = app.swagger() as unknown as { paths: Record<string, object> }
 const [user] = await sql<{ id: string }[]>`

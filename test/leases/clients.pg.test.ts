@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { isInstalled, run } from '../../examples/check/command.ts'
+import { startShop } from '../../examples/check/shop.ts'
 import { startService } from '../http/service.ts'
 import { suite } from '../suite.ts'
 import { makePool } from './pool.ts'
@@ -28,27 +29,37 @@ t.test('each client is served as it is, with its type, and 304 to who has it', a
   t.equal((await call('GET', '/clients/routes.ts')).status, 404)
 })
 
-/** k6's modules, with synchronous requests as k6 has. Each is a process, because Node has no synchronous requests. */
+/** k6's modules, with synchronous requests and cookies as k6 has. Each is a process, because Node has no synchronous requests. */
 const STAND_IN = `
 import { execFileSync } from 'node:child_process'
 const SEND = \`
   const [method, url, body, headers] = JSON.parse(process.argv[1])
-  const sent = fetch(url, { method, body: body ?? undefined, headers })
-  const answer = await sent
+  const answer = await fetch(url, { method, body: body ?? undefined, headers, redirect: 'manual' })
   const { status } = answer
-  console.log(JSON.stringify({ status, headers: { 'Retry-After': answer.headers.get('retry-after') }, body: await answer.text() }))\`
-export const seen = { requests: [], pauses: [], isLost: false }
-export default {
-  request(method, url, body, { headers }) {
+  const found = { 'Retry-After': answer.headers.get('retry-after') }
+  const cookies = answer.headers.getSetCookie().map((cookie) => cookie.split(';')[0])
+  console.log(JSON.stringify({ status, headers: found, cookies, body: await answer.text() }))\`
+export const seen = { requests: [], pauses: [], isLost: false, checks: [] }
+const jar = new Map()
+const http = {
+  request(method, url, body, { headers = {} } = {}) {
     seen.requests.push({ url, key: headers.Authorization })
-    const args = ['--input-type=module', '--eval', SEND, JSON.stringify([method, url, body, headers])]
+    const isForm = typeof body === 'object' && body !== null
+    const type = isForm && { 'content-type': 'application/x-www-form-urlencoded' }
+    const sent = [method, url, isForm ? String(new URLSearchParams(body)) : body, { ...type, cookie: [...jar.values()].join('; '), ...headers }]
+    const args = ['--input-type=module', '--eval', SEND, JSON.stringify(sent)]
     const answer = JSON.parse(execFileSync(process.execPath, args))
+    for (const cookie of answer.cookies) jar.set(cookie.split('=')[0], cookie)
     const { isLost } = seen
     seen.isLost = false
     return isLost ? { status: 0, headers: {}, body: null, error: 'connection reset' } : answer
   },
+  get: (url, params) => http.request('GET', url, null, params),
+  post: (url, body, params) => http.request('POST', url, body ?? null, params),
 }
+export default http
 export const sleep = (seconds) => seen.pauses.push(seconds)
+export const check = (value, conditions) => seen.checks.push(...Object.values(conditions).map((holds) => holds(value)))
 `
 
 const K6_SCRIPT = `
@@ -108,6 +119,43 @@ t.test('k6.js leases, renews and releases users, with a stand-in for the modules
   t.match(await stats(pool), { free: 1, leased: 1 }, 'a request that was repeated got one lease')
 })
 
+t.test('the example for k6 logs in with a leased account, with a stand-in for the modules of k6', async (t) => {
+  const shop = await startShop(new Set(['chosen_1', 'chosen_2']), 'TestPass123!')
+  t.teardown(() => shop.close())
+  const config = { password: 'TestPass123!', username_pattern: 'chosen_{id}' }
+  await call('POST', '/v1/batches', { body: { count: 2, config }, headers: { prefer: 'wait=30' } })
+  const local = (text: string) =>
+    text.replaceAll(/from 'k6(\/http)?'/g, "from './stand-in.mjs'").replace('./k6.js', './k6.mjs')
+  const folder = t.testdir({
+    'stand-in.mjs': STAND_IN,
+    'k6.mjs': local((await call('GET', '/clients/k6.js')).raw.toString()),
+    'leases.mjs': local(await readFile(new URL('../../examples/k6/leases.js', import.meta.url), 'utf8')),
+    'script.mjs': `
+      import { seen } from './stand-in.mjs'
+      Object.assign(globalThis, { __VU: 7, __ENV: process.env })
+      const { default: iteration } = await import('./leases.mjs')
+      iteration()
+      iteration()
+      console.log(JSON.stringify(seen.checks))`,
+  })
+  const { code, output, errors } = await run(process.execPath, ['script.mjs'], {
+    cwd: folder,
+    env: { USERSYNC_URL: url, TARGET: shop.url },
+    signal: AbortSignal.timeout(60_000),
+  })
+  t.strictSame([code, errors, output], [0, '', '[true,true]\n'])
+  t.match(shop.seen, {
+    refused: 0,
+    failed: 0,
+    pages: 2,
+    logins: new Map([
+      ['chosen_1', 1],
+      ['chosen_2', 1],
+    ]),
+  })
+  t.match(await stats('default'), { free: 2, leased: 0 })
+})
+
 const USE = `
 import sys, time
 from usersync import LeaseLost, UserPool, UsersExhausted, UsersyncError
@@ -148,8 +196,7 @@ pool.close()
 `
 
 const noRequests = (await isInstalled('python3'))
-  ? (await run('python3', ['-c', 'import requests'], { ...PYTHON_PLACE(), signal: AbortSignal.timeout(30_000) }))
-      .code !== 0
+  ? (await run('python3', ['-c', 'import requests'], { cwd: '/', signal: AbortSignal.timeout(30_000) })).code !== 0
   : true
 
 t.test(
@@ -163,7 +210,7 @@ t.test(
     })
     const { code, output, errors } = await run('python3', ['use.py'], {
       cwd: folder,
-      env: { ...PYTHON_PLACE().env, USERSYNC_URL: url, USERSYNC_POOL: pool },
+      env: { USERSYNC_URL: url, USERSYNC_POOL: pool },
       signal: AbortSignal.timeout(60_000),
     })
     t.strictSame([code, errors], [0, ''])
@@ -180,9 +227,3 @@ t.test(
     t.match(await stats(pool), { free: 0, leased: 1, dirty: 1 })
   },
 )
-
-/** Where python3 finds packages of Debian that are unpacked, not installed. */
-function PYTHON_PLACE() {
-  const { PYTHONPATH = '', LD_LIBRARY_PATH = '' } = process.env
-  return { cwd: '/', env: { PYTHONPATH, LD_LIBRARY_PATH } }
-}

@@ -1,9 +1,6 @@
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core'
 import root, { type Test } from 'tap'
-import { debianProgram } from '../faults/debian-program.ts'
-
-/** Debian's chromium, or the browser that CHROMIUM names. Undefined: the tests of the page are skipped. */
-export const CHROMIUM = process.env['CHROMIUM'] ?? debianProgram('chromium')
+import { CHROMIUM } from './chromium.ts'
 
 /** The option of a test that needs a browser. */
 export const needsBrowser = { skip: CHROMIUM === undefined && 'no chromium on this machine: apt-get install chromium' }

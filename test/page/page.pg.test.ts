@@ -195,15 +195,17 @@ t.test('behind a path of a proxy everything works too', needsBrowser, async (t) 
   await page.unrouteAll({ behavior: 'ignoreErrors' })
 })
 
-t.test('no serious fault of accessibility in any view', needsBrowser, async (t) => {
+t.test('no serious fault of accessibility in any view, and room on a phone', needsBrowser, async (t) => {
   const id = await make('shop', { count: 2, label: 'for axe' })
-  const views = ['overview', 'make', 'batches', `batches/${id}`]
   for (const colorScheme of sized(['dark'] as const, ['dark', 'light'] as const)) {
-    const { page } = await openPage(t, { key: secretOf('root'), colorScheme })
-    for (const view of views) {
+    const { page } = await openPage(t, { key: secretOf('root'), colorScheme, viewport: { width: 360, height: 740 } })
+    for (const view of ['overview', 'make', 'batches', `batches/${id}`]) {
       await page.goto(`${url}/ui/#/${view}?pool=shop`)
       await page.locator('main h1').waitFor()
       await page.locator('main .loading').waitFor({ state: 'detached' })
+      t.equal(await page.evaluate('document.documentElement.scrollWidth'), 360, `${view} fits on a phone`)
+      if (view !== 'make' && sized(true, false)) continue // each costs 1.5 s of CPU time
+      await page.setViewportSize({ width: 1440, height: 900 })
       const { violations } = await new AxeBuilder({ page }).analyze()
       const serious = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical')
       t.strictSame(
@@ -211,6 +213,7 @@ t.test('no serious fault of accessibility in any view', needsBrowser, async (t) 
         [],
         `${view} ${colorScheme}`,
       )
+      await page.setViewportSize({ width: 360, height: 740 })
     }
   }
 })

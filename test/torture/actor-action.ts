@@ -1,11 +1,11 @@
-import { type Action, FORMS, POOLS } from './events.ts'
+import { type Action, FORMS, LEASED, POOLS } from './events.ts'
 import type { Random } from './random.ts'
 
 /** The relative frequency of each kind. */
 // biome-ignore format: a table
 const WEIGHTS = {
   batch: 22, import: 12, patch: 12, deleteUser: 4, sql: 16, deleteBatch: 4, cancel: 3, expire: 2, sync: 5, verify: 1,
-  list: 6, slowRead: 3, vanish: 4, events: 3, scopes: 4, stats: 2,
+  list: 6, slowRead: 3, vanish: 4, events: 3, scopes: 4, stats: 2, lease: 20,
 }
 
 /** The next action of one of many clients. */
@@ -52,6 +52,13 @@ export function actorAction(random: Random): Action {
         pool,
         sort: random.pick(['id', 'username', 'created_at,-username', '-created_at,username']),
         limit: random.pick([20, 100, 1000]),
+      }
+    case 'lease':
+      return {
+        kind,
+        pool: random.chance(0.7) ? LEASED : pool,
+        callers: random.int(1, 20),
+        waitSeconds: random.pick([0, 0, 1, 3]),
       }
     case 'slowRead':
       return { kind, pool, form: random.pick(FORMS), ms: random.int(2_000, 20_000) }

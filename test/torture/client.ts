@@ -8,6 +8,7 @@ export const KEYS = {
   admin: { scopes: 'admin', secret: 'torture-admin-secret-of-32-characters!' },
   reader: { scopes: 'users:read', secret: 'torture-reader-secret-of-32-characters' },
   writer: { scopes: 'users:read+users:write', secret: 'torture-writer-secret-of-32-characters' },
+  caller: { scopes: 'users:lease', secret: 'torture-caller-secret-of-32-characters' },
   logins: { scopes: 'users:read+credentials:read', secret: 'torture-logins-secret-of-32-characters' },
 } as const
 export type Key = keyof typeof KEYS

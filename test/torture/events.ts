@@ -37,6 +37,7 @@ export type Action =
   | { kind: 'slowRead'; pool: Pool; form: Form; ms: number }
   | { kind: 'vanish'; ms: number }
   | { kind: 'events'; pool: Pool; which: number; ms: number }
+  | { kind: 'lease'; pool: Pool | typeof LEASED; callers: number; waitSeconds: number }
   | { kind: 'scopes' }
   | { kind: 'stats' }
   | { kind: 'killReplica' | 'stopReplica' | 'endReplica'; replica: number; ms: number }
@@ -58,6 +59,9 @@ export type EventOf<K extends Action['kind'], E = Event> = E extends { kind: inf
     ? E
     : never
   : never
+
+/** A pool with a few users for many callers. Nobody changes them. */
+export const LEASED = 'leased'
 
 export const FORMS: Form[] = ['json', 'ndjson', 'csv']
 export const POOLS: Pool[] = ['default', 'steady']

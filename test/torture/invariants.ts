@@ -1,6 +1,7 @@
 import { verifyPool } from '../../src/states/verify-states.ts'
 import { eventually, remaining } from './clock.ts'
-import { plantedRows } from './setup.ts'
+import { LEASED } from './events.ts'
+import { LEASED_USERS, plantedRows } from './setup.ts'
 import type { World } from './world.ts'
 
 const READY_MS = 20_000
@@ -74,6 +75,44 @@ export async function checkTargets({ sql, client, replicas, report }: World): Pr
     if (!isInStep) report.finding('target-in-step', text)
     report.count(isInStep ? 'targets in step' : 'targets behind')
   }
+}
+
+/** Leases that a storm leaves last up to 4 s, and upkeep looks once a second. */
+const LEASES_MS = 30_000
+
+/** All leases end, the journal has no two holders of a user at the same time, and all users of the pool LEASED can be leased. */
+export async function checkLeases({ sql, client, replicas, report }: World): Promise<void> {
+  const alive = await remaining(
+    report.patience('none-lost', LEASES_MS),
+    () => sql`select id, expires_at::text, user_ids from leases where ended_at is null`,
+  )
+  if (alive.length > 0) report.finding('none-lost', `a lease does not end: ${JSON.stringify(alive[0])}`)
+  const [entries] = await sql<{ count: number; overlap: string | null }[]>`
+    with held as (
+      select x.pool_id, g.user_id, x.fence, x.granted_at, coalesce(r.returned_at, x.ended_at) as ended_at
+      from leases x cross join lateral unnest(x.user_ids) g (user_id)
+      left join lease_returns r on r.pool_id = x.pool_id and r.lease_id = x.id and r.user_id = g.user_id
+    ), next as (
+      select h.*, lead(h.granted_at) over users as next_at, lead(h.fence) over users as next_fence
+      from held h window users as (partition by h.pool_id, h.user_id order by h.fence)
+    )
+    select count(*)::int as count,
+      min(user_id || ': fence ' || fence || ' and ' || next_fence) filter (where next_at < coalesce(ended_at, 'infinity')) as overlap
+    from next`
+  report.count('leases journal entries', entries?.count ?? 0)
+  if (entries?.overlap) report.finding('one-holder', `in the journal, at the same time: ${entries.overlap}`)
+  const request = { replica: replicas[0], key: 'caller', path: '/v1/leases' } as const
+  let answer = ''
+  const areFree = await eventually(report.patience('none-lost', LEASES_MS), async () => {
+    await client.ask({ ...request, path: '/v1/leases/reset', body: { pool: LEASED } })
+    const { status, text, json } = await client.ask({ ...request, body: { pool: LEASED, count: LEASED_USERS } })
+    answer = text
+    if (status !== 201) return false
+    const body = { pool: LEASED, fence: json['fence'], outcome: 'clean' }
+    await client.ask({ ...request, path: `/v1/leases/${json['id']}/return`, body })
+    return true
+  })
+  if (!areFree) report.finding('none-lost', `not all users of the pool ${LEASED} are free: ${answer}`)
 }
 
 /** What must be true in the databases of both sides. */

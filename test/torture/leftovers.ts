@@ -4,10 +4,10 @@ import type { Replica } from './replica.ts'
 import type { World } from './world.ts'
 
 /**
- * Of a replica with two workers: connections for requests, for the workers, one that listens, one for health, and six
- * for uploads.
+ * Of a replica with two workers: connections for requests, for the workers, one that listens, one for health, six for uploads, and six
+ * for leases.
  */
-const CONNECTIONS = 16 + 2 + 1 + 1 + 6
+const CONNECTIONS = 16 + 2 + 1 + 1 + 6 + 6
 
 /** Those of this process, which stay open for some seconds, and those of threads, pipes and the event loop. */
 const MAX_CLIENTS = 30

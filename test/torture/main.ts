@@ -7,7 +7,7 @@ import { parseArgs } from 'node:util'
 import { makeFollowers } from './actors/followers.ts'
 import { startPulls } from './actors/pulls.ts'
 import type { Event } from './events.ts'
-import { checkBatches, checkDatabase, checkReady, checkTargets } from './invariants.ts'
+import { checkBatches, checkDatabase, checkLeases, checkReady, checkTargets } from './invariants.ts'
 import { checkNothingLeft, checkResources, deleteAll } from './leftovers.ts'
 import { type Finding, INVARIANTS, Report } from './report.ts'
 import { makeSchedule } from './schedule.ts'
@@ -62,6 +62,7 @@ try {
     await checkReady(world)
     await checkBatches(world)
     await checkTargets(world)
+    await checkLeases(world)
     await checkDatabase(world)
     await Promise.all([...followers, ...pulls].map((client) => client.settle()))
     await deleteAll(world)
@@ -100,6 +101,7 @@ function summarize(): number {
     'users',
     'imports',
     'sql',
+    'leases',
     'pushes',
     'targets',
     'processes',
@@ -110,7 +112,7 @@ function summarize(): number {
   }
   for (const { invariant, times, runMs } of report.findings.values())
     print(`FINDING ${invariant}, ${times} times, first after ${Math.round(runMs / 1000)} s`)
-  const least = { requests: 200, followed: 20, batches: 5, users: 200, sql: 3, targets: 2 }
+  const least = { requests: 200, followed: 20, batches: 5, users: 200, sql: 3, leases: 10, targets: 2 }
   const idle = Object.entries(least).filter(([what, count]) => report.total(what) < count * (report.round + 1))
   for (const [what, count] of idle)
     print(`too little was done: ${what} ${report.total(what)}, expected at least ${count} per round`)

@@ -14,6 +14,8 @@ export const INVARIANTS = {
   'kept-state': 'The stored state is the state of the rows',
   'login-stays': 'The credential of a user exists',
   'scopes': 'A key reads and changes only what its scopes allow',
+  'one-holder': 'A user is with one living holder at a time, and each later lease of it has a greater fence',
+  'none-lost': 'A lease lasts until its end, and each user can be leased again after it and a reset',
   'protected': 'A user that is not a test user is never changed or deleted',
   'listing': 'A listing by id contains no user twice',
   'nothing-left': 'Deletion and expiry leave no credential, secret or chunk',

@@ -1,11 +1,14 @@
 import type { Sql } from 'postgres'
 import { type Client, KEYS, PLANTED } from './client.ts'
 import { eventually } from './clock.ts'
-import { POOLS } from './events.ts'
+import { LEASED, POOLS } from './events.ts'
 import type { World } from './world.ts'
 
 /** Users that imports and PATCH requests change again and again. */
 export const HOT = Array.from({ length: 20 }, (_, n) => `hot-${n}@example.com`)
+
+/** Users of the pool LEASED: fewer than callers want. */
+export const LEASED_USERS = 15
 
 /** Creates the pools, the targets, the contended users and the protected ones. */
 export async function setUp(world: World): Promise<void> {
@@ -22,6 +25,7 @@ export async function setUp(world: World): Promise<void> {
     await must('make a pool', { replica: at, path: '/v1/pools', body: { name: 'steady' } })
   }
   await must('make a pool', { replica, path: '/v1/pools', body: { name: 'mirror' } })
+  await must('make a pool', { replica, path: '/v1/pools', body: { name: LEASED } })
   await must('make a pool', { replica, path: '/v1/pools', body: { name: 'empty' } })
   await must('declare', { replica, path: '/v1/pools/mirror', method: 'PATCH', body: { replica: true } })
   for (const pool of POOLS) {
@@ -40,6 +44,10 @@ export async function setUp(world: World): Promise<void> {
   }
   await sql`insert into users (username, email) select name, name from unnest(${HOT}::text[]) name`
   world.hotIds = (await sql<{ id: string }[]>`select id from users where username = any(${HOT})`).map(({ id }) => id)
+  await sql`
+    insert into users (pool_id, username, email)
+    select p.id, 'leased-' || n, 'leased-' || n || '@example.com'
+    from pools p cross join generate_series(1, ${LEASED_USERS}::int) n where p.name = ${LEASED}`
   await sql`
     insert into users (pool_id, username, email, is_test_user, custom_attributes)
     select p.id, ${PLANTED} || n, ${PLANTED} || n || '@company.example.com', false, '{"marker": "planted"}'

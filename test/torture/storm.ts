@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import * as batches from './actors/batches.ts'
 import type { Follower } from './actors/followers.ts'
 import { importUsers } from './actors/imports.ts'
+import { lease } from './actors/leases.ts'
 import type { Pull } from './actors/pulls.ts'
 import * as readers from './actors/readers.ts'
 import { scopes } from './actors/scopes.ts'
@@ -62,6 +63,8 @@ async function play(world: World, event: Event, pulls: Pull[]): Promise<void> {
       return await readers.sync(world, event)
     case 'verify':
       return await readers.verify(world, event)
+    case 'lease':
+      return await lease(world, event)
     case 'scopes':
       return await scopes(world, event)
     case 'databaseWay':

@@ -6,6 +6,7 @@ import { connect } from '../../src/database/connection.ts'
 import { databaseUrl, onServer } from '../cluster.ts'
 import { freePort } from '../faults/free-port.ts'
 import { type OwnPostgres, startOwnPostgres } from '../faults/own-postgres.ts'
+import { Holdings } from '../leases/holdings.ts'
 import { API_KEYS, Client } from './client.ts'
 import { fairNow } from './clock.ts'
 import { startProxy, type Way } from './proxy.ts'
@@ -38,6 +39,8 @@ export interface World {
   replicas: [Replica, Replica]
   receiver: Replica
   batches: KnownBatch[]
+  /** Who may use which user. */
+  holdings: Holdings
   /** Ids of the users in HOT. */
   hotIds: string[]
   /** The protected users at the start. */
@@ -108,6 +111,7 @@ export async function makeWorld(service: string, report: Report): Promise<World>
         targetWay,
       },
       ...{ databaseWellSince: fairNow(), replicas, receiver, batches: [], hotIds: [], planted: '' },
+      holdings: new Holdings((fault) => report.finding('one-holder', fault)),
       storm: AbortSignal.abort(),
       close: closeAll,
     }

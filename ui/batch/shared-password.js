@@ -1,4 +1,4 @@
-import { send } from '../api.js'
+import { piecesOf, send } from '../api.js'
 import { html, useState } from '../html.js'
 import { Copyable } from '../parts/copy.js'
 import { ErrorNotice } from '../parts/notice.js'
@@ -32,7 +32,7 @@ async function readPassword(/** @type {string} */ id) {
   const response = await send('GET', 'v1/users/export', { query, signal: ended.signal })
   try {
     let text = ''
-    for await (const piece of response.body?.pipeThrough(new TextDecoderStream()) ?? []) {
+    for await (const piece of piecesOf(response)) {
       text += piece
       for (const line of text.split('\n').slice(0, -1)) {
         const { password } = JSON.parse(line)

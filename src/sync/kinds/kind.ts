@@ -1,4 +1,5 @@
 import type { Static, TSchema } from 'typebox'
+import type { PeerError } from '../../client/peer.ts'
 import type { FieldError } from '../../errors.ts'
 
 /** A member of a user that is no secret. */
@@ -53,6 +54,12 @@ export interface Outcome {
   refusal?: Refusal
 }
 
+/**
+ * A user that the target did not take because of a fault of its own. It is still due. `external` is UNSURE if it may have been created
+ * nevertheless.
+ */
+export type Failed = Pick<Outcome, 'userId' | 'external'> & { fault: PeerError }
+
 /** One user to create (`external` is null) or to change. */
 export interface Delivery<Rendered = unknown> {
   userId: string
@@ -79,10 +86,10 @@ export type Announce = (marker: string, outcomes: Outcome[]) => Promise<void>
 export interface Sink<Rendered = unknown> {
   /** Checks that the target can take users: connection, login, everything that the mapping names. */
   probe(): Promise<void>
-  /** Creates and changes users, all or none of those that are not refused. Only what an earlier outcome identified is changed. */
-  send(users: Delivery<Rendered>[], announce: Announce): Promise<Outcome[]>
-  /** Removes users. A user that is not there any more is removed, too. */
-  remove(users: Removal[], announce: Announce): Promise<Outcome[]>
+  /** Creates and changes users. Only what an earlier outcome identified is changed. Throws if no user arrives because of a fault. */
+  send(users: Delivery<Rendered>[], announce: Announce): Promise<(Outcome | Failed)[]>
+  /** Removes users. A user that is not there any more is removed, too. Throws if none is removed because of a fault. */
+  remove(users: Removal[], announce: Announce): Promise<(Outcome | Failed)[]>
   /**
    * Whether the transaction behind a marker was committed. `unknown`: the target cannot say it. Then what was announced counts as done,
    * and its users are sent once more.

@@ -26,7 +26,7 @@ export const postgres: Kind<TablesMapping, Rows> = {
   connect: connectTables,
 }
 
-const EXPECTED = 'expects postgres://user@host:port/database, with one host'
+const EXPECTED = 'expects postgres://user@host:port/database, with one host and a port from 1 to 65535'
 
 /** Reads the URL of a database. Everything that identifies it must be in it: the environment's PGHOST and so on are for our own. */
 function readUrl(text: string): { url: string; key: string | undefined; hosts: string[] } | FieldError[] {
