@@ -115,7 +115,7 @@ export const targetRoutes: FastifyPluginCallbackTypebox<TargetRoutesOptions> = (
         body: TargetChangeBody,
         example: { interval_seconds: 60 },
         response: { 200: TargetResponse },
-        problems: ['target_not_found'],
+        problems: ['target_not_found', 'target_holds_users'],
       },
     },
     async (request) => {

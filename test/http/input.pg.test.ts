@@ -109,7 +109,7 @@ t.test('a wrong method is rejected before the body is read', async (t) => {
 })
 
 t.test('an unknown path is rejected before the body is read, and a trailing slash is reported', async (t) => {
-  for (const path of ['/v1/nothing', '/v2/users', '/']) {
+  for (const path of ['/v1/nothing', '/v2/users', '/nothing']) {
     for (const type of ['text/csv', 'application/json']) {
       const answer = await send('POST', path, 'x', { 'content-type': type })
       t.match(answer, { status: 404, json: { code: 'route_not_found' } }, path)
