@@ -2,13 +2,17 @@
 
 import { glob, readFile, stat } from 'node:fs/promises'
 import { readCluster, removeCluster } from './cluster.ts'
+import { compareAnswers } from './compare-answers.ts'
 import { searchRecord } from './search-record.ts'
 
 const cluster = await readCluster()
 if (cluster) {
   await printSlowest(cluster.startedAt)
   try {
-    if (cluster.record) await search(cluster.record, cluster.url)
+    if (cluster.record) {
+      await search(cluster.record, cluster.url)
+      await compare(cluster.record)
+    }
   } finally {
     await removeCluster(cluster)
   }
@@ -22,6 +26,14 @@ async function search(record: string, url: string | undefined): Promise<void> {
   const verdict = faults.length > 0 ? 'not ok - secrets leaked' : 'ok - no secrets leaked'
   const lines = [`${verdict}: ${logs} logs and ${answers} error responses searched`, ...faults.slice(0, 20)]
   process.stdout.write(`${lines.join('\n  ')}\n`)
+}
+
+/** Compares the answers of the whole run with the API description. */
+async function compare(record: string): Promise<void> {
+  const { answers, faults } = await compareAnswers(record)
+  if (faults.length > 0) process.exitCode = 1
+  const verdict = faults.length > 0 ? 'not ok - answers that /openapi.json lacks' : 'ok - /openapi.json has all answers'
+  process.stdout.write(`${[`${verdict}: ${answers} different ones compared`, ...faults].join('\n  ')}\n`)
 }
 
 /** Prints the ten slowest files, from the results that tap keeps for each lane, and the duration of the whole run. */

@@ -1,7 +1,9 @@
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { ANSWERED, DESCRIPTION } from './answer-record.ts'
 import { readCluster } from './cluster.ts'
+import { compareAnswers } from './compare-answers.ts'
 import { emptyDatabase } from './database.ts'
 import { startService } from './http/service.ts'
 import { BEGUN } from './run-record.ts'
@@ -45,4 +47,32 @@ t.test('a run fails if something leaks or if the search itself does not work', a
     'two.log: a value: pa55',
     'x.answers: a place in the code: 500 {} at f (/app/x.ts:1:2)',
   ])
+})
+
+t.test('a run fails if a service gives an answer that its description lacks', async (t) => {
+  const { call, app } = await startService(t, { MAX_WORKERS: '1' })
+  t.match(await call('GET', '/v1/pools/missing'), { status: 404 })
+  t.match(await call('HEAD', '/livez'), { status: 200 })
+  const recorded = await recordOf(ANSWERED)
+  t.match(
+    recorded,
+    /"path":"\/v1\/pools\/\{name\}","status":"404","type":"application\/problem\+json","code":"pool_not_found"/,
+  )
+  t.match(recorded, '{"method":"GET","path":"/livez","status":"200","type":"application/json","code":"","headers":[]}')
+
+  const folder = await mkdtemp(join(tmpdir(), 'usersync-record-'))
+  t.teardown(() => rm(folder, { recursive: true, force: true }))
+  const answer = { method: 'GET', path: '/v1/users/{id}', status: '404', type: 'application/problem+json' }
+  const compare = async (given: object) => {
+    await writeFile(join(folder, `x${ANSWERED}`), JSON.stringify({ ...answer, code: '', headers: [], ...given }))
+    return (await compareAnswers(folder)).faults
+  }
+  t.strictSame(await compare({}), ['no service has left its description'])
+  await writeFile(join(folder, DESCRIPTION), JSON.stringify(app.swagger()))
+  t.strictSame(await compare({ code: 'user_not_found' }), [])
+  t.strictSame(await compare({ code: 'batch_not_found' }), ['GET /v1/users/{id} 404 batch_not_found'])
+  t.strictSame(await compare({ status: '418' }), ['GET /v1/users/{id} 418 application/problem+json is not described'])
+  t.strictSame(await compare({ type: 'text/html' }), ['GET /v1/users/{id} 404 has the media type text/html'])
+  t.strictSame(await compare({ headers: ['etag'] }), ['GET /v1/users/{id} 404 has the header etag'])
+  t.strictSame(await compare({ path: '/v1/cats' }), ['GET /v1/cats is not described'])
 })

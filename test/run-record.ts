@@ -1,10 +1,11 @@
 import { appendFileSync, existsSync, openSync, writeSync } from 'node:fs'
 import { basename, join } from 'node:path'
+import { recordAnswers } from './answer-record.ts'
 import { readCluster } from './cluster.ts'
 
 /*
  * The logs and error responses of the services that tests start go into one folder per run. After all tests,
- * cluster-stop.ts searches it for secrets.
+ * cluster-stop.ts searches it for secrets, and compares the answers with the API description.
  */
 
 /** The file with the names of all started logs, one per line. */
@@ -15,6 +16,8 @@ const folder = await readCluster().then((cluster) =>
 )
 const self = `${basename(process.argv[1] ?? '')}-${process.pid}`
 let begun = 0
+
+if (folder !== undefined) recordAnswers(folder, self)
 
 /**
  * Starts the log of a service and returns a function that appends to it. In the lane without a database, the log is

@@ -22,7 +22,7 @@ export async function searchRecord(folder: string, values: readonly string[]): P
   const begun = (await readFile(join(folder, BEGUN), 'utf8').catch(() => '')).split('\n').filter((name) => name !== '')
   for (const name of begun) if (!files.includes(name)) searched.faults.push(`${name}: no line was recorded`)
   let isFound = false
-  for (const name of files.filter((name) => name !== BEGUN)) {
+  for (const name of files.filter((name) => /\.(log|answers)$/.test(name))) {
     const source = name.endsWith('.log') ? 'log' : 'answers'
     if (source === 'log') searched.logs++
     for await (const line of (await open(join(folder, name))).readLines()) {

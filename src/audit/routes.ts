@@ -2,11 +2,11 @@ import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebo
 import type { Sql } from 'postgres'
 import { Type } from 'typebox'
 import { type Cursors, makePage, pageOf, pageParams } from '../http/pagination.ts'
-import { Nullable, strict } from '../http/schemas.ts'
+import { Nullable, named, strict } from '../http/schemas.ts'
 import { PoolName } from '../pools/pool-parameter.ts'
 import { listEvents } from './audit-events.ts'
 
-const EventResponse = Type.Object({
+const EventResponse = named('AuditEvent', {
   id: Type.String(),
   at: Type.String(),
   actor: Nullable(
@@ -35,12 +35,14 @@ export const auditRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: Curs
     {
       config: { scope: 'admin' },
       schema: {
+        operationId: 'listAuditEvents',
         tags: ['audit'],
         summary: 'List changes, newest first',
         description:
           'Every authorised mutating request, rejected ones included, everything that the service removed by itself, and what jobs changed. Without `pool`, lists the changes of all pools.',
         querystring: strict({ pool: Type.Optional(PoolName), ...pageParams }),
         response: { 200: pageOf(EventResponse) },
+        problems: [],
       },
     },
     async (request, reply) => {

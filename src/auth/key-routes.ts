@@ -1,7 +1,7 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { SCOPES, scopesIn } from '../config/api-keys.ts'
-import { Nullable, strict } from '../http/schemas.ts'
+import { Nullable, named, strict } from '../http/schemas.ts'
 import { unauthorized } from './authentication.ts'
 import type { Keyring } from './keyring.ts'
 
@@ -13,12 +13,13 @@ export const keyRoutes: FastifyPluginCallbackTypebox<{ keyring: Keyring | undefi
     '/v1/me',
     {
       schema: {
+        operationId: 'getMe',
         tags: ['operations'],
         summary: 'Read what the key of the request allows',
         description: 'Needs a valid key, of any scope. Without configured keys every request has every scope.',
         querystring: strict({}),
         response: {
-          200: Type.Object({
+          200: named('Me', {
             name: Nullable(Type.String({ description: 'The name of the key; null: no key is configured' })),
             scopes: Type.Array(Type.Enum([...SCOPES]), { description: 'In every pool that `pools` does not list' }),
             pools: Type.Array(Type.Object({ name: Type.String(), scopes: Scopes }), {
@@ -26,6 +27,7 @@ export const keyRoutes: FastifyPluginCallbackTypebox<{ keyring: Keyring | undefi
             }),
           }),
         },
+        problems: ['unauthorized'],
       },
     },
     (request, reply) => {

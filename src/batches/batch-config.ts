@@ -2,7 +2,7 @@ import { type Static, Type } from 'typebox'
 import type { Config } from '../config/config.ts'
 import { DOMAIN_EXPECTED, DOMAIN_FORM } from '../config/reserved-domain.ts'
 import { LOCALES } from '../generators/locales.ts'
-import { strict } from '../http/schemas.ts'
+import { named, strict, strictNamed } from '../http/schemas.ts'
 import { ALGORITHMS } from '../passwords/hash-password.ts'
 import { hashOptions } from '../passwords/hash-settings.ts'
 import { CustomAttributes, nameOf } from '../users/user-schema.ts'
@@ -23,7 +23,7 @@ export const MAX_CHUNKS = 100_000
 
 /** The settings of a batch that a request can contain. Defaults apply to the rest. */
 export const batchConfigBody = (config: Config) =>
-  strict({
+  strictNamed('NewBatchSettings', {
     username_pattern: Type.Optional(
       Type.String({
         minLength: 1,
@@ -64,7 +64,7 @@ const PasswordHash = Type.Object({
 })
 
 /** Every setting of a batch except its password, as it is stored and returned. */
-export const BatchConfig = Type.Object({
+export const BatchConfig = named('BatchSettings', {
   username_pattern: Type.String(),
   email_domain: Type.String(),
   role: Type.Union([Type.String(), CustomAttributes]),

@@ -1,5 +1,5 @@
 import { type Static, Type } from 'typebox'
-import { Nullable } from '../http/schemas.ts'
+import { Nullable, named } from '../http/schemas.ts'
 import { BatchConfig } from './batch-config.ts'
 
 /** Excludes words that other paths use in the place of a template's name. */
@@ -17,7 +17,7 @@ export const ImportFormat = Type.Enum(['json', 'ndjson', 'csv'])
 export type ImportFormat = Static<typeof ImportFormat>
 
 /** The settings of a batch of the kind `import`. */
-export const ImportConfig = Type.Object({ on_conflict: OnConflict, format: ImportFormat })
+export const ImportConfig = named('ImportSettings', { on_conflict: OnConflict, format: ImportFormat })
 export type ImportConfig = Static<typeof ImportConfig>
 
 const time = Type.String({ description: 'RFC 3339, UTC' })
@@ -32,7 +32,7 @@ export const BatchStatus = Type.Enum([
 ])
 
 /** A batch in every response. */
-export const BatchResponse = Type.Object({
+export const BatchResponse = named('Batch', {
   id: Type.String(),
   kind: Type.Enum(['creation', 'import']),
   label: Nullable(Type.String()),

@@ -2,7 +2,7 @@ import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebo
 import type { Sql } from 'postgres'
 import { Type } from 'typebox'
 import { type Cursors, makePage, pageOf, pageParams } from '../http/pagination.ts'
-import { Nullable, strict } from '../http/schemas.ts'
+import { Nullable, named, strict } from '../http/schemas.ts'
 import { requireWritable } from '../pools/locks.ts'
 import { PoolQuery, poolIdOf, poolParam } from '../pools/pool-parameter.ts'
 import { BatchStatus } from './batch-schema.ts'
@@ -14,7 +14,7 @@ const BATCHES_A_REQUEST = 20
 /** After this time a request starts no further batch. */
 const REQUEST_MS = 30_000
 
-const CandidateResponse = Type.Object({
+const CandidateResponse = named('ExpiredBatch', {
   batch_id: Type.String(),
   label: Nullable(Type.String()),
   status: BatchStatus,
@@ -25,7 +25,7 @@ const CandidateResponse = Type.Object({
   protected_count: Type.Integer({ description: 'Users that are not test users. They stay.' }),
 })
 
-const Report = Type.Object({
+const Report = named('ExpiryReport', {
   dry_run: Type.Boolean(),
   batches: Type.Array(
     Type.Object({ batch_id: Type.String(), deleted_count: Type.Integer(), protected_count: Type.Integer() }),
@@ -48,6 +48,7 @@ export const lifecycleRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: 
     {
       config: { scope: 'users:read' },
       schema: {
+        operationId: 'listExpiredBatches',
         tags,
         summary: 'List the batches that can be removed',
         description:
@@ -58,6 +59,7 @@ export const lifecycleRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: 
           age_days: Type.Optional(Type.Number({ minimum: 0, maximum: 36_500 })),
         }),
         response: { 200: pageOf(CandidateResponse) },
+        problems: [],
       },
     },
     async (request, reply) => {
@@ -76,12 +78,15 @@ export const lifecycleRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: 
     {
       config: { scope: 'users:write' },
       schema: {
+        operationId: 'expireBatches',
         tags,
         summary: 'Remove the users of expired batches',
         description: 'With `dry_run`, removes nothing and returns what it would remove.',
         querystring: PoolQuery,
         body: strict({ ...poolParam, dry_run: Type.Optional(Type.Boolean({ default: false })) }),
+        example: { dry_run: true },
         response: { 200: Report },
+        problems: ['pool_is_replica'],
       },
     },
     async (request) => {

@@ -1,10 +1,11 @@
 import type { ISql, Sql } from 'postgres'
 import { Type } from 'typebox'
 import { type Page, readPage } from '../database/page.ts'
+import { named } from '../http/schemas.ts'
 import { batchNotFound } from './batches.ts'
 
 /** A user of a batch that could not be created, or a row of an import that was rejected. */
-export const Failure = Type.Object({
+export const Failure = named('BatchFailure', {
   n: Type.Integer({ description: 'Number of the user in the batch, or of the row in the import, from 1' }),
   username: Type.String(),
   email: Type.String(),

@@ -35,12 +35,24 @@ export const batchProgressRoutes: FastifyPluginCallbackTypebox<{
     {
       config,
       schema: {
+        operationId: 'streamBatchEvents',
         tags,
         summary: 'Follow a batch',
         description: 'Server-sent events: `progress` while the batch runs, then `end`. Resumable with `Last-Event-ID`.',
         params: BatchPath,
         querystring: PoolQuery,
+        response: {
+          200: {
+            content: {
+              'text/event-stream': {
+                schema: Type.String({ description: 'Events `progress` and, once, `end`; their data is the batch' }),
+              },
+            },
+          },
+        },
+        responseHeaders: ['Cache-Control'],
         headers: Type.Object({ 'last-event-id': Type.Optional(Type.String({ pattern: '^\\d{1,10}$' })) }),
+        problems: ['batch_not_found'],
       },
     },
     async (request, reply) => {
@@ -63,11 +75,13 @@ export const batchProgressRoutes: FastifyPluginCallbackTypebox<{
     {
       config,
       schema: {
+        operationId: 'listBatchFailures',
         tags,
         summary: 'List the users of a batch that could not be created',
         params: BatchPath,
         querystring: strict({ ...poolParam, ...pageParams }),
         response: { 200: pageOf(Failure) },
+        problems: ['batch_not_found'],
       },
     },
     async (request, reply) => {

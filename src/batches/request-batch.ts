@@ -1,7 +1,7 @@
 import type { Sql } from 'postgres'
 import { type Static, Type } from 'typebox'
 import type { Config } from '../config/config.ts'
-import { strict } from '../http/schemas.ts'
+import { strictNamed } from '../http/schemas.ts'
 import { poolParam } from '../pools/pool-parameter.ts'
 import { type BatchConfigBody, batchConfigBody } from './batch-config.ts'
 import { TemplateName } from './batch-schema.ts'
@@ -10,7 +10,7 @@ import { createBatch } from './create-batch.ts'
 
 /** The body of a request for a batch. */
 export const batchBody = (config: Config) =>
-  strict({
+  strictNamed('NewBatch', {
     ...poolParam,
     count: Type.Integer({ minimum: 1, maximum: config.maxBatchUsers }),
     label: Type.Optional(Type.String({ maxLength: 200 })),

@@ -2,7 +2,7 @@ import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebo
 import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { type Cursors, makePage, pageOf, pageParams } from '../http/pagination.ts'
-import { strict, Uuid } from '../http/schemas.ts'
+import { idempotencyKey, strict, Uuid } from '../http/schemas.ts'
 import { PoolQuery, poolIdOf, poolOf, poolParam, urlInPool } from '../pools/pool-parameter.ts'
 import { findPoolId } from '../pools/pools.ts'
 import { BatchResponse, BatchStatus } from './batch-schema.ts'
@@ -30,14 +30,28 @@ export const batchRoutes: FastifyPluginCallbackTypebox<BatchRoutesOptions> = (ap
     {
       config: { ...write, work: true },
       schema: {
+        operationId: 'createBatch',
         tags,
         summary: 'Create users in bulk',
         description:
           'Returns 202 at once. With `Prefer: wait=N` (seconds, at most 60) returns 201 if the batch ends in time.',
         querystring: PoolQuery,
-        headers: Type.Object({ 'idempotency-key': Type.Optional(Type.String({ minLength: 1, maxLength: 255 })) }),
+        headers: Type.Object({
+          ...idempotencyKey,
+          prefer: Type.Optional(Type.String({ description: '`wait=N`, seconds' })),
+        }),
+        responseHeaders: ['Preference-Applied'],
         body: batchBody(options.config),
+        example: { count: 100, label: 'checkout test', config: { custom_attributes: { plan: 'gold' } } },
         response: { 201: BatchResponse, 202: BatchResponse },
+        problems: [
+          'pattern_invalid',
+          'template_not_found',
+          'population_exists',
+          'pool_is_replica',
+          'idempotency_key_reused',
+          'domain_not_reserved',
+        ],
       },
     },
     async (request, reply) => {
@@ -70,10 +84,12 @@ export const batchRoutes: FastifyPluginCallbackTypebox<BatchRoutesOptions> = (ap
     {
       config: read,
       schema: {
+        operationId: 'listBatches',
         tags,
         summary: 'List batches, newest first',
         querystring: strict({ ...poolParam, ...pageParams, status: Type.Optional(BatchStatus) }),
         response: { 200: pageOf(BatchResponse) },
+        problems: [],
       },
     },
     async (request, reply) => {
@@ -91,11 +107,13 @@ export const batchRoutes: FastifyPluginCallbackTypebox<BatchRoutesOptions> = (ap
     {
       config: read,
       schema: {
+        operationId: 'getBatch',
         tags,
         summary: 'Read a batch',
         params: BatchPath,
         querystring: PoolQuery,
         response: { 200: BatchResponse },
+        problems: ['batch_not_found'],
       },
     },
     async (request) => readBatch(sql, await poolIdOf(sql, request), request.params.id),
@@ -106,12 +124,14 @@ export const batchRoutes: FastifyPluginCallbackTypebox<BatchRoutesOptions> = (ap
     {
       config: write,
       schema: {
+        operationId: 'cancelBatch',
         tags,
         summary: 'Cancel a batch',
         description: 'No further chunk starts. The response waits for chunks in progress. Users that exist stay.',
         params: BatchPath,
         querystring: PoolQuery,
         response: { 200: BatchResponse },
+        problems: ['batch_not_found'],
       },
     },
     async (request) => {
@@ -126,6 +146,7 @@ export const batchRoutes: FastifyPluginCallbackTypebox<BatchRoutesOptions> = (ap
     {
       config: write,
       schema: {
+        operationId: 'deleteBatch',
         tags,
         summary: 'Delete the test users of a batch',
         description: 'Also deletes their passwords and the failures. The batch stays as a record.',
@@ -134,6 +155,7 @@ export const batchRoutes: FastifyPluginCallbackTypebox<BatchRoutesOptions> = (ap
         response: {
           200: Type.Object({ id: Type.String(), deleted_count: Type.Integer(), protected_count: Type.Integer() }),
         },
+        problems: ['batch_not_found', 'pool_is_replica'],
       },
     },
     async (request) => {

@@ -5,13 +5,14 @@ import type { Sql } from 'postgres'
 import { Type } from 'typebox'
 import type { Coding } from '../http/content-coding.ts'
 import type { Cursors } from '../http/pagination.ts'
-import { Nullable, strict } from '../http/schemas.ts'
+import { Nullable, named, strict } from '../http/schemas.ts'
 import { poolOf } from '../pools/pool-parameter.ts'
 import { oldestBaseAt } from '../states/scope-state.ts'
 import { filterMembers, filterOf } from '../users/filter-parameters.ts'
 import { CACHING_HEADERS, stateHeaders } from './answer-headers.ts'
 import { answerPart } from './answer-part.ts'
 import { ExportQuery, readExportRequest } from './export-request.ts'
+import { EXPORT_HEADERS, ExportResponse, NotModified } from './export-schema.ts'
 import type { Export, Exports } from './exports.ts'
 import { FORMATS } from './format.ts'
 import { planAnswer } from './make-answer.ts'
@@ -40,16 +41,18 @@ export const exportRoutes: FastifyPluginCallbackTypebox<ExportRoutesOptions> = (
     {
       config,
       schema: {
+        operationId: 'getCurrentState',
         tags,
         summary: 'Read the current state of a filter',
         querystring: strict(filterMembers),
         response: {
-          200: Type.Object({
+          200: named('CurrentState', {
             state: Type.String(),
             total_count: Type.Integer(),
             oldest_base_at: Nullable(Type.String()),
           }),
         },
+        problems: [],
       },
     },
     async (request) => {
@@ -64,11 +67,18 @@ export const exportRoutes: FastifyPluginCallbackTypebox<ExportRoutesOptions> = (
     {
       config: { ...config, work: true },
       schema: {
+        operationId: 'exportUsers',
         tags,
         summary: 'Export users: unchanged, a delta, or all',
         description:
           'Send the state that you have as `base=` or `If-None-Match`. See “States and differential export”.',
         querystring: ExportQuery,
+        headers: Type.Object({
+          'if-none-match': Type.Optional(Type.String({ description: 'States that the client has' })),
+        }),
+        response: { 200: ExportResponse, 304: NotModified },
+        responseHeaders: [...EXPORT_HEADERS, 'Usersync-Pool-Created'],
+        problems: ['base_invalid', 'users_not_importable', 'shutting_down'],
       },
     },
     async (request, reply) => {

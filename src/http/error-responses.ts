@@ -43,7 +43,7 @@ export function readProblem(error: FastifyError, request: FastifyRequest): Probl
 function answer(problem: Problem, request: FastifyRequest, reply: FastifyReply) {
   const { status, title } = ERRORS[problem.code]
   // These may be set already, for a body of which nothing was sent.
-  for (const name of ['etag', 'content-encoding', 'content-length']) reply.removeHeader(name)
+  for (const name of ['etag', 'content-encoding', 'content-length', 'usersync-pool-created']) reply.removeHeader(name)
   return reply
     .code(status)
     .headers(problem.headers)

@@ -30,6 +30,13 @@ export function schemaReader<Schema extends TSchema>(schema: Schema, path: strin
   }
 }
 
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** The decoded size of a JSON body. Undefined before it is read, and without one. */
+    bodyBytes: number | undefined
+  }
+}
+
 /** Bodies up to this size, in bytes, are checked for all faults: Ajv does not limit how many it collects. */
 const MAX_LISTED_BODY = 65_536
 
@@ -44,10 +51,9 @@ export function fieldErrorsOf({ validation, validationContext }: FastifyError, r
 }
 
 function everyFault(request: FastifyRequest): { part: string; faults: ErrorObject[] }[] {
-  const { schema = {}, config } = request.routeOptions
-  const { params, query, body, headers } = request
-  const isListed =
-    !config.readsBody && Number(headers['content-length']) <= MAX_LISTED_BODY && !headers['content-encoding']
+  const { schema = {} } = request.routeOptions
+  const { params, query, body, headers, bodyBytes = 0 } = request
+  const isListed = bodyBytes > 0 && bodyBytes <= MAX_LISTED_BODY
   const parts = [
     { part: 'params', shape: schema.params, value: params },
     { part: 'body', shape: isListed ? schema.body : undefined, value: body },
@@ -58,15 +64,30 @@ function everyFault(request: FastifyRequest): { part: string; faults: ErrorObjec
     if (typeof shape !== 'object' || shape === null) return []
     const validate = validators.get(shape) ?? (part === 'body' ? bodies : texts).compile(shape)
     validators.set(shape, validate)
-    return validate(value) ? [] : [{ part, faults: validate.errors ?? [] }]
+    return validate(value) ? [] : [{ part, faults: withoutAlternatives(validate.errors ?? []) }]
   })
 }
+
+/** Whether this is the fault of an `anyOf` of more than a schema and null. */
+const isChoice = ({ keyword, schema }: ErrorObject) =>
+  keyword === 'anyOf' && !(Array.isArray(schema) && schema.length === 2 && schema.some(({ type }) => type === 'null'))
+
+/** Leaves out why each schema of an `anyOf` does not match: the fault of the `anyOf` itself names all of them. */
+function withoutAlternatives(faults: ErrorObject[]): ErrorObject[] {
+  const choices = faults.filter(isChoice).map(({ schemaPath }) => `${schemaPath}/`)
+  return faults.filter(({ schemaPath }) => !choices.some((choice) => schemaPath.startsWith(choice)))
+}
+
+/** The types of the schemas of an `anyOf`, for a message. */
+const typesOf = (schemas: { type?: string }[]) =>
+  [...new Set(schemas.map(({ type }) => type ?? 'another form'))].join(', ')
 
 interface Shape {
   description?: string
   type?: string
   minimum?: number
   maximum?: number
+  anyOf?: { type?: string }[]
 }
 
 type ValidationFault = NonNullable<FastifyError['validation']>[number] & { parentSchema?: object | undefined }
@@ -90,7 +111,8 @@ function fieldError(fault: ValidationFault, context: string, otherwise: string):
   if (keyword === 'required') return { path: place, code: 'missing_member', message: 'is missing' }
   if (keyword === 'type' && params['type'] === 'object')
     return { path: place, code: keyword, message: 'must be a JSON object' }
-  const { description, type, minimum, maximum } = (parentSchema ?? {}) as Shape
+  const { description, type, minimum, maximum, anyOf } = (parentSchema ?? {}) as Shape
+  if (keyword === 'anyOf' && anyOf) return { path: place, code: keyword, message: `must be one of: ${typesOf(anyOf)}` }
   if (
     type === 'integer' &&
     /^(type|minimum|maximum)$/.test(keyword) &&

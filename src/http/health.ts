@@ -2,8 +2,9 @@ import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebo
 import type { Sql } from 'postgres'
 import { Type } from 'typebox'
 import type { MemoryGuard } from '../process/memory-guard.ts'
+import { named } from './schemas.ts'
 
-const Readiness = Type.Object({
+const Readiness = named('Readiness', {
   status: Type.Enum(['ready', 'not_ready']),
   reasons: Type.Array(Type.String(), { description: 'Why the service is not ready' }),
   warnings: Type.Optional(
@@ -36,25 +37,38 @@ export const healthRoutes: FastifyPluginCallbackTypebox<HealthOptions> = (
     return looking
   }
 
-  app.get('/livez', { schema: { tags: ['operations'], summary: 'The process is alive' } }, () => ({ status: 'live' }))
-
-  for (const path of ['/readyz', '/healthz']) {
-    app.get(
-      path,
-      { schema: { tags: ['operations'], summary: 'Ready for work', response: { 200: Readiness, 503: Readiness } } },
-      async (_request, reply) => {
-        const reasons = reasonsToRefuse()
-        if (!(await isDatabaseReady())) reasons.push('database')
-        // Memory above its limit does not make the service unready: the orchestrator would take away a replica that still
-        // responds, and its clients would overload the others.
-        const detail = path === '/healthz' && { warnings: memory.isOver() ? ['memory'] : [] }
-        if (reasons.length === 0) return { status: 'ready' as const, reasons, ...detail }
-        return reply
-          .code(503)
-          .header('retry-after', '2')
-          .send({ status: 'not_ready', reasons, ...detail })
+  app.get(
+    '/livez',
+    {
+      schema: {
+        operationId: 'getLiveness',
+        tags: ['operations'],
+        summary: 'The process is alive',
+        response: { 200: Type.Object({ status: Type.Literal('live') }) },
+        problems: [],
       },
-    )
+    },
+    () => ({ status: 'live' as const }),
+  )
+
+  const ready = { tags: ['operations'], response: { 200: Readiness, 503: Readiness }, problems: [] }
+  const described = {
+    '/readyz': { ...ready, operationId: 'getReadiness', summary: 'Ready for work' },
+    '/healthz': { ...ready, operationId: 'getHealth', summary: 'Ready for work, with warnings' },
+  }
+  for (const [path, schema] of Object.entries(described)) {
+    app.get(path, { schema }, async (_request, reply) => {
+      const reasons = reasonsToRefuse()
+      if (!(await isDatabaseReady())) reasons.push('database')
+      // Memory above its limit does not make the service unready: the orchestrator would take away a replica that still
+      // responds, and its clients would overload the others.
+      const detail = path === '/healthz' && { warnings: memory.isOver() ? ['memory'] : [] }
+      if (reasons.length === 0) return { status: 'ready' as const, reasons, ...detail }
+      return reply
+        .code(503)
+        .header('retry-after', '2')
+        .send({ status: 'not_ready', reasons, ...detail })
+    })
   }
   done()
 }

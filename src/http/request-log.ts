@@ -2,9 +2,11 @@ import { randomUUID } from 'node:crypto'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import plugin from 'fastify-plugin'
 
-/** Whether this is a health or metrics request. Orchestrators and Prometheus send one every few seconds. */
-export const isProbe = ({ routeOptions }: FastifyRequest): boolean =>
-  /^\/(livez|readyz|healthz|metrics)$/.test(routeOptions.url ?? '')
+/** The health and metrics routes. Orchestrators and Prometheus send a request every few seconds. */
+export const PROBES = /^\/(livez|readyz|healthz|metrics)$/
+
+/** Whether this is a health or metrics request. */
+export const isProbe = ({ routeOptions }: FastifyRequest): boolean => PROBES.test(routeOptions.url ?? '')
 
 /**
  * Creates request ids that are unique across processes: a prefix per process, and a counter. A UUID per request took 5 % of our own

@@ -125,7 +125,9 @@ const OF_THE_BODY = ['content-type', 'content-encoding']
 export const validation = plugin(
   (app: FastifyInstance, _options, done) => {
     app.removeContentTypeParser(['application/json', 'text/plain'])
-    app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, bytes: Buffer, parsed) => {
+    app.decorateRequest('bodyBytes')
+    app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, bytes: Buffer, parsed) => {
+      request.bodyBytes = bytes.length
       try {
         parsed(null, readBody(bytes))
       } catch (error) {

@@ -17,6 +17,28 @@ import { readNdjson } from './read-ndjson.ts'
 
 const READERS = { json: readJson, ndjson: readNdjson, csv: readCsv }
 
+/** The schemas only describe: the readers validate. */
+const BODIES = {
+  'application/json': {
+    schema: {
+      description: 'An array of users, or a full export',
+      examples: [[{ username: 'ada', email: 'ada@example.com', custom_attributes: { plan: 'gold' } }]],
+    },
+  },
+  'application/x-ndjson': {
+    schema: {
+      description: 'A user a line, or a full export',
+      examples: ['{"username": "bob", "email": "bob@example.com"}\n'],
+    },
+  },
+  'text/csv': {
+    schema: {
+      description: 'A header row that names the columns, and a row for each user',
+      examples: ['username,email\ncarol,carol@example.com\n'],
+    },
+  },
+}
+
 const FORMATS: Record<string, ImportFormat> = {
   'application/json': 'json',
   'application/x-ndjson': 'ndjson',
@@ -44,6 +66,7 @@ export const importRoutes: FastifyPluginCallbackTypebox<ImportOptions> = (app, o
       compress: false,
       decompress: false,
       schema: {
+        operationId: 'importUsers',
         tags: ['users'],
         summary: 'Import users',
         description:
@@ -54,8 +77,17 @@ export const importRoutes: FastifyPluginCallbackTypebox<ImportOptions> = (app, o
           format: Type.Optional(ImportFormat),
           label: Type.Optional(Type.String({ maxLength: 200 })),
         }),
-        body: { content: Object.fromEntries(Object.keys(FORMATS).map((type) => [type, { schema: {} }])) },
+        body: { content: BODIES },
         response: { 201: BatchResponse },
+        problems: [
+          'invalid_csv',
+          'import_credentials',
+          'import_cut',
+          'import_not_full',
+          'import_conflict',
+          'pool_is_replica',
+          'import_invalid',
+        ],
       },
     },
     async (request, reply) => {

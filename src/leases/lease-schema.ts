@@ -1,5 +1,5 @@
 import { Type } from 'typebox'
-import { Nullable, strict, Uuid } from '../http/schemas.ts'
+import { Nullable, named, strict, strictNamed, Uuid } from '../http/schemas.ts'
 import { poolParam } from '../pools/pool-parameter.ts'
 import { User } from '../users/user-schema.ts'
 import { OUTCOMES } from './end-leases.ts'
@@ -22,7 +22,7 @@ const Ttl = Type.Integer({
 })
 const Fence = Type.Integer({ minimum: 1, description: 'The `fence` of the lease' })
 
-export const LeaseFilter = strict({
+export const LeaseFilter = strictNamed('LeaseFilter', {
   batch_id: Type.Optional(Uuid),
   role: Type.Optional(Type.String({ minLength: 1, maxLength: 64 })),
   attributes: Type.Optional(
@@ -34,7 +34,7 @@ export const LeaseFilter = strict({
   ),
 })
 
-export const LeaseBody = strict({
+export const LeaseBody = strictNamed('NewLease', {
   ...poolParam,
   count: Type.Optional(Type.Integer({ minimum: 1, maximum: MAX_USERS, default: 1 })),
   owner: Type.Optional(
@@ -55,20 +55,20 @@ export const LeaseBody = strict({
   ),
 })
 
-export const LeaseResponse = Type.Object({
+export const LeaseResponse = named('GrantedLease', {
   id: Type.String(),
   fence: Type.Integer({ description: 'Grows with each lease of a user' }),
   expires_at: time,
   users: Type.Array(User),
 })
 
-export const RenewBody = strict({
+export const RenewBody = strictNamed('LeaseRenewal', {
   ...poolParam,
   fence: Fence,
   ttl_seconds: Type.Optional({ ...Ttl, default: DEFAULT_TTL_SECONDS }),
 })
 
-export const RenewResponse = Type.Object({
+export const RenewResponse = named('RenewedLease', {
   id: Type.String(),
   fence: Type.Integer(),
   expires_at: time,
@@ -78,7 +78,8 @@ export const RenewResponse = Type.Object({
 
 const Outcome = oneOf(OUTCOMES)
 
-export const ReturnBody = strict(
+export const ReturnBody = strictNamed(
+  'LeaseReturn',
   {
     ...poolParam,
     fence: Fence,
@@ -94,7 +95,7 @@ export const ReturnBody = strict(
   { description: 'Either `outcome` or `users`' },
 )
 
-export const ReturnResponse = Type.Object({
+export const ReturnResponse = named('ReturnedLease', {
   id: Type.String(),
   returned_count: Type.Integer({ description: 'Users that this request returned; 0 if they were returned before' }),
   held_count: Type.Integer({ description: 'Users that the lease still has' }),
@@ -112,9 +113,9 @@ const leaseMembers = {
   user_count: Type.Integer(),
 }
 
-export const LeaseItem = Type.Object(leaseMembers)
+export const LeaseItem = named('Lease', leaseMembers)
 
-export const LeaseDetail = Type.Object({
+export const LeaseDetail = named('LeaseDetail', {
   ...leaseMembers,
   users: Type.Array(
     Type.Object({
@@ -124,7 +125,7 @@ export const LeaseDetail = Type.Object({
   ),
 })
 
-export const HoldingItem = Type.Object({
+export const HoldingItem = named('Holding', {
   lease_id: Type.String(),
   fence: Type.Integer(),
   owner: Type.String(),
@@ -136,7 +137,7 @@ export const HoldingItem = Type.Object({
   note: Nullable(Type.String()),
 })
 
-export const StatsResponse = Type.Object({
+export const StatsResponse = named('LeaseStats', {
   free: Type.Integer(),
   leased: Type.Integer(),
   dirty: Type.Integer(),
@@ -146,7 +147,7 @@ export const StatsResponse = Type.Object({
   next_expiry: Nullable(time),
 })
 
-export const ResetBody = strict({ ...poolParam, filter: Type.Optional(LeaseFilter) })
+export const ResetBody = strictNamed('UserReset', { ...poolParam, filter: Type.Optional(LeaseFilter) })
 export const ResetResponse = Type.Object({
   freed_count: Type.Integer({ description: 'Users that are free now' }),
   waiting_count: Type.Integer({ description: 'Users that are free when the targets have put them right' }),

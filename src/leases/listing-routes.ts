@@ -32,6 +32,7 @@ export const leaseListingRoutes: FastifyPluginCallbackTypebox<LeaseListingOption
     {
       config: lease,
       schema: {
+        operationId: 'listLeases',
         tags,
         summary: 'List leases, newest first',
         querystring: strict({
@@ -40,6 +41,7 @@ export const leaseListingRoutes: FastifyPluginCallbackTypebox<LeaseListingOption
           active: Type.Optional(Type.Boolean({ default: false, description: '`true`: only leases that are not over' })),
         }),
         response: { 200: pageOf(LeaseItem) },
+        problems: [],
       },
     },
     async (request, reply) => {
@@ -56,10 +58,12 @@ export const leaseListingRoutes: FastifyPluginCallbackTypebox<LeaseListingOption
     {
       config: lease,
       schema: {
+        operationId: 'getLeaseStats',
         tags,
         summary: 'Count the users of a pool by what can be done with them',
         querystring: PoolQuery,
         response: { 200: StatsResponse },
+        problems: [],
       },
     },
     async (request) => {
@@ -75,11 +79,13 @@ export const leaseListingRoutes: FastifyPluginCallbackTypebox<LeaseListingOption
     {
       config: lease,
       schema: {
+        operationId: 'getLease',
         tags,
         summary: 'Read a lease',
         params: LeasePath,
         querystring: PoolQuery,
         response: { 200: LeaseDetail },
+        problems: ['lease_not_found'],
       },
     },
     async (request) => readLease(sql, await poolIdOf(sql, request), request.params.id),
@@ -90,12 +96,14 @@ export const leaseListingRoutes: FastifyPluginCallbackTypebox<LeaseListingOption
     {
       config: { scope: 'admin' },
       schema: {
+        operationId: 'deleteLease',
         tags,
         summary: 'End a lease by force',
         description: 'Its users are free again, although its holder may still use them.',
         params: LeasePath,
         querystring: PoolQuery,
         response: { 204: Type.Null() },
+        problems: ['lease_not_found'],
       },
     },
     async (request, reply) => {
@@ -113,13 +121,16 @@ export const leaseListingRoutes: FastifyPluginCallbackTypebox<LeaseListingOption
     {
       config: lease,
       schema: {
+        operationId: 'resetUsers',
         tags,
         summary: 'Free dirty and consumed users',
         description:
           'Without a filter: all of the pool. Users that sinks have are free only after these have written them again, with password and attributes; this queues runs of the sinks. A user that a sink refuses stays as it is. May be repeated.',
         querystring: PoolQuery,
         body: ResetBody,
+        example: { filter: { role: 'user' } },
         response: { 200: ResetResponse },
+        problems: [],
       },
     },
     async (request) => {
@@ -137,12 +148,14 @@ export const leaseListingRoutes: FastifyPluginCallbackTypebox<LeaseListingOption
     {
       config: { scope: 'users:read' },
       schema: {
+        operationId: 'listUserLeases',
         tags,
         summary: 'List the leases of a user, newest first',
         description: 'Leases are kept for AUDIT_RETENTION after their end.',
         params: LeasePath,
         querystring: strict({ ...poolParam, ...pageParams }),
         response: { 200: pageOf(HoldingItem) },
+        problems: ['user_not_found'],
       },
     },
     async (request, reply) => {

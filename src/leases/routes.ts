@@ -3,7 +3,7 @@ import type { FastifyReply } from 'fastify'
 import { Type } from 'typebox'
 import { requireScope } from '../auth/authentication.ts'
 import { invalidRequest } from '../errors.ts'
-import { Uuid } from '../http/schemas.ts'
+import { idempotencyKey, Uuid } from '../http/schemas.ts'
 import { PoolQuery, poolOf, urlInPool } from '../pools/pool-parameter.ts'
 import { type LeaseName, returnLease } from './end-leases.ts'
 import { selectionOf } from './lease-filter.ts'
@@ -33,14 +33,17 @@ export const leaseRoutes: FastifyPluginCallbackTypebox<{ leasing: Leasing }> = (
     {
       config,
       schema: {
+        operationId: 'createLease',
         tags,
         summary: 'Lease users',
         description:
           'Grants users that nobody else has, until `expires_at`. If too few are free: 409 `users_exhausted`, after `wait_seconds`. A repetition with the same `Idempotency-Key` and body returns the same lease.',
         querystring: PoolQuery,
-        headers: Type.Object({ 'idempotency-key': Type.Optional(Type.String({ minLength: 1, maxLength: 255 })) }),
+        headers: Type.Object(idempotencyKey),
         body: LeaseBody,
+        example: { count: 2, owner: 'checkout test', ttl_seconds: 300 },
         response: { 201: LeaseResponse },
+        problems: ['lease_lost', 'users_exhausted', 'idempotency_key_reused', 'lease_too_large', 'shutting_down'],
       },
     },
     async (request, reply) => {
@@ -74,13 +77,16 @@ export const leaseRoutes: FastifyPluginCallbackTypebox<{ leasing: Leasing }> = (
     {
       config,
       schema: {
+        operationId: 'renewLease',
         tags,
         summary: 'Renew a lease',
         description: 'It ends `ttl_seconds` from now. If it is over: 409 `lease_lost`.',
         params: LeasePath,
         querystring: PoolQuery,
         body: RenewBody,
+        example: { fence: 1, ttl_seconds: 300 },
         response: { 200: RenewResponse },
+        problems: ['lease_lost'],
       },
     },
     async (request, reply) => {
@@ -96,6 +102,7 @@ export const leaseRoutes: FastifyPluginCallbackTypebox<{ leasing: Leasing }> = (
     {
       config,
       schema: {
+        operationId: 'returnLease',
         tags,
         summary: 'Return the users of a lease',
         description:
@@ -103,7 +110,9 @@ export const leaseRoutes: FastifyPluginCallbackTypebox<{ leasing: Leasing }> = (
         params: LeasePath,
         querystring: PoolQuery,
         body: ReturnBody,
+        example: { fence: 1, outcome: 'clean' },
         response: { 200: ReturnResponse },
+        problems: ['lease_lost'],
       },
     },
     async (request) => {

@@ -2,12 +2,12 @@ import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebo
 import type { Sql } from 'postgres'
 import { Type } from 'typebox'
 import { type Cursors, makePage, pageOf, pageParams } from '../http/pagination.ts'
-import { strict } from '../http/schemas.ts'
+import { named, strict } from '../http/schemas.ts'
 import { setReplica } from './locks.ts'
 import { PoolName } from './pool-parameter.ts'
 import { createPool, deletePool, getPool, listPools, type Replica } from './pools.ts'
 
-const PoolResponse = Type.Object({
+const PoolResponse = named('Pool', {
   name: Type.String(),
   replica: Type.Enum(['none', 'test_users', 'everything'], {
     description: 'Which users only exports write: none, the test users, or all users',
@@ -25,7 +25,7 @@ const ReplicaMember = Type.Union(
 const replicaOf = (given: Replica | boolean): Replica =>
   typeof given === 'boolean' ? (given ? 'test_users' : 'none') : given
 
-const PoolPath = Type.Object({ name: PoolName })
+const PoolPath = Type.Object({ name: { ...PoolName, examples: ['default'] } })
 const NoQuery = strict({})
 
 interface PoolRoutesOptions {
@@ -43,11 +43,14 @@ export const poolRoutes: FastifyPluginCallbackTypebox<PoolRoutesOptions> = (app,
     {
       config,
       schema: {
+        operationId: 'createPool',
         tags,
         summary: 'Create a pool',
         querystring: NoQuery,
         body: strict({ name: PoolName, replica: Type.Optional(ReplicaMember) }),
+        example: { name: 'shop' },
         response: { 201: PoolResponse },
+        problems: ['pool_exists'],
       },
     },
     async (request, reply) => {
@@ -61,10 +64,12 @@ export const poolRoutes: FastifyPluginCallbackTypebox<PoolRoutesOptions> = (app,
     {
       config,
       schema: {
+        operationId: 'listPools',
         tags,
         summary: 'List pools by name',
         querystring: strict(pageParams),
         response: { 200: pageOf(PoolResponse) },
+        problems: [],
       },
     },
     async (request, reply) => {
@@ -79,7 +84,15 @@ export const poolRoutes: FastifyPluginCallbackTypebox<PoolRoutesOptions> = (app,
     '/v1/pools/:name',
     {
       config,
-      schema: { tags, summary: 'Read a pool', params: PoolPath, querystring: NoQuery, response: { 200: PoolResponse } },
+      schema: {
+        operationId: 'getPool',
+        tags,
+        summary: 'Read a pool',
+        params: PoolPath,
+        querystring: NoQuery,
+        response: { 200: PoolResponse },
+        problems: ['pool_not_found'],
+      },
     },
     (request) => getPool(sql, request.params.name),
   )
@@ -89,13 +102,16 @@ export const poolRoutes: FastifyPluginCallbackTypebox<PoolRoutesOptions> = (app,
     {
       config,
       schema: {
+        operationId: 'updatePool',
         tags,
         summary: 'Declare a pool a replica, or release it',
         description: 'An export that is put into a replica replaces its users, however they were created.',
         params: PoolPath,
         querystring: NoQuery,
         body: strict({ replica: ReplicaMember }),
+        example: { replica: 'none' },
         response: { 200: PoolResponse },
+        problems: ['pool_not_found', 'pool_in_use'],
       },
     },
     async (request) => {
@@ -109,6 +125,7 @@ export const poolRoutes: FastifyPluginCallbackTypebox<PoolRoutesOptions> = (app,
     {
       config,
       schema: {
+        operationId: 'deletePool',
         tags,
         summary: 'Remove a pool and all its test users',
         description:
@@ -116,6 +133,7 @@ export const poolRoutes: FastifyPluginCallbackTypebox<PoolRoutesOptions> = (app,
         params: PoolPath,
         querystring: strict({ force: Type.Optional(Type.Boolean({ default: false })) }),
         response: { 204: Type.Null() },
+        problems: ['pool_not_found', 'pool_in_use', 'target_holds_users'],
       },
     },
     async (request, reply) => {

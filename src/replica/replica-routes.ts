@@ -7,14 +7,28 @@ import type { Config } from '../config/config.ts'
 import { Problem } from '../errors.ts'
 import { CACHING_HEADERS, stateHeaders } from '../export/answer-headers.ts'
 import type { ExportRequest } from '../export/export-request.ts'
+import { EXPORT_HEADERS, NDJSON_EXPORT } from '../export/export-schema.ts'
 import type { Exports } from '../export/exports.ts'
 import { directStream } from '../export/open-export.ts'
+import { named } from '../http/schemas.ts'
 import { acceptUploads, type Patience } from '../http/upload.ts'
 import { PoolQuery, poolOf } from '../pools/pool-parameter.ts'
 import { findPoolId, type Mirrors } from '../pools/pools.ts'
+import { EMPTY_STATE } from '../protocol/state.ts'
 import { requireAdmin, requireReplica, takeExport, usersOf } from './apply-export.ts'
 
 const NDJSON = 'application/x-ndjson'
+
+const HEAD = {
+  ...{ kind: 'full', reason: 'none', base: null, state: EMPTY_STATE, total_count: 0 },
+  counts: { added: 0, updated: 0, deleted: 0 },
+}
+
+/** Only describes: the reader of the export validates. */
+const BODY = {
+  description: 'The body of GET /v1/users/export?format=ndjson, unchanged',
+  examples: [`${JSON.stringify(HEAD)}\n${JSON.stringify({ end: EMPTY_STATE, lines: 0 })}\n`],
+}
 
 interface ReplicaRoutesOptions {
   config: Config
@@ -38,20 +52,32 @@ export const replicaRoutes: FastifyPluginCallbackTypebox<ReplicaRoutesOptions> =
       compress: false,
       decompress: false,
       schema: {
+        operationId: 'putReplicaUsers',
         tags: ['replica'],
         summary: 'Put an export into a replica',
         description:
           'An unmodified NDJSON export, full or delta, applied in one transaction: completely or not at all. 409 `base_mismatch` has the current state in its member `state`. The pool must be a replica (PATCH /v1/pools/{name}); one of `everything` needs the scope `admin`. A full export with the scope `admin` declares an empty pool a replica of everything.',
         querystring: PoolQuery,
-        body: { content: { [NDJSON]: { schema: {} } } },
+        body: { content: { [NDJSON]: { schema: BODY } } },
         response: {
-          200: Type.Object({
+          200: named('AppliedExport', {
             kind: Type.Enum(['full', 'delta', 'unchanged']),
             state: Type.String(),
             total_count: Type.Integer(),
             counts: Type.Object({ added: Type.Integer(), updated: Type.Integer(), deleted: Type.Integer() }),
           }),
         },
+        problems: [
+          'export_cut',
+          'export_malformed',
+          'base_mismatch',
+          'pool_in_use',
+          'pool_not_replica',
+          'domain_not_reserved',
+          'export_invalid',
+          'state_mismatch',
+          'user_too_large',
+        ],
       },
     },
     async (request) => {
@@ -68,11 +94,15 @@ export const replicaRoutes: FastifyPluginCallbackTypebox<ReplicaRoutesOptions> =
     {
       config: { scope: 'users:read', work: true },
       schema: {
+        operationId: 'getReplicaUsers',
         tags: ['replica'],
         summary: 'Read all users of a replica',
         description:
           'A full NDJSON export of the users that the pool mirrors, read directly from the database, so that the source can compare it user by user. A replica of `everything` needs the scope `admin`.',
         querystring: PoolQuery,
+        response: { 200: { content: { [NDJSON]: NDJSON_EXPORT } } },
+        responseHeaders: EXPORT_HEADERS,
+        problems: ['pool_not_replica', 'shutting_down'],
       },
     },
     async (request, reply) => {

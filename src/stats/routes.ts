@@ -1,12 +1,13 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
 import type { Sql } from 'postgres'
 import { type Static, Type } from 'typebox'
+import { named } from '../http/schemas.ts'
 import { PoolQuery, poolOf } from '../pools/pool-parameter.ts'
 import { poolNotFound } from '../pools/pools.ts'
 import { EMPTY_STATE, type State } from '../protocol/state.ts'
 import { ANY_BATCH } from '../states/filter.ts'
 
-const PoolStats = Type.Object({
+const PoolStats = named('Stats', {
   pool: Type.String(),
   total_users: Type.Integer(),
   test_users: Type.Integer(),
@@ -33,11 +34,13 @@ export const statsRoutes: FastifyPluginCallbackTypebox<{ sql: Sql }> = (app, { s
     {
       config: { scope: 'users:read' },
       schema: {
+        operationId: 'getStats',
         tags: ['users'],
         summary: 'Count the users and batches of a pool',
         description: 'Costs the same for ten users as for ten million: the counts are stored, not computed.',
         querystring: PoolQuery,
         response: { 200: PoolStats },
+        problems: [],
       },
     },
     (request) => readPoolStats(sql, poolOf(request)),

@@ -34,7 +34,7 @@ const VERIFICATIONS = 1
 /** How long a verification waits for the one before it, before it is rejected. */
 const ADMISSION_WAIT_MS = 10_000
 
-const TargetPath = Type.Object({ name: TargetName })
+const TargetPath = Type.Object({ name: { ...TargetName, examples: ['tester'] } })
 
 /** Sorts before every id. */
 const FIRST_ID = '00000000-0000-0000-0000-000000000000'
@@ -64,13 +64,16 @@ export const syncRoutes: FastifyPluginCallbackTypebox<SyncRoutesOptions> = (app,
     {
       config: { scope: 'users:write' },
       schema: {
+        operationId: 'createSyncRun',
         tags,
         summary: 'Push to a target',
         description:
           'Queues a run that sends what the target lacks or, with `full`, everything. If a run is already queued, it is reused. One run per target is in progress at a time. With `dry_run` (sinks; scope `admin`, since it shows the mapping) nothing is sent.',
         querystring: PoolQuery,
         body: RunBody,
+        example: { target: 'tester' },
         response: { 200: DryRunResponse, 202: RunResponse },
+        problems: ['target_not_found'],
       },
     },
     async (request, reply) => {
@@ -94,6 +97,7 @@ export const syncRoutes: FastifyPluginCallbackTypebox<SyncRoutesOptions> = (app,
     {
       config: { scope: 'users:write' },
       schema: {
+        operationId: 'clearTarget',
         tags,
         summary: 'Remove all our users from a sink',
         description:
@@ -101,6 +105,7 @@ export const syncRoutes: FastifyPluginCallbackTypebox<SyncRoutesOptions> = (app,
         params: TargetPath,
         querystring: PoolQuery,
         response: { 202: RunResponse },
+        problems: ['target_not_found'],
       },
     },
     async (request, reply) => {
@@ -121,11 +126,13 @@ export const syncRoutes: FastifyPluginCallbackTypebox<SyncRoutesOptions> = (app,
     {
       config: read,
       schema: {
+        operationId: 'listTargetFailures',
         tags,
         summary: 'List the users that a sink refused, by id',
         params: TargetPath,
         querystring: strict({ ...poolParam, ...pageParams }),
         response: { 200: pageOf(FailureResponse) },
+        problems: ['target_not_found'],
       },
     },
     async (request, reply) => {
@@ -144,10 +151,12 @@ export const syncRoutes: FastifyPluginCallbackTypebox<SyncRoutesOptions> = (app,
     {
       config: read,
       schema: {
+        operationId: 'listSyncRuns',
         tags,
         summary: 'List the runs, newest first',
         querystring: strict({ ...poolParam, ...pageParams, target: Type.Optional(TargetName) }),
         response: { 200: pageOf(RunResponse) },
+        problems: [],
       },
     },
     async (request, reply) => {
@@ -166,11 +175,13 @@ export const syncRoutes: FastifyPluginCallbackTypebox<SyncRoutesOptions> = (app,
     {
       config: read,
       schema: {
+        operationId: 'getSyncRun',
         tags,
         summary: 'Read a run',
         params: Type.Object({ id: Uuid }),
         querystring: PoolQuery,
         response: { 200: RunResponse },
+        problems: ['sync_run_not_found'],
       },
     },
     async (request) => {
@@ -187,12 +198,14 @@ export const syncRoutes: FastifyPluginCallbackTypebox<SyncRoutesOptions> = (app,
     {
       config: read,
       schema: {
+        operationId: 'getSyncStatus',
         tags,
         summary: 'Compare the states of all targets with ours',
         description:
           'Calls all targets at once, for at most 5 s; this costs one look-up on each side. Targets with `test_users_only: false` are shown to keys with `admin` only.',
         querystring: PoolQuery,
         response: { 200: Type.Object({ items: Type.Array(StatusResponse) }) },
+        problems: [],
       },
     },
     async (request) => {
@@ -213,13 +226,16 @@ export const syncRoutes: FastifyPluginCallbackTypebox<SyncRoutesOptions> = (app,
     {
       config: { scope: 'users:read', work: true },
       schema: {
+        operationId: 'verifyTarget',
         tags,
         summary: 'Compare a target with ours, user by user',
         description:
           'Reads all users on both sides, computes both states from scratch, and lists the users that are missing at the target, extra there, or changed. Changes made meanwhile show as differences. The target’s key needs `users:read`. A target with `test_users_only: false` needs the scope `admin` here.',
         querystring: PoolQuery,
         body: strict({ ...poolParam, target: TargetName }),
+        example: { target: 'tester' },
         response: { 200: VerifyResponse },
+        problems: ['target_not_found', 'target_failed'],
       },
     },
     async (request) => {

@@ -1,10 +1,10 @@
 import { Type } from 'typebox'
-import { Nullable, strict } from '../http/schemas.ts'
+import { Nullable, named, strictNamed } from '../http/schemas.ts'
 import { poolParam } from '../pools/pool-parameter.ts'
 import { TargetName } from './target-schema.ts'
 
 /** The body of a request for a run. */
-export const RunBody = strict({
+export const RunBody = strictNamed('NewSyncRun', {
   ...poolParam,
   target: TargetName,
   full: Type.Optional(Type.Boolean({ default: false })),
@@ -14,7 +14,7 @@ export const RunBody = strict({
 })
 
 /** A run in API responses. */
-export const RunResponse = Type.Object({
+export const RunResponse = named('SyncRun', {
   id: Type.String(),
   target: Type.String(),
   trigger: Type.Enum(['request', 'interval']),
@@ -53,7 +53,7 @@ export const RunResponse = Type.Object({
 })
 
 /** Whether a target is in sync. */
-export const StatusResponse = Type.Object({
+export const StatusResponse = named('TargetStatus', {
   target: Type.String(),
   in_step: Type.Boolean(),
   local_state: Type.String(),
@@ -74,7 +74,7 @@ const Difference = Type.Object({
 })
 
 /** Both sides of a target, compared user by user. */
-export const VerifyResponse = Type.Object({
+export const VerifyResponse = named('Verification', {
   target: Type.String(),
   in_step: Type.Boolean(),
   local: Side,
@@ -85,7 +85,7 @@ export const VerifyResponse = Type.Object({
 })
 
 /** What a run of a sink would do. */
-export const DryRunResponse = Type.Object({
+export const DryRunResponse = named('DryRun', {
   target: Type.String(),
   dry_run: Type.Boolean(),
   kind: Nullable(Type.String()),
@@ -100,7 +100,7 @@ export const DryRunResponse = Type.Object({
 })
 
 /** A user that a sink refused. */
-export const FailureResponse = Type.Object({
+export const FailureResponse = named('TargetFailure', {
   user_id: Type.String(),
   username: Nullable(Type.String({ description: 'null: the user was deleted here' })),
   operation: Type.Enum(['create', 'update', 'delete']),

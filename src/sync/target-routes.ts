@@ -20,7 +20,7 @@ interface TargetRoutesOptions {
   targetHosts: string[]
 }
 
-const TargetPath = Type.Object({ name: TargetName })
+const TargetPath = Type.Object({ name: { ...TargetName, examples: ['tester'] } })
 
 /** Routes with which an administrator creates, changes and deletes the targets of a pool. */
 export const targetRoutes: FastifyPluginCallbackTypebox<TargetRoutesOptions> = (app, options, done) => {
@@ -33,13 +33,16 @@ export const targetRoutes: FastifyPluginCallbackTypebox<TargetRoutesOptions> = (
     {
       config,
       schema: {
+        operationId: 'createTarget',
         tags,
         summary: 'Create a target',
         description:
           'A receiver that this pool is pushed to, or a system under test that follows it (a sink), at its interval and by POST /v1/sync.',
         querystring: PoolQuery,
         body: TargetBody,
+        example: { name: 'tester', url: 'http://127.0.0.1:3001' },
         response: { 201: TargetResponse },
+        problems: ['target_exists', 'target_limit'],
       },
     },
     async (request, reply) => {
@@ -59,10 +62,12 @@ export const targetRoutes: FastifyPluginCallbackTypebox<TargetRoutesOptions> = (
     {
       config,
       schema: {
+        operationId: 'listTargets',
         tags,
         summary: 'List the targets by name',
         querystring: strict({ ...poolParam, ...pageParams }),
         response: { 200: pageOf(TargetResponse) },
+        problems: [],
       },
     },
     async (request, reply) => {
@@ -81,11 +86,13 @@ export const targetRoutes: FastifyPluginCallbackTypebox<TargetRoutesOptions> = (
     {
       config,
       schema: {
+        operationId: 'getTarget',
         tags,
         summary: 'Read a target',
         params: TargetPath,
         querystring: PoolQuery,
         response: { 200: TargetResponse },
+        problems: ['target_not_found'],
       },
     },
     async (request) => {
@@ -99,13 +106,16 @@ export const targetRoutes: FastifyPluginCallbackTypebox<TargetRoutesOptions> = (
     {
       config,
       schema: {
+        operationId: 'updateTarget',
         tags,
         summary: 'Change a target',
         description: 'Members that are left out stay unchanged. If the url changes, the key must be sent again.',
         params: TargetPath,
         querystring: PoolQuery,
         body: TargetChangeBody,
+        example: { interval_seconds: 60 },
         response: { 200: TargetResponse },
+        problems: ['target_not_found', 'target_holds_users'],
       },
     },
     async (request) => {
@@ -126,6 +136,7 @@ export const targetRoutes: FastifyPluginCallbackTypebox<TargetRoutesOptions> = (
     {
       config,
       schema: {
+        operationId: 'deleteTarget',
         tags,
         summary: 'Delete a target and its runs',
         description:
@@ -133,6 +144,7 @@ export const targetRoutes: FastifyPluginCallbackTypebox<TargetRoutesOptions> = (
         params: TargetPath,
         querystring: strict({ ...poolParam, force: Type.Optional(Type.Boolean({ default: false })) }),
         response: { 204: Type.Null() },
+        problems: ['target_not_found', 'target_holds_users'],
       },
     },
     async (request, reply) => {

@@ -1,7 +1,7 @@
 import { Type } from 'typebox'
 import { isLoopback } from '../config/config.ts'
 import { Problem } from '../errors.ts'
-import { Nullable, strict, Uuid } from '../http/schemas.ts'
+import { Nullable, named, strict, strictNamed, Uuid } from '../http/schemas.ts'
 import { PoolName, poolParam } from '../pools/pool-parameter.ts'
 import { SINK_KINDS } from './kinds/kinds.ts'
 
@@ -58,12 +58,20 @@ const targetMembers = {
   key: Type.Optional(Nullable(Type.String({ minLength: 1, maxLength: 1_000, pattern: '^[^\\x00-\\x1f\\x7f]+$' }))),
   filter: Type.Optional(TargetFilter),
   remote_pool: Type.Optional(PoolName),
-  mapping: Type.Optional(Type.Object({}, { description: 'Sinks: what each user becomes. See docs/sinks.md' })),
+  mapping: Type.Optional(
+    Type.Object({}, { additionalProperties: true, description: 'Sinks: what each user becomes. See docs/sinks.md' }),
+  ),
   preset: Type.Optional(Type.String({ maxLength: 63, description: 'Sinks: the name of a built-in mapping' })),
   limits: Type.Optional(LimitMembers),
   canary: Type.Optional(
     Nullable(
-      Type.Object({}, { description: 'Sinks: how some users log in after a run. See docs/canary.md. null: none do' }),
+      Type.Object(
+        {},
+        {
+          additionalProperties: true,
+          description: 'Sinks: how some users log in after a run. See docs/canary.md. null: none do',
+        },
+      ),
     ),
   ),
   interval_seconds: Type.Optional(
@@ -71,7 +79,7 @@ const targetMembers = {
   ),
 }
 
-export const TargetBody = strict({
+export const TargetBody = strictNamed('NewTarget', {
   ...poolParam,
   name: TargetName,
   kind: Type.Optional(Type.Enum(['usersync', ...SINK_KINDS], { default: 'usersync' })),
@@ -82,7 +90,7 @@ export const TargetChangeBody = Type.Partial(Type.Object({ ...poolParam, ...targ
 })
 
 /** A target in API responses, without its key. */
-export const TargetResponse = Type.Object({
+export const TargetResponse = named('Target', {
   name: Type.String(),
   kind: Type.String(),
   url: Type.String(),

@@ -1,5 +1,6 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
 import { Counter, collectDefaultMetrics, Histogram, Registry } from 'prom-client'
+import { Type } from 'typebox'
 import type { ChunkOutcome } from '../batches/chunks.ts'
 import type { Plan } from '../export/answer.ts'
 import type { RunFailure } from '../sync/sync-runs.ts'
@@ -175,9 +176,12 @@ export const metricsRoutes: FastifyPluginCallbackTypebox<{ metrics: Metrics }> =
     '/metrics',
     {
       schema: {
+        operationId: 'getMetrics',
         tags: ['operations'],
         summary: 'Metrics of this process, for Prometheus',
         description: 'Needs no key, like `/livez`: it contains only numbers, and nothing about any user or pool.',
+        response: { 200: { content: { 'text/plain': { schema: Type.String() } } } },
+        problems: [],
       },
     },
     async (_request, reply) => reply.type(registry.contentType).send(await registry.metrics()),

@@ -14,7 +14,10 @@ import { importTemplates } from './write-templates.ts'
 export const Faults = Type.Array(Type.Object({ path: Type.String(), code: Type.String(), message: Type.String() }))
 
 /** Accepts any settings: the response says what is wrong with them. */
-export const AnySettings = Type.Object({}, { description: 'Same members as the `config` of a batch' })
+export const AnySettings = Type.Object(
+  {},
+  { additionalProperties: true, description: 'Same members as the `config` of a batch' },
+)
 
 /** Enough for all templates of a pool, each of the maximum size. */
 const IMPORT_BYTES = 8_388_608
@@ -34,11 +37,13 @@ export const templateExchangeRoutes: FastifyPluginCallbackTypebox<{ config: Conf
     {
       config: { scope: 'users:read' },
       schema: {
+        operationId: 'validateTemplate',
         tags,
         summary: 'Validate settings without storing them',
         description: 'A password is validated too, and never returned.',
         querystring: PoolQuery,
         body: strict({ ...poolParam, config: AnySettings }),
+        example: { config: { username_pattern: '{first}.{n}', custom_attributes: { first: { $name: 'first' } } } },
         response: {
           200: Type.Object({
             is_valid: Type.Boolean(),
@@ -49,6 +54,7 @@ export const templateExchangeRoutes: FastifyPluginCallbackTypebox<{ config: Conf
             }),
           }),
         },
+        problems: [],
       },
     },
     async (request) => {
@@ -62,6 +68,7 @@ export const templateExchangeRoutes: FastifyPluginCallbackTypebox<{ config: Conf
     {
       config: { scope: 'users:read' },
       schema: {
+        operationId: 'exportTemplates',
         tags,
         summary: 'Export the pool’s own templates in the form that the import accepts',
         querystring: PoolQuery,
@@ -72,6 +79,7 @@ export const templateExchangeRoutes: FastifyPluginCallbackTypebox<{ config: Conf
             ),
           }),
         },
+        problems: [],
       },
     },
     async (request) => ({ templates: await listOwnTemplates(sql, await poolIdOf(sql, request)) }),
@@ -83,6 +91,7 @@ export const templateExchangeRoutes: FastifyPluginCallbackTypebox<{ config: Conf
       config: { scope: 'users:write' },
       bodyLimit: IMPORT_BYTES,
       schema: {
+        operationId: 'importTemplates',
         tags,
         summary: 'Import templates from an export',
         description:
@@ -100,6 +109,7 @@ export const templateExchangeRoutes: FastifyPluginCallbackTypebox<{ config: Conf
           ),
           overwrite: Type.Optional(Type.Boolean({ default: false })),
         }),
+        example: { templates: [{ name: 'silver', config: { custom_attributes: { plan: 'silver' } } }] },
         response: {
           200: Type.Object({
             imported: Type.Array(Type.String()),
@@ -107,6 +117,7 @@ export const templateExchangeRoutes: FastifyPluginCallbackTypebox<{ config: Conf
             errors: Faults,
           }),
         },
+        problems: ['template_limit'],
       },
     },
     async (request) => {

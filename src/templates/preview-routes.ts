@@ -23,6 +23,7 @@ export const previewRoutes: FastifyPluginCallbackTypebox<{ config: Config; sql: 
     {
       config: { scope: 'users:read' },
       schema: {
+        operationId: 'previewBatch',
         tags: ['batches'],
         summary: 'Show the first users of a batch without creating it',
         description:
@@ -36,6 +37,7 @@ export const previewRoutes: FastifyPluginCallbackTypebox<{ config: Config; sql: 
           template: Type.Optional(TemplateName),
           config: Type.Optional(AnySettings),
         }),
+        example: { count: 3, config: { custom_attributes: { age: { $int: [18, 90] } } } },
         response: {
           200: Type.Object({
             is_valid: Type.Boolean(),
@@ -56,6 +58,7 @@ export const previewRoutes: FastifyPluginCallbackTypebox<{ config: Config; sql: 
             estimated_seconds: Nullable(Type.Object({ hashing: Type.Number(), creating: Type.Number() })),
           }),
         },
+        problems: ['template_not_found'],
       },
     },
     async (request) => {

@@ -18,7 +18,7 @@ interface TemplateRoutesOptions {
   cursors: Cursors
 }
 
-const TemplatePath = Type.Object({ name: TemplateName })
+const TemplatePath = Type.Object({ name: { ...TemplateName, examples: ['default'] } })
 
 const locationOf = (name: string, pool: string) => urlInPool(`/v1/templates/${name}`, pool)
 
@@ -37,10 +37,12 @@ export const templateRoutes: FastifyPluginCallbackTypebox<TemplateRoutesOptions>
     {
       config: read,
       schema: {
+        operationId: 'listTemplates',
         tags,
         summary: 'List templates by name, built-in and own',
         querystring: strict({ ...poolParam, ...pageParams }),
         response: { 200: pageOf(TemplateResponse) },
+        problems: [],
       },
     },
     async (request, reply) => {
@@ -57,11 +59,14 @@ export const templateRoutes: FastifyPluginCallbackTypebox<TemplateRoutesOptions>
     {
       config: write,
       schema: {
+        operationId: 'createTemplate',
         tags,
         summary: 'Create a template',
         querystring: PoolQuery,
         body: strict({ ...poolParam, name: TemplateName, ...members }),
+        example: { name: 'gold', config: { role: 'admin', custom_attributes: { plan: 'gold' } } },
         response: { 201: TemplateResponse },
+        problems: ['pattern_invalid', 'template_built_in', 'template_exists', 'template_limit', 'domain_not_reserved'],
       },
     },
     async (request, reply) => {
@@ -79,11 +84,13 @@ export const templateRoutes: FastifyPluginCallbackTypebox<TemplateRoutesOptions>
     {
       config: read,
       schema: {
+        operationId: 'getTemplate',
         tags,
         summary: 'Read a template',
         params: TemplatePath,
         querystring: PoolQuery,
         response: { 200: TemplateResponse },
+        problems: ['template_not_found'],
       },
     },
     async (request) => readTemplate(sql, await poolIdOf(sql, request), request.params.name),
@@ -94,6 +101,7 @@ export const templateRoutes: FastifyPluginCallbackTypebox<TemplateRoutesOptions>
     {
       config: write,
       schema: {
+        operationId: 'putTemplate',
         tags,
         summary: 'Create or replace a template',
         description:
@@ -101,7 +109,9 @@ export const templateRoutes: FastifyPluginCallbackTypebox<TemplateRoutesOptions>
         params: TemplatePath,
         querystring: PoolQuery,
         body: strict({ ...poolParam, ...members }),
+        example: { description: 'Gold customers', config: { custom_attributes: { plan: 'gold' } } },
         response: { 200: TemplateResponse, 201: TemplateResponse },
+        problems: ['pattern_invalid', 'template_built_in', 'template_limit', 'domain_not_reserved'],
       },
     },
     async (request, reply) => {
@@ -121,11 +131,13 @@ export const templateRoutes: FastifyPluginCallbackTypebox<TemplateRoutesOptions>
     {
       config: write,
       schema: {
+        operationId: 'deleteTemplate',
         tags,
         summary: 'Delete a template',
         params: TemplatePath,
         querystring: PoolQuery,
         response: { 204: Type.Null() },
+        problems: ['template_not_found', 'template_built_in'],
       },
     },
     async (request, reply) => {

@@ -1,7 +1,7 @@
 import { Type } from 'typebox'
 import { type BatchConfigBody, batchConfigBody } from '../batches/batch-config.ts'
 import type { Config } from '../config/config.ts'
-import { strict } from '../http/schemas.ts'
+import { named, strictNamed } from '../http/schemas.ts'
 
 /** The settings that a template stores: those of a batch, without the password. */
 export type TemplateSettings = Omit<BatchConfigBody, 'password'>
@@ -9,7 +9,7 @@ export type TemplateSettings = Omit<BatchConfigBody, 'password'>
 /** The settings that a template accepts. */
 export function templateConfigBody(config: Config) {
   const { password: _, ...members } = batchConfigBody(config).properties
-  return strict(members)
+  return strictNamed('TemplateSettings', members)
 }
 
 /** What a template has besides its name. */
@@ -24,7 +24,7 @@ const timeOrNull = Type.Union([Type.String({ description: 'RFC 3339, UTC' }), Ty
 
 /** A template in every response. */
 export const templateAnswer = (config: Config) =>
-  Type.Object({
+  named('Template', {
     name: Type.String(),
     description: Type.String(),
     built_in: Type.Boolean(),

@@ -30,10 +30,12 @@ export const userRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: Curso
     {
       config: read,
       schema: {
+        operationId: 'listUsers',
         tags,
         summary: 'List users',
         querystring: strict({ ...filterMembers, ...sortMember, ...pageParams }),
         response: { 200: pageOf(User) },
+        problems: [],
       },
     },
     async (request, reply) => {
@@ -52,7 +54,15 @@ export const userRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: Curso
     '/v1/users/:id',
     {
       config: read,
-      schema: { tags, summary: 'Read a user', params: UserPath, querystring: PoolQuery, response: { 200: User } },
+      schema: {
+        operationId: 'getUser',
+        tags,
+        summary: 'Read a user',
+        params: UserPath,
+        querystring: PoolQuery,
+        response: { 200: User },
+        problems: ['user_not_found'],
+      },
     },
     async (request, reply) => {
       const poolId = await poolIdOf(sql, request)
@@ -66,13 +76,23 @@ export const userRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: Curso
     {
       config: write,
       schema: {
+        operationId: 'updateUser',
         tags,
         summary: 'Change a test user',
         description: '`custom_attributes` is a JSON merge patch (RFC 7396); the other members replace the old values.',
         params: UserPath,
         querystring: PoolQuery,
         body: UserChangeBody,
+        example: { role: 'admin', custom_attributes: { plan: 'gold' } },
         response: { 200: User },
+        problems: [
+          'user_protected',
+          'user_not_found',
+          'pool_is_replica',
+          'user_exists',
+          'user_too_large',
+          'domain_not_reserved',
+        ],
       },
     },
     async (request, reply) => {
@@ -90,11 +110,13 @@ export const userRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: Curso
     {
       config: write,
       schema: {
+        operationId: 'deleteUser',
         tags,
         summary: 'Delete a test user',
         params: UserPath,
         querystring: PoolQuery,
         response: { 204: Type.Null() },
+        problems: ['user_protected', 'user_not_found', 'pool_is_replica'],
       },
     },
     async (request, reply) => {

@@ -2,12 +2,12 @@ import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebo
 import type { Sql } from 'postgres'
 import { Type } from 'typebox'
 import { Problem } from '../errors.ts'
-import { Uuid } from '../http/schemas.ts'
+import { named, Uuid } from '../http/schemas.ts'
 import { base32, deriveTotpSecret, openTotpKey, totpCode, totpUri } from '../passwords/totp.ts'
 import { PoolQuery, poolIdOf } from '../pools/pool-parameter.ts'
 import { userNotFound } from './users.ts'
 
-const Totp = Type.Object({
+const Totp = named('Totp', {
   secret: Type.String({ description: 'Base32, without padding' }),
   uri: Type.String({ description: 'The `otpauth://` address that authenticator apps read' }),
   code: Type.String({ description: 'The present code: 6 digits, SHA-1, 30 s (RFC 6238)' }),
@@ -25,11 +25,13 @@ export const totpRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; encryptionKey:
     {
       config: { scope: 'credentials:read' },
       schema: {
+        operationId: 'getUserTotp',
         tags: ['users'],
         summary: 'Read the TOTP secret of a user and its present code',
         params: Type.Object({ id: Uuid }),
         querystring: PoolQuery,
         response: { 200: Totp },
+        problems: ['user_not_found', 'totp_not_found'],
       },
     },
     async (request, reply) => {

@@ -1,6 +1,6 @@
 import { Type } from 'typebox'
 import { EMAIL_EXPECTED, EMAIL_FORM } from '../config/reserved-domain.ts'
-import { Nullable, strict, Uuid } from '../http/schemas.ts'
+import { Nullable, named, strictNamed, Uuid } from '../http/schemas.ts'
 import { poolParam } from '../pools/pool-parameter.ts'
 
 /**
@@ -29,7 +29,7 @@ export const nameOf = (maxLength: number) =>
 const time = Type.String({ format: 'date-time', description: 'RFC 3339, UTC, six digits of a second' })
 
 /** A user in every response. */
-export const User = Type.Object({
+export const User = named('User', {
   id: Uuid,
   username: Type.String(),
   email: Type.String(),
@@ -43,7 +43,7 @@ export const User = Type.Object({
 })
 
 /** What PATCH accepts. */
-export const UserChangeBody = strict({
+export const UserChangeBody = strictNamed('UserChange', {
   ...poolParam,
   username: Type.Optional(nameOf(254)),
   email: Type.Optional(Type.String({ maxLength: 254, pattern: EMAIL_FORM.source, description: EMAIL_EXPECTED })),

@@ -2,6 +2,7 @@ import { Agent } from 'node:http'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import fc from 'fast-check'
 import { stateFromScratch } from '../export/observe.ts'
+import { resolveReferences } from '../http/resolve-references.ts'
 import { startService } from '../http/service.ts'
 import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
@@ -40,7 +41,9 @@ t.teardown(async () => agent.destroy())
 type Described = Omit<Operation, 'path' | 'method'> & {
   responses: Record<string, { content?: Record<string, { schema: Schema }> }>
 }
-const { paths } = service.app.swagger() as unknown as { paths: Record<string, Record<string, Described>> }
+const { paths } = resolveReferences(service.app.swagger()) as unknown as {
+  paths: Record<string, Record<string, Described>>
+}
 const operations: Operation[] = Object.entries(paths).flatMap(([path, methods]) =>
   Object.entries(methods).map(([method, described]) => ({ ...described, path, method: method.toUpperCase() })),
 )

@@ -72,7 +72,7 @@ const spoilt = (bodies: Arbitrary<Body>): Arbitrary<Body> =>
   })
 
 function textOf(type: string, schema: Schema, manner: Manner, known: Known): Arbitrary<string> {
-  if (Object.keys(schema).length > 0) {
+  if (schema.type !== undefined) {
     const valid = valuesOf(schema, known.samples)
     const json = manner === 'valid' ? valid : fc.oneof(nearlyValue(valid), valid)
     return manner === 'wild' ? fc.oneof(json.map(jsonText), wildJsonText, wildJson.map(jsonText)) : json.map(jsonText)

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { testDatabase } from '../database.ts'
 import { startProxy } from '../database-proxy.ts'
 import { suite } from '../suite.ts'
+import OPERATIONS from './operations.json' with { type: 'json' }
 import { startService } from './service.ts'
 import { sharedService } from './shared-service.ts'
 
@@ -12,6 +13,7 @@ const t = suite()
 const { call } = await sharedService(t)
 
 interface Operation {
+  operationId?: string
   summary?: string
   tags?: string[]
   responses?: Record<string, unknown>
@@ -28,67 +30,11 @@ t.test('the description is OpenAPI 3.1 and contains every route', async (t) => {
     info: { title: 'usersync', version: /^\d+\.\d+\.\d+$/ },
     components: { securitySchemes: { key: { type: 'http', scheme: 'bearer' } } },
   })
-  const routes: Record<string, string[]> = {
-    '/v1/pools': ['get', 'post'],
-    '/v1/pools/{name}': ['delete', 'get', 'patch'],
-    '/v1/templates': ['get', 'post'],
-    '/v1/templates/{name}': ['delete', 'get', 'put'],
-    '/v1/templates/validate': ['post'],
-    '/v1/templates/export': ['get'],
-    '/v1/templates/import': ['post'],
-    '/v1/batches': ['get', 'post'],
-    '/v1/batches/{id}': ['delete', 'get'],
-    '/v1/batches/{id}/cancel': ['post'],
-    '/v1/batches/{id}/events': ['get'],
-    '/v1/batches/{id}/failures': ['get'],
-    '/v1/users': ['get'],
-    '/v1/users/import': ['post'],
-    '/v1/users/{id}': ['delete', 'get', 'patch'],
-    '/v1/users/export': ['get'],
-    '/v1/users/{id}/leases': ['get'],
-    '/v1/leases': ['get', 'post'],
-    '/v1/leases/stats': ['get'],
-    '/v1/leases/reset': ['post'],
-    '/v1/leases/{id}': ['delete', 'get'],
-    '/v1/leases/{id}/renew': ['post'],
-    '/v1/leases/{id}/return': ['post'],
-    '/sts/READ': ['get', 'post'],
-    '/sts/ADD': ['get', 'post'],
-    '/sts/LENGTH': ['get', 'post'],
-    '/sts/INITFILE': ['get', 'post'],
-    '/sts/RESET': ['get', 'post'],
-    '/sts/STATUS': ['get', 'post'],
-    '/clients/k6.js': ['get'],
-    '/clients/usersync.py': ['get'],
-    '/v1/states/current': ['get'],
-    '/v1/audit': ['get'],
-    '/v1/stats': ['get'],
-    '/v1/lifecycle/candidates': ['get'],
-    '/v1/lifecycle/expire': ['post'],
-    '/v1/targets': ['get', 'post'],
-    '/v1/targets/{name}': ['delete', 'get', 'patch'],
-    '/v1/targets/{name}/clear': ['post'],
-    '/v1/targets/{name}/failures': ['get'],
-    '/v1/sync': ['post'],
-    '/v1/sync/runs': ['get'],
-    '/v1/sync/runs/{id}': ['get'],
-    '/v1/sync/status': ['get'],
-    '/v1/sync/verify': ['post'],
-    '/v1/replica/users': ['get', 'put'],
-    '/livez': ['get'],
-    '/readyz': ['get'],
-    '/healthz': ['get'],
-    '/metrics': ['get'],
-  }
-  for (const [path, methods] of Object.entries(routes)) {
-    t.strictSame(
-      Object.keys(json.paths[path] ?? {})
-        .filter((method) => method !== 'head')
-        .toSorted(),
-      methods,
-      path,
-    )
-  }
+  const ids = Object.entries(json.paths).flatMap(([path, operations]) =>
+    Object.entries(operations).map(([method, { operationId }]) => [operationId, `${method.toUpperCase()} ${path}`]),
+  )
+  t.equal(new Set(ids.map(([id]) => id)).size, ids.length, 'the operation ids are unique')
+  t.strictSame(Object.fromEntries(ids), OPERATIONS, 'the ids are those of operations.json: clients use them as names')
   for (const [path, operations] of Object.entries(json.paths)) {
     for (const [method, { summary, tags }] of Object.entries(operations)) {
       t.ok(summary && tags?.length, `${method} ${path} has a summary and a tag`)

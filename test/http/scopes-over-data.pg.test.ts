@@ -2,6 +2,7 @@ import { type ApiKey, parseApiKeys, scopesIn } from '../../src/config/api-keys.t
 import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 import { as, type Planted, POOLS, plant, REPLICAS, secretOf } from './planted.ts'
+import { resolveReferences } from './resolve-references.ts'
 import { type Request, startService } from './service.ts'
 
 const t = suite()
@@ -35,7 +36,7 @@ interface Described {
   parameters?: { name: string; in: string }[]
   requestBody?: { content: Record<string, { schema?: { properties?: object } }> }
 }
-const { paths } = app.swagger() as unknown as { paths: Record<string, Record<string, Described>> }
+const { paths } = resolveReferences(app.swagger()) as unknown as { paths: Record<string, Record<string, Described>> }
 const ORDER = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']
 /** Reads first and deletes last; pools at the end, because a replica rejects writes. */
 const rank = (method: string, path: string) => ORDER.indexOf(method) + (path.startsWith('/v1/pools') ? 10 : 0)

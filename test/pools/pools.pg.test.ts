@@ -1,4 +1,5 @@
 import type { Batch } from '../../src/batches/batches.ts'
+import { resolveReferences } from '../http/resolve-references.ts'
 import { ROUTE_BODIES } from '../http/route-bodies.ts'
 import { sharedService } from '../http/shared-service.ts'
 import { suite } from '../suite.ts'
@@ -148,7 +149,7 @@ t.test('a batch can be read at its Location', async (t) => {
 })
 
 t.test('an unknown pool answers 404 on every route', async (t) => {
-  const { paths } = app.swagger() as {
+  const { paths } = resolveReferences(app.swagger()) as {
     paths: Record<string, Record<string, { parameters?: { name: string }[]; requestBody?: object }>>
   }
   let routes = 0

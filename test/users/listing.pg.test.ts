@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { SUPPORTED_SORTS } from '../../src/users/sort.ts'
 import { anyCharacter } from '../any-character.ts'
+import { resolveReferences } from '../http/resolve-references.ts'
 import { sharedService } from '../http/shared-service.ts'
 import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
@@ -218,6 +219,6 @@ t.test('the OpenAPI description lists the sorts', async (t) => {
     paths: Record<string, Record<string, { parameters: { name: string; description?: string }[] }>>
   }
   const { json } = await call<Description>('GET', '/openapi.json')
-  const sort = json.paths['/v1/users']?.['get']?.parameters.find(({ name }) => name === 'sort')
+  const sort = resolveReferences(json).paths['/v1/users']?.['get']?.parameters.find(({ name }) => name === 'sort')
   for (const name of SUPPORTED_SORTS) t.ok(sort?.description?.includes(name), name)
 })

@@ -6,9 +6,10 @@ import { sendHead } from '../../http/compression.ts'
 import { strict } from '../../http/schemas.ts'
 
 const FILES = {
-  'k6.js': { type: 'text/javascript; charset=utf-8', summary: 'Get the client for k6' },
+  'k6.js': { type: 'text/javascript', operationId: 'getK6Client', summary: 'Get the client for k6' },
   'usersync.py': {
-    type: 'text/x-python; charset=utf-8',
+    type: 'text/x-python',
+    operationId: 'getPythonClient',
     summary: 'Get the client for Locust and other Python programs',
   },
 } as const
@@ -18,7 +19,7 @@ const FILES = {
  * and curl fetch them without one.
  */
 export const clientFiles: FastifyPluginAsync = async (app) => {
-  for (const [name, { type, summary }] of Object.entries(FILES)) {
+  for (const [name, { type, operationId, summary }] of Object.entries(FILES)) {
     const text = await readFile(new URL(name, import.meta.url), 'utf8')
     // Weak, because a compressed response has the same.
     const etag = `W/"${createHash('sha256').update(text).digest('base64url')}"`
@@ -26,18 +27,19 @@ export const clientFiles: FastifyPluginAsync = async (app) => {
       `/clients/${name}`,
       {
         schema: {
+          operationId,
           tags: ['clients'],
           summary,
           querystring: strict({}),
-          produces: [type],
-          response: { 200: Type.String(), 304: Type.Null() },
-          security: [],
+          response: { 200: { content: { [type]: { schema: Type.String() } } }, 304: Type.Null() },
+          responseHeaders: ['ETag', 'Cache-Control'],
+          problems: [],
         },
       },
       (request, reply) => {
         const headers = { etag, 'cache-control': 'no-cache' }
         if (isHeld(request.headers['if-none-match'], etag)) return sendHead(reply, 304, headers)
-        return reply.headers(headers).type(type).send(text)
+        return reply.headers(headers).type(`${type}; charset=utf-8`).send(text)
       },
     )
   }

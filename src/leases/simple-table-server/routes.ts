@@ -1,5 +1,6 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
+import { Type } from 'typebox'
 import { requireScope } from '../../auth/authentication.ts'
 import { refuseCrossSite } from '../../auth/own-site.ts'
 import { scopesIn } from '../../config/api-keys.ts'
@@ -127,12 +128,16 @@ export const simpleTableServer: FastifyPluginCallbackTypebox<{ leasing: Leasing 
       exposeHeadRoute: false,
       config: { scope: 'users:lease', basicAuth: true, ...(hasJournal && { hasJournal: true }) },
       schema: {
+        operationId: `sts${name[0]}${name.slice(1).toLowerCase()}`,
         tags: ['simple table server'],
         summary,
         description:
           'A page with the title OK, or KO and a sentence. POST takes the parameters as application/x-www-form-urlencoded. Everything is explained in docs/load-generators.md.',
         querystring: StsQuery,
-        produces: ['text/html'],
+        response: { 200: { content: { 'text/html': { schema: Type.String() } } } },
+        problems: [],
+        problemType: 'text/html',
+        responseHeaders: ['Retry-After'],
       },
       preValidation(request, _reply, next) {
         next(readParameters(request, { isFileNeeded: name !== 'STATUS' }))
