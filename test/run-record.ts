@@ -1,4 +1,4 @@
-import { appendFileSync, existsSync, openSync, writeSync } from 'node:fs'
+import { appendFileSync, existsSync, openSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { recordAnswers } from './answer-record.ts'
 import { readCluster } from './cluster.ts'
@@ -27,8 +27,11 @@ export function beginLog(): (text: string | Buffer) => void {
   if (folder === undefined) return () => {}
   const name = `${self}-${++begun}.log`
   appendFileSync(join(folder, BEGUN), `${name}\n`)
-  const file = openSync(join(folder, name), 'a')
-  return (text) => void (typeof text === 'string' ? writeSync(file, text) : writeSync(file, text))
+  let file: number | undefined // opened by the first line, because the search reports a log without a line
+  return (text) => {
+    file ??= openSync(join(folder, name), 'a')
+    appendFileSync(file, text)
+  }
 }
 
 /** Records an error response, unless it is compressed. */

@@ -8,7 +8,7 @@ import { startRecorder } from '../../examples/check/recorder.ts'
 import { checkScim } from '../../examples/check/scim.ts'
 import { AUTOCANNON, checkTool, JMETER, LOCUST } from '../../examples/check/tools.ts'
 import { exportedUsers, makeUsers, rowsOf } from '../../examples/check/users.ts'
-import { startService } from '../http/service.ts'
+import { sharedService } from '../http/shared-service.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()
@@ -17,7 +17,7 @@ const place = (t: Test): Place => ({ folder: t.testdir(), signal: AbortSignal.ti
 const usersFileOf = ({ folder }: Place) => readFile(join(folder, 'users.csv'), 'utf8')
 
 t.test('the examples read the users of a running service', async (t) => {
-  const { url } = await startService(t)
+  const { url } = await sharedService(t)
   const recorder = await startRecorder()
   t.teardown(() => recorder.close())
   const here = place(t)
@@ -41,7 +41,7 @@ t.test('the examples read the users of a running service', async (t) => {
 })
 
 t.test('the example for SCIM brings users into a server, where they log in, and removes them', async (t) => {
-  const { url } = await startService(t)
+  const { url } = await sharedService(t)
   await makeUsers(url, 10)
   await t.resolves(checkScim(url, place(t)))
 })

@@ -24,11 +24,16 @@ const target = { url: 'http://127.0.0.1:1', key: 'k'.repeat(32), filter: {} }
 function openUpload(method: string, url: string, start: string, headers: Record<string, string> = {}) {
   const sent: ClientRequest = request(url, { method, headers: { ...NDJSON, ...headers }, agent: false })
   const answered = once(sent, 'response')
-  answered.catch(() => {})
+  let isOver = false
+  const end = () => {
+    isOver = true
+  }
+  answered.then(end, end)
   sent.on('error', () => {})
   sent.write(start)
   return {
     destroy: () => sent.destroy(),
+    isOver: () => isOver,
     async end(rest = '') {
       sent.end(rest)
       const [response] = await answered
@@ -153,12 +158,16 @@ t.test('one key cannot use all import places', async (t) => {
   ] as const
   for (const [method, path, body, status] of routes) {
     const as = (key: string) => ({ ...NDJSON, authorization: `Bearer ${key}` })
-    const slow = [1, 2].map(() => openUpload(method, url + path, body.slice(0, 20), as(secrets.a)))
+    const open = () => openUpload(method, url + path, body.slice(0, 20), as(secrets.a))
+    const slow = [open(), open()]
     const third = () => call(method, path, { body: body.replace('b@', 'a@'), headers: as(secrets.a) })
     let refused = await third()
     // The third is rejected once the other two have arrived, which takes a while on a busy machine.
-    for (const deadline = Date.now() + 20_000; refused.status !== 503 && Date.now() < deadline; )
+    // One that meets a service whose event loop is behind is rejected, and opened again.
+    for (const deadline = Date.now() + 20_000; refused.status !== 503 && Date.now() < deadline; ) {
+      for (const [i, each] of slow.entries()) if (each.isOver()) slow[i] = open()
       refused = await third()
+    }
     t.match(refused, { status: 503, json: { code: 'overloaded' } }, `${method} of the same key`)
     t.match(await call(method, path, { body, headers: as(secrets.b) }), { status }, `${method} of another key`)
     for (const each of slow) each.destroy()

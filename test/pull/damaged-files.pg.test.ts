@@ -1,7 +1,7 @@
 import { readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Test } from 'tap'
-import { startService } from '../http/service.ts'
+import { sharedService } from '../http/shared-service.ts'
 import { suite } from '../suite.ts'
 import { outFolder, pull, startPull } from './pull-process.ts'
 
@@ -11,7 +11,7 @@ const t = suite()
 
 // Some pulls run in their own process, which takes a second to start on a busy machine.
 
-const { url, call, sql } = await startService(t, { MAX_WORKERS: '1' })
+const { url, call, sql } = await sharedService(t)
 const folder = await outFolder(t)
 const out = join(folder, 'users.csv')
 const base = `${out}.base`

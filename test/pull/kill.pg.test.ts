@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { lineOfCells } from '../../src/export/csv.ts'
 import { stateOf } from '../../src/protocol/state.ts'
 import { parseUserLine } from '../../src/protocol/user-line.ts'
-import { startService } from '../http/service.ts'
+import { sharedService } from '../http/shared-service.ts'
 import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 import { outFolder, pull, startPull } from './pull-process.ts'
@@ -16,9 +16,9 @@ const t = suite()
  * it.
  */
 
-const KILLS = sized(2, 12)
-const USERS = sized(8_000, 25_000)
-const { url, call, sql } = await startService(t, { MAX_WORKERS: '1' })
+const KILLS = sized(2, 6)
+const USERS = sized(5_000, 20_000)
+const { url, call, sql } = await sharedService(t)
 const folder = await outFolder(t)
 await sql`insert into users (username, email, custom_attributes)
   select 'u' || n, 'u' || n || '@example.com', '{"note": "a, \\"b\\""}' from generate_series(1, ${USERS}::int) n`

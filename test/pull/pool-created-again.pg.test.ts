@@ -1,12 +1,12 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { startService } from '../http/service.ts'
+import { sharedService } from '../http/shared-service.ts'
 import { suite } from '../suite.ts'
 import { outFolder, pull } from './pull-process.ts'
 
 const t = suite()
 
-const { url, call } = await startService(t, { MAX_WORKERS: '1' })
+const { url, call } = await sharedService(t)
 const folder = await outFolder(t)
 
 async function createPopulation(pool: string, password: string): Promise<void> {

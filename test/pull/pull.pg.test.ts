@@ -1,6 +1,7 @@
 import { readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { startService } from '../http/service.ts'
+import { sharedService } from '../http/shared-service.ts'
+import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 import { outFolder, pull } from './pull-process.ts'
 
@@ -10,7 +11,7 @@ const t = suite()
 
 // Some pulls run in their own process, which takes a second to start on a busy machine.
 
-const { url, call, sql } = await startService(t, { MAX_WORKERS: '1' })
+const { url, call, sql } = await sharedService(t)
 const folder = await outFolder(t)
 const FORMATS = ['csv', 'ndjson', 'json']
 const outs = FORMATS.map((format) => join(folder, `users.${format}`))
@@ -50,6 +51,8 @@ async function pullAll(what: string): Promise<string[]> {
   return output
 }
 
+const COUNT = sized(500, 3_000)
+
 t.test('the file equals the export after each change', async (t) => {
   t.match(await pullAll('no users'), [/Z full, 0 users/])
   for (const [n, name] of AWKWARD.entries()) {
@@ -62,10 +65,10 @@ t.test('the file equals the export after each change', async (t) => {
     values ('large', 'large@example.com', jsonb_build_object('text', repeat('x"', 200000)))`
   t.match(await pullAll('awkward users'), [/delta \+17 ~0 -0, 17 users, state u1-[0-9a-f]{4}…, \d+ KB, \d/])
 
-  const body = { count: 3000, config: { password_hash: { algorithm: 'none' } } }
+  const body = { count: COUNT, config: { password_hash: { algorithm: 'none' } } }
   const batch = await call<{ id: string }>('POST', '/v1/batches', { body, headers: { prefer: 'wait=60' } })
   t.equal(batch.status, 201)
-  t.match(await pullAll('a batch'), [/delta \+3000 ~0 -0, 3,017 users/])
+  t.match(await pullAll('a batch'), [new RegExp(`delta \\+${COUNT} ~0 -0, ${(COUNT + 17).toLocaleString('en')} users`)])
 
   await sql`update users set role = role || '!' where username like '%1%'`
   await sql`insert into users (id, username, email) values ('00000000-0000-0000-0000-000000000001', 'first', 'first@example.com')`
@@ -115,17 +118,19 @@ t.test('credentials are the last cells of each line, and only the owner can read
   t.notMatch((await pull({ url, out })).output, /warning/)
 })
 
+const SHARDS = sized(4, 10)
+
 t.test('the shards are disjoint and together make up the pool', async (t) => {
   const lines: string[] = []
   for (const kind of ['full', 'delta']) {
     const body = { count: 500, config: { password_hash: { algorithm: 'none' } } }
     await call('POST', '/v1/batches', { body, headers: { prefer: 'wait=60' } })
     lines.length = 0
-    for (let i = 0; i < 10; i++) {
+    for (let i = 0; i < SHARDS; i++) {
       const out = join(folder, `shard-${i}.csv`)
-      t.match(await pull({ url, out, shard: `${i}/10` }), { code: 0, output: kind })
+      t.match(await pull({ url, out, shard: `${i}/${SHARDS}` }), { code: 0, output: kind })
       const text = await readFile(out, 'utf8')
-      t.equal(text, await exported(`format=csv&shard=${i}/10`))
+      t.equal(text, await exported(`format=csv&shard=${i}/${SHARDS}`))
       lines.push(...text.trim().split('\n').slice(1))
     }
     const all = (await exported('format=csv')).trim().split('\n').slice(1)
