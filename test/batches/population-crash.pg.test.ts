@@ -13,7 +13,7 @@ const t = suite()
  * continued by another process, and divided into other chunks. This test fails if a value depends on the chunk, the worker or a random number.
  */
 
-const USERS = 20_000
+const USERS = 10_000
 const KILLS = 2
 const ENCRYPTION_KEY = '5e'.repeat(32)
 const PATH = '/v1/users/export?format=ndjson&include=password,totp_secret'

@@ -90,6 +90,20 @@ t.test('some users come back early; dirty and consumed ones only after a reset',
   t.match(await stats(pool), { free: 2, leased: 2, dirty: 0, consumed: 0 })
 })
 
+t.test('a user that came back early and is with another holder stays there when the first lease ends', async (t) => {
+  for (const end of ['return', 'force']) {
+    const pool = await makePool(service, 2)
+    const first = await post('/v1/leases', { pool, count: 2 })
+    const { id, fence } = first.json
+    await post(`/v1/leases/${id}/return`, { pool, fence, users: [{ id: idsOf(first)[0], outcome: 'clean' }] })
+    const second = await post('/v1/leases', { pool })
+    t.strictSame(idsOf(second), idsOf(first).slice(0, 1))
+    if (end === 'return') await post(`/v1/leases/${id}/return`, { pool, fence, outcome: 'clean' })
+    else await call('DELETE', `/v1/leases/${id}?pool=${pool}`)
+    t.match(await stats(pool), { free: 1, leased: 1 }, end)
+  }
+})
+
 t.test('a request that is not right changes nothing', async (t) => {
   const pool = await makePool(service, 3)
   const lease = await post('/v1/leases', { pool, count: 2 })

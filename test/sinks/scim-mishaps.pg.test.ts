@@ -10,7 +10,7 @@ const t = suite()
 
 /* A real SCIM server that is slow, busy, fails or restarts: users arrive once, and the run says what did not work. */
 
-const USERS = sized(40, 300)
+const USERS = sized(60, 150)
 t.setTimeout(600_000)
 
 const service = await startService(t, {}, PACE)
