@@ -18,6 +18,7 @@ COPY --from=dependencies /app/node_modules node_modules
 COPY package.json ./
 COPY migrations migrations
 COPY src src
+COPY ui ui
 # src/preload.cjs keeps compiled code in node_modules/.cache. Filled here, as the user that runs the service, because the image is
 # read-only later.
 RUN install --directory --owner=node --group=node node_modules/.cache
@@ -25,4 +26,4 @@ USER node
 RUN node --require ./src/preload.cjs --eval "import('./src/service.ts')"
 EXPOSE 3000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 CMD ["node", "--eval", "fetch(`http://127.0.0.1:${process.env.PORT || 3000}/readyz`, { signal: AbortSignal.timeout(4000) }).then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"]
-CMD ["node", "--require", "./src/preload.cjs", "src/server.ts"]
+CMD ["node", "--min-semi-space-size=4", "--require", "./src/preload.cjs", "src/server.ts"]

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { within } from '../bench/demo-deadline.ts'
 import { startService } from '../bench/demo-service.ts'
 import { checkKeepInStep } from './check/keep-in-step.ts'
+import { ARTILLERY_LEASES, checkLeases, JMETER_STS, LOCUST_LEASES } from './check/leases.ts'
 import { startRecorder } from './check/recorder.ts'
 import { checkScim } from './check/scim.ts'
 import { ARTILLERY, AUTOCANNON, checkTool, JMETER, LOCUST } from './check/tools.ts'
@@ -35,6 +36,9 @@ try {
   const users = await exportedUsers(url)
   for (const tool of [AUTOCANNON, LOCUST, JMETER, ARTILLERY]) {
     await report(tool.name, () => checkTool(tool, recorder, users, place))
+  }
+  for (const example of [LOCUST_LEASES, JMETER_STS, ARTILLERY_LEASES]) {
+    await report(`${example.tool}, leases`, () => checkLeases(example, url, place))
   }
   await report('scim', async () => void (await checkScim(url, place)))
 } finally {

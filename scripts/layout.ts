@@ -33,23 +33,25 @@ interface Import {
 
 /**
  * Returns one line per fault in the layout of the project in `root`: a folder that FOLDERS does not name or that is missing, an import
- * upward, an import cycle, a file of more than 300 lines. Empty if there is none. Imports of types count.
+ * upward, an import cycle (also among the modules of the page, in ui/), a file of more than 300 lines. Empty if there is none. Imports of types count.
  */
 export function layoutFaults(root: string): string[] {
   const src = join(root, 'src')
   const imports = globSync('**/*.ts', { cwd: src }).flatMap((from) => importsOf(src, from))
+  const page = join(root, 'ui')
+  const pageImports = globSync('**/*.js', { cwd: page }).flatMap((from) => importsOf(page, from))
   const folders = globSync('*/', { cwd: src }).map((name) => name.replace(/\/$/, ''))
   return [
     ...folders.filter((name) => !FOLDERS.includes(name)).map((name) => `src/${name}/ is not in FOLDERS`),
     ...FOLDERS.filter((name) => !folders.includes(name)).map((name) => `src/${name}/ is in FOLDERS and does not exist`),
     ...imports.filter(isUpward).map(({ from, to }) => `src/${from} imports upward from src/${to}`),
-    ...cycles(imports).map((files) => `import cycle: ${files.join(' > ')}`),
-    ...globSync('{src,test}/**/*.ts', { cwd: root }).flatMap((file) => tooLong(root, file)),
+    ...[...cycles(imports), ...cycles(pageImports)].map((files) => `import cycle: ${files.join(' > ')}`),
+    ...globSync('{{src,test}/**/*.ts,ui/**/*.{js,css}}', { cwd: root }).flatMap((file) => tooLong(root, file)),
   ]
 }
 
 const importsOf = (src: string, from: string): Import[] =>
-  [...readFileSync(join(src, from), 'utf8').matchAll(/(?:from|import\(|import) ?'(\.[^']+\.ts)'/g)].map(
+  [...readFileSync(join(src, from), 'utf8').matchAll(/(?:from|import\(|import) ?'(\.[^']+\.[tj]s)'/g)].map(
     ([, path = '']) => ({ from, to: join(dirname(from), path) }),
   )
 

@@ -4,6 +4,7 @@ import type { Sql } from 'postgres'
 import { auditTrail } from './audit/audit-trail.ts'
 import { auditRoutes } from './audit/routes.ts'
 import { authentication, authorization, poolAccess } from './auth/authentication.ts'
+import { keyRoutes } from './auth/key-routes.ts'
 import type { Keyring } from './auth/keyring.ts'
 import { ownSite } from './auth/own-site.ts'
 import type { Dispatcher } from './batches/dispatcher.ts'
@@ -25,12 +26,15 @@ import { createCursors } from './http/pagination.ts'
 import { bodyDeadline } from './http/request-body.ts'
 import { createRequestIds, requestLog } from './http/request-log.ts'
 import { expectations, methodResponses, requestHead } from './http/strict-http.ts'
+import { ui } from './http/ui.ts'
 import { UPLOAD_TIMEOUT_MS } from './http/upload.ts'
 import { validation } from './http/validation.ts'
 import { importRoutes } from './import/routes.ts'
+import { clientFiles } from './leases/clients/routes.ts'
 import { leaseListingRoutes } from './leases/listing-routes.ts'
 import type { Leasing } from './leases/request-lease.ts'
 import { leaseRoutes } from './leases/routes.ts'
+import { simpleTableServer } from './leases/simple-table-server/routes.ts'
 import { poolRoutes } from './pools/routes.ts'
 import type { MemoryGuard } from './process/memory-guard.ts'
 import { replicaRoutes } from './replica/replica-routes.ts'
@@ -121,11 +125,13 @@ export async function buildApp(config: Config, services: Services) {
   await app.register(compression, { threshold: config.compressionThreshold })
   await app.register(openapi)
   await app.register(methodResponses)
+  await app.register(ui)
 
   // Each plugin's options say which of these it uses.
   const parts = { ...services, config, cursors: createCursors(services.encryptionKey) }
   await app.register(healthRoutes, { ...parts, sql: services.probe })
   await app.register(metricsRoutes, parts)
+  await app.register(keyRoutes, parts)
   await app.register(poolRoutes, parts)
   await app.register(templateRoutes, parts)
   await app.register(templateExchangeRoutes, parts)
@@ -138,6 +144,8 @@ export async function buildApp(config: Config, services: Services) {
   await app.register(exportRoutes, { ...parts, observer: services.metrics })
   await app.register(leaseRoutes, parts)
   await app.register(leaseListingRoutes, { ...parts, scheduler: services.syncScheduler })
+  await app.register(simpleTableServer, parts)
+  await app.register(clientFiles)
   await app.register(importRoutes, parts)
   await app.register(lifecycleRoutes, { ...parts, observer: services.metrics })
   await app.register(auditRoutes, parts)

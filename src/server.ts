@@ -17,6 +17,10 @@ setFlagsFromString('--external-memory-accounted-in-global-limit')
 // 30 MiB less.
 setFlagsFromString('--heap-growing-percent=150')
 
+// `npm start` and the image also set `--min-semi-space-size=4`, which V8 reads before any script. Its default of 1 MiB moves short-lived
+// objects of requests to the old generation: with 50 clients that ask for a 304, three full collections in 12 s instead of one.
+// 8 MiB make no difference to requests, and 40 MiB to the peak of a full export.
+
 /** Reads the settings, starts database and service, and opens the port last, so that every accepted connection is served. */
 async function start() {
   const config = readConfig(process.env)
@@ -61,7 +65,7 @@ async function listen({ app }: Service, config: Config, { embeddedIn, url }: Pre
     : `PostgreSQL at ${describeAddress(parseDatabaseUrl(url))}`
   const open = asksForKeys(config) ? '' : '; no API key is set, so every program on this machine has access'
   const listenTextResolver = (address: string) =>
-    `usersync listens on ${address}, ${where}, ${maxWorkers} workers${open}`
+    `usersync listens on ${address}, ${where}, ${maxWorkers} workers${open}; operator’s page: ${address}/ui/`
   try {
     await app.listen({ host, port, backlog, listenTextResolver })
   } catch (error) {

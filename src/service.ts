@@ -44,6 +44,8 @@ export interface Service {
 /** Intervals and timeouts that no setting changes. Tests shorten them. */
 export interface Pace {
   lockTimeoutMs?: number
+  /** How often the service looks for expired batches. */
+  expiryMs?: number
   workerIdleTimeoutMs?: number
   silenceMs?: number
   sync?: typeof SYNC_PACE
@@ -82,20 +84,20 @@ export async function startService(
   const tracing = await openTracing(config, log)
   started.defer(() => tracing?.stop())
   const memoryLimitBytes = config.memoryLimitMb * 1_048_576
-  const memory = startMemoryGuard(memoryLimitBytes, log)
-  started.defer(() => memory.stop())
   const workers = startWorkerPool(maxWorkers, {
     ...{ databaseUrl, schema, encryptionKey },
     ...{ idleTimeoutMs, silenceMs },
   })
   started.defer(() => workers.close())
+  const memory = startMemoryGuard(memoryLimitBytes, () => workers.inWork() > 0, log)
+  started.defer(() => memory.stop())
   const observer = observe(metrics, tracing)
   const dispatcher = await startDispatcher({ sql, workers, memory, observer, log })
   started.defer(() => dispatcher.drain())
   const reasonsToRefuse = () => (dispatcher.draining() ? ['draining'] : [])
   const retention = startRetention(sql, config.baseRetention, log)
   started.defer(() => retention.stop())
-  const expiry = startExpiry(sql, config.auditRetention, metrics, log)
+  const expiry = startExpiry(sql, config.auditRetention, metrics, log, pace.expiryMs)
   started.defer(() => expiry.stop())
   const exportCache = await openExportCache(config, log)
   started.defer(() => exportCache?.close())

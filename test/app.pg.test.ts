@@ -70,8 +70,15 @@ const SCOPE_OF: Record<string, string | null> = {
   'POST /v1/leases/{id}/return': 'users:lease',
   'POST /v1/leases/reset': 'users:lease',
   'GET /v1/users/{id}/leases': 'users:read',
+  ...Object.fromEntries(
+    ['READ', 'ADD', 'LENGTH', 'INITFILE', 'RESET', 'STATUS'].flatMap((command) =>
+      ['GET', 'POST'].map((method) => [`${method} /sts/${command}`, 'users:lease']),
+    ),
+  ),
   'GET /v1/replica/users': 'users:read',
   'PUT /v1/replica/users': 'users:write',
+  'GET /clients/k6.js': null,
+  'GET /clients/usersync.py': null,
   'GET /metrics': null,
   'GET /livez': null,
   'GET /readyz': null,

@@ -1,7 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { parse } from 'yaml'
 import { type Config, type ConfigError, readConfig, shownSettings } from '../src/config/config.ts'
-import { startService } from './http/service.ts'
+import { sharedService } from './http/shared-service.ts'
 import { suite } from './suite.ts'
 
 const t = suite()
@@ -68,7 +68,7 @@ t.test('secrets come from a Secret, and the example Secret contains no valid val
 })
 
 t.test('probes and Prometheus use routes of the service, on its port', async (t) => {
-  const service = await startService(t, { MAX_WORKERS: '1' })
+  const service = await sharedService(t)
   const { startupProbe, livenessProbe, readinessProbe }: Record<string, Probe> = container
   const paths = { startupProbe: '/livez', livenessProbe: '/livez', readinessProbe: '/readyz' }
   t.match(

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { promisify, stripVTControlCharacters } from 'node:util'
+import { CHILD_ENV } from './child-env.ts'
 import { suite } from './suite.ts'
 
 const t = suite()
@@ -53,11 +54,14 @@ t.test('a full disk loses log lines, but does not stop the process', { skip }, a
   await full.close()
 })
 
+/** Logs two lines in each format of its arguments. */
 const LINES = `
   import { createLog } from ${LOG}
-  const log = await createLog({ logLevel: 'info', logFormat: process.argv[2] }, ({ name, stack }) => ({ type: name, stack }))
-  log.info({ method: 'GET', status: 200 }, 'request')
-  log.error({ err: new RangeError('too large') }, 'sync run failed \\x1b[2J')
+  for (const logFormat of process.argv.slice(2)) {
+    const log = await createLog({ logLevel: 'info', logFormat }, ({ name, stack }) => ({ type: name, stack }))
+    log.info({ method: 'GET', status: 200 }, 'request')
+    log.error({ err: new RangeError('too large') }, 'sync run failed \\x1b[2J')
+  }
   process.exit(1)`
 
 /** What LINES logs as text, without colors. */
@@ -69,22 +73,28 @@ const TEXT = [
 
 /** Returns what a program writes to standard output, without an environment that decides about colors. */
 async function outputOf(program: string, args: string[]): Promise<string> {
-  const env = { PATH: process.env.PATH, TERM: 'xterm' }
+  const env = { ...CHILD_ENV, TERM: 'xterm' }
   return ((await run(program, args, { env }).catch((error) => error)) as { stdout: string }).stdout
 }
 
 t.test('to a pipe the log is JSON, or text without colors if the setting says so', async (t) => {
   const program = join(t.testdir({ 'lines.ts': LINES }), 'lines.ts')
-  for (const format of ['auto', 'json']) {
-    const lines = (await outputOf(process.execPath, [program, format])).trimEnd().split('\n')
-    const logged = lines.map((line) => JSON.parse(line))
-    t.match(logged, [
-      { level: 30, msg: 'request', status: 200 },
-      { level: 50, err: { type: 'RangeError' } },
-    ])
+  const [auto1, auto2, json1, json2, ...rest] = (
+    await outputOf(process.execPath, [program, 'auto', 'json', 'text'])
+  ).split('\n')
+  for (const lines of [
+    [auto1, auto2],
+    [json1, json2],
+  ]) {
+    t.match(
+      lines.map((line) => JSON.parse(line ?? '')),
+      [
+        { level: 30, msg: 'request', status: 200 },
+        { level: 50, err: { type: 'RangeError' } },
+      ],
+    )
   }
-  const text = await outputOf(process.execPath, [program, 'text'])
-  for (const line of TEXT) t.match(text, line)
+  for (const line of TEXT) t.match(rest.join('\n'), line)
 })
 
 const noScript = (await outputOf('script', ['--version'])).includes('util-linux')
@@ -93,13 +103,11 @@ const noScript = (await outputOf('script', ['--version'])).includes('util-linux'
 
 t.test('on a terminal the log is text in colors, written to the end', { skip: noScript }, async (t) => {
   const program = join(t.testdir({ 'lines.ts': LINES }), 'lines.ts')
-  const onTerminal = async (format: string) =>
-    (await outputOf('script', ['-qec', `'${process.execPath}' '${program}' ${format}`, '/dev/null'])).replaceAll(
-      '\r',
-      '',
-    )
-  const text = await onTerminal('auto')
+  const command = `'${process.execPath}' '${program}' json auto`
+  const output = (await outputOf('script', ['-qec', command, '/dev/null'])).replaceAll('\r', '')
+  const [json = '', , ...rest] = output.split('\n')
+  t.match(JSON.parse(json), { level: 30, msg: 'request' })
+  const text = rest.join('\n')
   t.not(text, stripVTControlCharacters(text))
   for (const line of TEXT) t.match(stripVTControlCharacters(text), line)
-  t.match(JSON.parse((await onTerminal('json')).split('\n')[0] ?? ''), { level: 30, msg: 'request' })
 })

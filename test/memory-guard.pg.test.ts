@@ -15,9 +15,10 @@ t.test('crossing the memory limit raises an alert, and falling below it ends the
   const log = {
     warn: (_: object, text: string) => lines.push(text),
     info: (_: object, text: string) => lines.push(text),
+    debug() {},
   }
   const headroom = 100 * 1_048_576
-  const guard = startMemoryGuard(process.memoryUsage.rss() + headroom, log as never)
+  const guard = startMemoryGuard(process.memoryUsage.rss() + headroom, () => false, log as never)
   t.teardown(guard.stop)
   t.notOk(guard.isOver())
   let ballast: Buffer[] = Array.from({ length: 10 }, () => Buffer.alloc(20 * 1_048_576, 1))
@@ -28,6 +29,18 @@ t.test('crossing the memory limit raises an alert, and falling below it ends the
   await until(() => !guard.isOver())
   t.notOk(guard.isOver(), 'memory is freed even if nothing else allocates')
   t.match(lines, [/above its limit/, /below its limit/])
+})
+
+t.test('no collection is forced while worker threads are at work', async (t) => {
+  let isAtWork = true
+  const collections: boolean[] = []
+  const log = { warn() {}, info() {}, debug: () => collections.push(isAtWork) }
+  const guard = startMemoryGuard(1, () => isAtWork, log as never)
+  t.teardown(async () => guard.stop())
+  await sleep(3_000) // an idle process is collected after 2 s
+  isAtWork = false
+  await until(() => collections.length > 0)
+  t.strictSame(collections, [false])
 })
 
 t.test('above the memory limit new work is rejected, and accepted work is kept', async (t) => {

@@ -1,4 +1,4 @@
-import { appendFileSync, existsSync } from 'node:fs'
+import { appendFileSync, existsSync, openSync, writeSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { readCluster } from './cluster.ts'
 
@@ -24,7 +24,8 @@ export function beginLog(): (text: string | Buffer) => void {
   if (folder === undefined) return () => {}
   const name = `${self}-${++begun}.log`
   appendFileSync(join(folder, BEGUN), `${name}\n`)
-  return (text) => appendFileSync(join(folder, name), text)
+  const file = openSync(join(folder, name), 'a')
+  return (text) => void (typeof text === 'string' ? writeSync(file, text) : writeSync(file, text))
 }
 
 /** Records an error response, unless it is compressed. */

@@ -9,7 +9,7 @@ import { sized } from './size.ts'
 fc.configureGlobal({ numRuns: sized(25, 100) })
 
 /** The folders whose tests without a database have lanes of their own, as patterns. */
-const OTHER_UNITS = 'lanes|http|export|import|pull|sync'
+const OTHER_UNITS = 'lanes|generators|passwords|systems|export|import|pull|sync'
 
 /** The tests of clients that misbehave. */
 const CLIENT_FAULTS = 'fuzz,raw-socket,response-splitting,slow-client,unread-answers,vanishing-clients'
@@ -17,11 +17,15 @@ const CLIENT_FAULTS = 'fuzz,raw-socket,response-splitting,slow-client,unread-ans
 /**
  * Each lane is a process that runs the test files matching its patterns, one after the other. A process for each file
  * costs 0.4 s, most of it for loading the same modules again. A lane of 10 to 20 s of CPU time keeps all cores busy until the
- * end. test/lanes.test.ts checks that no file is left out.
+ * end. The lanes without a database take 4 to 6 s each, and unit-timing mostly waits. test/lanes.test.ts checks that no file is
+ * left out.
  */
 export const LANES = {
-  unit: [`{!(${OTHER_UNITS}),!(${OTHER_UNITS})/**}/!(*.pg|driver-patch).test.ts`, '!(*.pg).test.ts'],
-  'unit-http': ['http/!(*.pg|overload|answer-budget).test.ts'],
+  unit: [
+    `{!(${OTHER_UNITS}),!(${OTHER_UNITS})/**}/!(*.pg|driver-patch|overload|answer-budget).test.ts`,
+    '!(*.pg).test.ts',
+  ],
+  'unit-data': ['{generators,passwords,systems}/!(*.pg).test.ts'],
   'unit-sync': ['{export,import,pull,sync}/**/!(*.pg).test.ts'],
   'unit-timing': ['http/{overload,answer-budget}.test.ts'],
   batches: ['batches/!(*crash).pg.test.ts'],
@@ -32,6 +36,7 @@ export const LANES = {
   faults: [`faults/!(${CLIENT_FAULTS.replaceAll(',', '|')}).pg.test.ts`],
   http: ['http/*.pg.test.ts'],
   import: ['{import,lifecycle,passwords}/*.pg.test.ts'],
+  page: ['page/*.pg.test.ts'],
   pull: ['{pull,jobs,examples}/*.pg.test.ts'],
   leases: ['leases/*.pg.test.ts'],
   replica: ['{replica,targets}/!(crash).pg.test.ts', 'sync/!(two-services).pg.test.ts'],

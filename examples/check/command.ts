@@ -1,10 +1,20 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { access, constants } from 'node:fs/promises'
-import { delimiter, join } from 'node:path'
+import { delimiter, dirname, join } from 'node:path'
 import { text } from 'node:stream/consumers'
+import { fileURLToPath } from 'node:url'
 
-const SECONDS = 30
+/** Far more than any example takes, also on a busy machine. */
+const SECONDS = 100
+
+/** Variables that every command gets. The last two find packages of Debian that are unpacked, not installed. */
+const INHERITED = Object.fromEntries(
+  ['PATH', 'HOME', 'PYTHONPATH', 'LD_LIBRARY_PATH'].flatMap((name) => {
+    const value = process.env[name]
+    return value === undefined ? [] : [[name, value]]
+  }),
+)
 
 export interface Ended {
   code: number | null
@@ -13,7 +23,7 @@ export interface Ended {
 }
 
 /**
- * Runs a command until it exits. When `enough` resolves, it is asked to exit. After 30 s, or if `signal` is aborted, it
+ * Runs a command until it exits. When `enough` resolves, it is asked to exit. After 100 s, or if `signal` is aborted, it
  * and everything it started are killed.
  */
 export async function run(
@@ -29,7 +39,7 @@ export async function run(
   signal.throwIfAborted()
   const child = spawn(command, args, {
     cwd,
-    env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...env },
+    env: { ...INHERITED, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true, // the leader of its own process group, so that the group can be killed by id
   })
@@ -53,8 +63,37 @@ export async function run(
   }
 }
 
-export async function isInstalled(command: string): Promise<boolean> {
-  const places = (process.env['PATH'] ?? '').split(delimiter).map((folder) => join(folder, command))
-  const found = await Promise.allSettled(places.map((place) => access(place, constants.X_OK)))
-  return found.some(({ status }) => status === 'fulfilled')
+export const isInstalled = async (command: string): Promise<boolean> => (await placeOf(command)) !== undefined
+
+/** Returns the file of a command on PATH. Undefined if it is not installed. */
+async function placeOf(command: string): Promise<string | undefined> {
+  for (const folder of (process.env['PATH'] ?? '').split(delimiter)) {
+    const place = join(folder, command)
+    if (
+      await access(place, constants.X_OK).then(
+        () => true,
+        () => false,
+      )
+    )
+      return place
+  }
+  return undefined
+}
+
+/** Returns what starts a tool: a command and its first arguments. Undefined if the tool is not installed. */
+export async function launcherOf(tool: string): Promise<string[] | undefined> {
+  const place = await placeOf(tool)
+  if (place === undefined) return undefined
+  const share = join(dirname(place), '../share')
+  const isOfDebian = await access(join(share, 'jmeter/bin/ApacheJMeter.jar')).then(
+    () => true,
+    () => false,
+  )
+  if (tool !== 'jmeter' || !isOfDebian) return [tool]
+  if (!(await isInstalled('java'))) return undefined
+  const jars = ['jmeter/bin/ApacheJMeter.jar', 'jmeter/lib/*', 'jmeter/lib/ext/*', 'java/*'].map((jar) =>
+    join(share, jar),
+  )
+  const options = ['-Djava.awt.headless=true', `-Djmeter.home=${share}/jmeter`, '-cp', jars.join(delimiter)]
+  return ['java', ...options, 'bsh.Interpreter', fileURLToPath(new URL('../jmeter/debian.bsh', import.meta.url))]
 }

@@ -44,7 +44,7 @@ export function rowsOf(csv: string): Row[] {
   return rows.toSorted((a, b) => ((a['id'] ?? '') < (b['id'] ?? '') ? -1 : 1))
 }
 
-async function call(method: string, url: string, json?: object): Promise<Response> {
+export async function call(method: string, url: string, json?: object): Promise<Response> {
   const headers: Record<string, string> = json ? { 'content-type': 'application/json', prefer: 'wait=30' } : {}
   const answer = await fetch(url, { method, headers, body: json ? JSON.stringify(json) : null })
   if (!answer.ok) throw new Error(`${method} ${url}: ${answer.status} ${await answer.text()}`)

@@ -17,6 +17,8 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** The scope that a key needs for this route. Without one, the route is open. */
     scope?: Scope
+    /** The route also takes the key as the password of Basic (RFC 7617), for clients that can send nothing else. */
+    basicAuth?: true
   }
 }
 
@@ -48,8 +50,7 @@ export const authorization = plugin(
       const { scope } = request.routeOptions.config
       if (scope === undefined || request.scopes.has(scope)) return next()
       if (request.scopes.size > 0) return next(lacksScope(scope))
-      const headers = { 'www-authenticate': 'Bearer realm="usersync"' }
-      next(new Problem('unauthorized', 'Send Authorization: Bearer <key> with a configured key.', { headers }))
+      next(unauthorized(request))
     })
     done()
   },
@@ -89,7 +90,9 @@ export const poolAccess = plugin(
 
 /** Compares the digest of the secret with that of every key, in constant time. */
 function keyOf(request: FastifyRequest, apiKeys: readonly ApiKey[]): ApiKey | undefined {
-  const [, secret] = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '') ?? []
+  const { authorization = '' } = request.headers
+  const [, bearer] = /^Bearer +(\S+)$/i.exec(authorization) ?? []
+  const secret = bearer ?? (request.routeOptions.config.basicAuth && passwordOf(authorization))
   if (secret === undefined) return undefined
   const digest = digestOf(secret)
   let found: ApiKey | undefined
@@ -97,10 +100,25 @@ function keyOf(request: FastifyRequest, apiKeys: readonly ApiKey[]): ApiKey | un
   return found
 }
 
+/** Returns the password of Basic credentials. The name before it is not used. */
+function passwordOf(authorization: string): string | undefined {
+  const [, coded = ''] = /^Basic +(\S+)$/i.exec(authorization) ?? []
+  const [, password] = /:(.*)$/s.exec(Buffer.from(coded, 'base64').toString()) ?? []
+  return password
+}
+
 function scopesAnywhere(key: ApiKey | undefined): ReadonlySet<Scope> {
   if (key === undefined) return NONE
   if (key.poolScopes.size === 0) return key.scopes
   return new Set([key.scopes, ...key.poolScopes.values()].flatMap((scopes) => [...scopes]))
+}
+
+/** For a request without a valid key. */
+/** The problem of a request without a valid key. Names Basic only where the route takes it. */
+export function unauthorized({ routeOptions: { config } }: FastifyRequest): Problem {
+  const headers = { 'www-authenticate': `Bearer realm="usersync"${config.basicAuth ? ', Basic realm="usersync"' : ''}` }
+  const other = config.basicAuth ? ', or Basic with the key as the password,' : ''
+  return new Problem('unauthorized', `Send Authorization: Bearer <key>${other} with a configured key.`, { headers })
 }
 
 const lacksScope = (scope: Scope) => new Problem('forbidden', `The key needs the scope ${scope}.`)

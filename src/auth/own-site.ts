@@ -1,4 +1,4 @@
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, onRequestHookHandler } from 'fastify'
 import plugin from 'fastify-plugin'
 import { isLoopback } from '../config/config.ts'
 import { Problem } from '../errors.ts'
@@ -48,6 +48,10 @@ function hostnameOf(authority: string): string | undefined {
   const [, name] = /^(\[[0-9a-f:.]+\]|[^:@[\]]+)(:\d*)?$/i.exec(authority) ?? []
   return name?.toLowerCase().replace(/^\[|\]$/g, '')
 }
+
+/** Rejects a request from a page of another site, whatever its method: for routes where GET changes something. */
+export const refuseCrossSite: onRequestHookHandler = ({ raw: { headers } }, _reply, next) =>
+  next(isCrossSite(headers) ? crossSite() : undefined)
 
 function isCrossSite({ host = '', origin, 'sec-fetch-site': site }: Record<string, unknown>): boolean {
   if (site !== undefined && site !== 'same-origin' && site !== 'none') return true

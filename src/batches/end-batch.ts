@@ -83,13 +83,12 @@ async function endBatch(
   await deleteUnusedCredentials(tx, poolId, id)
 }
 
+/** Deletes by position, because a join of the locked rows with the table compared each with each: 17 s for 10,000 chunks. */
 async function deleteFreeChunks(tx: TransactionSql, poolId: number, id: string): Promise<void> {
   await tx`
-    with free as (
-      select kind, first_n from chunks where pool_id = ${poolId} and batch_id = ${id} for update skip locked
-    )
-    delete from chunks c using free
-    where c.pool_id = ${poolId} and c.batch_id = ${id} and c.kind = free.kind and c.first_n = free.first_n`
+    delete from chunks where ctid = any(array(
+      select ctid from chunks where pool_id = ${poolId} and batch_id = ${id} for update skip locked
+    ))`
 }
 
 const setLockTimeout = (tx: TransactionSql, milliseconds: number) =>

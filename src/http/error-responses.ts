@@ -26,14 +26,18 @@ export const routeNotFound = (detail = 'See /openapi.json or /docs for the avail
 const REFUSALS = new Set<ErrorCode>(['overloaded', 'shutting_down'])
 
 /** Sends the response to an error, also to errors that Fastify finds before routing (`frameworkErrors`). */
-export function answerError(error: FastifyError, request: FastifyRequest, reply: FastifyReply) {
+export const answerError = (error: FastifyError, request: FastifyRequest, reply: FastifyReply) =>
+  answer(readProblem(error, request), request, reply)
+
+/** Returns the problem that an error is for the client, and logs it if it is the service's fault. */
+export function readProblem(error: FastifyError, request: FastifyRequest): Problem {
   const problem = problemOf(error, request)
   // Expected rejections are not logged: under overload, a line with a stack for each would add load. A deadlock also becomes
   // `overloaded`, but is worth a line.
   if (ERRORS[problem.code].status >= 500 && (problem !== error || !REFUSALS.has(problem.code))) {
     request.log.error({ err: error, code: problem.code }, 'request failed')
   }
-  return answer(problem, request, reply)
+  return problem
 }
 
 function answer(problem: Problem, request: FastifyRequest, reply: FastifyReply) {

@@ -26,7 +26,7 @@ export function schemaReader<Schema extends TSchema>(schema: Schema, path: strin
   return (value) => {
     validate ??= bodies.compile<Static<Schema>>(schema)
     if (validate(value)) return value
-    throw invalidRequest((validate.errors ?? []).slice(0, MAX_FAULTS).map((fault) => fieldError(fault, path)))
+    throw invalidRequest(fieldErrors(validate.errors ?? [], path).slice(0, MAX_FAULTS))
   }
 }
 
@@ -40,9 +40,7 @@ const validators = new WeakMap<object, ValidateFunction>()
 export function fieldErrorsOf({ validation, validationContext }: FastifyError, request: FastifyRequest): FieldError[] {
   const all = everyFault(request)
   const first = { part: validationContext ?? 'request', faults: validation ?? [] }
-  return (all.length > 0 ? all : [first])
-    .flatMap(({ part, faults }) => faults.map((fault) => fieldError(fault, part)))
-    .slice(0, MAX_FAULTS)
+  return (all.length > 0 ? all : [first]).flatMap(({ part, faults }) => fieldErrors(faults, part)).slice(0, MAX_FAULTS)
 }
 
 function everyFault(request: FastifyRequest): { part: string; faults: ErrorObject[] }[] {
@@ -64,10 +62,26 @@ function everyFault(request: FastifyRequest): { part: string; faults: ErrorObjec
   })
 }
 
+interface Shape {
+  description?: string
+  type?: string
+  minimum?: number
+  maximum?: number
+}
+
 type ValidationFault = NonNullable<FastifyError['validation']>[number] & { parentSchema?: object | undefined }
 
+/** A member that may be null has three faults for Ajv: its own, that it is not null, and that neither fits. The client gets one. */
+function fieldErrors(faults: ValidationFault[], context: string): FieldError[] {
+  const isNoNull = ({ keyword, params }: ValidationFault) => keyword === 'type' && params['type'] === 'null'
+  const nullable = new Set(faults.filter(isNoNull).map(({ instancePath }) => instancePath))
+  return faults
+    .filter((fault) => !nullable.has(fault.instancePath) || !(isNoNull(fault) || fault.keyword === 'anyOf'))
+    .map((fault) => fieldError(fault, context, nullable.has(fault.instancePath) ? ' or null' : ''))
+}
+
 /** Turns Ajv's fault into one for the client: the path as in the request, and unknown members by name. */
-function fieldError(fault: ValidationFault, context: string): FieldError {
+function fieldError(fault: ValidationFault, context: string, otherwise: string): FieldError {
   const { keyword, instancePath, params, message, parentSchema } = fault
   const member = params['additionalProperty'] ?? params['missingProperty']
   const path = instancePath.slice(1).replaceAll('/', '.')
@@ -76,8 +90,17 @@ function fieldError(fault: ValidationFault, context: string): FieldError {
   if (keyword === 'required') return { path: place, code: 'missing_member', message: 'is missing' }
   if (keyword === 'type' && params['type'] === 'object')
     return { path: place, code: keyword, message: 'must be a JSON object' }
-  const { description } = (parentSchema ?? {}) as { description?: string }
+  const { description, type, minimum, maximum } = (parentSchema ?? {}) as Shape
+  if (
+    type === 'integer' &&
+    /^(type|minimum|maximum)$/.test(keyword) &&
+    minimum !== undefined &&
+    maximum !== undefined
+  ) {
+    const message = `must be a whole number from ${minimum} to ${maximum}${otherwise}`
+    return { path: place, code: keyword, message }
+  }
   if (keyword === 'pattern' && description) return { path: place, code: keyword, message: `must be: ${description}` }
   const allowed = Array.isArray(params['allowedValues']) ? `: ${params['allowedValues'].join(', ')}` : ''
-  return { path: place, code: keyword, message: `${message ?? 'is wrong'}${allowed}` }
+  return { path: place, code: keyword, message: `${message ?? 'is wrong'}${allowed}${otherwise}` }
 }

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import plugin from 'fastify-plugin'
-import { Problem } from '../errors.ts'
+import { invalidRequest, MAX_FAULTS, Problem } from '../errors.ts'
 import { hasBody } from './request-body.ts'
 
 /** Whether a text or a member name in the value contains U+0000, which PostgreSQL cannot store. */
@@ -103,6 +103,17 @@ const malformedAddress = () =>
 
 const emptyBody = () => new Problem('invalid_json', 'The body is empty; send a JSON object.')
 
+const isEmpty = (body: unknown) =>
+  body === undefined || (typeof body === 'object' && body !== null && Object.keys(body).length === 0)
+
+/** A member that a route ignored would do something else than its sender expects, such as `pool` or `dry_run`. */
+const unexpectedBody = (body: unknown) => {
+  const fault = { code: 'unknown_member', message: 'is not known here: this route takes no body' }
+  const names = typeof body === 'object' && body !== null && !Array.isArray(body) ? Object.keys(body) : []
+  const paths = names.length > 0 ? names.slice(0, MAX_FAULTS).map((name) => `body.${name}`) : ['body']
+  return invalidRequest(paths.map((path) => ({ path, ...fault })))
+}
+
 /** Headers that describe a body. Many clients send the first with each request. */
 const OF_THE_BODY = ['content-type', 'content-encoding']
 
@@ -133,7 +144,9 @@ export const validation = plugin(
       next()
     })
     app.addHook('preValidation', ({ body, routeOptions: { schema, config } }, _reply, next) => {
-      next(body === undefined && schema?.body && !config.readsBody ? emptyBody() : undefined)
+      if (!schema || config.readsBody) return next()
+      if (schema.body) return next(body === undefined ? emptyBody() : undefined)
+      next(isEmpty(body) ? undefined : unexpectedBody(body))
     })
     done()
   },

@@ -42,10 +42,10 @@ export async function createUsers(context: JobContext, run: JobRun): Promise<Rec
  */
 async function startWorkers({ sql, databaseUrl, config, log }: JobContext, encryptionKey: Buffer) {
   await using started = new AsyncDisposableStack()
-  const memory = startMemoryGuard(config.memoryLimitMb * 1_048_576, log)
-  started.defer(() => memory.stop())
   const workers = startWorkerPool(config.maxWorkers, { databaseUrl, schema: config.schema, encryptionKey })
   started.defer(() => workers.close())
+  const memory = startMemoryGuard(config.memoryLimitMb * 1_048_576, () => workers.inWork() > 0, log)
+  started.defer(() => memory.stop())
   const dispatcher = await startDispatcher({ sql, workers, memory, log })
   const milliseconds = config.drainSeconds * 1000
   started.defer(() => drain(log, [{ step: 'chunks in progress', milliseconds, run: () => dispatcher.drain() }]))

@@ -48,14 +48,19 @@ export const isAlive = (sql: ISql): Fragment => sql`
   and x.ended_at is null and x.expires_at > clock_timestamp()`
 
 /**
- * Frees the users of the leases in `ended`. Rows of `ended` have pool_id, id, user_ids and outcome. A user that was returned before has
- * another status or lease. A user that is gone stays gone.
+ * Frees the users of the leases in `ended`. Rows of `ended` have pool_id, id, user_ids and outcome; the pool and the outcome of all are
+ * the same. A user that was returned before has another status or lease. A user that is gone stays gone.
+ *
+ * Arrays, not a join: PostgreSQL may join in either order. If it expects few users in the pool, it reads all of them for each lease.
  */
-const freeUsers = (sql: ISql): Fragment => sql`
+export const freeUsers = (sql: ISql): Fragment => sql`
   update lease_users l
-  set status = case when l.status = 'gone' then 'gone' when e.outcome in ('dirty', 'consumed') then e.outcome else 'free' end
-  from ended e cross join lateral unnest(e.user_ids) u (id)
-  where l.pool_id = e.pool_id and l.user_id = u.id and l.lease_id = e.id and l.status in ('leased', 'gone')`
+  set status = case
+    when l.status = 'gone' then 'gone'
+    else coalesce((select nullif(outcome, 'clean') from ended limit 1), 'free') end
+  where l.pool_id = (select pool_id from ended limit 1)
+    and l.user_id = any(array(select unnest(user_ids) from ended))
+    and l.status in ('leased', 'gone') and l.lease_id = any(array(select id from ended))`
 
 /**
  * Returns all users of a lease, and ends it. Returns how many it still had. Idempotent: 0 if it was returned before, which changes
@@ -99,7 +104,8 @@ export async function endLease(
 
 /**
  * Ends up to 100 leases of the pool whose time is over, and frees their users. Returns how many. `now()` is the start of the statement,
- * so no lease is ended early. A lease that is renewed at the same moment is locked, and is skipped.
+ * so no lease is ended early. A lease that is renewed at the same moment is locked, and is skipped. `due` has locked its leases, so
+ * nobody else has ended them.
  */
 export async function sweepLeases(sql: Sql, poolId: number): Promise<number> {
   const ended = await sql<{ id: string }[]>`
@@ -107,8 +113,8 @@ export async function sweepLeases(sql: Sql, poolId: number): Promise<number> {
       select x.id from leases x where x.pool_id = ${poolId} and x.ended_at is null and x.expires_at <= now()
       order by x.expires_at limit ${LEASES_A_SWEEP} for update skip locked
     ), ended as (
-      update leases x set ended_at = x.expires_at, ending = 'expired' from due
-      where x.pool_id = ${poolId} and x.id = due.id and x.ended_at is null
+      update leases x set ended_at = x.expires_at, ending = 'expired'
+      where x.pool_id = ${poolId} and x.id = any(array(select id from due))
       returning x.pool_id, x.id, x.user_ids, x.outcome
     ), freed as (${freeUsers(sql)})
     select id from ended`

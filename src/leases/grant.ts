@@ -23,6 +23,9 @@ import { type Hand, orderKey, type Selection, selectsUser } from './selection.ts
  * user, and not only for those that were leased: `free` can be an index, so that "none is free" is known without reading the pool.
  * Why the rows are made by the first lease (fill.ts): creation of users must not become slower for those that lease none.
  *
+ * Why the users are taken by an insert that always conflicts: an update would join them with the leases in an order that depends on
+ * statistics, and may read the pool.
+ *
  * Why requests are granted together: one statement that grants 16 leases of one user costs a commit, not 16 of them, and callers of
  * one process cannot queue behind one another's row locks (strict first-in-first-out with 32 connections fell from 114,000 to 28,000
  * users/s). Why ties are broken by user id: neighbours in the index are neighbours on disk. With a random order of one million users,
@@ -111,10 +114,11 @@ export async function grantLeases(
       returning x.id, x.fence, x.expires_at, x.user_ids
     ),
     taken as (
-      update lease_users l
-      set status = 'leased', lease_id = g.id, note = null, uses = l.uses + 1, draw = (random() * 4294967295 - 2147483648)::int
+      insert into lease_users as l (pool_id, user_id, lease_id, draw)
+      select (select id from pool), u.id, g.id, (random() * 4294967295 - 2147483648)::int
       from granted g cross join lateral unnest(g.user_ids) u (id)
-      where l.pool_id = (select id from pool) and l.user_id = u.id
+      on conflict (pool_id, user_id) do update
+      set status = 'leased', lease_id = excluded.lease_id, note = null, uses = l.uses + 1, draw = excluded.draw
     )
     select exists (select from pool) as pool_exists, (${inStep(sql, sql`(select id from pool)`)}) as is_in_step,
       (select count(*)::int from found) as found,

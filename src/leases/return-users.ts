@@ -45,30 +45,32 @@ function requireOfLease(users: ReturnedUser[], ofLease: Set<string>): void {
   throw invalidRequest(foreign.slice(0, MAX_FAULTS).map((path) => ({ path, code: 'not_of_lease', message })))
 }
 
+/** Returns how many were not returned before. Two statements without a join: PostgreSQL may join in either order, and read the pool. */
 async function freeReturned(
   tx: TransactionSql,
   poolId: number,
   leaseId: string,
   users: ReturnedUser[],
 ): Promise<number> {
+  const ids = users.map(({ id }) => id)
   const { count } = await tx`
-    with returned as materialized (
-      select distinct on (r.id) r.id, r.outcome, r.note from unnest(
-        ${users.map(({ id }) => id)}::uuid[], ${users.map(({ outcome }) => outcome)}::text[],
-        ${users.map(({ note }) => note ?? null)}::text[]
-      ) with ordinality r (id, outcome, note, n) order by r.id, r.n
-    ), freed as (
-      update lease_users l
-      set note = r.note, status = case l.status when 'gone' then 'gone' else case r.outcome when 'clean' then 'free' else r.outcome end end
-      from returned r
-      where l.pool_id = ${poolId} and l.user_id = r.id and l.lease_id = ${leaseId} and l.status in ('leased', 'gone')
-        and not exists (
-          select from lease_returns b where b.pool_id = l.pool_id and b.lease_id = l.lease_id and b.user_id = l.user_id
-        )
-      returning l.user_id, r.outcome, r.note
-    )
     insert into lease_returns (pool_id, lease_id, user_id, outcome, note)
-    select ${poolId}, ${leaseId}, user_id, outcome, note from freed`
+    select distinct on (r.id) ${poolId}::int, ${leaseId}::uuid, r.id, r.outcome, r.note
+    from unnest(${ids}::uuid[], ${users.map(({ outcome }) => outcome)}::text[], ${users.map(({ note }) => note ?? null)}::text[])
+      with ordinality r (id, outcome, note, n)
+    where exists (
+      select from lease_users l
+      where l.pool_id = ${poolId} and l.user_id = r.id and l.lease_id = ${leaseId} and l.status in ('leased', 'gone') offset 0
+    )
+    order by r.id, r.n
+    on conflict do nothing`
+  await tx`
+    update lease_users l
+    set (status, note) = (
+      select case when l.status = 'gone' then 'gone' else coalesce(nullif(r.outcome, 'clean'), 'free') end, r.note
+      from lease_returns r where r.pool_id = l.pool_id and r.lease_id = l.lease_id and r.user_id = l.user_id
+    )
+    where l.pool_id = ${poolId} and l.user_id = any(${ids}::uuid[]) and l.lease_id = ${leaseId} and l.status in ('leased', 'gone')`
   return count
 }
 

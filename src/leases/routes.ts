@@ -128,7 +128,7 @@ export const leaseRoutes: FastifyPluginCallbackTypebox<{ leasing: Leasing }> = (
 const nameOf = (id: string, fence: number, pool: string): LeaseName => ({ id: id.toLowerCase(), fence, pool })
 
 /** Aborts if the connection closes before the response has been sent. */
-function leftSignal(reply: FastifyReply): AbortSignal {
+export function leftSignal(reply: FastifyReply): AbortSignal {
   const left = new AbortController()
   reply.raw.once('close', () => {
     if (!reply.raw.writableFinished) left.abort()

@@ -19,22 +19,27 @@ const COLLECTION_MS = 5_000
 /** A collection is worth its time if resident memory grew by this much since the last one. */
 const GROWTH_BYTES = 32 * 1_048_576
 
-/** The process counts as idle if the event loop was busy for less than this share of the sample. */
+/** A sample is idle if the event loop was busy for less than this share of it. */
 const IDLE_UTILIZATION = 0.1
+
+/** The process is idle after this many idle samples, 2 s: between two requests of a client it is not. */
+const IDLE_SAMPLES = 8
 
 /**
  * Starts the guard. `limitBytes` applies to resident memory, which is what a container is killed for. V8 collects garbage while the
  * process works, but an idle process would keep what its start or an export needed. So the guard forces a collection, only while
- * the process is idle, when it delays no request. This one also returns the young generation to the system: 30 MiB after the start.
- * From then on V8 collects before the buffers of an export take 70 MiB, instead of 130.
+ * the process is idle, when it delays no request. `isAtWork` says whether worker threads run, which leave the event loop idle: a
+ * collection at that time delayed health checks by 100 ms. This one also returns the young generation to the system: 30 MiB after
+ * the start. From then on V8 collects before the buffers of an export take 70 MiB, instead of 130.
  */
-export function startMemoryGuard(limitBytes: number, log: FastifyBaseLogger): MemoryGuard {
+export function startMemoryGuard(limitBytes: number, isAtWork: () => boolean, log: FastifyBaseLogger): MemoryGuard {
   setFlagsFromString('--expose-gc')
   const collect = runInNewContext(`() => gc({ type: 'major', execution: 'sync', flavor: 'last-resort' })`) as () => void
   let over = false
   let alerts = 0
   let collectedAt = Date.now()
   let bytesCollected = 0
+  let idleSamples = 0
   let lastUtilization = performance.eventLoopUtilization()
   const sample = () => {
     const bytes = process.memoryUsage.rss()
@@ -48,13 +53,15 @@ export function startMemoryGuard(limitBytes: number, log: FastifyBaseLogger): Me
       log.info({ bytes, limitBytes }, 'memory below its limit again')
     }
     const now = performance.eventLoopUtilization()
-    const isIdle = performance.eventLoopUtilization(now, lastUtilization).utilization < IDLE_UTILIZATION
+    const isBusy = performance.eventLoopUtilization(now, lastUtilization).utilization >= IDLE_UTILIZATION
     lastUtilization = now
+    idleSamples = isBusy || isAtWork() ? 0 : idleSamples + 1
     const hasGrown = bytes > bytesCollected + GROWTH_BYTES
-    if ((over || hasGrown) && isIdle && Date.now() - collectedAt > COLLECTION_MS) {
+    if ((over || hasGrown) && idleSamples >= IDLE_SAMPLES && Date.now() - collectedAt > COLLECTION_MS) {
       collect()
       collectedAt = Date.now()
       bytesCollected = process.memoryUsage.rss()
+      log.debug({ bytes, bytesCollected }, 'memory collected while idle')
     }
   }
   const timer = setInterval(sample, SAMPLE_MS).unref()

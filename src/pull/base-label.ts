@@ -5,6 +5,8 @@ import { type ExportRequest, filtersOf } from '../export/export-request.ts'
 export interface PullSource extends Pick<ExportRequest, 'pool' | 'filter' | 'shard' | 'credentials' | 'format'> {
   /** The base URL of the service. */
   url: string
+  /** The seed of the order of `out`; undefined: by id. The base is always in id order. */
+  shuffle?: string | undefined
 }
 
 /** What a base is bound to. A base made for something else is not used. */
@@ -40,6 +42,8 @@ export interface BaseLabel {
   bound: object
   /** When the pool was created, if the export has logins: they are those of that pool. */
   poolCreatedAt: string | undefined
+  /** The seed of the order of the file that was written together with this base. */
+  shuffle: string | undefined
   /** SHA-256 of everything after this line. */
   sum: string
   /** SHA-256 of the file that was written together with this base. */
@@ -58,7 +62,8 @@ export function writeLabel(
   sum = NO_SUM,
   outSum = NO_SUM,
 ): string {
-  return `${JSON.stringify({ bound: boundTo(source), poolCreatedAt, sum, outSum } satisfies BaseLabel)}\n`
+  const { shuffle } = source
+  return `${JSON.stringify({ bound: boundTo(source), poolCreatedAt, shuffle, sum, outSum } satisfies BaseLabel)}\n`
 }
 
 /** Returns the label of a base made for `source`, and its length in bytes. Undefined if there is another label, or none. */
@@ -68,9 +73,9 @@ export async function readLabel(
 ): Promise<(BaseLabel & { bytes: number }) | undefined> {
   const { buffer, bytesRead } = await handle.read(Buffer.alloc(MAX_LABEL_BYTES), 0, MAX_LABEL_BYTES, 0)
   const bytes = buffer.subarray(0, bytesRead).indexOf('\n') + 1
-  const { bound, poolCreatedAt, sum, outSum } = parse(buffer.toString('utf8', 0, bytes))
+  const { bound, poolCreatedAt, shuffle, sum, outSum } = parse(buffer.toString('utf8', 0, bytes))
   if (!sum || !outSum || JSON.stringify(bound) !== JSON.stringify(boundTo(source))) return undefined
-  return { bound: boundTo(source), poolCreatedAt, sum, outSum, bytes }
+  return { bound: boundTo(source), poolCreatedAt, shuffle, sum, outSum, bytes }
 }
 
 /** Returns what the base that begins with `text` is bound to, whatever it was made for. Empty if it is no base. */

@@ -15,7 +15,7 @@ export interface LocalBase {
   users: number
   /** When the pool was created, if the base has logins. */
   poolCreatedAt: string | undefined
-  /** Whether `out` is exactly the file that was written with the base. */
+  /** Whether `out` is exactly the file that was written with the base, in the order that is requested now. */
   isOutInStep: boolean
   /** Yields the base's user lines in id order. Throws ExportError at the end if the base was changed. */
   pages: () => AsyncGenerator<ExportRow[], void, void>
@@ -33,7 +33,7 @@ export async function readBase(files: OutFiles, source: PullSource): Promise<Loc
   if (!label) return undefined
   const head = await headOf(checkedTexts(files.base, label))
   if (!head) return undefined
-  const isOutInStep = (await sumOf(files.out)) === label.outSum
+  const isOutInStep = label.shuffle === source.shuffle && (await sumOf(files.out)) === label.outSum
   const { poolCreatedAt } = label
   return { state: head.state, users: head.counts.added, poolCreatedAt, isOutInStep, ...reading(files, label, stamp) }
 }

@@ -65,6 +65,7 @@ FILE.base, from which the next round continues, and FILE.lock.
   --filter LIST    batch_id=ID,test_users_only=true|false,bulk_users_only=true|false (any of them)
   --shard I/N      part I (0 to N-1) of N
   --include LIST   password,password_hash,totp_secret (any of them): needs the scope credentials:read
+  --shuffle SEED   write the users of FILE in a random order that follows from SEED, not in that of their ids
   --every TIME     repeat, with this pause between rounds: 1s to 24h, such as 30s, 5m, 1h
   --max-mb N       write at most N MB for FILE and FILE.base together (default: leave 1 GB free, or a tenth of a smaller
                    disk)
@@ -95,6 +96,7 @@ export function readOptions(args: string[]): PullOptions | undefined {
     shard: values.shard === undefined ? undefined : shardOf(values.shard),
     credentials: credentialsOf(values.include),
     format: isFormat(format) ? format : ('csv' as const),
+    shuffle: values.shuffle === undefined ? undefined : seedOf(values.shuffle),
   }
   const everyMs = values.every === undefined ? undefined : millisecondsOf(values.every)
   const maxBytes = values['max-mb'] === undefined ? undefined : bytesOf(values['max-mb'])
@@ -114,6 +116,7 @@ function parse(args: string[]) {
         filter: { ...string, default: '' },
         shard: string,
         include: { ...string, default: '' },
+        shuffle: string,
         every: string,
         'max-mb': string,
         'key-file': string,
@@ -162,6 +165,11 @@ function filterOf(list: string): PullSource['filter'] {
     testUsersOnly: given.get('test_users_only') !== 'false',
     bulkUsersOnly: given.get('bulk_users_only') === 'true',
   }
+}
+
+function seedOf(text: string): string {
+  if (/^[!-~]{1,64}$/.test(text)) return text
+  throw new UsageError('--shuffle expects 1 to 64 characters of ASCII without spaces, such as 7 or soak-test')
 }
 
 function shardOf(text: string): PullSource['shard'] {

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { readSync } from 'node:fs'
 import { lstat, open, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { tryLock } from '../process/file-lock.ts'
@@ -43,6 +44,8 @@ export interface PartFile {
   write(text: string): Promise<void>
   /** Returns the SHA-256 of the text appended so far. */
   sum(): string
+  /** Returns this part of what was written. Does not wait: one read takes microseconds, and a shuffle needs one for each user. */
+  readAt(position: number, bytes: number): string
   /** Overwrites the reserved text at the beginning with a text of the same length. */
   writeReserved(text: string): Promise<void>
   /** Syncs to disk. Otherwise a power cut may leave a file of zeros. */
@@ -65,7 +68,7 @@ export const removePart = (path: string) => rm(partOf(path), { force: true })
 export async function createPart(path: string, mode: number, room: Room, reserved = ''): Promise<PartFile> {
   const part = partOf(path)
   await removePart(path)
-  const handle = await open(part, 'wx', mode)
+  const handle = await open(part, 'wx+', mode)
   const digest = createHash('sha256')
   await handle.writeFile(reserved)
   return {
@@ -76,6 +79,10 @@ export async function createPart(path: string, mode: number, room: Room, reserve
       await handle.writeFile(bytes)
     },
     sum: () => digest.copy().digest('hex'),
+    readAt(position, bytes) {
+      const buffer = Buffer.allocUnsafe(bytes)
+      return buffer.toString('utf8', 0, readSync(handle.fd, buffer, 0, bytes, position))
+    },
     async writeReserved(text) {
       await handle.write(text, 0)
     },

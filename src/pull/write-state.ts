@@ -13,6 +13,7 @@ import { type PullSource, writeLabel } from './base-label.ts'
 import { createPart, type OutFiles } from './files.ts'
 import type { UserRow } from './merge.ts'
 import type { Room } from './room.ts'
+import { shuffled } from './shuffle.ts'
 
 /** A state and its users in id order, as they arrive. */
 export interface Content {
@@ -46,11 +47,19 @@ export async function writeState(
   await using base = await createPart(files.base, 0o600, room, writeLabel(source, poolCreatedAt))
   await using out = await createPart(files.out, isSecret ? 0o600 : 0o666, room)
 
-  async function* pages(separator: string) {
-    let before = ''
+  async function* writtenPages() {
     for await (const page of content.pages) {
       check.add(page)
       await base.write(page.map(({ line }) => `${line}\n`).join(''))
+      yield page
+    }
+  }
+  async function* pages(separator: string) {
+    let before = ''
+    const { shuffle } = source
+    const begin = Buffer.byteLength(writeLabel(source, poolCreatedAt) + headLine(answer))
+    const ordered = shuffle === undefined ? writtenPages() : shuffled(writtenPages(), shuffle, { base, begin })
+    for await (const page of ordered) {
       if (page.length === 0) continue
       yield before + page.map(lineOf).join(separator)
       before = separator

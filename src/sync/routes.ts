@@ -39,8 +39,12 @@ const TargetPath = Type.Object({ name: TargetName })
 /** Sorts before every id. */
 const FIRST_ID = '00000000-0000-0000-0000-000000000000'
 
-const notForKind = (path: string, { name, kind }: Target) =>
-  invalidRequest([{ path, code: 'invalid', message: `is not for ${name}, a target of kind ${kind}` }])
+/** What does for a sink what a verification does for a receiver. */
+const VERIFY_A_SINK =
+  '. GET /v1/sync/status says whether it is in step by our record, and POST /v1/sync with "full": true sends all users again and creates those that somebody removed there'
+
+const notForKind = (path: string, { name, kind }: Target, advice = '') =>
+  invalidRequest([{ path, code: 'invalid', message: `is not for ${name}, a target of kind ${kind}${advice}` }])
 
 /** Throws `invalid_request` if the target is not a sink. */
 function requireSink(target: Target, path: string): Target {
@@ -149,6 +153,7 @@ export const syncRoutes: FastifyPluginCallbackTypebox<SyncRoutesOptions> = (app,
     async (request, reply) => {
       const { limit = 100, cursor, target } = request.query
       const poolId = await poolIdOf(sql, request)
+      if (target !== undefined) await readTarget(sql, encryptionKey, poolId, target)
       const listing = `sync runs ${poolId} ${target ?? ''}`
       const { rows, hasMore } = await listRuns(sql, { poolId, target, before: cursors.decode(listing, cursor), limit })
       const shown = request.scopes.has('admin') ? rows : await withoutWideStates(sql, poolId, rows)
@@ -221,7 +226,7 @@ export const syncRoutes: FastifyPluginCallbackTypebox<SyncRoutesOptions> = (app,
       const poolId = await poolIdOf(sql, request)
       const target = await readTarget(sql, encryptionKey, poolId, request.body.target)
       if (!target.filter.testUsersOnly) requireScope(request, 'admin', 'A target with test_users_only=false')
-      if (isSink(target.kind)) throw notForKind('body.target', target)
+      if (isSink(target.kind)) throw notForKind('body.target', target, VERIFY_A_SINK)
       const release = await verifications.acquire()
       try {
         const compared = await verifyTarget(exports, target)

@@ -134,7 +134,7 @@ export function startSyncScheduler(
       observer?.syncRunEnded(failure, (performance.now() - started) / 1000)
       const line = { target: run.target, run: run.id, kind, sent_bytes, attempts }
       if (failure === null) log.info(line, 'target in sync')
-      else log.warn({ ...line, failure, detail }, 'target not in sync')
+      else log.warn({ ...line, failure, detail }, failure === 'canary_failed' ? 'canary failed' : 'target not in sync')
       return true
     } catch (err) {
       if (isGone(err)) return true

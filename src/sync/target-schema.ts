@@ -13,7 +13,8 @@ export function receiverUrl(text: string): string {
   const url = URL.parse(text)
   const isPlain = url !== null && !url.username && !url.password && !url.search && !url.hash
   if (isPlain && /^https?:$/.test(url.protocol)) return url.href.replace(/\/+$/, '')
-  const message = 'expects http://host:port or https://host, without user, query or fragment'
+  const message =
+    'expects http://host:port or https://host, with a port from 1 to 65535 and without user, query or fragment'
   throw new Problem('invalid_request', `body.url ${message}`, {
     errors: [{ path: 'body.url', code: 'format', message }],
   })

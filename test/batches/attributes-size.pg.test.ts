@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { jsonbBytes } from '../../src/protocol/longest-line.ts'
-import { startService } from '../http/service.ts'
+import { sharedService } from '../http/shared-service.ts'
 import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 
@@ -8,7 +8,7 @@ const t = suite()
 
 /* Attributes are stored once per user of a batch, as the text that PostgreSQL makes of jsonb. */
 
-const { sql, call } = await startService(t)
+const { sql, call } = await sharedService(t)
 
 const text = fc.string({ unit: 'grapheme' }).filter((each) => !each.includes('\0'))
 const number = fc.oneof(

@@ -2,12 +2,17 @@ import { argon2Sync } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Batch } from '../../src/batches/batches.ts'
 import { stateFromScratch } from '../export/observe.ts'
-import { type Answer, startService } from '../http/service.ts'
+import type { Answer } from '../http/service.ts'
+import { sharedService } from '../http/shared-service.ts'
+import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()
 
-const { sql, call, log, workers } = await startService(t, { MAX_WORKERS: '4' })
+/** More than the connections of the service, at each size. */
+const CROWD = sized(20, 50)
+
+const { sql, call, log, workers } = await sharedService(t)
 
 interface Page {
   items: Batch[]
@@ -151,12 +156,12 @@ t.test('a batch with chunks of one user and one worker completes', async (t) => 
   t.match(batch, { status: 'completed', created_count: 12, profile: { chunks: 12, workers: 1 } })
 })
 
-t.test('50 concurrent batches complete', async (t) => {
+t.test(`${CROWD} concurrent batches complete`, async (t) => {
   const config = { username_pattern: 'crowd_{id}', password_hash: { algorithm: 'none' } }
-  const batches = await Promise.all(Array.from({ length: 50 }, () => make({ count: 1, config })))
+  const batches = await Promise.all(Array.from({ length: CROWD }, () => make({ count: 1, config })))
   for (const batch of batches) if (batch.status !== 'completed') t.fail(JSON.stringify(batch))
   const [row] = await sql`select count(*)::int as count from users where username like 'crowd\\_%'`
-  t.same(row, { count: 50 })
+  t.same(row, { count: CROWD })
 })
 
 t.test('only worker threads write users and credentials, never the main threadâ€™s connections', async (t) => {
@@ -171,7 +176,7 @@ t.test('only worker threads write users and credentials, never the main threadâ€
     [...(await sql`select name, count(*)::int as statements from writers group by name`)],
     [{ name: 'usersync worker', statements: 5 }],
   )
-  await sql.unsafe('drop trigger note_writer on users; drop trigger note_writer on credentials; drop table writers')
+  await sql.unsafe('drop function note_writer cascade; drop table writers')
   while (workers.inWork() > 0) await sleep(10)
 })
 
@@ -232,11 +237,11 @@ t.test('deleting a batch deletes only its test users, and can be repeated', asyn
 })
 
 t.test('deleting a running batch ends it and waits only for the chunks in progress', async (t) => {
-  const config = { chunk_size: 1000, max_workers: 4, password_hash: { algorithm: 'none' } }
-  const { json } = await call<Batch>('POST', '/v1/batches', { body: { count: 40_000, config } })
+  const config = { chunk_size: 200, max_workers: 2, password_hash: { algorithm: 'none' } }
+  const { json } = await call<Batch>('POST', '/v1/batches', { body: { count: 20_000, config } })
   await sleep(100)
   const deleted = (await call<{ deleted_count: number }>('DELETE', `/v1/batches/${json.id}`)).json.deleted_count
-  t.ok(deleted < 40_000, `${deleted} of 40,000 users existed`)
+  t.ok(deleted < 20_000, `${deleted} of 20,000 users existed`)
   await sleep(100)
   t.strictSame(await namesOf(json), [])
   t.match((await call('GET', `/v1/batches/${json.id}`)).json, { status: 'cancelled', finished_at: String })

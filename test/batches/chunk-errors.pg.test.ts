@@ -6,6 +6,7 @@ import { workChunk } from '../../src/batches/chunks.ts'
 import { connect } from '../../src/database/connection.ts'
 import { testDatabase } from '../database.ts'
 import { startService } from '../http/service.ts'
+import { sharedService } from '../http/shared-service.ts'
 import { suite } from '../suite.ts'
 import { KEY, newBatch } from './new-batch.ts'
 
@@ -13,7 +14,7 @@ const t = suite()
 
 /* Every batch ends, or says what it is waiting for. */
 
-const { sql, call } = await startService(t, { MAX_WORKERS: '2' })
+const { sql, call } = await sharedService(t)
 
 const NO_HASH = { password_hash: { algorithm: 'none' } }
 

@@ -1,12 +1,12 @@
 import type { Batch } from '../../src/batches/batches.ts'
 import type { FieldError } from '../../src/errors.ts'
 import type { Preview } from '../../src/templates/preview.ts'
-import { startService } from '../http/service.ts'
+import { sharedService } from '../http/shared-service.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()
 
-const { call, sql } = await startService(t, { MAX_WORKERS: '2' })
+const { call, sql } = await sharedService(t)
 
 type Answer = Batch & { code?: string; errors?: FieldError[] }
 

@@ -3,7 +3,8 @@ import type { Batch } from '../../src/batches/batches.ts'
 import { workChunk } from '../../src/batches/chunks.ts'
 import { connect } from '../../src/database/connection.ts'
 import { testDatabase } from '../database.ts'
-import { startService } from '../http/service.ts'
+import type { Service } from '../http/service.ts'
+import { sharedService } from '../http/shared-service.ts'
 import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 import { KEY, newBatch } from './new-batch.ts'
@@ -70,19 +71,17 @@ async function follow(t: Test, call: Service['call'], id: string): Promise<Map<s
   }
 }
 
-type Service = Awaited<ReturnType<typeof startService>>
-
 const BATCHES: [name: string, count: number, config: object][] = [
-  ['shared', sized(4_000, 20_000), { chunk_size: sized(200, 1_000) }],
+  ['shared', sized(1_500, 10_000), { chunk_size: sized(75, 500) }],
   [
     'per_user, with several chunks of hashes',
-    sized(1_000, 3_000),
-    { password_mode: 'per_user', password_hash: { distinct: sized(40, 100) }, chunk_size: sized(200, 500) },
+    sized(450, 3_000),
+    { password_mode: 'per_user', password_hash: { distinct: sized(20, 100) }, chunk_size: sized(150, 500) },
   ],
 ]
 
 t.test('a client that follows a batch by deltas never receives a user without its login', async (t) => {
-  const { call } = await startService(t, { MAX_WORKERS: '2' })
+  const { call } = await sharedService(t)
   for (const [name, count, config] of BATCHES) {
     const { json } = await call<Batch>('POST', '/v1/batches', { body: { count, config } })
     const held = await follow(t, call, json.id)

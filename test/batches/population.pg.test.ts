@@ -1,10 +1,10 @@
 import type { Batch } from '../../src/batches/batches.ts'
-import { startService } from '../http/service.ts'
+import { sharedService } from '../http/shared-service.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()
 
-const { call } = await startService(t, { MAX_WORKERS: '2' })
+const { call } = await sharedService(t)
 
 type Answer = Batch & { code?: string; detail?: string; errors?: { path: string }[]; batch_id?: string }
 

@@ -6,13 +6,13 @@ import { LOCALES } from '../../src/generators/locales.ts'
 import type { Preview } from '../../src/templates/preview.ts'
 import { makePool } from '../export/observe.ts'
 import { everyGenerator } from '../generators/every-generator.ts'
-import { startService } from '../http/service.ts'
+import { sharedService } from '../http/shared-service.ts'
 import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()
 
-const { sql, call } = await startService(t)
+const { sql, call } = await sharedService(t)
 
 const attributes = {
   ...everyGenerator,
@@ -76,6 +76,6 @@ t.test('a preview and the batch with the same settings agree, whatever the setti
       from users where pool_id = ${poolId} order by users.id limit 100`
     deepEqual(shown.json.users, [...created])
   })
-  await fc.assert(property, { numRuns: sized(20, 200), seed: 1, endOnFailure: true })
+  await fc.assert(property, { numRuns: sized(20, 100), seed: 1, endOnFailure: true })
   t.ok(valid > runs / 3 && valid < runs, `${valid} of ${runs} settings are valid`)
 })

@@ -1,12 +1,12 @@
 import type { Batch } from '../../src/batches/batches.ts'
-import { startService } from '../http/service.ts'
+import { sharedService } from '../http/shared-service.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()
 
 /* ANALYZE takes a lock that conflicts with VACUUM, CREATE INDEX CONCURRENTLY and another ANALYZE. */
 
-const { sql, call } = await startService(t, { MAX_WORKERS: '1' })
+const { sql, call } = await sharedService(t)
 const config = { password_hash: { algorithm: 'none' } }
 const LARGE = 10_000
 

@@ -6,6 +6,8 @@ import { suite } from '../suite.ts'
 
 const t = suite()
 
+const DATABASE = await testDatabase(t)
+
 /* Waiting for a connection, sessions, transactions and cursors (patches/postgres+3.4.9.patch). */
 
 /** PostgreSQL may reset a connection on which it has not read all. */
@@ -18,7 +20,7 @@ const open = (url: string, connections: number, waitMs = 5_000) =>
   connect({ url, schema: 'usersync', connections, name: 'test', waitMs })
 
 t.test('a query waits for a free connection, for a limited time, and never behind another query', async (t) => {
-  const sql = open(await testDatabase(t), 1, 300)
+  const sql = open(DATABASE, 1, 300)
   t.teardown(() => sql.end({ timeout: 1 }))
   // The first one opens the connection, and all wait until it is open.
   const slow = sql`select pg_sleep(1)`.execute()
@@ -33,7 +35,7 @@ t.test('a query waits for a free connection, for a limited time, and never behin
 })
 
 t.test('a thousand queries wait, and the next one fails at once', async (t) => {
-  const sql = open(await testDatabase(t), 1)
+  const sql = open(DATABASE, 1)
   t.teardown(() => sql.end({ timeout: 1 }))
   const session = await sql.reserve()
   const waiting = Array.from({ length: 1_000 }, () => sql`select`.execute())
@@ -45,7 +47,7 @@ t.test('a thousand queries wait, and the next one fails at once', async (t) => {
 })
 
 t.test('a session that waits for a connection which is lost gets the next one', async (t) => {
-  const url = await testDatabase(t)
+  const url = DATABASE
   const [sql, killer] = [open(url, 1), open(url, 1)]
   t.teardown(() => Promise.all([sql.end({ timeout: 1 }), killer.end({ timeout: 1 })]))
   const first = await sql.reserve()
@@ -59,7 +61,7 @@ t.test('a session that waits for a connection which is lost gets the next one', 
 })
 
 t.test('queries that wait inside a lost session or transaction fail too', async (t) => {
-  const url = await testDatabase(t)
+  const url = DATABASE
   const [sql, killer] = [open(url, 2), open(url, 1)]
   t.teardown(() => Promise.all([sql.end({ timeout: 1 }), killer.end({ timeout: 1 })]))
   const kill = (pid: number) => killer`select pg_terminate_backend(${pid})`
@@ -92,7 +94,7 @@ t.test('queries that wait inside a lost session or transaction fail too', async 
 })
 
 t.test('a cursor whose connection is lost between two pages is an error', async (t) => {
-  const url = await testDatabase(t)
+  const url = DATABASE
   const [sql, killer] = [open(url, 1), open(url, 1)]
   t.teardown(() => Promise.all([sql.end({ timeout: 1 }), killer.end({ timeout: 1 })]))
   const pages = () => sql`select pg_backend_pid() as pid from generate_series(1, 10)`.cursor(1)

@@ -6,6 +6,8 @@ import { suite } from '../suite.ts'
 
 const t = suite()
 
+const DATABASE = await testDatabase(t)
+
 /* Lost connections, and how fast queries are sent (patches/postgres+3.4.9.patch). Its neighbours driver-*.test.ts have the rest. */
 
 const pidOf = async (on: Pick<Sql, 'unsafe'>) =>
@@ -19,7 +21,7 @@ async function openAll(sql: Sql, number: number): Promise<void> {
 }
 
 t.test('a connection lost during use causes an error, and the pool recovers', async (t) => {
-  const url = await testDatabase(t)
+  const url = DATABASE
   const sql = connect({ url, schema: 'usersync', connections: 2, name: 'test' })
   const killer = connect({ url, schema: 'usersync', connections: 1, name: 'killer' })
   t.teardown(() => Promise.all([sql.end(), killer.end()]))
@@ -55,7 +57,7 @@ t.test('a connection lost during use causes an error, and the pool recovers', as
 })
 
 t.test('a query is sent during the current turn of the event loop', async (t) => {
-  const url = await testDatabase(t)
+  const url = DATABASE
   const sql = connect({ url, schema: 'usersync', connections: 1, name: 'test' })
   t.teardown(() => sql.end())
   const ask = async () => {
@@ -71,7 +73,7 @@ t.test('a query is sent during the current turn of the event loop', async (t) =>
 })
 
 t.test('sequential queries use one connection, and the others become idle', async (t) => {
-  const url = await testDatabase(t)
+  const url = DATABASE
   const sql = connect({ url, schema: 'usersync', connections: 3, name: 'test' })
   t.teardown(() => sql.end())
   await openAll(sql, 3)
@@ -86,7 +88,7 @@ t.test('sequential queries use one connection, and the others become idle', asyn
 })
 
 t.test('neither the thousandth query nor the 30th reconnect searches a longer queue than the first', async (t) => {
-  const url = await testDatabase(t)
+  const url = DATABASE
   const sql = connect({ url, schema: 'usersync', connections: 3, name: 'test' })
   t.teardown(() => sql.end())
   await openAll(sql, 3)

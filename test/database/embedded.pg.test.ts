@@ -9,6 +9,7 @@ import { promisify } from 'node:util'
 import type { Test } from 'tap'
 import { EmbeddedDatabaseError, startEmbeddedDatabase } from '../../src/database/embedded/embedded.ts'
 import { migrate } from '../../src/database/migrate.ts'
+import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 import {
   entries,
@@ -164,7 +165,7 @@ t.test('a new server starts if the one it found stops before it can be used', as
 })
 
 t.test('two services that start at once share a server, and the last one stops it', async (t) => {
-  const dataDir = await temporaryFolder(t)
+  const dataDir = await sized(folderWithDatabase, temporaryFolder)(t)
   const [one, other] = await Promise.all([startService(t, dataDir), startService(t, dataDir)])
   t.equal(one.database.url, other.database.url)
   t.strictSame([one.database.adopted, other.database.adopted].sort(), [false, true])

@@ -1,7 +1,7 @@
 import type { Test } from 'tap'
 import type { Batch } from '../../src/batches/batches.ts'
 import { applyExport, type Held } from '../../src/sync/apply-export.ts'
-import { startService } from '../http/service.ts'
+import { sharedService } from '../http/shared-service.ts'
 import { suite } from '../suite.ts'
 import { NOTHING } from './observe.ts'
 
@@ -9,7 +9,7 @@ const t = suite()
 
 /* Deltas over HTTP, after changes over HTTP and by plain SQL. Random histories are in state-capture.pg.test.ts. */
 
-const { sql, call } = await startService(t, { MAX_WORKERS: '2' })
+const { sql, call } = await sharedService(t)
 
 interface Delta {
   kind: string

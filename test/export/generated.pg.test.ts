@@ -1,7 +1,7 @@
 import type { Batch } from '../../src/batches/batches.ts'
 import { applyExport } from '../../src/sync/apply-export.ts'
 import { everyGenerator } from '../generators/every-generator.ts'
-import { startService } from '../http/service.ts'
+import { sharedService } from '../http/shared-service.ts'
 import { suite } from '../suite.ts'
 import { makePool, NOTHING } from './observe.ts'
 
@@ -9,7 +9,7 @@ const t = suite()
 
 /* Generated attributes in every format of an export, in deltas, and in the pools that read these exports. */
 
-const { sql, call } = await startService(t)
+const { sql, call } = await sharedService(t)
 
 const COUNT = 300
 const config = {

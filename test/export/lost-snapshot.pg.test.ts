@@ -1,14 +1,14 @@
 import { once } from 'node:events'
 import { get, type IncomingMessage } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { startService } from '../http/service.ts'
+import { sharedService } from '../http/shared-service.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()
 
 /* A client reads slowly, and the database ends the export's connection meanwhile. */
 
-const { call, sql, url } = await startService(t)
+const { call, sql, url } = await sharedService(t)
 const pad = 'x'.repeat(8_000)
 const config = { custom_attributes: { pad }, password_hash: { algorithm: 'none' } }
 const made = await call('POST', '/v1/batches', { body: { count: 3_000, config }, headers: { prefer: 'wait=60' } })

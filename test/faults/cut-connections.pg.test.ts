@@ -14,8 +14,8 @@ const t = suite()
  */
 
 /** The minimum number of cuts. The test continues until an export and an import have succeeded. */
-const CUTS = sized(15, 200)
-const USERS = sized(6_000, 100_000)
+const CUTS = sized(12, 80)
+const USERS = sized(6_000, 40_000)
 
 t.test('no data are lost or duplicated when connections are terminated again and again', async (t) => {
   const url = await testDatabase(t)

@@ -22,7 +22,7 @@ const t = suite()
  * seed. SEED=n repeats a run.
  */
 
-const REQUESTS = sized(200, 1_500)
+const REQUESTS = sized(200, 1_000)
 const SEED = process.env.SEED === undefined ? undefined : Number(process.env.SEED)
 /** The data that requests refer to are restored after this many requests. */
 const ROUND = 250

@@ -16,7 +16,7 @@ const t = suite()
  * worker waits for a lock while PostgreSQL prepares it, the moment at which the published driver had no timeout.
  */
 
-const USERS = sized(2_000, 20_000)
+const USERS = sized(1_000, 8_000)
 
 /** How long a suspended replica may keep its chunk; 20 s outside of this test. */
 const PACE = { workerIdleTimeoutMs: 2_000 }

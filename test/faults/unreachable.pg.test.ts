@@ -15,7 +15,7 @@ const t = suite()
  * process stays alive, and it recovers without a restart.
  */
 
-const USERS = sized(5_000, 40_000)
+const USERS = sized(5_000, 20_000)
 
 const PATHS = [
   '/v1/users',
@@ -73,7 +73,7 @@ t.test(
       },
     }
     const service = await startService(t, settings, PACE)
-    const id = await beginBatch(service.url, USERS, { chunk_size: sized(100, 500) })
+    const id = await beginBatch(service.url, USERS, { chunk_size: sized(100, 250) })
     await untilMoving(service.url, id)
 
     proxy.hold()

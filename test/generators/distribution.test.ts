@@ -1,11 +1,12 @@
 import type { Test } from 'tap'
+import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 import { chiSquareLimit, chiSquareOf } from './chi-square.ts'
 import { populationOf, valuesOf } from './make-population.ts'
 
 const t = suite()
-const SEEDS = ['one', '', '種']
-const COUNT = 10_000
+const SEEDS = sized(['one', '種'], ['one', '', '種'])
+const COUNT = sized(3_000, 10_000)
 
 /** Checks over all seeds that the values of a generator are as frequent as their weights. */
 function isSpread(t: Test, generator: unknown, weights: Record<string, number>): void {
@@ -70,7 +71,8 @@ t.test('items of $zipf follow the law of Zipf', (t) => {
       Object.fromEntries(items.slice(0, 10).map((k) => [k, k ** -s])),
     )
     const counts = new Map<unknown, number>()
-    for (const value of valuesOf({ $zipf: { of: items, s } }, 20_000)) counts.set(value, (counts.get(value) ?? 0) + 1)
+    for (const value of valuesOf({ $zipf: { of: items, s } }, 2 * COUNT))
+      counts.set(value, (counts.get(value) ?? 0) + 1)
     // The slope of log count over log rank, by least squares over the ten most frequent items.
     const points = items.slice(0, 10).map((k) => [Math.log(k), Math.log(counts.get(k) ?? 1)] as const)
     const mean = (at: 0 | 1) => points.reduce((sum, point) => sum + point[at], 0) / points.length
@@ -123,8 +125,8 @@ t.test('attributes beside each other and elements of a list do not depend on eac
 
 t.test('any part of a batch has about the mix of the whole', (t) => {
   for (const seed of SEEDS) {
-    const values = valuesOf({ $choice: { free: 7, gold: 2, vip: 1 } }, 10_000, { seed })
-    for (let start = 0; start < 10_000; start += 500) {
+    const values = valuesOf({ $choice: { free: 7, gold: 2, vip: 1 } }, COUNT, { seed })
+    for (let start = 0; start < COUNT; start += 500) {
       const part = values.slice(start, start + 500)
       const counts = ['free', 'gold', 'vip'].map((plan) => part.filter((value) => value === plan).length)
       const chiSquare = chiSquareOf(counts, [350, 100, 50])

@@ -1,8 +1,10 @@
 import { drawsOf, laneOf } from '../../src/generators/draws.ts'
+import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 import { chiSquareLimit, chiSquareOf } from './chi-square.ts'
 
 const t = suite()
+const COUNT = sized(10_000, 50_000)
 const SEEDS = ['one', 'two', 'three', '', '種']
 
 /** Counts pairs of 4-bit numbers in a table of 256 cells. */
@@ -53,7 +55,7 @@ t.test('draws are even and do not depend on each other', (t) => {
   }
   for (const [name, pairOf] of Object.entries(pairs)) {
     for (const seed of SEEDS) {
-      const chiSquare = chiSquareOf(cellsOf(50_000, pairOf(seed)), new Array(256).fill(50_000 / 256))
+      const chiSquare = chiSquareOf(cellsOf(COUNT, pairOf(seed)), new Array(256).fill(COUNT / 256))
       t.ok(chiSquare < chiSquareLimit(255), `${name}, seed ${seed}: ${chiSquare}`)
     }
   }

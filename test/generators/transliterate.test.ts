@@ -5,6 +5,7 @@ import { LOCALES, readLocale } from '../../src/generators/locales.ts'
 import arabic from '../../src/generators/readings/ar.json' with { type: 'json' }
 import japanese from '../../src/generators/readings/ja.json' with { type: 'json' }
 import { toAsciiName } from '../../src/generators/transliterate.ts'
+import { anyCharacter } from '../any-character.ts'
 import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 
@@ -13,7 +14,7 @@ const t = suite()
 const ONE_NAME = /^[a-z0-9]+([._-][a-z0-9]+)*$/
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex').slice(0, 16)
 const anyLocale = fc.constantFrom(...LOCALES)
-const anyText = fc.string({ unit: 'binary', maxLength: 40 })
+const anyText = fc.string({ unit: anyCharacter, maxLength: 40 })
 /** Texts near names: letters of all scripts, separators, and what mail programs read as the end of an address. */
 const nearName = fc
   .array(
@@ -106,9 +107,10 @@ t.test('version 1 writes all names and characters as it always has', (t) => {
     return [...firstNames, ...lastNames, ...cities].map((word) => toAsciiName(word, locale))
   })
   t.equal(sha256(names.join('\n')), '543b4b097a2385a7')
-  const points = Array.from({ length: 0x30000 }, (_, point) => point).filter(
+  const [step, digest] = sized([7, '13276e31b4e66f46'], [1, 'f80ff573f37d67d3'])
+  const points = Array.from({ length: 0x30000 / step }, (_, index) => index * step).filter(
     (point) => point < 0xd800 || point > 0xdfff,
   )
-  t.equal(sha256(points.map((point) => toAsciiName(`a${String.fromCodePoint(point)}a`)).join('\n')), 'f80ff573f37d67d3')
+  t.equal(sha256(points.map((point) => toAsciiName(`a${String.fromCodePoint(point)}a`)).join('\n')), digest)
   t.end()
 })

@@ -48,7 +48,7 @@ t.test('names of attributes are transliterated, and of [a-z0-9._-]', (t) => {
 
 t.test('names of ja and ar are [a-z0-9._-], and no two users have the same', (t) => {
   for (const locale of ['ja', 'ar']) {
-    const count = sized(20_000, 1_000_000)
+    const count = sized(5_000, 1_000_000)
     const custom_attributes = { first: { $name: 'first' }, last: { $name: 'last' } }
     const population = populationOf({ username_pattern: '{first}.{last}.{n}', custom_attributes, count, locale })
     const names = new Set<string>()
@@ -79,20 +79,21 @@ const patterns = fc
   .filter((pattern) => pattern.includes('{n}') || pattern.includes('{id}'))
 
 t.test('a pattern that is accepted never names two users alike, and is as long as it says', (t) => {
+  const count = sized(300, 1_000)
   let accepted = 0
   const property = fc.property(patterns, fc.string(), (pattern, seed) => {
     if (/\{id\}[\d{batch}]*\{n\}|\{n\}[\d{batch}]*\{id\}/.test(pattern)) return // the caller refuses it
     if (faultsOf({ username_pattern: pattern, custom_attributes: ATTRIBUTES }).length > 0) return
     accepted++
-    const { names, population } = namesOf(pattern, 1_000, seed)
-    if (new Set(names).size < 1_000) t.fail(`${pattern} names two users alike`)
-    for (let n = 1; n <= 1_000; n++) {
+    const { names, population } = namesOf(pattern, count, seed)
+    if (new Set(names).size < count) t.fail(`${pattern} names two users alike`)
+    for (let n = 1; n <= count; n++) {
       if (population.usernamePattern(n).length > population.longestUsernamePattern.length)
         t.fail(`${pattern} is too long`)
     }
   })
-  fc.assert(property, { numRuns: 300, seed: 1 })
-  t.ok(accepted > 50, `${accepted} accepted`)
+  fc.assert(property, { numRuns: sized(100, 300), seed: 1 })
+  t.ok(accepted > sized(15, 50), `${accepted} accepted`)
   t.end()
 })
 

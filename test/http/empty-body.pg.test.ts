@@ -1,6 +1,7 @@
 import { exchange } from '../faults/raw-exchange.ts'
+import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
-import { startService } from './service.ts'
+import { sharedService } from './shared-service.ts'
 
 const t = suite()
 
@@ -8,7 +9,7 @@ const t = suite()
  * A client may declare a content type without sending a body. Many do so on every request, including DELETE and cancel.
  */
 
-const { app, url } = await startService(t, { MAX_WORKERS: '1' })
+const { app, url } = await sharedService(t)
 const port = Number(new URL(url).port)
 
 const { paths } = app.swagger() as unknown as { paths: Record<string, Record<string, object>> }
@@ -33,11 +34,12 @@ const READ_BY_THE_ROUTE = ['POST /v1/users/import', 'PUT /v1/replica/users']
 
 t.test('without a body, the declared type and encoding do not matter', async (t) => {
   t.ok(writes.length >= 20, `${writes.length} routes`)
-  for (const line of writes.filter((each) => !READ_BY_THE_ROUTE.includes(each))) {
+  const types = ['application/json', 'application/json; charset=utf-16', 'text/csv', 'none']
+  for (const [i, line] of writes.filter((each) => !READ_BY_THE_ROUTE.includes(each)).entries()) {
     const plain = await statusOf(line, '')
     t.match(plain, /^(400|404|200)$/, line)
     for (const length of ['', 'content-length: 0\r\n']) {
-      for (const type of ['application/json', 'application/json; charset=utf-16', 'text/csv', 'none']) {
+      for (const type of sized(types.slice(i % 4, (i % 4) + 1), types)) {
         t.equal(await statusOf(line, `content-type: ${type}\r\n${length}`), plain, `${line} ${type} ${length}`)
       }
       const coded = await statusOf(line, `content-type: application/json\r\ncontent-encoding: gzip\r\n${length}`)

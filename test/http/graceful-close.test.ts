@@ -10,6 +10,8 @@ import { suite } from '../suite.ts'
 
 const t = suite()
 
+t.jobs = 8 // the tests wait most of the time, each for a server of its own
+
 /** Longer than a request takes, even on a busy machine. */
 const DELAY_MS = 1_200
 
@@ -26,6 +28,9 @@ async function listening(t: Test) {
     reply.raw.write('begun, ')
     void release.promise.then(() => reply.raw.end('done'))
   })
+  let connections = 0
+  let requests = 0
+  app.server.on('connection', () => connections++).on('request', () => requests++)
   await app.listen({ host: '127.0.0.1', port: 0 })
   const { port } = app.server.address() as AddressInfo
   const agents: Agent[] = []
@@ -44,7 +49,14 @@ async function listening(t: Test) {
       return { status: answer.statusCode, connection: answer.headers.connection, ended }
     }
   }
-  return { app, client, release: release.resolve }
+  /** Waits, at most 10 s, until this many connections and requests have arrived. */
+  const arrived = (count: { connections?: number; requests?: number }) =>
+    until(() => connections >= (count.connections ?? 0) && requests >= (count.requests ?? 0))
+  return { app, client, release: release.resolve, arrived }
+}
+
+async function until(isSo: () => boolean): Promise<void> {
+  for (const deadline = Date.now() + 10_000; Date.now() < deadline && !isSo(); ) await sleep(5)
 }
 
 t.test('gracefulClose keeps serving, then closes each connection with its next response', async (t) => {
@@ -66,23 +78,22 @@ t.test('gracefulClose keeps serving, then closes each connection with its next r
 })
 
 t.test('a connection without a complete request does not delay the close', async (t) => {
-  const { app } = await listening(t)
+  const { app, arrived } = await listening(t)
   const { port } = app.server.address() as AddressInfo
   const [silent, half] = [connect(port, '127.0.0.1'), connect(port, '127.0.0.1')]
   half.write('GET / HTTP/1.1\r\nHo')
-  await Promise.all([once(silent, 'connect'), once(half, 'connect')])
-  await sleep(100)
+  await arrived({ connections: 2 })
   const ended = Promise.all([once(silent.resume(), 'close'), once(half.resume(), 'close')])
   await app.gracefulClose(0)
   await ended
 })
 
 t.test('a response that had not started is the last on its connection', async (t) => {
-  const { app, client, release } = await listening(t)
+  const { app, client, release, arrived } = await listening(t)
   const [late, lateHead] = [client()('/late'), client()('/late-head')]
-  await sleep(100)
+  await arrived({ requests: 2 })
   const closed = app.gracefulClose(0)
-  await sleep(100)
+  await until(() => !app.server.listening)
   release()
   t.match(await lateHead, { status: 304, connection: 'close' }, 'also without a body')
   t.match(await late, { status: 200, connection: 'close' })
@@ -94,7 +105,7 @@ t.test('a response that had started is completed, and its connection does not de
   const { connection, ended } = await client()('/slow')
   t.equal(connection, 'keep-alive')
   const closed = app.gracefulClose(0)
-  await sleep(100)
+  await until(() => !app.server.listening)
   release()
   t.equal(String(Buffer.concat(await ended)), 'begun, done')
   const began = performance.now()

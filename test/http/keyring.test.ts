@@ -23,16 +23,21 @@ t.test('changes of the key file are loaded, and an invalid file changes nothing'
   const file = join(folder, 'followed')
   await writeFile(file, `# load generators\n\n${line('one')}\r\n  ${line('two')}\n`)
   const { lines, log } = logged()
-  const keyring = await openKeyring({ configured: parseApiKeys(line('root')), file }, log, 100)
+  const keyring = await openKeyring({ configured: parseApiKeys(line('root')), file }, log, 50)
   t.teardown(() => keyring.stop())
   const names = () => keyring.keys().map(({ name }) => name)
   t.strictSame(names(), ['root', 'one', 'two'])
 
   const becomes = async (expected: string[]) => {
-    for (const deadline = Date.now() + 8_000; Date.now() < deadline && `${names()}` !== `${expected}`; ) await sleep(50)
+    for (const deadline = Date.now() + 8_000; Date.now() < deadline && `${names()}` !== `${expected}`; ) await sleep(5)
     t.strictSame(names(), expected)
   }
-  await writeFile(file, line('three'))
+  /** Replaces the file at once: a reader never sees half of it. */
+  const put = async (text: string) => {
+    await writeFile(join(folder, 'put'), text)
+    await rename(join(folder, 'put'), file)
+  }
+  await put(line('three'))
   await becomes(['root', 'three'])
   // Kubernetes replaces a secret with a symbolic link.
   await writeFile(join(folder, 'new'), line('four'))
@@ -40,6 +45,9 @@ t.test('changes of the key file are loaded, and an invalid file changes nothing'
   await rename(join(folder, 'link'), file)
   await becomes(['root', 'four'])
 
+  const untilLogged = async (count: number) => {
+    for (const deadline = Date.now() + 8_000; Date.now() < deadline && lines.length < count; ) await sleep(5)
+  }
   const slips = [
     '',
     `bad=users:fly=${secretOf('bad')}`,
@@ -49,13 +57,15 @@ t.test('changes of the key file are loaded, and an invalid file changes nothing'
   ]
   for (const slip of slips) {
     const before = lines.length
-    await writeFile(file, slip)
-    for (const deadline = Date.now() + 8_000; Date.now() < deadline && lines.length === before; ) await sleep(50)
+    await put(slip)
+    await untilLogged(before + 1)
     t.strictSame(names(), ['root', 'four'], slip)
     t.equal(lines.length, before + 1, 'a log line reports it')
   }
+  const before = lines.length
   await rm(file)
-  await sleep(500)
+  await untilLogged(before + 1)
+  await sleep(100) // some more reads
   t.strictSame(names(), ['root', 'four'])
   t.equal(lines.filter((text) => text.includes('cannot be read')).length, 1, 'it is reported once')
   t.notMatch(lines.join(''), /s3cret-of-32/)

@@ -3,12 +3,13 @@ import { testDatabase } from '../database.ts'
 import { startProxy } from '../database-proxy.ts'
 import { suite } from '../suite.ts'
 import { startService } from './service.ts'
+import { sharedService } from './shared-service.ts'
 
 const t = suite()
 
 /* The service's documentation and health routes. */
 
-const { call } = await startService(t, { MAX_WORKERS: '1' })
+const { call } = await sharedService(t)
 
 interface Operation {
   summary?: string
@@ -51,6 +52,14 @@ t.test('the description is OpenAPI 3.1 and contains every route', async (t) => {
     '/v1/leases/{id}': ['delete', 'get'],
     '/v1/leases/{id}/renew': ['post'],
     '/v1/leases/{id}/return': ['post'],
+    '/sts/READ': ['get', 'post'],
+    '/sts/ADD': ['get', 'post'],
+    '/sts/LENGTH': ['get', 'post'],
+    '/sts/INITFILE': ['get', 'post'],
+    '/sts/RESET': ['get', 'post'],
+    '/sts/STATUS': ['get', 'post'],
+    '/clients/k6.js': ['get'],
+    '/clients/usersync.py': ['get'],
     '/v1/states/current': ['get'],
     '/v1/audit': ['get'],
     '/v1/stats': ['get'],

@@ -1,12 +1,13 @@
 import { suite } from '../suite.ts'
-import { type Answer, startService } from './service.ts'
+import type { Answer } from './service.ts'
+import { sharedService } from './shared-service.ts'
 
 const t = suite()
 
 /* Every listing ends a page after 2 MiB, whatever its limit, and its pages together contain all rows. */
 
 const ROWS = 5
-const { sql, call } = await startService(t, { MAX_WORKERS: '1' })
+const { sql, call } = await sharedService(t)
 
 const LONG = 'x'.repeat(900_000)
 const config = {

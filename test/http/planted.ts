@@ -6,7 +6,7 @@ export const secretOf = (name: string) => `${name}-s3cret-of-32-characters-or-mo
 export const as = (name: string) => ({ authorization: `Bearer ${secretOf(name)}` })
 
 export const POOLS = ['default', 'shop', 'crm', 'mirror', 'tester'] as const
-const REPLICAS: Record<string, string> = { mirror: 'everything', tester: 'test_users' }
+export const REPLICAS: Record<string, string> = { mirror: 'everything', tester: 'test_users' }
 
 /** The data in a pool that requests refer to. */
 export interface Planted {

@@ -1,4 +1,5 @@
-import { startService } from '../http/service.ts'
+import { sharedService } from '../http/shared-service.ts'
+import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 import { id, importClient } from './import-client.ts'
 
@@ -6,27 +7,28 @@ const t = suite()
 
 /* on_conflict=fail and skip: rows that conflict with existing users, with each other, or with the rules. */
 
-const service = await startService(t, { MAX_WORKERS: '1' })
+const service = await sharedService(t)
 const { sql, call } = service
 const { send, failuresOf, written, poolWith } = importClient(service)
 
 t.test('fail: the first conflicting row rejects the import, and nothing is stored', async (t) => {
   const pool = await poolWith('fail')
   const before = await written(pool)
-  const filler = Array.from({ length: 4500 }, (_, i) => ({ username: `filler_${i}@example.com` }))
+  const FILLERS = sized(2_100, 4_500) // several pieces of 2,000 rows
+  const filler = Array.from({ length: FILLERS }, (_, i) => ({ username: `filler_${i}@example.com` }))
   const table: [row: object, code: string, path: string][] = [
     [{ id: id(1), username: 'new@example.com' }, 'id_taken', 'id'],
     [{ username: 'there@example.com', email: 'new@example.com' }, 'username_taken', 'username'],
     [{ username: 'new', email: 'there@example.com' }, 'email_taken', 'email'],
     [{ username: 'filler_0@example.com', email: 'new@example.com' }, 'username_taken', 'username'],
-    [{ username: 'filler_4499@example.com' }, 'username_taken', 'username'],
+    [{ username: `filler_${FILLERS - 1}@example.com` }, 'username_taken', 'username'],
     [{ id: id(2), username: 'new@example.com' }, 'id_taken', 'id'],
   ]
   for (const [row, code, member] of table) {
     const answer = await send(pool, 'fail', [...filler, row, row])
     t.match(
       answer,
-      { status: 409, json: { code: 'import_conflict', errors: [{ path: `rows.4501.${member}`, code }] } },
+      { status: 409, json: { code: 'import_conflict', errors: [{ path: `rows.${FILLERS + 1}.${member}`, code }] } },
       code,
     )
     t.notMatch(answer.raw.toString(), /there@|filler_/, 'errors contain no usernames')

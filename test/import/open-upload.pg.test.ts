@@ -7,6 +7,7 @@ import { connect } from '../../src/database/connection.ts'
 import { testDatabase } from '../database.ts'
 import { makePool } from '../export/observe.ts'
 import { startService } from '../http/service.ts'
+import { sharedService } from '../http/shared-service.ts'
 import { exportOf } from '../replica/pair.ts'
 import { suite } from '../suite.ts'
 
@@ -15,7 +16,7 @@ const t = suite()
 /* A client that sends slowly, or the lock of another writer, must not block other requests. */
 
 const USERS = 2_500
-const { sql, call, url } = await startService(t, { MAX_WORKERS: '1' })
+const { sql, call, url } = await sharedService(t)
 const NDJSON = { 'content-type': 'application/x-ndjson' }
 const target = { url: 'http://127.0.0.1:1', key: 'k'.repeat(32), filter: {} }
 
@@ -91,10 +92,8 @@ t.test(
     t.match(await standard`show lock_timeout`, [{ lock_timeout: '5s' }], 'every connection has the timeout')
     await standard.end()
 
-    const { sql, call } = await startService(t, {
-      ...{ DATABASE_URL: `${DATABASE_URL}?lock_timeout=1500`, MAX_WORKERS: '1' },
-      ...{ DATABASE_CONNECTIONS: '4', EXPORT_CONCURRENCY: '1' },
-    })
+    const settings = { DATABASE_URL, MAX_WORKERS: '1', DATABASE_CONNECTIONS: '4', EXPORT_CONCURRENCY: '1' }
+    const { sql, call } = await startService(t, settings, { lockTimeoutMs: 1_500 })
     const [user] = await sql<{ id: string }[]>`
     insert into users (username, email) values ('held', 'held@example.com') returning id`
     await call('GET', '/readyz')

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Batch } from '../../src/batches/batches.ts'
-import { type Answer, startService } from '../http/service.ts'
+import type { Answer } from '../http/service.ts'
+import { sharedService } from '../http/shared-service.ts'
 import { suite } from '../suite.ts'
 import { id, importClient } from './import-client.ts'
 
@@ -8,7 +9,7 @@ const t = suite()
 
 /* on_conflict=update: rows that change existing users. */
 
-const service = await startService(t, { MAX_WORKERS: '1' })
+const service = await sharedService(t)
 const { sql, call } = service
 const { send, failuresOf, written, poolWith } = importClient(service)
 

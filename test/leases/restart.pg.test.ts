@@ -1,4 +1,3 @@
-import { migrate } from '../../src/database/migrate.ts'
 import { startOwnPostgres } from '../faults/own-postgres.ts'
 import { startService } from '../http/service.ts'
 import { startServerProcess } from '../server-process.ts'
@@ -14,7 +13,6 @@ t.setTimeout(120_000)
 const pg = await startOwnPostgres(t)
 const settings = { DATABASE_URL: pg.url, MAX_WORKERS: '1', ENCRYPTION_KEY: 'e1'.repeat(32), DATABASE_CONNECTIONS: '8' }
 
-await migrate(pg.url, 'usersync')
 const service = await startService(t, settings)
 const { call } = service
 const take = (pool: string, members: object = {}) => call<Lease>('POST', '/v1/leases', { body: { pool, ...members } })

@@ -2,12 +2,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { pino } from 'pino'
 import { startExpiry } from '../../src/batches/expiry.ts'
 import { createMetrics } from '../../src/telemetry/metrics.ts'
-import { startService } from '../http/service.ts'
+import { sharedService } from '../http/shared-service.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()
 
-const { call, sql } = await startService(t, { MAX_WORKERS: '1' })
+const { call, sql } = await sharedService(t)
 
 interface Candidate {
   batch_id: string
@@ -33,7 +33,7 @@ const candidates = async (query: string) =>
   (await call<{ items: Candidate[] }>('GET', `/v1/lifecycle/candidates?${query}`)).json.items
 const expire = async (pool: string, dryRun: boolean) =>
   (await call<Report>('POST', `/v1/lifecycle/expire?pool=${pool}`, { body: { dry_run: dryRun } })).json
-/** The service checks only every ten seconds; the tests are faster than its own removal. */
+/** The shared service does not remove it. */
 const inPast = (id: string) => sql`update batches set expires_at = now() - interval '1 second' where id = ${id}`
 
 t.test('a batch is removed after its expiry time, not before', async (t) => {

@@ -5,7 +5,7 @@ import { startExpiry } from '../../src/batches/expiry.ts'
 import { readConfig } from '../../src/config/config.ts'
 import { JOBS } from '../../src/jobs/jobs.ts'
 import { createMetrics } from '../../src/telemetry/metrics.ts'
-import { startService } from '../http/service.ts'
+import { sharedService } from '../http/shared-service.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()
@@ -15,7 +15,7 @@ const t = suite()
  * protected.
  */
 
-const { call, sql } = await startService(t, { MAX_WORKERS: '1' })
+const { call, sql } = await sharedService(t)
 
 /** A batch of two test users and one that is not, with that user's complete row. */
 async function batchWithReal(name: string) {

@@ -10,7 +10,7 @@ const t = suite()
 
 /* Each metric changes when it should, by the correct amount. */
 
-const service = await startService(t, { MAX_WORKERS: '2' })
+const service = await startService(t, { MAX_WORKERS: '2' }, { expiryMs: 200 })
 const { call, sql } = service
 
 async function make(count: number, members: Record<string, unknown> = {}, pattern = 'made_{id}'): Promise<string> {

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { parse } from 'yaml'
-import { startService } from '../http/service.ts'
+import { sharedService } from '../http/shared-service.ts'
 import { suite } from '../suite.ts'
 import { scrape } from './scrape.ts'
 
@@ -19,7 +19,7 @@ const dashboard: { panels: { title: string; targets: { expr: string }[] }[]; tem
 )
 
 t.test('the service exposes every metric used by the alerts and the dashboard', async (t) => {
-  const service = await startService(t, { MAX_WORKERS: '1' })
+  const service = await sharedService(t)
   const { text } = await scrape(service)
   const exposed = new Set<string>()
   for (const [, name = '', type = ''] of text.matchAll(/^# TYPE (\S+) (\S+)$/gm)) {

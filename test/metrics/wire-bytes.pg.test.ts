@@ -1,5 +1,5 @@
 import { connect } from 'node:net'
-import { startService } from '../http/service.ts'
+import { sharedService } from '../http/shared-service.ts'
 import { suite } from '../suite.ts'
 import { scrape } from './scrape.ts'
 
@@ -7,7 +7,7 @@ const t = suite()
 
 /* The counted bytes are exactly those that a client receives. */
 
-const service = await startService(t, { MAX_WORKERS: '1' })
+const service = await sharedService(t)
 const { call, url } = service
 const config = { password_hash: { algorithm: 'none' } }
 await call('POST', '/v1/batches', { body: { count: 3_000, config }, headers: { prefer: 'wait=30' } })

@@ -4,15 +4,17 @@ import { verifyLogin } from './verify-login.ts'
 
 const t = suite()
 
+const CHEAP = { memory_kib: 64, iterations: 2, parallelism: 1 }
+
 const PHC = /^\$argon2id\$v=(\d+)\$m=(\d+),t=(\d+),p=(\d+)\$([A-Za-z0-9+/]+)\$([A-Za-z0-9+/]+)$/
 
 t.test('another implementation accepts the password for the hash, and no other password', async (t) => {
   const password = 'pässwörd ☃ 😀'
-  const phc = hashArgon2id(password)
+  const phc = hashArgon2id(password, CHEAP)
   t.match(phc, PHC)
   t.ok(await verifyLogin(phc, password))
   t.notOk(await verifyLogin(phc, `${password} `))
-  t.not(hashArgon2id(password), phc, 'random salt')
+  t.not(hashArgon2id(password, CHEAP), phc, 'random salt')
 })
 
 t.test('the parameters meet the OWASP minimum', (t) => {

@@ -1,11 +1,11 @@
 import type { Batch } from '../../src/batches/batches.ts'
 import { ROUTE_BODIES } from '../http/route-bodies.ts'
-import { startService } from '../http/service.ts'
+import { sharedService } from '../http/shared-service.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()
 
-const { sql, call, app } = await startService(t)
+const { sql, call, app } = await sharedService(t)
 
 interface Page {
   items: { name: string }[]

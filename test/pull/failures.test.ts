@@ -1,10 +1,11 @@
-import { once } from 'node:events'
 import { readdir, readFile, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:http'
+import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
+import { Stopped } from '../../src/process/shutdown.ts'
+import { runPull } from '../../src/pull/run-pull.ts'
 import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 import { fakeService, fullOf, lineOf } from './fake-service.ts'
@@ -133,41 +134,56 @@ t.test(
   },
 )
 
-t.test('--every continues after a failed round, and a signal ends it between or within rounds', async (t) => {
-  let answer: 'succeed' | 'fail' | 'hang' = 'succeed'
-  const url = await fakeService(t, (_, response) => {
-    if (answer === 'fail') response.writeHead(400).end()
-    else if (answer === 'hang') response.writeHead(200).write(body.slice(0, -5))
-    else response.end(body)
-  })
-  const running = startPull(t, { url, out, every: '1s' })
-  const untilOutput = async (text: RegExp) => {
-    while (!text.test(running.output()))
-      await Promise.race([once(running.child.stderr ?? running.child, 'data'), running.ended])
+t.test('--every continues after a failed round, and a signal ends it between rounds', async (t) => {
+  const answers: ((response: ServerResponse) => void)[] = [
+    (response) => response.end(body),
+    (response) => response.writeHead(400).end(),
+    (response) => response.end(body),
+  ]
+  const url = await fakeService(t, (_, response) => answers.shift()?.(response))
+  let output = ''
+  const stop = new AbortController()
+  const write = (text: string) => {
+    output += text
+    if (/failed.*full, 1 users/s.test(output)) stop.abort(new Stopped('SIGTERM'))
   }
-  await untilOutput(/full, 1 users/)
-  answer = 'fail'
-  await untilOutput(/failed: The peer answers 400/)
-  answer = 'succeed'
-  await untilOutput(/failed.*full, 1 users/s)
-  running.child.kill('SIGTERM')
-  t.equal(await running.ended, 0, 'between rounds')
+  const terminal = { isTTY: false, columns: 80, write }
+  const args = ['--url', url, '--out', out, '--every', '1s']
+  const code = await runPull(args, { env: {}, stdout: terminal, stderr: terminal, stop: stop.signal })
+  t.equal(code, 0, output)
+  t.match(output, /full, 1 users.*failed: The peer answers 400.*full, 1 users/s)
+})
 
+t.test('a signal ends a pull within a round, and the file stays', async (t) => {
+  const url = await fakeService(t, (_, response) => void response.writeHead(200).write(body.slice(0, -5)))
   const before = await readFile(out, 'utf8')
   const all = [
-    ['1s', 'SIGTERM', 0],
     [undefined, 'SIGINT', 130],
-    ['1s', 'SIGINT', 0],
     [undefined, 'SIGTERM', 143],
+    ['1s', 'SIGINT', 0],
+    ['1s', 'SIGTERM', 0],
   ] as const
-  for (const [every, signal, code] of all.slice(0, sized(2, 4))) {
-    answer = 'hang'
-    const cut = startPull(t, { url, out, ...(every && { every }) })
+  const isWriting = async () => {
     while (!(await readdir(folder)).includes('users.csv.part')) await sleep(10)
-    cut.child.kill(signal)
-    t.equal(await cut.ended, code, cut.output())
+  }
+  const isAsBefore = async () => {
     t.notMatch((await readdir(folder)).join(), /part/)
     t.equal(await readFile(out, 'utf8'), before)
+  }
+  for (const [every, signal, code] of all) {
+    const stop = new AbortController()
+    const ended = pull({ url, out, ...(every && { every }) }, {}, stop.signal)
+    await isWriting()
+    stop.abort(new Stopped(signal))
+    t.match(await ended, { code })
+    await isAsBefore()
+  }
+  for (const [every, signal, code] of all.slice(0, sized(1, 4))) {
+    const { child, ended, output } = startPull(t, { url, out, ...(every && { every }) })
+    await isWriting()
+    child.kill(signal)
+    t.equal(await ended, code, output())
+    await isAsBefore()
   }
 })
 
@@ -243,6 +259,8 @@ t.test('proxies in the environment are used, except for loopback and NO_PROXY', 
     'CONNECT service.invalid:443',
     'GET http://service.invalid:3000/v1/users/export',
   ])
-  const [wrong] = await pullsByProcess([{ url: 'http://service.invalid', out }], { HTTP_PROXY: 'no url' })
-  t.match(wrong, { code: 3, output: /Are HTTPS_PROXY and HTTP_PROXY URLs/ })
+  for (const HTTP_PROXY of sized([], ['no url'])) {
+    const [wrong] = await pullsByProcess([{ url: 'http://service.invalid', out }], { HTTP_PROXY })
+    t.match(wrong, { code: 3, output: /Are HTTPS_PROXY and HTTP_PROXY URLs/ })
+  }
 })

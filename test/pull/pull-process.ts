@@ -55,10 +55,10 @@ export function startPull(
 export async function pull(
   options: Record<string, string>,
   env: Record<string, string> = {},
+  stop = new AbortController().signal,
 ): Promise<{ code: number; output: string }> {
   let output = ''
   const stream = { isTTY: false, columns: 80, write: (text: string) => (output += text) }
-  const stop = new AbortController().signal
   const code = await runPull(argumentsOf(options), { env, stdout: stream, stderr: stream, stop, firstPauseMs: 1 })
   return { code, output }
 }

@@ -14,8 +14,8 @@ const t = suite()
 
 /* Whichever process is killed at whichever moment, a replica has the old state or the new one. */
 
-const KILLS = sized(1, 6)
-const USERS = sized(3_000, 40_000)
+const KILLS = sized(1, 4)
+const USERS = sized(2_000, 15_000)
 
 t.test('a replica has the old or the new state after kill -9 during a PUT, again and again', async (t) => {
   const source = await startService(t, { MAX_WORKERS: '1' })

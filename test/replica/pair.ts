@@ -1,7 +1,8 @@
 import type { Sql } from 'postgres'
 import type { Test } from 'tap'
 import type { Taken } from '../../src/replica/apply-export.ts'
-import { type Service, startService } from '../http/service.ts'
+import type { Service } from '../http/service.ts'
+import { sharedService } from '../http/shared-service.ts'
 
 export interface PutResponse {
   status: number
@@ -43,10 +44,8 @@ export async function stateOf(service: Service, pool = 'default'): Promise<strin
 export const userLines = (text: string) => text.split('\n').filter((line) => line.startsWith('{"id"'))
 
 /** A source and a replica, each with its own database. */
-export async function startPair(t: Test, settings: Record<string, string> = {}) {
-  const source = await startService(t, { MAX_WORKERS: '1', ...settings })
-  const replica = await startService(t, { MAX_WORKERS: '1', ...settings })
-  return { source, replica }
+export async function startPair(t: Test) {
+  return { source: await sharedService(t), replica: await sharedService(t) }
 }
 
 /** Users of all kinds, in one commit: non-test users, batches, and numbers that a double cannot represent. */

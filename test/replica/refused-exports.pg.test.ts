@@ -3,8 +3,10 @@ import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib'
 import { stateOf as stateOfLines } from '../../src/protocol/state.ts'
+import { startService } from '../http/service.ts'
+import { sharedService } from '../http/shared-service.ts'
 import { suite } from '../suite.ts'
-import { exportOf, makeUsers, put, startPair, stateOf, userLines } from './pair.ts'
+import { exportOf, makeUsers, put, stateOf, userLines } from './pair.ts'
 
 const t = suite()
 
@@ -13,7 +15,8 @@ const t = suite()
  * comparing the state; not comparing lines while they are staged.
  */
 
-const { source, replica } = await startPair(t, { IMPORT_LIMIT_MB: '5' })
+const source = await sharedService(t)
+const replica = await startService(t, { MAX_WORKERS: '1', IMPORT_LIMIT_MB: '5' })
 await makeUsers(source.sql, 400)
 await put(replica.url, await exportOf(source))
 const old = await stateOf(source)

@@ -2,7 +2,6 @@ import fc from 'fast-check'
 import { WHOLE_POOL } from '../../src/replica/apply-export.ts'
 import { runTransaction, transaction } from '../export/history.ts'
 import { makePool, stateFromScratch } from '../export/observe.ts'
-import { startService } from '../http/service.ts'
 import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 import { exportOf, makeUsers, put, startPair, stateOf, userLines } from './pair.ts'
@@ -35,7 +34,7 @@ t.test('deltas bring the replica to the source’s state after any history of ch
         )
       },
     ),
-    { numRuns: sized(4, 60) },
+    { numRuns: sized(4, 30) },
   )
 })
 
@@ -48,15 +47,17 @@ t.test('concurrent exports are applied one after the other, or rejected', async 
   const { source, replica } = await startPair(t)
   await makeUsers(source.sql, sized(600, 3_000))
   const base = await stateOf(source)
-  const [left, right] = [await startService(t, { MAX_WORKERS: '1' }), await startService(t, { MAX_WORKERS: '1' })]
   const first = await exportOf(source)
-  for (const service of [left, right, replica]) t.equal((await put(service.url, first)).status, 200)
-  await left.sql`update users set role = 'left'`
-  await right.sql`update users set role = 'right' where username like 'user1%'`
-  await right.sql`delete from users where username like 'user2%'`
-  const states = [await stateOf(left), await stateOf(right)]
-  const deltas = [await exportOf(left, { base }), await exportOf(right, { base })]
-  const fulls = [await exportOf(left), await exportOf(right)]
+  const right = await makePool(source.sql, 'right')
+  t.equal((await put(source.url, first, { pool: 'right' })).status, 200)
+  t.equal((await put(replica.url, first)).status, 200)
+  await source.sql`update users set role = 'left' where pool_id = 1`
+  await source.sql`update users set role = 'right' where pool_id = ${right} and username like 'user1%'`
+  await source.sql`delete from users where pool_id = ${right} and username like 'user2%'`
+  const pools = ['default', 'right']
+  const states = await Promise.all(pools.map((pool) => stateOf(source, pool)))
+  const deltas = await Promise.all(pools.map((pool) => exportOf(source, { pool, base })))
+  const fulls = await Promise.all(pools.map((pool) => exportOf(source, { pool })))
   for (let round = 0; round < sized(2, 3); round++) {
     const answers = await Promise.all(deltas.map((body) => put(replica.url, body)))
     t.same(answers.map(({ status }) => status).toSorted(), [200, 409], 'two deltas')

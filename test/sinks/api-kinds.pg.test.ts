@@ -13,13 +13,14 @@ const t = suite()
 
 /* The kinds whose systems cannot be had here, against strict servers that stand for them. */
 
-const USERS = sized(40, 400)
+const USERS = sized(40, 200)
 const realm = { realm: 'shop', client_id: KEYCLOAK_CLIENT.client_id }
 
 interface Kind {
   start: (t: Test) => Promise<FakeSystem>
   target: Record<string, unknown>
-  preset: string
+  /** The hashes of its users. */
+  hash: object
   /** A hash preset whose hashes the system does not take. */
   otherPreset: string
   /** Whether the system has usernames beside emails. */
@@ -30,22 +31,28 @@ const KINDS: Record<string, Kind> = {
   keycloak: {
     start: startKeycloak,
     target: { key: KEYCLOAK_CLIENT.client_secret, mapping: realm },
-    preset: 'keycloak',
+    hash: { preset: 'keycloak' },
     otherPreset: 'auth0',
     hasUsernames: true,
   },
-  kratos: { start: startKratos, target: {}, preset: 'kratos', otherPreset: 'better-auth', hasUsernames: false },
+  kratos: {
+    start: startKratos,
+    target: {},
+    hash: { algorithm: 'bcrypt', cost: 4 },
+    otherPreset: 'better-auth',
+    hasUsernames: false,
+  },
   fusionauth: {
     start: startFusionAuth,
     target: { key: FUSIONAUTH_KEY },
-    preset: 'fusionauth',
+    hash: { preset: 'fusionauth' },
     otherPreset: 'keycloak',
     hasUsernames: false,
   },
   auth0: {
     start: startAuth0,
     target: { key: AUTH0_TOKEN, mapping: { connection_id: CONNECTION } },
-    preset: 'auth0',
+    hash: { preset: 'auth0' },
     otherPreset: 'better-auth',
     hasUsernames: false,
   },
@@ -53,19 +60,27 @@ const KINDS: Record<string, Kind> = {
 
 const OWN: FakeUser = { id: 'own', username: 'own', email: 'own@example.com', role: 'owner', hash: '', mark: undefined }
 
-for (const [kind, { start, target, preset, otherPreset, hasUsernames }] of Object.entries(KINDS)) {
+const service = await startService(t, {}, PACE)
+const { call, sql, log } = service
+
+/** A pool of its own for a test: its name, its id, and what the test does with its routes. */
+async function makePool(name: string) {
+  await call('POST', '/v1/pools', { body: { name } })
+  const [row] = await sql<{ id: number }[]>`select id from pools where name = ${name}`
+  return { pool: name, poolId: row?.id ?? 0, ...sinkRoutes(service, name) }
+}
+
+for (const [kind, { start, target, hash, otherPreset, hasUsernames }] of Object.entries(KINDS)) {
   t.test(kind, async (t) => {
-    const service = await startService(t, {}, PACE)
-    const { call, sql, log } = service
     const system = await start(t)
     system.users.set(OWN.id, OWN)
-    const { create, sync, clear, failures, batch } = sinkRoutes(service)
+    const { pool, poolId, create, sync, clear, failures, batch } = await makePool(kind)
     const make = (count: number, config = {}) =>
-      batch(count, { username_pattern: 'u{id}@example.com', password_hash: { preset }, ...config })
+      batch(count, { username_pattern: 'u{id}@example.com', password_hash: hash, ...config })
 
     async function isInStep(t: Test, what: string): Promise<void> {
       const wanted = await sql<{ id: string; username: string; email: string; role: string }[]>`
-        select id, username, email, role from users where email <> ${OWN.email} order by id`
+        select id, username, email, role from users where pool_id = ${poolId} and email <> ${OWN.email} order by id`
       const found = [...system.users.values()].filter(({ mark }) => mark !== undefined)
       const rowOf = ({ username, ...row }: (typeof wanted)[number]) => (hasUsernames ? { username, ...row } : row)
       const present = found.map(({ mark = '', username, email, role }) => rowOf({ id: mark, username, email, role }))
@@ -80,7 +95,7 @@ for (const [kind, { start, target, preset, otherPreset, hasUsernames }] of Objec
     const made = await create({ kind, name: 's', url: system.url, limits: { batch: 15 }, ...target })
     t.match(made, { status: 201, json: { kind } })
     await make(USERS)
-    const dry = await call('POST', '/v1/sync', { body: { target: 's', dry_run: true } })
+    const dry = await call('POST', '/v1/sync', { body: { pool, target: 's', dry_run: true } })
     t.match(dry, { status: 200, json: { added_count: USERS } })
     t.notMatch(dry.raw, /\$argon2|\$2[aby]\$|secretData|"salt"/, 'a dry run shows no hash')
     t.equal(system.users.size, 1, 'a dry run sends nothing')
@@ -90,8 +105,8 @@ for (const [kind, { start, target, preset, otherPreset, hasUsernames }] of Objec
     t.match(await sync('s'), { kind: 'unchanged', status: 'succeeded' })
 
     await sql`update users set email = 'new' || email, username = 'new' || username, role = 'vip'
-      where id in (select id from users order by id limit 7)`
-    await sql`delete from users where id in (select id from users order by id desc limit 5)`
+      where id in (select id from users where pool_id = ${poolId} order by id limit 7)`
+    await sql`delete from users where id in (select id from users where pool_id = ${poolId} order by id desc limit 5)`
     await make(6)
     const counts = { added_count: 6, updated_count: 7, deleted_count: 5 }
     t.match(await sync('s'), { status: 'succeeded', kind: 'delta', ...counts })
@@ -102,9 +117,9 @@ for (const [kind, { start, target, preset, otherPreset, hasUsernames }] of Objec
       if (n % 17 === 5 && method === 'GET') return { status: 429, headers: { 'retry-after': '0' } }
       return n % 11 === 4 ? 'lose' : undefined
     }
-    await make(sized(12, 100))
-    await sql`update users set role = 'admin' where id in (select id from users order by id limit 8)`
-    await sql`delete from users where id in (select id from users where role = 'user' order by id limit 6)`
+    await make(sized(12, 50))
+    await sql`update users set role = 'admin' where id in (select id from users where pool_id = ${poolId} order by id limit 8)`
+    await sql`delete from users where id in (select id from users where pool_id = ${poolId} and role = 'user' order by id limit 6)`
     for (let n = 0; n < 30 && (await sync('s')).failure !== null; n++);
     system.disturb = () => undefined
     t.match(await sync('s', { full: true }), { status: 'succeeded', failure: null })
@@ -122,7 +137,7 @@ for (const [kind, { start, target, preset, otherPreset, hasUsernames }] of Objec
       ['x@example.com', 'hash_unsupported'],
       ['y@example.com', 'credential_missing'],
     ])
-    await sql`delete from users where username like 'x%' or username like 'y%' or username like 'own%'`
+    await sql`delete from users where pool_id = ${poolId} and username ~ '^(x|y|own)'`
     t.match(await sync('s'), { status: 'succeeded', failure: null })
 
     const [one] = [...system.users.values()].filter(({ mark }) => mark !== undefined)
@@ -135,9 +150,8 @@ for (const [kind, { start, target, preset, otherPreset, hasUsernames }] of Objec
   })
 
   t.test(`${kind}: faults of the target as a whole`, async (t) => {
-    const service = await startService(t, {}, PACE)
     const system = await start(t)
-    const { create, sync, batch } = sinkRoutes(service)
+    const { create, sync, batch } = await makePool(`${kind}-faults`)
     await batch(1)
     const cases: [string, Record<string, unknown>, string][] = [
       ['unreachable', { url: 'http://127.0.0.1:1' }, 'unreachable'],
@@ -166,9 +180,8 @@ for (const [kind, { start, target, preset, otherPreset, hasUsernames }] of Objec
 }
 
 t.test('an Auth0 that does not list the errors of a job: nobody counts as created who is not', async (t) => {
-  const service = await startService(t, {}, PACE)
   const system = await startAuth0(t)
-  const { create, sync, failures, batch } = sinkRoutes(service)
+  const { create, sync, failures, batch } = await makePool('unlisted')
   system.users.set(OWN.id, OWN)
   await batch(1, { username_pattern: OWN.email, password_hash: { preset: 'auth0' } })
   await batch(2, { username_pattern: 'u{id}@example.com', password_hash: { preset: 'auth0' } })
@@ -184,7 +197,7 @@ t.test('an Auth0 that does not list the errors of a job: nobody counts as create
 })
 
 t.test('a key that no header can have is rejected', async (t) => {
-  const { create } = sinkRoutes(await startService(t, {}, PACE))
+  const { create } = sinkRoutes(service)
   for (const kind of ['scim', 'kratos', 'fusionauth', 'auth0']) {
     const answer = await create({ kind, name: 's', url: 'http://127.0.0.1:1', key: 'schlüssel €' })
     t.match(answer, { status: 400, json: { errors: [{ path: 'body.key' }] } }, kind)
@@ -192,9 +205,8 @@ t.test('a key that no header can have is rejected', async (t) => {
 })
 
 t.test('a Keycloak that drops attributes is refused, with what to mend, and keeps no user', async (t) => {
-  const service = await startService(t, {}, PACE)
   const system = await startKeycloak(t, { keepsAttributes: false })
-  const { create, sync, batch } = sinkRoutes(service)
+  const { create, sync, batch } = await makePool('dropping')
   await batch(3, { password_hash: { preset: 'keycloak' } })
   await create({ kind: 'keycloak', name: 's', url: system.url, ...KINDS['keycloak']?.target })
   t.match(await sync('s'), { status: 'failed', failure: 'refused', detail: /unmanaged attributes/ })

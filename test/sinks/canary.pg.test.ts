@@ -66,6 +66,8 @@ t.test('a login that fails is a failure of the run, without the password', async
     t.match(result.canary?.failures, Array(3).fill({ username: /^u\d+@example.com$/, detail }), String(detail))
     t.notMatch(JSON.stringify(result), PASSWORD)
   }
+  t.notOk(log.some((line) => line.includes('target not in sync')))
+  t.equal(log.filter((line) => line.includes('"msg":"canary failed"')).length, cases.length)
   t.equal((await sync('s')).failure, null, 'a run that sends nothing logs nobody in')
   t.ok(bodies.some((body) => body.includes(PASSWORD)))
   t.notMatch(log.join(''), PASSWORD)

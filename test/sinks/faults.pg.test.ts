@@ -14,6 +14,7 @@ const { call, sql, log } = service
 const system = await startSystem(t, DJANGO)
 const { create, sync, failures, batch, clear, status } = sinkRoutes(service)
 await batch(30)
+await system.sql`create view active_user as select name as username from auth_group`
 
 const table = {
   table: 'auth_user',
@@ -48,6 +49,16 @@ t.test('all faults of a new target are listed with their paths', async (t) => {
       { status: 400, json: { errors: [{ path: 'body.url' }] } },
       url,
     )
+  const port = { kind: 'ldap', url: 'ldap://127.0.0.1:99999', mapping: {} }
+  for (const [members, message] of [
+    [{ interval_seconds: -5 }, /interval_seconds must be a whole number from 1 to 86400 or null$/],
+    [{ url: 'postgres://u@127.0.0.1:99999/x' }, /port from 1 to 65535/],
+    [port, /port from 1 to 65535/],
+    [{ ...port, kind: 'scim', url: 'http://127.0.0.1:99999' }, /port from 1 to 65535/],
+  ] as const)
+    t.match(await create({ name: 'wrong', url: system.url, preset: 'django', ...members }), {
+      json: { detail: message },
+    })
   const mapping = {
     tables: [
       {
@@ -97,6 +108,11 @@ t.test('what only the database knows is the failure of the run, in under 5 s, an
       'refused',
       /no unique index on exactly \(email\)/,
     ],
+    view: [
+      { mapping: { tables: [{ ...table, table: 'active_user' }] } },
+      'refused',
+      /active_user is a view .*table behind/,
+    ],
     'no-database': [{ url: at((url) => (url.pathname = '/nowhere')) }, 'refused', /does not exist/],
     'no-user': [{ url: at((url) => (url.username = 'nobody_s')) }, 'unauthorized', /user or the password/],
   }
@@ -141,7 +157,9 @@ t.test('one refused user in many: the others arrive', async (t) => {
   await sql`update users set email = repeat('x', 241) || '@example.com' where username = 'u7@example.com'`
   await system.sql`alter table auth_user alter column email type varchar(200)`
   t.match(await sync('long'), { status: 'failed', failure: 'users_refused', added_count: 29 })
-  t.match(await failures('long'), [{ code: 'refused', username: 'u7@example.com', detail: /too long/ }])
+  t.match(await failures('long'), [
+    { code: 'refused', username: 'u7@example.com', detail: /too long .*: table auth_user\./ },
+  ])
   await system.sql`alter table auth_user alter column email type varchar(254)`
   t.match(await sync('long'), { status: 'succeeded', added_count: 1 })
   t.match(await call('PATCH', '/v1/targets/long', { body: { preset: 'laravel' } }), {
@@ -164,7 +182,9 @@ t.test('better-auth: rows in two tables, all or none', async (t) => {
     select u.email, a.password from "user" u join account a on a."userId" = u.id and a."accountId" = u.id
     where u.id <> 'own' order by u.email`
   t.match(await sync('better'), { status: 'failed', added_count: 29 })
-  t.match(await failures('better'), [{ code: 'exists_already', user_id: taken?.['id'] }])
+  t.match(await failures('better'), [
+    { code: 'exists_already', user_id: taken?.['id'], detail: /unique value: table account\. It stays/ },
+  ])
   t.equal((await both()).count, 29)
   t.equal((await better.sql`select from "user"`).count, 30, 'no user without an account')
   await better.sql`delete from account where "providerId" = 'other'`
@@ -178,6 +198,20 @@ t.test('better-auth: rows in two tables, all or none', async (t) => {
   t.equal((await both()).count, 30, 'rows that somebody removed are made again')
   t.match(await clear('better'), { status: 'succeeded', deleted_count: 30 })
   t.equal((await better.sql`select from "user"`).count + (await better.sql`select from account`).count, 2)
+})
+
+t.test('what a request asks of the wrong target says what to do instead', async (t) => {
+  await create({ name: 'asked', url: system.url, preset: 'django' })
+  t.match(await call('POST', '/v1/sync/verify', { body: { target: 'asked' } }), {
+    status: 400,
+    json: { errors: [{ path: 'body.target', message: /kind postgres\. GET \/v1\/sync\/status .* "full": true/ }] },
+  })
+  t.match(await call('POST', '/v1/targets/asked/clear', { body: { dry_run: true } }), {
+    status: 400,
+    json: { errors: [{ path: 'body.dry_run', code: 'unknown_member' }] },
+  })
+  t.match(await call('GET', '/v1/sync/runs?target=nope'), { status: 404, json: { code: 'target_not_found' } })
+  t.match(await call('GET', '/v1/sync/runs?target=asked'), { status: 200, json: { items: [] } }, 'nothing was queued')
 })
 
 t.test('a dry run counts, shows three users without secrets, and leaves no trace', async (t) => {

@@ -11,7 +11,7 @@ const t = suite()
 
 /* Users as entries of a real directory, from their creation to their removal. */
 
-const USERS = sized(300, 10_000)
+const USERS = sized(300, 4_000)
 const LOGINS = 20
 const PASSWORD = 'pässwörd ☃'
 const CONFIG = { ...HASHES, password: PASSWORD }

@@ -1,6 +1,6 @@
 import { PeerError } from '../../src/client/peer.ts'
-import { byRequest } from '../../src/sync/kinds/by-request.ts'
-import type { Announce, Outcome } from '../../src/sync/kinds/kind.ts'
+import { byRequest, type Reply } from '../../src/sync/kinds/by-request.ts'
+import type { Announce } from '../../src/sync/kinds/kind.ts'
 import { type Content, type Fault, Killed, type System } from './model-system.ts'
 
 /* A model of the runner and its record (run-sink.ts, announcements.ts), without a database: what is recorded survives a kill. */
@@ -62,12 +62,16 @@ export class Runner {
     return Promise.resolve()
   }
 
-  private settle(outcomes: Outcome[]): string[] {
-    for (const { userId, external, refusal } of outcomes) {
-      if (external === null && refusal === undefined) this.record.delete(userId)
+  private settle(replies: Reply[]): string[] {
+    const refused: string[] = []
+    for (const reply of replies) {
+      const { userId, external } = reply
+      const isRefused = !('fault' in reply) && reply.refusal !== undefined
+      if (isRefused) refused.push(userId)
+      if (external === null && !isRefused) this.record.delete(userId)
       else this.record.set(userId, { external })
     }
-    return outcomes.flatMap(({ userId, refusal }) => (refusal ? [userId] : []))
+    return refused
   }
 }
 

@@ -9,7 +9,7 @@ const t = suite()
 
 /* Users at real SCIM servers, from their creation to their removal: with bulk requests, with small ones, and without. */
 
-const USERS = sized(230, 5_000)
+const USERS = sized(100, 2_000)
 const SERVERS = { bulk: {}, 'small-bulk': { BULK: '7', BULK_BYTES: '2500' }, single: { BULK: '0' } }
 t.setTimeout(600_000)
 

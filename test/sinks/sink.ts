@@ -22,12 +22,12 @@ export async function startSystem(t: Test, tables: string) {
 
 export type System = Awaited<ReturnType<typeof startSystem>>
 
-/** What a test does with the routes of sinks. */
-export function sinkRoutes({ call }: Pick<Service, 'call'>) {
+/** What a test does with the routes of sinks, in a pool. */
+export function sinkRoutes({ call }: Pick<Service, 'call'>, pool = 'default') {
   async function ended(answer: Answer<SyncRun>): Promise<SyncRun> {
     if (answer.status !== 202) throw new Error(`${answer.status}: ${answer.raw}`)
     for (const deadline = Date.now() + sized(60_000, 300_000); Date.now() < deadline; await sleep(20)) {
-      const { json: run } = await call<SyncRun>('GET', `/v1/sync/runs/${answer.json.id}`)
+      const { json: run } = await call<SyncRun>('GET', `/v1/sync/runs/${answer.json.id}?pool=${pool}`)
       if (run.finished_at !== null) return run
     }
     throw new Error('the run did not end in time')
@@ -36,25 +36,32 @@ export function sinkRoutes({ call }: Pick<Service, 'call'>) {
     ended,
     create: (members: Record<string, unknown>) =>
       call<{ url: string; has_key: boolean; errors?: { path: string }[] }>('POST', '/v1/targets', {
-        body: { kind: 'postgres', ...members },
+        body: { kind: 'postgres', pool, ...members },
       }),
     sync: async (target: string, members = {}) =>
-      await ended(await call('POST', '/v1/sync', { body: { target, ...members } })),
-    clear: async (target: string) => await ended(await call('POST', `/v1/targets/${target}/clear`)),
+      await ended(await call('POST', '/v1/sync', { body: { pool, target, ...members } })),
+    clear: async (target: string) => await ended(await call('POST', `/v1/targets/${target}/clear?pool=${pool}`)),
     failures: async (target: string) =>
       (
         await call<{ items: { code: string; username: string; operation: string; detail: string }[] }>(
           'GET',
-          `/v1/targets/${target}/failures`,
+          `/v1/targets/${target}/failures?pool=${pool}`,
         )
       ).json.items,
     status: async (target: string) => {
-      const { json } = await call<{ items: { target: string; in_step: boolean }[] }>('GET', '/v1/sync/status')
+      const { json } = await call<{ items: { target: string; in_step: boolean }[] }>(
+        'GET',
+        `/v1/sync/status?pool=${pool}`,
+      )
       return json.items.find((item) => item.target === target)
     },
     batch: async (count: number, config: object = {}) => {
       const headers = { prefer: 'wait=60' }
-      const body = { count, config: { username_pattern: 'u{id}@example.com', password_hash: CHEAP_HASH, ...config } }
+      const body = {
+        pool,
+        count,
+        config: { username_pattern: 'u{id}@example.com', password_hash: CHEAP_HASH, ...config },
+      }
       const made = await call<{ id: string; status: string }>('POST', '/v1/batches', { body, headers })
       if (made.json.status !== 'completed') throw new Error(`${made.status}: ${made.raw}`)
       return made.json.id

@@ -10,6 +10,7 @@ import { beginRun, endRun, findOrMakeRun, type JobRun, lockRun } from '../../src
 import { JOBS } from '../../src/jobs/jobs.ts'
 import { forgetStep, pruneStep } from '../../src/states/retention.ts'
 import { releaseRuns, renewLeases, withoutWideStates } from '../../src/sync/sync-runs.ts'
+import { untilReady } from '../faults/client.ts'
 import type { Answer, Service } from '../http/service.ts'
 import { sized } from '../size.ts'
 import { BATCHES } from './fill-pool.ts'
@@ -17,9 +18,11 @@ import { runLeaseStatements } from './lease-statements.ts'
 import { runSinkStatements } from './sink-statements.ts'
 
 /** The users of the pool `later`. */
-export const USERS = sized(7_000, 50_000)
+export const USERS = sized(7_000, 20_000)
 /** The users of a batch that is deleted completely. */
-const MANY = sized(2_000, 9_000)
+const MANY = sized(2_000, 5_000)
+/** The users of other batches and imports. */
+const SOME = sized(500, 2_000)
 
 /** The id of a process, a run and a batch that do not exist. */
 const HOLDER = '01890000-0000-7000-8000-ffffffffffff'
@@ -63,7 +66,7 @@ export async function runEveryStatement(t: Test, watched: Watched): Promise<void
     return first.json.items
   }
 
-  await step('start', 1, () => ok('GET', '/readyz'))
+  await step('start', 1, () => untilReady(url))
   await step('state and counts', BATCHES, async () => {
     await state()
     await ok('GET', '/v1/stats?pool=later')
@@ -175,14 +178,14 @@ export async function runEveryStatement(t: Test, watched: Watched): Promise<void
   await step('deletion of a batch', MANY, () => ok('DELETE', `/v1/batches/${many.json['id']}?pool=later`))
   const deletions = await step('delta of a deleted batch', MANY, () => exported(`base=${full}`))
   t.match(JSON.parse(deletions.raw.toString().split('\n')[0] ?? ''), { counts: { deleted: MANY } })
-  await step('a batch that is cancelled', 2_000, async () => {
-    const body = { pool: 'later', count: 2_000, config: { ...config, username_pattern: 'c_{id}', chunk_size: 100 } }
+  await step('a batch that is cancelled', SOME, async () => {
+    const body = { pool: 'later', count: SOME, config: { ...config, username_pattern: 'c_{id}', chunk_size: 100 } }
     const made = await call<{ id: string }>('POST', '/v1/batches', { body, headers: { 'idempotency-key': 'one' } })
     await call('POST', '/v1/batches', { body, headers: { 'idempotency-key': 'one' } })
     await ok('POST', `/v1/batches/${made.json.id}/cancel?pool=later`)
   })
 
-  await step('a chunk that is split', 2_000, async () => {
+  await step('a chunk that is split', SOME, async () => {
     await sql`
       create function refuse_many() returns trigger language plpgsql as $$ begin
         if (select count(*) from new_rows) > 100 then raise exception 'too many' using errcode = 'query_canceled'; end if;
@@ -191,7 +194,7 @@ export async function runEveryStatement(t: Test, watched: Watched): Promise<void
     await sql`
       create trigger refuse_many after insert on users referencing new table as new_rows
       for each statement execute function refuse_many()`
-    const body = { pool: 'later', count: 2_000, config: { ...config, username_pattern: 'h_{id}' } }
+    const body = { pool: 'later', count: SOME, config: { ...config, username_pattern: 'h_{id}' } }
     const { id } = (await call<{ id: string }>('POST', '/v1/batches', { body })).json
     for (let error = null; error === null; await sleep(10)) {
       error = (await ok<{ last_error: unknown }>('GET', `/v1/batches/${id}?pool=later`)).json.last_error
@@ -201,13 +204,13 @@ export async function runEveryStatement(t: Test, watched: Watched): Promise<void
   })
 
   const rows = (role: string) =>
-    Array.from({ length: 2_000 }, (_, n) => JSON.stringify({ username: `import_${n}@example.com`, role })).join('\n')
+    Array.from({ length: SOME }, (_, n) => JSON.stringify({ username: `import_${n}@example.com`, role })).join('\n')
   for (const [mode, role] of [
     ['fail', 'a'],
     ['skip', 'a'],
     ['update', 'b'],
   ]) {
-    await step(`an import, on_conflict=${mode}`, 2_000, () =>
+    await step(`an import, on_conflict=${mode}`, SOME, () =>
       ok('POST', `/v1/users/import?pool=later&on_conflict=${mode}`, rows(role ?? ''), 'application/x-ndjson'),
     )
   }

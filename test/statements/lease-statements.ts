@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
+import { sweepLeases } from '../../src/leases/end-leases.ts'
 import { fillStep, isInStep } from '../../src/leases/fill.ts'
 import { finishResets } from '../../src/leases/finish-resets.ts'
 import { forgetLeases } from '../../src/leases/forget.ts'
@@ -30,10 +31,17 @@ export async function runLeaseStatements(
     while (!(await isInStep(sql, poolId))) await sleep(20)
   }
 
+  // Plans of a moment at which the table had few users, all of them free. PostgreSQL keeps them until the next ANALYZE.
+  await sql`
+    insert into lease_users (pool_id, user_id, draw)
+    select p.id, uuid_v7(), 0 from pools p, generate_series(1, 3) where p.name = 'default'`
+  await sql`analyze lease_users, leases`
+  await sweepLeases(direct, poolId)
   await step('the first lease of a pool', users, async () => {
     await giveBack(await post('', { count: 3 }))
     await untilInStep()
   })
+  await step('a sweep that finds nothing in a pool that has grown', 1, () => sweepLeases(direct, poolId))
   // Statistics of a moment at which everybody was leased, of a table that has grown since.
   await sql`update lease_users set status = 'leased', batch_id = null where pool_id = ${poolId}`
   await sql`analyze lease_users, leases`
@@ -87,6 +95,19 @@ export async function runLeaseStatements(
     t.match(await post('/reset', {}), { waiting_count: 10, targets: ['gone'] })
     await call('DELETE', '/v1/targets/gone?pool=later&force=true')
     await finishResets(direct, poolId, '00000000-0000-0000-0000-000000000000')
+  })
+  await step('the Simple Table Server', users, async () => {
+    const sts = async (command: string) => {
+      const { raw } = await call('GET', `/sts/${command}&FILENAME=later&COLUMNS=username`)
+      const [, line] = /<title>OK<.*\n<body>(.*)<\/body>/.exec(raw.toString()) ?? []
+      if (line === undefined) throw new Error(`${command}: ${raw}`)
+      return line
+    }
+    const line = await sts('READ?KEEP=FALSE')
+    await sts(`ADD?LINE=${encodeURIComponent(line)}`)
+    await sts('READ?KEEP=FALSE')
+    await sts('INITFILE?')
+    await call('GET', '/sts/STATUS')
   })
   await step('leases that expire', 20, async () => {
     const { id } = await post('', { count: 10, ttl_seconds: 1 })

@@ -6,6 +6,13 @@ interface Test {
 }
 
 interface PlanNode {
+  'Node Type': string
+  'Subplan Name'?: string
+  Alias?: string
+  'Index Name'?: string
+  'Index Cond'?: string
+  Filter?: string
+  'Join Filter'?: string
   'Actual Rows': number
   'Actual Loops': number
   'Rows Removed by Filter'?: number
@@ -23,6 +30,8 @@ export interface Ran {
   rows: number
   /** The number of 8 kB page reads, including repeated ones. */
   buffers: number
+  /** The plan, one node a line, with what each node read. */
+  plan(): string
 }
 
 export interface PlanRecorder {
@@ -123,7 +132,8 @@ function ranOf(explained: { 'Query Text': string; Plan: PlanNode }): Ran {
   return {
     text: explained['Query Text'].replace(/\s+/g, ' ').trim(),
     rows: maxRows(plan),
-    buffers: (plan['Shared Hit Blocks'] ?? 0) + (plan['Shared Read Blocks'] ?? 0),
+    buffers: maxBuffers(plan),
+    plan: () => linesOf(plan).join('\n'),
   }
 }
 
@@ -134,4 +144,19 @@ function maxRows({ Plans = [], ...node }: PlanNode): number {
     (node['Rows Removed by Join Filter'] ?? 0) +
     (node['Rows Removed by Index Recheck'] ?? 0)
   return Math.max(rows * node['Actual Loops'], ...Plans.map(maxRows))
+}
+
+/** PostgreSQL runs a CTE that changes rows and that nothing reads after the rest, so the pages of the root do not include its pages. */
+function maxBuffers({ Plans = [], ...node }: PlanNode): number {
+  return Math.max(pagesOf(node), ...Plans.map(maxBuffers))
+}
+
+const pagesOf = (node: PlanNode) => (node['Shared Hit Blocks'] ?? 0) + (node['Shared Read Blocks'] ?? 0)
+
+function linesOf({ Plans = [], ...node }: PlanNode, depth = 0): string[] {
+  const { 'Actual Rows': rows, 'Actual Loops': loops, 'Rows Removed by Filter': removed = 0 } = node
+  const name = [node['Subplan Name'], node['Node Type'], node.Alias, node['Index Name']].filter(Boolean).join(' ')
+  const conditions = [node['Index Cond'], node.Filter, node['Join Filter']].filter(Boolean).join(' | ')
+  const read = `${rows} rows and ${removed} removed, ${loops} times, ${pagesOf(node)} pages`
+  return [`${'  '.repeat(depth)}${name}: ${read} ${conditions}`, ...Plans.flatMap((plan) => linesOf(plan, depth + 1))]
 }

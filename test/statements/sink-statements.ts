@@ -79,7 +79,9 @@ export async function runSinkStatements(
     const known = await sql`
       select user_id, external from sink_users where pool_id = ${poolId} and user_id in (select id from users where username = any(${some(4_000)}))`
     const outcomes = known.map(({ user_id: userId, external }) => ({ userId, external }))
-    await settle(direct, { run, updatedAt: target?.['updated_at'] }, undefined, outcomes)
+    const work = { run, updatedAt: target?.['updated_at'] }
+    await settle(direct, work, { announcement: undefined, outcomes, failed: [] })
+    await settle(direct, work, { announcement: undefined, outcomes: [], failed: outcomes })
     await sql`delete from sync_runs where id = ${NOBODY}`
   })
   await step('users of a canary', 20, async () => {

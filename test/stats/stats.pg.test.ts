@@ -1,10 +1,10 @@
 import type { PoolStats } from '../../src/stats/routes.ts'
-import { startService } from '../http/service.ts'
+import { sharedService } from '../http/shared-service.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()
 
-const { call, sql } = await startService(t, { MAX_WORKERS: '1' })
+const { call, sql } = await sharedService(t)
 const makePool = (name: string) => call('POST', '/v1/pools', { body: { name } })
 const stats = async (pool: string) => (await call<PoolStats>('GET', `/v1/stats?pool=${pool}`)).json
 const stateOf = async (pool: string) =>

@@ -10,6 +10,8 @@ import { suite } from '../suite.ts'
 
 const t = suite()
 
+t.jobs = 16 // the tests wait most of the time, each for a server of its own
+
 /** A self-signed certificate for 127.0.0.1, used only in this test. */
 const SELF_SIGNED = {
   key: `-----BEGIN PRIVATE KEY-----

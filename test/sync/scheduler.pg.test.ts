@@ -11,6 +11,7 @@ import { NO_LIMITS } from '../../src/sync/target-settings.ts'
 import { createTarget, deleteTarget, type TargetSettings } from '../../src/sync/targets.ts'
 import { testDatabase } from '../database.ts'
 import { startProxy } from '../database-proxy.ts'
+import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 import { RECEIVER_KEY, startReceiver } from './receiver.ts'
 
@@ -251,6 +252,6 @@ t.test('whatever a receiver responds, the run ends within its deadline', async (
       if (failure === 'internal') throw new Error('an internal error')
       return /^(succeeded|failed)$/.test(status) && text.length <= 500 && !/[\p{Cc}\p{Cf}]/u.test(text)
     }),
-    { numRuns: 60 },
+    { numRuns: sized(15, 40) },
   )
 })

@@ -14,8 +14,8 @@ const file = t
 
 /* Two services on two databases. One pushes; the other is a process that is killed during a push. */
 
-const USERS = sized(6_000, 40_000)
-const { call } = await startService(t)
+const USERS = sized(4_000, 20_000)
+const { call, url } = await startService(t)
 const DATABASE_URL = await testDatabase(t)
 const ENCRYPTION_KEY = 'c3'.repeat(32)
 const receiver = await startServerProcess(t, { DATABASE_URL, ENCRYPTION_KEY, MAX_WORKERS: '1' })
@@ -54,12 +54,12 @@ const exported = async (url: string) => {
 
 t.test('after pushes and a kill, both services have the same users and state', async (t) => {
   await call('POST', '/v1/targets', { body: { name: 'tester', url: receiver.url } })
-  const first = await make(2_000)
-  t.match(await push(), { status: 'succeeded', added_count: 2_000 })
+  const first = await make(500)
+  t.match(await push(), { status: 'succeeded', added_count: 500 })
   await make(300)
   t.match(await push(), { status: 'succeeded', kind: 'delta', added_count: 300 })
-  t.match((await call('DELETE', `/v1/batches/${first}`)).json, { deleted_count: 2_000 })
-  t.match(await push(), { status: 'succeeded', kind: 'delta', deleted_count: 2_000 })
+  t.match((await call('DELETE', `/v1/batches/${first}`)).json, { deleted_count: 500 })
+  t.match(await push(), { status: 'succeeded', kind: 'delta', deleted_count: 500 })
 
   await make(USERS)
   const before = await exported(receiver.url)
@@ -112,15 +112,12 @@ t.test('a replica rejects other writes, and a push to a pool that is not a repli
     headers: { 'content-type': 'application/json' },
   })
   t.match(await refused.json(), { status: 409, code: 'pool_is_replica' })
-  const other = await startService(t, { MAX_WORKERS: '1' })
-  await fetch(`${other.url}/v1/batches`, {
-    method: 'POST',
-    body,
-    headers: { 'content-type': 'application/json', prefer: 'wait=30' },
-  })
-  await call('POST', '/v1/targets', { body: { name: 'primary', url: other.url } })
-  const { headers } = await call('POST', '/v1/sync', { body: { target: 'primary' } })
-  t.match(await finished(String(headers.location)), {
+  await call('POST', '/v1/pools', { body: { name: 'other' } })
+  const headers = { prefer: 'wait=30' }
+  t.match(await call('POST', '/v1/batches', { body: { pool: 'other', count: 1 }, headers }), { status: 201 })
+  await call('POST', '/v1/targets', { body: { name: 'primary', url, remote_pool: 'other' } })
+  const begun = await call('POST', '/v1/sync', { body: { target: 'primary' } })
+  t.match(await finished(String(begun.headers.location)), {
     status: 'failed',
     failure: 'refused',
     detail: /pool_not_replica/,

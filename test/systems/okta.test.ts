@@ -9,6 +9,7 @@ t.test('users have a complete profile, and passwords that Okta verifies', (t) =>
   checkFormat(t, {
     system: 'Okta',
     format: okta,
+    iterations: 4_096,
     read: (text, user) => {
       const { profile, credentials } = members(readLine(text), 'profile', 'credentials')
       const { login, email, ...names } = members(profile, 'login', 'email', 'firstName', 'lastName')

@@ -1,13 +1,13 @@
 import type { BatchConfig } from '../../src/batches/batch-config.ts'
 import type { Batch } from '../../src/batches/batches.ts'
 import type { Template } from '../../src/templates/templates.ts'
-import { startService } from '../http/service.ts'
+import { sharedService } from '../http/shared-service.ts'
 import { suite } from '../suite.ts'
 import { BUILT_IN, SHOP, templateClient } from './template-client.ts'
 
 const t = suite()
 
-const service = await startService(t, { MAX_WORKERS: '2' })
+const service = await sharedService(t)
 const { sql, call } = service
 const { create, put, makeBatch } = templateClient(service)
 

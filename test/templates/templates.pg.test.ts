@@ -1,12 +1,13 @@
 import { BUILT_IN as BUILT_IN_TEMPLATES } from '../../src/templates/built-in-templates.ts'
 import type { Template } from '../../src/templates/templates.ts'
-import { type Answer, startService } from '../http/service.ts'
+import type { Answer } from '../http/service.ts'
+import { sharedService } from '../http/shared-service.ts'
 import { suite } from '../suite.ts'
 import { BUILT_IN, SHOP, type TemplatePage, templateClient } from './template-client.ts'
 
 const t = suite()
 
-const service = await startService(t, { MAX_WORKERS: '2' })
+const service = await sharedService(t)
 const { sql, call, log } = service
 const { create, put, makePool, namesIn, makeBatch } = templateClient(service)
 /** The pools' own templates, as stored. */

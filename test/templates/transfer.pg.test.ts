@@ -1,5 +1,5 @@
 import type { Template } from '../../src/templates/templates.ts'
-import { startService } from '../http/service.ts'
+import { sharedService } from '../http/shared-service.ts'
 import { suite } from '../suite.ts'
 import { BUILT_IN, SHOP, templateClient } from './template-client.ts'
 
@@ -7,7 +7,7 @@ const t = suite()
 
 /* Export and import of templates. */
 
-const service = await startService(t, { MAX_WORKERS: '1' })
+const service = await sharedService(t)
 const { call } = service
 const { create, makePool, namesIn } = templateClient(service)
 

@@ -1,4 +1,4 @@
-import { startService } from '../http/service.ts'
+import { sharedService } from '../http/shared-service.ts'
 import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 
@@ -6,7 +6,7 @@ const t = suite()
 
 /* Users of a megabyte each. A page contains as many as fit, and the pages together contain all of them. */
 
-const { sql, call } = await startService(t, { MAX_WORKERS: '1' })
+const { sql, call } = await sharedService(t)
 const MEGABYTE = 1_000_000
 const USERS = sized(6, 20)
 

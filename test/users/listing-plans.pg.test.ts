@@ -13,7 +13,7 @@ const t = suite()
 
 /* The plans of PostgreSQL for the actual statements of pages at the start, in the middle and at the end of a pool. */
 
-const USERS = sized(20_000, 200_000)
+const USERS = sized(20_000, 60_000)
 /** The users with the same `created_at`, as in a chunk. */
 const CHUNK = USERS / 40
 const LARGE_USERS = 0.75 * USERS

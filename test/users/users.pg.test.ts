@@ -1,11 +1,11 @@
 import fc from 'fast-check'
-import { startService } from '../http/service.ts'
+import { sharedService } from '../http/shared-service.ts'
 import { suite } from '../suite.ts'
 import { listAll, type Page, type ListedUser as User } from './all-pages.ts'
 
 const t = suite()
 
-const { sql, call } = await startService(t, { MAX_WORKERS: '1' })
+const { sql, call } = await sharedService(t)
 
 const BATCH = '01890000-0000-7000-8000-000000000000'
 const USERS = 1_200

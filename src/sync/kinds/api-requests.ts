@@ -1,7 +1,7 @@
 import { PeerError } from '../../client/peer.ts'
-import type { Failed, Reply } from './by-request.ts'
+import type { Reply } from './by-request.ts'
 import type { ApiAnswer } from './json-api.ts'
-import { type Outcome, type Refusal, UNSURE } from './kind.ts'
+import { type Failed, type Outcome, type Refusal, UNSURE } from './kind.ts'
 
 /* How the users of a batch are sent to an API: each in a request of its own, or many in one. */
 

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { PeerError } from '../../client/peer.ts'
-import { type Announce, type Delivery, type Outcome, type Removal, type Sink, UNSURE } from './kind.ts'
+import { type Announce, type Delivery, type Failed, type Outcome, type Removal, type Sink, UNSURE } from './kind.ts'
 
 /*
  * A sink on a target without transactions, such as a directory or an API. Nobody can say afterwards whether a request that broke was
@@ -15,10 +15,8 @@ import { type Announce, type Delivery, type Outcome, type Removal, type Sink, UN
  * own user. So refused names are looked up once more.
  */
 
-/** What a request did with a user: an outcome, or a fault that may pass. After a fault, `external` is UNSURE if it was a creation. */
+/** What a request did with a user: an outcome, or a fault that may pass. */
 export type Reply = Outcome | Failed
-
-export type Failed = Pick<Outcome, 'userId' | 'external'> & { fault: PeerError }
 
 /**
  * What a target's API can do. Each method throws PeerError for faults of the target as a whole. Those that return replies return one for
@@ -72,13 +70,14 @@ export function byRequest<Rendered>(
 
   /**
    * Tries a batch in rounds, each with the users of the last one that met a fault. If no user of the batch arrives, the target as a
-   * whole is at fault: this throws, and the runner waits longer. Otherwise users that still fail are refused.
+   * whole is at fault: this throws, and the runner waits longer. Otherwise users that still fail are refused, or returned with the fault
+   * if it is none of a single user.
    */
   async function inRounds<Item extends { userId: string; external: string | null }>(
     items: Item[],
     task: (items: Item[]) => Promise<Reply[]>,
-  ): Promise<Outcome[]> {
-    const outcomes: Outcome[] = []
+  ): Promise<Reply[]> {
+    const outcomes: Reply[] = []
     let open = items
     for (let fruitless = 0; ; ) {
       const replies = await task(open).catch((error) => allFailed(open, error))
@@ -159,10 +158,10 @@ function allFailed(items: { userId: string; external: string | null }[], error: 
   return items.map(({ userId, external }) => ({ userId, external: external ?? UNSURE, fault: error }))
 }
 
-/** The outcome of a user that met faults while others arrived. Throws the fault if it is not one of a single user. */
-function refused({ userId, external, fault }: Failed): Outcome {
+/** The reply for a user that met faults while others arrived: a refusal, if the fault may be one of a single user. */
+function refused({ userId, external, fault }: Failed): Reply {
   if (!fault.isPassing) return { userId, external, refusal: { code: 'refused', detail: fault.message } }
-  if (fault.fault !== 'server_error') throw fault
+  if (fault.fault !== 'server_error') return { userId, external, fault }
   const detail = `${fault.message} ${FRUITLESS_ROUNDS} attempts failed.`
   return { userId, external, refusal: { code: 'unavailable', detail } }
 }

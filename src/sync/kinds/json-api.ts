@@ -51,7 +51,8 @@ export function readApiUrl(text: string): { url: string; key: undefined; hosts: 
   const isPlain = url !== null && !url.username && !url.password && !url.search && !url.hash
   if (isPlain && /^https?:$/.test(url.protocol))
     return { url: url.href.replace(/\/+$/, ''), key: undefined, hosts: [url.hostname.replace(/^\[|\]$/g, '')] }
-  const message = 'expects http://host:port/path or https://host/path, without user, query or fragment'
+  const message =
+    'expects http://host:port/path or https://host/path, with a port from 1 to 65535 and without user, query or fragment'
   return [{ path: 'body.url', code: 'format', message }]
 }
 

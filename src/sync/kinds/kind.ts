@@ -1,7 +1,11 @@
 import type { Static, TSchema } from 'typebox'
+import type { PeerError } from '../../client/peer.ts'
 import type { FieldError } from '../../errors.ts'
 
-/** A user as a kind renders it: the members of its line, and the secrets that the mapping names. */
+/** A member of a user that is no secret. */
+export type UserMember = Exclude<keyof SinkUser, 'password_hash' | 'password'>
+
+/** A user as a kind renders it: the members of its line that the kind reads, and the secrets that the mapping names. */
 export interface SinkUser {
   id: string
   username: string
@@ -50,6 +54,12 @@ export interface Outcome {
   refusal?: Refusal
 }
 
+/**
+ * A user that the target did not take because of a fault of its own. It is still due. `external` is UNSURE if it may have been created
+ * nevertheless.
+ */
+export type Failed = Pick<Outcome, 'userId' | 'external'> & { fault: PeerError }
+
 /** One user to create (`external` is null) or to change. */
 export interface Delivery<Rendered = unknown> {
   userId: string
@@ -76,10 +86,10 @@ export type Announce = (marker: string, outcomes: Outcome[]) => Promise<void>
 export interface Sink<Rendered = unknown> {
   /** Checks that the target can take users: connection, login, everything that the mapping names. */
   probe(): Promise<void>
-  /** Creates and changes users, all or none of those that are not refused. Only what an earlier outcome identified is changed. */
-  send(users: Delivery<Rendered>[], announce: Announce): Promise<Outcome[]>
-  /** Removes users. A user that is not there any more is removed, too. */
-  remove(users: Removal[], announce: Announce): Promise<Outcome[]>
+  /** Creates and changes users. Only what an earlier outcome identified is changed. Throws if no user arrives because of a fault. */
+  send(users: Delivery<Rendered>[], announce: Announce): Promise<(Outcome | Failed)[]>
+  /** Removes users. A user that is not there any more is removed, too. Throws if none is removed because of a fault. */
+  remove(users: Removal[], announce: Announce): Promise<(Outcome | Failed)[]>
   /**
    * Whether the transaction behind a marker was committed. `unknown`: the target cannot say it. Then what was announced counts as done,
    * and its users are sent once more.
@@ -113,6 +123,8 @@ export interface Kind<Mapping extends object = object, Rendered = unknown> {
   presets: Record<string, Mapping>
   /** Secrets that each user has at such a target, whatever its mapping names. */
   secrets?: ('password_hash' | 'password')[]
+  /** Members besides the id that `render` reads, with this mapping. Not given: it may read all. */
+  members?: (mapping: object) => UserMember[]
   mappingSchema: TSchema
   /** Returns faults of a mapping that its schema does not see. */
   mappingFaults(mapping: Static<TSchema>): Faults
@@ -123,6 +135,6 @@ export interface Kind<Mapping extends object = object, Rendered = unknown> {
   /** What the user becomes. Without `withSecrets`, secrets are replaced by a placeholder. */
   render(mapping: Mapping, user: SinkUser, withSecrets: boolean): { rendered: Rendered } | { refusal: Refusal }
   /** The rendered user as a dry run shows it. */
-  show(rendered: Rendered): object
+  show(rendered: Rendered, mapping: Mapping): object
   connect(address: SinkAddress): Sink<Rendered>
 }

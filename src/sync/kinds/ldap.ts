@@ -24,7 +24,7 @@ function readUrl(text: string): { url: string; key: undefined; hosts: string[] }
   const url = URL.parse(text)
   if (!url || host === undefined) {
     const message =
-      'expects ldaps://host or ldap://host, with a port if it is not 636 or 389. The login is mapping.bind_dn and key'
+      'expects ldaps://host or ldap://host, with a port from 1 to 65535 if it is not 636 or 389. The login is mapping.bind_dn and key'
     return [{ path: 'body.url', code: 'format', message }]
   }
   return { url: `${url.protocol}//${url.host}`.toLowerCase(), key: undefined, hosts: [host.replace(/^\[|\]$/g, '')] }

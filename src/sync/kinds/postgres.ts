@@ -2,22 +2,31 @@ import { parseDatabaseUrl } from '../../database/database-url.ts'
 import type { FieldError } from '../../errors.ts'
 import type { Kind } from './kind.ts'
 import { connectTables } from './postgres/connect-tables.ts'
-import { type Rows, renderRows, type TablesMapping, TablesMappingSchema, tablesFaults } from './postgres/mapping.ts'
+import {
+  type Rows,
+  renderRows,
+  showRows,
+  type TablesMapping,
+  TablesMappingSchema,
+  tablesFaults,
+} from './postgres/mapping.ts'
 import { PRESETS } from './postgres/presets.ts'
+import { membersIn } from './values.ts'
 
 /** Users as rows in the tables of an application. */
 export const postgres: Kind<TablesMapping, Rows> = {
   limits: { batch: 5_000, concurrency: 4, per_second: null },
   presets: PRESETS,
+  members: membersIn,
   mappingSchema: TablesMappingSchema,
   mappingFaults: (mapping) => tablesFaults(mapping as TablesMapping),
   readUrl,
   render: renderRows,
-  show: (rows) => ({ rows }),
+  show: (rows, mapping) => ({ rows: showRows(rows, mapping) }),
   connect: connectTables,
 }
 
-const EXPECTED = 'expects postgres://user@host:port/database, with one host'
+const EXPECTED = 'expects postgres://user@host:port/database, with one host and a port from 1 to 65535'
 
 /** Reads the URL of a database. Everything that identifies it must be in it: the environment's PGHOST and so on are for our own. */
 function readUrl(text: string): { url: string; key: string | undefined; hosts: string[] } | FieldError[] {

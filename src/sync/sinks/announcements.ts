@@ -31,21 +31,22 @@ const rowOf = (sql: ISql, { poolId, name }: SinkName): Fragment => sql`(
   where w.pool_id = ${poolId} and w.target = ${name} and w.user_id = o.user_id offset 0
 ) row`
 
-const idsOf = (outcomes: Outcome[]) => arrayLiteral(outcomes.map(({ userId }) => userId))
-const externalsOf = (outcomes: Outcome[]) => arrayLiteral(outcomes.map(({ external }) => external))
+const idsOf = (outcomes: Pick<Outcome, 'userId'>[]) => arrayLiteral(outcomes.map(({ userId }) => userId))
+const externalsOf = (outcomes: Pick<Outcome, 'external'>[]) => arrayLiteral(outcomes.map(({ external }) => external))
 
 /** Records what a delivery is about to make true at the target. Throws ClaimLost. */
 export async function announce(sql: Sql, work: Work, { marker, added, changed }: Announcement): Promise<void> {
   const { poolId, target: name } = work.run
   await inClaim(sql, work, async (tx) => {
+    const [addedIds, changedIds] = [idsOf(added), idsOf(changed)]
     await tx`
       insert into sink_announcements (pool_id, target, marker, user_ids)
-      values (${poolId}, ${name}, ${marker}, ${idsOf([...added, ...changed])}::uuid[])`
+      values (${poolId}, ${name}, ${marker}, ${addedIds}::uuid[] || ${changedIds}::uuid[])`
     if (added.length > 0) {
       await tx`
         insert into sink_users (pool_id, target, user_id, external, is_due)
         select ${poolId}, ${name}, o.user_id, o.external, false
-        from unnest(${idsOf(added)}::uuid[], ${externalsOf(added)}::text[]) o (user_id, external)`
+        from unnest(${addedIds}::uuid[], ${externalsOf(added)}::text[]) o (user_id, external)`
     }
     if (changed.length > 0) {
       const { count } = await tx`
@@ -53,7 +54,7 @@ export async function announce(sql: Sql, work: Work, { marker, added, changed }:
           code = null, detail = null, tried_at = null
         from (
           select o.external, row.ctid
-          from unnest(${idsOf(changed)}::uuid[], ${externalsOf(changed)}::text[]) o (user_id, external)
+          from unnest(${changedIds}::uuid[], ${externalsOf(changed)}::text[]) o (user_id, external)
           cross join lateral ${rowOf(tx, { poolId, name })}
         ) o
         where s.ctid = o.ctid`
@@ -62,16 +63,19 @@ export async function announce(sql: Sql, work: Work, { marker, added, changed }:
   })
 }
 
+/** What became of a batch. */
+interface Settlement {
+  announcement: Announcement | undefined
+  outcomes: Outcome[]
+  /** Users that met a fault of the target, with what identifies them there. */
+  failed: Pick<Outcome, 'userId' | 'external'>[]
+}
+
 /**
  * Records the outcomes of a batch: deletes its announcement, if there was one, and writes what differs from it. Users that the target
- * refused are due for the next run. Throws ClaimLost: then the next claim finds the announcement.
+ * refused, or that met a fault, are still due. Throws ClaimLost: then the next claim finds the announcement.
  */
-export async function settle(
-  sql: Sql,
-  work: Work,
-  announcement: Announcement | undefined,
-  outcomes: Outcome[],
-): Promise<void> {
+export async function settle(sql: Sql, work: Work, { announcement, outcomes, failed }: Settlement): Promise<void> {
   const { poolId, target: name } = work.run
   const announced = new Map(
     [...(announcement?.added ?? []), ...(announcement?.changed ?? [])].map(({ userId, external }) => [
@@ -104,6 +108,7 @@ export async function settle(
         where s.ctid = o.ctid`
     }
     if (refused.length > 0) await recordRefusals(tx, { poolId, name }, refused)
+    if (failed.length > 0) await recordFailed(tx, { poolId, name }, failed)
   })
 }
 
@@ -117,6 +122,17 @@ async function recordRefusals(tx: ISql, { poolId, name }: SinkName, refused: Out
       o (user_id, external, code, detail)
     on conflict (pool_id, target, user_id) do update
     set external = excluded.external, is_due = true, code = excluded.code, detail = excluded.detail, tried_at = now()`
+}
+
+async function recordFailed(tx: ISql, { poolId, name }: SinkName, failed: Settlement['failed']): Promise<void> {
+  await tx`
+    update sink_users s set external = o.external, is_due = true
+    from (
+      select o.external, row.ctid
+      from unnest(${idsOf(failed)}::uuid[], ${externalsOf(failed)}::text[]) o (user_id, external)
+      cross join lateral ${rowOf(tx, { poolId, name })}
+    ) o
+    where s.ctid = o.ctid`
 }
 
 /** Returns the markers of the deliveries whose end is not known. */

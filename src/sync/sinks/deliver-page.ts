@@ -2,6 +2,7 @@ import type { Sql } from 'postgres'
 import {
   type Announce,
   type Delivery,
+  type Failed,
   type Kind,
   type Sink,
   UNSURE,
@@ -65,15 +66,17 @@ export async function removePage(page: Page, rows: DueRow[]): Promise<void> {
 
 /** What an attempt did, and how each user that the target did not refuse is counted. */
 interface Attempt {
-  outcomes: UserOutcome[]
+  outcomes: (UserOutcome | Failed)[]
   count: (userId: string) => void
 }
 
-const isDone = ({ refusal }: UserOutcome) => refusal === undefined
+const isFailed = (outcome: UserOutcome | Failed): outcome is Failed => 'fault' in outcome
+
+const isDone = (outcome: UserOutcome | Failed) => !isFailed(outcome) && outcome.refusal === undefined
 
 /**
  * Delivers a page, as one transaction of a target that has them. An attempt whose end is not known, since the connection broke at its
- * commit, is settled before the next one, which sends what is still due.
+ * commit, is settled before the next one. So is one that a fault of the target has cut short. The next one sends what is still due.
  */
 async function inAttempts<Row extends DueRow>(
   { sql, sink, target, work, signal, attempts, pace, onSent }: Page,
@@ -98,11 +101,17 @@ async function inAttempts<Row extends DueRow>(
       open = { marker, added, changed }
       await announce(sql, work, open)
     })
-    await settle(sql, work, open, outcomes)
+    const failed = outcomes.filter(isFailed)
+    const settled = outcomes.filter((outcome): outcome is UserOutcome => !isFailed(outcome))
+    await settle(sql, work, { announcement: open, outcomes: settled, failed })
     open = undefined
     for (const { userId, external } of outcomes.filter(isDone)) {
       if (external !== null) onSent({ userId, external })
       count(userId)
     }
+    const [first] = failed
+    if (!first) return
+    due = await stillDue(sql, target, rows)
+    throw first.fault
   })
 }

@@ -1,7 +1,7 @@
 import type { ISql } from 'postgres'
 import { isSink, kindOf } from '../kinds/kinds.ts'
 import type { Target } from '../targets.ts'
-import { countDue, type DueCounts, dueUsers, FIRST_ID } from './due-users.ts'
+import { countDue, type DueCounts, dueUsers, FIRST_ID, LAST_ID } from './due-users.ts'
 import { planRun } from './plan-run.ts'
 import type { SinkParts } from './run-sink.ts'
 import { membersFor } from './user-members.ts'
@@ -54,14 +54,16 @@ async function sample(
   if (!isSink(target.kind)) return []
   const kind = kindOf(target.kind)
   const members = membersFor(kind, target.mapping, encryptionKey)
-  const due = await dueUsers(tx, target, { filter: target.filter, members, isFilling, after: FIRST_ID, limit: SAMPLE })
+  const filling = isFilling ? { lastKnown: LAST_ID } : undefined
+  const due = await dueUsers(tx, target, { filter: target.filter, members, filling, after: FIRST_ID, limit: SAMPLE })
   members.complete(due)
+  const mapping = target.mapping ?? {}
   return due.map((user) => {
-    const rendered = kind.render(target.mapping ?? {}, user, false)
+    const rendered = kind.render(mapping, user, false)
     return {
       user_id: user.id,
       operation: user.external === null ? 'create' : 'update',
-      ...('refusal' in rendered ? { refused: rendered.refusal } : kind.show(rendered.rendered)),
+      ...('refusal' in rendered ? { refused: rendered.refusal } : kind.show(rendered.rendered, mapping)),
     }
   })
 }

@@ -13,7 +13,7 @@ import type { Target } from '../targets.ts'
 import { openMarkers, settleUnseen } from './announcements.ts'
 import { inClaim, type Work } from './claim.ts'
 import { deliverPage, type Page, removePage } from './deliver-page.ts'
-import { FIRST_ID, readDueUsers, readRemovals, readRest } from './due-users.ts'
+import { FIRST_ID, readDueUsers, readLastKnown, readRemovals, readRest } from './due-users.ts'
 import { countFailures } from './failures.ts'
 import { createPacer } from './pacer.ts'
 import { planRun } from './plan-run.ts'
@@ -121,9 +121,10 @@ async function deliver(
     (rows) => removePage(page, rows),
   )
   if (clear) return
+  const filling = isFilling ? { lastKnown: await readLastKnown(sql, target) } : undefined
   await inBatches(
     page,
-    (after) => readDueUsers(sql, target, { filter, members, isFilling, after, limit: limits.batch }),
+    (after) => readDueUsers(sql, target, { filter, members, filling, after, limit: limits.batch }),
     (users) => deliverPage(page, users),
   )
   if (isFilling) {

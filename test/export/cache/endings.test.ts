@@ -19,7 +19,7 @@ async function makeGrowing(t: TapTest) {
   source.give(PAGE, PAGE)
   const opened = await Promise.all([cache.open('key', 'zstd', source.make), cache.open('key', 'zstd', source.make)])
   const [first, second] = opened.map(({ stream }) => stream) as [Readable, Readable]
-  const isGone = async () => (await openFilesIn(folder)) === 0 && (await filesIn(folder)).length === 0
+  const isGone = async () => openFilesIn(folder) === 0 && (await filesIn(folder)).length === 0
   return { folder, cache, source, first, second, isGone }
 }
 
@@ -116,7 +116,7 @@ t.test('a full disk rejects all readers, releases the text, and disables the cac
   source.give(...Array.from({ length: 20 }, () => PAGE))
   await t.rejects(textOf(stream), { code: 'ENOSPC' })
   t.equal(source.counts().freed, 1, 'the text was released before the readers were rejected')
-  await until(async () => (await openFilesIn(folder)) === 0)
+  await until(() => openFilesIn(folder) === 0)
   t.strictSame(await filesIn(folder), [])
   t.notOk(cache.fits(1))
   restore()
@@ -130,7 +130,7 @@ t.test('an export that cannot be kept in the cache is still delivered completely
   await failWrites(t, 2) // the text is one write, the trailer the next
   const { stream } = await cache.open('key', 'identity', text('whole'))
   t.equal(await textOf(stream), 'whole')
-  await until(async () => (await openFilesIn(folder)) === 0)
+  await until(() => openFilesIn(folder) === 0)
   t.strictSame(await filesIn(folder), [])
   t.match(cache.warnings, [{ err: { message: 'no space left on device' } }])
 })
@@ -175,7 +175,7 @@ t.test('close ends all unfinished exports, readers, and waiting requests', async
   await closed
   for (const stream of [first, second, finished.stream]) t.match(stream.errored, { code: 'shutting_down' })
   t.strictSame([source.counts().freed, late.counts().freed], [1, 1])
-  t.equal(await openFilesIn(folder), 0)
+  t.equal(openFilesIn(folder), 0)
   t.equal((await filesIn(folder)).length, 1, 'the finished export is kept')
   await t.rejects(cache.open('key', 'zstd', source.make), { code: 'shutting_down' })
   await cache.close()

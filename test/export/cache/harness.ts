@@ -1,4 +1,5 @@
-import { mkdtemp, readdir, readlink, rm } from 'node:fs/promises'
+import { readdirSync, readlinkSync } from 'node:fs'
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
@@ -103,11 +104,17 @@ export const filesIn = async (folder: string) => (await readdir(folder)).sort()
  * The number of files in the folder that this process has open, including deleted ones. Only Linux reports it;
  * elsewhere 0.
  */
-export async function openFilesIn(folder: string): Promise<number> {
+export function openFilesIn(folder: string): number {
   if (process.platform !== 'linux') return 0
-  const handles = await readdir('/proc/self/fd')
-  const paths = await Promise.all(handles.map((handle) => readlink(`/proc/self/fd/${handle}`).catch(() => '')))
-  return paths.filter((path) => path.startsWith(`${folder}/`)).length
+  return readdirSync('/proc/self/fd').filter((handle) => pathOf(handle).startsWith(`${folder}/`)).length
+}
+
+function pathOf(handle: string): string {
+  try {
+    return readlinkSync(`/proc/self/fd/${handle}`)
+  } catch {
+    return '' // the handle with which the folder was read
+  }
 }
 
 /** Waits, at most 10 s, until the condition is true; for what happens after the last response. */

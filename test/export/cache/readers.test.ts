@@ -4,6 +4,7 @@ import type { Readable } from 'node:stream'
 import { setImmediate as turnOfTheLoop } from 'node:timers/promises'
 import fc from 'fast-check'
 import { CODINGS, type Coding } from '../../../src/http/content-coding.ts'
+import { sized } from '../../size.ts'
 import { suite } from '../../suite.ts'
 import { decoded, filesIn, makeCache, makeFolder, openFilesIn, until } from './harness.ts'
 
@@ -68,7 +69,7 @@ t.test('readers get the same complete text while others join or leave', async (t
         })
         const whole = texts.join('')
         const bodies = await Promise.all(read)
-        await until(async () => (await openFilesIn(folder)) === 0)
+        await until(() => openFilesIn(folder) === 0)
         const right = bodies.every(
           (body, n) => body === whole || (body === undefined && readers[n]?.leavesAfter !== null),
         )
@@ -76,7 +77,7 @@ t.test('readers get the same complete text while others join or leave', async (t
         return right && freed === made && (made === 1 || readers.some(({ leavesAfter }) => leavesAfter !== null))
       },
     ),
-    { numRuns: 40 },
+    { numRuns: sized(15, 40) },
   )
   await cache.close()
   t.ok((await filesIn(folder)).every((name) => !name.endsWith('.partial')))
@@ -108,5 +109,5 @@ t.test('neither a fast text nor a slow reader fills the memory', async (t) => {
   t.ok(ahead <= 3, `${ahead} pages ahead of the disk`)
   t.ok(maxBuffered <= 131_072, `${maxBuffered} bytes buffered for the reader`)
   stream.destroy()
-  await until(async () => (await openFilesIn(folder)) === 0)
+  await until(() => openFilesIn(folder) === 0)
 })

@@ -72,7 +72,10 @@ const FAULTS: Record<number, [fault: PeerFault, words: string]> = {
   12: ['refused', 'The directory rejects the assertion control that it lists as supported'],
   13: ['unauthorized', 'The directory requires an encrypted connection: use ldaps://'],
   17: ['refused', 'The schema of the directory does not know an attribute of the mapping'],
-  32: ['refused', 'mapping.base: the directory has no such entry, or bind_dn must not see it'],
+  32: [
+    'refused',
+    'mapping.base: the directory has no such entry, or bind_dn must not see it. Create the entry, or write the name of one that exists, such as ou=people,dc=example,dc=org',
+  ],
   34: ['refused', 'mapping.base: the directory does not accept it as a name'],
   48: ['unauthorized', 'bind_dn has no password in the directory'],
   49: ['unauthorized', 'The directory rejects bind_dn or the password'],

@@ -4,7 +4,17 @@ import { connect } from '../../../database/connection.ts'
 import type { Announce, Delivery, Outcome, Removal, Sink, SinkAddress } from '../kind.ts'
 import { asTargetFault, refusalOf } from './faults.ts'
 import { compileTables, type Rows, type TablesMapping } from './mapping.ts'
-import { deliver, insertAll, insertUntaken, readColumn, removeRows, Taken, takenOutcome, Unlike } from './rows.ts'
+import {
+  deliver,
+  insertAll,
+  insertUntaken,
+  nameOf,
+  readColumn,
+  removeRows,
+  Taken,
+  takenOutcome,
+  Unlike,
+} from './rows.ts'
 import { type Column, DESCRIBE_TABLES, type Table, tableName } from './statements.ts'
 
 /*
@@ -84,9 +94,9 @@ export function connectTables({ url, key, mapping, connections }: SinkAddress): 
       if (insertsAll) return await tx.savepoint((savepoint) => deliver(savepoint, tables, users, insertAll))
     } catch (error) {
       if (error instanceof Unlike) insertsAll = false
-      else if (!refusalOf(error, false)) throw error
+      else if (!refusalOf(error)) throw error
     }
-    return await writeEach(tx, users, false, (tx, users) => deliver(tx, tables, users, insertUntaken))
+    return await writeEach(tx, users, (tx, users) => deliver(tx, tables, users, insertUntaken))
   }
 
   return {
@@ -101,10 +111,15 @@ export function connectTables({ url, key, mapping, connections }: SinkAddress): 
     send: (users, announce) => inTransaction(users, announce, write),
     remove: (users, announce) =>
       inTransaction(users, announce, (tx, tables, items) =>
-        writeEach(tx, items, true, async (tx, items) => {
-          await removeRows(tx, tables, items)
-          return items.map(({ userId }) => ({ userId, external: null }))
-        }),
+        writeEach(
+          tx,
+          items,
+          async (tx, items) => {
+            await removeRows(tx, tables, items)
+            return items.map(({ userId }) => ({ userId, external: null }))
+          },
+          ({ external }) => nameOf(external, tables),
+        ),
       ),
     async outcomeOf(marker) {
       try {
@@ -134,17 +149,25 @@ export function connectTables({ url, key, mapping, connections }: SinkAddress): 
   }
 }
 
+interface DescribedTable {
+  n: number
+  is_table: boolean
+  columns: Record<string, string>
+  keys: string[][] | null
+}
+
 /** Reads the types of the mapped columns. Throws PeerError `refused` if a table, column or unique key is missing. */
 async function describeTables(sql: Sql, mapping: TablesMapping): Promise<Table[]> {
   const compiled = compileTables(mapping)
   const wanted = mapping.tables.map(({ table }, n) => ({ n, ...tableName(table) }))
-  const rows = await sql.unsafe<{ n: number; columns: Record<string, string>; keys: string[][] | null }[]>(
-    DESCRIBE_TABLES,
-    [JSON.stringify(wanted)],
-  )
+  const rows = await sql.unsafe<DescribedTable[]>(DESCRIBE_TABLES, [JSON.stringify(wanted)])
   return mapping.tables.map(({ table, key, returning }, n) => {
     const found = rows.find((row) => row.n === n)
     if (!found) throw new PeerError('refused', `mapping.tables.${n}.table: the database has no table ${table}.`)
+    if (found.is_table === false) {
+      const advice = 'Rows are written into tables only: name the table behind it.'
+      throw new PeerError('refused', `mapping.tables.${n}.table: ${table} is a view or a foreign table. ${advice}`)
+    }
     const values = compiled[n]?.columns ?? []
     const names = [...values.map(([name]) => name), ...(returning === undefined ? [] : [returning])]
     const missing = names.filter((name) => !Object.hasOwn(found.columns, name))
@@ -179,30 +202,30 @@ function hashColumn({ tables }: TablesMapping): { index: number; name: string } 
 
 /**
  * Writes a batch in a savepoint. If the database refuses a row, the batch is split until the refused users are known: one in a
- * hundred costs about ten more statements each.
+ * hundred costs about ten more statements each. `nameOf` names a row that is to be removed.
  */
 async function writeEach<Item extends Removal | Delivery>(
   tx: TransactionSql,
   items: Item[],
-  isRemoval: boolean,
   write: (tx: TransactionSql, items: Item[]) => Promise<Outcome[]>,
+  nameOf?: (item: Item) => string,
 ): Promise<Outcome[]> {
   if (items.length === 0) return []
   try {
     return await tx.savepoint((savepoint) => write(savepoint, items))
   } catch (error) {
-    const refusal = refusalOf(error, isRemoval)
+    const [first] = items
+    const refusal = refusalOf(error, first && nameOf?.(first))
     if (error instanceof Taken) {
       const isTaken = (_: Item, n: number) => error.users.has(n)
-      const taken = items.filter(isTaken).map((item) => takenOutcome(item))
+      const taken = items.filter(isTaken).map((item) => takenOutcome(item, error.table))
       const others = items.filter((item, n) => !isTaken(item, n))
-      return [...taken, ...(await writeEach(tx, others, isRemoval, write))]
+      return [...taken, ...(await writeEach(tx, others, write, nameOf))]
     }
     if (!refusal) throw error
-    const [first] = items
     if (items.length === 1 && first) return [{ userId: first.userId, external: first.external, refusal }]
     const half = items.length >> 1
-    const before = await writeEach(tx, items.slice(0, half), isRemoval, write)
-    return [...before, ...(await writeEach(tx, items.slice(half), isRemoval, write))]
+    const before = await writeEach(tx, items.slice(0, half), write, nameOf)
+    return [...before, ...(await writeEach(tx, items.slice(half), write, nameOf))]
   }
 }

@@ -19,20 +19,37 @@ const ROW_FAULTS: [RegExp, string][] = [
   [/^P0001$/, 'A trigger of the table rejects the row'],
 ]
 
-/** Returns why a database refuses a row, or undefined if the error is not about a row. */
-export function refusalOf(error: unknown, isRemoval: boolean): Refusal | undefined {
+/**
+ * Returns why a database refuses a row, or undefined if the error is not about a row. `removed` names the row, if it was to be removed.
+ */
+export function refusalOf(error: unknown, removed?: string): Refusal | undefined {
   const code = sqlState(error)
   if (code === undefined) return undefined
-  if (code === '23505') return { code: 'exists_already', detail: `${TAKEN}${placeOf(error)}` }
-  if (code === '23503' && isRemoval) {
-    return { code: 'still_referenced', detail: `Other rows of the system refer to the user${placeOf(error)}.` }
+  if (code === '23505') return taken(error)
+  if (code === '23503' && removed !== undefined) {
+    const detail = `Other rows of the system refer to ${untrustedText(removed, 300)}${placeOf(error)}.`
+    return { code: 'still_referenced', detail }
   }
   const [, words] = ROW_FAULTS.find(([states]) => states.test(code)) ?? []
   return words === undefined ? undefined : { code: 'refused', detail: `${words} (${code})${placeOf(error)}.` }
 }
 
-/** Why a row is not written where one with its unique values exists. */
-export const TAKEN = 'The system has another row with the same unique value. It stays as it is'
+/** Why a row is not written where one with its unique values exists. The place is that of an error, or the name of a table. */
+export const taken = (place: unknown): Refusal => ({
+  code: 'exists_already',
+  detail: `The system has another row with the same unique value${placeOf(place)}. It stays as it is.`,
+})
+
+/** Adds the table of a statement to its error. PostgreSQL does not say it for most values that it rejects. */
+export async function naming<Result>(table: string, statement: Promise<Result>): Promise<Result> {
+  try {
+    return await statement
+  } catch (error) {
+    if (error instanceof Error && sqlState(error) !== undefined && !('table_name' in error && error.table_name))
+      Object.assign(error, { table_name: table })
+    throw error
+  }
+}
 
 /** Names of the schema only: PostgreSQL's messages and details contain values. */
 function placeOf(error: unknown): string {

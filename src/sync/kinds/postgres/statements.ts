@@ -146,11 +146,11 @@ export function columnStatement(table: Table, users: number, column: string): st
 }
 
 /**
- * Describes tables: the types of their columns, and the columns of each key that `on conflict` can rely on. Of `char(5)`, the type
+ * Describes tables, and views and foreign tables by `is_table`: the types of their columns, and the columns of each key that `on conflict` can rely on. Of `char(5)`, the type
  * without its length is `bpchar`, since `char` alone means `char(1)`: hence the -1.
  */
 export const DESCRIBE_TABLES = `
-  select r.n,
+  select r.n, c.relkind in ('r', 'p') as is_table,
     (select json_object_agg(a.attname, format_type(a.atttypid, -1)) from pg_attribute a
       where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped) as columns,
     (select json_agg(k.names) from (
@@ -162,4 +162,4 @@ export const DESCRIBE_TABLES = `
     ) k) as keys
   from json_to_recordset($1::text::json) as r(n int, schema text, name text)
   join pg_namespace s on s.nspname = r.schema
-  join pg_class c on c.relnamespace = s.oid and c.relname = r.name and c.relkind in ('r', 'p')`
+  join pg_class c on c.relnamespace = s.oid and c.relname = r.name and c.relkind in ('r', 'p', 'v', 'm', 'f')`

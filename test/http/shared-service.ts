@@ -1,0 +1,83 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Sql } from 'postgres'
+import root from 'tap'
+import { type Service, startService } from './service.ts'
+
+interface Test {
+  teardown(fn: () => Promise<void>): void
+}
+
+const A_DAY_MS = 86_400_000
+
+/** Services that no test uses at the moment. */
+const idle: Service[] = []
+
+/**
+ * A service with the default settings, two worker threads and an empty database. It removes expired batches only on
+ * request. It is shared: at the end of `t` its database is emptied, and the next caller in this process gets it. A
+ * service costs 0.4 to 1 s of CPU time, an emptied database 0.05 s. A test that needs other settings, or counters,
+ * caches or background work that nobody else uses, starts its own with `startService`.
+ */
+export async function sharedService(t: Test): Promise<Service> {
+  const service = idle.pop() ?? (await startService(root, { MAX_WORKERS: '2' }, { expiryMs: A_DAY_MS }))
+  const before = await schemaOf(service)
+  t.teardown(async () => {
+    await empty(service)
+    if ((await schemaOf(service)) !== before) throw new Error('the test left the schema changed: undo it in a teardown')
+    service.log.length = 0
+    idle.push(service)
+  })
+  return service
+}
+
+/** Deletes everything but the default pool, and starts all ids again. Waits for the chunks in progress. */
+async function empty({ sql, workers }: Service): Promise<void> {
+  await sql.begin(async (tx) => {
+    await tx`set local lock_timeout = '60s'`
+    await tx`delete from chunks`
+  })
+  while (workers.inWork() > 0) await sleep(10)
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await truncate(sql)
+    } catch (error) {
+      // Background work of the service may lock the same tables in another order.
+      if ((error as { code?: string }).code !== DEADLOCK_DETECTED || attempt === 5) throw error
+    }
+  }
+}
+
+const DEADLOCK_DETECTED = '40P01'
+
+const truncate = (sql: Sql) =>
+  sql.begin(async (tx) => {
+    await tx`set local lock_timeout = '60s'`
+    const tables = await tx<{ name: string }[]>`
+      select relname as name from pg_class where relnamespace = 'usersync'::regnamespace and relkind = 'r'
+        and relname not in ('__drizzle_migrations', 'encryption_key_check')`
+    await tx`alter table users disable trigger refuse_truncate`
+    await tx`truncate ${tx(tables.map(({ name }) => name))} restart identity`
+    await tx`alter table users enable always trigger refuse_truncate`
+    await tx`insert into pools (id, name) values (1, 'default')`
+  })
+
+/** What a test may change beside the rows. */
+async function schemaOf({ sql }: Service): Promise<string> {
+  const rows = await sql`
+    select 'table', relname || relkind::text || coalesce(reloptions::text, '') from pg_class
+      where relnamespace = 'usersync'::regnamespace
+    union all
+    select 'trigger', relname || tgname::text || tgenabled::text from pg_trigger join pg_class c on c.oid = tgrelid
+      where relnamespace = 'usersync'::regnamespace and not tgisinternal
+    union all
+    select 'function', oid::regprocedure || md5(prosrc) from pg_proc where pronamespace = 'usersync'::regnamespace
+    union all
+    select 'constraint', conrelid::regclass || conname::text from pg_constraint where connamespace = 'usersync'::regnamespace
+    union all
+    select 'default', relname || adnum::text || pg_get_expr(adbin, adrelid) from pg_attrdef join pg_class c on c.oid = adrelid
+      where relnamespace = 'usersync'::regnamespace
+    union all
+    select 'setting', setconfig::text from pg_db_role_setting where setdatabase = (select oid from pg_database where datname = current_database())
+    order by 1, 2`
+  return JSON.stringify(rows)
+}

@@ -1,0 +1,229 @@
+import { readFile } from 'node:fs/promises'
+import { isInstalled, run } from '../../examples/check/command.ts'
+import { startShop } from '../../examples/check/shop.ts'
+import { startService } from '../http/service.ts'
+import { suite } from '../suite.ts'
+import { makePool } from './pool.ts'
+
+const t = suite()
+
+/* The clients that the service serves: they are fetched from it, and used against it. */
+
+const service = await startService(t, { MAX_WORKERS: '1' })
+const { url, call } = service
+const CLIENTS = { 'k6.js': 'text/javascript; charset=utf-8', 'usersync.py': 'text/x-python; charset=utf-8' }
+const fileOf = (name: string) => new URL(`../../src/leases/clients/${name}`, import.meta.url)
+
+const stats = async (pool: string) => (await call<Record<string, number>>('GET', `/v1/leases/stats?pool=${pool}`)).json
+
+t.test('each client is served as it is, with its type, and 304 to who has it', async (t) => {
+  for (const [name, type] of Object.entries(CLIENTS)) {
+    const { status, headers, raw } = await call('GET', `/clients/${name}`)
+    t.match({ status, headers }, { status: 200, headers: { 'content-type': type, 'cache-control': 'no-cache' } })
+    t.equal(raw.toString(), await readFile(fileOf(name), 'utf8'))
+    const { etag = '' } = headers
+    const again = await call('GET', `/clients/${name}`, { headers: { 'if-none-match': `"x", ${etag}` } })
+    t.match([again.status, again.headers.etag, again.raw.length], [304, etag, 0])
+    t.equal((await call('GET', `/clients/${name}`, { headers: { 'if-none-match': 'W/"x"' } })).status, 200)
+  }
+  t.equal((await call('GET', '/clients/routes.ts')).status, 404)
+})
+
+/** k6's modules, with synchronous requests and cookies as k6 has. Each is a process, because Node has no synchronous requests. */
+const STAND_IN = `
+import { execFileSync } from 'node:child_process'
+const SEND = \`
+  const [method, url, body, headers] = JSON.parse(process.argv[1])
+  const answer = await fetch(url, { method, body: body ?? undefined, headers, redirect: 'manual' })
+  const { status } = answer
+  const found = { 'Retry-After': answer.headers.get('retry-after') }
+  const cookies = answer.headers.getSetCookie().map((cookie) => cookie.split(';')[0])
+  console.log(JSON.stringify({ status, headers: found, cookies, body: await answer.text() }))\`
+export const seen = { requests: [], pauses: [], isLost: false, checks: [] }
+const jar = new Map()
+const http = {
+  request(method, url, body, { headers = {} } = {}) {
+    seen.requests.push({ url, key: headers.Authorization })
+    const isForm = typeof body === 'object' && body !== null
+    const type = isForm && { 'content-type': 'application/x-www-form-urlencoded' }
+    const sent = [method, url, isForm ? String(new URLSearchParams(body)) : body, { ...type, cookie: [...jar.values()].join('; '), ...headers }]
+    const args = ['--input-type=module', '--eval', SEND, JSON.stringify(sent)]
+    const answer = JSON.parse(execFileSync(process.execPath, args))
+    for (const cookie of answer.cookies) jar.set(cookie.split('=')[0], cookie)
+    const { isLost } = seen
+    seen.isLost = false
+    return isLost ? { status: 0, headers: {}, body: null, error: 'connection reset' } : answer
+  },
+  get: (url, params) => http.request('GET', url, null, params),
+  post: (url, body, params) => http.request('POST', url, body ?? null, params),
+}
+export default http
+export const sleep = (seconds) => seen.pauses.push(seconds)
+export const check = (value, conditions) => seen.checks.push(...Object.values(conditions).map((holds) => holds(value)))
+`
+
+const K6_SCRIPT = `
+import { seen } from './stand-in.mjs'
+Object.assign(globalThis, { __VU: 7, __ENV: process.env })
+const { lease, renew, release, users } = await import('./k6.mjs')
+const say = (...what) => console.log(JSON.stringify(what))
+seen.isLost = true
+const mine = lease({ ttl_seconds: 30 })
+say('repeated', seen.requests.length, seen.pauses.length, seen.requests.every(({ key }) => key === 'Bearer secret'))
+say('not due', renew(mine), seen.requests.length)
+mine.renewed_at -= 11_000
+say('due', renew(mine), seen.requests.length)
+say('released', release(mine), release(mine))
+mine.renewed_at -= 11_000
+say('lost', renew(mine))
+say('users', users().map(({ username }) => username).sort())
+try {
+  lease({ count: 3, wait_seconds: 0 })
+} catch (error) {
+  say(error.code, error.message)
+}
+lease({ include: ['password'] })
+`
+
+t.test('k6.js leases, renews and releases users, with a stand-in for the modules of k6', async (t) => {
+  const pool = await makePool(service, 2)
+  const client = (await call('GET', '/clients/k6.js')).raw.toString()
+  const folder = t.testdir({
+    'stand-in.mjs': STAND_IN,
+    'k6.mjs': client.replaceAll(/from 'k6(\/http)?'/g, "from './stand-in.mjs'"),
+    'script.mjs': K6_SCRIPT,
+  })
+  const { code, output, errors } = await run(process.execPath, ['script.mjs'], {
+    cwd: folder,
+    env: { USERSYNC_URL: `${url}/`, USERSYNC_POOL: pool, USERSYNC_KEY: 'secret' },
+    signal: AbortSignal.timeout(60_000),
+  })
+  t.strictSame([code, errors], [0, ''])
+  const exhausted =
+    'usersync lease: Not enough users are free. 2 of the 3 requested users are free. Wait with wait_seconds, take fewer with partial, or reset used users.'
+  t.strictSame(
+    output
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line)),
+    [
+      ['repeated', 2, 1, true],
+      ['not due', true, 2],
+      ['due', true, 3],
+      ['released', true, true],
+      ['lost', false],
+      ['users', ['u1', 'u2']],
+      ['users_exhausted', exhausted],
+    ],
+  )
+  t.match(await stats(pool), { free: 1, leased: 1 }, 'a request that was repeated got one lease')
+})
+
+t.test('the example for k6 logs in with a leased account, with a stand-in for the modules of k6', async (t) => {
+  const shop = await startShop(new Set(['chosen_1', 'chosen_2']), 'TestPass123!')
+  t.teardown(() => shop.close())
+  const config = { password: 'TestPass123!', username_pattern: 'chosen_{id}' }
+  await call('POST', '/v1/batches', { body: { count: 2, config }, headers: { prefer: 'wait=30' } })
+  const local = (text: string) =>
+    text.replaceAll(/from 'k6(\/http)?'/g, "from './stand-in.mjs'").replace('./k6.js', './k6.mjs')
+  const folder = t.testdir({
+    'stand-in.mjs': STAND_IN,
+    'k6.mjs': local((await call('GET', '/clients/k6.js')).raw.toString()),
+    'leases.mjs': local(await readFile(new URL('../../examples/k6/leases.js', import.meta.url), 'utf8')),
+    'script.mjs': `
+      import { seen } from './stand-in.mjs'
+      Object.assign(globalThis, { __VU: 7, __ENV: process.env })
+      const { default: iteration } = await import('./leases.mjs')
+      iteration()
+      iteration()
+      console.log(JSON.stringify(seen.checks))`,
+  })
+  const { code, output, errors } = await run(process.execPath, ['script.mjs'], {
+    cwd: folder,
+    env: { USERSYNC_URL: url, TARGET: shop.url },
+    signal: AbortSignal.timeout(60_000),
+  })
+  t.strictSame([code, errors, output], [0, '', '[true,true]\n'])
+  t.match(shop.seen, {
+    refused: 0,
+    failed: 0,
+    pages: 2,
+    logins: new Map([
+      ['chosen_1', 1],
+      ['chosen_2', 1],
+    ]),
+  })
+  t.match(await stats('default'), { free: 2, leased: 0 })
+})
+
+const USE = `
+import sys, time
+from usersync import LeaseLost, UserPool, UsersExhausted, UsersyncError
+pool = UserPool()
+with pool.take(ttl=6, wait=0) as lease:
+    begun = lease._renewed
+    while lease._renewed == begun:
+        time.sleep(0.02)
+    print("renewed", lease.user["username"][0])
+print("returned", len(pool.users()))
+short = pool.take(ttl=3, wait=0, deadline=0.1)
+try:
+    while short.user:
+        time.sleep(0.02)
+except LeaseLost:
+    print("ends after its deadline")
+short.release()
+lost = pool.take(ttl=60, wait=0)
+lost.fence += 1
+try:
+    lost.renew()
+except LeaseLost as error:
+    print(error.code)
+try:
+    lost.user
+except LeaseLost:
+    print("not used any more")
+try:
+    pool.take(count=3, wait=0)
+except UsersExhausted as error:
+    print(error.code)
+try:
+    pool.take(count=0)
+except UsersyncError as error:
+    print(error.code, error)
+pool.take(wait=0).release("dirty")
+pool.close()
+`
+
+const noRequests = (await isInstalled('python3'))
+  ? (await run('python3', ['-c', 'import requests'], { cwd: '/', signal: AbortSignal.timeout(30_000) })).code !== 0
+  : true
+
+t.test(
+  'usersync.py leases, renews and releases users',
+  { skip: noRequests && 'python3-requests is not here' },
+  async (t) => {
+    const pool = await makePool(service, 2)
+    const folder = t.testdir({
+      'use.py': USE,
+      'usersync.py': (await call('GET', '/clients/usersync.py')).raw.toString(),
+    })
+    const { code, output, errors } = await run('python3', ['use.py'], {
+      cwd: folder,
+      env: { USERSYNC_URL: url, USERSYNC_POOL: pool },
+      signal: AbortSignal.timeout(60_000),
+    })
+    t.strictSame([code, errors], [0, ''])
+    t.strictSame(output.split('\n'), [
+      'renewed u',
+      'returned 2',
+      'ends after its deadline',
+      'lease_lost',
+      'not used any more',
+      'users_exhausted',
+      'invalid_request The request has missing, unknown or invalid members. body.count must be >= 1',
+      '',
+    ])
+    t.match(await stats(pool), { free: 0, leased: 1, dirty: 1 })
+  },
+)

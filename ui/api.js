@@ -1,0 +1,146 @@
+import { currentPool } from './route.js'
+import { askForKey, readKey } from './session.js'
+import { createStore } from './store.js'
+
+/** The root of the API, relative to the page: a proxy may have put both under a path. */
+const ROOT = new URL('../', document.baseURI)
+
+/** A request ends after this time. The slowest routes wait 60 s themselves. */
+const TIMEOUT_MS = 70_000
+
+/** Statuses of a proxy, without a problem of the service in the body: the service is gone. */
+const GONE = [502, 503, 504]
+
+/** Whether the last request reached the service. */
+export const connection = createStore(/** @type {'unknown' | 'present' | 'lost'} */ ('unknown'))
+
+/** @typedef {{ path: string, code: string, message: string }} FieldFault */
+
+/** An answer of the service that is not a success, or no answer (`status` 0). */
+export class ApiError extends Error {
+  /** @param {{ status: number, title: string, detail: string, code?: string, instance?: string, errors?: FieldFault[] }} problem */
+  constructor({ status, title, detail, code = '', instance = '', errors = [] }) {
+    super(detail)
+    this.status = status
+    this.title = title
+    this.code = code
+    /** Finds the request in the service's log. */
+    this.requestId = instance
+    this.fieldFaults = errors
+  }
+}
+
+/**
+ * @typedef {object} Request
+ * @property {Record<string, string | number | boolean | undefined>} [query] Members that are undefined or empty are left out.
+ * @property {object} [body]
+ * @property {Record<string, string>} [headers]
+ * @property {AbortSignal | undefined} [signal]
+ * @property {string | null} [pool] null: the route takes no pool. Default: the pool of the address.
+ */
+
+/**
+ * The address of a route.
+ *
+ * @param {string} path For example `v1/batches`.
+ * @param {Pick<Request, 'query' | 'pool'>} [request]
+ */
+export function urlOf(path, { query = {}, pool = currentPool() } = {}) {
+  const url = new URL(path, ROOT)
+  if (pool !== null && pool !== 'default') url.searchParams.set('pool', pool)
+  for (const [name, value] of Object.entries(query)) {
+    if (value !== undefined && value !== '') url.searchParams.set(name, String(value))
+  }
+  return url
+}
+
+/**
+ * Sends a request with the key of this tab and returns the response. Throws ApiError if it is not a success. An aborted request
+ * throws an AbortError.
+ *
+ * @param {string} method
+ * @param {string} path
+ * @param {Request} [request]
+ */
+export async function send(method, path, { query, body, headers, signal, pool } = {}) {
+  const key = readKey()
+  const url = urlOf(path, { ...(query && { query }), ...(pool !== undefined && { pool }) })
+  const response = await fetch(url, {
+    method,
+    headers: {
+      ...(key && { authorization: `Bearer ${key}` }),
+      ...(body && { 'content-type': 'application/json' }),
+      ...headers,
+    },
+    cache: 'no-store',
+    credentials: 'omit',
+    ...(body && { body: JSON.stringify(body) }),
+    ...(signal && { signal }),
+  }).catch((error) => {
+    if (signal?.aborted) throw error
+    connection.set('lost')
+    throw new ApiError({ status: 0, title: 'No answer', detail: 'The service cannot be reached.' })
+  })
+  if (response.ok) {
+    connection.set('present')
+    return response
+  }
+  const error = await errorOf(response)
+  connection.set(error.code === '' && GONE.includes(error.status) ? 'lost' : 'present')
+  if (error.code === 'unauthorized') askForKey()
+  throw error
+}
+
+/**
+ * Sends a request and returns the JSON of the answer; undefined if there is none.
+ *
+ * @template [Answer=any]
+ * @param {string} method
+ * @param {string} path
+ * @param {Request} [request]
+ * @returns {Promise<Answer>}
+ */
+export async function call(method, path, request = {}) {
+  const timeout = AbortSignal.timeout(TIMEOUT_MS)
+  const signal = request.signal ? AbortSignal.any([request.signal, timeout]) : timeout
+  const response = await send(method, path, { ...request, signal })
+  const text = await response.text()
+  return text === '' ? /** @type {Answer} */ (undefined) : JSON.parse(text, keepDigits)
+}
+
+/**
+ * Reads the body of a response as it comes. Safari cannot iterate over a stream itself.
+ *
+ * @param {Response} response
+ */
+export async function* piecesOf(response) {
+  const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader()
+  if (reader === undefined) return
+  try {
+    for (let piece = await reader.read(); !piece.done; piece = await reader.read()) yield piece.value
+  } finally {
+    await reader.cancel().catch(() => {}) // it may have been aborted
+  }
+}
+
+/**
+ * Keeps numbers that JavaScript cannot represent, such as ids of 20 digits in attributes, as their own text.
+ *
+ * @param {string} _name
+ * @param {unknown} value
+ * @param {{ source?: string }} [context]
+ */
+function keepDigits(_name, value, context) {
+  if (typeof value !== 'number' || context?.source === undefined || String(value) === context.source) return value
+  const isExact = Number.isInteger(value) ? Number.isSafeInteger(value) : context.source.length <= 15
+  return isExact ? value : /** @type {any} */ ((JSON).rawJSON?.(context.source) ?? value)
+}
+
+/** @param {Response} response */
+async function errorOf(response) {
+  const problem = await response.json().catch(() => undefined)
+  const requestId = response.headers.get('x-request-id') ?? ''
+  if (typeof problem?.code === 'string') return new ApiError({ instance: requestId, ...problem })
+  const { status, statusText } = response
+  return new ApiError({ status, title: `HTTP ${status} ${statusText}`, detail: 'The answer is not from the service.' })
+}

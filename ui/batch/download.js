@@ -1,0 +1,94 @@
+import { send, urlOf } from '../api.js'
+import { html, useState } from '../html.js'
+import { ErrorNotice } from '../parts/notice.js'
+import { can, readKey } from '../session.js'
+
+/** The service's own formats, and files that a system under test imports. */
+const FORMATS = ['csv', 'json', 'ndjson']
+const SYSTEM_FORMATS = [
+  ...['auth0', 'better-auth', 'cognito', 'django', 'firebase', 'fusionauth', 'keycloak', 'kratos', 'ldif', 'okta'],
+  'supertokens',
+]
+
+/** Files end with what their content is. */
+const EXTENSIONS = /** @type {Record<string, string>} */ ({
+  ...{ 'application/json': 'json', 'application/x-ndjson': 'ndjson', 'text/csv': 'csv', 'application/sql': 'sql' },
+  'text/x-ldif': 'ldif',
+})
+
+/** @param {{ batch: { id: string, config: object }, pool: string }} props Downloads the users of a batch. */
+export function Download({ batch, pool }) {
+  const [format, setFormat] = useState('csv')
+  const [hasLogins, setHasLogins] = useState(false)
+  const [state, setState] = useState(/** @type {{ isBusy: boolean, error?: Error }} */ ({ isBusy: false }))
+  const mayReadLogins = can('credentials:read', pool)
+  const isOwn = FORMATS.includes(format)
+  const query = {
+    format,
+    batch_id: batch.id,
+    ...(isOwn && hasLogins && { include: 'password,password_hash' }),
+  }
+  const start = async () => {
+    setState({ isBusy: true })
+    try {
+      if (readKey() === undefined && isOwn)
+        saveAs(urlOf('v1/users/export', { query }).href, `${nameOf(query)}.${format}`)
+      else await downloadParts(query)
+      setState({ isBusy: false })
+    } catch (error) {
+      setState({ isBusy: false, error: /** @type {Error} */ (error) })
+    }
+  }
+  return html`<div>
+    <div class="row bottom">
+      <div class="field">
+        <label for="format">Download as</label>
+        <select id="format" onChange=${(/** @type {any} */ event) => setFormat(event.target.value)}>
+          <optgroup label="Lists">${FORMATS.map((name) => html`<option selected=${name === format}>${name}</option>`)}</optgroup>
+          <optgroup label=${mayReadLogins ? 'Files for systems under test' : 'Files for systems: need the scope credentials:read'} disabled=${!mayReadLogins}>
+            ${SYSTEM_FORMATS.map((name) => html`<option selected=${name === format}>${name}</option>`)}
+          </optgroup>
+        </select>
+      </div>
+      <button type="button" onClick=${start} disabled=${state.isBusy}>${state.isBusy ? 'Downloading…' : 'Download'}</button>
+    </div>
+    <label class="check">
+      <input type="checkbox" checked=${hasLogins && isOwn} disabled=${!mayReadLogins || !isOwn} onChange=${(/** @type {any} */ event) => setHasLogins(event.target.checked)} />
+      With passwords and hashes ${!mayReadLogins && html`<span class="muted">(needs the scope credentials:read)</span>`}
+    </label>
+    <${ErrorNotice} error=${state.error} />
+  </div>`
+}
+
+/**
+ * Saves an export, part by part where the format has parts. A link cannot send the key, so the page reads the body itself; the browser
+ * keeps a large one on disk.
+ *
+ * @param {{ format: string, batch_id: string }} query
+ */
+async function downloadParts(query) {
+  const first = urlOf('v1/users/export', { query })
+  let path = first.pathname + first.search
+  for (let part = 1; path !== ''; part++) {
+    const response = await send('GET', path, { pool: null })
+    const blob = await response.blob()
+    const [type = ''] = blob.type.split(';')
+    const [, next = ''] = /<([^>]*)>; rel="next"/.exec(response.headers.get('link') ?? '') ?? []
+    const suffix = part > 1 || next ? `-${part}` : ''
+    const address = URL.createObjectURL(blob)
+    saveAs(address, `${nameOf(query)}${suffix}.${EXTENSIONS[type] ?? 'txt'}`)
+    setTimeout(() => URL.revokeObjectURL(address), 60_000)
+    path = next && first.pathname + new URL(next, location.origin).search // a proxy may have put a path in front
+  }
+}
+
+const nameOf = (/** @type {{ format: string, batch_id: string }} */ { format, batch_id }) =>
+  `users-${format}-${batch_id.slice(-12)}`
+
+/** @param {string} address @param {string} name */
+function saveAs(address, name) {
+  const anchor = document.createElement('a')
+  anchor.href = address
+  anchor.download = name
+  anchor.click()
+}

@@ -1,0 +1,40 @@
+import { ApiError } from '../api.js'
+import { html } from '../html.js'
+
+/**
+ * Shows an error of the service with what finds it in the log.
+ *
+ * @param {{ error: Error | undefined, retry?: () => void }} props
+ */
+export function ErrorNotice({ error, retry }) {
+  if (error === undefined) return null
+  const { title, code, requestId, fieldFaults } =
+    error instanceof ApiError ? error : { title: 'The page failed', code: '', requestId: '', fieldFaults: [] }
+  return html`<div class="notice danger" role="alert">
+    <strong>${title}</strong>
+    ${
+      fieldFaults.length > 0
+        ? html`<ul>
+          ${fieldFaults.map(({ path, message }) => html`<li><code>${path}</code> ${message}</li>`)}
+        </ul>`
+        : html`<p>${error.message}</p>`
+    }
+    ${
+      (code || requestId) &&
+      html`<p class="muted small">
+      ${code && html`Code <code>${code}</code>. `}${requestId && html`Request <code>${requestId}</code>, as in the service’s log.`}
+    </p>`
+    }
+    ${retry && html`<button type="button" onClick=${retry}>Try again</button>`}
+  </div>`
+}
+
+/** @param {{ title: string, children?: import('../html.js').Children }} props What to do first, where a list is empty. */
+export const Empty = ({ title, children }) => html`<div class="empty"><h2>${title}</h2>${children}</div>`
+
+/** @param {{ scope: string, what: string }} props Instead of what the key does not allow. */
+export const NotAllowed = ({ scope, what }) => html`<p class="notice">
+  <strong>Not allowed.</strong> ${what} needs a key with the scope <code>${scope}</code>.
+</p>`
+
+export const Loading = () => html`<p class="loading" role="status">Loading…</p>`

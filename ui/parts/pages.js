@@ -1,0 +1,90 @@
+import { call } from '../api.js'
+import { useEffect, useMemo, useState } from '../html.js'
+import { useLive } from '../live.js'
+import { route, setParams } from '../route.js'
+import { useStore } from '../store.js'
+
+/** Rows of a page. */
+const LIMIT = 50
+
+/**
+ * @template Item
+ * @typedef {{
+ *   items: Item[] | undefined,
+ *   error: Error | undefined,
+ *   newCount: number,
+ *   hasMoreNew: boolean,
+ *   showNew: () => void,
+ *   next: (() => void) | undefined,
+ *   previous: (() => void) | undefined,
+ *   first: (() => void) | undefined,
+ * }} Pages
+ */
+
+/**
+ * Reads a listing of the API page by page, with the cursor in the address. Rows that are shown stay where they are: a change updates
+ * them in place, and new ones are only counted until `showNew`.
+ *
+ * @template Item
+ * @param {string} path
+ * @param {{ query?: Record<string, string | undefined>, idOf: (item: Item) => string, everyMs?: number }} options
+ * @returns {Pages<Item>}
+ */
+export function usePages(path, { query = {}, idOf, everyMs }) {
+  const { params } = useStore(route)
+  const cursor = params['cursor']
+  const listing = JSON.stringify([path, query, params['pool']])
+  /** The cursors of the pages before this one, to go back: the API only leads forward. */
+  const [trail, setTrail] = useState(/** @type {(string | undefined)[]} */ ([]))
+  const [shown, setShown] = useState(/** @type {{ key: string, ids: string[] }} */ ({ key: '', ids: [] }))
+  useEffect(() => setTrail([]), [listing])
+
+  const { data, error } = useLive(
+    (signal) => call('GET', path, { query: { ...query, cursor, limit: LIMIT }, signal }),
+    [listing, cursor],
+    everyMs,
+  )
+  const key = JSON.stringify([listing, cursor])
+  /** @type {Item[] | undefined} */
+  const present = data?.items
+  /** The last known version of every row, also of those that have left the page since. */
+  const known = useMemo(() => new Map(/** @type {[string, Item][]} */ ([])), [key])
+  for (const item of present ?? []) known.set(idOf(item), item)
+  const ids = present?.map(idOf) ?? []
+
+  useEffect(() => {
+    if (present !== undefined && (shown.key !== key || shown.ids.length === 0)) setShown({ key, ids })
+  }, [data, key])
+
+  const shownIds = shown.key === key && shown.ids.length > 0 ? shown.ids : ids
+  const newCount = ids.filter((id) => !shownIds.includes(id)).length
+  const nextCursor = data?.next_cursor
+  const turn = (/** @type {string | undefined} */ to) => setParams({ cursor: to })
+  return {
+    items: present && shownIds.flatMap((id) => known.get(id) ?? []),
+    error,
+    newCount: cursor === undefined ? newCount : 0,
+    hasMoreNew: newCount >= LIMIT,
+    showNew: () => setShown({ key, ids }),
+    next: nextCursor
+      ? () => {
+          setTrail([...trail, cursor])
+          turn(nextCursor)
+        }
+      : undefined,
+    previous:
+      trail.length > 0
+        ? () => {
+            setTrail(trail.slice(0, -1))
+            turn(trail.at(-1))
+          }
+        : undefined,
+    first:
+      cursor !== undefined
+        ? () => {
+            setTrail([])
+            turn(undefined)
+          }
+        : undefined,
+  }
+}

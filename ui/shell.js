@@ -1,0 +1,130 @@
+import { call, connection } from './api.js'
+import { number } from './format.js'
+import { html, useEffect, useRef } from './html.js'
+import { KeyForm } from './key-form.js'
+import { paused, useLive } from './live.js'
+import { Loading, NotAllowed } from './parts/notice.js'
+import { PoolPicker } from './pool-picker.js'
+import { go, link, route } from './route.js'
+import { askForKey, can, readKey, session } from './session.js'
+import { useStore } from './store.js'
+import { VIEWS } from './views.js'
+
+/** The page around the views: side bar, state of the connection, and the key. */
+export function Shell() {
+  const { status } = useStore(session)
+  const { path, params } = useStore(route)
+  const isLost = useStore(connection) === 'lost'
+  const { refresh } = useLive(readMe, [])
+  useEffect(() => connection.subscribe(() => connection.get() === 'present' && refresh()), [refresh])
+
+  const pool = params['pool'] ?? 'default'
+  useEffect(() => leavePoolWithoutScopes(pool), [status, pool])
+  const entry = VIEWS.find(({ name }) => name === path[0]) ?? VIEWS[0]
+  const isReady = status === 'ready' && can('users:read', pool)
+  const { data: stats } = useLive(
+    async (signal) => (isReady ? await call('GET', 'v1/stats', { signal }) : undefined),
+    [pool, isReady],
+    3_000,
+  )
+  const main = useRef(/** @type {HTMLElement | null} */ (null))
+  const place = path.join('/')
+  useEffect(() => {
+    document.title = `${entry?.title ?? ''} · usersync`
+    scrollTo(0, 0)
+  }, [place])
+
+  const title = path.length > 0 && entry?.name !== path[0] ? 'Not found' : entry?.title
+  return html`<div class="shell">
+    <a class="skip" href="#main" onClick=${(/** @type {Event} */ event) => skipTo(event, main.current)}>Skip to the content</a>
+    <header class="bar">
+      <a class="brand" href=${link([])}><img src="icon.svg" alt="" width="24" height="24" />usersync</a>
+      ${status === 'ready' && html`<${PoolPicker} pool=${pool} />`}
+      <${PauseButton} />
+    </header>
+    ${
+      status === 'ready' &&
+      html`<nav class="side" aria-label="Views">
+      <ul>
+        ${VIEWS.map(
+          ({ name, title, count, scope }) =>
+            html`<li>
+              <a href=${link([name])} aria-current=${entry?.name === name ? 'page' : undefined}>
+                <span>${title}</span>
+                ${!can(scope, pool) ? html`<span class="muted small">no access</span>` : count && stats && count(stats) > 0 && html`<span class="count">${number(count(stats))}</span>`}
+              </a>
+            </li>`,
+        )}
+      </ul>
+      <${KeyState} />
+    </nav>`
+    }
+    <main id="main" tabindex="-1" ref=${main}>
+      <div role="status">
+        ${isLost && html`<p class="notice warn"><strong>The service does not answer.</strong> The page tries again by itself.</p>`}
+      </div>
+      ${status === 'none' && !isLost && html`<${Loading} />`}
+      ${status === 'key_needed' && html`<${KeyForm} onAccepted=${refresh} />`}
+      ${
+        status === 'ready' &&
+        html`<h1>${title}</h1>
+        <${Current} key=${`${place} ${pool}`} entry=${entry} path=${path} pool=${pool} stats=${stats} />`
+      }
+    </main>
+  </div>`
+}
+
+/** @param {{ entry: import('./views.js').ViewEntry, path: string[], pool: string, stats: any }} props */
+function Current({ entry, path, pool, stats }) {
+  const [name, id, ...more] = path
+  const isFound =
+    more.length === 0 && (name === undefined || (name === entry.name && (id === undefined || entry.Detail)))
+  if (!isFound) return html`<p>There is no such view. <a href=${link([])}>Go to the overview.</a></p>`
+  if (!can(entry.scope, pool)) return html`<${NotAllowed} scope=${entry.scope} what=${entry.title} />`
+  return id === undefined
+    ? html`<${entry.View} pool=${pool} stats=${stats} />`
+    : html`<${entry.Detail} pool=${pool} id=${id} />`
+}
+
+/** Reads what the key allows. */
+async function readMe(/** @type {AbortSignal} */ signal) {
+  const me = await call('GET', 'v1/me', { pool: null, signal }).catch((error) => {
+    if (error.code === 'unauthorized') return undefined
+    throw error
+  })
+  if (me) session.set({ status: 'ready', me })
+}
+
+/** A key that is bound to pools starts in the first of them. */
+function leavePoolWithoutScopes(/** @type {string} */ pool) {
+  const { me } = session.get()
+  const first = me?.scopes.length === 0 ? me.pools[0]?.name : undefined
+  if (first !== undefined && !me?.pools.some(({ name }) => name === pool)) {
+    go(link(route.get().path, { pool: first }), { replace: true })
+  }
+}
+
+function PauseButton() {
+  const isPaused = useStore(paused)
+  return html`<button type="button" class="pause" aria-pressed=${isPaused} onClick=${() => paused.set(!isPaused)}>
+    <span class=${`dot ${isPaused ? '' : 'on'}`} aria-hidden="true"></span>${isPaused ? 'Paused' : 'Live'}
+  </button>`
+}
+
+function KeyState() {
+  const { me } = useStore(session)
+  if (me === undefined) return null
+  if (me.name === null)
+    return html`<p class="key muted small">No keys are configured: every program on this machine has access.</p>`
+  return html`<div class="key small">
+    <p>Key <strong>${me.name}</strong></p>
+    <p class="muted">${[...new Set([...me.scopes, ...me.pools.flatMap(({ scopes }) => scopes)])].join(', ')}</p>
+    ${readKey() && html`<button type="button" onClick=${askForKey}>Forget the key</button>`}
+  </div>`
+}
+
+/** The address is that of the view, so a link to #main would leave it. */
+function skipTo(/** @type {Event} */ event, /** @type {HTMLElement | null} */ main) {
+  event.preventDefault()
+  main?.focus()
+}
