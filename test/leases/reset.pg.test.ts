@@ -96,6 +96,8 @@ t.test('users are free after their password and attributes are as they should be
   t.match(await stats(), { free: 5, dirty: 3, consumed: 2, resetting: 5 })
   t.match(await call('GET', '/v1/leases/stats'), { json: { resetting: 5 } })
   t.match(await post('', { count: 6 }), { status: 409, json: { code: 'users_exhausted' } })
+  t.match(await reset(), { waiting_count: 5 })
+  t.equal((await sql`select from sink_resends where run_id is null`).length, 5, 'requested again, for the next run')
   await unblock()
   await until({ free: 10, dirty: 0, consumed: 0, resetting: 0 })
   t.strictSame(await rowsOf(names), before)
