@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyPluginAsync } from 'fastify'
 import { Type } from 'typebox'
 import { sendHead } from '../../http/compression.ts'
 import { strict } from '../../http/schemas.ts'
@@ -17,7 +17,7 @@ const FILES = {
  * `/clients/`: the files of this folder that load generators copy. Like the documentation they contain no data, so they need no key: k6
  * and curl fetch them without one.
  */
-export async function clientFiles(app: FastifyInstance): Promise<void> {
+export const clientFiles: FastifyPluginAsync = async (app) => {
   for (const [name, { type, summary }] of Object.entries(FILES)) {
     const text = await readFile(new URL(name, import.meta.url), 'utf8')
     // Weak, because a compressed response has the same.

@@ -1,5 +1,6 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
+import { Type } from 'typebox'
 import { requireScope } from '../../auth/authentication.ts'
 import { refuseCrossSite } from '../../auth/own-site.ts'
 import { scopesIn } from '../../config/api-keys.ts'
@@ -133,6 +134,7 @@ export const simpleTableServer: FastifyPluginCallbackTypebox<{ leasing: Leasing 
           'A page with the title OK, or KO and a sentence. POST takes the parameters as application/x-www-form-urlencoded. Everything is explained in docs/load-generators.md.',
         querystring: StsQuery,
         produces: ['text/html'],
+        response: { 200: Type.String({ description: 'A page with the title OK or KO' }) },
       },
       preValidation(request, _reply, next) {
         next(readParameters(request, { isFileNeeded: name !== 'STATUS' }))
