@@ -13,7 +13,7 @@ import { suite } from '../suite.ts'
 
 const t = suite()
 
-const place = (t: Test): Place => ({ folder: t.testdir(), signal: AbortSignal.timeout(100_000) })
+const place = (t: Test): Place => ({ folder: t.testdir(), signal: AbortSignal.timeout(300_000) })
 const usersFileOf = ({ folder }: Place) => readFile(join(folder, 'users.csv'), 'utf8')
 
 t.test('the examples read the users of a running service', async (t) => {

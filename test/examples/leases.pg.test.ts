@@ -17,7 +17,7 @@ const t = suite()
 
 const service = await startService(t, { MAX_WORKERS: '1' })
 const { url } = service
-const place = (t: Test) => ({ folder: t.testdir(), signal: AbortSignal.timeout(100_000) })
+const place = (t: Test) => ({ folder: t.testdir(), signal: AbortSignal.timeout(300_000) })
 
 async function check(t: Test, example: LeaseExample): Promise<void> {
   const obstacle = await checkLeases(example, url, place(t))

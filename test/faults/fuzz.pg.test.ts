@@ -109,7 +109,8 @@ const isFault = (line: string) => /"level":[56]0/.test(line) && !line.includes('
 
 /** HEAD has the same headers as GET, without a body. If data changed between the two, GET is sent once more. */
 async function faultOfHead(request: FuzzedRequest, answer: TimedAnswer): Promise<string | undefined> {
-  if (request.method !== 'HEAD') return undefined
+  // The commands of the Simple Table Server have no HEAD: their GET changes something.
+  if (request.method !== 'HEAD' || request.operation.path.startsWith('/sts/')) return undefined
   const got = await send(agent, service.url, { ...request, method: 'GET' })
   const differs = ['content-type', 'vary', 'cache-control', 'www-authenticate', 'usersync-kind', 'allow'].find(
     (name) => String(got.headers[name]) !== String(answer.headers[name]),

@@ -33,12 +33,14 @@ export function judge(request: FuzzedRequest, answer: TimedAnswer, promised: Pro
   if (text === undefined) return `the body is not ${headers['content-encoding']}`
   const leaked = Object.entries({ ...SECRETS, password: PASSWORD }).find(([, secret]) => holds(answer, text, secret))
   if (leaked && !(leaked[0] === 'password' && includesCredentials(request))) return `it contains the ${leaked[0]}`
-  return status >= 400 ? faultOfProblem(request, answer, text) : faultOfSuccess(request, answer, text, promised)
+  return status >= 400 || isPage(request, text)
+    ? faultOfProblem(request, answer, text)
+    : faultOfSuccess(request, answer, text, promised)
 }
 
 /** Whether the request is for credentials: a query of an export, or a member of a lease. */
 const includesCredentials = ({ target }: FuzzedRequest) =>
-  target.includes('include=') || target.startsWith('/v1/leases')
+  target.includes('include=') || target.startsWith('/v1/leases') || target.startsWith('/sts/READ')
 
 const holds = ({ headers }: TimedAnswer, text: string, secret: string) =>
   text.includes(secret) || JSON.stringify(headers).includes(secret)
@@ -57,7 +59,16 @@ function textOf({ headers, body }: TimedAnswer): string | undefined {
 const mayFail = ({ operation }: FuzzedRequest, code: string) =>
   code === 'target_failed' && operation.path === '/v1/sync/verify'
 
+/** A page of the Simple Table Server for an error. */
+const isPage = ({ operation }: FuzzedRequest, text: string) =>
+  operation.path.startsWith('/sts/') && /^<html><title>KO<\/title>\n<body>Error : .+<\/body>\n<\/html>$/s.test(text)
+
 function faultOfProblem(request: FuzzedRequest, { status, headers }: TimedAnswer, text: string): string | undefined {
+  if (isPage(request, text)) {
+    if (status >= 500) return `the status is ${status}`
+    if (INNER.test(text)) return 'the page contains internals'
+    return text.includes(USER_MARK) ? 'the page contains a user' : undefined
+  }
   if (!/^application\/problem\+json\b/.test(headers['content-type'] ?? ''))
     return `an error of type ${headers['content-type']}`
   if (request.method === 'HEAD') return status >= 500 ? `the status is ${status}` : undefined

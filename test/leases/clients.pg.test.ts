@@ -29,16 +29,28 @@ t.test('each client is served as it is, with its type, and 304 to who has it', a
   t.equal((await call('GET', '/clients/routes.ts')).status, 404)
 })
 
-/** k6's modules, with synchronous requests and cookies as k6 has. Each is a process, because Node has no synchronous requests. */
+/** k6's modules, with synchronous requests and cookies as k6 has. A worker sends the requests, because Node's own are asynchronous. */
 const STAND_IN = `
-import { execFileSync } from 'node:child_process'
-const SEND = \`
-  const [method, url, body, headers] = JSON.parse(process.argv[1])
-  const answer = await fetch(url, { method, body: body ?? undefined, headers, redirect: 'manual' })
-  const { status } = answer
-  const found = { 'Retry-After': answer.headers.get('retry-after') }
-  const cookies = answer.headers.getSetCookie().map((cookie) => cookie.split(';')[0])
-  console.log(JSON.stringify({ status, headers: found, cookies, body: await answer.text() }))\`
+import { MessageChannel, receiveMessageOnPort, Worker } from 'node:worker_threads'
+const SENDER = \`
+  const { workerData: { port, isDone } } = require('node:worker_threads')
+  port.on('message', async ([method, url, body, headers]) => {
+    const answer = await fetch(url, { method, body: body ?? undefined, headers, redirect: 'manual' })
+    const found = { 'Retry-After': answer.headers.get('retry-after') }
+    const cookies = answer.headers.getSetCookie().map((cookie) => cookie.split(';')[0])
+    port.postMessage({ status: answer.status, headers: found, cookies, body: await answer.text() })
+    Atomics.store(isDone, 0, 1)
+    Atomics.notify(isDone, 0)
+  })\`
+const isDone = new Int32Array(new SharedArrayBuffer(4))
+const { port1, port2 } = new MessageChannel()
+new Worker(SENDER, { eval: true, workerData: { port: port2, isDone }, transferList: [port2] }).unref()
+function send(...request) {
+  port1.postMessage(request)
+  Atomics.wait(isDone, 0, 0)
+  Atomics.store(isDone, 0, 0)
+  return receiveMessageOnPort(port1).message
+}
 export const seen = { requests: [], pauses: [], isLost: false, checks: [] }
 const jar = new Map()
 const http = {
@@ -46,9 +58,11 @@ const http = {
     seen.requests.push({ url, key: headers.Authorization })
     const isForm = typeof body === 'object' && body !== null
     const type = isForm && { 'content-type': 'application/x-www-form-urlencoded' }
-    const sent = [method, url, isForm ? String(new URLSearchParams(body)) : body, { ...type, cookie: [...jar.values()].join('; '), ...headers }]
-    const args = ['--input-type=module', '--eval', SEND, JSON.stringify(sent)]
-    const answer = JSON.parse(execFileSync(process.execPath, args))
+    const answer = send(method, url, isForm ? String(new URLSearchParams(body)) : body, {
+      ...type,
+      cookie: [...jar.values()].join('; '),
+      ...headers,
+    })
     for (const cookie of answer.cookies) jar.set(cookie.split('=')[0], cookie)
     const { isLost } = seen
     seen.isLost = false

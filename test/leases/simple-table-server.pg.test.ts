@@ -3,7 +3,7 @@ import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { startService } from '../http/service.ts'
 import { suite } from '../suite.ts'
-import { makePool } from './pool.ts'
+import { type Lease, makePool } from './pool.ts'
 
 const t = suite()
 
@@ -130,15 +130,16 @@ t.test('a line has the chosen columns', async (t) => {
 t.test('ADD returns only what this client read', async (t) => {
   const FILENAME = await pool(2)
   const add = (LINE: string, more = {}) => sts('ADD', { FILENAME, LINE, ...NAMES, ...more })
-  const lease = await asRoot<{ id: string; fence: number }>('POST', '/v1/leases', { body: { pool: FILENAME } })
-  t.equal(await add('u1'), ko('The user is leased by another client, which has to return it.'))
+  const lease = await asRoot<Lease>('POST', '/v1/leases', { body: { pool: FILENAME } })
+  const { username = '' } = lease.json.users[0] ?? {}
+  t.equal(await add(username), ko('The user is leased by another client, which has to return it.'))
   t.equal(await sts('LENGTH', { FILENAME }), ok(1))
   await asRoot('POST', `/v1/leases/${lease.json.id}/return`, {
     body: { pool: FILENAME, fence: lease.json.fence, outcome: 'dirty' },
   })
-  t.equal(await add('u1'), ko('The user is dirty. RESET frees it.'))
+  t.equal(await add(username), ko('The user is dirty. RESET frees it.'))
   t.equal(await sts('RESET', { FILENAME }), ok(''))
-  t.equal(await add('u1'), ok(''), 'it is free')
+  t.equal(await add(username), ok(''), 'it is free')
   t.equal(await add('u1', { UNIQUE: 'TRUE' }), ko('ENTRY already exists !'))
   t.match(await add('nobody'), /KO.*\n.*Error : The pool \S+ has no user with this username\. Create users with/)
   t.match(await add('u1;pw'), /KO.*\n.*has no user/)
@@ -160,7 +161,10 @@ t.test('an error is a page with a sentence', async (t) => {
   t.match(await sts('READ', { FILENAME, KEPP: 'FALSE' }), /KO.*\n<body>Error : KEPP is not known here\./)
   t.match(await sts('READ', { FILENAME, COLUMNS: 'username,pin' }), /KO.*\n.*COLUMNS has to be a list of some of id,/)
   t.match(await sts('READ', { FILENAME, ...NAMES, SEPARATOR: '\n' }), /KO.*\n.*SEPARATOR has to be a text without/)
-  t.match(await sts('SAVE', { FILENAME }), /^404 .*KO.*\n<body>Error : .*unknown command ! There are READ, ADD/)
+  t.match(await sts(`LENGTH?FILENAME=a&FILENAME=b&x=`), /KO.*\n<body>Error : .*FILENAME must be string\./)
+  t.match(await sts('READ', { FILENAME, LINE: '\0' }, 'lessee', true), /KO/)
+  t.match(await sts('ADD', { FILENAME, LINE: 'a\0', ...NAMES }), /KO.*\n<body>Error : A text contains U\+0000/)
+  t.match(await sts('SAVE', { FILENAME }), /^404 .*KO.*\n<body>Error : unknown command ! There are READ, ADD/)
   t.match(await sts('READ', { FILENAME }, 'stranger'), /^401 .*KO/)
   t.match(await sts('READ', { FILENAME }, 'reader'), /^403 .*KO/)
   t.match(await sts('READ', { FILENAME }, 'shop'), /KO.*\n.*not loaded yet !/, 'a key of another pool')

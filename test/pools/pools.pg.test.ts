@@ -156,6 +156,7 @@ t.test('an unknown pool answers 404 on every route', async (t) => {
   for (const [path, methods] of Object.entries(paths)) {
     for (const [method, { parameters = [], requestBody }] of Object.entries(methods)) {
       if (!parameters.some(({ name }) => name === 'pool') || path === '/v1/audit') continue // it includes deleted pools
+      if (path.startsWith('/sts/')) continue // answers with pages; see test/leases/simple-table-server.pg.test.ts
       const url = path.replace('{id}', '01890000-0000-7000-8000-000000000000').replace('{name}', 'nothing')
       const body = requestBody && (ROUTE_BODIES[path] ?? { role: 'x' })
       const answer = await call(method.toUpperCase(), `${url}?pool=nowhere`, body && { body })

@@ -62,6 +62,7 @@ export function readParameters(request: FastifyRequest, { isFileNeeded }: { isFi
     if (pool !== undefined) query.pool = pool
     return undefined
   }
+  if (typeof query.FILENAME !== 'string') return undefined // sent twice: validation comes next, and says so
   query.pool = query.FILENAME.toLowerCase().replace(/\.(csv|txt|tsv|dat)$/, '')
   if (POOL_NAME.test(query.pool)) return undefined
   const form = 'lower-case letters, digits and, after the first character, . _ -'

@@ -33,6 +33,8 @@ function sentenceOf(problem: Problem, { query }: FastifyRequest): string {
       return 'Send parameters in the query, or as application/x-www-form-urlencoded.'
     case 'invalid_request':
       return errors ? `${message.replaceAll('querystring.', '')}.` : message
+    case 'route_not_found':
+      return message
     default:
       return `${ERRORS[code].title}. ${message}`
   }

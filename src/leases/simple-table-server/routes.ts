@@ -22,7 +22,7 @@ import { credentialsIn, lineForm, lineOf, userNamedBy } from './user-lines.ts'
  * `/sts/`: leases in the form of JMeter's Simple Table Server, so that a script which reads its logins from there changes only its host.
  * Commands, parameters, pages and sentences are those of HttpSimpleTableServer.java (jmeter-plugins, "HTTP Simple Table Server";
  * read in vdaburon/simple-table-server-alone @ed2d93b). A file is a pool, and a line a user. What differs is in docs/load-generators.md:
- * a line that is read with KEEP=FALSE comes back after TTL, nobody but its reader can add it again, and READ never returns it to two.
+ * a line that is read with KEEP=FALSE comes back after TTL, and only its reader can add it again.
  */
 export const simpleTableServer: FastifyPluginCallbackTypebox<{ leasing: Leasing }> = (app, { leasing }, done) => {
   const { sql, lines, counts, observer } = leasing
