@@ -32,7 +32,7 @@ export const templateExchangeRoutes: FastifyPluginCallbackTypebox<{ config: Conf
   app.post(
     '/v1/templates/validate',
     {
-      config: { scope: 'users:read' },
+      config: { scope: 'users:read', changesNothing: true },
       schema: {
         tags,
         summary: 'Validate settings without storing them',
