@@ -10,7 +10,10 @@ import { CHROMIUM } from '../test/page/chromium.ts'
 /** The pictures of docs/page.md, and their views. */
 const PICTURES = { overview: 'overview', 'make-users': 'make?template=shop', batch: 'batches/{batch}' }
 
-const VIEWS = ['overview', 'make?template=shop', 'batches', 'batches/{batch}']
+const VIEWS = [
+  ...['overview', 'make?template=shop', 'batches', 'batches/{batch}', 'users', 'targets', 'targets/tester', 'leases'],
+  ...['lifecycle?age_days=0', 'templates', 'templates/shop', 'audit'],
+]
 
 interface Shot {
   view: string
@@ -60,6 +63,8 @@ async function fill(url: string): Promise<string> {
   const { id } = await call('/v1/batches', { count: 10_000, label: 'Spring sale', ...shop })
   await call('/v1/batches', { count: 500, label: 'Smoke test', expires_in: 86_400 })
   await call('/v1/leases', { count: 120, owner: 'k6 on runner-3', ttl_seconds: 3600 })
+  await call('/v1/targets', { name: 'tester', url: 'http://127.0.0.1:9' })
+  await call('/v1/sync', { target: 'tester' })
   await call('/v1/batches', { count: 400_000, label: 'Load test of the week', template: 'saas' }, '')
   return id
 }

@@ -124,7 +124,7 @@ export async function* piecesOf(response) {
 }
 
 /**
- * Keeps numbers that JavaScript cannot represent, such as ids of 20 digits in attributes, as their own text.
+ * Keeps numbers that JavaScript would write otherwise, such as ids of 20 digits or 0.10 in attributes, as their own text.
  *
  * @param {string} _name
  * @param {unknown} value
@@ -132,8 +132,8 @@ export async function* piecesOf(response) {
  */
 function keepDigits(_name, value, context) {
   if (typeof value !== 'number' || context?.source === undefined || String(value) === context.source) return value
-  const isExact = Number.isInteger(value) ? Number.isSafeInteger(value) : context.source.length <= 15
-  return isExact ? value : /** @type {any} */ ((JSON).rawJSON?.(context.source) ?? value)
+  const { rawJSON } = /** @type {{ rawJSON?: (text: string) => unknown }} */ (JSON)
+  return rawJSON?.(context.source) ?? value
 }
 
 /** @param {Response} response */

@@ -35,7 +35,7 @@ export const templateExchangeRoutes: FastifyPluginCallbackTypebox<{ config: Conf
   app.post(
     '/v1/templates/validate',
     {
-      config: { scope: 'users:read' },
+      config: { scope: 'users:read', changesNothing: true },
       schema: {
         operationId: 'validateTemplate',
         tags,

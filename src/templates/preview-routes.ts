@@ -21,7 +21,7 @@ export const previewRoutes: FastifyPluginCallbackTypebox<{ config: Config; sql: 
   app.post(
     '/v1/batches/preview',
     {
-      config: { scope: 'users:read' },
+      config: { scope: 'users:read', changesNothing: true },
       schema: {
         operationId: 'previewBatch',
         tags: ['batches'],

@@ -11,7 +11,7 @@ import { filterMembers, filterOf } from './filter-parameters.ts'
 import { listUserLines } from './list-users.ts'
 import { markOf, readMark, readSort, sortMember } from './sort.ts'
 import { User, UserChangeBody } from './user-schema.ts'
-import { deleteUser, readUserLine, updateUser } from './users.ts'
+import { deleteUser, findUserLines, readUserLine, updateUser } from './users.ts'
 
 const UserPath = Type.Object({ id: Uuid })
 
@@ -33,15 +33,26 @@ export const userRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: Curso
         operationId: 'listUsers',
         tags,
         summary: 'List users',
-        querystring: strict({ ...filterMembers, ...sortMember, ...pageParams }),
+        querystring: strict({
+          ...filterMembers,
+          username: Type.Optional(
+            Type.String({ minLength: 1, maxLength: 254, description: 'Only the user with exactly this name' }),
+          ),
+          ...sortMember,
+          ...pageParams,
+        }),
         response: { 200: pageOf(User) },
         problems: [],
       },
     },
     async (request, reply) => {
-      const { limit = 100, cursor } = request.query
+      const { limit = 100, cursor, username } = request.query
       const sort = readSort(request.query.sort ?? 'id')
       const filter = { poolId: await poolIdOf(sql, request), ...filterOf(request, request.query) }
+      if (username !== undefined) {
+        cursors.decode('user by name', cursor) // there is only one page
+        return sendJson(reply, `{"items":[${await findUserLines(sql, filter, username)}],"next_cursor":null}`)
+      }
       const listing = `users ${JSON.stringify(filter)} ${sort.name}`
       const after = readMark(cursors.decode(listing, cursor))
       const page = await listUserLines(sql, { filter, sort, after, limit })

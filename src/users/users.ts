@@ -2,7 +2,7 @@ import type { Sql } from 'postgres'
 import { sqlState, UNIQUE_VIOLATION } from '../database/sqlstate.ts'
 import { Problem } from '../errors.ts'
 import { requireWritable, writablePool } from '../pools/locks.ts'
-import { userLine } from '../states/filter.ts'
+import { type Filter, selects, userLine } from '../states/filter.ts'
 
 /** What a request may change in a user. Omitted members stay. `custom_attributes` is a merge patch (RFC 7396). */
 export interface UserChange {
@@ -22,6 +22,13 @@ export async function readUserLine(sql: Sql, poolId: number, id: string, testUse
     where u.pool_id = ${poolId} and u.id = ${id} ${testUsersOnly ? sql`and u.is_test_user` : sql``}`
   if (!row) throw userNotFound()
   return row.line
+}
+
+/** Returns the line of the user with exactly this name, if the filter selects it. */
+export async function findUserLines(sql: Sql, filter: Filter, username: string): Promise<string[]> {
+  const rows = await sql<{ line: string }[]>`
+    select ${userLine(sql, 'u')} as line from users u where ${selects(sql, filter, 'u')} and u.username = ${username}`
+  return rows.map(({ line }) => line)
 }
 
 /**

@@ -49,7 +49,7 @@ export async function openPage(t: Test, { key, ...options }: Options = {}): Prom
     if (['error', 'warning'].includes(message.type()) && !isAnswer) mishaps.push(message.text())
   })
   page.on('response', (response) => {
-    if (response.status() < 400) return
+    if (response.status() < 400 || response.status() === 503) return // 503: this machine is busy
     refusals.push(`${response.request().method()} ${new URL(response.url()).pathname} ${response.status()}`)
   })
   if (key !== undefined) await page.addInitScript((secret) => sessionStorage.setItem('usersync.key', secret), key)

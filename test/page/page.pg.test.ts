@@ -1,9 +1,7 @@
 import { readFile } from 'node:fs/promises'
-import { AxeBuilder } from '@axe-core/playwright'
 import type { Page } from 'playwright-core'
 import { as, secretOf } from '../http/planted.ts'
 import { startService } from '../http/service.ts'
-import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 import { needsBrowser, openPage } from './open-page.ts'
 
@@ -193,27 +191,4 @@ t.test('behind a path of a proxy everything works too', needsBrowser, async (t) 
   await page.getByRole('heading', { name: 'Overview' }).waitFor()
   t.strictSame([outside, mishaps, refusals], [[], [], []])
   await page.unrouteAll({ behavior: 'ignoreErrors' })
-})
-
-t.test('no serious fault of accessibility in any view, and room on a phone', needsBrowser, async (t) => {
-  const id = await make('shop', { count: 2, label: 'for axe' })
-  for (const colorScheme of sized(['dark'] as const, ['dark', 'light'] as const)) {
-    const { page } = await openPage(t, { key: secretOf('root'), colorScheme, viewport: { width: 360, height: 740 } })
-    for (const view of ['overview', 'make', 'batches', `batches/${id}`]) {
-      await page.goto(`${url}/ui/#/${view}?pool=shop`)
-      await page.locator('main h1').waitFor()
-      await page.locator('main .loading').waitFor({ state: 'detached' })
-      t.equal(await page.evaluate('document.documentElement.scrollWidth'), 360, `${view} fits on a phone`)
-      if (view !== 'make' && sized(true, false)) continue // each costs 1.5 s of CPU time
-      await page.setViewportSize({ width: 1440, height: 900 })
-      const { violations } = await new AxeBuilder({ page }).analyze()
-      const serious = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical')
-      t.strictSame(
-        serious.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)]),
-        [],
-        `${view} ${colorScheme}`,
-      )
-      await page.setViewportSize({ width: 360, height: 740 })
-    }
-  }
 })

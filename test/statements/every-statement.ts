@@ -61,7 +61,10 @@ export async function runEveryStatement(t: Test, watched: Watched): Promise<void
     (await ok<{ state: string }>('GET', `/v1/states/current?pool=later${filter}`)).json.state
   const exported = (query: string) => ok('GET', `/v1/users/export?pool=later&format=ndjson&${query}`)
   const pages = async (path: string) => {
-    const first: Answer<{ items: { id: string }[]; next_cursor: string | null }> = await ok('GET', path)
+    const first: Answer<{ items: { id: string; username?: string }[]; next_cursor: string | null }> = await ok(
+      'GET',
+      path,
+    )
     if (first.json.next_cursor) await ok('GET', `${path}&cursor=${first.json.next_cursor}`)
     return first.json.items
   }
@@ -87,6 +90,7 @@ export async function runEveryStatement(t: Test, watched: Watched): Promise<void
   await step('one user', 1, async () => {
     const path = `/v1/users/${user?.id}?pool=later`
     await ok('GET', path)
+    await ok('GET', `/v1/users?pool=later&username=${encodeURIComponent(user?.username ?? '')}`)
     await call('GET', `/v1/users/${user?.id}/totp?pool=later`)
     await ok('PATCH', path, { role: 'changed' })
     await ok('DELETE', path)

@@ -1,6 +1,7 @@
 import { send, urlOf } from '../api.js'
 import { html, useState } from '../html.js'
 import { ErrorNotice } from '../parts/notice.js'
+import { saveAs, saveBlob } from '../parts/save.js'
 import { can, readKey } from '../session.js'
 
 /** The service's own formats, and files that a system under test imports. */
@@ -75,20 +76,10 @@ async function downloadParts(query) {
     const [type = ''] = blob.type.split(';')
     const [, next = ''] = /<([^>]*)>; rel="next"/.exec(response.headers.get('link') ?? '') ?? []
     const suffix = part > 1 || next ? `-${part}` : ''
-    const address = URL.createObjectURL(blob)
-    saveAs(address, `${nameOf(query)}${suffix}.${EXTENSIONS[type] ?? 'txt'}`)
-    setTimeout(() => URL.revokeObjectURL(address), 60_000)
+    saveBlob(blob, `${nameOf(query)}${suffix}.${EXTENSIONS[type] ?? 'txt'}`)
     path = next && first.pathname + new URL(next, location.origin).search // a proxy may have put a path in front
   }
 }
 
 const nameOf = (/** @type {{ format: string, batch_id: string }} */ { format, batch_id }) =>
   `users-${format}-${batch_id.slice(-12)}`
-
-/** @param {string} address @param {string} name */
-function saveAs(address, name) {
-  const anchor = document.createElement('a')
-  anchor.href = address
-  anchor.download = name
-  anchor.click()
-}

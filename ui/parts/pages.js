@@ -27,10 +27,10 @@ const LIMIT = 50
  *
  * @template Item
  * @param {string} path
- * @param {{ query?: Record<string, string | undefined>, idOf: (item: Item) => string, everyMs?: number }} options
+ * @param {{ query?: Record<string, string | undefined>, pool?: null, idOf: (item: Item) => string, everyMs?: number }} options `pool`: null for a listing of all pools.
  * @returns {Pages<Item>}
  */
-export function usePages(path, { query = {}, idOf, everyMs }) {
+export function usePages(path, { query = {}, pool, idOf, everyMs }) {
   const { params } = useStore(route)
   const cursor = params['cursor']
   const listing = JSON.stringify([path, query, params['pool']])
@@ -40,7 +40,8 @@ export function usePages(path, { query = {}, idOf, everyMs }) {
   useEffect(() => setTrail([]), [listing])
 
   const { data, error } = useLive(
-    (signal) => call('GET', path, { query: { ...query, cursor, limit: LIMIT }, signal }),
+    (signal) =>
+      call('GET', path, { query: { ...query, cursor, limit: LIMIT }, signal, ...(pool === null && { pool }) }),
     [listing, cursor],
     everyMs,
   )

@@ -6,10 +6,12 @@ import { Badge } from '../parts/badge.js'
 import { ErrorNotice, Loading } from '../parts/notice.js'
 import { Sparkline } from '../parts/sparkline.js'
 import { Table } from '../parts/table.js'
+import { Tile } from '../parts/tile.js'
 import { Time } from '../parts/time.js'
 import { link } from '../route.js'
 import { can } from '../session.js'
 import { Progress } from './batches.js'
+import { TARGET_COLUMNS, useTargets } from './targets.js'
 
 /** @typedef {import('../../src/batches/batches.ts').Batch} Batch */
 /** @typedef {import('../../src/stats/routes.ts').PoolStats} PoolStats */
@@ -25,7 +27,7 @@ export function Overview({ pool, stats }) {
   return html`<div class="stack">
     ${stats.total_users === 0 && isIdle(stats) && html`<${FirstSteps} />`}
     <div class="tiles">
-      <${Tile} title="Test users" value=${number(stats.test_users)} href=${link(['batches'])}>
+      <${Tile} title="Test users" value=${number(stats.test_users)} href=${link(['users'])}>
         ${number(stats.bulk_users)} from batches, ${number(stats.test_users - stats.bulk_users)} others
       <//>
       <${Tile} title="Protected users" value=${number(stats.protected_users)}>not test users: never changed here<//>
@@ -33,7 +35,7 @@ export function Overview({ pool, stats }) {
       <${Health} />
     </div>
     <${InProgress} />
-    <${Targets} />
+    <${Targets} pool=${pool} />
     ${can('admin', pool) && html`<${Pools} />`}
   </div>`
 }
@@ -44,13 +46,6 @@ const FirstSteps = () => html`<section class="panel welcome">
   <h2>This pool has no users yet</h2>
   <p>Make a batch of test users first. Then download them, give them to load generators, or keep a system under test in step.</p>
   <p><a class="button primary" href=${link(['make'])}>Make users</a></p>
-</section>`
-
-/** @param {{ title: string, value: import('../html.js').Children, href?: string, children?: import('../html.js').Children }} props */
-const Tile = ({ title, value, href, children }) => html`<section class="tile">
-  <h2>${href ? html`<a href=${href}>${title}</a>` : title}</h2>
-  <p class="value">${value}</p>
-  <p class="muted small">${children}</p>
 </section>`
 
 /** @param {{ pool: string }} props */
@@ -154,9 +149,9 @@ const COLUMNS = [
   { title: 'Time left', isNumber: true, cell: ({ eta_seconds: left }) => (left === null ? '–' : duration(left)) },
 ]
 
-function Targets() {
-  // Each look calls all targets.
-  const { data, error } = useLive((signal) => call('GET', 'v1/sync/status', { signal }), [], 10_000)
+/** @param {{ pool: string }} props */
+function Targets({ pool }) {
+  const { data, error } = useTargets(pool)
   if (data?.items.length === 0) return null
   return html`<section class="panel">
     <h2>Targets</h2>
@@ -164,14 +159,6 @@ function Targets() {
     ${data && html`<${Table} caption="Targets" idOf=${(/** @type {any} */ { target }) => target} columns=${TARGET_COLUMNS} items=${data.items} />`}
   </section>`
 }
-
-/** @type {import('../parts/table.js').Column<any>[]} */
-const TARGET_COLUMNS = [
-  { title: 'Target', isWide: true, cell: ({ target }) => target },
-  { title: 'State', cell: ({ in_step }) => html`<${Badge} status=${in_step ? 'in_step' : 'not_in_step'} />` },
-  { title: 'Last run', cell: ({ last_run }) => (last_run ? html`<${Badge} status=${last_run.status} />` : '–') },
-  { title: 'At', cell: ({ last_run }) => html`<${Time} at=${last_run?.finished_at ?? null} />` },
-]
 
 function Pools() {
   const { data, error } = useLive((signal) => call('GET', 'v1/pools', { pool: null, signal }), [], 10_000)

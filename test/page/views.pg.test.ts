@@ -1,0 +1,154 @@
+import { readFile } from 'node:fs/promises'
+import { AxeBuilder } from '@axe-core/playwright'
+import { startService } from '../http/service.ts'
+import { sized } from '../size.ts'
+import { suite } from '../suite.ts'
+import { needsBrowser, openPage } from './open-page.ts'
+
+const t = suite()
+
+/* The main action of each view but those of page.pg.test.ts, without keys: then the page just works. */
+
+const { url, call, sql } = await startService(t)
+const make = async (body: object) => {
+  const config = { password_hash: { algorithm: 'none' }, ...('config' in body && (body.config as object)) }
+  const answer = await call<{ id: string }>('POST', '/v1/batches', {
+    headers: { prefer: 'wait=30' },
+    body: { ...body, config },
+  })
+  return answer.json.id
+}
+const config = { username_pattern: 'night.{n}@example.com', custom_attributes: { account: 0 } }
+const batch = await make({ count: 60, label: 'night', config })
+const { items } = (await call<{ items: { id: string }[] }>('GET', '/v1/users?username=night.7@example.com')).json
+const user = items[0]?.id ?? ''
+// PostgreSQL keeps all digits of a number, and so does the page.
+await sql`update users set custom_attributes = '{"account": 12345678901234567890, "tax": 0.1000}' where id = ${user}`
+await call('POST', '/v1/pools', { body: { name: 'copy', replica: 'test_users' } })
+await call('POST', '/v1/targets', { body: { name: 'second', url, remote_pool: 'copy' } })
+const lease = async (owner: string, count: number) =>
+  (await call<{ id: string; fence: number }>('POST', '/v1/leases', { body: { owner, count, ttl_seconds: 600 } })).json
+
+t.test('users: found by their exact name, with every digit of their attributes', needsBrowser, async (t) => {
+  const { page, mishaps } = await openPage(t)
+  await page.goto(`${url}/ui/#/users`)
+  const rows = page.locator('tbody tr')
+  await page.getByRole('button', { name: 'Next' }).click()
+  await page.getByRole('button', { name: 'Previous' }).click()
+  await page.getByRole('link', { name: 'night.1@example.com', exact: true }).waitFor()
+  t.equal(await rows.count(), 50)
+  await page.getByLabel('Exact username, or id').fill('night.7@example.com')
+  await page.keyboard.press('Enter')
+  await page.getByRole('link', { name: 'night.1@example.com', exact: true }).waitFor({ state: 'detached' })
+  await page.getByRole('link', { name: 'night.7@example.com' }).waitFor()
+  t.equal(await rows.count(), 1)
+  await page.reload()
+  await page.getByRole('link', { name: 'night.7@example.com' }).click()
+  const attributes = page.getByRole('region', { name: 'Attributes' })
+  t.match(await attributes.textContent(), /"tax": 0\.1000,\s+"account": 12345678901234567890\s/)
+  t.strictSame(mishaps, [])
+})
+
+t.test('targets: synced and verified', needsBrowser, async (t) => {
+  const { page, mishaps } = await openPage(t)
+  await page.goto(`${url}/ui/#/targets`)
+  await page.getByRole('table', { name: 'Targets' }).getByText('not in step').waitFor()
+  await page.getByRole('link', { name: 'second' }).click()
+  await page.getByRole('button', { name: 'Sync now' }).click()
+  await page.getByRole('table', { name: 'Runs' }).getByText('succeeded').waitFor()
+  await page.getByRole('button', { name: 'Verify' }).click()
+  t.match(await page.getByRole('region', { name: 'Result' }).textContent(), /"in_step": true/)
+  await page.locator('.heading').getByText('in step', { exact: false }).waitFor()
+  t.strictSame(mishaps, [])
+})
+
+t.test('leases: ended by force, and dirty users reset', needsBrowser, async (t) => {
+  const kept = await lease('runner-1', 3)
+  const { id, fence } = await lease('runner-2', 4)
+  await call('POST', `/v1/leases/${id}/return`, { body: { fence, outcome: 'dirty' } })
+  const { page, mishaps } = await openPage(t)
+  await page.goto(`${url}/ui/#/leases`)
+  await page.getByRole('link', { name: 'runner-1' }).waitFor()
+  t.equal(await page.getByRole('link', { name: 'runner-2' }).count(), 0)
+  await page.getByRole('button', { name: 'End…' }).click()
+  await page.getByRole('dialog').getByRole('textbox').fill('3')
+  await page.getByRole('dialog').getByRole('button', { name: 'End the lease' }).click()
+  await page.getByRole('button', { name: 'Reset dirty and consumed users…' }).click()
+  await page.getByRole('dialog', { name: 'Reset 4 users?' }).getByRole('textbox').fill('4')
+  await page.keyboard.press('Enter')
+  await page.getByRole('dialog').waitFor({ state: 'detached' })
+  t.match((await call('GET', '/v1/leases/stats')).json, { leased: 0, dirty: 0 })
+  await page.goto(`${url}/ui/#/leases/${kept.id}`)
+  await page.getByRole('heading', { name: 'runner-1' }).waitFor()
+  t.equal(await page.locator('main ul a').count(), 3)
+  t.strictSame(mishaps, [])
+})
+
+t.test('lifecycle: shows what is old, and asks before it removes', needsBrowser, async (t) => {
+  const { page, mishaps } = await openPage(t)
+  await page.goto(`${url}/ui/#/lifecycle`)
+  await page.getByText('is past its time').waitFor()
+  await page.getByLabel('At least this old, in days').fill('0')
+  await page.getByRole('link', { name: 'night' }).waitFor()
+  await page.getByRole('button', { name: 'Remove what has expired…' }).click()
+  await page.getByRole('dialog', { name: 'Remove 0 users?' }).getByRole('button', { name: 'Keep' }).click()
+  await page.getByRole('dialog').waitFor({ state: 'detached' })
+  t.strictSame(mishaps, [])
+})
+
+t.test(
+  'templates: created, validated, saved, exported and imported; the audit trail has it',
+  needsBrowser,
+  async (t) => {
+    const { page, mishaps } = await openPage(t)
+    await page.goto(`${url}/ui/#/templates`)
+    await page.getByLabel('Name of a new template').fill('evening')
+    await page.getByRole('button', { name: 'Create…' }).click()
+    const settings = page.getByLabel('Settings, as in config of a batch')
+    await settings.fill('{"role": {"$choise": ["a"]}}')
+    await page.getByRole('button', { name: 'Validate' }).click()
+    await page.locator('.faults').getByText('role').waitFor()
+    await settings.fill('{"role": {"$choice": ["a", "b"]}}')
+    await page.getByRole('button', { name: 'Save' }).click()
+    await page.getByText('Saved.').waitFor()
+    await page.getByRole('link', { name: 'Templates' }).last().click()
+    await page.getByRole('link', { name: 'evening' }).waitFor()
+    const download = page.waitForEvent('download')
+    await page.getByRole('button', { name: 'Export own templates' }).click()
+    const file = await (await download).path()
+    t.match(JSON.parse(await readFile(file, 'utf8')), { templates: [{ name: 'evening' }] })
+    await page.getByLabel('Import a file').setInputFiles(file)
+    await page.getByText('Skipped, because the name is taken: evening').waitFor()
+    await page.goto(`${url}/ui/#/audit`)
+    await page.getByRole('row', { name: /PUT \/v1\/templates\/\{name\}.*evening/ }).waitFor()
+    t.equal(await page.getByText('/v1/templates/validate').count(), 0, 'what changes nothing is not in the trail')
+    t.strictSame(mishaps, [])
+  },
+)
+
+t.test('no serious fault of accessibility in any view, and room on a phone', needsBrowser, async (t) => {
+  const { id } = await lease('for axe', 1)
+  const views = [
+    ...['overview', 'make', 'batches', `batches/${batch}`, 'users', `users/${user}`, 'targets', 'targets/second'],
+    ...['leases', `leases/${id}`, 'lifecycle?age_days=0', 'templates', 'templates/shop', 'audit', 'no-such-view'],
+  ]
+  for (const colorScheme of sized(['dark'] as const, ['dark', 'light'] as const)) {
+    const { page, mishaps, refusals } = await openPage(t, { colorScheme, viewport: { width: 360, height: 740 } })
+    for (const view of views) {
+      await page.goto(`${url}/ui/#/${view}`)
+      await page.locator('main:has(h1):not(:has(.loading))').waitFor()
+      t.equal(await page.evaluate('document.documentElement.scrollWidth'), 360, `${view} fits on a phone`)
+      if (view !== 'make' && sized(true, false)) continue // each costs 1.5 s of CPU time
+      await page.setViewportSize({ width: 1440, height: 900 })
+      const { violations } = await new AxeBuilder({ page }).analyze()
+      const serious = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical')
+      t.strictSame(
+        serious.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)]),
+        [],
+        `${view} ${colorScheme}`,
+      )
+      await page.setViewportSize({ width: 360, height: 740 })
+    }
+    t.strictSame([mishaps, refusals], [[], []])
+  }
+})

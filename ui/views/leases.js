@@ -1,0 +1,105 @@
+import { call } from '../api.js'
+import { curlOf } from '../curl.js'
+import { counted, number, shortId } from '../format.js'
+import { html, useState } from '../html.js'
+import { useLive } from '../live.js'
+import { Badge } from '../parts/badge.js'
+import { Confirm } from '../parts/confirm.js'
+import { Copyable } from '../parts/copy.js'
+import { Empty, ErrorNotice } from '../parts/notice.js'
+import { usePages } from '../parts/pages.js'
+import { PagedTable } from '../parts/table.js'
+import { Tile } from '../parts/tile.js'
+import { Time } from '../parts/time.js'
+import { link, route } from '../route.js'
+import { can } from '../session.js'
+import { useStore } from '../store.js'
+
+/** @typedef {{ id: string, owner: string, api_key: string | null, status: string, granted_at: string, expires_at: string, ended_at: string | null, user_count: number }} Lease */
+
+const idOf = (/** @type {Lease} */ { id }) => id
+
+/** @param {{ pool: string }} props Who has which users, and what became of the others. */
+export function Leases({ pool }) {
+  const isAll = useStore(route).params['all'] === 'true'
+  const { data: stats, error, refresh } = useLive((signal) => call('GET', 'v1/leases/stats', { signal }), [pool], 2_000)
+  const pages = usePages('v1/leases', { query: { ...(!isAll && { active: 'true' }) }, idOf, everyMs: 2_000 })
+  const [ended, setEnded] = useState(/** @type {Lease | undefined} */ (undefined))
+  const [isResetting, setResetting] = useState(false)
+  const used = (stats?.dirty ?? 0) + (stats?.consumed ?? 0)
+  const columns = can('admin', pool) ? [...COLUMNS, endColumn(setEnded)] : COLUMNS
+  return html`<div class="stack">
+    <${ErrorNotice} error=${error} />
+    <div class="tiles">
+      ${['free', 'leased', 'dirty', 'consumed', 'waiting'].map((name) => html`<${Tile} title=${TITLES[name]} value=${stats ? number(stats[name]) : '…'} />`)}
+    </div>
+    <div class="actions">
+      <button type="button" disabled=${used === 0} onClick=${() => setResetting(true)}>Reset dirty and consumed users…</button>
+    </div>
+    <nav class="tabs" aria-label="Leases">
+      <a href=${link(['leases'])} aria-current=${isAll ? undefined : 'true'}>Now</a>
+      <a href=${link(['leases'], { all: true })} aria-current=${isAll ? 'true' : undefined}>With those that are over</a>
+    </nav>
+    <${PagedTable} caption="Leases" columns=${columns} pages=${pages} idOf=${idOf} empty=${html`<${Empty} title="Nobody has a user">
+      <p>A load generator leases users, so that no other one has them at the same time:</p>
+      <${Copyable} label="Command" text=${curlOf('POST', 'v1/leases', { count: 10, owner: 'runner-1', ttl_seconds: 300 })} />
+    <//>`} />
+    ${
+      ended &&
+      html`<${Confirm} title=${`End the lease of ${ended.owner || shortId(ended.id)}?`} action="End the lease" count=${ended.user_count} close=${() => setEnded(undefined)} run=${() => call('DELETE', `v1/leases/${ended.id}`).then(refresh)}>
+      <p>${counted(ended.user_count, 'user')} become free, although the holder may still use them.</p>
+    <//>`
+    }
+    ${
+      isResetting &&
+      html`<${Confirm} title=${`Reset ${counted(used, 'user')}?`} action="Reset" count=${used} close=${() => setResetting(false)} run=${() => call('POST', 'v1/leases/reset', { body: {} }).then(refresh)}>
+      <p>Dirty and consumed users of the pool become free. Put them right in the system under test first.</p>
+    <//>`
+    }
+  </div>`
+}
+
+/** @type {Record<string, string>} */
+const TITLES = { free: 'Free', leased: 'Leased', dirty: 'Dirty', consumed: 'Consumed', waiting: 'Requests that wait' }
+
+/** @type {import('../parts/table.js').Column<Lease>[]} */
+const COLUMNS = [
+  {
+    title: 'Holder',
+    isWide: true,
+    cell: ({ id, owner }) => html`<a href=${link(['leases', id])}>${owner || shortId(id)}</a>`,
+  },
+  { title: 'Key', cell: ({ api_key }) => api_key ?? '–' },
+  { title: 'Status', cell: ({ status }) => html`<${Badge} status=${status} />` },
+  { title: 'Users', isNumber: true, cell: ({ user_count }) => number(user_count) },
+  { title: 'From', cell: ({ granted_at }) => html`<${Time} at=${granted_at} />` },
+  { title: 'Until', cell: ({ ended_at, expires_at }) => html`<${Time} at=${ended_at ?? expires_at} />` },
+]
+
+/** @param {(lease: Lease) => void} end @returns {import('../parts/table.js').Column<Lease>} */
+const endColumn = (end) => ({
+  title: 'By force',
+  cell: (lease) =>
+    lease.status === 'active' && html`<button type="button" class="danger" onClick=${() => end(lease)}>End…</button>`,
+})
+
+/** @param {{ id: string }} props The users of one lease. */
+export function LeaseUsers({ id }) {
+  const { data: lease, error } = useLive(
+    (signal) => call('GET', `v1/leases/${encodeURIComponent(id)}`, { signal }),
+    [id],
+    5_000,
+  )
+  return html`<div class="stack">
+    <nav aria-label="Path" class="path"><a href=${link(['leases'])}>Leases</a> / ${id}</nav>
+    <${ErrorNotice} error=${error} />
+    ${
+      lease &&
+      html`<section class="panel">
+      <div class="heading"><h2>${lease.owner || 'Without an owner'}</h2><${Badge} status=${lease.status} /></div>
+      <p>${counted(lease.user_count, 'user')} from <${Time} at=${lease.granted_at} /> until <${Time} at=${lease.ended_at ?? lease.expires_at} /></p>
+      <ul class="plain">${lease.users.map((/** @type {{ id: string, status: string }} */ user) => html`<li><a class="number" href=${link(['users', user.id])}>${user.id}</a> <${Badge} status=${user.status} /></li>`)}</ul>
+    </section>`
+    }
+  </div>`
+}
