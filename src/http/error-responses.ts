@@ -40,10 +40,12 @@ export function readProblem(error: FastifyError, request: FastifyRequest): Probl
   return problem
 }
 
+/** Headers that may be set already, for a body of which nothing was sent. */
+const OF_OTHER_ANSWERS = ['etag', 'content-encoding', 'content-length', 'link', 'location', 'usersync-pool-created']
+
 function answer(problem: Problem, request: FastifyRequest, reply: FastifyReply) {
   const { status, title } = ERRORS[problem.code]
-  // These may be set already, for a body of which nothing was sent.
-  for (const name of ['etag', 'content-encoding', 'content-length', 'usersync-pool-created']) reply.removeHeader(name)
+  for (const name of OF_OTHER_ANSWERS) reply.removeHeader(name)
   return reply
     .code(status)
     .headers(problem.headers)

@@ -57,11 +57,14 @@ export const methodResponses = plugin(
   { name: 'method-answers' },
 )
 
-/** Without this, `/v1/batches/` would be read as the batch with an empty id. */
+/**
+ * Without this, `/v1/batches/` would be read as the batch with an empty id, and `*`, which is no path (RFC 9112 section 3.2.4),
+ * as `/`.
+ */
 function addressProblem({ is404, url }: FastifyRequest): Problem | undefined {
   const [, withoutSlash] = /^(\/v1\/[^?]*[^?/])\/+(\?|$)/.exec(url) ?? []
   if (withoutSlash) return routeNotFound(`No route ends in a slash. Use ${withoutSlash}.`)
-  return is404 ? routeNotFound() : undefined
+  return is404 || url === '*' ? routeNotFound() : undefined
 }
 
 /**

@@ -156,7 +156,7 @@ export const syncRoutes: FastifyPluginCallbackTypebox<SyncRoutesOptions> = (app,
         summary: 'List the runs, newest first',
         querystring: strict({ ...poolParam, ...pageParams, target: Type.Optional(TargetName) }),
         response: { 200: pageOf(RunResponse) },
-        problems: [],
+        problems: ['target_not_found'],
       },
     },
     async (request, reply) => {

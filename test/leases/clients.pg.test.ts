@@ -235,7 +235,7 @@ t.test(
       'lease_lost',
       'not used any more',
       'users_exhausted',
-      'invalid_request The request has missing, unknown or invalid members. body.count must be >= 1',
+      'invalid_request The request has missing, unknown or invalid members. body.count must be a whole number from 1 to 10000',
       '',
     ])
     t.match(await stats(pool), { free: 0, leased: 1, dirty: 1 })

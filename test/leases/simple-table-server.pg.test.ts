@@ -157,7 +157,7 @@ t.test('an error is a page with a sentence', async (t) => {
     /KO.*\n<body>Error : no-such\.csv not loaded yet ! Create the pool no-such and/,
   )
   t.match(await sts('READ', { FILENAME, KEEP: '<b>' }), /KO.*\n<body>Error : KEEP .*: TRUE, FALSE\.<\/body>/)
-  t.match(await sts('READ', { FILENAME, TTL: '0' }), /KO.*\n<body>Error : TTL must be &gt;= 1/)
+  t.match(await sts('READ', { FILENAME, TTL: '0' }), /KO.*\n<body>Error : TTL must be a whole number from 1 to 86400\./)
   t.match(await sts('READ', { FILENAME, KEPP: 'FALSE' }), /KO.*\n<body>Error : KEPP is not known here\./)
   t.match(await sts('READ', { FILENAME, COLUMNS: 'username,pin' }), /KO.*\n.*COLUMNS has to be a list of some of id,/)
   t.match(await sts('READ', { FILENAME, ...NAMES, SEPARATOR: '\n' }), /KO.*\n.*SEPARATOR has to be a text without/)
