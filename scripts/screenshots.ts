@@ -70,7 +70,7 @@ async function fill(url: string): Promise<string> {
 }
 
 async function take(folder: string | undefined): Promise<void> {
-  if (CHROMIUM === undefined) throw new Error('no chromium on this machine: apt-get install chromium')
+  if (CHROMIUM === undefined) throw new Error('no chromium on this machine: apt-get install chromium-headless-shell')
   const service = startService()
   const browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox'] })
   try {

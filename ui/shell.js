@@ -31,8 +31,10 @@ export function Shell() {
   const place = path.join('/')
   useEffect(() => {
     document.title = `${entry?.title ?? ''} · usersync`
+    // On a phone the views are one line, which is longer than the screen.
+    document.querySelector('.side [aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'center' })
     scrollTo(0, 0)
-  }, [place])
+  }, [place, status])
 
   const title = path.length > 0 && entry?.name !== path[0] ? 'Not found' : entry?.title
   return html`<div class="shell">

@@ -3,7 +3,9 @@ import root, { type Test } from 'tap'
 import { CHROMIUM } from './chromium.ts'
 
 /** The option of a test that needs a browser. */
-export const needsBrowser = { skip: CHROMIUM === undefined && 'no chromium on this machine: apt-get install chromium' }
+export const needsBrowser = {
+  skip: CHROMIUM === undefined && 'no chromium on this machine: apt-get install chromium-headless-shell',
+}
 
 let launched: Promise<Browser> | undefined
 

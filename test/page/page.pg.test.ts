@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises'
 import type { Page } from 'playwright-core'
 import { as, secretOf } from '../http/planted.ts'
 import { startService } from '../http/service.ts'
+import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 import { needsBrowser, openPage } from './open-page.ts'
 
@@ -29,6 +30,8 @@ const make = async (pool: string, body: object) => {
   const answer = await call<{ id: string }>('POST', `/v1/batches?pool=${pool}`, { headers, body: { config, ...body } })
   return answer.json.id
 }
+/** For what files.pg.test.ts or another test here shows too, at less cost. */
+const atFullSize = { skip: needsBrowser.skip || sized<string | false>('runs with SIZE=full', false) }
 const count = async () =>
   Number((await sql`select count(*) from users where is_test_user and pool_id = 1`)[0]?.['count'])
 
@@ -156,7 +159,7 @@ t.test('a service that goes and comes back needs no reload', needsBrowser, async
   t.strictSame(mishaps, [])
 })
 
-t.test('two tabs see the same batch end', needsBrowser, async (t) => {
+t.test('two tabs see the same batch end', atFullSize, async (t) => {
   const id = await make('shared', { count: 3, label: 'shared' })
   const tabs = await Promise.all(['root', 'writer'].map((name) => openPage(t, { key: secretOf(name) })))
   for (const { page } of tabs) {
@@ -177,7 +180,7 @@ t.test('two tabs see the same batch end', needsBrowser, async (t) => {
   )
 })
 
-t.test('behind a path of a proxy everything works too', needsBrowser, async (t) => {
+t.test('behind a path of a proxy everything works too', atFullSize, async (t) => {
   const { page, mishaps, refusals } = await openPage(t, { key: secretOf('reader') })
   const outside: string[] = []
   await page.route('**', async (route) => {
