@@ -7,6 +7,7 @@
 set -eu
 URL=${USERSYNC_URL:-http://127.0.0.1:3000}
 TTL=${TTL:-120}
+WAIT=${WAIT:-30} # seconds to wait for accounts
 count=$1
 shift
 
@@ -21,7 +22,7 @@ post() { # PATH JSON
 }
 
 umask 077
-lease=$(post /v1/leases "{\"count\": $count, \"ttl_seconds\": $TTL, \"wait_seconds\": 30, \"include\": [\"password\"]}") || {
+lease=$(post /v1/leases "{\"count\": $count, \"ttl_seconds\": $TTL, \"wait_seconds\": $WAIT, \"include\": [\"password\"]}") || {
   printf '%s\n' "$lease" >&2
   exit 1
 }
