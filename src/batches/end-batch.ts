@@ -27,6 +27,8 @@ export interface Removed {
   deleted: number
   /** Users of the batch that are not test users. They stay. */
   protected: number
+  /** False if another removal came before this one. */
+  isFirst: boolean
 }
 
 interface Removal {
@@ -49,11 +51,12 @@ export function deleteBatch(sql: Sql, poolId: number, id: string, removal: Remov
     const { count: deleted } = await tx`
       delete from users where pool_id = ${poolId} and batch_id = ${id} and is_test_user`
     await tx`delete from failures where pool_id = ${poolId} and batch_id = ${id}`
-    await tx`update batches set removed_at = coalesce(removed_at, now()) where pool_id = ${poolId} and id = ${id}`
+    const { count: first } = await tx`
+      update batches set removed_at = now() where pool_id = ${poolId} and id = ${id} and removed_at is null`
     await deleteUnusedCredentials(tx, poolId, id)
     const [kept] = await tx<{ count: number }[]>`
       select count(*)::int as count from users where pool_id = ${poolId} and batch_id = ${id}`
-    const removed = { deleted, protected: kept?.count ?? 0 }
+    const removed = { deleted, protected: kept?.count ?? 0, isFirst: first > 0 }
     await record?.(tx, removed)
     return removed
   })

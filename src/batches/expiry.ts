@@ -6,7 +6,7 @@ import { isBlocked, isDatabaseUnavailable } from '../database/sqlstate.ts'
 import { Problem } from '../errors.ts'
 import { type Repeating, repeatEvery } from '../process/repeat.ts'
 import type { Batch } from './batches.ts'
-import { deleteBatch } from './end-batch.ts'
+import { deleteBatch, type Removed } from './end-batch.ts'
 import { sweepCredentials } from './unused-credentials.ts'
 
 /** Receives the results of expiry. */
@@ -110,17 +110,19 @@ async function expire(
   { pool_id, pool, id }: DueBatch,
   { record, log }: Pick<Expiry, 'log'> & { record: Expiry['record'] | undefined },
 ): Promise<ExpiredBatch | undefined> {
-  const expired = { batch_id: id, pool, deleted_count: 0, protected_count: 0 }
+  const expiredBy = (removed: Removed) => ({
+    ...{ batch_id: id, pool },
+    ...{ deleted_count: removed.deleted, protected_count: removed.protected },
+  })
   try {
-    await deleteBatch(sql, pool_id, id, {
+    const removed = await deleteBatch(sql, pool_id, id, {
       userWaitMs: USER_WAIT_MS,
       async record(tx, removed) {
-        expired.deleted_count = removed.deleted
-        expired.protected_count = removed.protected
-        await record?.(tx, expired)
+        // Another call may have removed the batch since this one has read it.
+        if (removed.isFirst) await record?.(tx, expiredBy(removed))
       },
     })
-    return expired
+    return removed.isFirst ? expiredBy(removed) : undefined
   } catch (error) {
     if (isDatabaseUnavailable(error)) throw error
     // A Problem means that the pool was deleted or became a replica since the batch was read.

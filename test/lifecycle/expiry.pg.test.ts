@@ -57,6 +57,23 @@ t.test('20 blocked batches do not delay the 21st', async (t) => {
   }
 })
 
+t.test('of two calls at once, one removes a batch and records it', async (t) => {
+  const id = await expired('twice', 1)
+  const recorded: string[] = []
+  const record = async (_tx: unknown, { batch_id }: { batch_id: string }) => void recorded.push(batch_id)
+  const expire = () => Array.fromAsync(expireBatches(sql, { poolId: undefined, log, record }))
+  const waiting = () => sql`
+    select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock' and query like '%for update%'`
+  const both = await sql.begin(async (tx) => {
+    await tx`select from batches where id = ${id} for update`
+    const calls = [expire(), expire()]
+    while ((await waiting()).length < 2) await sleep(5)
+    return { calls }
+  })
+  t.match((await Promise.all(both.calls)).flat(), [{ batch_id: id, deleted_count: 1 }])
+  t.strictSame(recorded, [id])
+})
+
 t.test(
   'no batch is removed without an audit event, and an event that cannot be stored blocks only its batch',
   async (t) => {
