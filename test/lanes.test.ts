@@ -1,5 +1,5 @@
 import { globSync } from 'node:fs'
-import { filesOf, LANES, suite } from './suite.ts'
+import { FULL_ONLY, filesOf, LANES, suite } from './suite.ts'
 
 const t = suite()
 
@@ -8,5 +8,20 @@ t.test('every test file runs in exactly one lane, and every lane has a process',
   const cwd = import.meta.dirname
   t.strictSame(lanes.flatMap(filesOf).toSorted(), globSync('{*,!(lanes)/**/*}.test.ts', { cwd }).toSorted())
   t.strictSame(globSync('lanes/*.test.ts', { cwd }).toSorted(), lanes.map((lane) => `lanes/${lane}.test.ts`).toSorted())
+  t.end()
+})
+
+t.test('a file that runs at full size only exists, and names its smaller sisters, which run in both sizes', (t) => {
+  const files = globSync('**/*.test.ts', { cwd: import.meta.dirname })
+  for (const [file, sisters] of Object.entries(FULL_ONLY)) {
+    t.ok(files.includes(file), file)
+    for (const sister of sisters.split(', ')) {
+      const found = files.filter((each) => each.startsWith(sister))
+      t.ok(
+        found.some((each) => !FULL_ONLY[each]),
+        `${file}: ${sister}`,
+      )
+    }
+  }
   t.end()
 })

@@ -3,7 +3,7 @@ import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
-import { sized } from './size.ts'
+import { isFull, sized } from './size.ts'
 
 /** How often a property is checked, unless the test says it. A failure prints the seed that repeats it. */
 fc.configureGlobal({ numRuns: sized(25, 100) })
@@ -49,6 +49,28 @@ export const LANES = {
   users: ['{users,pools,stats,audit,templates}/*.pg.test.ts', '{app,run-record,service-start}.pg.test.ts'],
 } satisfies Record<string, string[]>
 
+/**
+ * Files that run at full size only: faults, crashes and real systems of which a smaller sister runs in both sizes. A file that is
+ * named on the command line runs in both.
+ */
+export const FULL_ONLY: Record<string, string> = {
+  'examples/leases.pg.test.ts': 'leases/clients, leases/simple-table-server',
+  'faults/disk-full.pg.test.ts': 'database/embedded, export/cache',
+  'faults/no-connection-left.pg.test.ts': 'export/admission, database/driver-pool',
+  'faults/server-gone.pg.test.ts': 'faults/cut-connections',
+  'faults/stopped-replica.pg.test.ts': 'database/driver-server, faults/cut-connections',
+  'faults/unreachable.pg.test.ts': 'faults/cut-connections, database/driver-server',
+  'faults/vanishing-clients.pg.test.ts': 'faults/unread-answers, faults/slow-client',
+  'leases/reset-kills.pg.test.ts': 'leases/reset',
+  'leases/restart.pg.test.ts': 'leases/races, faults/cut-connections',
+  'page/views.pg.test.ts': 'page/page',
+  'replica/crash.pg.test.ts': 'batches/crash, replica/rounds',
+  'sinks/scim-crash.pg.test.ts': 'sinks/crash, sinks/by-request',
+  'sinks/scim-mishaps.pg.test.ts': 'sinks/scim, sinks/by-request',
+  'sync/two-services.pg.test.ts': 'sync/push, batches/crash',
+  'tracing/collector-faults.pg.test.ts': 'tracing/spans',
+}
+
 let current: Test = t
 
 /**
@@ -63,7 +85,7 @@ export const filesOf = (lane: keyof typeof LANES): string[] =>
 
 /** Runs a lane in this process. */
 export async function runLane(lane: keyof typeof LANES): Promise<void> {
-  for (const file of filesOf(lane)) {
+  for (const file of filesOf(lane).filter((file) => isFull || !FULL_ONLY[file])) {
     await t.test(file, async (subtest) => {
       current = subtest
       await import(pathToFileURL(resolve(import.meta.dirname, file)).href)
