@@ -97,7 +97,7 @@ const holdsHalf = ({ operation, headers, body }: FuzzedRequest) =>
 
 function faultOfSuccess(
   request: FuzzedRequest,
-  { status, body }: TimedAnswer,
+  { status, headers, body }: TimedAnswer,
   text: string,
   promised: Promised,
 ): string | undefined {
@@ -105,7 +105,8 @@ function faultOfSuccess(
   if (status === 204 || status === 304) return body.length > 0 ? `${status} has a body` : undefined
   const validate = promised(request, status)
   if (validate === undefined) return `the status ${status} is not described`
-  if (validate === null || request.method === 'HEAD') return undefined
+  const isJson = /^application\/json\b/.test(headers['content-type'] ?? '')
+  if (validate === null || !isJson || request.method === 'HEAD') return undefined
   return validate(JSON.parse(text))
     ? undefined
     : `the body does not match its schema: ${JSON.stringify(validate.errors)}`
