@@ -78,16 +78,29 @@ function withoutAlternatives(faults: ErrorObject[]): ErrorObject[] {
   return faults.filter(({ schemaPath }) => !choices.some((choice) => schemaPath.startsWith(choice)))
 }
 
-/** The types of the schemas of an `anyOf`, for a message. */
-const typesOf = (schemas: { type?: string }[]) =>
-  [...new Set(schemas.map(({ type }) => type ?? 'another form'))].join(', ')
+/** What the schemas of an `anyOf` accept, for a message: their values, or their types with the limit of texts. */
+const alternatives = (schemas: Alternative[]) =>
+  schemas
+    .flatMap(({ const: value, enum: values, type = 'another form', maxLength }) => {
+      if (value !== undefined) return [value]
+      return values ?? [maxLength === undefined ? type : `${type} of at most ${maxLength} characters`]
+    })
+    .filter((each, index, all) => all.indexOf(each) === index)
+    .join(', ')
+
+interface Alternative {
+  type?: string
+  const?: unknown
+  enum?: unknown[]
+  maxLength?: number
+}
 
 interface Shape {
   description?: string
   type?: string
   minimum?: number
   maximum?: number
-  anyOf?: { type?: string }[]
+  anyOf?: Alternative[]
 }
 
 type ValidationFault = NonNullable<FastifyError['validation']>[number] & { parentSchema?: object | undefined }
@@ -112,7 +125,8 @@ function fieldError(fault: ValidationFault, context: string, otherwise: string):
   if (keyword === 'type' && params['type'] === 'object')
     return { path: place, code: keyword, message: 'must be a JSON object' }
   const { description, type, minimum, maximum, anyOf } = (parentSchema ?? {}) as Shape
-  if (keyword === 'anyOf' && anyOf) return { path: place, code: keyword, message: `must be one of: ${typesOf(anyOf)}` }
+  if (keyword === 'anyOf' && anyOf)
+    return { path: place, code: keyword, message: `must be one of: ${alternatives(anyOf)}` }
   if (
     type === 'integer' &&
     /^(type|minimum|maximum)$/.test(keyword) &&

@@ -20,7 +20,7 @@ const Ttl = Type.Integer({
   maximum: MAX_TTL_SECONDS,
   description: 'Seconds after which the lease ends, unless it is renewed',
 })
-const Fence = Type.Integer({ minimum: 1, description: 'The `fence` of the lease' })
+const Fence = Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER, description: 'The `fence` of the lease' })
 
 export const LeaseFilter = strictNamed('LeaseFilter', {
   batch_id: Type.Optional(Uuid),

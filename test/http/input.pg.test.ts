@@ -217,7 +217,7 @@ t.test('all errors of a request are reported at once, at most 20', async (t) => 
     t.strictSame(json.errors?.map(({ path }) => path).sort(), ['body.count', 'body.x'], 'without a length, or encoded')
   }
   const choice = await send('POST', '/v1/leases', '{"filter":{"attributes":{"plan":{}}}}', JSON_TYPE)
-  const message = 'must be one of: string, number, boolean, null'
+  const message = 'must be one of: string of at most 1000 characters, number, boolean, null'
   t.match(choice.json.errors, [{ path: 'body.filter.attributes.plan', code: 'anyOf', message }])
   t.equal(choice.json.errors?.length, 1, 'one error for one member')
   const params = await send('PATCH', '/v1/users/x?pool=A', '{"role":" a"}', JSON_TYPE)

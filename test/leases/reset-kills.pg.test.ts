@@ -13,7 +13,7 @@ const t = suite()
 
 /* The service is killed while a reset puts users right. None is free before it is right, and in the end all are. */
 
-const KILLS = sized(1, 8)
+const KILLS = sized(1, 4)
 const USERS = sized(60, 1_000)
 
 t.test('a reset goes on after kill -9, and frees no user that is not right', async (t) => {
