@@ -6,11 +6,16 @@ import { storeKey } from './session.js'
 /** @param {{ onAccepted: () => void }} props Asks for a key. It stays in this tab. */
 export function KeyForm({ onAccepted }) {
   const [key, setKey] = useState('')
-  const [state, setState] = useState(/** @type {{ isBusy: boolean, error?: Error }} */ ({ isBusy: false }))
+  const [state, setState] = useState(
+    /** @type {{ isBusy: boolean, fault?: string, error?: Error }} */ ({ isBusy: false }),
+  )
   const submit = async (/** @type {Event} */ event) => {
     event.preventDefault()
-    // A header takes nothing else. No key contains such characters.
-    if (!/^[!-~]+$/.test(key.trim())) return
+    // A header takes nothing else.
+    if (!/^[!-~]+$/.test(key.trim())) {
+      setState({ isBusy: false, fault: 'A key has only ASCII characters and no blanks.' })
+      return
+    }
     setState({ isBusy: true })
     storeKey(key.trim())
     try {
@@ -18,13 +23,18 @@ export function KeyForm({ onAccepted }) {
       setKey('')
       onAccepted()
     } catch (error) {
-      setState({ isBusy: false, error: /** @type {Error} */ (error) })
+      const isUnknown = /** @type {{ code?: string }} */ (error).code === 'unauthorized'
+      setState({
+        isBusy: false,
+        ...(isUnknown ? { fault: 'This key is not known.' } : { error: /** @type {Error} */ (error) }),
+      })
     }
   }
   return html`<form class="panel narrow" onSubmit=${submit}>
     <h1>Enter an API key</h1>
     <p class="muted">This service is protected by keys. The key stays in this tab until you close it, and goes only to this service.</p>
     <${ErrorNotice} error=${state.error} />
+    ${state.fault && html`<p class="notice danger" role="alert">${state.fault}</p>`}
     <label for="key">Key</label>
     <input id="key" type="password" autocomplete="off" spellcheck="false" value=${key} onInput=${(/** @type {any} */ event) => setKey(event.target.value)} />
     <div class="actions"><button type="submit" class="primary" disabled=${key.trim() === '' || state.isBusy}>Use this key</button></div>

@@ -40,7 +40,7 @@ t.test('from nothing to users downloaded and deleted, in the browser alone', nee
   await page.goto(url)
   await page.getByLabel('Key').fill('not-the-key')
   await page.getByRole('button', { name: 'Use this key' }).click()
-  await page.getByRole('alert').getByText('unauthorized').waitFor()
+  await page.getByText('This key is not known.').waitFor()
   await page.getByLabel('Key').fill(secretOf('root'))
   await page.getByRole('button', { name: 'Use this key' }).click()
 

@@ -1,4 +1,5 @@
 import { send, urlOf } from '../api.js'
+import { counted } from '../format.js'
 import { html, useState } from '../html.js'
 import { ErrorNotice } from '../parts/notice.js'
 import { saveAs, saveBlob } from '../parts/save.js'
@@ -22,6 +23,7 @@ export function Download({ batch, pool }) {
   const [format, setFormat] = useState('csv')
   const [hasLogins, setHasLogins] = useState(false)
   const [state, setState] = useState(/** @type {{ isBusy: boolean, error?: Error }} */ ({ isBusy: false }))
+  const [parts, setParts] = useState(/** @type {Parts | undefined} */ (undefined))
   const mayReadLogins = can('credentials:read', pool)
   const isOwn = FORMATS.includes(format)
   const query = {
@@ -31,10 +33,11 @@ export function Download({ batch, pool }) {
   }
   const start = async () => {
     setState({ isBusy: true })
+    setParts(undefined)
     try {
       if (readKey() === undefined && isOwn)
         saveAs(urlOf('v1/users/export', { query }).href, `${nameOf(query)}.${format}`)
-      else await downloadParts(query)
+      else await downloadParts(query, setParts)
       setState({ isBusy: false })
     } catch (error) {
       setState({ isBusy: false, error: /** @type {Error} */ (error) })
@@ -57,18 +60,33 @@ export function Download({ batch, pool }) {
       <input type="checkbox" checked=${hasLogins && isOwn} disabled=${!mayReadLogins || !isOwn} onChange=${(/** @type {any} */ event) => setHasLogins(event.target.checked)} />
       With passwords and hashes ${!mayReadLogins && html`<span class="muted">(needs the scope credentials:read)</span>`}
     </label>
+    <p role="status">${parts && partsText(parts)}</p>
     <${ErrorNotice} error=${state.error} />
   </div>`
 }
+
+/** @typedef {{ count: number, isLast: boolean, hasChanged: boolean }} Parts `hasChanged`: the parts are of different states. */
+
+/** @param {Parts} parts */
+function partsText({ count, isLast, hasChanged }) {
+  const saved = isLast ? `${count} of ${counted(count, 'part')} saved.` : `${counted(count, 'part')} saved, not all.`
+  return `${saved}${hasChanged ? ' The users changed meanwhile, so the parts do not fit together: download them again.' : ''}`
+}
+
+/** Chromium saves at most ten files a second without a click, and drops the others silently. */
+const PARTS_AT_ONCE = 8
+const PAUSE_MS = 1_200
 
 /**
  * Saves an export, part by part where the format has parts. A link cannot send the key, so the page reads the body itself; the browser
  * keeps a large one on disk.
  *
  * @param {{ format: string, batch_id: string }} query
+ * @param {(parts: Parts) => void} onSaved Called after each part.
  */
-async function downloadParts(query) {
+async function downloadParts(query, onSaved) {
   const first = urlOf('v1/users/export', { query })
+  const states = new Set()
   let path = first.pathname + first.search
   for (let part = 1; path !== ''; part++) {
     const response = await send('GET', path, { pool: null })
@@ -77,6 +95,9 @@ async function downloadParts(query) {
     const [, next = ''] = /<([^>]*)>; rel="next"/.exec(response.headers.get('link') ?? '') ?? []
     const suffix = part > 1 || next ? `-${part}` : ''
     saveBlob(blob, `${nameOf(query)}${suffix}.${EXTENSIONS[type] ?? 'txt'}`)
+    states.add(response.headers.get('usersync-state'))
+    onSaved({ count: part, isLast: !next, hasChanged: states.size > 1 })
+    if (next && part % PARTS_AT_ONCE === 0) await new Promise((resolve) => setTimeout(resolve, PAUSE_MS))
     path = next && first.pathname + new URL(next, location.origin).search // a proxy may have put a path in front
   }
 }

@@ -23,14 +23,14 @@ const LIMIT = 50
 
 /**
  * Reads a listing of the API page by page, with the cursor in the address. Rows that are shown stay where they are: a change updates
- * them in place, and new ones are only counted until `showNew`.
+ * them in place, and new ones are only counted until `showNew`. A row that left a listing by descending id is shown as `gone` returns it.
  *
  * @template Item
  * @param {string} path
- * @param {{ query?: Record<string, string | undefined>, pool?: null, idOf: (item: Item) => string, everyMs?: number }} options `pool`: null for a listing of all pools.
+ * @param {{ query?: Record<string, string | undefined>, pool?: null, idOf: (item: Item) => string, gone?: (item: Item) => Item, everyMs?: number }} options `pool`: null for a listing of all pools.
  * @returns {Pages<Item>}
  */
-export function usePages(path, { query = {}, pool, idOf, everyMs }) {
+export function usePages(path, { query = {}, pool, idOf, gone, everyMs }) {
   const { params } = useStore(route)
   const cursor = params['cursor']
   const listing = JSON.stringify([path, query, params['pool']])
@@ -52,6 +52,8 @@ export function usePages(path, { query = {}, pool, idOf, everyMs }) {
   const known = useMemo(() => new Map(/** @type {[string, Item][]} */ ([])), [key])
   for (const item of present ?? []) known.set(idOf(item), item)
   const ids = present?.map(idOf) ?? []
+  const last = data?.next_cursor ? (ids.at(-1) ?? '') : '' // rows after it are on the next page
+  for (const [id, item] of known) if (gone && id > last && !ids.includes(id)) known.set(id, gone(item))
 
   useEffect(() => {
     if (present !== undefined && (shown.key !== key || shown.ids.length === 0)) setShown({ key, ids })

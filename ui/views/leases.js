@@ -17,17 +17,28 @@ import { useStore } from '../store.js'
 
 /** @typedef {{ id: string, owner: string, api_key: string | null, status: string, granted_at: string, expires_at: string, ended_at: string | null, user_count: number }} Lease */
 
+/** @typedef {{ freed_count: number, waiting_count: number, targets: string[] }} Reset */
+
 const idOf = (/** @type {Lease} */ { id }) => id
+
+/** A lease that left the list of active ones: the list does not say why. */
+const ended = (/** @type {Lease} */ lease) => (lease.status === 'active' ? { ...lease, status: 'ended' } : lease)
 
 /** @param {{ pool: string }} props Who has which users, and what became of the others. */
 export function Leases({ pool }) {
   const isAll = useStore(route).params['all'] === 'true'
   const { data: stats, error, refresh } = useLive((signal) => call('GET', 'v1/leases/stats', { signal }), [pool], 2_000)
-  const pages = usePages('v1/leases', { query: { ...(!isAll && { active: 'true' }) }, idOf, everyMs: 2_000 })
-  const [ended, setEnded] = useState(/** @type {Lease | undefined} */ (undefined))
+  const pages = usePages('v1/leases', {
+    query: { ...(!isAll && { active: 'true' }) },
+    idOf,
+    gone: ended,
+    everyMs: 2_000,
+  })
+  const [toEnd, setToEnd] = useState(/** @type {Lease | undefined} */ (undefined))
   const [isResetting, setResetting] = useState(false)
+  const [reset, setReset] = useState(/** @type {Reset | undefined} */ (undefined))
   const used = (stats?.dirty ?? 0) + (stats?.consumed ?? 0)
-  const columns = can('admin', pool) ? [...COLUMNS, endColumn(setEnded)] : COLUMNS
+  const columns = can('admin', pool) ? [...COLUMNS, endColumn(setToEnd)] : COLUMNS
   return html`<div class="stack">
     <${ErrorNotice} error=${error} />
     <div class="tiles">
@@ -35,6 +46,16 @@ export function Leases({ pool }) {
     </div>
     <div class="actions">
       <button type="button" disabled=${used === 0} onClick=${() => setResetting(true)}>Reset dirty and consumed users…</button>
+    </div>
+    <div role="status">
+      ${
+        (reset || stats?.resetting > 0) &&
+        html`<p class="notice">
+        ${reset && html`${counted(reset.freed_count, 'user')} freed. `}
+        ${reset && reset.waiting_count > 0 && html`${counted(reset.waiting_count, 'user')} had to wait for ${reset.targets.join(', ')}. `}
+        ${counted(stats?.resetting ?? 0, 'user')} waiting for targets now.
+      </p>`
+      }
     </div>
     <nav class="tabs" aria-label="Leases">
       <a href=${link(['leases'])} aria-current=${isAll ? undefined : 'true'}>Now</a>
@@ -45,15 +66,15 @@ export function Leases({ pool }) {
       <${Copyable} label="Command" text=${curlOf('POST', 'v1/leases', { count: 10, owner: 'runner-1', ttl_seconds: 300 })} />
     <//>`} />
     ${
-      ended &&
-      html`<${Confirm} title=${`End the lease of ${ended.owner || shortId(ended.id)}?`} action="End the lease" count=${ended.user_count} close=${() => setEnded(undefined)} run=${() => call('DELETE', `v1/leases/${ended.id}`).then(refresh)}>
-      <p>${counted(ended.user_count, 'user')} become free, although the holder may still use them.</p>
+      toEnd &&
+      html`<${Confirm} title=${`End the lease of ${toEnd.owner || shortId(toEnd.id)}?`} action="End the lease" count=${toEnd.user_count} close=${() => setToEnd(undefined)} run=${() => call('DELETE', `v1/leases/${toEnd.id}`).then(refresh)}>
+      <p>${counted(toEnd.user_count, 'user')} become free, although the holder may still use them.</p>
     <//>`
     }
     ${
       isResetting &&
-      html`<${Confirm} title=${`Reset ${counted(used, 'user')}?`} action="Reset" count=${used} close=${() => setResetting(false)} run=${() => call('POST', 'v1/leases/reset', { body: {} }).then(refresh)}>
-      <p>Dirty and consumed users of the pool become free. Put them right in the system under test first.</p>
+      html`<${Confirm} title=${`Reset ${counted(used, 'user')}?`} action="Reset" count=${used} close=${() => setResetting(false)} run=${() => call('POST', 'v1/leases/reset', { body: {} }).then(setReset).then(refresh)}>
+      <p>The sinks that have these users write them again. A user is free when all its sinks have written it, at once if no sink has it.</p>
     <//>`
     }
   </div>`
