@@ -72,7 +72,7 @@ export function PreviewPanel({ preview, error }) {
 
 /** @type {import('../parts/table.js').Column<PreviewUser>[]} */
 const COLUMNS = [
-  { title: 'Username', cell: ({ username }) => username },
+  { title: 'Username', cell: ({ username }) => html`<span class="wrap">${username}</span>` },
   { title: 'Role', cell: ({ role }) => role },
   {
     title: 'Attributes',
