@@ -22,7 +22,7 @@ export function Shell() {
   useEffect(() => leavePoolWithoutScopes(pool), [status, pool])
   const entry = VIEWS.find(({ name }) => name === path[0]) ?? VIEWS[0]
   const isReady = status === 'ready' && can('users:read', pool)
-  const { data: stats } = useLive(
+  const { data: stats, error: statsError } = useLive(
     async (signal) => (isReady ? await call('GET', 'v1/stats', { signal }) : undefined),
     [pool, isReady],
     3_000,
@@ -70,21 +70,21 @@ export function Shell() {
       ${
         status === 'ready' &&
         html`<h1>${title}</h1>
-        <${Current} key=${`${place} ${pool}`} entry=${entry} path=${path} pool=${pool} stats=${stats} />`
+        <${Current} key=${`${place} ${pool}`} entry=${entry} path=${path} pool=${pool} stats=${stats} statsError=${statsError} />`
       }
     </main>
   </div>`
 }
 
-/** @param {{ entry: import('./views.js').ViewEntry, path: string[], pool: string, stats: any }} props */
-function Current({ entry, path, pool, stats }) {
+/** @param {{ entry: import('./views.js').ViewEntry, path: string[], pool: string, stats: any, statsError: Error | undefined }} props */
+function Current({ entry, path, pool, stats, statsError }) {
   const [name, id, ...more] = path
   const isFound =
     more.length === 0 && (name === undefined || (name === entry.name && (id === undefined || entry.Detail)))
   if (!isFound) return html`<p>There is no such view. <a href=${link([])}>Go to the overview.</a></p>`
   if (!can(entry.scope, pool)) return html`<${NotAllowed} scope=${entry.scope} what=${entry.title} />`
   return id === undefined
-    ? html`<${entry.View} pool=${pool} stats=${stats} />`
+    ? html`<${entry.View} pool=${pool} stats=${stats} statsError=${statsError} />`
     : html`<${entry.Detail} pool=${pool} id=${id} />`
 }
 

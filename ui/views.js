@@ -20,7 +20,7 @@ import { Users } from './views/users.js'
  *   name: string,
  *   title: string,
  *   scope: import('./session.js').Scope,
- *   View: (props: { pool: string, stats: import('../src/stats/routes.ts').PoolStats | undefined }) => import('./html.js').Children,
+ *   View: (props: { pool: string, stats: import('../src/stats/routes.ts').PoolStats | undefined, statsError: Error | undefined }) => import('./html.js').Children,
  *   Detail?: (props: { pool: string, id: string }) => import('./html.js').Children,
  *   count?: (stats: import('../src/stats/routes.ts').PoolStats) => number,
  * }} ViewEntry

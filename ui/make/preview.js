@@ -1,9 +1,10 @@
-import { call } from '../api.js'
+import { call, connection } from '../api.js'
 import { duration } from '../format.js'
 import { html, useEffect, useState } from '../html.js'
 import { sleep } from '../live.js'
 import { ErrorNotice } from '../parts/notice.js'
 import { Table } from '../parts/table.js'
+import { useStore } from '../store.js'
 
 /** @typedef {import('../../src/templates/preview.ts').Preview} Preview */
 /** @typedef {import('../../src/templates/preview.ts').PreviewUser} PreviewUser */
@@ -15,13 +16,14 @@ const PAUSE_MS = 300
 const SHOWN = 12
 
 /**
- * Returns how the service would make the batch. The last answer stays until the next one has come.
+ * Returns how the service would make the batch. The last answer stays until the next one has come. It asks again when the service is back.
  *
  * @param {object | undefined} body Undefined: it cannot be sent.
  * @returns {{ preview: Preview | undefined, error: Error | undefined }}
  */
 export function usePreview(body) {
   const [state, setState] = useState(/** @type {{ preview?: Preview, error?: Error }} */ ({}))
+  const isLost = useStore(connection) === 'lost'
   const text = body && JSON.stringify(body)
   useEffect(() => {
     if (body === undefined) return
@@ -38,7 +40,7 @@ export function usePreview(body) {
     }
     void read()
     return abort
-  }, [text])
+  }, [text, isLost])
   return { preview: state.preview, error: state.error }
 }
 
@@ -70,7 +72,7 @@ export function PreviewPanel({ preview, error }) {
 
 /** @type {import('../parts/table.js').Column<PreviewUser>[]} */
 const COLUMNS = [
-  { title: 'Username', cell: ({ username }) => username },
+  { title: 'Username', cell: ({ username }) => html`<span class="wrap">${username}</span>` },
   { title: 'Role', cell: ({ role }) => role },
   {
     title: 'Attributes',

@@ -14,7 +14,7 @@ import { ErrorNotice, Loading } from './notice.js'
  * @param {{ caption: string, columns: Column<Item>[], items: Item[], idOf: (item: Item) => string }} props
  */
 export function Table({ caption, columns, items, idOf }) {
-  return html`<table>
+  return html`<div class="scroll"><table>
     <caption class="unseen">${caption}</caption>
     <thead>
       <tr>${columns.map(({ title, isNumber }) => html`<th scope="col" class=${isNumber ? 'number' : ''}>${title}</th>`)}</tr>
@@ -29,7 +29,7 @@ export function Table({ caption, columns, items, idOf }) {
         </tr>`,
       )}
     </tbody>
-  </table>`
+  </table></div>`
 }
 
 /**

@@ -21,8 +21,9 @@ const EVERY_MS = 2_000
 /** Three minutes of users per second. */
 const SAMPLES = 90
 
-/** @param {{ pool: string, stats: PoolStats | undefined }} props What the pool has and does, at a glance. */
-export function Overview({ pool, stats }) {
+/** @param {{ pool: string, stats: PoolStats | undefined, statsError: Error | undefined }} props What the pool has and does, at a glance. */
+export function Overview({ pool, stats, statsError }) {
+  if (isMissing(statsError)) return html`<${ErrorNotice} error=${statsError} />`
   if (stats === undefined) return html`<${Loading} />`
   return html`<div class="stack">
     ${stats.total_users === 0 && isIdle(stats) && html`<${FirstSteps} />`}
@@ -39,6 +40,9 @@ export function Overview({ pool, stats }) {
     ${can('admin', pool) && html`<${Pools} />`}
   </div>`
 }
+
+/** Whether there is no such pool, or not any more. */
+const isMissing = (/** @type {any} */ error) => error?.status === 404
 
 const isIdle = (/** @type {PoolStats} */ { batches }) => batches.queued + batches.running === 0
 
