@@ -41,11 +41,11 @@ export function readProblem(error: FastifyError, request: FastifyRequest): Probl
 }
 
 /** Headers that may be set already, for a body of which nothing was sent. */
-const OF_OTHER_ANSWERS = ['etag', 'content-encoding', 'content-length', 'link', 'location', 'usersync-pool-created']
+const OF_OTHER_ANSWERS = /^(etag|content-(encoding|length|disposition)|link|location|preference-applied|usersync-.*)$/
 
 function answer(problem: Problem, request: FastifyRequest, reply: FastifyReply) {
   const { status, title } = ERRORS[problem.code]
-  for (const name of OF_OTHER_ANSWERS) reply.removeHeader(name)
+  for (const name of Object.keys(reply.getHeaders())) if (OF_OTHER_ANSWERS.test(name)) reply.removeHeader(name)
   return reply
     .code(status)
     .headers(problem.headers)
