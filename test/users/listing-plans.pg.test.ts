@@ -85,9 +85,12 @@ const rowsOf = (node: Node) => (node['Actual Rows'] + (node['Rows Removed by Fil
 /** The line of a user in the middle, in every sort order. */
 async function lineInTheMiddle(filter: Filter): Promise<string> {
   const [row] = await sql<{ line: string }[]>`
-    select ${userLine(sql, 'u')} as line from users u
-    where ${selects(sql, filter, 'u')} and u.username like '8%' and u.email like '8%'
-    order by abs(extract(epoch from u.created_at - ${MIDDLE})), u.id desc limit 1`
+    select ${userLine(sql, 'u')} as line from (
+      select u.*, abs(row_number() over (order by u.id) - count(*) over () / 2) as distance
+      from users u where ${selects(sql, filter, 'u')}
+    ) u
+    where u.username ~ '^[4-9ab]' and u.email ~ '^[4-9ab]'
+    order by abs(extract(epoch from u.created_at - ${MIDDLE})), u.distance limit 1`
   return row?.line ?? ''
 }
 
