@@ -7,7 +7,8 @@ import { type Selection, selectsUser } from './selection.ts'
  * write it again first, with its password and attributes. The user waits in lease_resets until all of them have (finish-resets.ts).
  * Without such a sink it is free at once.
  *
- * Whoever frees a user locks its row in lease_users first. So a reset never meets the end of an earlier one in the middle.
+ * Every transaction that frees a user locks its row in lease_users first. So a new reset waits until the end of an earlier one is
+ * committed.
  */
 
 /** What a reset has done. */

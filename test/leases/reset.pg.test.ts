@@ -122,7 +122,7 @@ t.test('a reset during a run is for the next run', async (t) => {
   t.strictSame(await rowsOf(names), before)
 })
 
-t.test('a filter selects whom a reset concerns', async (t) => {
+t.test('a reset with a filter frees only the users that the filter selects', async (t) => {
   await spoil(2)
   t.match(await reset({ filter: { role: 'nobody' } }), { freed_count: 0, waiting_count: 0 })
   t.match(await stats(), { dirty: 2, resetting: 0 })
