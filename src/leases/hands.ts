@@ -72,7 +72,11 @@ async function findStarts(sql: Sql, { pool, batchId }: Selection): Promise<strin
     l.pool_id = (select id from pools where name = ${pool}) and l.status = 'free'
     ${batchId === undefined ? sql`` : sql`and l.batch_id = ${batchId}`}`
   const [row] = await sql<{ is_plenty: boolean; starts: string[] | null }[]>`
-    select exists (select from lease_users l where ${isFree} order by l.uses, l.user_id offset ${PLENTY} limit 1) as is_plenty,
+    select (
+        select count(*) from (
+          select from lease_users l where ${isFree} order by l.uses, l.user_id limit ${PLENTY + 1}
+        ) first
+      ) > ${PLENTY} as is_plenty,
       array(select l.user_id::text from lease_users l where ${isFree} and l.draw > ${randomHand().draw}
         order by l.draw limit ${MAX_PLACES - 1}) as starts`
   return row?.is_plenty ? (row.starts ?? undefined) : undefined

@@ -97,18 +97,9 @@ export async function settle(sql: Sql, work: Work, { announcement, outcomes, fai
         delete from sink_users
         where pool_id = ${poolId} and target = ${name} and user_id = any(${idsOf(removed)}::uuid[])`
     }
-    if (other.length > 0) {
-      await tx`
-        update sink_users s set external = o.external
-        from (
-          select o.external, row.ctid
-          from unnest(${idsOf(other)}::uuid[], ${externalsOf(other)}::text[]) o (user_id, external)
-          cross join lateral ${rowOf(tx, { poolId, name })}
-        ) o
-        where s.ctid = o.ctid`
-    }
+    if (other.length > 0) await recordExternals(tx, { poolId, name }, other)
     if (refused.length > 0) await recordRefusals(tx, { poolId, name }, refused)
-    if (failed.length > 0) await recordFailed(tx, { poolId, name }, failed)
+    if (failed.length > 0) await recordExternals(tx, { poolId, name }, failed, tx`, is_due = true`)
   })
 }
 
@@ -124,12 +115,18 @@ async function recordRefusals(tx: ISql, { poolId, name }: SinkName, refused: Out
     set external = excluded.external, is_due = true, code = excluded.code, detail = excluded.detail, tried_at = now()`
 }
 
-async function recordFailed(tx: ISql, { poolId, name }: SinkName, failed: Settlement['failed']): Promise<void> {
+/** Records what identifies these users at the target. `alsoSet` continues the list of assignments. */
+async function recordExternals(
+  tx: ISql,
+  { poolId, name }: SinkName,
+  users: Settlement['failed'],
+  alsoSet: Fragment = tx``,
+): Promise<void> {
   await tx`
-    update sink_users s set external = o.external, is_due = true
+    update sink_users s set external = o.external ${alsoSet}
     from (
       select o.external, row.ctid
-      from unnest(${idsOf(failed)}::uuid[], ${externalsOf(failed)}::text[]) o (user_id, external)
+      from unnest(${idsOf(users)}::uuid[], ${externalsOf(users)}::text[]) o (user_id, external)
       cross join lateral ${rowOf(tx, { poolId, name })}
     ) o
     where s.ctid = o.ctid`
