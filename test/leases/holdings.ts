@@ -19,8 +19,12 @@ export class Holdings {
     this.#onFault = onFault
   }
 
-  /** A caller has these users until then, measured from before its request, so that it is never too late. */
+  /**
+   * A caller has these users until then, measured from before its request, so that it is never too late. A response that arrives
+   * after that gives the caller nothing: the users may have had other holders meanwhile.
+   */
   take({ users, fence }: Held, until: number): void {
+    if (until <= performance.now()) return
     for (const { id } of users) {
       const other = this.#held.get(id)
       if (other && other.until > performance.now())
