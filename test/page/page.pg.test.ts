@@ -177,6 +177,16 @@ t.test('a service that goes and comes back needs no reload', needsBrowser, async
   t.strictSame(mishaps, [])
 })
 
+t.test('a service that hangs is shown as one that does not answer', atFullSize, async (t) => {
+  const { page } = await openPage(t, { key: secretOf('reader') })
+  await page.goto(`${url}/ui/#/batches?pool=listed`)
+  await page.getByRole('link', { name: 'the first' }).waitFor()
+  await page.route('**/v1/**', () => {}) // never answers
+  await page.getByText('The service does not answer.').waitFor()
+  await page.unrouteAll({ behavior: 'ignoreErrors' })
+  await page.getByText('The service does not answer.').waitFor({ state: 'detached' })
+})
+
 t.test('two tabs see the same batch end', atFullSize, async (t) => {
   const id = await make('shared', { count: 3, label: 'shared' })
   const tabs = await Promise.all(['root', 'writer'].map((name) => openPage(t, { key: secretOf(name) })))

@@ -9,10 +9,10 @@ import { useStore } from '../store.js'
 /** @typedef {import('../../src/templates/preview.ts').Preview} Preview */
 /** @typedef {import('../../src/templates/preview.ts').PreviewUser} PreviewUser */
 
-/** From the last key to the next preview. */
+/** After the last key. */
 const PAUSE_MS = 300
 
-/** Users shown, of at most 100 that the service makes. */
+/** Users shown. */
 const SHOWN = 12
 
 /**
