@@ -41,8 +41,8 @@ export async function fillPages(surroundings: Surroundings): Promise<void> {
     await post('/v1/targets', { name: 'refused', url: 'http://127.0.0.1:9' })
     for (let owner = 1; owner <= 200; owner++) {
       await post('/v1/leases', { owner: `runner-${owner}`, count: 20, ttl_seconds: 86_400 })
+      if (owner === 1) await untilFilled(surroundings, signal)
     }
-    await untilFilled(surroundings, signal)
     await sql`
       update lease_users set status = 'dirty' where pool_id = 1 and status = 'free'
         and user_id in (select user_id from lease_users where pool_id = 1 limit 50000)`
