@@ -8,14 +8,17 @@ export interface BenchOptions {
   listed: number
   /** The number of turns of each candidate, of which the median is used. */
   rounds: number
+  /** How long the operator's page stays open. */
+  minutes: number
   /** The sections to run; empty: all. */
   only: string[]
 }
 
-export const USAGE = `node bench/bench.ts [--users N | --full] [--rounds N] [--only SECTION]...
+export const USAGE = `node bench/bench.ts [--users N | --full] [--rounds N] [--minutes N] [--only SECTION]...
   --users N   users in the large batch (default 300,000) and in the pool that is listed (default 1,000,000)
   --full      the same as --users 1000000
   --rounds N  turns of each candidate (default 3)
+  --minutes N minutes that the operator's page stays open (default 2)
   --only S    run only this section; may be repeated`
 
 /** Reads the arguments after the program name. Throws an Error that says what is wrong. */
@@ -26,6 +29,7 @@ export function readOptions(args: string[], sections: string[]): BenchOptions {
       users: { type: 'string' },
       full: { type: 'boolean', default: false },
       rounds: { type: 'string', default: '3' },
+      minutes: { type: 'string', default: '2' },
       only: { type: 'string', multiple: true, default: [] },
     },
   })
@@ -37,6 +41,7 @@ export function readOptions(args: string[], sections: string[]): BenchOptions {
     users: users ?? 300_000,
     listed: users ?? 1_000_000,
     rounds: wholeNumber('--rounds', values.rounds, 1, 100),
+    minutes: wholeNumber('--minutes', values.minutes, 1, 1_440),
     only: values.only,
   }
 }

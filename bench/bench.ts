@@ -14,6 +14,7 @@ import { batchSettings } from './create-settings.ts'
 import { exportAnswers } from './export-section.ts'
 import { userLeases } from './lease-section.ts'
 import { userListing } from './list-pages.ts'
+import { operatorsPage } from './page-section.ts'
 import { writeReport } from './report-file.ts'
 import type { Section, SectionResult } from './report-section.ts'
 import { tableOf } from './report-table.ts'
@@ -29,6 +30,7 @@ const SECTIONS: Section[] = [
   sinks,
   userLeases,
   concurrentRequests,
+  operatorsPage,
 ]
 
 interface Report {

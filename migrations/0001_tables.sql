@@ -109,6 +109,9 @@ where idempotency_key is not null;
 -- Expiry: the batches whose time is over, oldest first.
 create index batches_expiring on batches (expires_at, pool_id, id) where expires_at is not null and removed_at is null;
 --> statement-breakpoint
+-- Listing the batches of a status, and their counts.
+create index batches_by_status on batches (pool_id, status, id);
+--> statement-breakpoint
 -- Dispatchers: the batches with open work.
 create index batches_unfinished on batches (pool_id, id) where status in ('queued', 'running');
 --> statement-breakpoint

@@ -5,9 +5,6 @@ import { createStore } from './store.js'
 /** The root of the API, relative to the page: a proxy may have put both under a path. */
 const ROOT = new URL('../', document.baseURI)
 
-/** A request ends after this time. The slowest routes wait 60 s themselves. */
-const TIMEOUT_MS = 70_000
-
 /** Statuses of a proxy, without a problem of the service in the body: the service is gone. */
 const GONE = [502, 503, 504]
 
@@ -77,7 +74,7 @@ export async function send(method, path, { query, body, headers, signal, pool } 
     ...(body && { body: JSON.stringify(body) }),
     ...(signal && { signal }),
   }).catch((error) => {
-    if (signal?.aborted) throw error
+    if (signal?.aborted && error.name !== 'TimeoutError') throw error
     connection.set('lost')
     throw new ApiError({ status: 0, title: 'No answer', detail: 'The service cannot be reached.' })
   })
@@ -101,7 +98,8 @@ export async function send(method, path, { query, body, headers, signal, pool } 
  * @returns {Promise<Answer>}
  */
 export async function call(method, path, request = {}) {
-  const timeout = AbortSignal.timeout(TIMEOUT_MS)
+  // The slowest changes wait 60 s. A service that does not answer a read in 15 s hangs.
+  const timeout = AbortSignal.timeout(method === 'GET' ? 15_000 : 70_000)
   const signal = request.signal ? AbortSignal.any([request.signal, timeout]) : timeout
   const response = await send(method, path, { ...request, signal })
   const text = await response.text()

@@ -49,7 +49,7 @@ export function whenWatched(signal) {
  *
  * @template Data
  * @param {(signal: AbortSignal) => Promise<Data>} read
- * @param {unknown[]} on Reads anew when one of these changes, as the dependencies of an effect.
+ * @param {unknown[]} on Reads again when one of these changes.
  * @param {number} [everyMs] Undefined: reads once, and again after errors.
  * @returns {{ data: Data | undefined, error: Error | undefined, refresh: () => void }}
  */

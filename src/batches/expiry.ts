@@ -188,9 +188,10 @@ export async function listCandidates(
   poolId: number,
   { olderThan, before, limit }: { olderThan: number | undefined; before: string | undefined; limit: number },
 ): Promise<Page<Candidate>> {
-  const isOld =
+  const isBefore = before === undefined ? sql`true` : sql`b.id < ${before}`
+  const isRemovable =
     olderThan === undefined
-      ? isExpired(sql)
+      ? sql`true`
       : sql`b.created_at <= now() - ${olderThan}::float8 * interval '1 second'
           and (t.user_count > 0 or b.status in ('queued', 'running'))`
   return await readPage(
@@ -201,13 +202,25 @@ export async function listCandidates(
       floor(extract(epoch from now() - b.created_at))::float8 as age_seconds,
       coalesce(t.user_count, 0)::float8 as user_count,
       (coalesce(a.user_count, 0) - coalesce(t.user_count, 0))::float8 as protected_count
-    from batches b
+    from ${olderThan === undefined ? newestExpired(sql, rows) : sql`batches b`}
     left join lateral ${scopeOfBatch(sql, true)} t on true
     left join lateral ${scopeOfBatch(sql, false)} a on true
-    where b.pool_id = ${poolId} and ${isOld}
-      ${before === undefined ? sql`` : sql`and b.id < ${before}`}
+    where b.pool_id = ${poolId} and ${isBefore} and ${isRemovable}
     order by b.id desc limit ${rows}`,
   )
+
+  /**
+   * Reads all expired batches through their index: they are few, because the service removes them within seconds. The order of ids
+   * would lead past every batch of the pool.
+   */
+  function newestExpired(sql: ISql, rows: number): Fragment {
+    return sql`(
+      select * from (
+        select * from batches b where b.pool_id = ${poolId} and ${isExpired(sql)} and ${isBefore}
+        order by b.expires_at, b.pool_id, b.id offset 0
+      ) b order by b.id desc limit ${rows}
+    ) b`
+  }
 }
 
 /** The scope of the batch `b`. `offset 0` forces one look-up by key for each batch, even with wrong statistics. */

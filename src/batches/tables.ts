@@ -83,6 +83,7 @@ export const batches = pgTable(
     index('batches_expiring') // expiry
       .on(t.expiresAt, t.poolId, t.id)
       .where(sql`expires_at is not null and removed_at is null`),
+    index('batches_by_status').on(t.poolId, t.status, t.id), // listing by status, counts
     index('batches_unfinished').on(t.poolId, t.id).where(sql`status in ('queued', 'running')`), // what dispatchers look for
     check('batches_kind', sql`kind in ('creation', 'import')`),
     check(

@@ -1,6 +1,7 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
 import type { Sql } from 'postgres'
 import { type Static, Type } from 'typebox'
+import { readInIndexOrder } from '../database/index-order.ts'
 import { named } from '../http/schemas.ts'
 import { PoolQuery, poolOf } from '../pools/pool-parameter.ts'
 import { poolNotFound } from '../pools/pools.ts'
@@ -58,20 +59,26 @@ interface StatsRow {
 }
 
 /**
- * Returns the counts of a pool from its scopes and batches, in one statement that reads no user. Throws
+ * Returns the counts of a pool from its scopes and batches, in one statement that reads no user, and one entry of an index for each
+ * batch. As a join, PostgreSQL counts the batches once for each scope: 100 ms instead of 2 ms for 10,000 batches. Throws
  * `pool_not_found`.
  */
 async function readPoolStats(sql: Sql, pool: string): Promise<PoolStats> {
-  const rows = await sql<StatsRow[]>`
+  const rows = await readInIndexOrder(
+    sql,
+    (sql) => sql<StatsRow[]>`
+    with pool as materialized (
+      select p.id, (
+        select json_object_agg(status, batches)
+        from (select status, count(*) as batches from batches where pool_id = p.id group by status) by_status
+      ) as batches
+      from pools p where p.name = ${pool}
+    )
     select s.test_users_only, s.bulk_users_only, s.user_count::float8 as user_count,
-      state_name(s.word_0, s.word_1, s.word_2, s.word_3) as state, b.batches
-    from pools p
-    left join scopes s on s.pool_id = p.id and s.batch_id = ${ANY_BATCH}
-    cross join lateral (
-      select json_object_agg(status, batches) as batches
-      from (select status, count(*) as batches from batches where pool_id = p.id group by status) by_status
-    ) b
-    where p.name = ${pool}`
+      state_name(s.word_0, s.word_1, s.word_2, s.word_3) as state, p.batches
+    from pool p
+    left join scopes s on s.pool_id = p.id and s.batch_id = ${ANY_BATCH}`,
+  )
   const [first] = rows
   if (!first) throw poolNotFound(pool)
   const scope = (testUsersOnly: boolean, bulkUsersOnly: boolean) =>

@@ -147,6 +147,24 @@ t.test('a list stays while it is read, and new rows wait for a click', needsBrow
   await page.getByRole('button', { name: '1 new' }).waitFor()
 })
 
+t.test('a batch that leaves the status of the list says so', needsBrowser, async (t) => {
+  await call('POST', '/v1/pools', { headers: as('root'), body: { name: 'left' } })
+  const { promise: released, resolve: release } = Promise.withResolvers<void>()
+  t.teardown(release)
+  const holding = sql.begin(async (tx) => {
+    await tx`lock table users in share mode` // so that the batch cannot write its users
+    await released
+  })
+  const body = { pool: 'left', count: 1, label: 'long', config }
+  await call('POST', '/v1/batches', { headers: as('root'), body })
+  const { page } = await openPage(t, { key: secretOf('reader') })
+  await page.goto(`${url}/ui/#/batches?pool=left&status=running`)
+  await page.getByRole('row', { name: /long.*running/ }).waitFor()
+  release()
+  await page.getByRole('row', { name: /long.*no longer running/ }).waitFor()
+  await holding
+})
+
 t.test('a service that goes and comes back needs no reload', needsBrowser, async (t) => {
   const { page, mishaps } = await openPage(t, { key: secretOf('reader') })
   await page.goto(`${url}/ui/#/batches?pool=listed`)
@@ -157,6 +175,16 @@ t.test('a service that goes and comes back needs no reload', needsBrowser, async
   await page.context().setOffline(false)
   await page.getByText('The service does not answer.').waitFor({ state: 'detached' })
   t.strictSame(mishaps, [])
+})
+
+t.test('a service that hangs is shown as one that does not answer', atFullSize, async (t) => {
+  const { page } = await openPage(t, { key: secretOf('reader') })
+  await page.goto(`${url}/ui/#/batches?pool=listed`)
+  await page.getByRole('link', { name: 'the first' }).waitFor()
+  await page.route('**/v1/**', () => {}) // never answers
+  await page.getByText('The service does not answer.').waitFor()
+  await page.unrouteAll({ behavior: 'ignoreErrors' })
+  await page.getByText('The service does not answer.').waitFor({ state: 'detached' })
 })
 
 t.test('two tabs see the same batch end', atFullSize, async (t) => {

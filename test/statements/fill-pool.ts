@@ -1,7 +1,9 @@
 import type { Sql } from 'postgres'
 
-/** The number of rows in the small tables of each pool. */
-export const BATCHES = 2_000
+/** The batches of each pool: a statement that reads them all for a page of 100 is over its limit. */
+export const BATCHES = 10_000
+/** Of these many batches chunks are left. */
+const BATCHES_WITH_CHUNKS = 2_000
 const COMMITS = 60
 
 const CONFIG = JSON.stringify({
@@ -36,7 +38,7 @@ export async function fillPool(sql: Sql, pool: string, users: number): Promise<n
   await sql`
     insert into chunks (pool_id, batch_id, kind, first_n, last_n)
     select ${poolId}, ${batchId}, k, c * 1000 + 1, c * 1000 + 1000
-    from generate_series(1, ${BATCHES}::int) b, generate_series(0, 1) c, unnest(array['users', 'credentials']) k`
+    from generate_series(1, ${BATCHES_WITH_CHUNKS}::int) b, generate_series(0, 1) c, unnest(array['users', 'credentials']) k`
   await sql`
     insert into failures (pool_id, batch_id, n, username, email, code)
     select ${poolId}, ${batchId}, n, 'x' || n, 'x' || n || '@example.com', 'username_taken'

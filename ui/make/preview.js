@@ -9,10 +9,10 @@ import { useStore } from '../store.js'
 /** @typedef {import('../../src/templates/preview.ts').Preview} Preview */
 /** @typedef {import('../../src/templates/preview.ts').PreviewUser} PreviewUser */
 
-/** The preview follows the form this long after the last key. */
+/** After the last key. */
 const PAUSE_MS = 300
 
-/** Users shown, of at most 100 that the service makes. */
+/** Users shown. */
 const SHOWN = 12
 
 /**
@@ -27,9 +27,10 @@ export function usePreview(body) {
   const text = body && JSON.stringify(body)
   useEffect(() => {
     if (body === undefined) return
-    const { signal, abort } = abortable()
+    const ended = new AbortController()
+    const { signal } = ended
     const read = async () => {
-      await sleep(PAUSE_MS, signal)
+      if (state.preview || state.error) await sleep(PAUSE_MS, signal)
       if (signal.aborted) return
       try {
         const preview = await call('POST', 'v1/batches/preview', { body, signal })
@@ -39,14 +40,9 @@ export function usePreview(body) {
       }
     }
     void read()
-    return abort
+    return () => ended.abort()
   }, [text, isLost])
   return { preview: state.preview, error: state.error }
-}
-
-function abortable() {
-  const controller = new AbortController()
-  return { signal: controller.signal, abort: () => controller.abort() }
 }
 
 /** @param {{ preview: Preview | undefined, error: Error | undefined }} props */

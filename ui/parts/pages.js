@@ -48,46 +48,36 @@ export function usePages(path, { query = {}, pool, idOf, gone, everyMs }) {
   const key = JSON.stringify([listing, cursor])
   /** @type {Item[] | undefined} */
   const present = data?.items
-  /** The last known version of every row, also of those that have left the page since. */
+  /** The last version of each row of the page, and of each that is shown and has left it. */
   const known = useMemo(() => new Map(/** @type {[string, Item][]} */ ([])), [key])
   for (const item of present ?? []) known.set(idOf(item), item)
   const ids = present?.map(idOf) ?? []
-  const last = data?.next_cursor ? (ids.at(-1) ?? '') : '' // rows after it are on the next page
-  for (const [id, item] of known) if (gone && id > last && !ids.includes(id)) known.set(id, gone(item))
 
   useEffect(() => {
     if (present !== undefined && (shown.key !== key || shown.ids.length === 0)) setShown({ key, ids })
   }, [data, key])
 
   const shownIds = shown.key === key && shown.ids.length > 0 ? shown.ids : ids
+  const last = data?.next_cursor ? (ids.at(-1) ?? '') : '' // rows after it are on the next page
+  for (const [id, item] of known) {
+    if (ids.includes(id)) continue
+    if (!shownIds.includes(id)) known.delete(id)
+    else if (gone && id > last) known.set(id, gone(item))
+  }
   const newCount = ids.filter((id) => !shownIds.includes(id)).length
   const nextCursor = data?.next_cursor
-  const turn = (/** @type {string | undefined} */ to) => setParams({ cursor: to })
+  const turn = (/** @type {typeof trail} */ behind, /** @type {string | undefined} */ to) => () => {
+    setTrail(behind)
+    setParams({ cursor: to })
+  }
   return {
     items: present && shownIds.flatMap((id) => known.get(id) ?? []),
     error,
     newCount: cursor === undefined ? newCount : 0,
     hasMoreNew: newCount >= LIMIT,
     showNew: () => setShown({ key, ids }),
-    next: nextCursor
-      ? () => {
-          setTrail([...trail, cursor])
-          turn(nextCursor)
-        }
-      : undefined,
-    previous:
-      trail.length > 0
-        ? () => {
-            setTrail(trail.slice(0, -1))
-            turn(trail.at(-1))
-          }
-        : undefined,
-    first:
-      cursor !== undefined
-        ? () => {
-            setTrail([])
-            turn(undefined)
-          }
-        : undefined,
+    next: nextCursor ? turn([...trail, cursor], nextCursor) : undefined,
+    previous: trail.length > 0 ? turn(trail.slice(0, -1), trail.at(-1)) : undefined,
+    first: cursor !== undefined ? turn([], undefined) : undefined,
   }
 }

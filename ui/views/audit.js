@@ -7,7 +7,7 @@ import { Time } from '../parts/time.js'
 import { link, route } from '../route.js'
 import { useStore } from '../store.js'
 
-/** @typedef {{ id: string, at: string, actor: string | null, action: string, pool: string | null, subject: string | null, status: number, code: string | null, counts: Record<string, number>, request_id: string | null }} Event */
+/** @typedef {import('../../src/audit/audit-events.ts').RecordedEvent} Event */
 
 const idOf = (/** @type {Event} */ { id }) => id
 

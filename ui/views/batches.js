@@ -42,7 +42,12 @@ export const Progress = ({ batch: { progress, label, id } }) => html`<span class
 /** @param {{ stats: PoolStats | undefined }} props All batches of the pool, newest first. */
 export function Batches({ stats }) {
   const { status } = useStore(route).params
-  const pages = usePages('v1/batches', { query: { ...(status && { status }) }, idOf, everyMs: 2_000 })
+  const pages = usePages('v1/batches', {
+    query: { ...(status && { status }) },
+    idOf,
+    gone: (/** @type {any} */ batch) => (status ? { ...batch, status: `no longer ${status}` } : batch),
+    everyMs: 2_000,
+  })
   const counts = stats?.batches
   const total = counts && Object.values(counts).reduce((sum, count) => sum + count, 0)
   const empty = status

@@ -42,7 +42,7 @@ export function Leases({ pool }) {
   return html`<div class="stack">
     <${ErrorNotice} error=${error} />
     <div class="tiles">
-      ${['free', 'leased', 'dirty', 'consumed', 'waiting'].map((name) => html`<${Tile} title=${TITLES[name]} value=${stats ? number(stats[name]) : '…'} />`)}
+      ${Object.entries(TITLES).map(([name, title]) => html`<${Tile} title=${title} value=${stats ? number(stats[name]) : '…'} />`)}
     </div>
     <div class="actions">
       <button type="button" disabled=${used === 0} onClick=${() => setResetting(true)}>Reset dirty and consumed users…</button>
@@ -80,7 +80,6 @@ export function Leases({ pool }) {
   </div>`
 }
 
-/** @type {Record<string, string>} */
 const TITLES = { free: 'Free', leased: 'Leased', dirty: 'Dirty', consumed: 'Consumed', waiting: 'Requests that wait' }
 
 /** @type {import('../parts/table.js').Column<Lease>[]} */
@@ -104,7 +103,10 @@ const endColumn = (end) => ({
     lease.status === 'active' && html`<button type="button" class="danger" onClick=${() => end(lease)}>End…</button>`,
 })
 
-/** @param {{ id: string }} props The users of one lease. */
+/** A list of the 10,000 users that a lease may have takes seconds. */
+const SHOWN = 200
+
+/** @param {{ id: string }} props The first users of one lease. */
 export function LeaseUsers({ id }) {
   const { data: lease, error } = useLive(
     (signal) => call('GET', `v1/leases/${encodeURIComponent(id)}`, { signal }),
@@ -119,7 +121,8 @@ export function LeaseUsers({ id }) {
       html`<section class="panel">
       <div class="heading"><h2>${lease.owner || 'Without an owner'}</h2><${Badge} status=${lease.status} /></div>
       <p>${counted(lease.user_count, 'user')} from <${Time} at=${lease.granted_at} /> until <${Time} at=${lease.ended_at ?? lease.expires_at} /></p>
-      <ul class="plain">${lease.users.map((/** @type {{ id: string, status: string }} */ user) => html`<li><a class="number" href=${link(['users', user.id])}>${user.id}</a> <${Badge} status=${user.status} /></li>`)}</ul>
+      <ul class="plain">${lease.users.slice(0, SHOWN).map((/** @type {any} */ user) => html`<li><a class="number" href=${link(['users', user.id])}>${user.id}</a> <${Badge} status=${user.status} /></li>`)}</ul>
+      ${lease.user_count > SHOWN && html`<p>And ${number(lease.user_count - SHOWN)} more.</p>`}
     </section>`
     }
   </div>`

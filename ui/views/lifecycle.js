@@ -11,7 +11,7 @@ import { link, route, setParams } from '../route.js'
 import { can } from '../session.js'
 import { useStore } from '../store.js'
 
-/** @typedef {{ batch_id: string, label: string | null, status: string, created_at: string, expires_at: string | null, age_seconds: number, user_count: number, protected_count: number }} Candidate */
+/** @typedef {import('../../src/batches/expiry.ts').Candidate} Candidate */
 /** @typedef {{ batches: object[], deleted_count: number, protected_count: number, more: boolean }} Report */
 
 const idOf = (/** @type {Candidate} */ { batch_id }) => batch_id

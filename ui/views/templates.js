@@ -9,7 +9,7 @@ import { Time } from '../parts/time.js'
 import { go, link } from '../route.js'
 import { can } from '../session.js'
 
-/** @typedef {{ name: string, description: string, built_in: boolean, config: object, updated_at: string | null }} Template */
+/** @typedef {{ name: string, description: string, built_in: boolean, updated_at: string | null }} Template */
 
 const idOf = (/** @type {Template} */ { name }) => name
 

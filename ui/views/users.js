@@ -9,7 +9,7 @@ import { go, link, route, setParams } from '../route.js'
 import { can } from '../session.js'
 import { useStore } from '../store.js'
 
-/** @typedef {{ id: string, username: string, email: string, role: string, is_test_user: boolean, batch_id: string | null, created_by_bulk: boolean, custom_attributes: object, created_at: string, updated_at: string }} User */
+/** @typedef {{ id: string, username: string, email: string, role: string, batch_id: string | null, updated_at: string }} User */
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 
@@ -19,7 +19,7 @@ const KINDS = [
   { value: 'all', text: 'All, with protected users' },
 ]
 
-/** The orders that an index has. */
+/** The orders that an index has: in a batch, only the first. */
 const SORTS = [
   { value: '', text: 'Id' },
   { value: 'username', text: 'Username' },
@@ -55,7 +55,7 @@ export function Users({ pool }) {
     ...(batch_id && { batch_id }),
     ...(kind === 'bulk' && { bulk_users_only: 'true' }),
     ...(kind === 'all' && { test_users_only: 'false' }),
-    ...(sort && { sort }),
+    ...(sort && !batch_id && { sort }),
   }
   const pages = usePages('v1/users', { query, idOf, everyMs: 5_000 })
   const change = (/** @type {string} */ name) => (/** @type {string} */ value) =>
@@ -66,7 +66,7 @@ export function Users({ pool }) {
       <div class="row">
         <${Search} found=${username ?? ''} />
         <${Field} label="Show" options=${can('admin', pool) ? KINDS : KINDS.slice(0, 2)} value=${kind ?? ''} onInput=${change('kind')} />
-        <${Field} label="Order" options=${SORTS} value=${sort ?? ''} onInput=${change('sort')} />
+        ${!batch_id && html`<${Field} label="Order" options=${SORTS} value=${sort ?? ''} onInput=${change('sort')} />`}
       </div>
       ${batch_id && html`<p>Only users of the batch <a href=${link(['batches', batch_id])}>${shortId(batch_id)}</a>. <a href=${link(['users'])}>Show all users.</a></p>`}
     </section>
