@@ -14,8 +14,6 @@ const GONE = [502, 503, 504]
 /** Whether the last request reached the service. */
 export const connection = createStore(/** @type {'unknown' | 'present' | 'lost'} */ ('unknown'))
 
-/** @typedef {{ path: string, code: string, message: string }} FieldFault */
-
 /** An answer of the service that is not a success, or no answer (`status` 0). */
 export class ApiError extends Error {
   /** @param {{ status: number, title: string, detail: string, code?: string, instance?: string, errors?: FieldFault[] }} problem */

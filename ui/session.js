@@ -1,6 +1,5 @@
 import { createStore } from './store.js'
 
-/** @typedef {import('../src/config/api-keys.ts').Scope} Scope */
 /** @typedef {{ name: string | null, scopes: Scope[], pools: { name: string, scopes: Scope[] }[] }} Me */
 
 /** The key stays in this tab: a new tab asks for it, and the end of the tab forgets it. */

@@ -19,10 +19,10 @@ import { Users } from './views/users.js'
  * @typedef {{
  *   name: string,
  *   title: string,
- *   scope: import('./session.js').Scope,
- *   View: (props: { pool: string, stats: import('../src/stats/routes.ts').PoolStats | undefined, statsError: Error | undefined }) => import('./html.js').Children,
- *   Detail?: (props: { pool: string, id: string }) => import('./html.js').Children,
- *   count?: (stats: import('../src/stats/routes.ts').PoolStats) => number,
+ *   scope: Scope,
+ *   View: (props: { pool: string, stats: PoolStats | undefined, statsError: Error | undefined }) => Children,
+ *   Detail?: (props: { pool: string, id: string }) => Children,
+ *   count?: (stats: PoolStats) => number,
  * }} ViewEntry
  */
 

@@ -20,7 +20,7 @@ const EXAMPLES = {
 /**
  * The custom attributes as JSON, with examples of generators to add.
  *
- * @param {{ value: string, onInput: (value: string) => void, faults: import('../api.js').FieldFault[], ofTemplate: object }} props
+ * @param {{ value: string, onInput: (value: string) => void, faults: FieldFault[], ofTemplate: object }} props
  * `ofTemplate`: the attributes that apply while the field is empty.
  */
 export function Attributes({ value, onInput, faults, ofTemplate }) {

@@ -1,5 +1,3 @@
-/** @typedef {import('../api.js').FieldFault} FieldFault */
-
 /** The texts of the form. Empty: the setting of the template, or the default. */
 export const EMPTY_FORM = {
   ...{ count: '1000', label: '', template: 'default', expires: '', expiresUnit: '86400' },

@@ -6,9 +6,6 @@ import { ErrorNotice } from '../parts/notice.js'
 import { Table } from '../parts/table.js'
 import { useStore } from '../store.js'
 
-/** @typedef {import('../../src/templates/preview.ts').Preview} Preview */
-/** @typedef {import('../../src/templates/preview.ts').PreviewUser} PreviewUser */
-
 /** The preview follows the form this long after the last key. */
 const PAUSE_MS = 300
 
@@ -70,7 +67,7 @@ export function PreviewPanel({ preview, error }) {
   </section>`
 }
 
-/** @type {import('../parts/table.js').Column<PreviewUser>[]} */
+/** @type {Column<PreviewUser>[]} */
 const COLUMNS = [
   { title: 'Username', cell: ({ username }) => html`<span class="wrap">${username}</span>` },
   { title: 'Role', cell: ({ role }) => role },

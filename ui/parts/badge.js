@@ -12,7 +12,7 @@ const TONES = {
   ...{ completed_with_failures: 'warn', not_in_step: 'warn', dirty: 'warn', expired: 'warn', abandoned: 'warn' },
 }
 
-/** @param {{ status: string, children?: import('../html.js').Children }} props */
+/** @param {{ status: string, children?: Children }} props */
 export function Badge({ status, children }) {
   const tone = TONES[status] ?? 'idle'
   return html`<span class=${`badge ${tone}`}><span aria-hidden="true">${SIGNS[tone]}</span> ${children ?? words(status)}</span>`

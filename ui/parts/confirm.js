@@ -12,7 +12,7 @@ import { ErrorNotice } from './notice.js'
  *   count?: number | undefined,
  *   run: () => Promise<unknown>,
  *   close: () => void,
- *   children?: import('../html.js').Children,
+ *   children?: Children,
  * }} props `action` is the text of the button. `run` may throw: the dialog shows the error and stays.
  */
 export function Confirm({ title, action, count, run, close, children }) {

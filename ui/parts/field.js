@@ -1,7 +1,5 @@
 import { html, useId } from '../html.js'
 
-/** @typedef {import('../api.js').FieldFault} FieldFault */
-
 /**
  * A labelled input with its hint and the faults that the service found in it.
  *
@@ -9,7 +7,7 @@ import { html, useId } from '../html.js'
  *   label: string,
  *   value: string,
  *   onInput: (value: string) => void,
- *   hint?: import('../html.js').Children,
+ *   hint?: Children,
  *   faults?: FieldFault[],
  *   options?: { value: string, text: string }[],
  *   rows?: number,

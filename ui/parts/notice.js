@@ -29,7 +29,7 @@ export function ErrorNotice({ error, retry }) {
   </div>`
 }
 
-/** @param {{ title: string, children?: import('../html.js').Children }} props What to do first, where a list is empty. */
+/** @param {{ title: string, children?: Children }} props What to do first, where a list is empty. */
 export const Empty = ({ title, children }) => html`<div class="empty"><h2>${title}</h2>${children}</div>`
 
 /** @param {{ scope: string, what: string }} props Instead of what the key does not allow. */

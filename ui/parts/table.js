@@ -2,12 +2,6 @@ import { html } from '../html.js'
 import { ErrorNotice, Loading } from './notice.js'
 
 /**
- * @template Item
- * @typedef {{ title: string, cell: (item: Item) => import('../html.js').Children, isNumber?: boolean, isWide?: boolean }} Column
- * `isWide`: takes the room that is left.
- */
-
-/**
  * A table that becomes a list of cards on a phone: each cell carries its title.
  *
  * @template Item
@@ -41,7 +35,7 @@ export function Table({ caption, columns, items, idOf }) {
  *   columns: Column<Item>[],
  *   pages: import('./pages.js').Pages<Item>,
  *   idOf: (item: Item) => string,
- *   empty: import('../html.js').Children,
+ *   empty: Children,
  * }} props
  */
 export function PagedTable({ caption, columns, pages, idOf, empty }) {

@@ -7,9 +7,7 @@ import { Time } from '../parts/time.js'
 import { link, route } from '../route.js'
 import { useStore } from '../store.js'
 
-/** @typedef {{ id: string, at: string, actor: string | null, action: string, pool: string | null, subject: string | null, status: number, code: string | null, counts: Record<string, number>, request_id: string | null }} Event */
-
-const idOf = (/** @type {Event} */ { id }) => id
+const idOf = (/** @type {AuditEvent} */ { id }) => id
 
 /** @param {{ pool: string }} props Who changed what, newest first. */
 export function Audit({ pool }) {
@@ -24,7 +22,7 @@ export function Audit({ pool }) {
   </div>`
 }
 
-/** @type {import('../parts/table.js').Column<Event>[]} */
+/** @type {Column<AuditEvent>[]} */
 const COLUMNS = [
   { title: 'At', cell: ({ at }) => html`<${Time} at=${at} />` },
   { title: 'Key', cell: ({ actor }) => actor ?? '–' },

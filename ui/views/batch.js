@@ -15,8 +15,6 @@ import { Time } from '../parts/time.js'
 import { link } from '../route.js'
 import { can } from '../session.js'
 
-/** @typedef {import('../../src/batches/batches.ts').Batch} BatchItem */
-
 /** @param {{ pool: string, id: string }} props One batch, followed by server-sent events until it ends. */
 export function Batch({ pool, id }) {
   const { data, error, refresh } = useLive(
@@ -86,7 +84,7 @@ function Rate({ batch }) {
 function Facts({ batch }) {
   const { profile, hashed_count: hashed, config } = batch
   const distinct = 'password_hash' in config ? config.password_hash.distinct : undefined
-  /** @type {[string, import('../html.js').Children][]} */
+  /** @type {[string, Children][]} */
   const facts = [
     ['Users per second', batch.throughput_per_second === null ? '–' : number(batch.throughput_per_second)],
     ['Failed', number(batch.failed_count)],
@@ -150,7 +148,7 @@ function Failures({ id }) {
   </section>`
 }
 
-/** @type {import('../parts/table.js').Column<import('../../src/batches/failures.ts').Failure>[]} */
+/** @type {Column<BatchFailure>[]} */
 const FAILURE_COLUMNS = [
   { title: 'Number', isNumber: true, cell: ({ n }) => number(n) },
   { title: 'Username', isWide: true, cell: ({ username }) => username },

@@ -8,9 +8,6 @@ import { Time } from '../parts/time.js'
 import { link, route } from '../route.js'
 import { useStore } from '../store.js'
 
-/** @typedef {import('../../src/batches/batches.ts').Batch} BatchItem */
-/** @typedef {import('../../src/stats/routes.ts').PoolStats} PoolStats */
-
 const STATUSES = /** @type {const} */ ([
   ...['queued', 'running', 'completed'],
   ...['completed_with_failures', 'cancelled', 'failed'],
@@ -18,7 +15,7 @@ const STATUSES = /** @type {const} */ ([
 
 const idOf = (/** @type {BatchItem} */ { id }) => id
 
-/** @type {import('../parts/table.js').Column<BatchItem>[]} */
+/** @type {Column<BatchItem>[]} */
 export const BATCH_COLUMNS = [
   {
     title: 'Batch',

@@ -15,14 +15,11 @@ import { link, route } from '../route.js'
 import { can } from '../session.js'
 import { useStore } from '../store.js'
 
-/** @typedef {{ id: string, owner: string, api_key: string | null, status: string, granted_at: string, expires_at: string, ended_at: string | null, user_count: number }} Lease */
-
-/** @typedef {{ freed_count: number, waiting_count: number, targets: string[] }} Reset */
-
-const idOf = (/** @type {Lease} */ { id }) => id
+const idOf = (/** @type {LeaseItem} */ { id }) => id
 
 /** A lease that left the list of active ones: the list does not say why. */
-const ended = (/** @type {Lease} */ lease) => (lease.status === 'active' ? { ...lease, status: 'ended' } : lease)
+const ended = (/** @type {LeaseItem} */ lease) =>
+  /** @type {LeaseItem} */ (lease.status === 'active' ? { ...lease, status: 'ended' } : lease)
 
 /** @param {{ pool: string }} props Who has which users, and what became of the others. */
 export function Leases({ pool }) {
@@ -34,9 +31,9 @@ export function Leases({ pool }) {
     gone: ended,
     everyMs: 2_000,
   })
-  const [toEnd, setToEnd] = useState(/** @type {Lease | undefined} */ (undefined))
+  const [toEnd, setToEnd] = useState(/** @type {LeaseItem | undefined} */ (undefined))
   const [isResetting, setResetting] = useState(false)
-  const [reset, setReset] = useState(/** @type {Reset | undefined} */ (undefined))
+  const [reset, setReset] = useState(/** @type {LeaseReset | undefined} */ (undefined))
   const used = (stats?.dirty ?? 0) + (stats?.consumed ?? 0)
   const columns = can('admin', pool) ? [...COLUMNS, endColumn(setToEnd)] : COLUMNS
   return html`<div class="stack">
@@ -83,7 +80,7 @@ export function Leases({ pool }) {
 /** @type {Record<string, string>} */
 const TITLES = { free: 'Free', leased: 'Leased', dirty: 'Dirty', consumed: 'Consumed', waiting: 'Requests that wait' }
 
-/** @type {import('../parts/table.js').Column<Lease>[]} */
+/** @type {Column<LeaseItem>[]} */
 const COLUMNS = [
   {
     title: 'Holder',
@@ -97,7 +94,7 @@ const COLUMNS = [
   { title: 'Until', cell: ({ ended_at, expires_at }) => html`<${Time} at=${ended_at ?? expires_at} />` },
 ]
 
-/** @param {(lease: Lease) => void} end @returns {import('../parts/table.js').Column<Lease>} */
+/** @param {(lease: LeaseItem) => void} end @returns {Column<LeaseItem>} */
 const endColumn = (end) => ({
   title: 'By force',
   cell: (lease) =>

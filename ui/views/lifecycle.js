@@ -11,9 +11,6 @@ import { link, route, setParams } from '../route.js'
 import { can } from '../session.js'
 import { useStore } from '../store.js'
 
-/** @typedef {{ batch_id: string, label: string | null, status: string, created_at: string, expires_at: string | null, age_seconds: number, user_count: number, protected_count: number }} Candidate */
-/** @typedef {{ batches: object[], deleted_count: number, protected_count: number, more: boolean }} Report */
-
 const idOf = (/** @type {Candidate} */ { batch_id }) => batch_id
 
 /** @param {{ pool: string }} props The batches whose time is over, or that are old. */
@@ -24,8 +21,8 @@ export function Lifecycle({ pool }) {
     idOf,
     everyMs: 5_000,
   })
-  const [planned, setPlanned] = useState(/** @type {Report | undefined} */ (undefined))
-  const [state, setState] = useState(/** @type {{ done?: Report, error?: Error }} */ ({}))
+  const [planned, setPlanned] = useState(/** @type {ExpiryReport | undefined} */ (undefined))
+  const [state, setState] = useState(/** @type {{ done?: ExpiryReport, error?: Error }} */ ({}))
   const expire = (/** @type {boolean} */ dry_run) => call('POST', 'v1/lifecycle/expire', { body: { dry_run } })
   const plan = () => {
     setState({})
@@ -52,7 +49,7 @@ export function Lifecycle({ pool }) {
   </div>`
 }
 
-/** @type {import('../parts/table.js').Column<Candidate>[]} */
+/** @type {Column<Candidate>[]} */
 const COLUMNS = [
   {
     title: 'Batch',

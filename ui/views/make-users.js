@@ -151,7 +151,7 @@ const PLACED = [
 const isAt = (/** @type {string} */ path, /** @type {string} */ name) =>
   path === `body.${name}` || path.startsWith(`body.${name}.`) || path.startsWith(`body.${name}[`)
 
-/** @param {import('../api.js').FieldFault[]} faults */
+/** @param {FieldFault[]} faults */
 const unique = (faults) => [...new Map(faults.map((fault) => [`${fault.path} ${fault.message}`, fault])).values()]
 
 /** `crypto.randomUUID` exists on https and localhost only. */

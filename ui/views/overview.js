@@ -13,9 +13,6 @@ import { can } from '../session.js'
 import { Progress } from './batches.js'
 import { TARGET_COLUMNS, useTargets } from './targets.js'
 
-/** @typedef {import('../../src/batches/batches.ts').Batch} Batch */
-/** @typedef {import('../../src/stats/routes.ts').PoolStats} PoolStats */
-
 const EVERY_MS = 2_000
 
 /** Three minutes of users per second. */
@@ -124,7 +121,7 @@ function InProgress() {
       const pages = await Promise.all(
         ['running', 'queued'].map((status) => call('GET', 'v1/batches', { query: { status, limit: 10 }, signal })),
       )
-      return /** @type {Batch[]} */ (pages.flatMap(({ items }) => items))
+      return /** @type {BatchItem[]} */ (pages.flatMap(({ items }) => items))
     },
     [],
     1_000,
@@ -137,9 +134,9 @@ function InProgress() {
   </section>`
 }
 
-const idOf = (/** @type {Batch} */ { id }) => id
+const idOf = (/** @type {BatchItem} */ { id }) => id
 
-/** @type {import('../parts/table.js').Column<Batch>[]} */
+/** @type {Column<BatchItem>[]} */
 const COLUMNS = [
   {
     title: 'Batch',
@@ -173,7 +170,7 @@ function Pools() {
   </section>`
 }
 
-/** @type {import('../parts/table.js').Column<any>[]} */
+/** @type {Column<any>[]} */
 const POOL_COLUMNS = [
   { title: 'Pool', isWide: true, cell: ({ name }) => html`<a href=${link(['overview'], { pool: name })}>${name}</a>` },
   { title: 'Replica of', cell: ({ replica }) => (replica === 'none' ? '–' : replica.replace('_', ' ')) },

@@ -12,8 +12,6 @@ import { link } from '../route.js'
 import { can } from '../session.js'
 import { useTargets } from './targets.js'
 
-/** @typedef {import('./targets.js').Run} Run */
-
 /** @param {{ pool: string, id: string }} props One target: its state, what can be done, its runs and failures. */
 export function Target({ pool, id: name }) {
   const { data, error, refresh } = useTargets(pool, 3_000)
@@ -103,7 +101,7 @@ function Runs({ name }) {
   </section>`
 }
 
-/** @type {import('../parts/table.js').Column<Run>[]} */
+/** @type {Column<Run>[]} */
 const RUN_COLUMNS = [
   { title: 'At', cell: ({ created_at }) => html`<${Time} at=${created_at} />` },
   { title: 'Status', cell: ({ status }) => html`<${Badge} status=${status} />` },
@@ -133,7 +131,7 @@ function Failures({ name }) {
   </section>`
 }
 
-/** @type {import('../parts/table.js').Column<{ user_id: string, username: string | null, operation: string, code: string, detail: string, tried_at: string }>[]} */
+/** @type {Column<{ user_id: string, username: string | null, operation: string, code: string, detail: string, tried_at: string }>[]} */
 const FAILURE_COLUMNS = [
   {
     title: 'User',

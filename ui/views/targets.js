@@ -9,12 +9,9 @@ import { Table } from '../parts/table.js'
 import { Time } from '../parts/time.js'
 import { link } from '../route.js'
 
-/** @typedef {{ id: string, target: string, trigger: string, full: boolean, clear: boolean, status: string, kind: string | null, added_count: number, updated_count: number, deleted_count: number, failure: string | null, detail: string | null, canary: { ok: boolean, users: number, first_login_ms: number | null, second_login_ms: number | null, rehash_suspected: boolean } | null, created_at: string, finished_at: string | null, duration_ms: number | null }} Run */
-/** @typedef {{ target: string, in_step: boolean, local_state: string, remote_state: string | null, remote_failure: string | null, last_run: Run | null }} Status */
+const idOf = (/** @type {TargetStatus} */ { target }) => target
 
-const idOf = (/** @type {Status} */ { target }) => target
-
-/** @type {import('../parts/table.js').Column<Status>[]} */
+/** @type {Column<TargetStatus>[]} */
 export const TARGET_COLUMNS = [
   { title: 'Target', isWide: true, cell: ({ target }) => html`<a href=${link(['targets', target])}>${target}</a>` },
   { title: 'State', cell: ({ in_step }) => html`<${Badge} status=${in_step ? 'in_step' : 'not_in_step'} />` },
@@ -27,7 +24,7 @@ export const TARGET_COLUMNS = [
  * Compares the states of the targets with ours. Each look calls all targets.
  *
  * @param {string} pool
- * @returns {{ data: { items: Status[] } | undefined, error: Error | undefined, refresh: () => void }}
+ * @returns {{ data: { items: TargetStatus[] } | undefined, error: Error | undefined, refresh: () => void }}
  */
 export const useTargets = (pool, everyMs = 10_000) =>
   useLive((signal) => call('GET', 'v1/sync/status', { signal }), [pool], everyMs)

@@ -7,8 +7,6 @@ import { ErrorNotice, Loading } from '../parts/notice.js'
 import { go, link } from '../route.js'
 import { can } from '../session.js'
 
-/** @typedef {import('../api.js').FieldFault} FieldFault */
-
 /** @param {{ pool: string, id: string }} props One template, to edit if it is the pool's own. A name that does not exist is a new template. */
 export function Template({ pool, id: name }) {
   const path = `v1/templates/${encodeURIComponent(name)}`

@@ -9,9 +9,7 @@ import { Time } from '../parts/time.js'
 import { go, link } from '../route.js'
 import { can } from '../session.js'
 
-/** @typedef {{ name: string, description: string, built_in: boolean, config: object, updated_at: string | null }} Template */
-
-const idOf = (/** @type {Template} */ { name }) => name
+const idOf = (/** @type {TemplateItem} */ { name }) => name
 
 /** @param {{ pool: string }} props Named settings of batches: built-in and own. */
 export function Templates({ pool }) {
@@ -28,7 +26,7 @@ export function Templates({ pool }) {
   </div>`
 }
 
-/** @type {import('../parts/table.js').Column<Template>[]} */
+/** @type {Column<TemplateItem>[]} */
 const COLUMNS = [
   { title: 'Template', cell: ({ name }) => html`<a href=${link(['templates', name])}>${name}</a>` },
   { title: 'Description', isWide: true, cell: ({ description }) => description },

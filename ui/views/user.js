@@ -9,8 +9,6 @@ import { PagedTable } from '../parts/table.js'
 import { Time } from '../parts/time.js'
 import { link } from '../route.js'
 
-/** @typedef {{ lease_id: string, owner: string, api_key: string | null, granted_at: string, ended_at: string | null, ending: string | null, outcome: string | null, note: string | null }} Holding */
-
 const idOf = (/** @type {Holding} */ { lease_id }) => lease_id
 
 /** @param {{ id: string }} props One user, with its attributes and who had it. */
@@ -21,7 +19,7 @@ export function User({ id }) {
     5_000,
   )
   if (!user) return error ? html`<${ErrorNotice} error=${error} />` : html`<${Loading} />`
-  /** @type {[string, import('../html.js').Children][]} */
+  /** @type {[string, Children][]} */
   const facts = [
     ['E-mail', user.email],
     ['Role', user.role],
@@ -56,7 +54,7 @@ function Holdings({ id }) {
   </section>`
 }
 
-/** @type {import('../parts/table.js').Column<Holding>[]} */
+/** @type {Column<Holding>[]} */
 const COLUMNS = [
   { title: 'Holder', isWide: true, cell: ({ owner, lease_id }) => owner || shortId(lease_id) },
   { title: 'Key', cell: ({ api_key }) => api_key ?? '–' },

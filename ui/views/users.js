@@ -9,8 +9,6 @@ import { go, link, route, setParams } from '../route.js'
 import { can } from '../session.js'
 import { useStore } from '../store.js'
 
-/** @typedef {{ id: string, username: string, email: string, role: string, is_test_user: boolean, batch_id: string | null, created_by_bulk: boolean, custom_attributes: object, created_at: string, updated_at: string }} User */
-
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 
 const KINDS = [
@@ -28,9 +26,9 @@ const SORTS = [
   { value: 'created_at', text: 'Oldest first' },
 ]
 
-const idOf = (/** @type {User} */ { id }) => id
+const idOf = (/** @type {UserItem} */ { id }) => id
 
-/** @type {import('../parts/table.js').Column<User>[]} */
+/** @type {Column<UserItem>[]} */
 const COLUMNS = [
   { title: 'Username', isWide: true, cell: ({ id, username }) => html`<a href=${link(['users', id])}>${username}</a>` },
   {
