@@ -19,9 +19,8 @@ import type { TargetResponse } from '../src/sync/target-schema.ts'
 import type { Preview as Previewed, PreviewUser as PreviewedUser } from '../src/templates/preview.ts'
 import type { templateAnswer } from '../src/templates/template-schema.ts'
 import type { User } from '../src/users/user-schema.ts'
-import type { ComponentChildren } from './vendor/preact.mjs'
 
-/* Types of the whole page: the answers of the service, from its own schemas. Only `npm run check` reads this file; it is not served. */
+/* The answers of the service, as its own schemas describe them. Only `npm run check` reads this file; it is not served. */
 
 declare global {
   type AuditEvent = Static<typeof EventResponse>
@@ -47,15 +46,4 @@ declare global {
   type TemplateItem = Static<ReturnType<typeof templateAnswer>>
   type UserItem = Static<typeof User>
   type Verification = Static<typeof VerifyResponse>
-
-  /** What an element may contain. */
-  type Children = ComponentChildren
-
-  /** A column of a table. `isWide`: takes the room that is left. */
-  interface Column<Item> {
-    title: string
-    cell: (item: Item) => Children
-    isNumber?: boolean
-    isWide?: boolean
-  }
 }

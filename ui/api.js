@@ -28,21 +28,7 @@ export class ApiError extends Error {
   }
 }
 
-/**
- * @typedef {object} Request
- * @property {Record<string, string | number | boolean | undefined>} [query] Members that are undefined or empty are left out.
- * @property {object} [body]
- * @property {Record<string, string>} [headers]
- * @property {AbortSignal | undefined} [signal]
- * @property {string | null} [pool] null: the route takes no pool. Default: the pool of the address.
- */
-
-/**
- * The address of a route.
- *
- * @param {string} path For example `v1/batches`.
- * @param {Pick<Request, 'query' | 'pool'>} [request]
- */
+/** The address of a route. @param {string} path @param {Pick<ApiRequest, 'query' | 'pool'>} [request] */
 export function urlOf(path, { query = {}, pool = currentPool() } = {}) {
   const url = new URL(path, ROOT)
   if (pool !== null && pool !== 'default') url.searchParams.set('pool', pool)
@@ -56,9 +42,7 @@ export function urlOf(path, { query = {}, pool = currentPool() } = {}) {
  * Sends a request with the key of this tab and returns the response. Throws ApiError if it is not a success. An aborted request
  * throws an AbortError.
  *
- * @param {string} method
- * @param {string} path
- * @param {Request} [request]
+ * @type {Send<Response>}
  */
 export async function send(method, path, { query, body, headers, signal, pool } = {}) {
   const key = readKey()
@@ -89,28 +73,16 @@ export async function send(method, path, { query, body, headers, signal, pool } 
   throw error
 }
 
-/**
- * Sends a request and returns the JSON of the answer; undefined if there is none.
- *
- * @template [Answer=any]
- * @param {string} method
- * @param {string} path
- * @param {Request} [request]
- * @returns {Promise<Answer>}
- */
+/** Sends a request and returns the JSON of the answer; undefined if there is none. @type {Send<any>} */
 export async function call(method, path, request = {}) {
   const timeout = AbortSignal.timeout(TIMEOUT_MS)
   const signal = request.signal ? AbortSignal.any([request.signal, timeout]) : timeout
   const response = await send(method, path, { ...request, signal })
   const text = await response.text()
-  return text === '' ? /** @type {Answer} */ (undefined) : JSON.parse(text, keepDigits)
+  return text === '' ? undefined : parseJson(text)
 }
 
-/**
- * Reads the body of a response as it comes. Safari cannot iterate over a stream itself.
- *
- * @param {Response} response
- */
+/** Reads the body of a response as it comes. Safari cannot iterate over a stream itself. @param {Response} response */
 export async function* piecesOf(response) {
   const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader()
   if (reader === undefined) return
@@ -120,6 +92,9 @@ export async function* piecesOf(response) {
     await reader.cancel().catch(() => {}) // it may have been aborted
   }
 }
+
+/** Parses JSON and keeps all digits of its numbers. */
+export const parseJson = (/** @type {string} */ text) => JSON.parse(text, keepDigits)
 
 /**
  * Keeps numbers that JavaScript would write otherwise, such as ids of 20 digits or 0.10 in attributes, as their own text.

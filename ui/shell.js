@@ -49,11 +49,11 @@ export function Shell() {
       html`<nav class="side" aria-label="Views">
       <ul>
         ${VIEWS.map(
-          ({ name, title, count, scope }) =>
+          ({ name, title, count, scope, or }) =>
             html`<li>
               <a href=${link([name])} aria-current=${entry?.name === name ? 'page' : undefined}>
                 <span>${title}</span>
-                ${!can(scope, pool) ? html`<span class="muted small">no access</span>` : count && stats && count(stats) > 0 && html`<span class="count">${number(count(stats))}</span>`}
+                ${!can(scope, pool, or) ? html`<span class="muted small">no access</span>` : count && stats && count(stats) > 0 && html`<span class="count">${number(count(stats))}</span>`}
               </a>
             </li>`,
         )}
@@ -76,13 +76,13 @@ export function Shell() {
   </div>`
 }
 
-/** @param {{ entry: import('./views.js').ViewEntry, path: string[], pool: string, stats: any, statsError: Error | undefined }} props */
+/** @param {{ entry: ViewEntry, path: string[], pool: string, stats: any, statsError: Error | undefined }} props */
 function Current({ entry, path, pool, stats, statsError }) {
   const [name, id, ...more] = path
   const isFound =
     more.length === 0 && (name === undefined || (name === entry.name && (id === undefined || entry.Detail)))
   if (!isFound) return html`<p>There is no such view. <a href=${link([])}>Go to the overview.</a></p>`
-  if (!can(entry.scope, pool)) return html`<${NotAllowed} scope=${entry.scope} what=${entry.title} />`
+  if (!can(entry.scope, pool, entry.or)) return html`<${NotAllowed} scope=${entry.scope} what=${entry.title} />`
   return id === undefined
     ? html`<${entry.View} pool=${pool} stats=${stats} statsError=${statsError} />`
     : html`<${entry.Detail} pool=${pool} id=${id} />`

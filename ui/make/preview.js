@@ -1,12 +1,6 @@
-import { call, connection } from '../api.js'
-import { duration } from '../format.js'
-import { html, useEffect, useState } from '../html.js'
-import { sleep } from '../live.js'
-import { ErrorNotice } from '../parts/notice.js'
-import { Table } from '../parts/table.js'
-import { useStore } from '../store.js'
+import { call, connection, duration, ErrorNotice, html, sleep, Table, useEffect, useState, useStore } from '../kit.js'
 
-/** The preview follows the form this long after the last key. */
+/** From the last key to the next preview. */
 const PAUSE_MS = 300
 
 /** Users shown, of at most 100 that the service makes. */
@@ -16,17 +10,18 @@ const SHOWN = 12
  * Returns how the service would make the batch. The last answer stays until the next one has come. It asks again when the service is back.
  *
  * @param {object | undefined} body Undefined: it cannot be sent.
- * @returns {{ preview: Preview | undefined, error: Error | undefined }}
+ * @returns {{ preview?: Preview, error?: any }}
  */
 export function usePreview(body) {
-  const [state, setState] = useState(/** @type {{ preview?: Preview, error?: Error }} */ ({}))
+  const [state, setState] = useState(/** @type {ReturnType<typeof usePreview>} */ ({}))
   const isLost = useStore(connection) === 'lost'
   const text = body && JSON.stringify(body)
   useEffect(() => {
     if (body === undefined) return
-    const { signal, abort } = abortable()
+    const ended = new AbortController()
+    const { signal } = ended
     const read = async () => {
-      await sleep(PAUSE_MS, signal)
+      if (state.preview || state.error) await sleep(PAUSE_MS, signal)
       if (signal.aborted) return
       try {
         const preview = await call('POST', 'v1/batches/preview', { body, signal })
@@ -36,14 +31,9 @@ export function usePreview(body) {
       }
     }
     void read()
-    return abort
+    return () => ended.abort()
   }, [text, isLost])
-  return { preview: state.preview, error: state.error }
-}
-
-function abortable() {
-  const controller = new AbortController()
-  return { signal: controller.signal, abort: () => controller.abort() }
+  return state
 }
 
 /** @param {{ preview: Preview | undefined, error: Error | undefined }} props */

@@ -1,11 +1,7 @@
 import { ApiError } from '../api.js'
 import { html } from '../html.js'
 
-/**
- * Shows an error of the service with what finds it in the log.
- *
- * @param {{ error: Error | undefined, retry?: () => void }} props
- */
+/** Shows an error of the service with what finds it in the log. @param {{ error: Error | undefined, retry?: () => void }} props */
 export function ErrorNotice({ error, retry }) {
   if (error === undefined) return null
   const { title, code, requestId, fieldFaults } =
@@ -38,3 +34,6 @@ export const NotAllowed = ({ scope, what }) => html`<p class="notice">
 </p>`
 
 export const Loading = () => html`<p class="loading" role="status">Loading…</p>`
+
+/** @param {{ error: Error | undefined }} props Instead of what is not read yet. */
+export const Waiting = ({ error }) => (error ? html`<${ErrorNotice} error=${error} />` : html`<${Loading} />`)

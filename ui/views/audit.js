@@ -1,11 +1,4 @@
-import { number } from '../format.js'
-import { html } from '../html.js'
-import { Empty } from '../parts/notice.js'
-import { usePages } from '../parts/pages.js'
-import { PagedTable } from '../parts/table.js'
-import { Time } from '../parts/time.js'
-import { link, route } from '../route.js'
-import { useStore } from '../store.js'
+import { Empty, html, link, number, PagedTable, route, Time, usePages, useStore } from '../kit.js'
 
 const idOf = (/** @type {AuditEvent} */ { id }) => id
 

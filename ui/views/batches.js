@@ -1,10 +1,9 @@
 import { number, percent, shortId } from '../format.js'
 import { html } from '../html.js'
-import { Badge } from '../parts/badge.js'
+import { Badge, Time } from '../parts/facts.js'
 import { Empty } from '../parts/notice.js'
 import { usePages } from '../parts/pages.js'
 import { PagedTable } from '../parts/table.js'
-import { Time } from '../parts/time.js'
 import { link, route } from '../route.js'
 import { useStore } from '../store.js'
 

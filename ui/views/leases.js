@@ -1,19 +1,27 @@
-import { call } from '../api.js'
-import { curlOf } from '../curl.js'
-import { counted, number, shortId } from '../format.js'
-import { html, useState } from '../html.js'
-import { useLive } from '../live.js'
-import { Badge } from '../parts/badge.js'
-import { Confirm } from '../parts/confirm.js'
-import { Copyable } from '../parts/copy.js'
-import { Empty, ErrorNotice } from '../parts/notice.js'
-import { usePages } from '../parts/pages.js'
-import { PagedTable } from '../parts/table.js'
-import { Tile } from '../parts/tile.js'
-import { Time } from '../parts/time.js'
-import { link, route } from '../route.js'
-import { can } from '../session.js'
-import { useStore } from '../store.js'
+import {
+  Ask,
+  Badge,
+  Copyable,
+  call,
+  can,
+  counted,
+  curlOf,
+  Empty,
+  ErrorNotice,
+  html,
+  link,
+  number,
+  PagedTable,
+  Path,
+  route,
+  shortId,
+  Tile,
+  Time,
+  useLive,
+  usePages,
+  useState,
+  useStore,
+} from '../kit.js'
 
 const idOf = (/** @type {LeaseItem} */ { id }) => id
 
@@ -31,18 +39,18 @@ export function Leases({ pool }) {
     gone: ended,
     everyMs: 2_000,
   })
-  const [toEnd, setToEnd] = useState(/** @type {LeaseItem | undefined} */ (undefined))
-  const [isResetting, setResetting] = useState(false)
   const [reset, setReset] = useState(/** @type {LeaseReset | undefined} */ (undefined))
   const used = (stats?.dirty ?? 0) + (stats?.consumed ?? 0)
-  const columns = can('admin', pool) ? [...COLUMNS, endColumn(setToEnd)] : COLUMNS
+  const columns = can('admin', pool) ? [...COLUMNS, endColumn(refresh)] : COLUMNS
   return html`<div class="stack">
     <${ErrorNotice} error=${error} />
     <div class="tiles">
       ${['free', 'leased', 'dirty', 'consumed', 'waiting'].map((name) => html`<${Tile} title=${TITLES[name]} value=${stats ? number(stats[name]) : '…'} />`)}
     </div>
     <div class="actions">
-      <button type="button" disabled=${used === 0} onClick=${() => setResetting(true)}>Reset dirty and consumed users…</button>
+      <${Ask} text="Reset dirty and consumed users…" isMild disabled=${used === 0} title=${`Reset ${counted(used, 'user')}?`} action="Reset" count=${used} run=${() => call('POST', 'v1/leases/reset', { body: {} }).then(setReset).then(refresh)}>
+        <p>The sinks that have these users write them again. A user is free when all its sinks have written it, at once if no sink has it.</p>
+      <//>
     </div>
     <div role="status">
       ${
@@ -62,18 +70,6 @@ export function Leases({ pool }) {
       <p>A load generator leases users, so that no other one has them at the same time:</p>
       <${Copyable} label="Command" text=${curlOf('POST', 'v1/leases', { count: 10, owner: 'runner-1', ttl_seconds: 300 })} />
     <//>`} />
-    ${
-      toEnd &&
-      html`<${Confirm} title=${`End the lease of ${toEnd.owner || shortId(toEnd.id)}?`} action="End the lease" count=${toEnd.user_count} close=${() => setToEnd(undefined)} run=${() => call('DELETE', `v1/leases/${toEnd.id}`).then(refresh)}>
-      <p>${counted(toEnd.user_count, 'user')} become free, although the holder may still use them.</p>
-    <//>`
-    }
-    ${
-      isResetting &&
-      html`<${Confirm} title=${`Reset ${counted(used, 'user')}?`} action="Reset" count=${used} close=${() => setResetting(false)} run=${() => call('POST', 'v1/leases/reset', { body: {} }).then(setReset).then(refresh)}>
-      <p>The sinks that have these users write them again. A user is free when all its sinks have written it, at once if no sink has it.</p>
-    <//>`
-    }
   </div>`
 }
 
@@ -94,11 +90,14 @@ const COLUMNS = [
   { title: 'Until', cell: ({ ended_at, expires_at }) => html`<${Time} at=${ended_at ?? expires_at} />` },
 ]
 
-/** @param {(lease: LeaseItem) => void} end @returns {Column<LeaseItem>} */
-const endColumn = (end) => ({
+/** @param {() => void} refresh @returns {Column<LeaseItem>} */
+const endColumn = (refresh) => ({
   title: 'By force',
-  cell: (lease) =>
-    lease.status === 'active' && html`<button type="button" class="danger" onClick=${() => end(lease)}>End…</button>`,
+  cell: ({ id, owner, status, user_count: count }) =>
+    status === 'active' &&
+    html`<${Ask} text="End…" title=${`End the lease of ${owner || shortId(id)}?`} action="End the lease" count=${count} run=${() => call('DELETE', `v1/leases/${id}`).then(refresh)}>
+      <p>${counted(count, 'user')} become free, although the holder may still use them.</p>
+    <//>`,
 })
 
 /** @param {{ id: string }} props The users of one lease. */
@@ -109,7 +108,7 @@ export function LeaseUsers({ id }) {
     5_000,
   )
   return html`<div class="stack">
-    <nav aria-label="Path" class="path"><a href=${link(['leases'])}>Leases</a> / ${id}</nav>
+    <${Path} view="leases" title="Leases" name=${id} />
     <${ErrorNotice} error=${error} />
     ${
       lease &&
