@@ -1,4 +1,4 @@
-/** What views are made of, in one import. */
+/** What the page is made of, in one import. */
 export * from './api.js'
 export * from './description.js'
 export * from './format.js'

@@ -147,6 +147,17 @@ declare global {
     isMild?: boolean
   }
 
+  interface FormProps {
+    /** The text of the button. */
+    text: string
+    disabled?: boolean
+    action: ReturnType<typeof import('./parts/form.js').useAction>
+    work: () => unknown
+    /** The faults that have no field. */
+    others?: () => FieldFault[]
+    children: Children
+  }
+
   /** What a field of a form needs to know of its text. */
   type FieldOf<Form> = (name: keyof Form & string, path?: string) => Pick<FieldProps, 'value' | 'onInput' | 'faults'>
 

@@ -1,17 +1,29 @@
-import { call, connection } from './api.js'
-import { number } from './format.js'
-import { html, useEffect, useRef } from './html.js'
 import { KeyForm } from './key-form.js'
-import { paused, useLive } from './live.js'
-import { Loading, NotAllowed } from './parts/notice.js'
-import { PoolPicker } from './pool-picker.js'
-import { go, link, route } from './route.js'
-import { askForKey, can, readKey, session } from './session.js'
-import { useStore } from './store.js'
+import {
+  askForKey,
+  call,
+  can,
+  connection,
+  go,
+  html,
+  Loading,
+  link,
+  NotAllowed,
+  number,
+  paused,
+  readKey,
+  render,
+  route,
+  session,
+  useEffect,
+  useLive,
+  useRef,
+  useStore,
+} from './kit.js'
 import { VIEWS } from './views.js'
 
 /** The page around the views: side bar, state of the connection, and the key. */
-export function Shell() {
+function Shell() {
   const { status } = useStore(session)
   const { path, params } = useStore(route)
   const isLost = useStore(connection) === 'lost'
@@ -129,4 +141,38 @@ function KeyState() {
 function skipTo(/** @type {Event} */ event, /** @type {HTMLElement | null} */ main) {
   event.preventDefault()
   main?.focus()
+}
+
+/** Changes the pool. Only an administrator can list the pools; a key of some pools knows these; any other key types the name. @param {{ pool: string }} props */
+function PoolPicker({ pool }) {
+  const isAdmin = can('admin', pool)
+  const { data } = useLive(
+    async (signal) =>
+      isAdmin ? await call('GET', 'v1/pools', { pool: null, query: { limit: 1000 }, signal }) : undefined,
+    [isAdmin],
+    10_000,
+  )
+  const { me } = session.get()
+  /** @type {string[]} */
+  const names =
+    data?.items.map((/** @type {{ name: string }} */ each) => each.name) ?? me?.pools.map(({ name }) => name) ?? []
+  const show = (/** @type {any} */ event) =>
+    go(link(route.get().path.slice(0, 1), { pool: event.target.value.trim() || 'default' }))
+  const isClosed = names.length > 0 && (isAdmin || me?.scopes.length === 0)
+  return html`<label class="pool">
+    <span>Pool</span>
+    ${
+      isClosed
+        ? html`<select onChange=${show}>
+          ${[...new Set([...names, pool])].map((name) => html`<option value=${name} selected=${name === pool}>${name}</option>`)}
+        </select>`
+        : html`<input value=${pool} onChange=${show} autocomplete="off" spellcheck="false" />`
+    }
+  </label>`
+}
+
+const page = document.getElementById('page')
+if (page) {
+  page.textContent = ''
+  render(html`<${Shell} />`, page)
 }

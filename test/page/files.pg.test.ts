@@ -23,7 +23,7 @@ t.test('the root leads to the page by a relative address, so a proxy may add a p
 })
 
 t.test('every file is served without a key, under the policy, and again as 304', async (t) => {
-  t.ok(files.includes('index.html') && files.includes('main.js'))
+  t.ok(files.includes('index.html') && files.includes('shell.js'))
   for (const path of ['', ...files, ...vendor]) {
     const { status, headers } = await call('GET', `/ui/${path}`)
     t.match(

@@ -4,6 +4,7 @@ import {
   counted,
   ErrorNotice,
   html,
+  NotAllowed,
   parameterOf,
   piecesOf,
   readKey,
@@ -111,8 +112,7 @@ export function SharedPassword({ batch, pool }) {
   const [password, setPassword] = useState(/** @type {string | undefined} */ (undefined))
   const { error, run } = useAction()
   if (!('password_mode' in batch.config) || batch.config.password_mode !== 'shared') return null
-  if (!can('credentials:read', pool))
-    return html`<p class="muted small">Its password needs a key with the scope <code>credentials:read</code>.</p>`
+  if (!can('credentials:read', pool)) return html`<${NotAllowed} scope="credentials:read" what="Its password" />`
   return html`<div>
     <${ErrorNotice} error=${error} />
     ${

@@ -1,6 +1,6 @@
 import { number } from '../format.js'
 import { html, useEffect, useId, useRef, useState } from '../html.js'
-import { useAction } from './form.js'
+import { Field, useAction } from './form.js'
 import { ErrorNotice } from './notice.js'
 
 /**
@@ -30,14 +30,13 @@ function Dialog({ title, action, count, run, close, children }) {
     event.preventDefault()
     if (isTyped && !isBusy) void act(() => run().then(close))
   }
-  return html`<dialog ref=${dialog} onClose=${close} aria-labelledby=${`${id}title`}>
+  return html`<dialog ref=${dialog} onClose=${close} aria-labelledby=${id}>
     <form onSubmit=${submit}>
-      <h2 id=${`${id}title`}>${title}</h2>
+      <h2 id=${id}>${title}</h2>
       ${children}
       ${
         count !== undefined &&
-        html`<label for=${id}>Type <strong class="number">${number(count)}</strong> to confirm</label>
-        <input id=${id} inputmode="numeric" autocomplete="off" value=${typed} onInput=${(/** @type {any} */ event) => setTyped(event.target.value)} />`
+        html`<${Field} label=${`Type ${number(count)} to confirm`} inputmode="numeric" value=${typed} onInput=${setTyped} />`
       }
       <${ErrorNotice} error=${error} />
       <div class="actions end">

@@ -111,3 +111,21 @@ export const Faults = ({
   faults,
 }) => html`<${ErrorNotice} error=${faultsOf(error).length > 0 ? undefined : error} />
   ${faults.map(({ path, message }) => html`<p class="notice danger" role="alert"><code>${path}</code> ${message}</p>`)}`
+
+/** Fields with their button. What has no field stands above it. @param {FormProps} props */
+export const Form = ({
+  text,
+  disabled,
+  action: { isBusy, error, run },
+  work,
+  others,
+  children,
+}) => html`<form class="stack"
+  onSubmit=${(/** @type {Event} */ event) => {
+    event.preventDefault()
+    void run(work)
+  }}>
+  ${children}
+  <${Faults} error=${error} faults=${others?.() ?? []} />
+  <div class="actions"><button type="submit" class="primary" disabled=${isBusy || disabled}>${text}</button></div>
+</form>`

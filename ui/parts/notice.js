@@ -1,8 +1,8 @@
 import { ApiError } from '../api.js'
 import { html } from '../html.js'
 
-/** Shows an error of the service with what finds it in the log. @param {{ error: Error | undefined, retry?: () => void }} props */
-export function ErrorNotice({ error, retry }) {
+/** Shows an error of the service with what finds it in the log. @param {{ error: Error | undefined }} props */
+export function ErrorNotice({ error }) {
   if (error === undefined) return null
   const { title, code, requestId, fieldFaults } =
     error instanceof ApiError ? error : { title: 'The page failed', code: '', requestId: '', fieldFaults: [] }
@@ -21,7 +21,6 @@ export function ErrorNotice({ error, retry }) {
       ${code && html`Code <code>${code}</code>. `}${requestId && html`Request <code>${requestId}</code>, as in the service’s log.`}
     </p>`
     }
-    ${retry && html`<button type="button" onClick=${retry}>Try again</button>`}
   </div>`
 }
 

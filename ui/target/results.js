@@ -17,24 +17,17 @@ const text = (/** @type {unknown} */ value) =>
 export const Verified = ({
   result: { in_step, local, remote, missing, extra, changed },
 }) => html`<section class="stack" role="region" aria-label="Result">
-  <p><${Badge} status=${in_step ? 'in_step' : 'not_in_step'} /> All users of both sides were compared.</p>
-  <${Table} caption="Both sides" columns=${SIDE_COLUMNS} items=${[{ name: 'Here', ...local }, { name: 'There', ...remote }]} idOf=${nameOf} />
-  <${Table} caption="Differences" columns=${DIFFERENCE_COLUMNS} items=${[{ name: 'Only here', ...missing }, { name: 'Only there', ...extra }, { name: 'Different', ...changed }]} idOf=${nameOf} />
+  <p><${Badge} status=${in_step ? 'in_step' : 'not_in_step'} /> Compared user by user: ${number(local.total_count)} here, ${number(remote.total_count)} there.</p>
+  ${local.state !== local.recomputed_state && html`<p class="notice danger">The state here is not that of its users.</p>`}
+  ${remote.state !== remote.recomputed_state && html`<p class="notice danger">The state there is not that of its users.</p>`}
+  <${Table} caption="Differences" columns=${DIFFERENCE_COLUMNS} items=${[
+    { name: 'Only here', ...missing },
+    { name: 'Only there', ...extra },
+    { name: 'Different', ...changed },
+  ]} idOf=${nameOf} />
 </section>`
 
 const nameOf = (/** @type {{ name: string }} */ { name }) => name
-
-/** @type {Column<Verification['local'] & { name: string }>[]} */
-const SIDE_COLUMNS = [
-  { title: 'Side', cell: nameOf },
-  { title: 'Users', isNumber: true, cell: ({ total_count }) => number(total_count) },
-  {
-    title: 'State',
-    isWide: true,
-    cell: ({ state, recomputed_state: computed }) =>
-      html`<code class="wrap">${state}</code>${state !== computed && html` but its users make <code class="wrap">${computed}</code>`}`,
-  },
-]
 
 /** @type {Column<Verification['missing'] & { name: string }>[]} */
 const DIFFERENCE_COLUMNS = [

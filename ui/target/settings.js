@@ -1,7 +1,7 @@
 import {
   call,
-  ErrorNotice,
   Field,
+  Form,
   faultsOf,
   html,
   json,
@@ -52,19 +52,16 @@ function changesOf({ name, kind, more = '', interval_seconds = '', ...texts }, b
 export function TargetSettings({ target, onSaved }) {
   const before = formOf(target ?? {})
   const { form, fieldsOf } = useForm(before)
-  const { isBusy, error, run } = useAction()
+  const action = useAction()
   const { kind, preset, url } = membersOf(useDescription(), 'NewTarget')
   const { body, faults } = changesOf(form, before)
-  const { field, others } = fieldsOf([...faults, ...faultsOf(error)])
-  const submit = (/** @type {Event} */ event) => {
-    event.preventDefault()
-    void run(async () => {
-      if (target) await call('PATCH', `v1/targets/${encodeURIComponent(target.name)}`, { body })
-      else await call('POST', 'v1/targets', { body: { name: form.name, kind: form.kind, ...body } })
-      onSaved(form.name)
-    })
+  const { field, others } = fieldsOf([...faults, ...faultsOf(action.error)])
+  const save = async () => {
+    if (target) await call('PATCH', `v1/targets/${encodeURIComponent(target.name)}`, { body })
+    else await call('POST', 'v1/targets', { body: { name: form.name, kind: form.kind, ...body } })
+    onSaved(form.name)
   }
-  return html`<form onSubmit=${submit}>
+  return html`<${Form} text=${target ? 'Save' : 'Create the target'} disabled=${faults.length > 0 || (target && Object.keys(body).length === 0)} action=${action} work=${save}>
     ${
       !target &&
       html`<div class="row">
@@ -79,7 +76,7 @@ export function TargetSettings({ target, onSaved }) {
     <div class="row">
       ${
         form.kind === 'usersync'
-          ? html`<${Field} label="Pool there" placeholder="the same name" ...${field('remote_pool')} hint="It must be a replica." />`
+          ? html`<${Field} label="Pool there" placeholder="the same name" ...${field('remote_pool')} hint="A replica: the overview of that service makes one." />`
           : html`<${Field} label="Preset" placeholder="none" ...${field('preset')} hint=${preset?.description} />`
       }
       <${Field} label="Push every, in seconds" inputmode="numeric" placeholder="on request only" ...${field('interval_seconds')} />
@@ -88,9 +85,5 @@ export function TargetSettings({ target, onSaved }) {
       <summary>More settings</summary>
       <${Field} label="Members of the target, as JSON" rows=${8} class="code" ...${field('more', '')} faults=${others().map(({ path, message }) => `${path.replace('body.', '')} ${message}`)} hint="filter: which users. For systems under test also mapping and limits (docs/sinks.md), and canary (docs/canary.md)." />
     </details>
-    <${ErrorNotice} error=${faultsOf(error).length > 0 ? undefined : error} />
-    <div class="actions">
-      <button type="submit" class="primary" disabled=${isBusy || faults.length > 0 || (target && Object.keys(body).length === 0)}>${target ? 'Save' : 'Create the target'}</button>
-    </div>
-  </form>`
+  <//>`
 }

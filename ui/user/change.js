@@ -1,4 +1,4 @@
-import { call, Faults, Field, faultsOf, html, json, useAction, useForm, useState } from '../kit.js'
+import { call, Field, Form, faultsOf, html, json, useAction, useForm, useState } from '../kit.js'
 
 /** @param {UserItem} user */
 const formOf = ({ username, email, role, custom_attributes }) => ({
@@ -15,7 +15,7 @@ export function UserChange({ user: present, path, onSaved }) {
   const [user, setUser] = useState(present)
   const before = formOf(user)
   const { form, setForm, fieldsOf } = useForm(before)
-  const { isBusy, error, run } = useAction()
+  const action = useAction()
   /** @type {FieldFault[]} */
   const faults = []
   const attributes = json(form.custom_attributes, 'custom_attributes', faults)
@@ -27,30 +27,23 @@ export function UserChange({ user: present, path, onSaved }) {
       custom_attributes: isObject(attributes) ? patchOf(user.custom_attributes, attributes) : attributes,
     }),
   }
-  const { field, others } = fieldsOf([...faults, ...faultsOf(error)])
-  const submit = (/** @type {Event} */ event) => {
-    event.preventDefault()
-    void run(async () => {
-      const changed = await call('PATCH', path, { body: change })
-      setUser(changed)
-      setForm(formOf(changed))
-      onSaved()
-    })
+  const { field, others } = fieldsOf([...faults, ...faultsOf(action.error)])
+  const save = async () => {
+    const changed = await call('PATCH', path, { body: change })
+    setUser(changed)
+    setForm(formOf(changed))
+    onSaved()
   }
   return html`<details>
     <summary>Change the user</summary>
-    <form onSubmit=${submit}>
+    <${Form} text="Save" disabled=${faults.length > 0 || Object.keys(change).length === 0} action=${action} work=${save} others=${others}>
       <div class="row">
         <${Field} label="Username" ...${field('username')} />
         <${Field} label="E-mail" ...${field('email')} />
         <${Field} label="Role" ...${field('role')} />
       </div>
       <${Field} label="Custom attributes" rows=${10} class="code" ...${field('custom_attributes')} hint="JSON. null removes an attribute." />
-      <${Faults} error=${error} faults=${others()} />
-      <div class="actions">
-        <button type="submit" class="primary" disabled=${isBusy || faults.length > 0 || Object.keys(change).length === 0}>Save</button>
-      </div>
-    </form>
+    <//>
   </details>`
 }
 

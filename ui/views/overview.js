@@ -7,8 +7,8 @@ import {
   can,
   duration,
   ErrorNotice,
-  Faults,
   Field,
+  Form,
   faultsOf,
   html,
   Loading,
@@ -192,22 +192,17 @@ function Pools() {
 /** @param {{ onMade: () => void }} props */
 function NewPool({ onMade }) {
   const { form, fieldsOf } = useForm({ name: '', replica: 'none' })
-  const { isBusy, error, run } = useAction()
-  const { field, others } = fieldsOf(faultsOf(error))
-  const submit = (/** @type {Event} */ event) => {
-    event.preventDefault()
-    void run(() => call('POST', 'v1/pools', { pool: null, body: form }).then(onMade))
-  }
+  const action = useAction()
+  const { field, others } = fieldsOf(faultsOf(action.error))
+  const create = () => call('POST', 'v1/pools', { pool: null, body: form }).then(onMade)
   return html`<details>
     <summary>New pool</summary>
-    <form onSubmit=${submit}>
+    <${Form} text="Create the pool" action=${action} work=${create} others=${others}>
       <div class="row">
         <${Field} label="Name" required ...${field('name')} />
         <${Field} label="Users come from" options=${REPLICAS} ...${field('replica')} />
       </div>
-      <${Faults} error=${error} faults=${others()} />
-      <div class="actions"><button type="submit" disabled=${isBusy}>Create the pool</button></div>
-    </form>
+    <//>
   </details>`
 }
 
