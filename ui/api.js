@@ -16,8 +16,8 @@ export const connection = createStore(/** @type {'unknown' | 'present' | 'lost'}
 
 /** An answer of the service that is not a success, or no answer (`status` 0). */
 export class ApiError extends Error {
-  /** @param {{ status: number, title: string, detail: string, code?: string, instance?: string, errors?: FieldFault[] }} problem */
-  constructor({ status, title, detail, code = '', instance = '', errors = [] }) {
+  /** @param {{ status: number, title: string, detail: string, code?: string, instance?: string, errors?: FieldFault[], answer?: any }} problem */
+  constructor({ status, title, detail, code = '', instance = '', errors = [], answer }) {
     super(detail)
     this.status = status
     this.title = title
@@ -25,6 +25,8 @@ export class ApiError extends Error {
     /** Finds the request in the service's log. */
     this.requestId = instance
     this.fieldFaults = errors
+    /** The JSON of an answer that is no problem, such as that of /healthz. */
+    this.answer = answer
   }
 }
 
@@ -68,7 +70,7 @@ export async function send(method, path, { query, body, headers, signal, pool } 
     return response
   }
   const error = await errorOf(response)
-  connection.set(error.code === '' && GONE.includes(error.status) ? 'lost' : 'present')
+  connection.set(!error.code && !error.answer && GONE.includes(error.status) ? 'lost' : 'present')
   if (error.code === 'unauthorized') askForKey()
   throw error
 }
@@ -115,5 +117,10 @@ async function errorOf(response) {
   const requestId = response.headers.get('x-request-id') ?? ''
   if (typeof problem?.code === 'string') return new ApiError({ instance: requestId, ...problem })
   const { status, statusText } = response
-  return new ApiError({ status, title: `HTTP ${status} ${statusText}`, detail: 'The answer is not from the service.' })
+  return new ApiError({
+    status,
+    title: `HTTP ${status} ${statusText}`,
+    detail: 'The answer is not from the service.',
+    answer: problem,
+  })
 }

@@ -94,11 +94,9 @@ function useProcess() {
   const { data } = useLive(
     async (signal) => {
       const [health, metrics] = await Promise.all([
-        call('GET', 'healthz', { pool: null, signal }).catch((error) => ({
-          status: 'not_ready',
-          reasons: [error.message],
-          warnings: [],
-        })),
+        call('GET', 'healthz', { pool: null, signal }).catch(
+          ({ message, answer }) => answer ?? { status: 'not_ready', reasons: [message] },
+        ),
         send('GET', 'metrics', { pool: null, signal }).then((response) => response.text()),
       ])
       const metric = (/** @type {string} */ start) =>

@@ -94,7 +94,7 @@ export function Target({ pool, id: name }) {
                 'Pushed every',
                 settings.interval_seconds === null ? 'on request only' : duration(settings.interval_seconds),
               ],
-              ['Address', settings.url],
+              ['Address', html`<span class="wrap">${settings.url}</span>`],
             ]
           : []),
         ['State here', html`<code class="wrap">${status.local_state}</code>`],
@@ -155,7 +155,7 @@ function Actions({ name, path, pool, isSink, refresh }) {
       }
     </div>
     ${!mayWrite && html`<${NotAllowed} scope="users:write" what="Pushing to a target" />`}
-    <div role="status">${isBusy && html`<p class="muted">Working…</p>`}</div>
+    <div role="status">${isBusy && 'Working…'}</div>
     <${ErrorNotice} error=${error} />
     ${result && (result.dry_run ? html`<${DryRunResult} result=${result} />` : html`<${Verified} result=${result} />`)}
   </div>`

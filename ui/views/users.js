@@ -118,7 +118,6 @@ export function User({ pool, id }) {
         <${Badge} status=${user.is_test_user ? 'test_user' : 'protected'} />
       </div>
       <${Facts} facts=${[
-        ['E-mail', user.email],
         ['Role', user.role],
         ['Created', html`<${Time} at=${user.created_at} />`],
         ['Last changed', html`<${Time} at=${user.updated_at} />`],
@@ -128,6 +127,7 @@ export function User({ pool, id }) {
             ? html`<a href=${link(['batches', user.batch_id])}>${shortId(user.batch_id)}</a>`
             : 'another program',
         ],
+        ['E-mail', html`<span class="wrap">${user.email}</span>`],
         ['Id', html`<code class="wrap">${user.id}</code>`],
       ]} />
       ${!mayWrite && html`<${NotAllowed} scope="users:write" what="Changing or deleting a user" />`}
