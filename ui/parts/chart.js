@@ -32,8 +32,8 @@ export function Chart({ title, names, samples }) {
   }))
   return html`<figure class="chart">
     <figcaption>
-      <strong>${title}</strong>
-      ${names.map((name, place) => html`<span><svg viewBox="0 0 12 12" aria-hidden="true"><rect class=${pattern(place)} width="12" height="12" /></svg> ${name} <b class="number">${number(samples.at(-1)?.values[place] ?? 0)}</b></span>`)}
+      ${title}
+      ${names.map((name, place) => html`<span><svg viewBox="0 0 12 12" aria-hidden="true"><rect class=${pattern(place)} width="12" height="12" /></svg> ${name} <strong class="number">${number(samples.at(-1)?.values[place] ?? 0)}</strong></span>`)}
     </figcaption>
     <svg viewBox=${`0 0 ${WIDTH} ${HEIGHT}`} role="img" aria-label=${`${title}: at most ${number(top)}`}>
       ${names.length > 1 && html`<pattern id="stripes" width="6" height="6" patternUnits="userSpaceOnUse"><path d="M0 6L6 0" /></pattern>`}

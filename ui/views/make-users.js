@@ -26,6 +26,9 @@ import { Attributes } from '../make/attributes.js'
 import { batchBody, EMPTY_FORM, withoutPassword } from '../make/batch-body.js'
 import { PreviewPanel, usePreview } from '../make/preview.js'
 
+/** In a preview while the number is faulty. */
+const SOME_USERS = 10_000
+
 const option = (/** @type {string} */ value, text = value) => ({ value, text })
 
 /** @param {{ pool: string }} props The form for a batch, with a preview of its users. */
@@ -41,7 +44,13 @@ export function MakeUsers({ pool }) {
   )
   const { locale, password_hash: hash } = membersOf(useDescription(), 'NewBatchSettings')
   const { body, faults: ownFaults } = batchBody(form)
-  const { preview, error: previewError } = usePreview(mayRead && ownFaults.length === 0 ? body : undefined)
+  const previewed = { ...body, count: body['count'] ?? SOME_USERS }
+  const { preview, error: previewError } = usePreview(mayRead ? previewed : undefined)
+  /** The service looks at the settings only if the rest of the body is right. */
+  const isRestWrong = faultsOf(previewError).length > 0
+  const { preview: settings } = usePreview(
+    isRestWrong ? { count: SOME_USERS, template: form.template, config: body['config'] } : undefined,
+  )
   const text = JSON.stringify(body)
   /** Sent with the request, so a second click or an answer that got lost does not make the users twice. */
   const idempotencyKey = useMemo(randomKey, [text])
@@ -50,7 +59,12 @@ export function MakeUsers({ pool }) {
   const error = sent === text ? refused : undefined
 
   const { field, others } = fieldsOf(
-    unique([...ownFaults, ...faultsOf(error), ...faultsOf(previewError), ...(preview?.errors ?? [])]),
+    unique([
+      ...ownFaults,
+      ...faultsOf(error),
+      ...faultsOf(previewError),
+      ...((isRestWrong ? settings : preview)?.errors ?? []),
+    ]),
   )
   const template =
     templates?.items.find((/** @type {{ name: string }} */ { name }) => name === form.template)?.config ?? {}
@@ -130,7 +144,7 @@ export function MakeUsers({ pool }) {
           <${Copyable} label="The curl command of this batch" text=${curlOf('POST', 'v1/batches', withoutPassword(body))} />
         </details>
       </section>
-      ${mayRead ? html`<${PreviewPanel} preview=${preview} error=${faultsOf(previewError).length > 0 ? undefined : previewError} />` : html`<${NotAllowed} scope="users:read" what="A preview of the users" />`}
+      ${mayRead ? html`<${PreviewPanel} preview=${preview} error=${isRestWrong ? undefined : previewError} />` : html`<${NotAllowed} scope="users:read" what="A preview of the users" />`}
     </div>
   </form>`
 }
