@@ -17,7 +17,7 @@ import {
   Table,
   Time,
   useAction,
-  useEffect,
+  useForm,
   useLive,
   useState,
   Waiting,
@@ -106,22 +106,24 @@ export function Template({ pool, id: name }) {
       }),
     [path, pool],
   )
-  const [draft, setDraft] = useState(/** @type {{ description: string, text: string } | undefined} */ (undefined))
-  const { error: refused, run } = useAction()
-  const [saved, setSaved] = useState('')
-  useEffect(
-    () => data && setDraft({ description: data.description, text: JSON.stringify(data.config, null, 2) }),
-    [data],
-  )
-  if (!data || !draft) return html`<${Waiting} error=${error} />`
+  return data
+    ? html`<${Edit} key=${path} template=${data} path=${path} pool=${pool} name=${name} />`
+    : html`<${Waiting} error=${error} />`
+}
 
-  const isReadOnly = data.built_in || !can('users:write', pool)
+/** @param {{ template: TemplateItem & { isNew?: true }, path: string, pool: string, name: string }} props */
+function Edit({ template: { description, config, built_in: isBuiltIn, isNew }, path, pool, name }) {
+  const { form, fieldsOf } = useForm({ description, text: JSON.stringify(config, null, 2) })
+  const { error, run } = useAction()
+  const [saved, setSaved] = useState('')
+  const { field, others } = fieldsOf(faultsOf(error))
+  const isReadOnly = isBuiltIn || !can('users:write', pool)
   const act = (/** @type {(config: object) => Promise<string>} */ work) => () => {
     setSaved('')
     void run(async () => {
       /** @type {FieldFault[]} */
       const errors = []
-      const config = json(draft.text, 'config', errors)
+      const config = json(form.text, 'config', errors)
       if (errors.length > 0) throw notValid(errors)
       setSaved(await work(config))
     })
@@ -132,22 +134,22 @@ export function Template({ pool, id: name }) {
     return ['Valid.', ...warnings.map((/** @type {FieldFault} */ { path, message }) => `${path} ${message}.`)].join(' ')
   })
   const save = act(async (config) => {
-    await call('PUT', path, { body: { description: draft.description, config } })
+    await call('PUT', path, { body: { description: form.description, config } })
     return 'Saved.'
   })
   return html`<div class="stack">
     <${Path} view="templates" title="Templates" name=${name} />
     <section class="panel">
-      <h2>${name} ${data.built_in && html`<span class="muted">built in: it does not change</span>`}${data.isNew && html`<span class="muted">new</span>`}</h2>
-      <${Field} label="Description" maxlength="200" readonly=${isReadOnly} value=${draft.description} onInput=${(/** @type {string} */ description) => setDraft({ ...draft, description })} />
-      <${Field} label="Settings, as in config of a batch" rows=${18} class="code" readonly=${isReadOnly} value=${draft.text} faults=${faultsOf(refused).map(({ path, message }) => `${path.replace(/^body\.config\.?/, '')} ${message}`)} onInput=${(/** @type {string} */ text) => setDraft({ ...draft, text })} />
-      <${Faults} error=${refused} faults=${[]} />
+      <h2>${name} ${isBuiltIn && html`<span class="muted">built in: it does not change</span>`}${isNew && html`<span class="muted">new</span>`}</h2>
+      <${Field} label="Description" maxlength="200" readonly=${isReadOnly} ...${field('description')} />
+      <${Field} label="Settings, as in config of a batch" rows=${18} class="code" readonly=${isReadOnly} ...${field('text', 'config')} />
+      <${Faults} error=${error} faults=${others()} />
       <div role="status">${saved && html`<p class="notice">${saved}</p>`}</div>
       <div class="actions">
         ${!isReadOnly && html`<button type="button" class="primary" onClick=${save}>Save</button>`}
         <button type="button" onClick=${validate}>Validate</button>
-        ${!data.isNew && html`<a class="button" href=${link(['make'], { template: name })}>Make users</a>`}
-        ${!isReadOnly && !data.isNew && html`<${Ask} text="Delete…" title=${`Delete the template ${name}?`} action="Delete" run=${() => call('DELETE', path).then(() => go(link(['templates'])))}><p>Batches that were made from it do not change.</p><//>`}
+        ${!isNew && html`<a class="button" href=${link(['make'], { template: name })}>Make users</a>`}
+        ${!isReadOnly && !isNew && html`<${Ask} text="Delete…" title=${`Delete the template ${name}?`} action="Delete" run=${() => call('DELETE', path).then(() => go(link(['templates'])))}><p>Batches that were made from it do not change.</p><//>`}
       </div>
     </section>
   </div>`
