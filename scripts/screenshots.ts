@@ -82,7 +82,8 @@ async function take(folder: string | undefined): Promise<void> {
       const page = await browser.newPage({ viewport: { width, height }, colorScheme, reducedMotion: 'reduce' })
       await page.goto(`${url}/ui/#/${view.replace(/{(\w+)}/, (_, name: string) => ids[name] ?? '')}`)
       await page.locator('main h1').waitFor()
-      await page.waitForTimeout(folder === undefined ? 30_000 : 8_000) // for the charts
+      // A chart has a sample every 5 s.
+      await page.waitForTimeout(folder === undefined ? 30_000 : view === 'overview' ? 12_000 : 2_000)
       const tooWide = await page.evaluate('document.documentElement.scrollWidth - innerWidth')
       if (tooWide !== 0) process.stderr.write(`${file}: the content is ${tooWide} px wider than the screen\n`)
       await page.screenshot({ path: file, fullPage })

@@ -93,7 +93,7 @@ t.test('users: one is changed, and another deleted', atFullSize, async (t) => {
   await open('night.9@example.com')
   await page.getByRole('button', { name: 'Delete the user…' }).click()
   await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click()
-  await page.getByRole('heading', { name: 'Users', exact: true }).waitFor()
+  await page.getByLabel('Exact username, or id').waitFor()
   t.match((await call('GET', '/v1/users?username=night.9@example.com')).json, { items: { length: 0 } })
   t.strictSame(mishaps, [])
 })
