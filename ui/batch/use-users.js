@@ -19,12 +19,6 @@ import {
 
 /** The service's own formats. The others are files that a system under test imports. */
 const FORMATS = ['csv', 'json', 'ndjson']
-/** Files end with what their content is. */
-const EXTENSIONS = /** @type {Record<string, string>} */ ({
-  ...{ 'application/json': 'json', 'application/x-ndjson': 'ndjson', 'text/csv': 'csv', 'application/sql': 'sql' },
-  'text/x-ldif': 'ldif',
-})
-
 /** @param {{ batch: { id: string, config: object }, pool: string }} props Downloads the users of a batch. */
 export function Download({ batch, pool }) {
   const [format, setFormat] = useState('csv')
@@ -93,10 +87,10 @@ async function downloadParts(query, onSaved) {
   for (let part = 1; path !== ''; part++) {
     const response = await send('GET', path, { pool: null })
     const blob = await response.blob()
-    const [type = ''] = blob.type.split(';')
+    const extension = blob.type.replace(/^.*\/(x-)?|;.*$/g, '') // such as ndjson of application/x-ndjson
     const [, next = ''] = /<([^>]*)>; rel="next"/.exec(response.headers.get('link') ?? '') ?? []
     const suffix = part > 1 || next ? `-${part}` : ''
-    saveBlob(blob, `${nameOf(query)}${suffix}.${EXTENSIONS[type] ?? 'txt'}`)
+    saveBlob(blob, `${nameOf(query)}${suffix}.${extension}`)
     states.add(response.headers.get('usersync-state'))
     onSaved({ count: part, isLast: !next, hasChanged: states.size > 1 })
     if (next && part % PARTS_AT_ONCE === 0) await new Promise((resolve) => setTimeout(resolve, PAUSE_MS))

@@ -84,6 +84,10 @@ function placeIn(/** @type {string} */ path, /** @type {string} */ member) {
   return rest === undefined || /^[.[]|^$/.test(rest) ? rest?.replace(/^\./, '') : undefined
 }
 
+/** The texts that differ. @param {Record<string, string>} form @param {Record<string, string>} before */
+export const changesOf = (form, before) =>
+  Object.fromEntries(Object.entries(form).filter(([name, text]) => text !== before[name]))
+
 /** The faults that the service found in a body. */
 export const faultsOf = (/** @type {unknown} */ error) => (error instanceof ApiError ? error.fieldFaults : [])
 

@@ -1,5 +1,6 @@
 import {
   call,
+  changesOf,
   Field,
   Form,
   faultsOf,
@@ -30,20 +31,19 @@ const formOf = (/** @type {Partial<TargetItem>} */ { url = '', interval_seconds,
 })
 
 /**
- * The members that differ from `before`, and what in them is not even a number or JSON. The service finds every other fault.
+ * The members of the texts, and what in them is not even a number or JSON. The service finds every other fault.
  *
- * @param {Record<string, string>} form
- * @param {Record<string, string>} before
+ * @param {Record<string, string>} texts
  */
-function changesOf({ name, kind, more = '', interval_seconds = '', ...texts }, before) {
+function bodyOf({ name: _name, kind: _kind, more, interval_seconds, ...texts }) {
   /** @type {FieldFault[]} */
   const faults = []
   const body = {
-    ...Object.fromEntries(Object.entries(texts).filter(([member, text]) => text !== before[member])),
-    ...(interval_seconds !== before['interval_seconds'] && {
+    ...texts,
+    ...(interval_seconds !== undefined && {
       interval_seconds: interval_seconds === '' ? null : whole(interval_seconds, 'interval_seconds', faults),
     }),
-    ...(more !== before['more'] && json(more, 'more', faults)),
+    ...(more !== undefined && json(more, 'more', faults)),
   }
   return { body, faults }
 }
@@ -54,7 +54,7 @@ export function TargetSettings({ target, onSaved }) {
   const { form, fieldsOf } = useForm(before)
   const action = useAction()
   const { kind, preset, url } = membersOf(useDescription(), 'NewTarget')
-  const { body, faults } = changesOf(form, before)
+  const { body, faults } = bodyOf(changesOf(form, before))
   const { field, others } = fieldsOf([...faults, ...faultsOf(action.error)])
   const save = async () => {
     if (target) await call('PATCH', `v1/targets/${encodeURIComponent(target.name)}`, { body })

@@ -1,4 +1,4 @@
-import { call, Field, Form, faultsOf, html, json, useAction, useForm, useState } from '../kit.js'
+import { call, changesOf, Field, Form, faultsOf, html, json, useAction, useForm, useState } from '../kit.js'
 
 /** @param {UserItem} user */
 const formOf = ({ username, email, role, custom_attributes }) => ({
@@ -19,14 +19,9 @@ export function UserChange({ user: present, path, onSaved }) {
   /** @type {FieldFault[]} */
   const faults = []
   const attributes = json(form.custom_attributes, 'custom_attributes', faults)
-  const change = {
-    ...(form.username !== before.username && { username: form.username }),
-    ...(form.email !== before.email && { email: form.email }),
-    ...(form.role !== before.role && { role: form.role }),
-    ...(form.custom_attributes !== before.custom_attributes && {
-      custom_attributes: isObject(attributes) ? patchOf(user.custom_attributes, attributes) : attributes,
-    }),
-  }
+  const { custom_attributes: text, ...texts } = changesOf(form, before)
+  const custom_attributes = isObject(attributes) ? patchOf(user.custom_attributes, attributes) : attributes
+  const change = { ...texts, ...(text !== undefined && { custom_attributes }) }
   const { field, others } = fieldsOf([...faults, ...faultsOf(action.error)])
   const save = async () => {
     const changed = await call('PATCH', path, { body: change })
