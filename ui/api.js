@@ -11,12 +11,10 @@ const GONE = [502, 503, 504]
 /** Whether the last request reached the service. */
 export const connection = createStore(/** @type {'unknown' | 'present' | 'lost'} */ ('unknown'))
 
-/** @typedef {{ path: string, code: string, message: string }} FieldFault */
-
 /** An answer of the service that is not a success, or no answer (`status` 0). */
 export class ApiError extends Error {
-  /** @param {{ status: number, title: string, detail: string, code?: string, instance?: string, errors?: FieldFault[] }} problem */
-  constructor({ status, title, detail, code = '', instance = '', errors = [] }) {
+  /** @param {{ status: number, title: string, detail: string, code?: string, instance?: string, errors?: FieldFault[], answer?: any }} problem */
+  constructor({ status, title, detail, code = '', instance = '', errors = [], answer }) {
     super(detail)
     this.status = status
     this.title = title
@@ -24,24 +22,12 @@ export class ApiError extends Error {
     /** Finds the request in the service's log. */
     this.requestId = instance
     this.fieldFaults = errors
+    /** The JSON of an answer that is no problem, such as that of /healthz. */
+    this.answer = answer
   }
 }
 
-/**
- * @typedef {object} Request
- * @property {Record<string, string | number | boolean | undefined>} [query] Members that are undefined or empty are left out.
- * @property {object} [body]
- * @property {Record<string, string>} [headers]
- * @property {AbortSignal | undefined} [signal]
- * @property {string | null} [pool] null: the route takes no pool. Default: the pool of the address.
- */
-
-/**
- * The address of a route.
- *
- * @param {string} path For example `v1/batches`.
- * @param {Pick<Request, 'query' | 'pool'>} [request]
- */
+/** The address of a route. @param {string} path @param {Pick<ApiRequest, 'query' | 'pool'>} [request] */
 export function urlOf(path, { query = {}, pool = currentPool() } = {}) {
   const url = new URL(path, ROOT)
   if (pool !== null && pool !== 'default') url.searchParams.set('pool', pool)
@@ -55,9 +41,7 @@ export function urlOf(path, { query = {}, pool = currentPool() } = {}) {
  * Sends a request with the key of this tab and returns the response. Throws ApiError if it is not a success. An aborted request
  * throws an AbortError.
  *
- * @param {string} method
- * @param {string} path
- * @param {Request} [request]
+ * @type {Send<Response>}
  */
 export async function send(method, path, { query, body, headers, signal, pool } = {}) {
   const key = readKey()
@@ -83,34 +67,22 @@ export async function send(method, path, { query, body, headers, signal, pool } 
     return response
   }
   const error = await errorOf(response)
-  connection.set(error.code === '' && GONE.includes(error.status) ? 'lost' : 'present')
+  connection.set(!error.code && !error.answer && GONE.includes(error.status) ? 'lost' : 'present')
   if (error.code === 'unauthorized') askForKey()
   throw error
 }
 
-/**
- * Sends a request and returns the JSON of the answer; undefined if there is none.
- *
- * @template [Answer=any]
- * @param {string} method
- * @param {string} path
- * @param {Request} [request]
- * @returns {Promise<Answer>}
- */
+/** Sends a request and returns the JSON of the answer; undefined if there is none. @type {Send<any>} */
 export async function call(method, path, request = {}) {
   // The slowest changes wait 60 s. A service that does not answer a read in 15 s hangs.
   const timeout = AbortSignal.timeout(method === 'GET' ? 15_000 : 70_000)
   const signal = request.signal ? AbortSignal.any([request.signal, timeout]) : timeout
   const response = await send(method, path, { ...request, signal })
   const text = await response.text()
-  return text === '' ? /** @type {Answer} */ (undefined) : JSON.parse(text, keepDigits)
+  return text === '' ? undefined : parseJson(text)
 }
 
-/**
- * Reads the body of a response as it comes. Safari cannot iterate over a stream itself.
- *
- * @param {Response} response
- */
+/** Reads the body of a response as it comes. Safari cannot iterate over a stream itself. @param {Response} response */
 export async function* piecesOf(response) {
   const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader()
   if (reader === undefined) return
@@ -120,6 +92,9 @@ export async function* piecesOf(response) {
     await reader.cancel().catch(() => {}) // it may have been aborted
   }
 }
+
+/** Parses JSON and keeps all digits of its numbers. */
+export const parseJson = (/** @type {string} */ text) => JSON.parse(text, keepDigits)
 
 /**
  * Keeps numbers that JavaScript would write otherwise, such as ids of 20 digits or 0.10 in attributes, as their own text.
@@ -140,5 +115,10 @@ async function errorOf(response) {
   const requestId = response.headers.get('x-request-id') ?? ''
   if (typeof problem?.code === 'string') return new ApiError({ instance: requestId, ...problem })
   const { status, statusText } = response
-  return new ApiError({ status, title: `HTTP ${status} ${statusText}`, detail: 'The answer is not from the service.' })
+  return new ApiError({
+    status,
+    title: `HTTP ${status} ${statusText}`,
+    detail: 'The answer is not from the service.',
+    answer: problem,
+  })
 }

@@ -1,15 +1,13 @@
 import { piecesOf, send } from './api.js'
 import { isWatched, paused, sleep, whenWatched } from './live.js'
 
-/** @typedef {import('../src/batches/batches.ts').Batch} Batch */
-
 /**
  * Follows a batch by server-sent events until it ends or the signal aborts. EventSource sends no headers, and the key goes by header, so
  * this reads the stream itself (HTML standard, section 9.2). A broken stream continues with `Last-Event-ID`. While the tab is hidden or
  * paused there is no stream: browsers open at most six connections to a server, for all tabs together.
  *
  * @param {string} id
- * @param {{ signal: AbortSignal, onBatch: (batch: Batch) => void }} options
+ * @param {{ signal: AbortSignal, onBatch: (batch: BatchItem) => void }} options
  */
 export async function followBatch(id, { signal, onBatch }) {
   let lastEventId = ''

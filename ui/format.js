@@ -27,8 +27,8 @@ export function duration(/** @type {number} */ seconds) {
   return `${number(Math.floor(total / 86_400))} d ${Math.floor((total % 86_400) / 3600)} h`
 }
 
-/** An RFC 3339 time in the browser's time zone: only the time of day if it is today. */
-export function localTime(/** @type {string} */ time) {
+/** A time, RFC 3339 or milliseconds, in the browser's time zone: only the time of day if it is today. */
+export function localTime(/** @type {string | number} */ time) {
   const date = new Date(time)
   return date.toDateString() === new Date().toDateString() ? TIME.format(date) : DATE_TIME.format(date)
 }

@@ -4,8 +4,6 @@ import { h } from './vendor/preact.mjs'
 export { useCallback, useEffect, useId, useMemo, useRef, useState } from './vendor/hooks.mjs'
 export { render } from './vendor/preact.mjs'
 
-/** @typedef {import('./vendor/preact.mjs').ComponentChildren} Children */
-
 /**
  * Builds elements from a template, as JSX does: html`<p class="note">${text}</p>`. A value in braces becomes a text node or an
  * attribute, never markup, so a name that contains HTML is shown as it is.

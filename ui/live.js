@@ -51,7 +51,7 @@ export function whenWatched(signal) {
  * @param {(signal: AbortSignal) => Promise<Data>} read
  * @param {unknown[]} on Reads again when one of these changes.
  * @param {number} [everyMs] Undefined: reads once, and again after errors.
- * @returns {{ data: Data | undefined, error: Error | undefined, refresh: () => void }}
+ * @returns {Live<Data>}
  */
 export function useLive(read, on, everyMs) {
   const key = JSON.stringify(on)

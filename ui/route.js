@@ -1,19 +1,10 @@
 import { createStore } from './store.js'
 
-/**
- * The address after the #, such as `#/batches/5f…?status=running&pool=shop`. It is all that a link to a view contains: never a key.
- *
- * @typedef {{ path: string[], params: Record<string, string> }} Route
- */
-
 export const route = createStore(parse(location.hash))
 
 addEventListener('hashchange', () => route.set(parse(location.hash)))
 
-/**
- * @param {string} hash
- * @returns {Route}
- */
+/** @param {string} hash @returns {Route} */
 export function parse(hash) {
   const [path = '', query = ''] = hash.replace(/^#\/?/, '').split(/\?(.*)/s)
   return {
@@ -33,12 +24,7 @@ function decoded(text) {
 
 export const currentPool = () => route.get().params['pool'] ?? 'default'
 
-/**
- * The address of a view, in the current pool unless `params` names one.
- *
- * @param {string[]} path
- * @param {Record<string, string | number | boolean | undefined>} [params] Members that are undefined or empty are left out.
- */
+/** The address of a view, in the current pool unless `params` names one. @param {string[]} path @param {Params} [params] */
 export function link(path, params = {}) {
   const all = { pool: currentPool(), ...params }
   const query = new URLSearchParams()
@@ -64,10 +50,9 @@ export function go(address, { replace = false } = {}) {
 /**
  * Changes parameters of the present view.
  *
- * @param {Record<string, string | number | boolean | undefined>} changes
- * @param {{ replace?: boolean }} [options]
+ * @param {Params} changes
  */
-export function setParams(changes, options) {
+export function setParams(changes) {
   const { path, params } = route.get()
-  go(link(path, { ...params, ...changes }), options)
+  go(link(path, { ...params, ...changes }))
 }

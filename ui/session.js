@@ -1,17 +1,10 @@
 import { createStore } from './store.js'
 
-/** @typedef {import('../src/config/api-keys.ts').Scope} Scope */
-/** @typedef {{ name: string | null, scopes: Scope[], pools: { name: string, scopes: Scope[] }[] }} Me */
-
 /** The key stays in this tab: a new tab asks for it, and the end of the tab forgets it. */
 const STORED_AT = 'usersync.key'
 
-/**
- * What the key of this tab allows. `none`: not known yet. `key_needed`: the service asks for a key, or rejected the one sent.
- *
- * @type {import('./store.js').Store<{ status: 'none' | 'key_needed' | 'ready', me: Me | undefined }>}
- */
-export const session = createStore(/** @type {any} */ ({ status: 'none', me: undefined }))
+/** What the key of this tab allows. @type {Store<Session>} */
+export const session = createStore(/** @type {Session} */ ({ status: 'none', me: undefined }))
 
 export const readKey = () => sessionStorage.getItem(STORED_AT) ?? undefined
 
@@ -28,13 +21,15 @@ export function askForKey() {
 }
 
 /**
- * Whether the key of this tab has a scope in a pool.
+ * Whether the key of this tab has a scope in a pool, or another one that is enough.
  *
  * @param {Scope} scope
  * @param {string} pool
+ * @param {Scope} [or]
  */
-export function can(scope, pool) {
+export function can(scope, pool, or = scope) {
   const { me } = session.get()
   if (me === undefined) return false
-  return (me.pools.find(({ name }) => name === pool)?.scopes ?? me.scopes).includes(scope)
+  const scopes = me.pools.find(({ name }) => name === pool)?.scopes ?? me.scopes
+  return scopes.includes(scope) || scopes.includes(or)
 }

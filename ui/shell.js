@@ -1,17 +1,29 @@
-import { call, connection } from './api.js'
-import { number } from './format.js'
-import { html, useEffect, useRef } from './html.js'
 import { KeyForm } from './key-form.js'
-import { paused, useLive } from './live.js'
-import { Loading, NotAllowed } from './parts/notice.js'
-import { PoolPicker } from './pool-picker.js'
-import { go, link, route } from './route.js'
-import { askForKey, can, readKey, session } from './session.js'
-import { useStore } from './store.js'
+import {
+  askForKey,
+  call,
+  can,
+  connection,
+  go,
+  html,
+  Loading,
+  link,
+  NotAllowed,
+  number,
+  paused,
+  readKey,
+  render,
+  route,
+  session,
+  useEffect,
+  useLive,
+  useRef,
+  useStore,
+} from './kit.js'
 import { VIEWS } from './views.js'
 
 /** The page around the views: side bar, state of the connection, and the key. */
-export function Shell() {
+function Shell() {
   const { status } = useStore(session)
   const { path, params } = useStore(route)
   const isLost = useStore(connection) === 'lost'
@@ -49,11 +61,11 @@ export function Shell() {
       html`<nav class="side" aria-label="Views">
       <ul>
         ${VIEWS.map(
-          ({ name, title, count, scope }) =>
+          ({ name, title, count, scope, or }) =>
             html`<li>
               <a href=${link([name])} aria-current=${entry?.name === name ? 'page' : undefined}>
                 <span>${title}</span>
-                ${!can(scope, pool) ? html`<span class="muted small">no access</span>` : count && stats && count(stats) > 0 && html`<span class="count">${number(count(stats))}</span>`}
+                ${!can(scope, pool, or) ? html`<span class="muted small">no access</span>` : count && stats && count(stats) > 0 && html`<span class="count">${number(count(stats))}</span>`}
               </a>
             </li>`,
         )}
@@ -76,13 +88,13 @@ export function Shell() {
   </div>`
 }
 
-/** @param {{ entry: import('./views.js').ViewEntry, path: string[], pool: string, stats: any, statsError: Error | undefined }} props */
+/** @param {{ entry: ViewEntry, path: string[], pool: string, stats: any, statsError: Error | undefined }} props */
 function Current({ entry, path, pool, stats, statsError }) {
   const [name, id, ...more] = path
   const isFound =
     more.length === 0 && (name === undefined || (name === entry.name && (id === undefined || entry.Detail)))
   if (!isFound) return html`<p>There is no such view. <a href=${link([])}>Go to the overview.</a></p>`
-  if (!can(entry.scope, pool)) return html`<${NotAllowed} scope=${entry.scope} what=${entry.title} />`
+  if (!can(entry.scope, pool, entry.or)) return html`<${NotAllowed} scope=${entry.scope} what=${entry.title} />`
   return id === undefined
     ? html`<${entry.View} pool=${pool} stats=${stats} statsError=${statsError} />`
     : html`<${entry.Detail} pool=${pool} id=${id} />`
@@ -129,4 +141,38 @@ function KeyState() {
 function skipTo(/** @type {Event} */ event, /** @type {HTMLElement | null} */ main) {
   event.preventDefault()
   main?.focus()
+}
+
+/** Changes the pool. Only an administrator can list the pools; a key of some pools knows these; any other key types the name. @param {{ pool: string }} props */
+function PoolPicker({ pool }) {
+  const isAdmin = can('admin', pool)
+  const { data } = useLive(
+    async (signal) =>
+      isAdmin ? await call('GET', 'v1/pools', { pool: null, query: { limit: 1000 }, signal }) : undefined,
+    [isAdmin],
+    10_000,
+  )
+  const { me } = session.get()
+  /** @type {string[]} */
+  const names =
+    data?.items.map((/** @type {{ name: string }} */ each) => each.name) ?? me?.pools.map(({ name }) => name) ?? []
+  const show = (/** @type {any} */ event) =>
+    go(link(route.get().path.slice(0, 1), { pool: event.target.value.trim() || 'default' }))
+  const isClosed = names.length > 0 && (isAdmin || me?.scopes.length === 0)
+  return html`<label class="pool">
+    <span>Pool</span>
+    ${
+      isClosed
+        ? html`<select onChange=${show}>
+          ${[...new Set([...names, pool])].map((name) => html`<option value=${name} selected=${name === pool}>${name}</option>`)}
+        </select>`
+        : html`<input value=${pool} onChange=${show} autocomplete="off" spellcheck="false" />`
+    }
+  </label>`
+}
+
+const page = document.getElementById('page')
+if (page) {
+  page.textContent = ''
+  render(html`<${Shell} />`, page)
 }

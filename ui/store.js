@@ -1,13 +1,6 @@
 import { useEffect, useState } from './html.js'
 
 /**
- * A value that several components show.
- *
- * @template Value
- * @typedef {{ get: () => Value, set: (value: Value) => void, subscribe: (listener: () => void) => () => void }} Store
- */
-
-/**
  * @template Value
  * @param {Value} initial
  * @returns {Store<Value>}

@@ -5,31 +5,14 @@ import { Leases, LeaseUsers } from './views/leases.js'
 import { Lifecycle } from './views/lifecycle.js'
 import { MakeUsers } from './views/make-users.js'
 import { Overview } from './views/overview.js'
-import { Target } from './views/target.js'
-import { Targets } from './views/targets.js'
-import { Template } from './views/template.js'
-import { Templates } from './views/templates.js'
-import { User } from './views/user.js'
-import { Users } from './views/users.js'
-
-/**
- * A view of the page. `name` is the first part of its address; `Detail` shows one thing, whose id or name is the second part. `scope` is
- * what a key needs to see anything there.
- *
- * @typedef {{
- *   name: string,
- *   title: string,
- *   scope: import('./session.js').Scope,
- *   View: (props: { pool: string, stats: import('../src/stats/routes.ts').PoolStats | undefined, statsError: Error | undefined }) => import('./html.js').Children,
- *   Detail?: (props: { pool: string, id: string }) => import('./html.js').Children,
- *   count?: (stats: import('../src/stats/routes.ts').PoolStats) => number,
- * }} ViewEntry
- */
+import { Target, Targets } from './views/targets.js'
+import { Template, Templates } from './views/templates.js'
+import { User, Users } from './views/users.js'
 
 /** @type {ViewEntry[]} The views in the order of the side bar. The first one is the start. */
 export const VIEWS = [
   { name: 'overview', title: 'Overview', scope: 'users:read', View: Overview },
-  { name: 'make', title: 'Make users', scope: 'users:read', View: MakeUsers },
+  { name: 'make', title: 'Make users', scope: 'users:read', or: 'users:write', View: MakeUsers },
   {
     name: 'batches',
     title: 'Batches',

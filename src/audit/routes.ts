@@ -6,7 +6,7 @@ import { Nullable, named, strict } from '../http/schemas.ts'
 import { PoolName } from '../pools/pool-parameter.ts'
 import { listEvents } from './audit-events.ts'
 
-const EventResponse = named('AuditEvent', {
+export const EventResponse = named('AuditEvent', {
   id: Type.String(),
   at: Type.String(),
   actor: Nullable(

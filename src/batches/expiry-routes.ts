@@ -14,7 +14,7 @@ const BATCHES_A_REQUEST = 20
 /** After this time a request starts no further batch. */
 const REQUEST_MS = 30_000
 
-const CandidateResponse = named('ExpiredBatch', {
+export const CandidateResponse = named('ExpiredBatch', {
   batch_id: Type.String(),
   label: Nullable(Type.String()),
   status: BatchStatus,
@@ -25,7 +25,7 @@ const CandidateResponse = named('ExpiredBatch', {
   protected_count: Type.Integer({ description: 'Users that are not test users. They stay.' }),
 })
 
-const Report = named('ExpiryReport', {
+export const Report = named('ExpiryReport', {
   dry_run: Type.Boolean(),
   batches: Type.Array(
     Type.Object({ batch_id: Type.String(), deleted_count: Type.Integer(), protected_count: Type.Integer() }),

@@ -42,7 +42,7 @@ export const ui = plugin(
       root: FILES,
       prefix: '/ui/',
       wildcard: false, // a route for each file, found at the start: other paths are 404 without a look at the disk
-      globIgnore: ['**/*.d.mts', '**/*.json'],
+      globIgnore: ['**/*.d.*ts', '**/*.json'],
       decorateReply: false, // @fastify/swagger-ui has done it
       cacheControl: false,
       setHeaders: (reply) => {

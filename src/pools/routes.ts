@@ -7,7 +7,7 @@ import { setReplica } from './locks.ts'
 import { PoolName } from './pool-parameter.ts'
 import { createPool, deletePool, getPool, listPools, type Replica } from './pools.ts'
 
-const PoolResponse = named('Pool', {
+export const PoolResponse = named('Pool', {
   name: Type.String(),
   replica: Type.Enum(['none', 'test_users', 'everything'], {
     description: 'Which users only exports write: none, the test users, or all users',

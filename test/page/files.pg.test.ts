@@ -23,7 +23,7 @@ t.test('the root leads to the page by a relative address, so a proxy may add a p
 })
 
 t.test('every file is served without a key, under the policy, and again as 304', async (t) => {
-  t.ok(files.includes('index.html') && files.includes('main.js'))
+  t.ok(files.includes('index.html') && files.includes('shell.js'))
   for (const path of ['', ...files, ...vendor]) {
     const { status, headers } = await call('GET', `/ui/${path}`)
     t.match(
@@ -47,7 +47,14 @@ t.test('every file is served without a key, under the policy, and again as 304',
 })
 
 t.test('nothing else of the disk is served', async (t) => {
-  const outside = ['../package.json', '..%2fpackage.json', '%2e%2e/package.json', 'tsconfig.json', 'vendor/htm.d.mts']
+  const outside = [
+    '../package.json',
+    '..%2fpackage.json',
+    '%2e%2e/package.json',
+    'tsconfig.json',
+    'vendor/htm.d.mts',
+    'answers.d.ts',
+  ]
   for (const path of [...outside, 'vendor/../../package.json', 'nothing.js', 'style', 'vendor/']) {
     t.match(await call('GET', `/ui/${path}`), { status: 404 }, path)
   }

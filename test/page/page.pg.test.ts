@@ -14,6 +14,7 @@ const SCOPES = {
   root: 'admin',
   reader: 'users:read',
   writer: 'users:read+users:write',
+  maker: 'users:write',
   lessee: 'users:lease',
   shopkeeper: 'users:read@shop+users:write@shop',
 }
@@ -112,6 +113,17 @@ t.test('what a key does not allow is shown as not allowed, and not tried', needs
   await reader.getByText('Cancelling or deleting needs a key with the scope users:write').waitFor()
   await reader.getByText('Its password needs a key with the scope credentials:read').waitFor()
   t.strictSame(refusedReader, [])
+
+  const [maker, refusedMaker] = await seen('maker', 'make?pool=shop')
+  await maker.getByText('A preview of the users needs a key with the scope users:read').waitFor()
+  await maker.getByLabel('Label').fill('blind')
+  await maker.getByLabel('Users', { exact: true }).fill('0')
+  await maker.getByRole('button', { name: 'Make 0 users' }).click()
+  await maker.locator('.field', { hasText: 'Users' }).getByText('must be a whole number from 1').waitFor()
+  await maker.getByLabel('Users', { exact: true }).fill('1')
+  await maker.getByRole('button', { name: 'Make 1 user' }).click()
+  await maker.getByText('is queued. To watch it takes a key with the scope users:read').waitFor()
+  t.strictSame(refusedMaker, ['POST /v1/batches 400'])
 
   const [lessee, refusedLessee] = await seen('lessee', 'batches')
   await lessee.getByText('Batches needs a key with the scope users:read').waitFor()

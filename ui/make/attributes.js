@@ -1,5 +1,4 @@
-import { html } from '../html.js'
-import { Field } from '../parts/field.js'
+import { Field, html } from '../kit.js'
 
 /** Attributes to start from, each with a generator. All generators: docs/generators.md. */
 const EXAMPLES = {
@@ -20,7 +19,7 @@ const EXAMPLES = {
 /**
  * The custom attributes as JSON, with examples of generators to add.
  *
- * @param {{ value: string, onInput: (value: string) => void, faults: import('../api.js').FieldFault[], ofTemplate: object }} props
+ * @param {{ value: string, onInput: (value: string) => void, faults: string[], ofTemplate: object }} props
  * `ofTemplate`: the attributes that apply while the field is empty.
  */
 export function Attributes({ value, onInput, faults, ofTemplate }) {

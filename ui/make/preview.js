@@ -1,15 +1,6 @@
-import { call, connection } from '../api.js'
-import { duration } from '../format.js'
-import { html, useEffect, useState } from '../html.js'
-import { sleep } from '../live.js'
-import { ErrorNotice } from '../parts/notice.js'
-import { Table } from '../parts/table.js'
-import { useStore } from '../store.js'
+import { call, connection, duration, ErrorNotice, html, sleep, Table, useEffect, useState, useStore } from '../kit.js'
 
-/** @typedef {import('../../src/templates/preview.ts').Preview} Preview */
-/** @typedef {import('../../src/templates/preview.ts').PreviewUser} PreviewUser */
-
-/** After the last key. */
+/** From the last key to the next preview. */
 const PAUSE_MS = 300
 
 /** Users shown. */
@@ -19,10 +10,10 @@ const SHOWN = 12
  * Returns how the service would make the batch. The last answer stays until the next one has come. It asks again when the service is back.
  *
  * @param {object | undefined} body Undefined: it cannot be sent.
- * @returns {{ preview: Preview | undefined, error: Error | undefined }}
+ * @returns {{ preview?: Preview, error?: any }}
  */
 export function usePreview(body) {
-  const [state, setState] = useState(/** @type {{ preview?: Preview, error?: Error }} */ ({}))
+  const [state, setState] = useState(/** @type {ReturnType<typeof usePreview>} */ ({}))
   const isLost = useStore(connection) === 'lost'
   const text = body && JSON.stringify(body)
   useEffect(() => {
@@ -42,7 +33,7 @@ export function usePreview(body) {
     void read()
     return () => ended.abort()
   }, [text, isLost])
-  return { preview: state.preview, error: state.error }
+  return state
 }
 
 /** @param {{ preview: Preview | undefined, error: Error | undefined }} props */
@@ -66,7 +57,7 @@ export function PreviewPanel({ preview, error }) {
   </section>`
 }
 
-/** @type {import('../parts/table.js').Column<PreviewUser>[]} */
+/** @type {Column<PreviewUser>[]} */
 const COLUMNS = [
   { title: 'Username', cell: ({ username }) => html`<span class="wrap">${username}</span>` },
   { title: 'Role', cell: ({ role }) => role },

@@ -1,52 +1,47 @@
 import { number } from '../format.js'
 import { html, useEffect, useId, useRef, useState } from '../html.js'
+import { Field, useAction } from './form.js'
 import { ErrorNotice } from './notice.js'
 
 /**
- * Asks before something that cannot be undone. With `count`, the button works once that number is typed: a habit of clicking does not
- * delete a million users.
+ * A button that asks before something that cannot be undone. With `count`, it does so once that number is typed: a habit of clicking
+ * does not delete a million users.
  *
- * @param {{
- *   title: string,
- *   action: string,
- *   count?: number | undefined,
- *   run: () => Promise<unknown>,
- *   close: () => void,
- *   children?: import('../html.js').Children,
- * }} props `action` is the text of the button. `run` may throw: the dialog shows the error and stays.
+ * @param {AskProps} props
  */
-export function Confirm({ title, action, count, run, close, children }) {
+export function Ask({ text, run, look = async () => ({}), disabled, isMild, ...question }) {
+  const { error, run: act } = useAction()
+  const [asked, setAsked] = useState(/** @type {Partial<Question> | undefined} */ (undefined))
+  return html`<button type="button" class=${isMild ? '' : 'danger'} disabled=${disabled} onClick=${() => act(async () => setAsked(await look()))}>${text}</button>
+    <${ErrorNotice} error=${error} />
+    ${asked && html`<${Dialog} ...${question} ...${asked} run=${run} close=${() => setAsked(undefined)} />`}`
+}
+
+/** @param {Question & { run: () => Promise<unknown>, close: () => void }} props */
+function Dialog({ title, action, count, run, close, children }) {
   const dialog = useRef(/** @type {HTMLDialogElement | null} */ (null))
   const [typed, setTyped] = useState('')
-  const [state, setState] = useState(/** @type {{ isBusy: boolean, error?: Error }} */ ({ isBusy: false }))
+  const { isBusy, error, run: act } = useAction()
   const id = useId()
   useEffect(() => dialog.current?.showModal(), [])
 
   const isTyped = count === undefined || typed.replace(/\D/g, '') === String(count)
-  const submit = async (/** @type {Event} */ event) => {
+  const submit = (/** @type {Event} */ event) => {
     event.preventDefault()
-    if (!isTyped || state.isBusy) return
-    setState({ isBusy: true })
-    try {
-      await run()
-      close()
-    } catch (error) {
-      setState({ isBusy: false, error: /** @type {Error} */ (error) })
-    }
+    if (isTyped && !isBusy) void act(() => run().then(close))
   }
-  return html`<dialog ref=${dialog} onClose=${close} aria-labelledby=${`${id}title`}>
+  return html`<dialog ref=${dialog} onClose=${close} aria-labelledby=${id}>
     <form onSubmit=${submit}>
-      <h2 id=${`${id}title`}>${title}</h2>
+      <h2 id=${id}>${title}</h2>
       ${children}
       ${
         count !== undefined &&
-        html`<label for=${id}>Type <strong class="number">${number(count)}</strong> to confirm</label>
-        <input id=${id} inputmode="numeric" autocomplete="off" value=${typed} onInput=${(/** @type {any} */ event) => setTyped(event.target.value)} />`
+        html`<${Field} label=${`Type ${number(count)} to confirm`} inputmode="numeric" value=${typed} onInput=${setTyped} />`
       }
-      <${ErrorNotice} error=${state.error} />
+      <${ErrorNotice} error=${error} />
       <div class="actions end">
         <button type="button" onClick=${close}>Keep</button>
-        <button type="submit" class="danger" disabled=${!isTyped || state.isBusy}>${state.isBusy ? 'Working…' : action}</button>
+        <button type="submit" class="danger" disabled=${!isTyped || isBusy}>${isBusy ? 'Working…' : action}</button>
       </div>
     </form>
   </dialog>`

@@ -1,12 +1,8 @@
 import { ApiError } from '../api.js'
 import { html } from '../html.js'
 
-/**
- * Shows an error of the service with what finds it in the log.
- *
- * @param {{ error: Error | undefined, retry?: () => void }} props
- */
-export function ErrorNotice({ error, retry }) {
+/** Shows an error of the service with what finds it in the log. @param {{ error: Error | undefined }} props */
+export function ErrorNotice({ error }) {
   if (error === undefined) return null
   const { title, code, requestId, fieldFaults } =
     error instanceof ApiError ? error : { title: 'The page failed', code: '', requestId: '', fieldFaults: [] }
@@ -25,11 +21,10 @@ export function ErrorNotice({ error, retry }) {
       ${code && html`Code <code>${code}</code>. `}${requestId && html`Request <code>${requestId}</code>, as in the service’s log.`}
     </p>`
     }
-    ${retry && html`<button type="button" onClick=${retry}>Try again</button>`}
   </div>`
 }
 
-/** @param {{ title: string, children?: import('../html.js').Children }} props What to do first, where a list is empty. */
+/** @param {{ title: string, children?: Children }} props What to do first, where a list is empty. */
 export const Empty = ({ title, children }) => html`<div class="empty"><h2>${title}</h2>${children}</div>`
 
 /** @param {{ scope: string, what: string }} props Instead of what the key does not allow. */
@@ -38,3 +33,6 @@ export const NotAllowed = ({ scope, what }) => html`<p class="notice">
 </p>`
 
 export const Loading = () => html`<p class="loading" role="status">Loading…</p>`
+
+/** @param {{ error: Error | undefined }} props Instead of what is not read yet. */
+export const Waiting = ({ error }) => (error ? html`<${ErrorNotice} error=${error} />` : html`<${Loading} />`)

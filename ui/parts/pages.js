@@ -8,26 +8,12 @@ import { useStore } from '../store.js'
 const LIMIT = 50
 
 /**
- * @template Item
- * @typedef {{
- *   items: Item[] | undefined,
- *   error: Error | undefined,
- *   newCount: number,
- *   hasMoreNew: boolean,
- *   showNew: () => void,
- *   next: (() => void) | undefined,
- *   previous: (() => void) | undefined,
- *   first: (() => void) | undefined,
- * }} Pages
- */
-
-/**
  * Reads a listing of the API page by page, with the cursor in the address. Rows that are shown stay where they are: a change updates
  * them in place, and new ones are only counted until `showNew`. A row that left a listing by descending id is shown as `gone` returns it.
  *
  * @template Item
  * @param {string} path
- * @param {{ query?: Record<string, string | undefined>, pool?: null, idOf: (item: Item) => string, gone?: (item: Item) => Item, everyMs?: number }} options `pool`: null for a listing of all pools.
+ * @param {PagesOptions<Item>} options
  * @returns {Pages<Item>}
  */
 export function usePages(path, { query = {}, pool, idOf, gone, everyMs }) {

@@ -2,16 +2,10 @@ import { html } from '../html.js'
 import { ErrorNotice, Loading } from './notice.js'
 
 /**
- * @template Item
- * @typedef {{ title: string, cell: (item: Item) => import('../html.js').Children, isNumber?: boolean, isWide?: boolean }} Column
- * `isWide`: takes the room that is left.
- */
-
-/**
  * A table that becomes a list of cards on a phone: each cell carries its title.
  *
  * @template Item
- * @param {{ caption: string, columns: Column<Item>[], items: Item[], idOf: (item: Item) => string }} props
+ * @param {TableProps<Item>} props
  */
 export function Table({ caption, columns, items, idOf }) {
   return html`<div class="scroll"><table>
@@ -36,13 +30,7 @@ export function Table({ caption, columns, items, idOf }) {
  * A listing with its pages, errors, new rows and the empty state.
  *
  * @template Item
- * @param {{
- *   caption: string,
- *   columns: Column<Item>[],
- *   pages: import('./pages.js').Pages<Item>,
- *   idOf: (item: Item) => string,
- *   empty: import('../html.js').Children,
- * }} props
+ * @param {PagedTableProps<Item>} props
  */
 export function PagedTable({ caption, columns, pages, idOf, empty }) {
   const { items, error, newCount, hasMoreNew, showNew, next, previous, first } = pages

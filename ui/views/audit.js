@@ -1,15 +1,6 @@
-import { number } from '../format.js'
-import { html } from '../html.js'
-import { Empty } from '../parts/notice.js'
-import { usePages } from '../parts/pages.js'
-import { PagedTable } from '../parts/table.js'
-import { Time } from '../parts/time.js'
-import { link, route } from '../route.js'
-import { useStore } from '../store.js'
+import { Empty, html, link, number, PagedTable, route, Time, usePages, useStore } from '../kit.js'
 
-/** @typedef {import('../../src/audit/audit-events.ts').RecordedEvent} Event */
-
-const idOf = (/** @type {Event} */ { id }) => id
+const idOf = (/** @type {AuditEvent} */ { id }) => id
 
 /** @param {{ pool: string }} props Who changed what, newest first. */
 export function Audit({ pool }) {
@@ -24,7 +15,7 @@ export function Audit({ pool }) {
   </div>`
 }
 
-/** @type {import('../parts/table.js').Column<Event>[]} */
+/** @type {Column<AuditEvent>[]} */
 const COLUMNS = [
   { title: 'At', cell: ({ at }) => html`<${Time} at=${at} />` },
   { title: 'Key', cell: ({ actor }) => actor ?? '–' },

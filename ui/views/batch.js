@@ -1,21 +1,31 @@
-import { call } from '../api.js'
-import { Download } from '../batch/download.js'
-import { SharedPassword } from '../batch/shared-password.js'
+import { Download, SharedPassword } from '../batch/use-users.js'
 import { followBatch } from '../events.js'
-import { bytes, counted, duration, number, percent } from '../format.js'
-import { html, useEffect, useRef, useState } from '../html.js'
-import { useLive } from '../live.js'
-import { Badge } from '../parts/badge.js'
-import { Confirm } from '../parts/confirm.js'
-import { ErrorNotice, Loading, NotAllowed } from '../parts/notice.js'
-import { usePages } from '../parts/pages.js'
-import { Sparkline } from '../parts/sparkline.js'
-import { PagedTable } from '../parts/table.js'
-import { Time } from '../parts/time.js'
-import { link } from '../route.js'
-import { can } from '../session.js'
-
-/** @typedef {import('../../src/batches/batches.ts').Batch} BatchItem */
+import {
+  Ask,
+  addSample,
+  Badge,
+  bytes,
+  Chart,
+  call,
+  can,
+  counted,
+  duration,
+  Facts,
+  html,
+  Json,
+  NotAllowed,
+  number,
+  PagedTable,
+  Path,
+  percent,
+  Time,
+  useEffect,
+  useLive,
+  usePages,
+  useRef,
+  useState,
+  Waiting,
+} from '../kit.js'
 
 /** @param {{ pool: string, id: string }} props One batch, followed by server-sent events until it ends. */
 export function Batch({ pool, id }) {
@@ -33,9 +43,9 @@ export function Batch({ pool, id }) {
   }, [id, isRunning])
   /** @type {BatchItem | undefined} */
   const batch = isRunning ? (followed ?? data) : data
-  if (!batch) return error ? html`<${ErrorNotice} error=${error} />` : html`<${Loading} />`
+  if (!batch) return html`<${Waiting} error=${error} />`
   return html`<div class="stack">
-    <nav aria-label="Path" class="path"><a href=${link(['batches'])}>Batches</a> / <span class="number">${batch.id}</span></nav>
+    <${Path} view="batches" title="Batches" name=${batch.id} />
     <section class="panel">
       <div class="heading">
         <h2>${batch.label || 'Without a label'}</h2>
@@ -49,7 +59,7 @@ export function Batch({ pool, id }) {
       ${batch.last_error && html`<p class="notice danger"><code>${batch.last_error.code}</code> ${batch.last_error.detail}</p>`}
       ${batch.removed_at && html`<p class="notice">Its users were removed at <${Time} at=${batch.removed_at} />. The batch stays as a record.</p>`}
       <${Rate} batch=${batch} />
-      <${Facts} batch=${batch} />
+      <${Facts} facts=${factsOf(batch)} />
       <${Actions} batch=${batch} pool=${pool} refresh=${refresh} />
     </section>
     ${
@@ -62,78 +72,61 @@ export function Batch({ pool, id }) {
     </section>`
     }
     ${batch.failed_count > 0 && !batch.removed_at && html`<${Failures} id=${batch.id} />`}
-    <details class="panel"><summary>Settings</summary><pre tabindex="0" role="region" aria-label="Settings"><code>${JSON.stringify(batch.config, null, 2)}</code></pre></details>
+    <details class="panel"><summary>Settings</summary><${Json} label="Settings" value=${batch.config} /></details>
   </div>`
 }
 
-/** @param {{ batch: BatchItem }} props The users per second since this view is open. */
-function Rate({ batch }) {
-  const samples = useRef(/** @type {{ at: number, count: number }[]} */ ([]))
-  const last = samples.current.at(-1)
-  if (last === undefined || last.count !== batch.created_count) {
-    samples.current.push({ at: performance.now(), count: batch.created_count })
-    if (samples.current.length > 200) samples.current.shift()
+/** @param {{ batch: BatchItem }} props The users per second while this view is open. */
+function Rate({ batch: { created_count: count } }) {
+  const samples = useRef(/** @type {Sample[]} */ ([]))
+  const last = useRef({ at: performance.now(), count })
+  const [at, before] = [performance.now(), last.current]
+  if (count !== before.count && at > before.at + RATE_EVERY_MS) {
+    addSample(samples.current, [Math.round(((count - before.count) * 1000) / (at - before.at))])
+    last.current = { at, count }
   }
-  const rates = samples.current.slice(1).map(({ at, count }, index) => {
-    const before = samples.current[index]
-    return before ? Math.round(((count - before.count) * 1000) / Math.max(1, at - before.at)) : 0
-  })
-  if (rates.length < 2) return null
-  return html`<${Sparkline} values=${rates} label="Users per second" />`
+  return (
+    samples.current.length > 1 && html`<${Chart} title="Users" names=${['per second']} samples=${samples.current} />`
+  )
 }
 
-/** @param {{ batch: BatchItem }} props */
-function Facts({ batch }) {
+const RATE_EVERY_MS = 1_000
+
+/** @param {BatchItem} batch */
+function factsOf(batch) {
   const { profile, hashed_count: hashed, config } = batch
   const distinct = 'password_hash' in config ? config.password_hash.distinct : undefined
-  /** @type {[string, import('../html.js').Children][]} */
-  const facts = [
+  return /** @type {const} */ ([
     ['Users per second', batch.throughput_per_second === null ? '–' : number(batch.throughput_per_second)],
     ['Failed', number(batch.failed_count)],
-    ...(hashed !== undefined && distinct !== undefined
-      ? /** @type {[string, string][]} */ ([['Password hashes', `${number(hashed)} of ${number(distinct)}`]])
-      : []),
+    hashed !== undefined && distinct !== undefined && ['Password hashes', `${number(hashed)} of ${number(distinct)}`],
     ['Created', html`<${Time} at=${batch.created_at} />`],
     ['Finished', html`<${Time} at=${batch.finished_at} />`],
     ['Expires', html`<${Time} at=${batch.expires_at} />`],
     ['Took', profile.duration_ms === null ? '–' : duration(profile.duration_ms / 1000)],
     ['Largest memory', profile.peak_memory_bytes === null ? '–' : bytes(profile.peak_memory_bytes)],
     ['State', html`<code class="wrap">${batch.state}</code>`],
-  ]
-  return html`<dl class="facts">${facts.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`
+  ])
 }
 
 /** @param {{ batch: BatchItem, pool: string, refresh: () => void }} props */
 function Actions({ batch, pool, refresh }) {
-  const [asked, setAsked] = useState(
-    /** @type {{ action: 'cancel' | 'delete', count: number } | undefined} */ (undefined),
-  )
-  const [error, setError] = useState(/** @type {Error | undefined} */ (undefined))
   if (!can('users:write', pool)) return html`<${NotAllowed} scope="users:write" what="Cancelling or deleting" />`
-  const close = () => setAsked(undefined)
-  const askToDelete = () =>
-    call('GET', 'v1/states/current', { query: { batch_id: batch.id } })
-      .then(({ total_count }) => setAsked({ action: 'delete', count: total_count }))
-      .catch(setError)
-  const run = async (/** @type {string} */ method, path = '') => {
-    await call(method, `v1/batches/${batch.id}${path}`)
-    refresh()
+  const run = (/** @type {string} */ method, path = '') => call(method, `v1/batches/${batch.id}${path}`).then(refresh)
+  const look = async () => {
+    const { total_count: count } = await call('GET', 'v1/states/current', { query: { batch_id: batch.id } })
+    return { title: `Delete ${counted(count, 'user')}?`, count }
   }
-  return html`<div>
-    <${ErrorNotice} error=${error} />
-    <div class="actions">
-      ${batch.finished_at === null && html`<button type="button" onClick=${() => setAsked({ action: 'cancel', count: 0 })}>Cancel…</button>`}
-      ${!batch.removed_at && html`<button type="button" class="danger" onClick=${askToDelete}>Delete its users…</button>`}
-    </div>
+  return html`<div class="actions">
     ${
-      asked?.action === 'cancel' &&
-      html`<${Confirm} title="Cancel this batch?" action="Cancel the batch" run=${() => run('POST', '/cancel')} close=${close}>
+      batch.finished_at === null &&
+      html`<${Ask} text="Cancel…" isMild title="Cancel this batch?" action="Cancel the batch" run=${() => run('POST', '/cancel')}>
       <p>No further users are created. Those that exist stay.</p>
     <//>`
     }
     ${
-      asked?.action === 'delete' &&
-      html`<${Confirm} title=${`Delete ${counted(asked.count, 'user')}?`} action="Delete" count=${asked.count} run=${() => run('DELETE')} close=${close}>
+      !batch.removed_at &&
+      html`<${Ask} text="Delete its users…" look=${look} action="Delete" run=${() => run('DELETE')}>
       <p>This removes all test users of the batch, their passwords and the list of failures. It cannot be undone.</p>
     <//>`
     }
@@ -150,7 +143,7 @@ function Failures({ id }) {
   </section>`
 }
 
-/** @type {import('../parts/table.js').Column<import('../../src/batches/failures.ts').Failure>[]} */
+/** @type {Column<BatchFailure>[]} */
 const FAILURE_COLUMNS = [
   { title: 'Number', isNumber: true, cell: ({ n }) => number(n) },
   { title: 'Username', isWide: true, cell: ({ username }) => username },

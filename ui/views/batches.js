@@ -1,15 +1,11 @@
 import { number, percent, shortId } from '../format.js'
 import { html } from '../html.js'
-import { Badge } from '../parts/badge.js'
+import { Badge, Time } from '../parts/facts.js'
 import { Empty } from '../parts/notice.js'
 import { usePages } from '../parts/pages.js'
 import { PagedTable } from '../parts/table.js'
-import { Time } from '../parts/time.js'
 import { link, route } from '../route.js'
 import { useStore } from '../store.js'
-
-/** @typedef {import('../../src/batches/batches.ts').Batch} BatchItem */
-/** @typedef {import('../../src/stats/routes.ts').PoolStats} PoolStats */
 
 const STATUSES = /** @type {const} */ ([
   ...['queued', 'running', 'completed'],
@@ -18,7 +14,7 @@ const STATUSES = /** @type {const} */ ([
 
 const idOf = (/** @type {BatchItem} */ { id }) => id
 
-/** @type {import('../parts/table.js').Column<BatchItem>[]} */
+/** @type {Column<BatchItem>[]} */
 export const BATCH_COLUMNS = [
   {
     title: 'Batch',

@@ -1,28 +1,33 @@
-import { call } from '../api.js'
-import { curlOf } from '../curl.js'
-import { counted, number, shortId } from '../format.js'
-import { html, useState } from '../html.js'
-import { useLive } from '../live.js'
-import { Badge } from '../parts/badge.js'
-import { Confirm } from '../parts/confirm.js'
-import { Copyable } from '../parts/copy.js'
-import { Empty, ErrorNotice } from '../parts/notice.js'
-import { usePages } from '../parts/pages.js'
-import { PagedTable } from '../parts/table.js'
-import { Tile } from '../parts/tile.js'
-import { Time } from '../parts/time.js'
-import { link, route } from '../route.js'
-import { can } from '../session.js'
-import { useStore } from '../store.js'
+import {
+  Ask,
+  Badge,
+  Copyable,
+  call,
+  can,
+  counted,
+  curlOf,
+  Empty,
+  ErrorNotice,
+  html,
+  link,
+  number,
+  PagedTable,
+  Path,
+  route,
+  shortId,
+  Tile,
+  Time,
+  useLive,
+  usePages,
+  useState,
+  useStore,
+} from '../kit.js'
 
-/** @typedef {{ id: string, owner: string, api_key: string | null, status: string, granted_at: string, expires_at: string, ended_at: string | null, user_count: number }} Lease */
-
-/** @typedef {{ freed_count: number, waiting_count: number, targets: string[] }} Reset */
-
-const idOf = (/** @type {Lease} */ { id }) => id
+const idOf = (/** @type {LeaseItem} */ { id }) => id
 
 /** A lease that left the list of active ones: the list does not say why. */
-const ended = (/** @type {Lease} */ lease) => (lease.status === 'active' ? { ...lease, status: 'ended' } : lease)
+const ended = (/** @type {LeaseItem} */ lease) =>
+  /** @type {LeaseItem} */ (lease.status === 'active' ? { ...lease, status: 'ended' } : lease)
 
 /** @param {{ pool: string }} props Who has which users, and what became of the others. */
 export function Leases({ pool }) {
@@ -34,18 +39,18 @@ export function Leases({ pool }) {
     gone: ended,
     everyMs: 2_000,
   })
-  const [toEnd, setToEnd] = useState(/** @type {Lease | undefined} */ (undefined))
-  const [isResetting, setResetting] = useState(false)
-  const [reset, setReset] = useState(/** @type {Reset | undefined} */ (undefined))
+  const [reset, setReset] = useState(/** @type {LeaseReset | undefined} */ (undefined))
   const used = (stats?.dirty ?? 0) + (stats?.consumed ?? 0)
-  const columns = can('admin', pool) ? [...COLUMNS, endColumn(setToEnd)] : COLUMNS
+  const columns = can('admin', pool) ? [...COLUMNS, endColumn(refresh)] : COLUMNS
   return html`<div class="stack">
     <${ErrorNotice} error=${error} />
     <div class="tiles">
       ${Object.entries(TITLES).map(([name, title]) => html`<${Tile} title=${title} value=${stats ? number(stats[name]) : '…'} />`)}
     </div>
     <div class="actions">
-      <button type="button" disabled=${used === 0} onClick=${() => setResetting(true)}>Reset dirty and consumed users…</button>
+      <${Ask} text="Reset dirty and consumed users…" isMild disabled=${used === 0} title=${`Reset ${counted(used, 'user')}?`} action="Reset" count=${used} run=${() => call('POST', 'v1/leases/reset', { body: {} }).then(setReset).then(refresh)}>
+        <p>The sinks that have these users write them again. A user is free when all its sinks have written it, at once if no sink has it.</p>
+      <//>
     </div>
     <div role="status">
       ${
@@ -65,24 +70,12 @@ export function Leases({ pool }) {
       <p>A load generator leases users, so that no other one has them at the same time:</p>
       <${Copyable} label="Command" text=${curlOf('POST', 'v1/leases', { count: 10, owner: 'runner-1', ttl_seconds: 300 })} />
     <//>`} />
-    ${
-      toEnd &&
-      html`<${Confirm} title=${`End the lease of ${toEnd.owner || shortId(toEnd.id)}?`} action="End the lease" count=${toEnd.user_count} close=${() => setToEnd(undefined)} run=${() => call('DELETE', `v1/leases/${toEnd.id}`).then(refresh)}>
-      <p>${counted(toEnd.user_count, 'user')} become free, although the holder may still use them.</p>
-    <//>`
-    }
-    ${
-      isResetting &&
-      html`<${Confirm} title=${`Reset ${counted(used, 'user')}?`} action="Reset" count=${used} close=${() => setResetting(false)} run=${() => call('POST', 'v1/leases/reset', { body: {} }).then(setReset).then(refresh)}>
-      <p>The sinks that have these users write them again. A user is free when all its sinks have written it, at once if no sink has it.</p>
-    <//>`
-    }
   </div>`
 }
 
 const TITLES = { free: 'Free', leased: 'Leased', dirty: 'Dirty', consumed: 'Consumed', waiting: 'Requests that wait' }
 
-/** @type {import('../parts/table.js').Column<Lease>[]} */
+/** @type {Column<LeaseItem>[]} */
 const COLUMNS = [
   {
     title: 'Holder',
@@ -96,11 +89,14 @@ const COLUMNS = [
   { title: 'Until', cell: ({ ended_at, expires_at }) => html`<${Time} at=${ended_at ?? expires_at} />` },
 ]
 
-/** @param {(lease: Lease) => void} end @returns {import('../parts/table.js').Column<Lease>} */
-const endColumn = (end) => ({
+/** @param {() => void} refresh @returns {Column<LeaseItem>} */
+const endColumn = (refresh) => ({
   title: 'By force',
-  cell: (lease) =>
-    lease.status === 'active' && html`<button type="button" class="danger" onClick=${() => end(lease)}>End…</button>`,
+  cell: ({ id, owner, status, user_count: count }) =>
+    status === 'active' &&
+    html`<${Ask} text="End…" title=${`End the lease of ${owner || shortId(id)}?`} action="End the lease" count=${count} run=${() => call('DELETE', `v1/leases/${id}`).then(refresh)}>
+      <p>${counted(count, 'user')} become free, although the holder may still use them.</p>
+    <//>`,
 })
 
 /** A list of the 10,000 users that a lease may have takes seconds. */
@@ -114,7 +110,7 @@ export function LeaseUsers({ id }) {
     5_000,
   )
   return html`<div class="stack">
-    <nav aria-label="Path" class="path"><a href=${link(['leases'])}>Leases</a> / ${id}</nav>
+    <${Path} view="leases" title="Leases" name=${id} />
     <${ErrorNotice} error=${error} />
     ${
       lease &&

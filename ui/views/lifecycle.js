@@ -1,58 +1,72 @@
-import { call } from '../api.js'
-import { counted, duration, number, shortId } from '../format.js'
-import { html, useState } from '../html.js'
-import { Confirm } from '../parts/confirm.js'
-import { Field } from '../parts/field.js'
-import { Empty, ErrorNotice, NotAllowed } from '../parts/notice.js'
-import { usePages } from '../parts/pages.js'
-import { PagedTable } from '../parts/table.js'
-import { Time } from '../parts/time.js'
-import { link, route, setParams } from '../route.js'
-import { can } from '../session.js'
-import { useStore } from '../store.js'
-
-/** @typedef {import('../../src/batches/expiry.ts').Candidate} Candidate */
-/** @typedef {{ batches: object[], deleted_count: number, protected_count: number, more: boolean }} Report */
+import {
+  Ask,
+  call,
+  can,
+  counted,
+  duration,
+  Empty,
+  Field,
+  html,
+  link,
+  NotAllowed,
+  number,
+  PagedTable,
+  route,
+  setParams,
+  shortId,
+  Time,
+  usePages,
+  useState,
+  useStore,
+} from '../kit.js'
 
 const idOf = (/** @type {Candidate} */ { batch_id }) => batch_id
 
 /** @param {{ pool: string }} props The batches whose time is over, or that are old. */
 export function Lifecycle({ pool }) {
-  const { age_days: days } = useStore(route).params
+  const { age_days: days = '' } = useStore(route).params
+  const [age, setAge] = useState(days)
   const pages = usePages('v1/lifecycle/candidates', {
     query: { ...(days && { age_days: days }) },
     idOf,
     everyMs: 5_000,
   })
-  const [planned, setPlanned] = useState(/** @type {Report | undefined} */ (undefined))
-  const [state, setState] = useState(/** @type {{ done?: Report, error?: Error }} */ ({}))
+  const [done, setDone] = useState(/** @type {ExpiryReport | undefined} */ (undefined))
   const expire = (/** @type {boolean} */ dry_run) => call('POST', 'v1/lifecycle/expire', { body: { dry_run } })
-  const plan = () => {
-    setState({})
-    expire(true).then(setPlanned, (error) => setState({ error }))
+  const look = async () => {
+    /** @type {ExpiryReport} */
+    const { batches, deleted_count: count, protected_count: kept, more } = await expire(true)
+    return {
+      title: `Remove ${counted(count, 'user')}?`,
+      count,
+      children: html`<p>${counted(batches.length, 'batch')} past their time lose their test users. ${counted(kept, 'protected user')} stay.${more && ' There are more batches than one request removes.'}</p>`,
+    }
+  }
+  const search = (/** @type {Event} */ event) => {
+    event.preventDefault()
+    setParams({ age_days: age.trim(), cursor: '' })
   }
   return html`<div class="stack">
     <section class="panel">
       <p>The service removes a batch a few seconds after its time is over. Here is what it would remove now, and what is old.</p>
-      <div class="row bottom">
-        <${Field} label="At least this old, in days" inputmode="numeric" placeholder="only what has expired" value=${days ?? ''} onInput=${(/** @type {string} */ value) => setParams({ age_days: value.replaceAll(/[^\d.]/g, ''), cursor: '' }, { replace: true })} />
-        ${can('users:write', pool) && html`<button type="button" onClick=${plan}>Remove what has expired…</button>`}
-      </div>
-      ${!can('users:write', pool) && html`<${NotAllowed} scope="users:write" what="Removing" />`}
-      <${ErrorNotice} error=${state.error} />
-      ${state.done && html`<p class="notice" role="status">Removed ${counted(state.done.deleted_count, 'user')} of ${counted(state.done.batches.length, 'batch')}.${state.done.more && ' There are more: repeat it.'}</p>`}
+      <form class="row bottom" onSubmit=${search}>
+        <${Field} label="At least this old, in days" inputmode="numeric" placeholder="only what has expired" value=${age} onInput=${setAge} />
+        <button type="submit">Show</button>
+      </form>
+      ${
+        can('users:write', pool)
+          ? html`<div class="actions">
+            <${Ask} text="Remove what has expired…" look=${look} action="Remove" run=${() => expire(false).then(setDone)} />
+          </div>`
+          : html`<${NotAllowed} scope="users:write" what="Removing" />`
+      }
+      ${done && html`<p class="notice" role="status">Removed ${counted(done.deleted_count, 'user')} of ${counted(done.batches.length, 'batch')}.${done.more && ' There are more: repeat it.'}</p>`}
     </section>
     <${PagedTable} caption="Candidates" columns=${COLUMNS} pages=${pages} idOf=${idOf} empty=${html`<${Empty} title="Nothing to remove"><p>No batch of this pool ${days ? `is ${days} days old` : 'is past its time'}. Set “Remove after” when you <a href=${link(['make'])}>make users</a>.</p><//>`} />
-    ${
-      planned &&
-      html`<${Confirm} title=${`Remove ${counted(planned.deleted_count, 'user')}?`} action="Remove" count=${planned.deleted_count} close=${() => setPlanned(undefined)} run=${() => expire(false).then((done) => setState({ done }))}>
-      <p>${counted(planned.batches.length, 'batch')} past their time lose their test users. ${counted(planned.protected_count, 'protected user')} stay.${planned.more && ' There are more batches than one request removes.'}</p>
-    <//>`
-    }
   </div>`
 }
 
-/** @type {import('../parts/table.js').Column<Candidate>[]} */
+/** @type {Column<Candidate>[]} */
 const COLUMNS = [
   {
     title: 'Batch',

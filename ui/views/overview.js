@@ -1,28 +1,40 @@
-import { call, send } from '../api.js'
-import { bytes, duration, number, shortId } from '../format.js'
-import { html, useRef } from '../html.js'
-import { useLive } from '../live.js'
-import { Badge } from '../parts/badge.js'
-import { ErrorNotice, Loading } from '../parts/notice.js'
-import { Sparkline } from '../parts/sparkline.js'
-import { Table } from '../parts/table.js'
-import { Tile } from '../parts/tile.js'
-import { Time } from '../parts/time.js'
-import { link } from '../route.js'
-import { can } from '../session.js'
+import {
+  addSample,
+  Badge,
+  bytes,
+  Chart,
+  call,
+  can,
+  duration,
+  ErrorNotice,
+  Field,
+  Form,
+  faultsOf,
+  html,
+  Loading,
+  link,
+  number,
+  send,
+  shortId,
+  Table,
+  Tile,
+  Time,
+  useAction,
+  useForm,
+  useLive,
+  useRef,
+} from '../kit.js'
 import { Progress } from './batches.js'
 import { TARGET_COLUMNS, useTargets } from './targets.js'
 
-/** @typedef {import('../../src/batches/batches.ts').Batch} Batch */
-/** @typedef {import('../../src/stats/routes.ts').PoolStats} PoolStats */
-
 const EVERY_MS = 2_000
 
-/** Three minutes of users per second. */
-const SAMPLES = 90
+/** Three minutes are in a chart. */
+const PROCESS_EVERY_MS = 5_000
 
 /** @param {{ pool: string, stats: PoolStats | undefined, statsError: Error | undefined }} props What the pool has and does, at a glance. */
 export function Overview({ pool, stats, statsError }) {
+  const { data, users, exports, delay } = useProcess()
   if (isMissing(statsError)) return html`<${ErrorNotice} error=${statsError} />`
   if (stats === undefined) return html`<${Loading} />`
   return html`<div class="stack">
@@ -33,9 +45,18 @@ export function Overview({ pool, stats, statsError }) {
       <//>
       <${Tile} title="Protected users" value=${number(stats.protected_users)}>not test users: never changed here<//>
       <${Leases} pool=${pool} />
-      <${Health} />
+      <${Tile} title="Service" value=${data ? html`<${Badge} status=${data.health.status} />` : '…'}>
+        ${data?.memory}
+        ${data?.health.reasons?.length > 0 && html`; not ready: ${data.health.reasons.join(', ')}`}
+        ${data?.health.warnings?.length > 0 && html`; over its limit: ${data.health.warnings.join(', ')}`}
+      <//>
     </div>
     <${InProgress} />
+    <section class="panel charts" aria-label="This process">
+      <${Chart} title="Users created" names=${['per second']} samples=${users} />
+      <${Chart} title="Exports" names=${EXPORT_KINDS} samples=${exports} />
+      <${Chart} title="Event loop delay" names=${['ms, 99th percentile']} samples=${delay} />
+    </section>
     <${Targets} pool=${pool} />
     ${can('admin', pool) && html`<${Pools} />`}
   </div>`
@@ -67,56 +88,48 @@ function Leases({ pool }) {
   <//>`
 }
 
-function Health() {
-  const samples = useRef(/** @type {{ at: number, created: number, perSecond: number }[]} */ ([]))
+/** What the process that answers does. */
+function useProcess() {
+  const seen = useRef(/** @type {any} */ ({ users: [], exports: [], delay: [] }))
   const { data } = useLive(
     async (signal) => {
-      const [health, text] = await Promise.all([
-        call('GET', 'healthz', { pool: null, signal }).catch((error) => ({
-          status: 'not_ready',
-          reasons: [error.message],
-          warnings: [],
-        })),
+      const [health, metrics] = await Promise.all([
+        call('GET', 'healthz', { pool: null, signal }).catch(
+          ({ message, answer }) => answer ?? { status: 'not_ready', reasons: [message] },
+        ),
         send('GET', 'metrics', { pool: null, signal }).then((response) => response.text()),
       ])
+      const metric = (/** @type {string} */ start) =>
+        metrics
+          .split('\n')
+          .reduce((sum, line) => sum + (line.startsWith(start) ? Number(line.split(' ').at(-1)) : 0), 0)
+      const now = {
+        at: performance.now(),
+        users: metric('usersync_users_created_total '),
+        exports: EXPORT_KINDS.map((kind) => metric(`usersync_exports_total{kind="${kind}"`)),
+      }
+      const { users, exports, delay, before } = seen.current
+      seen.current.before = now
+      if (before) {
+        addSample(users, [Math.round(((now.users - before.users) * 1000) / (now.at - before.at))])
+        addSample(
+          exports,
+          now.exports.map((count, place) => count - before.exports[place]),
+        )
+        addSample(delay, [Math.round(metric('nodejs_eventloop_lag_p99_seconds ') * 1000)])
+      }
       return {
         health,
-        memory: metric(text, 'process_resident_memory_bytes'),
-        limit: metric(text, 'usersync_memory_limit_bytes'),
-        created: metric(text, 'usersync_users_created_total'),
+        memory: `${bytes(metric('process_resident_memory_bytes '))} of ${bytes(metric('usersync_memory_limit_bytes '))} memory`,
       }
     },
     [],
-    EVERY_MS,
+    PROCESS_EVERY_MS,
   )
-  if (!data) return html`<${Tile} title="Service" value="…" />`
-  addSample(samples.current, data.created)
-  const rates = samples.current.slice(1).map(({ perSecond }) => perSecond)
-  return html`<${Tile} title="Service" value=${html`<${Badge} status=${data.health.status} />`}>
-      ${bytes(data.memory)} of ${bytes(data.limit)} memory
-      ${data.health.reasons?.length > 0 && html`; not ready: ${data.health.reasons.join(', ')}`}
-      ${data.health.warnings?.length > 0 && html`; over its limit: ${data.health.warnings.join(', ')}`}
-    <//>
-    <section class="tile">
-      <h2>Users per second</h2>
-      <p class="value">${number(rates.at(-1) ?? 0)}</p>
-      <${Sparkline} values=${rates} label="Users created per second by this process, in the last minutes" />
-    </section>`
+  return { data: /** @type {any} */ (data), ...seen.current }
 }
 
-/** The value of a metric without labels, in Prometheus's text format. */
-const metric = (/** @type {string} */ text, /** @type {string} */ name) =>
-  Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(text)?.[1] ?? 0)
-
-/** @param {{ at: number, created: number, perSecond: number }[]} samples @param {number} created */
-function addSample(samples, created) {
-  const at = performance.now()
-  const last = samples.at(-1)
-  if (last && at - last.at < EVERY_MS / 2) return
-  const perSecond = last ? Math.max(0, Math.round(((created - last.created) * 1000) / (at - last.at))) : 0
-  samples.push({ at, created, perSecond })
-  if (samples.length > SAMPLES) samples.shift()
-}
+const EXPORT_KINDS = ['unchanged', 'delta', 'full']
 
 function InProgress() {
   const { data, error } = useLive(
@@ -124,7 +137,7 @@ function InProgress() {
       const pages = await Promise.all(
         ['running', 'queued'].map((status) => call('GET', 'v1/batches', { query: { status, limit: 10 }, signal })),
       )
-      return /** @type {Batch[]} */ (pages.flatMap(({ items }) => items))
+      return /** @type {BatchItem[]} */ (pages.flatMap(({ items }) => items))
     },
     [],
     1_000,
@@ -137,9 +150,9 @@ function InProgress() {
   </section>`
 }
 
-const idOf = (/** @type {Batch} */ { id }) => id
+const idOf = (/** @type {BatchItem} */ { id }) => id
 
-/** @type {import('../parts/table.js').Column<Batch>[]} */
+/** @type {Column<BatchItem>[]} */
 const COLUMNS = [
   {
     title: 'Batch',
@@ -165,15 +178,39 @@ function Targets({ pool }) {
 }
 
 function Pools() {
-  const { data, error } = useLive((signal) => call('GET', 'v1/pools', { pool: null, signal }), [], 10_000)
+  const { data, error, refresh } = useLive((signal) => call('GET', 'v1/pools', { pool: null, signal }), [], 10_000)
   return html`<section class="panel">
     <h2>Pools</h2>
     <${ErrorNotice} error=${error} />
     ${data && html`<${Table} caption="Pools" idOf=${(/** @type {any} */ { name }) => name} columns=${POOL_COLUMNS} items=${data.items} />`}
+    <${NewPool} onMade=${refresh} />
   </section>`
 }
 
-/** @type {import('../parts/table.js').Column<any>[]} */
+/** @param {{ onMade: () => void }} props */
+function NewPool({ onMade }) {
+  const { form, fieldsOf } = useForm({ name: '', replica: 'none' })
+  const action = useAction()
+  const { field, others } = fieldsOf(faultsOf(action.error))
+  const create = () => call('POST', 'v1/pools', { pool: null, body: form }).then(onMade)
+  return html`<details>
+    <summary>New pool</summary>
+    <${Form} text="Create the pool" action=${action} work=${create} others=${others}>
+      <div class="row">
+        <${Field} label="Name" required ...${field('name')} />
+        <${Field} label="Users come from" options=${REPLICAS} ...${field('replica')} />
+      </div>
+    <//>
+  </details>`
+}
+
+const REPLICAS = [
+  { value: 'none', text: 'batches, imports and programs here' },
+  { value: 'test_users', text: 'another usersync: a replica of its test users' },
+  { value: 'everything', text: 'another usersync: a replica of everything' },
+]
+
+/** @type {Column<any>[]} */
 const POOL_COLUMNS = [
   { title: 'Pool', isWide: true, cell: ({ name }) => html`<a href=${link(['overview'], { pool: name })}>${name}</a>` },
   { title: 'Replica of', cell: ({ replica }) => (replica === 'none' ? '–' : replica.replace('_', ' ')) },

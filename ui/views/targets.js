@@ -1,20 +1,36 @@
-import { call } from '../api.js'
-import { curlOf } from '../curl.js'
-import { html } from '../html.js'
-import { useLive } from '../live.js'
-import { Badge } from '../parts/badge.js'
-import { Copyable } from '../parts/copy.js'
-import { Empty, ErrorNotice, Loading } from '../parts/notice.js'
-import { Table } from '../parts/table.js'
-import { Time } from '../parts/time.js'
-import { link } from '../route.js'
+import {
+  Ask,
+  Badge,
+  call,
+  can,
+  counted,
+  duration,
+  Empty,
+  ErrorNotice,
+  Facts,
+  go,
+  html,
+  link,
+  NotAllowed,
+  number,
+  PagedTable,
+  Path,
+  shortId,
+  Table,
+  Time,
+  useAction,
+  useLive,
+  usePages,
+  useState,
+  Waiting,
+  words,
+} from '../kit.js'
+import { DryRunResult, Verified } from '../target/results.js'
+import { TargetSettings } from '../target/settings.js'
 
-/** @typedef {{ id: string, target: string, trigger: string, full: boolean, clear: boolean, status: string, kind: string | null, added_count: number, updated_count: number, deleted_count: number, failure: string | null, detail: string | null, canary: { ok: boolean, users: number, first_login_ms: number | null, second_login_ms: number | null, rehash_suspected: boolean } | null, created_at: string, finished_at: string | null, duration_ms: number | null }} Run */
-/** @typedef {{ target: string, in_step: boolean, local_state: string, remote_state: string | null, remote_failure: string | null, last_run: Run | null }} Status */
+const idOf = (/** @type {TargetStatus} */ { target }) => target
 
-const idOf = (/** @type {Status} */ { target }) => target
-
-/** @type {import('../parts/table.js').Column<Status>[]} */
+/** @type {Column<TargetStatus>[]} */
 export const TARGET_COLUMNS = [
   { title: 'Target', isWide: true, cell: ({ target }) => html`<a href=${link(['targets', target])}>${target}</a>` },
   { title: 'State', cell: ({ in_step }) => html`<${Badge} status=${in_step ? 'in_step' : 'not_in_step'} />` },
@@ -23,28 +39,175 @@ export const TARGET_COLUMNS = [
   { title: 'Why not', cell: ({ remote_failure, last_run }) => remote_failure ?? last_run?.failure ?? '' },
 ]
 
-/**
- * Compares the states of the targets with ours. Each look calls all targets.
- *
- * @param {string} pool
- * @returns {{ data: { items: Status[] } | undefined, error: Error | undefined, refresh: () => void }}
- */
+/** Compares the states of the targets with ours. Each look calls all targets. @param {string} pool @returns {Live<{ items: TargetStatus[] }>} */
 export const useTargets = (pool, everyMs = 10_000) =>
   useLive((signal) => call('GET', 'v1/sync/status', { signal }), [pool], everyMs)
 
 /** @param {{ pool: string }} props The systems that follow the pool, and whether they do. */
 export function Targets({ pool }) {
   const { data, error } = useTargets(pool)
-  if (!data) return error ? html`<${ErrorNotice} error=${error} />` : html`<${Loading} />`
+  if (!data) return html`<${Waiting} error=${error} />`
+  const hasNone = data.items.length === 0
   return html`<div class="stack">
     <${ErrorNotice} error=${error} />
     ${
-      data.items.length === 0
+      hasNone
         ? html`<${Empty} title="No target yet">
-          <p>A target is another usersync, or a system under test that keeps this pool's users. An administrator creates one:</p>
-          <${Copyable} label="Command" text=${curlOf('POST', 'v1/targets', { name: 'tester', url: 'http://127.0.0.1:3001' })} />
+          <p>A target is another usersync, or a system under test that keeps this pool's users.</p>
         <//>`
         : html`<${Table} caption="Targets" columns=${TARGET_COLUMNS} items=${data.items} idOf=${idOf} />`
     }
+    ${
+      can('admin', pool)
+        ? html`<details class="panel" open=${hasNone}>
+          <summary>New target</summary>
+          <${TargetSettings} onSaved=${(/** @type {string} */ name) => go(link(['targets', name]))} />
+        </details>`
+        : html`<${NotAllowed} scope="admin" what="Creating or changing a target" />`
+    }
   </div>`
 }
+
+/** @param {{ pool: string, id: string }} props One target: its state, what can be done, its runs and failures. */
+export function Target({ pool, id: name }) {
+  const path = `v1/targets/${encodeURIComponent(name)}`
+  const { data, error, refresh } = useTargets(pool, 3_000)
+  const isAdmin = can('admin', pool)
+  const { data: settings, refresh: readSettings } = useLive(
+    async (signal) => (isAdmin ? await call('GET', path, { signal }) : undefined),
+    [name, isAdmin],
+  )
+  const status = data?.items.find(({ target }) => target === name)
+  if (!data) return html`<${Waiting} error=${error} />`
+  if (!status)
+    return html`<p>This pool has no target ${name} that the key may see. <a href=${link(['targets'])}>See all targets.</a></p>`
+  return html`<div class="stack">
+    <${Path} view="targets" title="Targets" name=${name} />
+    <section class="panel">
+      <div class="heading"><h2>${name}</h2><${Badge} status=${status.in_step ? 'in_step' : 'not_in_step'} /></div>
+      ${status.remote_failure && html`<p class="notice warn">Its state is unknown: ${status.remote_failure}</p>`}
+      <${Facts} facts=${[
+        ...(settings
+          ? [
+              ['Kind', settings.kind],
+              [
+                'Pushed every',
+                settings.interval_seconds === null ? 'on request only' : duration(settings.interval_seconds),
+              ],
+              ['Address', html`<span class="wrap">${settings.url}</span>`],
+            ]
+          : []),
+        ['State here', html`<code class="wrap">${status.local_state}</code>`],
+        ['State there', html`<code class="wrap">${status.remote_state ?? 'unknown'}</code>`],
+      ]} />
+      <${Actions} name=${name} path=${path} pool=${pool} isSink=${settings && settings.kind !== 'usersync'} refresh=${refresh} />
+    </section>
+    ${
+      settings &&
+      html`<details class="panel" key=${settings.updated_at}>
+      <summary>Settings</summary>
+      <${TargetSettings} target=${settings} onSaved=${() => {
+        readSettings()
+        refresh()
+      }} />
+    </details>`
+    }
+    <${Failures} path=${path} />
+    <${Runs} name=${name} />
+  </div>`
+}
+
+/** @param {{ name: string, path: string, pool: string, isSink: boolean | undefined, refresh: () => void }} props `isSink` undefined: the key may not know. */
+function Actions({ name, path, pool, isSink, refresh }) {
+  const { isBusy, error, run } = useAction()
+  const [result, setResult] = useState(/** @type {any} */ (undefined))
+  const button = (
+    /** @type {string} */ text,
+    /** @type {string} */ route,
+    /** @type {object} */ body,
+    isShown = false,
+  ) =>
+    html`<button type="button" disabled=${isBusy} onClick=${() =>
+      run(async () => {
+        setResult(undefined)
+        const answer = await call('POST', route, { body: { target: name, ...body } })
+        if (isShown) setResult(answer)
+        refresh()
+      })}>${text}</button>`
+  const [mayWrite, isAdmin] = [can('users:write', pool), can('admin', pool)]
+  return html`<div class="stack">
+    <div class="actions">
+      ${mayWrite && html`${button('Sync now', 'v1/sync', {})} ${button('Send everything', 'v1/sync', { full: true })}`}
+      ${isSink === true && isAdmin && button('Dry run', 'v1/sync', { dry_run: true }, true)}
+      ${isSink === false && button('Verify', 'v1/sync/verify', {}, true)}
+      ${
+        isSink === true &&
+        mayWrite &&
+        html`<${Ask} text="Remove our users there…" title=${`Remove our users from ${name}?`} action="Remove them" run=${() => call('POST', `${path}/clear`).then(refresh)}>
+        <p>A run removes what we put there, and nothing else. It ends the interval of the target.</p>
+      <//>`
+      }
+      ${
+        isAdmin &&
+        html`<${Ask} text="Delete the target…" title=${`Delete the target ${name}?`} action="Delete" run=${() => call('DELETE', path).then(() => go(link(['targets'])))}>
+        <p>Its runs go, too. Users that are there stay there.${isSink && ' Remove our users there first.'}</p>
+      <//>`
+      }
+    </div>
+    ${!mayWrite && html`<${NotAllowed} scope="users:write" what="Pushing to a target" />`}
+    <div role="status">${isBusy && 'Working…'}</div>
+    <${ErrorNotice} error=${error} />
+    ${result && (result.dry_run ? html`<${DryRunResult} result=${result} />` : html`<${Verified} result=${result} />`)}
+  </div>`
+}
+
+/** @param {{ name: string }} props */
+function Runs({ name }) {
+  const idOf = (/** @type {Run} */ { id }) => id
+  const pages = usePages('v1/sync/runs', { query: { target: name }, idOf, everyMs: 2_000 })
+  return html`<section class="panel">
+    <h2>Runs</h2>
+    <${PagedTable} caption="Runs" columns=${RUN_COLUMNS} pages=${pages} idOf=${idOf} empty=${html`<p class="muted">None yet. Sync now makes one.</p>`} />
+  </section>`
+}
+
+/** @type {Column<Run>[]} */
+const RUN_COLUMNS = [
+  { title: 'At', cell: ({ created_at }) => html`<${Time} at=${created_at} />` },
+  { title: 'Status', cell: ({ status }) => html`<${Badge} status=${status} />` },
+  { title: 'What', cell: ({ clear, full, kind }) => (clear ? 'clear' : (kind ?? (full ? 'full' : '–'))) },
+  { title: 'Added', isNumber: true, cell: ({ added_count }) => number(added_count) },
+  { title: 'Updated', isNumber: true, cell: ({ updated_count }) => number(updated_count) },
+  { title: 'Deleted', isNumber: true, cell: ({ deleted_count }) => number(deleted_count) },
+  { title: 'Took', isNumber: true, cell: ({ duration_ms: took }) => (took === null ? '–' : duration(took / 1000)) },
+  {
+    title: 'Canary',
+    cell: ({ canary }) =>
+      canary === null
+        ? '–'
+        : `${canary.ok ? 'ok' : 'failed'}, ${counted(canary.users, 'login')}, ${canary.first_login_ms ?? '–'} ms${canary.rehash_suspected ? ', hashes again' : ''}`,
+  },
+  { title: 'Why not', isWide: true, cell: ({ failure, detail }) => detail ?? failure ?? '' },
+]
+
+/** @param {{ path: string }} props The users that the target refused. */
+function Failures({ path }) {
+  const idOf = (/** @type {{ user_id: string }} */ { user_id }) => user_id
+  const pages = usePages(`${path}/failures`, { idOf, everyMs: 5_000 })
+  if (pages.items?.length === 0) return null
+  return html`<section class="panel">
+    <h2>Users that it refused</h2>
+    <${PagedTable} caption="Failures" columns=${FAILURE_COLUMNS} pages=${pages} idOf=${idOf} empty=${null} />
+  </section>`
+}
+
+/** @type {Column<Refusal>[]} */
+const FAILURE_COLUMNS = [
+  {
+    title: 'User',
+    cell: ({ user_id, username }) => html`<a href=${link(['users', user_id])}>${username ?? shortId(user_id)}</a>`,
+  },
+  { title: 'Operation', cell: ({ operation }) => operation },
+  { title: 'Why', isWide: true, cell: ({ code, detail }) => html`${words(code)}: ${detail}` },
+  { title: 'Tried', cell: ({ tried_at }) => html`<${Time} at=${tried_at} />` },
+]

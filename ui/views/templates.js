@@ -1,17 +1,29 @@
-import { call } from '../api.js'
-import { html, useState } from '../html.js'
-import { useLive } from '../live.js'
-import { Field } from '../parts/field.js'
-import { ErrorNotice, Loading, NotAllowed } from '../parts/notice.js'
-import { saveBlob } from '../parts/save.js'
-import { Table } from '../parts/table.js'
-import { Time } from '../parts/time.js'
-import { go, link } from '../route.js'
-import { can } from '../session.js'
+import {
+  ApiError,
+  Ask,
+  call,
+  can,
+  ErrorNotice,
+  Faults,
+  Field,
+  faultsOf,
+  go,
+  html,
+  json,
+  link,
+  NotAllowed,
+  Path,
+  saveBlob,
+  Table,
+  Time,
+  useAction,
+  useForm,
+  useLive,
+  useState,
+  Waiting,
+} from '../kit.js'
 
-/** @typedef {{ name: string, description: string, built_in: boolean, updated_at: string | null }} Template */
-
-const idOf = (/** @type {Template} */ { name }) => name
+const idOf = (/** @type {TemplateItem} */ { name }) => name
 
 /** @param {{ pool: string }} props Named settings of batches: built-in and own. */
 export function Templates({ pool }) {
@@ -20,7 +32,7 @@ export function Templates({ pool }) {
     [pool],
     10_000,
   )
-  if (!data) return error ? html`<${ErrorNotice} error=${error} />` : html`<${Loading} />`
+  if (!data) return html`<${Waiting} error=${error} />`
   return html`<div class="stack">
     ${can('users:write', pool) ? html`<${Create} />` : html`<${NotAllowed} scope="users:write" what="Changing templates" />`}
     <${Table} caption="Templates" columns=${COLUMNS} items=${data.items} idOf=${idOf} />
@@ -28,7 +40,7 @@ export function Templates({ pool }) {
   </div>`
 }
 
-/** @type {import('../parts/table.js').Column<Template>[]} */
+/** @type {Column<TemplateItem>[]} */
 const COLUMNS = [
   { title: 'Template', cell: ({ name }) => html`<a href=${link(['templates', name])}>${name}</a>` },
   { title: 'Description', isWide: true, cell: ({ description }) => description },
@@ -51,41 +63,97 @@ function Create() {
 
 /** @param {{ pool: string, refresh: () => void }} props Moves the pool's own templates to and from files. */
 function Exchange({ pool, refresh }) {
-  const [state, setState] = useState(
-    /** @type {{ error?: Error, report?: { imported: string[], skipped: string[], errors: { path: string, message: string }[] } }} */ ({}),
-  )
-  const fail = (/** @type {Error} */ error) => setState({ error })
-  const save = () =>
-    call('GET', 'v1/templates/export')
-      .then((all) =>
-        saveBlob(new Blob([JSON.stringify(all, null, 2)], { type: 'application/json' }), `templates-${pool}.json`),
-      )
-      .catch(fail)
+  const { error, run } = useAction()
+  const [report, setReport] = useState(/** @type {any} */ (undefined))
+  const save = async () => {
+    const all = JSON.stringify(await call('GET', 'v1/templates/export'), null, 2)
+    saveBlob(new Blob([all], { type: 'application/json' }), `templates-${pool}.json`)
+  }
   const load = async (/** @type {any} */ event) => {
     const [file] = event.target.files
     event.target.value = ''
     if (!file) return
-    try {
-      const { templates } = JSON.parse(await file.text())
-      setState({ report: await call('POST', 'v1/templates/import', { body: { templates } }) })
-      refresh()
-    } catch (error) {
-      fail(/** @type {Error} */ (error))
-    }
+    setReport(undefined)
+    const { templates } = JSON.parse(await file.text())
+    setReport(await call('POST', 'v1/templates/import', { body: { templates } }))
+    refresh()
   }
   return html`<section class="panel">
     <h2>Move templates</h2>
     <div class="actions">
-      <button type="button" onClick=${save}>Export own templates</button>
-      ${can('users:write', pool) && html`<label class="button">Import a file<input class="unseen" type="file" accept="application/json,.json" onChange=${load} /></label>`}
+      <button type="button" onClick=${() => run(save)}>Export own templates</button>
+      ${can('users:write', pool) && html`<label class="button">Import a file<input class="unseen" type="file" accept="application/json,.json" onChange=${(/** @type {Event} */ event) => run(() => load(event))} /></label>`}
     </div>
-    <${ErrorNotice} error=${state.error} />
+    <${ErrorNotice} error=${error} />
     ${
-      state.report &&
+      report &&
       html`<div class="notice" role="status">
-      <p>Imported: ${state.report.imported.join(', ') || 'none'}. Skipped, because the name is taken: ${state.report.skipped.join(', ') || 'none'}.</p>
-      <ul>${state.report.errors.map(({ path, message }) => html`<li><code>${path}</code> ${message}</li>`)}</ul>
+      <p>Imported: ${report.imported.join(', ') || 'none'}. Skipped, because the name is taken: ${report.skipped.join(', ') || 'none'}.</p>
+      <ul>${report.errors.map((/** @type {FieldFault} */ { path, message }) => html`<li><code>${path}</code> ${message}</li>`)}</ul>
     </div>`
     }
   </section>`
 }
+
+/** @param {{ pool: string, id: string }} props One template, to edit if it is the pool's own. A name that does not exist is a new template. */
+export function Template({ pool, id: name }) {
+  const path = `v1/templates/${encodeURIComponent(name)}`
+  const { data, error } = useLive(
+    (signal) =>
+      call('GET', path, { signal }).catch((error) => {
+        if (error.code === 'template_not_found') return { description: '', config: {}, built_in: false, isNew: true }
+        throw error
+      }),
+    [path, pool],
+  )
+  return data
+    ? html`<${Edit} key=${path} template=${data} path=${path} pool=${pool} name=${name} />`
+    : html`<${Waiting} error=${error} />`
+}
+
+/** @param {{ template: TemplateItem & { isNew?: true }, path: string, pool: string, name: string }} props */
+function Edit({ template: { description, config, built_in: isBuiltIn, isNew }, path, pool, name }) {
+  const { form, fieldsOf } = useForm({ description, text: JSON.stringify(config, null, 2) })
+  const { error, run } = useAction()
+  const [saved, setSaved] = useState('')
+  const { field, others } = fieldsOf(faultsOf(error))
+  const isReadOnly = isBuiltIn || !can('users:write', pool)
+  const act = (/** @type {(config: object) => Promise<string>} */ work) => () => {
+    setSaved('')
+    void run(async () => {
+      /** @type {FieldFault[]} */
+      const errors = []
+      const config = json(form.text, 'config', errors)
+      if (errors.length > 0) throw notValid(errors)
+      setSaved(await work(config))
+    })
+  }
+  const validate = act(async (config) => {
+    const { is_valid, errors, warnings } = await call('POST', 'v1/templates/validate', { body: { config } })
+    if (!is_valid) throw notValid(errors)
+    return ['Valid.', ...warnings.map((/** @type {FieldFault} */ { path, message }) => `${path} ${message}.`)].join(' ')
+  })
+  const save = act(async (config) => {
+    await call('PUT', path, { body: { description: form.description, config } })
+    return 'Saved.'
+  })
+  return html`<div class="stack">
+    <${Path} view="templates" title="Templates" name=${name} />
+    <section class="panel">
+      <h2>${name} ${isBuiltIn && html`<span class="muted">built in: it does not change</span>`}${isNew && html`<span class="muted">new</span>`}</h2>
+      <${Field} label="Description" maxlength="200" readonly=${isReadOnly} ...${field('description')} />
+      <${Field} label="Settings, as in config of a batch" rows=${18} class="code" readonly=${isReadOnly} ...${field('text', 'config')} />
+      <${Faults} error=${error} faults=${others()} />
+      <div role="status">${saved && html`<p class="notice">${saved}</p>`}</div>
+      <div class="actions">
+        ${!isReadOnly && html`<button type="button" class="primary" onClick=${save}>Save</button>`}
+        <button type="button" onClick=${validate}>Validate</button>
+        ${!isNew && html`<a class="button" href=${link(['make'], { template: name })}>Make users</a>`}
+        ${!isReadOnly && !isNew && html`<${Ask} text="Delete…" title=${`Delete the template ${name}?`} action="Delete" run=${() => call('DELETE', path).then(() => go(link(['templates'])))}><p>Batches that were made from it do not change.</p><//>`}
+      </div>
+    </section>
+  </div>`
+}
+
+const notValid = (/** @type {FieldFault[]} */ errors) =>
+  new ApiError({ status: 422, title: 'Not valid', detail: '', errors })

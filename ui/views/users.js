@@ -1,15 +1,30 @@
-import { shortId } from '../format.js'
-import { html, useState } from '../html.js'
-import { Field } from '../parts/field.js'
-import { Empty } from '../parts/notice.js'
-import { usePages } from '../parts/pages.js'
-import { PagedTable } from '../parts/table.js'
-import { Time } from '../parts/time.js'
-import { go, link, route, setParams } from '../route.js'
-import { can } from '../session.js'
-import { useStore } from '../store.js'
-
-/** @typedef {{ id: string, username: string, email: string, role: string, batch_id: string | null, updated_at: string }} User */
+import {
+  Ask,
+  Badge,
+  call,
+  can,
+  Empty,
+  ErrorNotice,
+  Facts,
+  Field,
+  go,
+  html,
+  Json,
+  link,
+  NotAllowed,
+  PagedTable,
+  Path,
+  route,
+  setParams,
+  shortId,
+  Time,
+  useLive,
+  usePages,
+  useState,
+  useStore,
+  Waiting,
+} from '../kit.js'
+import { UserChange } from '../user/change.js'
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 
@@ -28,9 +43,9 @@ const SORTS = [
   { value: 'created_at', text: 'Oldest first' },
 ]
 
-const idOf = (/** @type {User} */ { id }) => id
+const idOf = (/** @type {UserItem} */ { id }) => id
 
-/** @type {import('../parts/table.js').Column<User>[]} */
+/** @type {Column<UserItem>[]} */
 const COLUMNS = [
   { title: 'Username', isWide: true, cell: ({ id, username }) => html`<a href=${link(['users', id])}>${username}</a>` },
   {
@@ -87,3 +102,71 @@ function Search({ found }) {
     <${Field} label="Exact username, or id" type="search" value=${text} onInput=${setText} hint="Press Enter." />
   </form>`
 }
+
+/** @param {{ pool: string, id: string }} props One user, with its attributes and who had it. */
+export function User({ pool, id }) {
+  const path = `v1/users/${encodeURIComponent(id)}`
+  const { data: user, error, refresh } = useLive((signal) => call('GET', path, { signal }), [id], 5_000)
+  if (!user) return html`<${Waiting} error=${error} />`
+  const mayWrite = can('users:write', pool)
+  return html`<div class="stack">
+    <${Path} view="users" title="Users" name=${user.username} />
+    <${ErrorNotice} error=${error} />
+    <section class="panel">
+      <div class="heading">
+        <h2>${user.username}</h2>
+        <${Badge} status=${user.is_test_user ? 'test_user' : 'protected'} />
+      </div>
+      <${Facts} facts=${[
+        ['Role', user.role],
+        ['Created', html`<${Time} at=${user.created_at} />`],
+        ['Last changed', html`<${Time} at=${user.updated_at} />`],
+        [
+          user.created_by_bulk ? 'By the batch' : 'By',
+          user.batch_id
+            ? html`<a href=${link(['batches', user.batch_id])}>${shortId(user.batch_id)}</a>`
+            : 'another program',
+        ],
+        ['E-mail', html`<span class="wrap">${user.email}</span>`],
+        ['Id', html`<code class="wrap">${user.id}</code>`],
+      ]} />
+      ${!mayWrite && html`<${NotAllowed} scope="users:write" what="Changing or deleting a user" />`}
+      ${!user.is_test_user && html`<p class="muted">A protected user is not a test user. The service never changes or deletes it.</p>`}
+      ${
+        mayWrite &&
+        user.is_test_user &&
+        html`<div class="actions">
+        <${Ask} text="Delete the user…" title=${`Delete ${user.username}?`} action="Delete" run=${() => call('DELETE', path).then(() => go(link(['users'])))}>
+          <p>Clients and targets lose it with their next update. It cannot be undone.</p>
+        <//>
+      </div>
+      <${UserChange} user=${user} path=${path} onSaved=${refresh} />`
+      }
+    </section>
+    <section class="panel">
+      <h2>Attributes</h2>
+      <${Json} label="Attributes" value=${user.custom_attributes} />
+    </section>
+    <${Holdings} path=${path} />
+  </div>`
+}
+
+/** @param {{ path: string }} props */
+function Holdings({ path }) {
+  const holdingOf = (/** @type {Holding} */ { lease_id }) => lease_id
+  const pages = usePages(`${path}/leases`, { idOf: holdingOf, everyMs: 5_000 })
+  return html`<section class="panel">
+    <h2>Who had it</h2>
+    <${PagedTable} caption="Leases of this user" columns=${HOLDING_COLUMNS} pages=${pages} idOf=${holdingOf} empty=${html`<p class="muted">It was never leased.</p>`} />
+  </section>`
+}
+
+/** @type {Column<Holding>[]} */
+const HOLDING_COLUMNS = [
+  { title: 'Holder', isWide: true, cell: ({ owner, lease_id }) => owner || shortId(lease_id) },
+  { title: 'Key', cell: ({ api_key }) => api_key ?? '–' },
+  { title: 'From', cell: ({ granted_at }) => html`<${Time} at=${granted_at} />` },
+  { title: 'To', cell: ({ ended_at }) => html`<${Time} at=${ended_at} />` },
+  { title: 'End', cell: ({ ending, outcome }) => html`<${Badge} status=${outcome ?? ending ?? 'leased'} />` },
+  { title: 'Note', cell: ({ note }) => note ?? '' },
+]

@@ -1,29 +1,32 @@
-import { send, urlOf } from '../api.js'
-import { counted } from '../format.js'
-import { html, useState } from '../html.js'
-import { ErrorNotice } from '../parts/notice.js'
-import { saveAs, saveBlob } from '../parts/save.js'
-import { can, readKey } from '../session.js'
+import {
+  Copyable,
+  can,
+  counted,
+  ErrorNotice,
+  html,
+  NotAllowed,
+  parameterOf,
+  piecesOf,
+  readKey,
+  saveAs,
+  saveBlob,
+  send,
+  urlOf,
+  useAction,
+  useDescription,
+  useState,
+} from '../kit.js'
 
-/** The service's own formats, and files that a system under test imports. */
+/** The service's own formats. The others are files that a system under test imports. */
 const FORMATS = ['csv', 'json', 'ndjson']
-const SYSTEM_FORMATS = [
-  ...['auth0', 'better-auth', 'cognito', 'django', 'firebase', 'fusionauth', 'keycloak', 'kratos', 'ldif', 'okta'],
-  'supertokens',
-]
-
-/** Files end with what their content is. */
-const EXTENSIONS = /** @type {Record<string, string>} */ ({
-  ...{ 'application/json': 'json', 'application/x-ndjson': 'ndjson', 'text/csv': 'csv', 'application/sql': 'sql' },
-  'text/x-ldif': 'ldif',
-})
-
 /** @param {{ batch: { id: string, config: object }, pool: string }} props Downloads the users of a batch. */
 export function Download({ batch, pool }) {
   const [format, setFormat] = useState('csv')
   const [hasLogins, setHasLogins] = useState(false)
-  const [state, setState] = useState(/** @type {{ isBusy: boolean, error?: Error }} */ ({ isBusy: false }))
+  const { isBusy, error, run } = useAction()
   const [parts, setParts] = useState(/** @type {Parts | undefined} */ (undefined))
+  /** @type {string[]} */
+  const formats = parameterOf(useDescription(), '/v1/users/export', 'format')?.enum ?? FORMATS
   const mayReadLogins = can('credentials:read', pool)
   const isOwn = FORMATS.includes(format)
   const query = {
@@ -32,16 +35,9 @@ export function Download({ batch, pool }) {
     ...(isOwn && hasLogins && { include: 'password,password_hash' }),
   }
   const start = async () => {
-    setState({ isBusy: true })
     setParts(undefined)
-    try {
-      if (readKey() === undefined && isOwn)
-        saveAs(urlOf('v1/users/export', { query }).href, `${nameOf(query)}.${format}`)
-      else await downloadParts(query, setParts)
-      setState({ isBusy: false })
-    } catch (error) {
-      setState({ isBusy: false, error: /** @type {Error} */ (error) })
-    }
+    if (readKey() === undefined && isOwn) saveAs(urlOf('v1/users/export', { query }).href, `${nameOf(query)}.${format}`)
+    else await downloadParts(query, setParts)
   }
   return html`<div>
     <div class="row bottom">
@@ -50,18 +46,18 @@ export function Download({ batch, pool }) {
         <select id="format" onChange=${(/** @type {any} */ event) => setFormat(event.target.value)}>
           <optgroup label="Lists">${FORMATS.map((name) => html`<option selected=${name === format}>${name}</option>`)}</optgroup>
           <optgroup label=${mayReadLogins ? 'Files for systems under test' : 'Files for systems: need the scope credentials:read'} disabled=${!mayReadLogins}>
-            ${SYSTEM_FORMATS.map((name) => html`<option selected=${name === format}>${name}</option>`)}
+            ${formats.filter((name) => !FORMATS.includes(name)).map((name) => html`<option selected=${name === format}>${name}</option>`)}
           </optgroup>
         </select>
       </div>
-      <button type="button" onClick=${start} disabled=${state.isBusy}>${state.isBusy ? 'Downloading…' : 'Download'}</button>
+      <button type="button" onClick=${() => run(start)} disabled=${isBusy}>${isBusy ? 'Downloading…' : 'Download'}</button>
     </div>
     <label class="check">
       <input type="checkbox" checked=${hasLogins && isOwn} disabled=${!mayReadLogins || !isOwn} onChange=${(/** @type {any} */ event) => setHasLogins(event.target.checked)} />
       With passwords and hashes ${!mayReadLogins && html`<span class="muted">(needs the scope credentials:read)</span>`}
     </label>
     <p role="status">${parts && partsText(parts)}</p>
-    <${ErrorNotice} error=${state.error} />
+    <${ErrorNotice} error=${error} />
   </div>`
 }
 
@@ -91,10 +87,10 @@ async function downloadParts(query, onSaved) {
   for (let part = 1; path !== ''; part++) {
     const response = await send('GET', path, { pool: null })
     const blob = await response.blob()
-    const [type = ''] = blob.type.split(';')
+    const extension = blob.type.replace(/^.*\/(x-)?|;.*$/g, '') // such as ndjson of application/x-ndjson
     const [, next = ''] = /<([^>]*)>; rel="next"/.exec(response.headers.get('link') ?? '') ?? []
     const suffix = part > 1 || next ? `-${part}` : ''
-    saveBlob(blob, `${nameOf(query)}${suffix}.${EXTENSIONS[type] ?? 'txt'}`)
+    saveBlob(blob, `${nameOf(query)}${suffix}.${extension}`)
     states.add(response.headers.get('usersync-state'))
     onSaved({ count: part, isLast: !next, hasChanged: states.size > 1 })
     if (next && part % PARTS_AT_ONCE === 0) await new Promise((resolve) => setTimeout(resolve, PAUSE_MS))
@@ -104,3 +100,40 @@ async function downloadParts(query, onSaved) {
 
 const nameOf = (/** @type {{ format: string, batch_id: string }} */ { format, batch_id }) =>
   `users-${format}-${batch_id.slice(-12)}`
+
+/** @param {{ batch: { id: string, config: object }, pool: string }} props Shows the password that all users of a batch share, on request. */
+export function SharedPassword({ batch, pool }) {
+  const [password, setPassword] = useState(/** @type {string | undefined} */ (undefined))
+  const { error, run } = useAction()
+  if (!('password_mode' in batch.config) || batch.config.password_mode !== 'shared') return null
+  if (!can('credentials:read', pool)) return html`<${NotAllowed} scope="credentials:read" what="Its password" />`
+  return html`<div>
+    <${ErrorNotice} error=${error} />
+    ${
+      password === undefined
+        ? html`<button type="button" onClick=${() => run(async () => setPassword(await readPassword(batch.id)))}>Show the password</button>`
+        : html`<p>All users of this batch have this password. It is shown until you leave this view.</p>
+          <${Copyable} label="Password" text=${password} />`
+    }
+  </div>`
+}
+
+/** Reads the export up to its first user: all have the same password. */
+async function readPassword(/** @type {string} */ id) {
+  const ended = new AbortController()
+  const query = { format: 'ndjson', batch_id: id, include: 'password' }
+  const response = await send('GET', 'v1/users/export', { query, signal: ended.signal })
+  try {
+    let text = ''
+    for await (const piece of piecesOf(response)) {
+      text += piece
+      for (const line of text.split('\n').slice(0, -1)) {
+        const { password } = JSON.parse(line)
+        if (typeof password === 'string') return password
+      }
+    }
+    return undefined
+  } finally {
+    ended.abort()
+  }
+}
