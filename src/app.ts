@@ -25,7 +25,7 @@ import { overload, refuseUnderMemoryPressure } from './http/overload.ts'
 import { createCursors } from './http/pagination.ts'
 import { bodyDeadline } from './http/request-body.ts'
 import { createRequestIds, requestLog } from './http/request-log.ts'
-import { expectations, methodResponses, requestHead } from './http/strict-http.ts'
+import { expectations, methodResponses, originalMethod, requestHead, routeUnusedMethods } from './http/strict-http.ts'
 import { ui } from './http/ui.ts'
 import { UPLOAD_TIMEOUT_MS } from './http/upload.ts'
 import { validation } from './http/validation.ts'
@@ -92,6 +92,7 @@ export async function buildApp(config: Config, services: Services) {
       optimizeEmptyRequests: true, // emits no body events for a request that cannot have a body
     },
     routerOptions: { maxParamLength: 200 },
+    rewriteUrl: routeUnusedMethods,
     genReqId: createRequestIds(),
     return503OnClosing: false,
     frameworkErrors: answerError,
@@ -99,6 +100,7 @@ export async function buildApp(config: Config, services: Services) {
   }).withTypeProvider<TypeBoxTypeProvider>()
 
   app.server.maxConnections = config.maxConnections
+  await app.register(originalMethod)
   await app.register(gracefulClose)
   await services.tracing?.traceRequests(app)
   await app.register(requestLog)

@@ -45,3 +45,13 @@ t.test('only tables.ts and migrate.ts use drizzle, and the service loads no tabl
   t.ok(users.includes('database/migrate.ts'), 'it looks at imports')
   t.end()
 })
+
+t.test('only types are imported from node:http, whose import loads Node’s own fetch too', (t) => {
+  const cwd = join(import.meta.dirname, '../src')
+  const http = /^import (?!type ).*from 'node:http'/m
+  t.strictSame(
+    globSync('**/*.ts', { cwd }).filter((file) => http.test(readFileSync(join(cwd, file), 'utf8'))),
+    [],
+  )
+  t.end()
+})

@@ -1,4 +1,4 @@
-import { METHODS } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import type { FastifyInstance, FastifyRequest, HTTPMethods } from 'fastify'
 import plugin from 'fastify-plugin'
 import { Problem } from '../errors.ts'
@@ -23,6 +23,38 @@ declare module 'fastify' {
   }
 }
 
+/** The methods of the service's routes. */
+const USED = new Set<string | undefined>(['DELETE', 'GET', 'HEAD', 'PATCH', 'POST', 'PUT'])
+
+/** Stands for the 29 other methods that Node's parser knows. */
+const STAND_IN = 'TRACE'
+
+const unusedMethods = new WeakMap<IncomingMessage, string | undefined>()
+
+/**
+ * Lets the router see one method in place of all that no route uses: with each of them, it has 2,000 routes that answer 405, which
+ * take 0.1 s of CPU time at every start. Fastify calls it before it routes a request (`rewriteUrl`). `originalMethod` ends it.
+ */
+export function routeUnusedMethods(raw: IncomingMessage): string {
+  if (!USED.has(raw.method)) {
+    unusedMethods.set(raw, raw.method)
+    raw.method = STAND_IN
+  }
+  return raw.url ?? '/'
+}
+
+/** Gives a request its own method back, before any other hook reads it. */
+export const originalMethod = plugin(
+  (app: FastifyInstance, _options, done) => {
+    app.addHook('onRequest', ({ raw }, _reply, next) => {
+      if (unusedMethods.has(raw)) raw.method = unusedMethods.get(raw)
+      next()
+    })
+    done()
+  },
+  { name: 'original-method' },
+)
+
 /**
  * Checks address and method before the body is read. Fastify answers 404 if the path is right and the method wrong; RFC 9110
  * section 15.5.6 requires 405. For an unknown path or method it also parses the body first, so the answer to
@@ -30,7 +62,6 @@ declare module 'fastify' {
  */
 export const methodResponses = plugin(
   (app: FastifyInstance, _options, done) => {
-    for (const method of METHODS) if (!app.supportedMethods.includes(method)) app.addHttpMethod(method)
     const methodsOfPath = new Map<string, Set<HTTPMethods>>()
     app.addHook('onRoute', ({ url, method }) => {
       const methods = methodsOfPath.get(url) ?? new Set()
@@ -43,7 +74,7 @@ export const methodResponses = plugin(
         const allow = [...methods].sort().join(', ')
         app.route({
           url,
-          method: (app.supportedMethods as HTTPMethods[]).filter((method) => !methods.has(method)),
+          method: ([...USED, STAND_IN] as HTTPMethods[]).filter((method) => !methods.has(method)),
           schema: { hide: true },
           onRequest: (_request, _reply, next) => {
             next(new Problem('method_not_allowed', `Use ${allow}.`, { headers: { allow } }))

@@ -17,7 +17,9 @@ async function unpatchedCopy(): Promise<string> {
   const copy = await mkdtemp(join(tmpdir(), 'usersync-unpatched-'))
   t.teardown(() => rm(copy, { recursive: true, force: true }))
   for (const name of ['package.json', 'patches', 'migrations', 'src']) {
-    await cp(join(PROJECT, name), join(copy, name), { recursive: true })
+    // Through the links, the patches of development tools would be reversed in the project's own packages.
+    const filter = (path: string) => !path.endsWith('.dev.patch')
+    await cp(join(PROJECT, name), join(copy, name), { recursive: true, filter })
   }
   const packages = join(PROJECT, 'node_modules')
   await cp(join(packages, 'postgres'), join(copy, 'node_modules/postgres'), { recursive: true })
