@@ -55,9 +55,11 @@ async function push(t: Test, pool: string, options: Record<string, unknown> = {}
 }
 
 async function finished(location: string): Promise<SyncRun> {
-  for (const deadline = Date.now() + 60_000; Date.now() < deadline; await sleep(50)) {
+  const deadline = Date.now() + 60_000
+  for (let pauseMs = 20; Date.now() < deadline; pauseMs *= 1.5) {
     const { json } = await call<SyncRun>('GET', location)
     if (json.finished_at !== null) return json
+    await sleep(pauseMs)
   }
   throw new Error('the run did not end within a minute')
 }
