@@ -241,7 +241,10 @@ t.test('creating and deleting a batch every night does not grow the tables', asy
   await sweepCredentials(sql)
   const before = await sizes()
   for (let night = 0; night < sized(2, 3); night++) {
-    const batch = await make({ ...PER_USER, chunk_size: 100, username_pattern: 'night_{n}' }, { count: sized(300, 1_000) })
+    const batch = await make(
+      { ...PER_USER, chunk_size: 100, username_pattern: 'night_{n}' },
+      { count: sized(300, 1_000) },
+    )
     await remove(batch)
     await sweepCredentials(sql)
   }

@@ -92,7 +92,11 @@ t.test('the same job with the same parameters is the same run', async (t) => {
   const config = { seed: 's1', epoch: '2026-01-01T00:00:00.000Z' }
   t.match(first, {
     code: 0,
-    output: { what: 'completed', result: { status: 'completed', created_count: 300, label: LABEL, config }, failure: null },
+    output: {
+      what: 'completed',
+      result: { status: 'completed', created_count: 300, label: LABEL, config },
+      failure: null,
+    },
   })
   t.strictSame(first.output.parameters, parameters)
   const again = await job('create', ...args)
@@ -227,7 +231,11 @@ t.test('an interrupted run continues with its last batch, unless that was lost',
     return String(output.result?.['id'])
   }
   const one = await batchOf()
-  t.match(await sql`select count(*)::int from users where batch_id = ${one}`, [{ count: 501 }], 'in a batch after those')
+  t.match(
+    await sql`select count(*)::int from users where batch_id = ${one}`,
+    [{ count: 501 }],
+    'in a batch after those',
+  )
   await cutOff()
   t.equal(await batchOf(), one)
   await deleteBatch(sql, 1, one)
