@@ -18,11 +18,11 @@ import { runLeaseStatements } from './lease-statements.ts'
 import { runSinkStatements } from './sink-statements.ts'
 
 /** The users of the pool `later`. */
-export const USERS = sized(4_500, 20_000)
+export const USERS = sized(4_500, 12_000)
 /** The users of a batch that is deleted completely. */
-const MANY = sized(1_100, 5_000)
+const MANY = sized(1_100, 3_000)
 /** The users of other batches and imports. */
-const SOME = sized(400, 2_000)
+const SOME = sized(400, 1_200)
 
 /** The id of a process, a run and a batch that do not exist. */
 const HOLDER = '01890000-0000-7000-8000-ffffffffffff'
