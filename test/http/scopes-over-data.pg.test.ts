@@ -163,15 +163,11 @@ const protectedUsers = () => sql`select u::text as line from users u where not i
 
 const reached = new Set<string>()
 
-/** Keys that do in a replica what others do there. */
-const MINOR = ['teller', 'lessee', 'shop-lessee']
-
 /** In the small size, one pool of each kind: those that the key cannot see, and for each set of scopes, each kind of replica. */
 function poolsFor(key: ApiKey): string[] {
   const kindOf = (pool: string) => {
     const scopes = scopesIn(key, pool)
-    const replica = MINOR.includes(key.name) ? '' : REPLICAS[pool]
-    return scopes.size === 0 ? 'hidden' : [...scopes, replica].join()
+    return scopes.size === 0 ? 'hidden' : [...scopes, REPLICAS[pool]].join()
   }
   return sized([...new Map(POOLS.toReversed().map((pool) => [kindOf(pool), pool])).values()], [...POOLS])
 }
