@@ -156,6 +156,7 @@ t.test('a cached export is used only for its state: a change of one user is in t
   t.match(JSON.parse(delta.slice(0, delta.indexOf('\n'))), { kind: 'delta', counts: { updated: MANY - 1 } })
   t.equal(again, delta, 'a large delta is cached as well')
   t.ok((await readdir(`${dataDir}/exports`)).length >= 3)
+  t.ok(await nothingIsOpen())
 })
 
 t.test('without a cache the exports are the same', async (t) => {
