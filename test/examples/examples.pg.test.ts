@@ -26,6 +26,7 @@ t.test('the examples read the users of a running service', async (t) => {
   await t.resolves(checkKeepInStep(url, here), 'the curl example keeps users.csv in step')
 
   const users = await exportedUsers(url)
+  // The others take seconds of CPU time to start, and read the same file.
   for (const tool of sized([AUTOCANNON], [AUTOCANNON, LOCUST, JMETER])) {
     const obstacle = await checkTool(tool, recorder, users, here)
     if (obstacle) t.comment(`${tool.name}: ${obstacle}`)
