@@ -168,7 +168,7 @@ export async function runEveryStatement(t: Test, watched: Watched): Promise<void
   await step('a preview of a batch', 100, () =>
     ok('POST', '/v1/batches/preview', { pool: 'later', count: 100, config: population }),
   )
-  const again = await step('a population that is deleted and created again', PER_BATCH, async () => {
+  const again = await step('a population that is deleted and created again', 2_000, async () => {
     const body = { pool: 'later', count: 500, config: population }
     const { id } = (await ok<{ id: string }>('POST', '/v1/batches', body)).json
     await ok('DELETE', `/v1/batches/${id}?pool=later`)
