@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import { ANSWERED, DESCRIPTION } from './answer-record.ts'
 import { readCluster } from './cluster.ts'
 import { compareAnswers } from './compare-answers.ts'
-import { emptyDatabase } from './database.ts'
-import { startService } from './http/service.ts'
+import { testDatabase } from './database.ts'
+import { sharedService } from './http/shared-service.ts'
 import { BEGUN } from './run-record.ts'
 import { plant, searchRecord } from './search-record.ts'
 import { startServerProcess } from './server-process.ts'
@@ -22,12 +22,12 @@ async function recordOf(ending: string): Promise<string> {
 }
 
 t.test('logs and error responses of services are recorded', async (t) => {
-  const service = await startService(t, { MAX_WORKERS: '1' })
+  const service = await sharedService(t)
   t.match(await service.call('GET', '/v1/pools/kept'), { status: 404 })
   t.match(await recordOf('.log'), /"route":"\/v1\/pools\/:name","status":404/)
   t.match(await recordOf('.answers'), /^404 \{.*"content-type":"application\/problem\+json.*"code":"pool_not_found"/m)
 
-  const { url } = await startServerProcess(t, { DATABASE_URL: await emptyDatabase(t), ENCRYPTION_KEY: '5e'.repeat(32) })
+  const { url } = await startServerProcess(t, { DATABASE_URL: await testDatabase(t), ENCRYPTION_KEY: '5e'.repeat(32) })
   t.match(await recordOf('.log'), `usersync listens on ${url}`, 'also for a service in its own process')
 })
 
@@ -50,7 +50,7 @@ t.test('a run fails if something leaks or if the search itself does not work', a
 })
 
 t.test('a run fails if a service gives an answer that its description lacks', async (t) => {
-  const { call, app } = await startService(t, { MAX_WORKERS: '1' })
+  const { call, app } = await sharedService(t)
   t.match(await call('GET', '/v1/pools/missing'), { status: 404 })
   t.match(await call('HEAD', '/livez'), { status: 200 })
   const recorded = await recordOf(ANSWERED)

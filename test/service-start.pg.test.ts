@@ -34,12 +34,9 @@ t.test('a schema with tables of another program stops the start with one line', 
   await sql`create schema usersync`
   await sql`create table usersync.users (id int)`
   await sql.end()
-  const { code, output } = await refusedStart({ DATABASE_URL: url })
-  t.equal(code, 1)
-  t.match(
-    output,
-    /^usersync cannot start: Error: the schema usersync contains tables of another program \(users\).*DB_SCHEMA\n$/,
-  )
+  await t.rejects(prepareDatabase(readConfig({ DATABASE_URL: url, DATA_DIR: await temporaryFolder(t) })), {
+    message: /^the schema usersync contains tables of another program \(users\).*DB_SCHEMA$/,
+  })
 })
 
 t.test('a start without a database names the server, what is wrong and DATABASE_URL', async (t) => {

@@ -64,10 +64,14 @@ export const FULL_ONLY: Record<string, string> = {
   'leases/reset-kills.pg.test.ts': 'leases/reset',
   'leases/restart.pg.test.ts': 'leases/races, faults/cut-connections',
   'page/views.pg.test.ts': 'page/page',
+  'passwords/real-verifiers.test.ts':
+    'passwords/hash-password, passwords/pbkdf2-sha256, passwords/bcrypt, passwords/argon2id',
   'replica/crash.pg.test.ts': 'batches/crash, replica/rounds',
+  'sinks/django-site.pg.test.ts': 'sinks/django, sinks/canary',
   'sinks/scim-crash.pg.test.ts': 'sinks/crash, sinks/by-request',
   'sinks/scim-mishaps.pg.test.ts': 'sinks/scim, sinks/by-request',
   'sync/two-services.pg.test.ts': 'sync/push, batches/crash',
+  'systems/real-imports.pg.test.ts': 'systems/django, systems/ldif, systems/better-auth',
   'tracing/collector-faults.pg.test.ts': 'tracing/spans',
 }
 

@@ -18,7 +18,7 @@ const t = suite()
  */
 
 const KILLS = 6
-const USERS = sized(5_000, 20_000)
+const USERS = sized(3_000, 20_000)
 const settings = (url: string) => ({
   DATABASE_URL: url,
   ENCRYPTION_KEY: '5e'.repeat(32),

@@ -3,6 +3,7 @@ import type { Test } from 'tap'
 import type { Batch } from '../../src/batches/batches.ts'
 import { sweepCredentials } from '../../src/batches/unused-credentials.ts'
 import { sharedService } from '../http/shared-service.ts'
+import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()
@@ -63,7 +64,7 @@ async function end(batch: Batch): Promise<Batch> {
 }
 
 t.test('deleting a completed batch leaves nothing', async (t) => {
-  for (const config of [NO_HASH, PER_USER, { password_hash: { algorithm: 'bcrypt', distinct: 3 } }]) {
+  for (const config of [NO_HASH, PER_USER, { password_hash: { algorithm: 'bcrypt', cost: 4, distinct: 3 } }]) {
     const batch = await make(config, { count: 30 })
     t.match(await remove(batch), { json: { deleted_count: 30 } })
     t.strictSame(await leftovers(), NOTHING)
@@ -86,7 +87,7 @@ t.test('a batch cancelled before or during its work, then deleted, leaves nothin
   // Small chunks of argon2id: a chunk in progress is finished first, and each of its hashes costs 35 ms of CPU time.
   for (const [algorithm, chunk_size, count] of [
     ['argon2id', 4, 4_000],
-    ['none', 500, 20_000],
+    ['none', 500, sized(5_000, 20_000)],
   ] as const) {
     const config = { ...PER_USER, chunk_size, max_workers: 1, password_hash: { algorithm } }
     const batch = await make(config, { count }, 'respond-async')
@@ -133,8 +134,8 @@ t.test('a credential stays as long as a user refers to it, even if the user has 
     'plain SQL': ({ id }) => sql`delete from users where id = ${id}`,
     'DELETE of its new batch': (_moved, to) => remove(to),
   }
-  for (const [way, goes] of Object.entries(ways)) {
-    for (const config of [NO_HASH, PER_USER]) {
+  for (const [n, [way, goes]] of Object.entries(ways).entries()) {
+    for (const config of sized([[NO_HASH, PER_USER][n % 2] ?? {}], [NO_HASH, PER_USER])) {
       const [from, to] = [await make(config), await make(config)]
       const [moved] = await sql<{ id: string; username: string }[]>`
         update users set batch_id = ${to.id} where id = (select id from users where batch_id = ${from.id} order by id limit 1)
@@ -239,8 +240,11 @@ t.test('creating and deleting a batch every night does not grow the tables', asy
   }
   await sweepCredentials(sql)
   const before = await sizes()
-  for (let night = 0; night < 3; night++) {
-    const batch = await make({ ...PER_USER, chunk_size: 100, username_pattern: 'night_{n}' }, { count: 1_000 })
+  for (let night = 0; night < sized(2, 3); night++) {
+    const batch = await make(
+      { ...PER_USER, chunk_size: 100, username_pattern: 'night_{n}' },
+      { count: sized(300, 1_000) },
+    )
     await remove(batch)
     await sweepCredentials(sql)
   }

@@ -43,7 +43,7 @@ t.test('the service does not run on a driver without its patch, and says how to 
     t.match(await start(url), { code: 1, stderr: unpatched })
   await t.rejects(readdir(dataDir), { code: 'ENOENT' }, 'no database is created')
 
-  await run('npm', ['run', 'postinstall'], { cwd: copy, env })
-  if (isFull) await run('npm', ['run', 'postinstall'], { cwd: copy, env }) // changes nothing
+  if (!isFull) return // `npm ci` has applied the patch where this runs
+  for (let n = 0; n < 2; n++) await run('npm', ['run', 'postinstall'], { cwd: copy, env }) // the second one changes nothing
   t.match(await start('postgres://127.0.0.1:1/x'), { code: 1, stderr: /ECONNREFUSED/ })
 })

@@ -10,6 +10,7 @@ import type { Test } from 'tap'
 import { connect } from '../../src/database/connection.ts'
 import type { EmbeddedDatabase } from '../../src/database/embedded/embedded.ts'
 import { findPostmaster } from '../../src/database/embedded/embedded-postmaster.ts'
+import { CHILD_ENV } from '../child-env.ts'
 
 /** Settings for a server whose data need not survive. */
 export const FAST = { fsync: 'off', shared_buffers: '16MB' }
@@ -58,7 +59,7 @@ export async function startService(
 /** Starts a service without waiting for its database. */
 export function spawnService(t: Test, dataDir: string): ChildProcess {
   const args = ['--input-type=module', '-e', SERVICE, dataDir]
-  const service = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+  const service = spawn(process.execPath, args, { env: CHILD_ENV, stdio: ['ignore', 'pipe', 'inherit'] })
   t.teardown(() => kill(service))
   return service
 }

@@ -3,13 +3,14 @@ import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { chmod, mkdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { type AddressInfo, createServer } from 'node:net'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import type { Test } from 'tap'
 import { EmbeddedDatabaseError, startEmbeddedDatabase } from '../../src/database/embedded/embedded.ts'
+import { findPlace } from '../../src/database/embedded/embedded-place.ts'
 import { migrate } from '../../src/database/migrate.ts'
-import { sized } from '../size.ts'
+import { isFull, sized } from '../size.ts'
 import { suite } from '../suite.ts'
 import {
   entries,
@@ -26,24 +27,43 @@ import {
 
 const t = suite()
 
-/** A database as the first start creates it. Copying it takes a tenth of the time. */
+/** Where the first start creates a database. The other tests copy it, which takes a tenth of the time. */
 const template = await temporaryFolder(t)
-await (await startEmbeddedDatabase({ dataDir: template, settings: FAST })).stop()
+
+/** Copies the database into a folder, with its owners, unlike fs.cp. Its server is not running. */
+const copyDatabase = (folder: string) => promisify(execFile)('cp', ['-a', join(template, 'postgresql'), folder])
 
 /** A temporary folder with a database. Its server is not running. */
 async function folderWithDatabase(t: Test): Promise<string> {
   const folder = await temporaryFolder(t)
-  await promisify(execFile)('cp', ['-a', join(template, 'postgresql'), folder]) // keeps the owners, unlike fs.cp
+  await copyDatabase(folder)
   return folder
 }
 
-t.test('the first start creates a database, and the next start uses it', async (t) => {
-  const dataDir = await temporaryFolder(t)
+t.test('the first start creates a database, also after one that was killed during initdb', async (t) => {
+  const directory = join(template, 'postgresql')
+  const killed = spawnService(t, template)
+  await until(async () => {
+    const [unfinished] = (await entries(directory)).filter((name) => name.startsWith('unfinished-'))
+    return unfinished !== undefined && existsSync(join(directory, unfinished, 'data/global'))
+  })
+  await kill(killed)
+  t.notOk(existsSync(join(directory, 'cluster')))
+
+  const first = await startEmbeddedDatabase({ dataDir: template, settings: FAST })
+  t.equal(first.adopted, false)
+  t.equal(first.directory, directory)
+  t.strictSame((await entries(directory)).sort(), ['cluster', 'turn.lock', 'use.lock'])
+  t.equal((await stat(join(directory, 'cluster/password'))).mode & 0o777, 0o600)
+  await query(first.url, 'create table kept as select 1 as n') // the other tests find it in their copies
+  await Promise.all([first.stop(), first.stop()])
+  t.notOk(await serverOf(first))
+})
+
+t.test('the service owns the database and has no other rights in the cluster; the next start uses it', async (t) => {
+  const dataDir = await folderWithDatabase(t)
   const settings = { ...FAST, log_line_prefix: `it's "%p" $HOME: ` }
   const first = await startEmbeddedDatabase({ dataDir, settings })
-  t.equal(first.adopted, false)
-  t.equal(first.directory, join(dataDir, 'postgresql'))
-  t.equal((await stat(join(first.directory, 'cluster/password'))).mode & 0o777, 0o600)
   t.match(first.url, /^postgres:\/\/usersync_service:[\w-]{43}@127\.0\.0\.1:\d+\/usersync\?/)
   const [row] = await query(
     first.adminUrl,
@@ -60,29 +80,22 @@ t.test('the first start creates a database, and the next start uses it', async (
     jit: 'off',
   })
   await t.rejects(query(first.url.replace(/:[\w-]{43}@/, ':wrong@'), 'select 1'), { code: '28P01' })
-  await query(first.url, 'create table kept as select 1 as n')
-
-  await Promise.all([first.stop(), first.stop()])
-  t.notOk(await serverOf(first))
-  const second = await startEmbeddedDatabase({ dataDir, settings })
-  t.equal(second.adopted, false)
-  t.strictSame(await query(second.url, 'select n from kept'), [{ n: 1 }])
-  await second.stop()
-})
-
-t.test('the service owns its database and has no other rights in the cluster', async (t) => {
-  const dataDir = await folderWithDatabase(t)
-  const database = await startEmbeddedDatabase({ dataDir, settings: FAST })
-  await migrate(database.url, 'usersync')
+  await migrate(first.url, 'usersync')
   const [role] = await query(
-    database.url,
+    first.url,
     `select rolsuper or rolcreaterole or rolcreatedb or rolreplication or rolbypassrls as has_more,
        (select count(*)::int from pg_auth_members where member = r.oid) as memberships
      from pg_roles r where rolname = current_user`,
   )
   t.strictSame(role, { has_more: false, memberships: 0 })
-  await t.rejects(query(database.url, `copy (select 1) to program 'id'`), { code: '42501' })
-  await database.stop()
+  await t.rejects(query(first.url, `copy (select 1) to program 'id'`), { code: '42501' })
+  await query(first.url, 'update kept set n = 2')
+
+  await first.stop()
+  const second = await startEmbeddedDatabase({ dataDir, settings })
+  t.equal(second.adopted, false)
+  t.strictSame(await query(second.url, 'select n from kept'), [{ n: 2 }])
+  await second.stop()
 })
 
 t.test('the service takes over a database that an earlier version created as the superuser', async (t) => {
@@ -112,14 +125,14 @@ t.test('the next service adopts the server of a service that was killed', async 
   const dataDir = await folderWithDatabase(t)
   const killed = await startService(t, dataDir)
   const pid = (await serverOf(killed.database))?.pid
-  await query(killed.database.url, 'create table kept as select 1 as n')
+  await query(killed.database.url, 'update kept set n = 2')
   await kill(killed.process)
 
   const next = await startEmbeddedDatabase({ dataDir })
   t.equal(next.adopted, true)
   t.equal(next.url, killed.database.url)
   t.equal((await serverOf(next))?.pid, pid)
-  t.strictSame(await query(next.url, 'select n from kept'), [{ n: 1 }])
+  t.strictSame(await query(next.url, 'select n from kept'), [{ n: 2 }])
   await next.stop()
   t.notOk(await serverOf(next), 'and stops it as the last user')
 })
@@ -128,7 +141,7 @@ t.test('a killed server is recovered while one of its backends is still working'
   const dataDir = await folderWithDatabase(t)
   const service = await startService(t, dataDir)
   const server = await serverOf(service.database)
-  await query(service.database.url, 'create table kept as select 1 as n')
+  await query(service.database.url, 'update kept set n = 2')
   const busy = query(service.database.url, 'select count(*) from generate_series(1, 10_000_000)').catch(() => {})
   await sleep(300)
   process.kill(server?.pid ?? Number.NaN, 'SIGKILL')
@@ -136,20 +149,17 @@ t.test('a killed server is recovered while one of its backends is still working'
 
   const next = await startEmbeddedDatabase({ dataDir, settings: FAST })
   t.equal(next.adopted, false)
-  t.strictSame(await query(next.url, 'select n from kept'), [{ n: 1 }])
+  t.strictSame(await query(next.url, 'select n from kept'), [{ n: 2 }])
   await next.stop()
   await busy
 })
 
 t.test('a new server starts if the one it found stops before it can be used', async (t) => {
   const dataDir = await folderWithDatabase(t)
-  const first = await startEmbeddedDatabase({ dataDir, settings: FAST })
-  await query(first.url, 'create table kept as select 1 as n')
-  await first.stop()
 
   // What is left while a postmaster exits: a process with its name, a lock file that says ready, and a port that still
   // accepts connections but does not serve them.
-  const data = join(first.directory, 'cluster/data')
+  const data = join(dataDir, 'postgresql/cluster/data')
   const dying = spawn('sleep', ['1'], { argv0: `/postgres -D ${data} ` })
   const port = createServer((socket) => socket.destroy()).listen(0, '127.0.0.1')
   await once(port, 'listening')
@@ -178,28 +188,9 @@ t.test('two services that start at once share a server, and the last one stops i
   t.notOk(await serverOf(other.database))
 })
 
-t.test('the next start works after a first start that was killed during initdb', async (t) => {
-  const dataDir = await temporaryFolder(t)
-  const directory = join(dataDir, 'postgresql')
-  const service = spawnService(t, dataDir)
-  await until(async () => {
-    const [unfinished] = (await entries(directory)).filter((name) => name.startsWith('unfinished-'))
-    return unfinished !== undefined && existsSync(join(directory, unfinished, 'data/global'))
-  })
-  await kill(service)
-  t.notOk(existsSync(join(directory, 'cluster')))
-
-  const next = await startEmbeddedDatabase({ dataDir, settings: FAST })
-  t.strictSame(await query(next.url, 'select 1 as n'), [{ n: 1 }])
-  t.strictSame((await entries(directory)).sort(), ['cluster', 'turn.lock', 'use.lock'])
-  await next.stop()
-})
-
 t.test('a lock file of a process that is not our server is replaced', async (t) => {
   const dataDir = await folderWithDatabase(t)
-  const first = await startEmbeddedDatabase({ dataDir, settings: FAST })
-  await first.stop()
-  const data = join(first.directory, 'cluster/data')
+  const data = join(dataDir, 'postgresql/cluster/data')
   const { uid, gid } = await stat(data) // PostgreSQL checks only processes of its own user
   const stranger = spawn('sleep', ['60'], { uid, gid })
   t.teardown(() => kill(stranger))
@@ -238,30 +229,28 @@ if (process.getuid?.() === 0) {
     const home = await temporaryFolder(t)
     await chmod(home, 0o700)
     const dataDir = join(home, 'data')
+    const { directory } = await findPlace(dataDir)
+    t.teardown(() => removeServer(directory))
+    t.match(directory, /^\/var\/lib\/usersync\/[0-9a-f]{16}\/postgresql$/)
+    if (!isFull) await copyDatabase(dirname(directory)) // at full size the first start creates it there
     const first = await startEmbeddedDatabase({ dataDir, settings: FAST })
-    t.teardown(() => removeServer(first.directory))
-    t.match(first.directory, /^\/var\/lib\/usersync\/[0-9a-f]{16}\/postgresql$/)
-    await query(first.url, 'create table kept as select 1 as n')
+    t.equal(first.directory, directory)
+    t.strictSame(await query(first.url, 'select 1 as n'), [{ n: 1 }])
     await first.stop()
 
     await chmod(home, 0o755)
-    const second = await startEmbeddedDatabase({ dataDir, settings: FAST })
-    t.equal(second.directory, first.directory, 'also after that folder becomes accessible')
-    t.strictSame(await query(second.url, 'select n from kept'), [{ n: 1 }])
-    await second.stop()
+    t.equal((await findPlace(dataDir)).directory, directory, 'also after that folder becomes accessible')
   })
 
   t.test('data that belong to another user keep that owner', async (t) => {
     const dataDir = await folderWithDatabase(t)
-    const first = await startEmbeddedDatabase({ dataDir, settings: FAST })
-    await first.stop()
     const nobody = 65534
     const chown = spawn('chown', ['-R', `${nobody}:${nobody}`, dataDir])
     t.strictSame(await once(chown, 'exit'), [0, null])
 
     const second = await startEmbeddedDatabase({ dataDir, settings: FAST })
-    t.equal((await stat(join(first.directory, 'cluster/data/postmaster.pid'))).uid, nobody)
-    t.equal((await stat(first.directory)).uid, nobody)
+    t.equal((await stat(join(second.directory, 'cluster/data/postmaster.pid'))).uid, nobody)
+    t.equal((await stat(second.directory)).uid, nobody)
     await second.stop()
   })
 

@@ -1,8 +1,7 @@
 import { fileURLToPath } from 'node:url'
 import { isInstalled, run } from '../../examples/check/command.ts'
-import { testDatabase } from '../database.ts'
 import { freePort } from '../faults/free-port.ts'
-import { startServerProcess } from '../server-process.ts'
+import { sharedService } from '../http/shared-service.ts'
 import { NO_SLAPD } from '../sinks/slapd.ts'
 import { suite } from '../suite.ts'
 
@@ -14,7 +13,7 @@ const noTools = (await isInstalled('ldapwhoami'))
   ? NO_SLAPD
   : 'ldapwhoami is not here (Debian: apt-get install ldap-utils)'
 t.test('users log in to the directory that the example starts', { skip: noTools }, async (t) => {
-  const { url } = await startServerProcess(t, { DATABASE_URL: await testDatabase(t) })
+  const { url } = await sharedService(t)
   const { LD_LIBRARY_PATH = '' } = process.env
   const { code, output, errors } = await run('sh', [SCRIPT, url, '50'], {
     cwd: t.testdir({}),

@@ -3,6 +3,7 @@ import { stateOf } from '../../src/protocol/state.ts'
 import { ANY_BATCH } from '../../src/states/filter.ts'
 import { applyExport } from '../../src/sync/apply-export.ts'
 import { type Answer, startService } from '../http/service.ts'
+import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 import { NOTHING } from './observe.ts'
 
@@ -18,11 +19,12 @@ const { sql, call } = await startService(t, { MAX_WORKERS: '1', API_KEYS })
 const get = <Json = unknown>(path: string, headers: Record<string, string> = {}, key = READER) =>
   call<Json>('GET', path, { headers: { authorization: `Bearer ${key}`, ...headers } })
 
-const USERS = 20_000
+const USERS = sized(5_000, 20_000)
+const BULK_USERS = USERS * 0.75
 const BATCH = '01890000-0000-7000-8000-000000000000'
 await sql`
   insert into users (username, email, created_by_bulk, batch_id, custom_attributes)
-  select 'user_' || n || '@example.com', 'user_' || n || '@example.com', n <= 15000, case when n <= 3 then ${BATCH}::uuid end,
+  select 'user_' || n || '@example.com', 'user_' || n || '@example.com', n <= ${BULK_USERS}::int, case when n <= 3 then ${BATCH}::uuid end,
     '{"plan": "gold"}'
   from generate_series(1, ${USERS}::int) n`
 await sql`insert into users (username, email, is_test_user) values ('real', 'real@shop.de', false)`
@@ -211,7 +213,7 @@ t.test('an invalid base is rejected', async (t) => {
 t.test('each filter has its own users and its own state', async (t) => {
   const filters: [query: string, users: number][] = [
     ['', USERS],
-    ['bulk_users_only=true', 15_000],
+    ['bulk_users_only=true', BULK_USERS],
     [`batch_id=${BATCH}`, 3],
     [`batch_id=${BATCH.toUpperCase()}&bulk_users_only=true`, 3],
     ['test_users_only=false', USERS + 1],

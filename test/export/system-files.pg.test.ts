@@ -12,7 +12,7 @@ const READER = 'reader-s3cret-of-32-characters-or-more'
 const LOGINS = 'logins-s3cret-of-32-characters-or-more'
 const MAKER = 'maker-s3cret-of-32-characters-or-more!'
 const API_KEYS = `reader=users:read=${READER},logins=users:read+credentials:read=${LOGINS},maker=users:write=${MAKER}`
-const { call, sql } = await startService(t, { API_KEYS })
+const { call, sql, url } = await startService(t, { API_KEYS, EXPORT_CONCURRENCY: '1' })
 
 const bearer = (secret: string) => ({ authorization: `Bearer ${secret}` })
 const get = (path: string, headers: Record<string, string> = {}) =>
@@ -227,18 +227,17 @@ t.test('LDIF has the base that was requested, and numbers keep their digits', as
 })
 
 t.test('clients that disconnect, and refused parts, give their place back', async (t) => {
-  const { call, url } = await startService(t, { EXPORT_CONCURRENCY: '1', WAIT_SECONDS: '2' })
-  const headers = { prefer: 'wait=60' }
-  await call('POST', '/v1/batches', { body: { count: 2_000, config: NONE }, headers })
+  const batch = await make(2_000, NONE)
+  const of = (format: string) => file(`format=${format}&batch_id=${batch}`)
   for (let round = 0; round < 3; round++) {
     for (const afterMs of [5, 60]) {
       const left = AbortSignal.timeout(afterMs)
-      await fetch(`${url}${file('format=cognito')}`, { signal: left })
+      await fetch(url + of('cognito'), { signal: left, headers: bearer(LOGINS) })
         .then((answer) => answer.text())
         .catch(() => {})
     }
-    t.equal((await call('GET', file('format=keycloak'))).status, 422)
-    t.equal((await call('HEAD', file('format=cognito'))).status, 200)
+    t.equal((await get(of('keycloak'))).status, 422)
+    t.equal((await call('HEAD', of('cognito'), { headers: bearer(LOGINS) })).status, 200)
   }
-  t.equal((await call('GET', file('format=cognito'))).status, 200)
+  t.equal((await get(of('cognito'))).status, 200)
 })

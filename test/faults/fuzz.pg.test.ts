@@ -23,7 +23,7 @@ const t = suite()
  * seed. SEED=n repeats a run.
  */
 
-const REQUESTS = sized(200, 1_000)
+const REQUESTS = sized(120, 1_000)
 const SEED = process.env.SEED === undefined ? undefined : Number(process.env.SEED)
 /** The data that requests refer to are restored after this many requests. */
 const ROUND = 250
@@ -56,18 +56,11 @@ if (wait) wait.maximum = 0.1
 const importUsers = operations.find(({ path }) => path === '/v1/users/import') as Operation
 
 const ajv = new Ajv2020({ strict: false, validateFormats: false })
-const answers = Object.fromEntries(
-  Object.entries(paths).flatMap(([path, methods]) =>
-    Object.entries(methods).flatMap(([method, { responses }]) =>
-      Object.entries(responses).map(([status, { content }]) => {
-        const schema = content?.['application/json']?.schema
-        return [`${method.toUpperCase()} ${path} ${status}`, schema ? ajv.compile(schema) : null]
-      }),
-    ),
-  ),
-)
-const promised: Promised = ({ method, operation }, status) =>
-  answers[`${method.replace('HEAD', 'GET')} ${operation.path} ${status}`]
+const promised: Promised = ({ method, operation: { path } }, status) => {
+  const described = paths[path]?.[method.replace('HEAD', 'GET').toLowerCase()]?.responses[status]
+  const schema = described?.content?.['application/json']?.schema
+  return schema ? ajv.compile(schema) : described && null // ajv keeps what it has compiled
+}
 
 /** The cursors issued in this round. */
 let given: readonly unknown[] = []

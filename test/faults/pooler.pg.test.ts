@@ -5,7 +5,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
+import { readConfig } from '../../src/config/config.ts'
 import { connect } from '../../src/database/connection.ts'
+import { prepareDatabase } from '../../src/database/prepare.ts'
 import { testDatabase } from '../database.ts'
 import { suite } from '../suite.ts'
 import { debianProgram } from './debian-program.ts'
@@ -63,16 +65,20 @@ function listens(port: number): Promise<boolean> {
   })
 }
 
+const POOLER = /connection pooler.*give the address of PostgreSQL itself/
+
 async function checkRefused(t: Test, url: string, why: RegExp): Promise<void> {
-  const { code, output } = await refusedStart({ DATABASE_URL: url })
-  t.equal(code, 1)
-  t.match(output, why)
-  t.match(output, /cannot start.*connection pooler.*give the address of PostgreSQL itself/)
+  const refused = prepareDatabase(readConfig({ DATABASE_URL: url }))
+  await t.rejects(refused, { message: why })
+  await t.rejects(refused, { message: POOLER })
 }
 
 t.test('PgBouncer with its default settings is rejected at the start', { skip }, async (t) => {
   const url = await startPgBouncer(t, await testDatabase(t), 'extra_float_digits')
-  await checkRefused(t, url, /refuses the settings of a session \(unsupported startup parameter/)
+  const { code, output } = await refusedStart({ DATABASE_URL: url })
+  t.equal(code, 1)
+  t.match(output, /cannot start.*refuses the settings of a session \(unsupported startup parameter/)
+  t.match(output, POOLER)
 })
 
 t.test('PgBouncer that ignores the session settings is rejected at the start', { skip }, async (t) => {

@@ -6,7 +6,8 @@ const t = suite()
 
 /* Every listing ends a page after 2 MiB, whatever its limit, and its pages together contain all rows. */
 
-const ROWS = 5
+/** Of 900 kB, so that two fit into a page. */
+const ROWS = 3
 const { sql, call } = await sharedService(t)
 
 const LONG = 'x'.repeat(900_000)
@@ -64,6 +65,6 @@ for (const path of [
       cursor = page.json.next_cursor
     }
     t.equal(large, ROWS)
-    t.ok(pages >= 3, `${pages} pages`)
+    t.ok(pages >= 2, `${pages} pages`)
   })
 }

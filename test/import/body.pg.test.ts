@@ -15,7 +15,7 @@ const t = suite()
 
 // Compressed before the service starts: it rejects requests while its event loop is behind.
 const BOMB = gzipSync(Buffer.alloc(20_000_000))
-const LINES = gzipSync(Buffer.from('{"username":"x"}\n'.repeat(200_000)))
+const LINES = gzipSync(`{"username":"x","custom_attributes":{"filler":"${'x'.repeat(160)}"}}\n`.repeat(20_000))
 
 const { sql, call, url, app } = await startService(t, { MAX_WORKERS: '1', IMPORT_LIMIT_MB: '3', WAIT_SECONDS: '1' })
 const PATH = '/v1/users/import'

@@ -45,7 +45,7 @@ const ofThePlainWriter = (error: { code?: string }) => {
 
 t.test('concurrent exports are applied one after the other, or rejected', async (t) => {
   const { source, replica } = await startPair(t)
-  await makeUsers(source.sql, sized(600, 3_000))
+  await makeUsers(source.sql, sized(300, 3_000))
   const base = await stateOf(source)
   const first = await exportOf(source)
   const right = await makePool(source.sql, 'right')
@@ -80,7 +80,7 @@ t.test('concurrent exports are applied one after the other, or rejected', async 
 
 t.test('plain SQL on the replica during exports is repaired by the next full export', async (t) => {
   const { source, replica } = await startPair(t)
-  await makeUsers(source.sql, sized(600, 2_000))
+  await makeUsers(source.sql, sized(300, 2_000))
   t.equal((await put(replica.url, await exportOf(source))).status, 200)
   let stop = false
   const writer = (async () => {

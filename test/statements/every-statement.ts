@@ -13,16 +13,16 @@ import { releaseRuns, renewLeases, withoutWideStates } from '../../src/sync/sync
 import { untilReady } from '../faults/client.ts'
 import type { Answer, Service } from '../http/service.ts'
 import { sized } from '../size.ts'
-import { BATCHES } from './fill-pool.ts'
+import { BATCHES, PER_BATCH } from './fill-pool.ts'
 import { runLeaseStatements } from './lease-statements.ts'
 import { runSinkStatements } from './sink-statements.ts'
 
 /** The users of the pool `later`. */
-export const USERS = sized(7_000, 20_000)
+export const USERS = sized(4_500, 12_000)
 /** The users of a batch that is deleted completely. */
-const MANY = sized(2_000, 5_000)
+const MANY = sized(1_100, 3_000)
 /** The users of other batches and imports. */
-const SOME = sized(500, 2_000)
+const SOME = sized(400, 1_200)
 
 /** The id of a process, a run and a batch that do not exist. */
 const HOLDER = '01890000-0000-7000-8000-ffffffffffff'
@@ -83,7 +83,7 @@ export async function runEveryStatement(t: Test, watched: Watched): Promise<void
     return await pages('/v1/users?pool=later&sort=-id')
   })
   const { batch_id: batch } = user as unknown as { batch_id: string }
-  await step('listings of the users of a batch', 2_000, async () => {
+  await step('listings of the users of a batch', PER_BATCH, async () => {
     for (const sort of ['id', '-id', '-created_at,username', 'username']) {
       await pages(`/v1/users?pool=later&sort=${sort}&batch_id=${batch}`)
     }
@@ -142,7 +142,7 @@ export async function runEveryStatement(t: Test, watched: Watched): Promise<void
     await exported(`base=${base}&include=password_hash`)
     await exported(`base=${base}&shard=0/2`)
   })
-  await step('delta of users that moved to another batch', 2_000, async () => {
+  await step('delta of users that moved to another batch', PER_BATCH, async () => {
     const base = await state()
     const ofBatch = await state(`&batch_id=${batch}`)
     await sql`
@@ -226,9 +226,9 @@ export async function runEveryStatement(t: Test, watched: Watched): Promise<void
   await step('a delta into a replica', 120, async () => {
     const base = await state(`&${whole}`)
     await sql`
-      update users set role = 'more' where pool_id = ${poolId} and username = any(select 'u' || 5000 + n from generate_series(1, 60) n)`
+      update users set role = 'more' where pool_id = ${poolId} and username = any(select 'u' || 3100 + n from generate_series(1, 60) n)`
     await sql`
-      delete from users where pool_id = ${poolId} and username = any(select 'u' || 6000 + n from generate_series(1, 60) n)`
+      delete from users where pool_id = ${poolId} and username = any(select 'u' || 3200 + n from generate_series(1, 60) n)`
     await put((await exported(`${whole}&base=${base}`)).raw.toString())
   })
   await step('a full export into a replica of test users', USERS, async () => {
@@ -243,7 +243,7 @@ export async function runEveryStatement(t: Test, watched: Watched): Promise<void
     await ok('PATCH', '/v1/targets/self?pool=later', { interval_seconds: 3600 })
     await ok('PATCH', '/v1/targets/self?pool=later', { interval_seconds: null })
     await ok('GET', '/v1/targets/self?pool=later')
-    await sql`update users set role = 'less' where pool_id = ${poolId} and username = 'u5001'`
+    await sql`update users set role = 'less' where pool_id = ${poolId} and username = 'u3101'`
     const { id } = (await ok<{ id: string }>('POST', '/v1/sync', { pool: 'later', target: 'self' })).json
     for (let status = 'queued'; status === 'queued' || status === 'running'; await sleep(20)) {
       status = (await ok<{ status: string }>('GET', `/v1/sync/runs/${id}?pool=later`)).json.status
@@ -262,7 +262,7 @@ export async function runEveryStatement(t: Test, watched: Watched): Promise<void
   await step('deletion of a target', 1, () => ok('DELETE', '/v1/targets/self?pool=later'))
 
   await runSinkStatements(t, watched, USERS)
-  await step('expiry', 2_000, async () => {
+  await step('expiry', PER_BATCH, async () => {
     await sql`update batches set expires_at = now() where pool_id = ${poolId} and id = ${batch}`
     await ok('POST', '/v1/lifecycle/expire', { pool: 'later', dry_run: true })
     await ok('POST', '/v1/lifecycle/expire', { pool: 'later' })

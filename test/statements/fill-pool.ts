@@ -5,6 +5,8 @@ export const BATCHES = 10_000
 /** Of these many batches chunks are left. */
 const BATCHES_WITH_CHUNKS = 2_000
 const COMMITS = 60
+/** The users of a batch. */
+export const PER_BATCH = 1_000
 
 const CONFIG = JSON.stringify({
   username_pattern: 'u{n}',
@@ -18,7 +20,7 @@ const CONFIG = JSON.stringify({
 })
 
 /**
- * Fills every table of a pool: `users` in batches of 2,000, each with a credential; a history of states and tombstones;
+ * Fills every table of a pool: `users` in batches of 1,000, each with a credential; a history of states and tombstones;
  * and batches, chunks, failures, runs, templates, targets and audit events as in a pool that has been in use for a
  * while.
  */
@@ -45,7 +47,7 @@ export async function fillPool(sql: Sql, pool: string, users: number): Promise<n
     from generate_series(1, 20) b, generate_series(1, ${Math.ceil(users / 40)}::int) n`
   await sql`
     insert into credentials (pool_id, id, batch_id, password_hash)
-    select ${poolId}, n, ('01890000-0000-7000-8000-' || lpad(to_hex(1 + n / 2000), 12, '0'))::uuid, '$2b$04$' || lpad(n::text, 53, '0')
+    select ${poolId}, n, ('01890000-0000-7000-8000-' || lpad(to_hex(1 + n / ${PER_BATCH}::int), 12, '0'))::uuid, '$2b$04$' || lpad(n::text, 53, '0')
     from generate_series(1, ${users}::int) n`
   await sql`
     insert into templates (pool_id, name, settings) select ${poolId}, 'template' || n, '{}' from generate_series(1, 90) n`
@@ -66,7 +68,7 @@ export async function fillPool(sql: Sql, pool: string, users: number): Promise<n
     await sql`
       insert into users (pool_id, username, email, batch_id, created_by_bulk, custom_attributes, credential_id, created_at)
       select ${poolId}, 'u' || n, 'u' || n || '@example.com',
-        ('01890000-0000-7000-8000-' || lpad(to_hex(1 + n / 2000), 12, '0'))::uuid, true, '{"plan":"gold"}', n,
+        ('01890000-0000-7000-8000-' || lpad(to_hex(1 + n / ${PER_BATCH}::int), 12, '0'))::uuid, true, '{"plan":"gold"}', n,
         now() - n * interval '1 second'
       from generate_series(${first}::int, ${first + 1_999}::int) n`
   }

@@ -49,7 +49,7 @@ export async function runSinkStatements(
   await step('a delta into a sink', 40, async () => {
     await sql`update users set role = 'sunk' where pool_id = ${poolId} and username = any(${some(4_000)})`
     await sql`update users set username = 'own1@example.com' where pool_id = ${poolId} and username = 'u4100'`
-    await sql`delete from users where pool_id = ${poolId} and username = any(${some(6_500)})`
+    await sql`delete from users where pool_id = ${poolId} and username = any(${some(4_200)})`
     t.match(await sync(), { kind: 'delta', failure: 'users_refused', deleted_count: 20 })
     await call('GET', '/v1/targets/sink/failures?pool=later')
   })

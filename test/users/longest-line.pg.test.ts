@@ -4,6 +4,7 @@ import { anyCharacter } from '../any-character.ts'
 import { makePool } from '../export/observe.ts'
 import { startService } from '../http/service.ts'
 import { exportOf, put } from '../replica/pair.ts'
+import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()
@@ -61,7 +62,7 @@ t.test('the size of a JSON text is computed as PostgreSQL writes it', async (t) 
         rows.map(({ bytes }) => bytes),
       )
     }),
-    { numRuns: 50 },
+    { numRuns: sized(15, 50) },
   )
   for (const source of [
     '1e308',

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { stat, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { CHILD_ENV } from '../../child-env.ts'
 import { suite } from '../../suite.ts'
 import { filesIn, makeCache, makeFolder, text, textOf } from './harness.ts'
 
@@ -12,7 +13,7 @@ const CHILD = fileURLToPath(new URL('growing-child.ts', import.meta.url))
 
 t.test('a process killed during an export leaves only a partial file, which is removed later', async (t) => {
   const folder = await makeFolder(t)
-  const child = spawn(process.execPath, [CHILD, folder], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(process.execPath, [CHILD, folder], { env: CHILD_ENV, stdio: ['ignore', 'pipe', 'inherit'] })
   t.teardown(() => child.kill('SIGKILL'))
   const ended = once(child, 'exit')
   await once(child.stdout, 'data')
