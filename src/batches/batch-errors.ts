@@ -1,4 +1,10 @@
-import { isBlocked, isConnectionLimit, isDatabaseUnavailable, READ_ONLY_TRANSACTION, sqlState } from '../database/sqlstate.ts'
+import {
+  isBlocked,
+  isConnectionLimit,
+  isDatabaseUnavailable,
+  READ_ONLY_TRANSACTION,
+  sqlState,
+} from '../database/sqlstate.ts'
 
 /** What the chunks of a batch can meet, as the batch reports it in `last_error`. The codes are part of the API. */
 export const BATCH_ERRORS = {

@@ -12,11 +12,15 @@ interface Limit {
 }
 
 /**
- * Checks that PostgreSQL allows the connections that this process may open, by each of its three limits. Throws an
+ * Checks that PostgreSQL allows the connections that this process may open, the sum of `settings`, by each of its three limits. Throws an
  * Error that names the lowest limit and what to do, so that the service fails at its start and not under load. A
  * superuser has only the limit of the server.
  */
-export async function checkConnectionBudget(sql: Sql, needed: number): Promise<void> {
+export async function checkConnectionBudget(
+  sql: Sql,
+  needed: number,
+  settings = 'DATABASE_CONNECTIONS + MAX_WORKERS + 14',
+): Promise<void> {
   const [lowest] = await sql<Limit[]>`
     select name, allowed
     from pg_roles role
@@ -35,7 +39,7 @@ export async function checkConnectionBudget(sql: Sql, needed: number): Promise<v
     limit 1`
   if (!lowest || needed <= lowest.allowed) return
   throw new Error(
-    `the service may open ${needed} database connections (DATABASE_CONNECTIONS + MAX_WORKERS + 14), but ${lowest.name} allows ${lowest.allowed}: lower the settings or raise the limit`,
+    `the service may open ${needed} database connections (${settings}), but ${lowest.name} allows ${lowest.allowed}: lower the settings or raise the limit`,
   )
 }
 

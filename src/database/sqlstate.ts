@@ -36,12 +36,18 @@ export const isConnectionLimit = (error: unknown): boolean => TOO_MANY_CONNECTIO
 /** Connection exceptions, insufficient resources, PostgreSQL's shutdown, crash and start, and a server that takes no writes. */
 const UNAVAILABLE = /^(08|53|57P0|25006)/
 
+/** A read at a standby failed, for any reason. The same read may succeed at the primary. */
+export class StandbyFailure extends Error {
+  override name = 'StandbyFailure'
+}
+
 /**
  * Whether the database could not be reached, had no room or took no writes, so that a later retry may succeed. Connection errors are known by
  * where they arose and not by a list of codes: `EAI_AGAIN` may as well come from a peer.
  */
 export function isDatabaseUnavailable(error: unknown): boolean {
   if (!(error instanceof Error)) return false
+  if (error instanceof StandbyFailure) return true
   if (error instanceof postgres.PostgresError) return UNAVAILABLE.test(error.code)
   return postgres.isConnectionError(error) || isDatabaseUnavailable(error.cause)
 }
