@@ -44,6 +44,7 @@ export const LANES = {
   'sink-systems': ['sinks/{django,django-site,better-auth,ldap,ldap-faults,ldap-refusals,canary}.pg.test.ts'],
   'sink-apis': ['sinks/{api-kinds,scim,scim-faults,scim-mishaps}.pg.test.ts'],
   sinks: ['sinks/!(*crash|django*|better-auth|ldap*|canary|api-kinds|scim*).pg.test.ts', 'systems/*.pg.test.ts'],
+  standbys: ['standbys/*.pg.test.ts'],
   statements: ['statements/*.pg.test.ts'],
   telemetry: ['{metrics,tracing}/*.pg.test.ts', '{memory-guard,kubernetes,npm-start}.pg.test.ts'],
   users: ['{users,pools,stats,audit,templates}/*.pg.test.ts', '{app,run-record,service-start}.pg.test.ts'],
