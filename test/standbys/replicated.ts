@@ -1,16 +1,20 @@
 import { execFile } from 'node:child_process'
 import { writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import type { Sql } from 'postgres'
+import root from 'tap'
 import { connect } from '../../src/database/connection.ts'
+import { databaseUrl, onServer } from '../cluster.ts'
 import { controlServer, type OwnPostgres, startOwnPostgres } from '../faults/own-postgres.ts'
 
 interface Test {
   teardown(fn: () => Promise<void>): void
 }
 
-export interface Replicated {
+/** A primary and its streaming standby. */
+export interface Pair {
   primary: OwnPostgres
   standby: OwnPostgres & {
     /** Makes the stopped server a standby when it starts next. */
@@ -18,10 +22,49 @@ export interface Replicated {
   }
 }
 
+/** A database of the pair for one test file, with the test's own connections to both servers. */
+export interface PairDatabase extends Pair {
+  urls: { primary: string; standby: string }
+  sql: Sql
+  /** At the standby. */
+  there: Sql
+}
+
 const SETTINGS = { wal_level: 'replica', wal_keep_size: '256MB', max_connections: '60' }
 
-/** Starts a primary and its streaming standby, a copy that was made while the primary was stopped. */
-export async function startReplicated(t: Test, ofStandby: Record<string, string> = {}): Promise<Replicated> {
+/** So that the tests need not wait for the standby to cancel what is in the way of replay. */
+const OF_STANDBY = { max_standby_streaming_delay: '0' }
+
+let pair: Promise<Pair> | undefined
+let databases = 0
+
+/** Creates a migrated database. The servers are those of the lane: they cost 2 s of CPU time. */
+export async function pairDatabase(t: Test): Promise<PairDatabase> {
+  pair ??= startPair(root)
+  const { primary, standby } = await pair
+  const name = `file_${++databases}`
+  await onServer(databaseUrl(primary.url, 'template1'), (sql) => sql`create database ${sql(name)} template postgres`)
+  const urls = { primary: databaseUrl(primary.url, name), standby: databaseUrl(standby.url, name) }
+  for (let i = 0; i < 3_000 && !(await hasDatabase(standby, name)); i++) await sleep(10)
+  return { primary, standby, urls, sql: open(t, urls.primary), there: open(t, urls.standby) }
+}
+
+async function hasDatabase({ url }: OwnPostgres, name: string): Promise<boolean> {
+  let isThere = false
+  await onServer(databaseUrl(url, 'template1'), async (sql) => {
+    isThere = (await sql`select from pg_database where datname = ${name}`).length > 0
+  })
+  return isThere
+}
+
+function open(t: Test, url: string): Sql {
+  const sql = connect({ url, schema: 'usersync', connections: 3, name: 'test' })
+  t.teardown(() => sql.end({ timeout: 5 }))
+  return sql
+}
+
+/** The standby is a copy that was made while the primary was stopped: the embedded PostgreSQL has no pg_basebackup. */
+async function startPair(t: Test): Promise<Pair> {
   const primary = await startOwnPostgres(t, { settings: SETTINGS })
   const { cluster, url } = primary
   await primary.stop()
@@ -33,19 +76,12 @@ export async function startReplicated(t: Test, ofStandby: Record<string, string>
     { ...cluster, data, log: join(folder, 'server.log') },
     {
       ...SETTINGS,
+      ...OF_STANDBY,
       primary_conninfo: `host=127.0.0.1 port=${new URL(url).port} user=usersync password=${cluster.password}`,
-      ...ofStandby,
     },
   )
   t.teardown(() => standby.kill())
   await makeStandby()
   await Promise.all([primary.start(), standby.start()])
   return { primary, standby: { ...standby, makeStandby } }
-}
-
-/** The test's own connections to a server, as a superuser. */
-export function connectTo(t: Test, { url }: Pick<OwnPostgres, 'url'>): Sql {
-  const sql = connect({ url, schema: 'usersync', connections: 3, name: 'test' })
-  t.teardown(() => sql.end({ timeout: 5 }))
-  return sql
 }

@@ -5,26 +5,23 @@ import { prepareDatabase } from '../../src/database/prepare.ts'
 import { startService } from '../http/service.ts'
 import { suite } from '../suite.ts'
 import { createClient, serversOf, untilFailed, untilStatus } from './client.ts'
-import { connectTo, startReplicated } from './replicated.ts'
+import { pairDatabase } from './replicated.ts'
 
 const t = suite()
 
 /*
- * Exports from a real streaming standby: one that is killed, whose replay is paused, that shows a commit before the primary does,
- * that is promoted, and that follows another history.
+ * Exports from a real streaming standby: one that is killed, whose replay is paused, and that shows a commit before the primary does.
  */
 
-const { primary, standby } = await startReplicated(t)
-const sql = connectTo(t, primary)
-const there = connectTo(t, standby)
+const { standby, urls, sql, there } = await pairDatabase(t)
 const PACE = { waitMs: 50, pollMs: 5, checkMs: 20, retryMs: 20 }
-const settings = { DATABASE_URL: primary.url, READ_DATABASE_URL: standby.url }
+const settings = { DATABASE_URL: urls.primary, READ_DATABASE_URL: urls.standby }
 /** Gives a standby up at once. */
 const brisk = await startService(t, settings, { standbys: PACE })
 /** Waits for a standby, however slow this machine is. It has two names for the one standby. */
 const patient = await startService(
   t,
-  { ...settings, READ_DATABASE_URL: `${standby.url}, ${standby.url}` },
+  { ...settings, READ_DATABASE_URL: `${urls.standby}, ${urls.standby}` },
   { standbys: { ...PACE, waitMs: 60_000 } },
 )
 
@@ -166,39 +163,8 @@ async function changeUnconfirmed(): Promise<{ ended: Promise<void> }> {
 }
 
 t.test('a start against a standby says what to do', async (t) => {
-  const config = readConfig({ DATABASE_URL: standby.url, DATA_DIR: t.testdir() })
+  const config = readConfig({ DATABASE_URL: urls.standby, DATA_DIR: t.testdir() })
   await t.rejects(prepareDatabase(config), {
     message: /^PostgreSQL at [^ ]+ is a standby, which takes no writes: give DATABASE_URL the address of the primary/,
   })
-})
-
-t.test('a standby that was promoted, and one that follows another history, are not read', async (t) => {
-  const client = createClient(brisk)
-  await client.follow()
-  /** Follows, and returns whether the client has the state of the primary. */
-  const isRight = async () => {
-    await client.follow()
-    return client.held().state === (await stateOf())
-  }
-  await there`select pg_promote()`
-  for (const role of ['one', 'two']) await there`update users set role = ${role}`
-  await change()
-  t.ok(await isRight())
-  t.equal(await untilStatus(brisk, 'promoted'), 'promoted')
-
-  await standby.stop()
-  await standby.makeStandby()
-  await standby.start()
-  t.equal(await untilStatus(brisk, 'ready'), 'ready', 'it is a standby again, but not of this primary')
-  t.ok(
-    await untilFailed(brisk, 'ahead', () => createClient(brisk).follow()),
-    'it has a version that the primary never had',
-  )
-  t.ok(await isRight())
-  await change()
-  t.ok(
-    await untilFailed(brisk, 'diverged', () => createClient(brisk).follow()),
-    'it has the version, with another state',
-  )
-  t.ok(await isRight())
 })
