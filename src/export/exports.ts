@@ -78,7 +78,7 @@ const BYTES_A_USER = 400
  */
 const LOOK_UPS_AT_ONCE = 2
 
-/** How often an export is retried because the pool changed between the look-up and the snapshot, or a standby failed. */
+/** How often an export is retried because the pool changed between the look-up and the snapshot. */
 const ATTEMPTS = 3
 
 /**
@@ -130,7 +130,7 @@ export function createExports(options: ExportsOptions): Exports {
           const opened = await usable.open(key, coding, () => textOf(source, request, { plan, state }, text))
           return { plan, state, body: { ...opened, encoded: coding } }
         } catch (error) {
-          if (error instanceof ExportChanged || error instanceof StandbyFailure) continue
+          if (error instanceof ExportChanged) continue
           if (usable.fits(bytes)) throw error
           break // the disk failed: bypass the cache
         }

@@ -42,11 +42,11 @@ export async function serversOf(
 }
 
 /** Waits until the first standby has this status in the health detail, at most 30 s. Returns the last one. */
-export async function untilStatus({ call }: Caller, wanted: string): Promise<string | undefined> {
+export async function untilStatus({ call }: Caller, wanted: string | RegExp): Promise<string | undefined> {
   for (const deadline = Date.now() + 30_000; ; await sleep(20)) {
     const { json } = await call<{ standbys: { status: string }[] }>('GET', '/healthz')
     const status = json.standbys[0]?.status
-    if (status === wanted || Date.now() > deadline) return status
+    if (status?.match(wanted) || Date.now() > deadline) return status
   }
 }
 

@@ -30,10 +30,9 @@ export interface PairDatabase extends Pair {
   there: Sql
 }
 
-const SETTINGS = { wal_level: 'replica', wal_keep_size: '256MB', max_connections: '60' }
-
-/** So that the tests need not wait for the standby to cancel what is in the way of replay. */
-const OF_STANDBY = { max_standby_streaming_delay: '0' }
+/** No vacuum but those of the tests, because the standby cancels at once what is in the way of replay. */
+const SETTINGS = { wal_level: 'replica', wal_keep_size: '256MB', max_connections: '60', autovacuum: 'off' }
+const OF_STANDBY = { max_standby_streaming_delay: '0', hot_standby_feedback: 'off' }
 
 let pair: Promise<Pair> | undefined
 let databases = 0
