@@ -39,13 +39,12 @@ export async function openCaughtUp(
 ): Promise<Snapshot | Lack> {
   const snapshot = await openSnapshot(standby)
   try {
-    const [isPromoted, there] = await Promise.all([
-      isPrimary(snapshot.sql),
+    const [isReplaying, there] = await Promise.all([
+      isStandby(snapshot.sql),
       lookUpScope(snapshot.sql, pool, filter).catch(absent),
     ])
-    const lack = isPromoted
-      ? 'promoted'
-      : await compare(there, present, (version) => stateAt(primary, { poolId: present.poolId, ...filter }, version))
+    const atPrimary = (version: string) => stateAt(primary, { poolId: present.poolId, ...filter }, version)
+    const lack = isReplaying ? await compare(there, present, atPrimary) : 'promoted'
     if (lack === undefined) return snapshot
     await snapshot.close()
     return lack
@@ -74,13 +73,14 @@ async function compare(
   return state === there.state ? undefined : 'diverged'
 }
 
-async function isPrimary(sql: ISql): Promise<boolean> {
-  const [row] = await sql<{ is_primary: boolean }[]>`select not pg_is_in_recovery() as is_primary`
-  return row?.is_primary ?? true
+/** Whether the server replays the log of another one. */
+export async function isStandby(sql: ISql): Promise<boolean> {
+  const [row] = await sql<{ is_standby: boolean }[]>`select pg_is_in_recovery() as is_standby`
+  return row?.is_standby ?? false
 }
 
 /** Returns the state that the scope had at a version; undefined if it never had the version, or no longer remembers it. */
-async function stateAt(sql: Sql, filter: Filter, version: string): Promise<string | undefined> {
+export async function stateAt(sql: Sql, filter: Filter, version: string): Promise<string | undefined> {
   const [row] = await sql<{ state: string }[]>`
     select e.state from states e where ${isScope(sql, filter, 'e')} and e.version = ${version}`
   return row?.state

@@ -5,7 +5,7 @@ import { checkConnectionBudget } from '../database/prepare.ts'
 import type { Snapshot } from '../database/session.ts'
 import { isBlocked, isDatabaseUnavailable, StandbyFailure } from '../database/sqlstate.ts'
 import { Problem } from '../errors.ts'
-import type { Lack } from './open-caught-up.ts'
+import { isStandby, type Lack } from './open-caught-up.ts'
 
 /** Why a standby is passed over. `conflict`: it cancelled a statement, as a rule because replay had to remove rows that it read. */
 export type Failure = Lack | 'conflict' | 'unavailable'
@@ -129,8 +129,7 @@ export function createStandby(options: StandbyOptions): Standby {
     async check() {
       if (status !== 'ready' && performance.now() < retryAt) return
       try {
-        const [row] = await sql<{ is_standby: boolean }[]>`select pg_is_in_recovery() as is_standby`
-        if (!row?.is_standby) fail('promoted')
+        if (!(await isStandby(sql))) fail('promoted')
         else if (performance.now() >= retryAt) become('ready')
       } catch (err) {
         fail('unavailable', err)
