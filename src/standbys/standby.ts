@@ -32,8 +32,11 @@ export interface Standby {
   lastUsedAt(): number
   /** Opens a snapshot in time. Returns what the standby lacks, or undefined if it failed: then it is passed over. */
   open(open: (sql: Sql) => Promise<Snapshot | Lack>): Promise<StandbySnapshot | Lack | undefined>
-  /** Passes the standby over for a while: twice as long after each further failure in a row. */
-  fail(failure: Failure, err?: unknown): void
+  /**
+   * Passes the standby over for a while, twice as long after each further failure in a row, or until `hasRecovered`.
+   * `hasRecovered` may throw.
+   */
+  fail(failure: Failure, reason?: { err?: unknown; hasRecovered?: (sql: Sql) => Promise<boolean> }): void
   /** Checks the standby, and uses it again when its time is over. Never throws. */
   check(): Promise<void>
   /** Throws an Error if the standby is there and does not allow the connections that it may need. */
@@ -70,6 +73,7 @@ export function createStandby(options: StandbyOptions): Standby {
   let lastUsedAt = 0
   let failures = 0
   let retryAt = 0
+  let hasRecovered: (sql: Sql) => Promise<boolean> = async () => false
 
   function become(next: StandbyStatus, err?: unknown): void {
     if (next === status) return
@@ -78,17 +82,18 @@ export function createStandby(options: StandbyOptions): Standby {
     else log.warn({ standby: number, status, ...(err !== undefined && { err }) }, 'standby passed over')
   }
 
-  function fail(failure: Failure, err?: unknown): void {
+  const fail: Standby['fail'] = (failure, reason = {}) => {
     const now = performance.now()
     // Several exports meet the same failure at once. It counts once.
     if (now >= retryAt) retryAt = now + retryMs * Math.min(2 ** failures++, MAX_BACKOFF)
+    hasRecovered = reason.hasRecovered ?? (async () => false)
     onFailure(failure)
-    become(failure, err)
+    become(failure, reason.err)
   }
 
   function failed(error: unknown): unknown {
     if (error instanceof Problem) return error
-    fail(isBlocked(error) ? 'conflict' : 'unavailable', error)
+    fail(isBlocked(error) ? 'conflict' : 'unavailable', { err: error })
     return new StandbyFailure('a read at a standby failed', { cause: error })
   }
 
@@ -127,19 +132,20 @@ export function createStandby(options: StandbyOptions): Standby {
     },
     fail,
     async check() {
-      if (status !== 'ready' && performance.now() < retryAt) return
+      const before = retryAt
       try {
+        if (status !== 'ready' && performance.now() < retryAt && !(await hasRecovered(sql))) return
         if (!(await isStandby(sql))) fail('promoted')
-        else if (performance.now() >= retryAt) become('ready')
+        else if (retryAt === before) become('ready') // it has not failed meanwhile
       } catch (err) {
-        fail('unavailable', err)
+        fail('unavailable', { err })
       }
     },
     async checkBudget() {
       try {
         await checkConnectionBudget(sql, connections, 'EXPORT_CONCURRENCY + 1')
       } catch (error) {
-        if (isDatabaseUnavailable(error)) return fail('unavailable', error)
+        if (isDatabaseUnavailable(error)) return fail('unavailable', { err: error })
         throw new Error(`standby ${number} of READ_DATABASE_URL: ${(error as Error).message}`, { cause: error })
       }
     },

@@ -27,7 +27,7 @@ export interface StandbyObserver {
 }
 
 /** How long an export waits for a standby, how often it looks, how often standbys are checked, and how long one is passed over. */
-export const STANDBY_PACE = { waitMs: 1_000, pollMs: 10, checkMs: 1_000, retryMs: 5_000 }
+export const STANDBY_PACE = { waitMs: 1_000, pollMs: 10, checkMs: 500, retryMs: 5_000 }
 
 interface StandbysOptions {
   /** The primary. */
@@ -76,7 +76,13 @@ export async function openStandbys(options: StandbysOptions): Promise<Standbys> 
       if (performance.now() + pollMs >= deadline) break
       if (waitedFor.size > 0) await sleep(pollMs)
     }
-    for (const [standby, lack] of waitedFor) standby.fail(lack)
+    /** Whether the standby has what it lacked. Until then, exports read others and do not wait. */
+    const hasRecovered = async (sql: Sql) => {
+      const opened = await openCaughtUp(sql, primary, scope, present)
+      if (typeof opened === 'object') await opened.close()
+      return typeof opened === 'object'
+    }
+    for (const [standby, lack] of waitedFor) standby.fail(lack, { hasRecovered })
     return undefined
   }
 

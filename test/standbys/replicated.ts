@@ -57,7 +57,7 @@ async function hasDatabase({ url }: OwnPostgres, name: string): Promise<boolean>
 }
 
 function open(t: Test, url: string): Sql {
-  const sql = connect({ url, schema: 'usersync', connections: 3, name: 'test' })
+  const sql = connect({ url, schema: 'usersync', connections: 8, name: 'test' })
   t.teardown(() => sql.end({ timeout: 5 }))
   return sql
 }
