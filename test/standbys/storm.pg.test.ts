@@ -72,6 +72,7 @@ async function write(): Promise<void> {
       await writer`
       insert into users (username, email, created_by_bulk) values (gen_random_uuid(), gen_random_uuid() || '@example.com', ${n % 2 === 0})`
     else await writer`update users set role = gen_random_uuid() where id = any(${[anyId(), anyId(), anyId()]}::uuid[])`
+    await writer`select pg_stat_force_next_flush()` // otherwise the next transaction counts this one's rows again
     const [own] = await writer<{ rows: number }[]>`
       select (coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0))::float8 as rows from pg_stat_xact_user_tables where relname = 'users'`
     await writer`commit`
@@ -138,7 +139,7 @@ t.test('no client goes back, gets a mixture, or a 304 for an old state', async (
     JSON.stringify(servers),
     JSON.stringify(Object.fromEntries(Object.entries(kinds).map(([kind, all]) => [kind, all?.length]))),
   )
-  for (const kind of ['304', 'delta', 'full']) t.ok(kinds[kind]?.length, kind)
+  if (isFull) for (const kind of ['304', 'delta', 'full']) t.ok(kinds[kind]?.length, kind)
   t.ok(servers.standby > 0)
   await sleep(1_200) // backends report what they have read after a second
   const primaryRows = (await rowsRead(sql)) - atPrimary - readByWriters

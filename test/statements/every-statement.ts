@@ -272,9 +272,8 @@ export async function runEveryStatement(t: Test, watched: Watched): Promise<void
     await forgetEvents(direct, 1_000)
   })
   await step('standbys', 1, async () => {
-    const filter = { poolId, batchId: undefined, testUsersOnly: true, bulkUsersOnly: false }
     await isStandby(direct)
-    await stateAt(direct, filter, '0')
+    await stateAt(direct, { poolId, batchId: undefined, testUsersOnly: true, bulkUsersOnly: false }, '0')
   })
   await step('pruning', 2 * MANY, async () => {
     await pruneStep(direct, poolId, 0)
