@@ -17,7 +17,7 @@ export function createClient({ call }: Caller, query = '') {
       const headers = held.state === undefined ? {} : { 'if-none-match': `W/"${held.state}"` }
       const { status, raw } = await call('GET', `/v1/users/export?format=ndjson${query}`, { headers })
       if (status === 304) return undefined
-      if (status !== 200) throw new Error(`the export answers ${status}: ${raw.toString().slice(0, 200)}`)
+      if (status !== 200) throw new Error(`the export answers ${status}: ${raw.toString().slice(0, 300)}`)
       const applied = applyExport(held, raw.toString())
       held = applied.held
       return applied.head

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { startService } from '../http/service.ts'
 import { suite } from '../suite.ts'
 import { serversOf, untilStatus } from './client.ts'
-import { pairDatabase } from './replicated.ts'
+import { configure, pairDatabase } from './replicated.ts'
 
 const t = suite()
 
@@ -57,6 +57,7 @@ t.test('a small export, or a part, whose reading fails is read from the primary'
 })
 
 t.test('an export that replay cancels is cut off, and the next one is complete, from the primary', async (t) => {
+  await configure(t, there, 'max_standby_streaming_delay', '0')
   const service = await startOne()
   const { call, url } = service
   const path = '/v1/users/export?format=ndjson&include=password'

@@ -30,9 +30,8 @@ export interface PairDatabase extends Pair {
   there: Sql
 }
 
-/** No vacuum but those of the tests, because the standby cancels at once what is in the way of replay. */
+/** No vacuum but those of the tests: it would cancel exports at the standby. */
 const SETTINGS = { wal_level: 'replica', wal_keep_size: '256MB', max_connections: '60', autovacuum: 'off' }
-const OF_STANDBY = { max_standby_streaming_delay: '0', hot_standby_feedback: 'off' }
 
 let pair: Promise<Pair> | undefined
 let databases = 0
@@ -75,7 +74,6 @@ async function startPair(t: Test): Promise<Pair> {
     { ...cluster, data, log: join(folder, 'server.log') },
     {
       ...SETTINGS,
-      ...OF_STANDBY,
       primary_conninfo: `host=127.0.0.1 port=${new URL(url).port} user=usersync password=${cluster.password}`,
     },
   )
@@ -83,4 +81,14 @@ async function startPair(t: Test): Promise<Pair> {
   await makeStandby()
   await Promise.all([primary.start(), standby.start()])
   return { primary, standby: { ...standby, makeStandby } }
+}
+
+/** Changes a setting of a running server until the end of the test. The server takes it over a moment later. */
+export async function configure(t: Test, server: Sql, name: string, value: string): Promise<void> {
+  await server.unsafe(`alter system set ${name} = '${value}'`)
+  await server`select pg_reload_conf()`
+  t.teardown(async () => {
+    await server.unsafe(`alter system reset ${name}`)
+    await server`select pg_reload_conf()`
+  })
 }
