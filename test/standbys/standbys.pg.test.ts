@@ -1,7 +1,9 @@
 import { hash } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { pino } from 'pino'
 import { readConfig } from '../../src/config/config.ts'
 import { prepareDatabase } from '../../src/database/prepare.ts'
+import { openStandbys } from '../../src/standbys/standbys.ts'
 import { startService } from '../http/service.ts'
 import { suite } from '../suite.ts'
 import { createClient, serversOf, untilFailed, untilStatus } from './client.ts'
@@ -167,4 +169,21 @@ t.test('a start against a standby says what to do', async (t) => {
   await t.rejects(prepareDatabase(config), {
     message: /^PostgreSQL at [^ ]+ is a standby, which takes no writes: give DATABASE_URL the address of the primary/,
   })
+})
+
+t.test('a standby that allows too few connections stops the start, and one that is away does not', async (t) => {
+  const start = (url: string, snapshots: number) =>
+    openStandbys({
+      ...{ sql, urls: [url], schema: 'usersync', snapshots, silenceMs: undefined, log: pino({ enabled: false }) },
+      observer: { snapshotOpened() {}, standbyFailed() {} },
+    })
+  await t.rejects(start(urls.standby, 1_000), {
+    message:
+      /^standby 1 of READ_DATABASE_URL: the service may open 1001 database connections \(EXPORT_CONCURRENCY \+ 1\)/,
+  })
+  const away = await start('postgres://usersync@127.0.0.1:1/x', 4)
+  t.strictSame(away.status(), [{ standby: 1, status: 'unavailable' }])
+  const request = { pool: 'default', filter: { batchId: undefined, testUsersOnly: true, bulkUsersOnly: false } }
+  t.equal(await away.openSnapshot(request), undefined, 'nobody waits for it')
+  await away.close()
 })
