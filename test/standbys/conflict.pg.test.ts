@@ -33,6 +33,7 @@ t.test('a small export, or a part, whose reading fails is read from the primary'
   const lock = await sql.reserve()
   await lock`begin`
   await lock`lock table users in access exclusive mode` // blocks reads at the standby too, as soon as it is replayed
+  await sql`insert into pools (name) values ('flush')` // a commit sends the log up to here; otherwise that takes 15 s
   for (;;) {
     const found = await there`select from pg_locks where relation = 'users'::regclass and mode = 'AccessExclusiveLock'`
     if (found.length > 0) break
