@@ -68,6 +68,7 @@ export const FULL_ONLY: Record<string, string> = {
   'replica/crash.pg.test.ts': 'batches/crash, replica/rounds',
   'sinks/scim-crash.pg.test.ts': 'sinks/crash, sinks/by-request',
   'sinks/scim-mishaps.pg.test.ts': 'sinks/scim, sinks/by-request',
+  'standbys/conflict.pg.test.ts': 'standbys/standbys',
   'standbys/storm.pg.test.ts': 'standbys/standbys, standbys/took-over',
   'sync/two-services.pg.test.ts': 'sync/push, batches/crash',
   'tracing/collector-faults.pg.test.ts': 'tracing/spans',
