@@ -19,7 +19,7 @@ export const FOLDERS = [
     'client',
     'pools',
   ],
-  ...['auth', 'states', 'users', 'audit', 'batches', 'stats', 'templates', 'import', 'export'],
+  ...['auth', 'states', 'standbys', 'users', 'audit', 'batches', 'stats', 'templates', 'import', 'export'],
   ...['sync', 'replica', 'leases', 'pull', 'telemetry', 'jobs'],
 ]
 

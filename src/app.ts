@@ -38,6 +38,7 @@ import { simpleTableServer } from './leases/simple-table-server/routes.ts'
 import { poolRoutes } from './pools/routes.ts'
 import type { MemoryGuard } from './process/memory-guard.ts'
 import { replicaRoutes } from './replica/replica-routes.ts'
+import type { Standbys } from './standbys/standbys.ts'
 import { statsRoutes } from './stats/routes.ts'
 import { syncRoutes } from './sync/routes.ts'
 import type { SyncScheduler } from './sync/sync-scheduler.ts'
@@ -64,6 +65,8 @@ export interface Services {
   dispatcher: Dispatcher
   encryptionKey: Buffer
   exports: Exports
+  /** Undefined: no standbys. */
+  standbys: Standbys | undefined
   leasing: Leasing
   syncScheduler: SyncScheduler
   log: FastifyBaseLogger

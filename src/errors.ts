@@ -63,6 +63,7 @@ export const ERRORS = {
   target_failed: { status: 502, title: 'The target returned no usable response' },
   database_unavailable: { status: 503, title: 'The database is unavailable' },
   overloaded: { status: 503, title: 'The service is overloaded' },
+  read_only: { status: 503, title: 'The database takes no writes at the moment' },
   shutting_down: { status: 503, title: 'The service is shutting down' },
 } as const
 

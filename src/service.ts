@@ -19,10 +19,12 @@ import { startLeaseUpkeep } from './leases/upkeep.ts'
 import { type MemoryGuard, startMemoryGuard } from './process/memory-guard.ts'
 import { drain } from './process/shutdown.ts'
 import { openEncryptionKey } from './secrets/encryption.ts'
+import { openStandbys, type STANDBY_PACE } from './standbys/standbys.ts'
 import { startRetention } from './states/retention.ts'
 import { type RunObserver, type SYNC_PACE, startSyncScheduler } from './sync/sync-scheduler.ts'
 import { addGauges } from './telemetry/gauges.ts'
 import { createMetrics, type Metrics } from './telemetry/metrics.ts'
+import { createStandbyMetrics } from './telemetry/standby-metrics.ts'
 import type { Tracing } from './telemetry/tracing.ts'
 
 /** Imports and pushes to replicas. */
@@ -49,6 +51,7 @@ export interface Pace {
   workerIdleTimeoutMs?: number
   silenceMs?: number
   sync?: typeof SYNC_PACE
+  standbys?: typeof STANDBY_PACE
 }
 
 /** Starts the parts of the service in the order in which they depend on one another. Throws where one cannot. */
@@ -101,8 +104,11 @@ export async function startService(
   started.defer(() => expiry.stop())
   const exportCache = await openExportCache(config, log)
   started.defer(() => exportCache?.close())
+  const standbys = await openStandbysOf(config, { sql, metrics, log, pace })
+  started.defer(() => standbys?.close())
   const exports = createExports({
     sql,
+    standbys,
     encryptionKey,
     concurrency: config.exportConcurrency,
     waitMs,
@@ -122,7 +128,7 @@ export async function startService(
   addGauges(metrics.registry, { sql, workers, memory, exports, leasing, dataDir: config.dataDir, memoryLimitBytes })
   const app = await buildApp(config, {
     ...{ keyring, sql, probe, uploads, dispatcher, encryptionKey, exports, leasing, syncScheduler },
-    ...{ log, memory, metrics, tracing, reasonsToRefuse },
+    ...{ standbys, log, memory, metrics, tracing, reasonsToRefuse },
   })
 
   const stop = async () => {
@@ -148,7 +154,8 @@ export async function startService(
       {
         step: 'database connections',
         milliseconds: 6_000,
-        run: () => Promise.all([sql, probe, uploads, leaseSql].map((each) => each.end({ timeout: 5 }))),
+        run: () =>
+          Promise.all([standbys?.close(), ...[sql, probe, uploads, leaseSql].map((each) => each.end({ timeout: 5 }))]),
       },
     ])
     memory.stop()
@@ -173,6 +180,19 @@ async function openTracing({ otlpEndpoint }: Config, log: FastifyBaseLogger) {
   if (otlpEndpoint === '') return undefined
   const { startTracing } = await import('./telemetry/tracing.ts')
   return startTracing(otlpEndpoint, log)
+}
+
+/** Undefined without READ_DATABASE_URL. */
+async function openStandbysOf(
+  { readDatabaseUrls: urls, schema, exportConcurrency: snapshots }: Config,
+  { sql, metrics, log, pace }: { sql: Sql; metrics: Metrics; log: FastifyBaseLogger; pace: Pace },
+) {
+  if (urls.length === 0) return undefined
+  const observer = createStandbyMetrics(metrics.registry)
+  const { silenceMs } = pace
+  const standbys = await openStandbys({ sql, urls, schema, snapshots, silenceMs, observer, log, pace: pace.standbys })
+  observer.watch(standbys)
+  return standbys
 }
 
 async function openExportCache({ dataDir, exportCacheMb }: Config, log: FastifyBaseLogger) {

@@ -66,6 +66,16 @@ t.test('spaces and line breaks around a value are ignored', (t) => {
   t.end()
 })
 
+t.test('standbys are URLs separated by commas', (t) => {
+  const [one, two] = ['postgres://u:a,b@one/x', 'postgresql://two/x?sslmode=require&pgbouncer=true']
+  const settings = { DATABASE_URL: 'postgres://h/x', READ_DATABASE_URL: `${one}, ${two}` }
+  const config = readConfig(settings)
+  t.strictSame(config.readDatabaseUrls, [one, two])
+  t.match(configWarnings(settings, config), [/^READ_DATABASE_URL has parameters without an effect: pgbouncer/])
+  t.match(shownSettings(config), { READ_DATABASE_URL: 'set' })
+  t.end()
+})
+
 t.test('reserved domains are stored in their DNS form', (t) => {
   const { reservedDomains } = readConfig({ RESERVED_DOMAINS: 'Bücher.example, xn--bcher-kva.TEST' })
   t.strictSame(reservedDomains, ['xn--bcher-kva.example', 'xn--bcher-kva.test'])
@@ -83,6 +93,10 @@ t.test('each invalid value is reported with the name of its setting', (t) => {
     ['DATA_DIR', 'd\ufffdta'],
     ['API_KEYS', 'ci=users:read=short'],
     ['DATABASE_URL', 'mysql://localhost/x'],
+    ['READ_DATABASE_URL', 'postgres://a/x,mysql://b/x'],
+    ['READ_DATABASE_URL', 'postgres://one,two/x'],
+    ['READ_DATABASE_URL', 'postgres://a/x?target_session_attrs=primary'],
+    ['READ_DATABASE_URL', 'postgres://a/x'],
     ['DB_SCHEMA', 'Users'],
     ['DB_SCHEMA', 'public'],
     ['DB_SCHEMA', 'pg_own'],

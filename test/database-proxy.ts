@@ -4,12 +4,13 @@ interface Test {
   teardown(fn: () => Promise<void>): void
 }
 
-/** A proxy between a service and its database. It can cut the connections, or go silent and leave them open. */
+/** A proxy between a service and its database. It can cut the connections, go silent and leave them open, or lead elsewhere. */
 export async function startProxy(t: Test, port: number) {
   const sockets = new Set<Socket>()
   let isSilent = false
+  let databasePort = port
   const server = createServer((client) => {
-    const database = connect(port, '127.0.0.1')
+    const database = connect(databasePort, '127.0.0.1')
     for (const socket of [client, database]) {
       sockets.add(socket)
       socket
@@ -38,5 +39,11 @@ export async function startProxy(t: Test, port: number) {
     isSilent = true
     for (const socket of sockets) socket.unpipe().pause()
   }
-  return { port: proxyPort, cut, silence, restore: () => listen(proxyPort) }
+  /** Cuts the connections, and leads to another server from now on. */
+  const redirect = async (port: number) => {
+    databasePort = port
+    await cut()
+    await listen(proxyPort)
+  }
+  return { port: proxyPort, cut, silence, redirect, restore: () => listen(proxyPort) }
 }

@@ -1,10 +1,18 @@
-import { isBlocked, isConnectionLimit, isDatabaseUnavailable, sqlState } from '../database/sqlstate.ts'
+import {
+  isBlocked,
+  isConnectionLimit,
+  isDatabaseUnavailable,
+  READ_ONLY_TRANSACTION,
+  sqlState,
+} from '../database/sqlstate.ts'
 
 /** What the chunks of a batch can meet, as the batch reports it in `last_error`. The codes are part of the API. */
 export const BATCH_ERRORS = {
   connections_exhausted:
     'The database rejects further connections (max_connections, or CONNECTION LIMIT of the role or the database). Raise the limit, or lower DATABASE_CONNECTIONS or MAX_WORKERS. The batch is retried.',
   database_unavailable: 'The database cannot be reached, or has no space. The batch is retried.',
+  read_only:
+    'The database takes no writes at the moment: it is a standby, or a switch-over is in progress. The batch is retried.',
   held_up: 'Another transaction locks rows that a chunk needs. The chunk is retried.',
   statement_timeout:
     'The users of one chunk take longer than the statement timeout. The chunk is retried in halves; after the third timeout the batch fails. Use smaller custom_attributes or a smaller chunk_size.',
@@ -29,6 +37,7 @@ const REFUSED = /^(22|23|54|P0)/
 export function classify(error: unknown): { code: BatchErrorCode; canRetry: boolean } {
   const state = sqlState(error) ?? ''
   if (isConnectionLimit(error)) return { code: 'connections_exhausted', canRetry: true }
+  if (state === READ_ONLY_TRANSACTION) return { code: 'read_only', canRetry: true }
   if (isDatabaseUnavailable(error)) return { code: 'database_unavailable', canRetry: true }
   if (isBlocked(error)) return { code: 'held_up', canRetry: true }
   return { code: REFUSED.test(state) ? 'user_refused' : 'internal_error', canRetry: false }

@@ -44,8 +44,8 @@ const BATCHES_A_ROUND = 100
 /** Pauses after 1, 2, 3 … consecutive rejections by the database. */
 const backoffMs = (refusals: number) => Math.min(500 * 2 ** refusals, 5_000)
 
-/** Connection errors, which affect every chunk of every batch. */
-const REFUSALS = new Set<BatchErrorCode>(['connections_exhausted', 'database_unavailable'])
+/** Errors of the server as a whole, which affect every chunk of every batch. */
+const REFUSALS = new Set<BatchErrorCode>(['connections_exhausted', 'database_unavailable', 'read_only'])
 
 interface DispatcherOptions {
   sql: Sql

@@ -43,12 +43,16 @@ export function readConfig(environment: Environment): Config {
 }
 
 /** Returns what looks wrong but does not prevent the start: suggestSetting variables, and URL parameters without an effect. */
-export function configWarnings(environment: Environment, { databaseUrl }: Config): string[] {
+export function configWarnings(environment: Environment, { databaseUrl, readDatabaseUrls }: Config): string[] {
   const similar = Object.keys(environment).map((name) => [name, suggestSetting(name)])
-  const unused = databaseUrl === '' ? [] : parseDatabaseUrl(databaseUrl).unused
+  const unusedOf = (variable: string, urls: readonly string[]) => {
+    const unused = new Set(urls.flatMap((url) => parseDatabaseUrl(url).unused))
+    return unused.size > 0 ? [`${variable} has parameters without an effect: ${[...unused].join(', ')}`] : []
+  }
   return [
     ...similar.filter(([, meant]) => meant).map(([name, meant]) => `${name} is not a setting; did you mean ${meant}?`),
-    ...(unused.length > 0 ? [`DATABASE_URL has parameters without an effect: ${unused.join(', ')}`] : []),
+    ...unusedOf('DATABASE_URL', databaseUrl === '' ? [] : [databaseUrl]),
+    ...unusedOf('READ_DATABASE_URL', readDatabaseUrls),
   ]
 }
 
@@ -68,6 +72,9 @@ function contradictions(config: Config): string[] {
   }
   if (config.exportConcurrency > config.databaseConnections - 3) {
     faults.push('EXPORT_CONCURRENCY must leave 3 of DATABASE_CONNECTIONS to other requests')
+  }
+  if (config.readDatabaseUrls.length > 0 && config.databaseUrl === '') {
+    faults.push('READ_DATABASE_URL needs DATABASE_URL: the embedded PostgreSQL has no standbys')
   }
   return faults
 }

@@ -41,6 +41,14 @@ export const databaseUrl = (text: string) => {
   return text
 }
 
+/** URLs of standbys, separated by commas, or empty for none. The error never contains a URL. */
+export const standbyUrls = (text: string) => {
+  const list = text === '' ? [] : text.split(/\s*,\s*(?=postgres(?:ql)?:\/\/)/)
+  if (list.some((url) => parseDatabaseUrl(url).requirePrimary))
+    throw new Error('expects one host in each URL, and no target_session_attrs: a standby is no primary')
+  return list
+}
+
 /** The URL of a collector, or empty for none. */
 export const collectorUrl = (text: string) => {
   if (text !== '' && !(/^https?:\/\/./.test(text) && URL.canParse(text)))

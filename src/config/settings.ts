@@ -10,6 +10,7 @@ import {
   integer,
   matching,
   oneOf,
+  standbyUrls,
 } from './parse.ts'
 
 interface Setting<Value> {
@@ -64,6 +65,15 @@ export const SETTINGS = {
     unit: 'URL',
     description: 'PostgreSQL 15 to 18. Unset: the embedded PostgreSQL in `DATA_DIR`.',
     parse: databaseUrl,
+    secret: true,
+  }),
+  readDatabaseUrls: setting({
+    variable: 'READ_DATABASE_URL',
+    fallback: '',
+    unit: 'URLs',
+    description:
+      'Streaming standbys of `DATABASE_URL`, separated by commas: exports read their users there ([Standbys](scale.md#standbys)). `EXPORT_CONCURRENCY` + 1 connections to each.',
+    parse: standbyUrls,
     secret: true,
   }),
   schema: setting({

@@ -12,11 +12,15 @@ interface Limit {
 }
 
 /**
- * Checks that PostgreSQL allows the connections that this process may open, by each of its three limits. Throws an
+ * Checks that PostgreSQL allows the connections that this process may open, the sum of `settings`, by each of its three limits. Throws an
  * Error that names the lowest limit and what to do, so that the service fails at its start and not under load. A
  * superuser has only the limit of the server.
  */
-export async function checkConnectionBudget(sql: Sql, needed: number): Promise<void> {
+export async function checkConnectionBudget(
+  sql: Sql,
+  needed: number,
+  settings = 'DATABASE_CONNECTIONS + MAX_WORKERS + 14',
+): Promise<void> {
   const [lowest] = await sql<Limit[]>`
     select name, allowed
     from pg_roles role
@@ -35,25 +39,30 @@ export async function checkConnectionBudget(sql: Sql, needed: number): Promise<v
     limit 1`
   if (!lowest || needed <= lowest.allowed) return
   throw new Error(
-    `the service may open ${needed} database connections (DATABASE_CONNECTIONS + MAX_WORKERS + 14), but ${lowest.name} allows ${lowest.allowed}: lower the settings or raise the limit`,
+    `the service may open ${needed} database connections (${settings}), but ${lowest.name} allows ${lowest.allowed}: lower the settings or raise the limit`,
   )
 }
 
 /**
- * Checks that PostgreSQL is reachable, and that each connection is a separate session with its own settings. A
+ * Checks that PostgreSQL is reachable and no standby, and that each connection is a separate session with its own settings. A
  * transaction pooler shares sessions and would lose them: queries would use another schema, non-test users would not be
  * protected, and locks and LISTEN would not work. Throws an Error that says what is wrong.
  */
-async function assertNoPooler(url: string, schema: string): Promise<void> {
+async function assertUsable(url: string, schema: string): Promise<void> {
   const sql = connect({ url, schema, connections: 2, name: 'usersync start', isService: true })
   try {
     const pids = []
     for (const session of [await sql.reserve(), await sql.reserve()]) {
-      const [found] = await session<{ pid: number; path: string; service: string | null }[]>`
+      const [found] = await session<{ pid: number; path: string; service: string | null; is_standby: boolean }[]>`
         select pg_backend_pid() as pid, current_setting('search_path') as path,
-          current_setting('usersync.service', true) as service`
+          current_setting('usersync.service', true) as service, pg_is_in_recovery() as is_standby`
       if (found?.path.replaceAll('"', '') !== `${schema}, pg_temp` || found.service !== 'on') {
         throw isPooler('that drops the settings of a session')
+      }
+      if (found.is_standby) {
+        throw new Error(
+          `PostgreSQL at ${describeAddress(parseDatabaseUrl(url))} is a standby, which takes no writes: give DATABASE_URL the address of the primary, or all hosts (host1,host2), of which the service uses the primary. READ_DATABASE_URL is for standbys`,
+        )
       }
       pids.push(found.pid)
     }
@@ -127,7 +136,7 @@ export async function prepareDatabase({
   const url = embedded?.url ?? databaseUrl
   const leave = async () => embedded?.stop()
   try {
-    await assertNoPooler(url, schema)
+    await assertUsable(url, schema)
     if (schemaMode === 'always' || (schemaMode === 'embedded' && embedded)) await migrate(url, schema)
     else await requireMigrated(url, schema)
   } catch (error) {

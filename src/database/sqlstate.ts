@@ -2,6 +2,8 @@ import postgres from 'postgres'
 
 /* The SQLSTATEs that the service distinguishes (PostgreSQL documentation, appendix A), and what they mean for a retry. */
 
+/** A write in a read-only transaction: at a standby, or with `default_transaction_read_only`. LISTEN at a standby too. */
+export const READ_ONLY_TRANSACTION = '25006'
 export const FOREIGN_KEY_VIOLATION = '23503'
 export const UNIQUE_VIOLATION = '23505'
 export const INSUFFICIENT_PRIVILEGE = '42501'
@@ -31,15 +33,21 @@ const TOO_MANY_CONNECTIONS = /^(53300|53400)$/
 /** Whether PostgreSQL refused a further connection. */
 export const isConnectionLimit = (error: unknown): boolean => TOO_MANY_CONNECTIONS.test(sqlState(error) ?? '')
 
-/** Connection exceptions, insufficient resources, and PostgreSQL's shutdown, crash and start. */
-const UNAVAILABLE = /^(08|53|57P0)/
+/** Connection exceptions, insufficient resources, PostgreSQL's shutdown, crash and start, and a server that takes no writes. */
+const UNAVAILABLE = /^(08|53|57P0|25006)/
+
+/** A read at a standby failed, for any reason. The same read may succeed at the primary. */
+export class StandbyFailure extends Error {
+  override name = 'StandbyFailure'
+}
 
 /**
- * Whether the database could not be reached or had no room, so that a later retry may succeed. Connection errors are known by
+ * Whether the database could not be reached, had no room or took no writes, so that a later retry may succeed. Connection errors are known by
  * where they arose and not by a list of codes: `EAI_AGAIN` may as well come from a peer.
  */
 export function isDatabaseUnavailable(error: unknown): boolean {
   if (!(error instanceof Error)) return false
+  if (error instanceof StandbyFailure) return true
   if (error instanceof postgres.PostgresError) return UNAVAILABLE.test(error.code)
   return postgres.isConnectionError(error) || isDatabaseUnavailable(error.cause)
 }

@@ -1,9 +1,11 @@
 import type { Readable } from 'node:stream'
 import type { Sql } from 'postgres'
+import { StandbyFailure } from '../database/sqlstate.ts'
 import { createConcurrencyLimit } from '../http/concurrency-limit.ts'
 import type { Coding } from '../http/content-coding.ts'
 import type { State } from '../protocol/state.ts'
 import type { Text } from '../protocol/text.ts'
+import type { Standbys } from '../standbys/standbys.ts'
 import { lookUpScope, type PoolScopeState } from '../states/scope-state.ts'
 import type { Plan } from './answer.ts'
 import type { ExportCache } from './cache/export-cache.ts'
@@ -44,7 +46,10 @@ export interface Exports {
 }
 
 interface ExportsOptions {
+  /** The primary. Current states are always read there. */
   sql: Sql
+  /** Undefined: every export reads the primary. */
+  standbys?: Standbys | undefined
   encryptionKey: Buffer
   /** Maximum number of exports that read the database at once. */
   concurrency: number
@@ -76,17 +81,21 @@ const LOOK_UPS_AT_ONCE = 2
 /** How often an export is retried because the pool changed between the look-up and the snapshot. */
 const ATTEMPTS = 3
 
-/** Thrown if the snapshot of a cached export has another state than the key of the cache. */
-class StateChanged extends Error {}
+/**
+ * Thrown if the snapshot of a cached export has another state or plan than the key of the cache. The plan differs if a base
+ * expired meanwhile, or is not expired yet at a standby.
+ */
+class ExportChanged extends Error {}
 
 /**
  * Produces each export once for all concurrent requests for it: a small one in memory, a large one through the cache,
  * with the state as its key. A large export that bypasses the cache (credentials, or a cache that is off or full) is
  * read at its client's speed.
  */
-export function createExports({ sql, encryptionKey, concurrency, waitMs, cache }: ExportsOptions): Exports {
+export function createExports(options: ExportsOptions): Exports {
+  const { sql, standbys, encryptionKey, concurrency, waitMs, cache } = options
   const concurrencyLimit = createConcurrencyLimit(concurrency, waitMs)
-  const source = { sql, concurrencyLimit, encryptionKey }
+  const source = { sql, standbys, concurrencyLimit, encryptionKey }
   const shareScope = createSingleFlight<PoolScopeState>(LOOK_UPS_AT_ONCE)
   const shareSmall = createSingleFlight<Small>(1)
   const currentScope: Exports['currentScope'] = ({ pool, filter }) =>
@@ -118,10 +127,10 @@ export function createExports({ sql, encryptionKey, concurrency, waitMs, cache }
         if (!usable) break
         try {
           const key = keyOf(request, plan, state)
-          const opened = await usable.open(key, coding, () => textOf(source, request, state, text))
+          const opened = await usable.open(key, coding, () => textOf(source, request, { plan, state }, text))
           return { plan, state, body: { ...opened, encoded: coding } }
         } catch (error) {
-          if (error instanceof StateChanged) continue
+          if (error instanceof ExportChanged) continue
           if (usable.fits(bytes)) throw error
           break // the disk failed: bypass the cache
         }
@@ -148,24 +157,34 @@ async function readSmall(source: ExportSource, request: ExportRequest): Promise<
     await release()
     return small
   }
-  let whole = ''
-  for await (const part of text) {
-    whole += String(part)
-    if (whole.length > SHORT_TEXT) return small
+  try {
+    let whole = ''
+    for await (const part of text) {
+      whole += String(part)
+      if (whole.length > SHORT_TEXT) return small
+    }
+    return { ...small, text: whole }
+  } catch (error) {
+    if (!(error instanceof StandbyFailure)) throw error
+    return await readSmall({ ...source, standbys: undefined }, request)
   }
-  return { ...small, text: whole }
 }
 
 /**
- * Returns the text of the export in this state, or reads it if it is not known yet. Throws StateChanged before its
- * first page if the snapshot has another state.
+ * Returns the text of the planned export, or reads it if it is not known yet. Throws ExportChanged before its first page if
+ * the snapshot has another state or plan.
  */
-async function* textOf(source: ExportSource, request: ExportRequest, state: State, known: string | undefined): Text {
+async function* textOf(
+  source: ExportSource,
+  request: ExportRequest,
+  planned: { plan: Plan; state: State },
+  known: string | undefined,
+): Text {
   if (known !== undefined) return yield known
   const opened = await openExport(source, request)
-  if (opened.state !== state) {
+  if (keyOf(request, opened.plan, opened.state) !== keyOf(request, planned.plan, planned.state)) {
     await opened.release()
-    throw new StateChanged()
+    throw new ExportChanged()
   }
   yield* opened.text
 }

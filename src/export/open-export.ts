@@ -1,9 +1,12 @@
 import { Readable } from 'node:stream'
 import type { Sql } from 'postgres'
 import { openSnapshot } from '../database/session.ts'
+import { StandbyFailure } from '../database/sqlstate.ts'
 import type { ConcurrencyLimit } from '../http/concurrency-limit.ts'
 import type { State } from '../protocol/state.ts'
 import type { Text } from '../protocol/text.ts'
+import type { ScopeOfPool } from '../standbys/open-caught-up.ts'
+import type { Standbys } from '../standbys/standbys.ts'
 import { lookUpScope } from '../states/scope-state.ts'
 import type { Plan } from './answer.ts'
 import { type ExportRequest, filtersOf } from './export-request.ts'
@@ -13,7 +16,10 @@ import { makeAnswer, planAnswer } from './make-answer.ts'
 
 /** What an export needs. */
 export interface ExportSource {
+  /** The primary. */
   sql: Sql
+  /** Undefined: every export reads the primary. */
+  standbys?: Standbys | undefined
   /** Limits the exports that read the database at once. */
   concurrencyLimit: ConcurrencyLimit
   encryptionKey: Buffer
@@ -32,40 +38,62 @@ export interface OpenExport {
 /** A snapshot and a place among the exports that read the database. */
 export interface Reading {
   sql: Sql
+  /** Only at a standby: to be called if a read has failed. Returns the error to throw. */
+  failed: ((error: unknown) => unknown) | undefined
   release(): Promise<void>
 }
 
-/** Waits for a place, and opens a snapshot. Throws `overloaded` if no place becomes free in time. */
-export async function openReading({ sql, concurrencyLimit }: ExportSource): Promise<Reading> {
-  const releasePlace = await concurrencyLimit.acquire()
-  const snapshot = await openSnapshot(sql).catch((error) => {
+/**
+ * Waits for a place, opens a snapshot that has everything that the primary has now, and calls `open`. If that fails at a standby,
+ * repeats it at the primary. Throws what `open` throws, and `overloaded` if no place becomes free in time.
+ */
+export async function openReading<Opened>(
+  source: ExportSource,
+  scope: ScopeOfPool,
+  open: (reading: Reading) => Promise<Opened>,
+): Promise<Opened> {
+  const releasePlace = await source.concurrencyLimit.acquire()
+  const reading = await takeSnapshot(source, scope, releasePlace).catch((error) => {
     releasePlace()
     throw error
   })
+  try {
+    return await open(reading)
+  } catch (error) {
+    await reading.release()
+    const thrown = reading.failed ? reading.failed(error) : error
+    if (!(thrown instanceof StandbyFailure)) throw thrown
+    return await openReading({ ...source, standbys: undefined }, scope, open)
+  }
+}
+
+async function takeSnapshot(
+  { sql, standbys }: ExportSource,
+  scope: ScopeOfPool,
+  releasePlace: () => void,
+): Promise<Reading> {
+  const atStandby = await standbys?.openSnapshot(scope)
+  const snapshot = atStandby ?? (await openSnapshot(sql))
   const release = async () => {
     await snapshot.close()
     releasePlace()
   }
-  return { sql: snapshot.sql, release }
+  return { sql: snapshot.sql, failed: atStandby?.failed, release }
 }
 
 /** Opens an export. Throws `overloaded` if no place becomes free in time, and `pool_not_found`. */
-export async function openExport(source: ExportSource, request: ExportRequest): Promise<OpenExport> {
-  const { sql, release } = await openReading(source)
-  try {
+export const openExport = (source: ExportSource, request: ExportRequest): Promise<OpenExport> =>
+  openReading(source, request, async (reading) => {
+    const { sql, release } = reading
     const present = await lookUpScope(sql, request.pool, request.filter)
     const selection = selectionOf(request, present.poolId, source.encryptionKey)
     const plan = await planAnswer(sql, selection.filter, present, request)
     const answer = await makeAnswer(sql, selection, present, plan)
     const { added, updated, deleted } = answer.counts
     const context = { filters: filtersOf(request), credentials: request.credentials }
-    const text = releasing(FORMATS[request.format].write(answer, context), release)
+    const text = releasing(FORMATS[request.format].write(answer, context), reading)
     return { plan, state: present.state, changes: added + updated + deleted, text, release }
-  } catch (error) {
-    await release()
-    throw error
-  }
-}
+  })
 
 function selectionOf(request: ExportRequest, poolId: number, encryptionKey: Buffer): Selection {
   const { filter, shard, format, credentials } = request
@@ -74,10 +102,12 @@ function selectionOf(request: ExportRequest, poolId: number, encryptionKey: Buff
   return { filter: { poolId, ...filter }, shard, form }
 }
 
-/** Returns the text, and calls `release` when it has ended, failed or been abandoned. */
-export async function* releasing(text: Text, release: () => Promise<void>) {
+/** Returns the text, and releases the reading when it has ended, failed or been abandoned. Throws StandbyFailure at a standby. */
+export async function* releasing(text: Text, { failed, release }: Reading) {
   try {
     yield* text
+  } catch (error) {
+    throw failed ? failed(error) : error
   } finally {
     await release()
   }

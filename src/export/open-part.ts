@@ -22,13 +22,9 @@ export interface OpenPart {
  * whether the system takes them all, then while they are sent. So memory stays constant, and a user that cannot be written is reported
  * before the first byte. Throws `overloaded`, `pool_not_found`, `users_not_importable`.
  */
-export async function openPart(
-  source: ExportSource,
-  request: PartRequest,
-  after: string | undefined,
-): Promise<OpenPart> {
-  const { sql, release } = await openReading(source)
-  try {
+export const openPart = (source: ExportSource, request: PartRequest, after: string | undefined): Promise<OpenPart> =>
+  openReading(source, request, async (reading) => {
+    const { sql, release } = reading
     const { format, shard } = request
     const { poolId, state } = await lookUpScope(sql, request.pool, request.filter)
     const form = format.hasPasswords ? withCredentials(jsonLine, ['password_hash'], source.encryptionKey) : jsonLine
@@ -38,13 +34,9 @@ export async function openPart(
     if (part.refusedCount > 0) throw notImportable(part)
     const { users, first, last, hasMore } = part
     const pages = last === undefined ? [] : readUsers(sql, selection, { after, last, limit: users })
-    const text = releasing(write(format, first, pages), release)
+    const text = releasing(write(format, first, pages), reading)
     return { state, text, next: hasMore ? last : undefined, release }
-  } catch (error) {
-    await release()
-    throw error
-  }
-}
+  })
 
 /** Rows per fetch of the cursor. With attributes of 1 MB each they still fit into one string, which V8 limits to 512 MB. */
 const ROWS_A_FETCH = 100

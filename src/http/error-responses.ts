@@ -2,7 +2,14 @@ import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import plugin from 'fastify-plugin'
-import { isBlocked, isDatabaseUnavailable, LIMIT_EXCEEDED, PROTECTED_USER, sqlState } from '../database/sqlstate.ts'
+import {
+  isBlocked,
+  isDatabaseUnavailable,
+  LIMIT_EXCEEDED,
+  PROTECTED_USER,
+  READ_ONLY_TRANSACTION,
+  sqlState,
+} from '../database/sqlstate.ts'
 import { ERRORS, type ErrorCode, invalidRequest, Problem, retryLater } from '../errors.ts'
 import { TOO_LARGE } from '../protocol/longest-line.ts'
 import { ContentError, type ContentFault } from '../protocol/text.ts'
@@ -126,6 +133,11 @@ export function databaseProblem(error: unknown): Problem | undefined {
   }
   if (sqlState(error) === PROTECTED_USER) {
     return new Problem('user_protected', 'Only test users can be changed or deleted.', { cause: error })
+  }
+  if (sqlState(error) === READ_ONLY_TRANSACTION) {
+    const detail =
+      'The database takes no writes at the moment: it is a standby, or a switch-over is in progress. Nothing was changed; try again.'
+    return retryLater('read_only', detail, 5, error)
   }
   if (isBlocked(error)) {
     const detail = 'Other work locked the same users for too long. Nothing was changed; try again.'

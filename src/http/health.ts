@@ -10,6 +10,11 @@ const Readiness = named('Readiness', {
   warnings: Type.Optional(
     Type.Array(Type.String(), { description: 'What the service rejects although it is ready; /healthz only' }),
   ),
+  standbys: Type.Optional(
+    Type.Array(Type.Object({ standby: Type.Integer(), status: Type.String() }), {
+      description: 'Whether exports use each standby, in the order of READ_DATABASE_URL; /healthz only',
+    }),
+  ),
 })
 
 interface HealthOptions {
@@ -18,6 +23,8 @@ interface HealthOptions {
   /** Why the process accepts no work now, apart from the database; empty if it does. */
   reasonsToRefuse: () => string[]
   memory: MemoryGuard
+  /** Undefined: no standbys. One that is passed over does not make the service unready. */
+  standbys: { status(): { standby: number; status: string }[] } | undefined
 }
 
 /** Timeout of the database check: less than the default timeout of a Kubernetes probe, one second. */
@@ -26,7 +33,7 @@ const DATABASE_DEADLINE_MS = 800
 /** Health probes: `/livez` checks only the process, `/readyz` and `/healthz` also check the database. */
 export const healthRoutes: FastifyPluginCallbackTypebox<HealthOptions> = (
   app,
-  { sql, reasonsToRefuse, memory },
+  { sql, reasonsToRefuse, memory, standbys },
   done,
 ) => {
   let looking: Promise<boolean> | undefined
@@ -62,7 +69,10 @@ export const healthRoutes: FastifyPluginCallbackTypebox<HealthOptions> = (
       if (!(await isDatabaseReady())) reasons.push('database')
       // Memory above its limit does not make the service unready: the orchestrator would take away a replica that still
       // responds, and its clients would overload the others.
-      const detail = path === '/healthz' && { warnings: memory.isOver() ? ['memory'] : [] }
+      const detail = path === '/healthz' && {
+        warnings: memory.isOver() ? ['memory'] : [],
+        ...(standbys && { standbys: standbys.status() }),
+      }
       if (reasons.length === 0) return { status: 'ready' as const, reasons, ...detail }
       return reply
         .code(503)

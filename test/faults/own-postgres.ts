@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import { openCluster, runProgram } from '../../src/database/embedded/embedded-cluster.ts'
+import { type Cluster, openCluster, runProgram } from '../../src/database/embedded/embedded-cluster.ts'
 import { findPlace } from '../../src/database/embedded/embedded-place.ts'
 import { findPostmaster } from '../../src/database/embedded/embedded-postmaster.ts'
 import { migrate } from '../../src/database/migrate.ts'
@@ -17,8 +17,10 @@ interface Test {
 /** A PostgreSQL server for one test, which may stop and kill it. The port stays the same. */
 export interface OwnPostgres {
   url: string
+  cluster: Cluster
   /** Stops it as `pg_ctl restart -m fast` does, and starts it again. */
   restart(): Promise<void>
+  stop(): Promise<void>
   /** Sends SIGKILL to the postmaster and all its children. */
   kill(): Promise<void>
   start(): Promise<void>
@@ -36,13 +38,22 @@ export async function startOwnPostgres(
   await chmod(folder, 0o755) // root runs PostgreSQL as another user
   const place = await findPlace(folder)
   const remove = async () => {
-    await kill()
+    await server?.kill()
     for (const path of [dirname(place.directory), folder]) {
       if (path !== dataDir) await rm(path, { recursive: true, force: true })
     }
   }
+  let server: OwnPostgres | undefined
   t.teardown(() => remove())
-  const { data, log, password } = await openCluster(place, { durable: false })
+  server = await controlServer(await openCluster(place, { durable: false }), settings)
+  await server.start()
+  await migrate(server.url, 'usersync')
+  return server
+}
+
+/** Returns the control of a cluster's server, which is not started yet, on a free port. */
+export async function controlServer(cluster: Cluster, settings: Record<string, string>): Promise<OwnPostgres> {
+  const { place, data, log, password } = cluster
   const port = await freePort()
   const options = Object.entries({ ...SETTINGS, ...settings, port }).map(([name, value]) => `-c '${name}=${value}'`)
   const control = (command: string) =>
@@ -78,13 +89,6 @@ export async function startOwnPostgres(
     }
   }
 
-  await start()
   const url = `postgres://usersync:${password}@127.0.0.1:${port}/postgres`
-  await migrate(url, 'usersync')
-  return {
-    url,
-    restart: () => control('restart'),
-    kill,
-    start,
-  }
+  return { url, cluster, restart: () => control('restart'), stop: () => control('stop'), kill, start }
 }

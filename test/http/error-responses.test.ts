@@ -92,6 +92,7 @@ t.test('nothing from PostgreSQL’s message reaches the client', async (t) => {
     ['08006', 503, 'database_unavailable'],
     ['53300', 503, 'database_unavailable'],
     ['57P01', 503, 'database_unavailable'],
+    ['25006', 503, 'read_only'],
   ]
   for (const [sqlState, status, code] of answers) {
     const cause = postgresError(sqlState)

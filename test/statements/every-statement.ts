@@ -8,6 +8,7 @@ import { batchKey, missingUsersReason } from '../../src/jobs/create.ts'
 import type { JobContext } from '../../src/jobs/job.ts'
 import { beginRun, endRun, findOrMakeRun, type JobRun, lockRun } from '../../src/jobs/job-runs.ts'
 import { JOBS } from '../../src/jobs/jobs.ts'
+import { isStandby, stateAt } from '../../src/standbys/open-caught-up.ts'
 import { forgetStep, pruneStep } from '../../src/states/retention.ts'
 import { releaseRuns, renewLeases, withoutWideStates } from '../../src/sync/sync-runs.ts'
 import { untilReady } from '../faults/client.ts'
@@ -268,6 +269,10 @@ export async function runEveryStatement(t: Test, watched: Watched): Promise<void
     await ok('POST', '/v1/lifecycle/expire', { pool: 'later' })
     await Array.fromAsync(expireBatches(direct, { poolId: undefined, limit: 20, log: app.log }))
     await forgetEvents(direct, 1_000)
+  })
+  await step('standbys', 1, async () => {
+    await isStandby(direct)
+    await stateAt(direct, { poolId, batchId: undefined, testUsersOnly: true, bulkUsersOnly: false }, '0')
   })
   await step('pruning', 2 * MANY, async () => {
     await pruneStep(direct, poolId, 0)

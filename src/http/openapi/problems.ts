@@ -28,7 +28,7 @@ const COMMON: { of: (route: Described) => boolean; codes: ErrorCode[] }[] = [
   { of: () => true, codes: ['invalid_request', 'not_acceptable', 'misdirected_request', 'internal_error'] },
   { of: ({ url }) => !PROBES.test(url), codes: ['overloaded'] },
   { of: ({ url }) => !PROBES.test(url) || url === '/metrics', codes: ['rate_limited'] },
-  { of: (route) => !isOpen(route), codes: ['unauthorized', 'forbidden', 'database_unavailable'] },
+  { of: (route) => !isOpen(route), codes: ['unauthorized', 'forbidden', 'database_unavailable', 'read_only'] },
   {
     of: mayHaveBody,
     codes: ['invalid_json', 'media_type_unsupported', 'body_too_large', 'request_timeout', 'cross_site_request'],
