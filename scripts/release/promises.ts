@@ -1,0 +1,83 @@
+import { deepEqual } from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type Check, command, PROJECT, Skipped } from './check.ts'
+
+/** What a version promises (docs/releases.md), as far as files of the repository name it. */
+interface Promised {
+  name: string
+  /** Returns what is gone or changed since the release `tag`. */
+  broken(tag: string): Promise<string[]>
+}
+
+const now = (path: string) => readFile(join(PROJECT, path), 'utf8')
+
+/** The text of a file in a release. Empty if the release did not have it. */
+const then = (tag: string, path: string) => command('git', ['show', `${tag}:${path}`]).catch(() => '')
+
+const changedFiles = (name: string, ...paths: string[]): Promised => ({
+  name,
+  async broken(tag) {
+    // Added files promise more, so they are no change: version 2 of the generators stands beside version 1.
+    const files = await command('git', ['diff', '--name-only', '--diff-filter=a', tag, '--', ...paths])
+    return files.split('\n').filter((file) => file !== '')
+  },
+})
+
+/** Compares the names that a file defines. Each name of the release must still mean the same. */
+const lostNames = (name: string, path: string, namesIn: (text: string) => Record<string, string>): Promised => ({
+  name,
+  async broken(tag) {
+    const names = namesIn(await now(path))
+    return Object.entries(namesIn(await then(tag, path))).flatMap(([key, value]) => (names[key] === value ? [] : [key]))
+  },
+})
+
+const PROMISED: Promised[] = [
+  lostNames('routes', 'test/http/operations.json', (text) => JSON.parse(text || '{}')),
+  lostNames('settings', 'docs/configuration.md', (text) =>
+    Object.fromEntries([...text.matchAll(/^\| `([A-Z][A-Z_]+)` \|/gm)].map(([, name = '']) => [name, ''])),
+  ),
+  lostNames('package exports', 'package.json', (text) =>
+    Object.fromEntries(Object.keys(JSON.parse(text || '{}').exports ?? {}).map((name) => [name, ''])),
+  ),
+  changedFiles('states', 'test/batches/golden'),
+  changedFiles('generator versions', 'test/generators/golden'),
+  // No changelog can announce this: databases have run them.
+  changedFiles('migrations', 'migrations/*.sql'),
+]
+
+const MARK = '**Incompatible'
+
+/**
+ * Returns what breaks a promise of the release `tag` although the newest entry of the changelog does not say so: an entry says
+ * `**Incompatible: states.**`, and its version has a higher first number. Migrations never change.
+ */
+export async function brokenPromises(tag: string): Promise<string[]> {
+  const [, version = '', entry = ''] = /^## \[(.*?)\].*\n([\s\S]*?)(?=^## |$(?![\s\S]))/m.exec(await now('CHANGELOG.md')) ?? []
+  const isMajor = Number.parseInt(version, 10) > Number.parseInt(tag.replace(/^v/, ''), 10)
+  const broken: string[] = []
+  for (const { name, broken: search } of PROMISED) {
+    const isAnnounced = isMajor && name !== 'migrations' && entry.includes(`${MARK}: ${name}`)
+    if (!isAnnounced) broken.push(...(await search(tag)).map((what) => `${name}: ${what}`))
+  }
+  return broken
+}
+
+/** The newest release among the ancestors of this commit, without a tag of this very commit. */
+async function lastRelease(): Promise<string> {
+  try {
+    return (await command('git', ['describe', '--tags', '--abbrev=0', '--match', 'v[0-9]*', 'HEAD^'])).trim()
+  } catch {
+    throw new Skipped('no earlier release is tagged')
+  }
+}
+
+export const promises: Check = {
+  name: 'promises',
+  async run() {
+    const tag = await lastRelease()
+    deepEqual(await brokenPromises(tag), [], `changed since ${tag}, and the changelog does not announce it`)
+    return `as in ${tag}`
+  },
+}

