@@ -21,7 +21,10 @@ export async function untilReady(url: string): Promise<void> {
 type Json = Record<string, unknown>
 
 async function call(url: string, key: string, init: RequestInit): Promise<Json> {
-  const headers = { authorization: `Bearer ${key}`, ...(init.body ? { 'content-type': 'application/json', prefer: 'wait=60' } : {}) }
+  const headers = {
+    authorization: `Bearer ${key}`,
+    ...(init.body ? { 'content-type': 'application/json', prefer: 'wait=60' } : {}),
+  }
   const answer = await fetch(url, { ...init, headers, signal: AbortSignal.timeout(120_000) })
   if (!answer.ok) throw new Error(`${url}: ${answer.status} ${await answer.text()}`)
   return (await answer.json()) as Json

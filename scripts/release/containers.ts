@@ -17,7 +17,13 @@ const SECRETS = {
   POSTGRES_PASSWORD: 'abc',
   LOAD_TESTER_POSTGRES_PASSWORD: 'def',
 }
-const HARDENED = ['--read-only', '--read-only-tmpfs=false', '--cap-drop=all', '--security-opt=no-new-privileges', '--shm-size=64m']
+const HARDENED = [
+  '--read-only',
+  '--read-only-tmpfs=false',
+  '--cap-drop=all',
+  '--security-opt=no-new-privileges',
+  '--shm-size=64m',
+]
 
 const podman = async (...args: string[]) => (await command('podman', args)).trim()
 /** Debian's podman-compose does not know `name` in the file. */
@@ -37,10 +43,18 @@ async function stop(container: string): Promise<string> {
 
 /** A user id without a name, on a read-only file system, without capabilities, with the default 64 MB of /dev/shm. */
 async function checkRights(): Promise<void> {
-  const script = 'id; touch /x; touch /data/x && echo data; df -k /dev/shm | tail -n 1; grep -E "CapEff|NoNewPrivs" /proc/self/status'
+  const script =
+    'id; touch /x; touch /data/x && echo data; df -k /dev/shm | tail -n 1; grep -E "CapEff|NoNewPrivs" /proc/self/status'
   const run = ['run', '--rm', '--network=none', ...HARDENED, '--user=12345', 'usersync', 'sh', '-c', `(${script}) 2>&1`]
   const seen = await podman(...run)
-  for (const expected of [/uid=12345/, /\/x'?: Read-only file system/, /^data$/m, /^shm +65536 /m, /CapEff:\s+0+$/m, /NoNewPrivs:\s+1/])
+  for (const expected of [
+    /uid=12345/,
+    /\/x'?: Read-only file system/,
+    /^data$/m,
+    /^shm +65536 /m,
+    /CapEff:\s+0+$/m,
+    /NoNewPrivs:\s+1/,
+  ])
     match(seen, expected)
   equal(await podman('run', '--rm', '--network=none', 'usersync', 'id', '-un'), 'node', 'the user of the image')
 }
@@ -72,9 +86,15 @@ async function checkUser(user: string): Promise<void> {
 /** Two replicas on one PostgreSQL, and the load testers' service, to which the first pushes. */
 async function checkCompose(): Promise<void> {
   await compose('up', '--detach', '--no-build', 'usersync', 'usersync-2', 'load-tester')
-  const [first, second, tester] = [3000, 3001, 3002].map((port) => `http://127.0.0.1:${port}`) as [string, string, string]
+  const [first, second, tester] = [3000, 3001, 3002].map((port) => `http://127.0.0.1:${port}`) as [
+    string,
+    string,
+    string,
+  ]
   for (const url of [first, second, tester]) await untilReady(url)
-  const containers = ['postgres', 'load-tester-postgres', 'usersync', 'usersync-2', 'load-tester'].map((name) => `usersync_${name}_1`)
+  const containers = ['postgres', 'load-tester-postgres', 'usersync', 'usersync-2', 'load-tester'].map(
+    (name) => `usersync_${name}_1`,
+  )
   for (const container of containers) await podman('healthcheck', 'run', container)
 
   await createUsers(first, KEY, USERS)
@@ -87,7 +107,9 @@ async function checkCompose(): Promise<void> {
 
   const stopped = await stop('usersync_usersync_1')
   equal((await exportWithZstd(second, KEY)).lines, USERS + 2)
-  say(`compose: 2 replicas with ${USERS} users, pushed to the load tester; one replica stopped in ${stopped} s, the other answers`)
+  say(
+    `compose: 2 replicas with ${USERS} users, pushed to the load tester; one replica stopped in ${stopped} s, the other answers`,
+  )
 }
 
 process.chdir(PROJECT)
@@ -98,9 +120,18 @@ try {
   await podman('network', 'create', 'release')
   const postgres = ['--env=POSTGRES_USER=usersync', '--env=POSTGRES_PASSWORD=abc', 'postgres:18']
   await podman('run', '--detach', '--name=postgres', '--network=release', ...postgres)
+  // Until the database exists a service ends with exit code 1; the compose file waits for the health of the database.
+  await command('sh', ['-c', 'until podman exec postgres pg_isready --host=127.0.0.1; do sleep 0.5; done'], {
+    minutes: 1,
+  })
   for (const user of ['12345', 'node', 'root']) await checkUser(user)
   await podman('rm', '--force', '--volumes', 'postgres')
   await checkCompose()
+} catch (error) {
+  for (const name of (await podman('ps', '--all', '--format={{.Names}}')).split('\n')) {
+    process.stderr.write(`${name}: ${await command('sh', ['-c', `podman logs --tail 20 "$0" 2>&1`, name])}\n`)
+  }
+  throw error
 } finally {
   await podman('rm', '--all', '--force', '--volumes')
 }

@@ -25,7 +25,14 @@ export const image = ({ hasPublicBase }: { hasPublicBase: boolean }): Check => (
   name: 'image',
   async run() {
     if (process.getuid?.() !== 0) throw new Skipped('only root can build and run containers here')
-    await needs('buildah', 'podman', 'podman-compose', 'runc', 'unshare', ...(hasPublicBase ? [] : ['debootstrap', 'apt-get']))
+    await needs(
+      'buildah',
+      'podman',
+      'podman-compose',
+      'runc',
+      'unshare',
+      ...(hasPublicBase ? [] : ['debootstrap', 'apt-get']),
+    )
     const folder = await mkdtemp('/var/tmp/usersync-image-')
     const options = ['--root', `${folder}/storage`, '--runroot', `${folder}/run`, '--storage-driver', 'overlay']
     const buildah = (...args: string[]) => command('buildah', [...options, ...args])
@@ -52,7 +59,10 @@ export const image = ({ hasPublicBase }: { hasPublicBase: boolean }): Check => (
       }
       const containers = join(PROJECT, 'scripts/release/containers.ts')
       const seen = await command('unshare', ['--net', '--mount', process.execPath, containers], { env, minutes: 20 })
-      return [`${whole} MB, ${whole - below} of them on ${base}${hasPublicBase ? '' : ' (a stand-in)'}`, ...seen.trim().split('\n')].join('\n')
+      return [
+        `${whole} MB, ${whole - below} of them on ${base}${hasPublicBase ? '' : ' (a stand-in)'}`,
+        ...seen.trim().split('\n'),
+      ].join('\n')
     } finally {
       await rm(folder, { recursive: true, force: true })
     }

@@ -4,7 +4,7 @@
 //   npm run release -- --only image        one check, or several
 //   npm run release -- --public-base       the image on its public base, not on a stand-in made of packages
 
-import { styleText, parseArgs } from 'node:util'
+import { parseArgs, styleText } from 'node:util'
 import { type Check, Skipped } from './check.ts'
 import { ci } from './ci.ts'
 import { image } from './image.ts'

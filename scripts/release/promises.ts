@@ -54,7 +54,8 @@ const MARK = '**Incompatible'
  * `**Incompatible: states.**`, and its version has a higher first number. Migrations never change.
  */
 export async function brokenPromises(tag: string): Promise<string[]> {
-  const [, version = '', entry = ''] = /^## \[(.*?)\].*\n([\s\S]*?)(?=^## |$(?![\s\S]))/m.exec(await now('CHANGELOG.md')) ?? []
+  const [, version = '', entry = ''] =
+    /^## \[(.*?)\].*\n([\s\S]*?)(?=^## |$(?![\s\S]))/m.exec(await now('CHANGELOG.md')) ?? []
   const isMajor = Number.parseInt(version, 10) > Number.parseInt(tag.replace(/^v/, ''), 10)
   const broken: string[] = []
   for (const { name, broken: search } of PROMISED) {

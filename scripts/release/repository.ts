@@ -23,9 +23,17 @@ const version: Check = {
     const { version } = JSON.parse(await read('package.json'))
     equal(JSON.parse(await read('package-lock.json')).version, version, 'package-lock.json has another version')
     const [first = ''] = /^## .*$/m.exec(await read('CHANGELOG.md')) ?? []
-    match(first, /^## \[\d+\.\d+\.\d+\] - \d{4}-\d\d-\d\d$/, 'the first entry of CHANGELOG.md is not a version with its date')
+    match(
+      first,
+      /^## \[\d+\.\d+\.\d+\] - \d{4}-\d\d-\d\d$/,
+      'the first entry of CHANGELOG.md is not a version with its date',
+    )
     equal(/\[(.*)\]/.exec(first)?.[1], version, 'the first entry of CHANGELOG.md is another version')
-    equal(/newTag: (.*)/.exec(await read('kubernetes/kustomization.yaml'))?.[1], version, 'kubernetes/ has another version')
+    equal(
+      /newTag: (.*)/.exec(await read('kubernetes/kustomization.yaml'))?.[1],
+      version,
+      'kubernetes/ has another version',
+    )
     return version
   },
 }

@@ -68,35 +68,47 @@ async function checkout(t: Test): Promise<string> {
 
 const skip = (await isInstalled('jq')) ? false : 'jq is not installed'
 
-t.test('a workflow creates users, uses each of them, and deletes them also if the load test fails', { skip }, async (t) => {
-  const { url, call } = await sharedService(t)
-  const recorder = await startRecorder()
-  t.teardown(() => recorder.close())
-  const folder = await checkout(t)
-  const values = {
-    'vars.USERSYNC_URL': url,
-    'secrets.USERSYNC_KEY': 'k'.repeat(32),
-    'vars.TARGET_URL': recorder.url,
-    'inputs.users': '200',
-    'inputs.seconds': sized('1', '5'),
-    'github.run_id': '1',
-    'github.run_attempt': '1',
-  }
-  const usersLeft = async () => (await call('GET', '/v1/states/current')).json
+t.test(
+  'a workflow creates users, uses each of them, and deletes them also if the load test fails',
+  { skip },
+  async (t) => {
+    const { url, call } = await sharedService(t)
+    const recorder = await startRecorder()
+    t.teardown(() => recorder.close())
+    const folder = await checkout(t)
+    const values = {
+      'vars.USERSYNC_URL': url,
+      'secrets.USERSYNC_KEY': 'k'.repeat(32),
+      'vars.TARGET_URL': recorder.url,
+      'inputs.users': '200',
+      'inputs.seconds': sized('1', '5'),
+      'github.run_id': '1',
+      'github.run_attempt': '1',
+    }
+    const usersLeft = async () => (await call('GET', '/v1/states/current')).json
 
-  const { ran, failure } = await runSteps(folder, { ...values })
-  t.equal(failure, undefined)
-  const names = steps.flatMap(({ run, name }) => (run && (isFull || name !== INSTALL) ? [name] : []))
-  t.strictSame(ran, names, 'every step ran')
-  const { requests } = recorder.take()
-  t.ok(requests.size > 0)
-  t.strictSame([...requests.keys()].filter((name) => !/^load_\w+_\d+@example\.com$/.test(name)), [])
-  t.match(await usersLeft(), { total_count: 0 })
+    const { ran, failure } = await runSteps(folder, { ...values })
+    t.equal(failure, undefined)
+    const names = steps.flatMap(({ run, name }) => (run && (isFull || name !== INSTALL) ? [name] : []))
+    t.strictSame(ran, names, 'every step ran')
+    const { requests } = recorder.take()
+    t.ok(requests.size > 0)
+    t.strictSame(
+      [...requests.keys()].filter((name) => !/^load_\w+_\d+@example\.com$/.test(name)),
+      [],
+    )
+    t.match(await usersLeft(), { total_count: 0 })
 
-  const failed = await runSteps(folder, { ...values, 'github.run_id': '2', 'vars.TARGET_URL': '' })
-  t.match(failed.failure, { step: 'Load test' })
-  t.equal(failed.ran.at(-1), 'Delete the users')
-  t.match(await usersLeft(), { total_count: 0 })
-  const batches = (await call<{ items: object[] }>('GET', '/v1/batches')).json
-  t.match(batches, { items: [{ label: 'github-2-1', created_count: 200 }, { label: 'github-1-1', created_count: 200 }] })
-})
+    const failed = await runSteps(folder, { ...values, 'github.run_id': '2', 'vars.TARGET_URL': '' })
+    t.match(failed.failure, { step: 'Load test' })
+    t.equal(failed.ran.at(-1), 'Delete the users')
+    t.match(await usersLeft(), { total_count: 0 })
+    const batches = (await call<{ items: object[] }>('GET', '/v1/batches')).json
+    t.match(batches, {
+      items: [
+        { label: 'github-2-1', created_count: 200 },
+        { label: 'github-1-1', created_count: 200 },
+      ],
+    })
+  },
+)
