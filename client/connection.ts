@@ -73,10 +73,13 @@ export class Connection {
   async read(id: keyof typeof OPERATIONS, call: Call): Promise<unknown> {
     return await this.#retry(id, call, async (signal) => {
       const answer = await this.#send(id, call, signal)
+      const type = answer.headers.get('content-type') ?? ''
       let text = ''
       for await (const piece of answer.texts()) text += piece
       if (text === '') return undefined
-      if (!/^application\/([\w.-]+\+)?json/.test(answer.headers.get('content-type') ?? '')) return text
+      // Only the Simple Table Server answers with HTML. Elsewhere it is a login page or another site.
+      if (type.startsWith('text/html') && !id.startsWith('sts')) throw notUsersync(answer.status)
+      if (!/^application\/([\w.-]+\+)?json/.test(type)) return text
       try {
         return JSON.parse(text)
       } catch {

@@ -19,30 +19,44 @@ const TYPES = { json: 'application/json', ndjson: 'application/x-ndjson', csv: '
 /** Whether `items` can be read a second time. */
 export const isReplayable = (items: ImportItems) => typeof items === 'string' || Array.isArray(items)
 
-/** Returns the body of an import and its media type. */
-export function importBody(items: ImportItems, format: keyof typeof TYPES): { body: RawBody; contentType: string } {
-  const contentType = TYPES[format]
-  if (typeof items === 'string') return { body: items, contentType }
-  if (items instanceof ReadableStream) return { body: items, contentType }
-  if (Array.isArray(items)) return { body: items.map(textOf).join(''), contentType }
-  return { body: streamOf(items), contentType }
+/** The body of an import. */
+export interface Upload {
+  body: RawBody
+  contentType: string
+  /** What `items` threw: fetch would report a failed connection. */
+  sourceError?: unknown
 }
 
-const textOf = (part: Part): string =>
-  typeof part === 'string'
-    ? part
-    : part instanceof Uint8Array
-      ? new TextDecoder().decode(part)
-      : `${JSON.stringify(part)}\n`
+/** Returns the body that has these users. */
+export function uploadOf(items: ImportItems, format: keyof typeof TYPES): Upload {
+  const contentType = TYPES[format]
+  if (typeof items === 'string' || items instanceof ReadableStream) return { body: items, contentType }
+  if (Array.isArray(items)) return { body: items.map(textOf).join(''), contentType }
+  const upload: Upload = {
+    contentType,
+    body: streamOf(items, (error) => Object.assign(upload, { sourceError: error })),
+  }
+  return upload
+}
 
-function streamOf(items: Iterable<Part> | AsyncIterable<Part>): ReadableStream<Uint8Array> {
+function textOf(part: Part): string {
+  if (typeof part === 'string') return part
+  return part instanceof Uint8Array ? new TextDecoder().decode(part) : `${JSON.stringify(part)}\n`
+}
+
+function streamOf(items: Iterable<Part> | AsyncIterable<Part>, onError: (error: unknown) => void) {
   const encoder = new TextEncoder()
   const iterator = Symbol.asyncIterator in items ? items[Symbol.asyncIterator]() : items[Symbol.iterator]()
-  return new ReadableStream({
+  return new ReadableStream<Uint8Array>({
     async pull(controller) {
-      const { done, value } = await iterator.next()
-      if (done) controller.close()
-      else controller.enqueue(value instanceof Uint8Array ? value : encoder.encode(textOf(value)))
+      try {
+        const { done, value } = await iterator.next()
+        if (done) controller.close()
+        else controller.enqueue(value instanceof Uint8Array ? value : encoder.encode(textOf(value)))
+      } catch (error) {
+        onError(error)
+        throw error
+      }
     },
     async cancel() {
       await iterator.return?.()

@@ -54,11 +54,16 @@ export class Users {
     items: ImportItems,
     { on_conflict, format = 'ndjson', label, pool, ...options }: ImportOptions = {},
   ): Promise<Batch> {
-    return this.#request('importUsers', {
+    const upload = uploadOf(items, format)
+    const { body, contentType } = upload
+    const imported = this.#request('importUsers', {
       ...{ timeoutMs: IMPORT_TIMEOUT_MS, deadlineMs: Number.POSITIVE_INFINITY, ...options },
       query: defined({ on_conflict, format, label, pool }),
-      ...importBody(items, format),
+      ...{ body, contentType },
       ...(!isReplayable(items) && { attempts: 1 }),
+    })
+    return imported.catch((error) => {
+      throw upload.sourceError ?? error
     })
   }
 
