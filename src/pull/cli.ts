@@ -3,9 +3,8 @@ import { extname } from 'node:path'
 import { parseArgs } from 'node:util'
 import { PeerError } from '../client/peer.ts'
 import { FORMAT_NAMES, type Format } from '../export/format.ts'
-import { UUID_FORM } from '../http/schemas.ts'
 import { ExportError } from '../protocol/read-export.ts'
-import { CREDENTIALS, type Credential } from '../protocol/user-line.ts'
+import { CREDENTIALS, type Credential, UUID_FORM } from '../protocol/user-line.ts'
 import type { PullSource } from './base-label.ts'
 import { NoRoom } from './room.ts'
 
@@ -134,7 +133,7 @@ const isFormat = (text: string): text is Format => FORMAT_NAMES.some((name) => n
 
 /** Returns the URL without a trailing slash. Rejects credentials in it: every user of the machine can read the command line. */
 function checkedUrl(text: string): string {
-  const url = URL.parse(text)
+  const url = URL.canParse(text) ? new URL(text) : undefined
   if (!url || !/^https?:$/.test(url.protocol)) throw new UsageError('--url expects an address such as http://host:3000')
   if (url.username || url.password)
     throw new UsageError('--url must not contain a key: put it into USERSYNC_KEY or --key-file')

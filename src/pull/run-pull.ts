@@ -1,7 +1,7 @@
 import { open } from 'node:fs/promises'
+import { isCleartext } from '../config/loopback.ts'
 import { Stopped } from '../process/shutdown.ts'
 import { CREDENTIALS, type Credential, parseUserLine } from '../protocol/user-line.ts'
-import { isCleartext } from '../sync/target-schema.ts'
 import { type PullSource, readBound } from './base-label.ts'
 import { exitCodeOf, readKey, readOptions, USAGE } from './cli.ts'
 import { lockOut, type OutFiles, outFiles } from './files.ts'
