@@ -7,7 +7,7 @@ import type { Program } from './command.ts'
  * and the reason of `stop`.
  */
 export async function confirmed({ stdin, stderr, stop }: Program, what: string, count: number): Promise<boolean> {
-  if (!stdin.isTTY) throw new UsageError(`${what} --yes is missing: it confirms that where stdin is no terminal`)
+  if (!stdin.isTTY) throw new UsageError(`${what} Confirm with --yes, since stdin is no terminal`)
   stderr.write(`${what} Type ${count} to confirm: `)
   const lines = createInterface({ input: stdin })
   try {

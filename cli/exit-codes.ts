@@ -32,6 +32,8 @@ const CODES: Record<string, number> = {
   export_cut: NOT_NOW,
   users_exhausted: NOT_NOW,
   state_mismatch: MISMATCH,
+  not_usersync: REJECTED,
+  version_mismatch: REJECTED,
 }
 
 /** Returns the exit code of a command that threw this error. */

@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util'
-import { UsersyncError, VERSION } from '../client/index.ts'
+import { type Client, UsersyncError, VERSION } from '../client/index.ts'
 import { UsageError } from '../src/client/service-options.ts'
 import { Stopped } from '../src/process/shutdown.ts'
 import { untrustedText } from '../src/protocol/untrusted-text.ts'
@@ -23,7 +23,7 @@ export async function run(argv: string[], program: Program): Promise<number> {
     program.stderr.write(`${untrustedText(text, MAX_LINE)}\n`)
   }
   let goingOn: string | undefined
-  let connection: { url: string; key: string | undefined } | undefined
+  let connection: Awaited<ReturnType<typeof connect>> | undefined
   try {
     if (argv[0] === '--version') {
       await write(program.stdout, `${VERSION}\n`)
@@ -37,11 +37,10 @@ export async function run(argv: string[], program: Program): Promise<number> {
       return DONE
     }
     const { values, args } = command.hasOwnParser ? { values: {}, args: rest } : parse(name, command, rest)
-    const connected = command.isClient ? await connect(values, program, note) : undefined
-    connection = connected
+    if (command.isClient) connection = await connect(values, program, note)
     const call = {
       ...{ program, values, args, json: values['json'] === true, note, progress: report.progress },
-      ...connected,
+      ...connection,
       print(text: string) {
         report.clear()
         return write(program.stdout, text)
@@ -59,10 +58,26 @@ export async function run(argv: string[], program: Program): Promise<number> {
       note(`usersync: ${stop.reason.message}${goingOn === undefined ? '' : `. ${goingOn}`}`)
       return stop.reason.exitCode
     }
-    note(`usersync: ${faultText(error, connection)}`)
+    const fault = await explained(error, connection)
+    note(`usersync: ${faultText(fault, connection)}`)
     if (goingOn !== undefined && error instanceof UsersyncError && error.isPassing) note(`usersync: ${goingOn}`)
-    return exitCodeOf(error)
+    return exitCodeOf(fault)
   }
+}
+
+/**
+ * A service of another version may not know a member of the request, and a web server that is no usersync may answer 200. Returns
+ * that as the error, if it is the cause.
+ */
+async function explained(error: unknown, connection: { client: Client } | undefined): Promise<unknown> {
+  const mayBeOther = error instanceof UsersyncError ? error.code === 'invalid_request' : error instanceof TypeError
+  if (!mayBeOther) return error
+  try {
+    await connection?.client.checkVersion()
+  } catch (fault) {
+    if (fault instanceof UsersyncError && ['version_mismatch', 'not_usersync'].includes(fault.code)) return fault
+  }
+  return error
 }
 
 /** Splits the arguments into the name of the command, of one or two words, and the rest. */

@@ -1,5 +1,5 @@
 import { Connection } from '../client/connection.ts'
-import { type Batch, UsersyncError } from '../client/index.ts'
+import { type Batch, type components, UsersyncError } from '../client/index.ts'
 import { type Call, clientCommand, type Options } from './command.ts'
 import { DONE, FAILED } from './exit-codes.ts'
 import { facts, table } from './table.ts'
@@ -24,19 +24,14 @@ export const status = clientCommand({
       const found = { url, version, health, pools: names, batches, leases, targets: targets?.items }
       await print(`${JSON.stringify(found)}\n`)
     } else {
-      await print(
-        facts({
-          service: `${url} usersync ${version}`,
-          health: healthText(health),
-          ...(names && { pools: names.join(' ') }),
-        }),
-      )
-      if (leases)
-        await print(
-          facts({
-            leases: `${leases.free} free, ${leases.leased} leased, ${leases.dirty} dirty, ${leases.consumed} consumed`,
-          }),
-        )
+      const service = `${url}, usersync ${version}`
+      const overview = {
+        service,
+        health: healthText(health),
+        pools: names?.join(' '),
+        leases: leases && leaseText(leases),
+      }
+      await print(facts(overview))
       if (batches?.length) await print(`\n${batchTable(batches)}`)
       if (targets?.items.length) await print(`\n${statusTable(targets.items)}`)
     }
@@ -59,6 +54,9 @@ async function readHealth({ client, program }: Call<Options>): Promise<Health> {
     throw error
   }
 }
+
+const leaseText = ({ free, leased, dirty, consumed }: components['schemas']['LeaseStats']) =>
+  `${free} free, ${leased} leased, ${dirty} dirty, ${consumed} consumed`
 
 const healthText = ({ status, reasons, warnings = [] }: Health) => [status, ...reasons, ...warnings].join(', ')
 
