@@ -1,8 +1,10 @@
 import { Batches } from './batches.ts'
 import { type ClientOptions, Connection, otherVersion } from './connection.ts'
+import { Leases } from './leases.ts'
 import type { OperationId, OptionsOf, ResponseOf } from './operation-types.ts'
 import { VERSION } from './operations.ts'
 import { createRequest } from './request.ts'
+import { Users } from './users.ts'
 
 /** A client of one service. Every method throws UsersyncError, or the reason of its signal. */
 export interface Client {
@@ -13,6 +15,10 @@ export interface Client {
   request<Id extends OperationId>(id: Id, ...options: OptionsOf<Id>): Promise<ResponseOf<Id>>
   /** Creation in bulk. */
   readonly batches: Batches
+  /** Single users, imports, exports, and `follow`. */
+  readonly users: Users
+  /** Users for one holder at a time. */
+  readonly leases: Leases
   /** Throws UsersyncError `version_mismatch` if the service has another version than the client, `not_usersync` if it is none. */
   checkVersion(signal?: AbortSignal): Promise<void>
 }
@@ -24,6 +30,8 @@ export function createClient(options: ClientOptions): Client {
   return {
     request,
     batches: new Batches(connection, request),
+    users: new Users(connection, request),
+    leases: new Leases(request),
     async checkVersion(signal) {
       const found = await connection.version(signal)
       if (found !== VERSION) throw otherVersion(found)

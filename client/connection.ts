@@ -73,10 +73,13 @@ export class Connection {
   async read(id: keyof typeof OPERATIONS, call: Call): Promise<unknown> {
     return await this.#retry(id, call, async (signal) => {
       const answer = await this.#send(id, call, signal)
+      const type = answer.headers.get('content-type') ?? ''
       let text = ''
       for await (const piece of answer.texts()) text += piece
       if (text === '') return undefined
-      if (!/^application\/([\w.-]+\+)?json/.test(answer.headers.get('content-type') ?? '')) return text
+      // Only the Simple Table Server answers with HTML. Elsewhere it is a login page or another site.
+      if (type.startsWith('text/html') && !id.startsWith('sts')) throw notUsersync(answer.status)
+      if (!/^application\/([\w.-]+\+)?json/.test(type)) return text
       try {
         return JSON.parse(text)
       } catch {
@@ -127,11 +130,10 @@ export class Connection {
     const watchdog = new Watchdog(signal, timeoutMs, silent)
     const { headers, body } = contentOf(call)
     if (key !== undefined) headers.set('authorization', `Bearer ${key}`)
-    const streaming = body instanceof ReadableStream && { duplex: 'half' }
     try {
       const response = await send(this.#urlOf(id, call), {
-        ...{ method: OPERATIONS[id].method, headers, signal: watchdog.signal, ...streaming },
-        ...(body !== undefined && { body }),
+        ...{ method: OPERATIONS[id].method, headers, signal: watchdog.signal },
+        ...(body instanceof ReadableStream ? await streamed(body, watchdog) : body !== undefined && { body }),
         // The key must not follow a redirect, and no cache may answer for the service.
         ...{ redirect: 'manual', cache: 'no-store', credentials: 'omit' },
       } as RequestInit)
@@ -213,6 +215,22 @@ function contentOf({ headers: given = {}, body, contentType }: Call): { headers:
     (typeof body === 'string' && contentType !== undefined) ||
     [Uint8Array, Blob, ReadableStream].some((type) => body instanceof type)
   return { headers, body: isRaw ? (body as RawBody) : JSON.stringify(body) }
+}
+
+/**
+ * A request that sends a stream: silence is counted from its last part on. Browsers send streams over HTTP/2 only, so there the whole
+ * body is read first.
+ */
+async function streamed(body: ReadableStream<Uint8Array>, watchdog: Watchdog) {
+  const restart = new TransformStream<Uint8Array, Uint8Array>({
+    transform(part, controller) {
+      watchdog.restart()
+      controller.enqueue(part)
+    },
+  })
+  const watched = body.pipeThrough(restart)
+  if ('document' in globalThis) return { body: await new Response(watched).blob() }
+  return { body: watched, duplex: 'half' }
 }
 
 /** Aborting the request is the only way to end a body that is not read to its end. */

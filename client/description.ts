@@ -5,7065 +5,6972 @@
  */
 
 export interface paths {
-  '/livez': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    /**
-     * The process is alive
-     * @description Needs no key.
-     */
-    get: operations['getLiveness']
-    put?: never
-    post?: never
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/readyz': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    /**
-     * Ready for work
-     * @description Needs no key.
-     */
-    get: operations['getReadiness']
-    put?: never
-    post?: never
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/healthz': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    /**
-     * Ready for work, with warnings
-     * @description Needs no key.
-     */
-    get: operations['getHealth']
-    put?: never
-    post?: never
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/metrics': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    /**
-     * Metrics of this process, for Prometheus
-     * @description Needs no key, like `/livez`: it contains only numbers, and nothing about any user or pool.
-     *
-     *     Needs no key.
-     */
-    get: operations['getMetrics']
-    put?: never
-    post?: never
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/me': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    /**
-     * Read what the key of the request allows
-     * @description Needs a valid key, of any scope. Without configured keys every request has every scope.
-     */
-    get: operations['getMe']
-    put?: never
-    post?: never
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/pools': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    /**
-     * List pools by name
-     * @description Needs the scope `admin`.
-     */
-    get: operations['listPools']
-    put?: never
-    /**
-     * Create a pool
-     * @description Needs the scope `admin`.
-     */
-    post: operations['createPool']
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/pools/{name}': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    /**
-     * Read a pool
-     * @description Needs the scope `admin`.
-     */
-    get: operations['getPool']
-    put?: never
-    post?: never
-    /**
-     * Remove a pool and all its test users
-     * @description Systems under test keep the users that targets have put there. If there are any, the pool is removed with `force=true` only.
-     *
-     *     Needs the scope `admin`.
-     */
-    delete: operations['deletePool']
-    options?: never
-    head?: never
-    /**
-     * Declare a pool a replica, or release it
-     * @description An export that is put into a replica replaces its users, however they were created.
-     *
-     *     Needs the scope `admin`.
-     */
-    patch: operations['updatePool']
-    trace?: never
-  }
-  '/v1/templates': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    /**
-     * List templates by name, built-in and own
-     * @description Needs the scope `users:read`.
-     */
-    get: operations['listTemplates']
-    put?: never
-    /**
-     * Create a template
-     * @description Needs the scope `users:write`.
-     */
-    post: operations['createTemplate']
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/templates/{name}': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    /**
-     * Read a template
-     * @description Needs the scope `users:read`.
-     */
-    get: operations['getTemplate']
-    /**
-     * Create or replace a template
-     * @description Returns 201 if the template is new, else 200. Batches created from the previous version do not change.
-     *
-     *     Needs the scope `users:write`.
-     */
-    put: operations['putTemplate']
-    post?: never
-    /**
-     * Delete a template
-     * @description Needs the scope `users:write`.
-     */
-    delete: operations['deleteTemplate']
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/templates/validate': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    get?: never
-    put?: never
-    /**
-     * Validate settings without storing them
-     * @description A password is validated too, and never returned.
-     *
-     *     Needs the scope `users:read`.
-     */
-    post: operations['validateTemplate']
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/templates/export': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    /**
-     * Export the pool’s own templates in the form that the import accepts
-     * @description Needs the scope `users:read`.
-     */
-    get: operations['exportTemplates']
-    put?: never
-    post?: never
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/templates/import': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    get?: never
-    put?: never
-    /**
-     * Import templates from an export
-     * @description Stores the valid templates in one transaction. Skips the names of built-in and, without `overwrite`, of existing templates.
-     *
-     *     Needs the scope `users:write`.
-     */
-    post: operations['importTemplates']
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/batches': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    /**
-     * List batches, newest first
-     * @description Needs the scope `users:read`.
-     */
-    get: operations['listBatches']
-    put?: never
-    /**
-     * Create users in bulk
-     * @description Returns 202 at once. With `Prefer: wait=N` (seconds, at most 60) returns 201 if the batch ends in time.
-     *
-     *     Needs the scope `users:write`.
-     */
-    post: operations['createBatch']
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/batches/{id}': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    /**
-     * Read a batch
-     * @description Needs the scope `users:read`.
-     */
-    get: operations['getBatch']
-    put?: never
-    post?: never
-    /**
-     * Delete the test users of a batch
-     * @description Also deletes their passwords and the failures. The batch stays as a record.
-     *
-     *     Needs the scope `users:write`.
-     */
-    delete: operations['deleteBatch']
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/batches/{id}/cancel': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    get?: never
-    put?: never
-    /**
-     * Cancel a batch
-     * @description No further chunk starts. The response waits for chunks in progress. Users that exist stay.
-     *
-     *     Needs the scope `users:write`.
-     */
-    post: operations['cancelBatch']
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/batches/preview': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    get?: never
-    put?: never
-    /**
-     * Show the first users of a batch without creating it
-     * @description Takes the body of POST /v1/batches and returns up to 100 users, with every fault and warning. Writes nothing. Send the returned seed to create these users.
-     *
-     *     Needs the scope `users:read`.
-     */
-    post: operations['previewBatch']
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/batches/{id}/events': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    /**
-     * Follow a batch
-     * @description Server-sent events: `progress` while the batch runs, then `end`. Resumable with `Last-Event-ID`.
-     *
-     *     Needs the scope `users:read`.
-     */
-    get: operations['streamBatchEvents']
-    put?: never
-    post?: never
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/batches/{id}/failures': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    /**
-     * List the users of a batch that could not be created
-     * @description Needs the scope `users:read`.
-     */
-    get: operations['listBatchFailures']
-    put?: never
-    post?: never
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/users': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    /**
-     * List users
-     * @description Needs the scope `users:read`.
-     */
-    get: operations['listUsers']
-    put?: never
-    post?: never
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/users/{id}': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    /**
-     * Read a user
-     * @description Needs the scope `users:read`.
-     */
-    get: operations['getUser']
-    put?: never
-    post?: never
-    /**
-     * Delete a test user
-     * @description Needs the scope `users:write`.
-     */
-    delete: operations['deleteUser']
-    options?: never
-    head?: never
-    /**
-     * Change a test user
-     * @description `custom_attributes` is a JSON merge patch (RFC 7396); the other members replace the old values.
-     *
-     *     Needs the scope `users:write`.
-     */
-    patch: operations['updateUser']
-    trace?: never
-  }
-  '/v1/users/{id}/totp': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    /**
-     * Read the TOTP secret of a user and its present code
-     * @description Needs the scope `credentials:read`.
-     */
-    get: operations['getUserTotp']
-    put?: never
-    post?: never
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/stats': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    /**
-     * Count the users and batches of a pool
-     * @description Costs the same for ten users as for ten million: the counts are stored, not computed.
-     *
-     *     Needs the scope `users:read`.
-     */
-    get: operations['getStats']
-    put?: never
-    post?: never
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/states/current': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    /**
-     * Read the current state of a filter
-     * @description Needs the scope `users:read`.
-     */
-    get: operations['getCurrentState']
-    put?: never
-    post?: never
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/users/export': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    /**
-     * Export users: unchanged, a delta, or all
-     * @description Send the state that you have as `base=` or `If-None-Match`. See “States and differential export”.
-     *
-     *     Needs the scope `users:read`.
-     */
-    get: operations['exportUsers']
-    put?: never
-    post?: never
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/leases': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    /**
-     * List leases, newest first
-     * @description Needs the scope `users:lease`.
-     */
-    get: operations['listLeases']
-    put?: never
-    /**
-     * Lease users
-     * @description Grants users that nobody else has, until `expires_at`. If too few are free: 409 `users_exhausted`, after `wait_seconds`. A repetition with the same `Idempotency-Key` and body returns the same lease.
-     *
-     *     Needs the scope `users:lease`.
-     */
-    post: operations['createLease']
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/leases/{id}/renew': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    get?: never
-    put?: never
-    /**
-     * Renew a lease
-     * @description It ends `ttl_seconds` from now. If it is over: 409 `lease_lost`.
-     *
-     *     Needs the scope `users:lease`.
-     */
-    post: operations['renewLease']
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/leases/{id}/return': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    get?: never
-    put?: never
-    /**
-     * Return the users of a lease
-     * @description `clean` users are free again. `dirty` and `consumed` users are leased to nobody before `POST /v1/leases/reset`. May be repeated. If the lease is over: 409 `lease_lost`.
-     *
-     *     Needs the scope `users:lease`.
-     */
-    post: operations['returnLease']
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/leases/stats': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    /**
-     * Count the users of a pool by what can be done with them
-     * @description Needs the scope `users:lease`.
-     */
-    get: operations['getLeaseStats']
-    put?: never
-    post?: never
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/leases/{id}': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    /**
-     * Read a lease
-     * @description Needs the scope `users:lease`.
-     */
-    get: operations['getLease']
-    put?: never
-    post?: never
-    /**
-     * End a lease by force
-     * @description Its users are free again, although its holder may still use them.
-     *
-     *     Needs the scope `admin`.
-     */
-    delete: operations['deleteLease']
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/leases/reset': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    get?: never
-    put?: never
-    /**
-     * Free dirty and consumed users
-     * @description Without a filter: all of the pool. Users that sinks have are free only after these have written them again, with password and attributes; this queues runs of the sinks. A user that a sink refuses stays as it is. May be repeated.
-     *
-     *     Needs the scope `users:lease`.
-     */
-    post: operations['resetUsers']
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/users/{id}/leases': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    /**
-     * List the leases of a user, newest first
-     * @description Leases are kept for AUDIT_RETENTION after their end.
-     *
-     *     Needs the scope `users:read`.
-     */
-    get: operations['listUserLeases']
-    put?: never
-    post?: never
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/sts/READ': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    /**
-     * Read a line, and lease its user with KEEP=FALSE
-     * @description A page with the title OK, or KO and a sentence. POST takes the parameters as application/x-www-form-urlencoded. Everything is explained in docs/load-generators.md.
-     *
-     *     Needs the scope `users:lease`.
-     */
-    get: operations['stsRead']
-    put?: never
-    /**
-     * Read a line, and lease its user with KEEP=FALSE
-     * @description A page with the title OK, or KO and a sentence. POST takes the parameters as application/x-www-form-urlencoded. Everything is explained in docs/load-generators.md.
-     *
-     *     Needs the scope `users:lease`.
-     */
-    post: operations['stsReadByPost']
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/sts/ADD': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    /**
-     * Return the user of a line that this client read
-     * @description A page with the title OK, or KO and a sentence. POST takes the parameters as application/x-www-form-urlencoded. Everything is explained in docs/load-generators.md.
-     *
-     *     Needs the scope `users:lease`.
-     */
-    get: operations['stsAdd']
-    put?: never
-    /**
-     * Return the user of a line that this client read
-     * @description A page with the title OK, or KO and a sentence. POST takes the parameters as application/x-www-form-urlencoded. Everything is explained in docs/load-generators.md.
-     *
-     *     Needs the scope `users:lease`.
-     */
-    post: operations['stsAddByPost']
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/sts/LENGTH': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    /**
-     * Count the free users
-     * @description A page with the title OK, or KO and a sentence. POST takes the parameters as application/x-www-form-urlencoded. Everything is explained in docs/load-generators.md.
-     *
-     *     Needs the scope `users:lease`.
-     */
-    get: operations['stsLength']
-    put?: never
-    /**
-     * Count the free users
-     * @description A page with the title OK, or KO and a sentence. POST takes the parameters as application/x-www-form-urlencoded. Everything is explained in docs/load-generators.md.
-     *
-     *     Needs the scope `users:lease`.
-     */
-    post: operations['stsLengthByPost']
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/sts/INITFILE': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    /**
-     * Return all users that this client read, and count the free ones
-     * @description A page with the title OK, or KO and a sentence. POST takes the parameters as application/x-www-form-urlencoded. Everything is explained in docs/load-generators.md.
-     *
-     *     Needs the scope `users:lease`.
-     */
-    get: operations['stsInitfile']
-    put?: never
-    /**
-     * Return all users that this client read, and count the free ones
-     * @description A page with the title OK, or KO and a sentence. POST takes the parameters as application/x-www-form-urlencoded. Everything is explained in docs/load-generators.md.
-     *
-     *     Needs the scope `users:lease`.
-     */
-    post: operations['stsInitfileByPost']
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/sts/RESET': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    /**
-     * Free dirty and consumed users
-     * @description A page with the title OK, or KO and a sentence. POST takes the parameters as application/x-www-form-urlencoded. Everything is explained in docs/load-generators.md.
-     *
-     *     Needs the scope `users:lease`.
-     */
-    get: operations['stsReset']
-    put?: never
-    /**
-     * Free dirty and consumed users
-     * @description A page with the title OK, or KO and a sentence. POST takes the parameters as application/x-www-form-urlencoded. Everything is explained in docs/load-generators.md.
-     *
-     *     Needs the scope `users:lease`.
-     */
-    post: operations['stsResetByPost']
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/sts/STATUS': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    /**
-     * Count the free users of each pool from which users were leased
-     * @description A page with the title OK, or KO and a sentence. POST takes the parameters as application/x-www-form-urlencoded. Everything is explained in docs/load-generators.md.
-     *
-     *     Needs the scope `users:lease`.
-     */
-    get: operations['stsStatus']
-    put?: never
-    /**
-     * Count the free users of each pool from which users were leased
-     * @description A page with the title OK, or KO and a sentence. POST takes the parameters as application/x-www-form-urlencoded. Everything is explained in docs/load-generators.md.
-     *
-     *     Needs the scope `users:lease`.
-     */
-    post: operations['stsStatusByPost']
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/clients/k6.js': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    /**
-     * Get the client for k6
-     * @description Needs no key.
-     */
-    get: operations['getK6Client']
-    put?: never
-    post?: never
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/clients/usersync.py': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    /**
-     * Get the client for Locust and other Python programs
-     * @description Needs no key.
-     */
-    get: operations['getPythonClient']
-    put?: never
-    post?: never
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/users/import': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    get?: never
-    put?: never
-    /**
-     * Import users
-     * @description Accepts a JSON array, NDJSON, CSV with a header row, or an unmodified full export. Everything is imported in one transaction, or nothing.
-     *
-     *     Needs the scope `users:write`.
-     */
-    post: operations['importUsers']
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/lifecycle/candidates': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    /**
-     * List the batches that can be removed
-     * @description Batches past their `expires_at` or, with `age_days`, batches created at least that many days ago.
-     *
-     *     Needs the scope `users:read`.
-     */
-    get: operations['listExpiredBatches']
-    put?: never
-    post?: never
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/lifecycle/expire': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    get?: never
-    put?: never
-    /**
-     * Remove the users of expired batches
-     * @description With `dry_run`, removes nothing and returns what it would remove.
-     *
-     *     Needs the scope `users:write`.
-     */
-    post: operations['expireBatches']
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/audit': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    /**
-     * List changes, newest first
-     * @description Every authorised mutating request, rejected ones included, everything that the service removed by itself, and what jobs changed. Without `pool`, lists the changes of all pools.
-     *
-     *     Needs the scope `admin`.
-     */
-    get: operations['listAuditEvents']
-    put?: never
-    post?: never
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/targets': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    /**
-     * List the targets by name
-     * @description Needs the scope `admin`.
-     */
-    get: operations['listTargets']
-    put?: never
-    /**
-     * Create a target
-     * @description A receiver that this pool is pushed to, or a system under test that follows it (a sink), at its interval and by POST /v1/sync.
-     *
-     *     Needs the scope `admin`.
-     */
-    post: operations['createTarget']
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/targets/{name}': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    /**
-     * Read a target
-     * @description Needs the scope `admin`.
-     */
-    get: operations['getTarget']
-    put?: never
-    post?: never
-    /**
-     * Delete a target and its runs
-     * @description A receiver keeps its users. A sink that has users of ours is deleted with `force=true` only: nothing can remove them from there afterwards. POST /v1/targets/{name}/clear removes them first.
-     *
-     *     Needs the scope `admin`.
-     */
-    delete: operations['deleteTarget']
-    options?: never
-    head?: never
-    /**
-     * Change a target
-     * @description Members that are left out stay unchanged. If the url changes, the key must be sent again.
-     *
-     *     Needs the scope `admin`.
-     */
-    patch: operations['updateTarget']
-    trace?: never
-  }
-  '/v1/sync': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    get?: never
-    put?: never
-    /**
-     * Push to a target
-     * @description Queues a run that sends what the target lacks or, with `full`, everything. If a run is already queued, it is reused. One run per target is in progress at a time. With `dry_run` (sinks; scope `admin`, since it shows the mapping) nothing is sent.
-     *
-     *     Needs the scope `users:write`.
-     */
-    post: operations['createSyncRun']
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/targets/{name}/clear': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    get?: never
-    put?: never
-    /**
-     * Remove all our users from a sink
-     * @description Queues a run that removes what we put there, and nothing else. It ends the interval of the target, whose next run would put the users back; POST /v1/sync does so on request.
-     *
-     *     Needs the scope `users:write`.
-     */
-    post: operations['clearTarget']
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/targets/{name}/failures': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    /**
-     * List the users that a sink refused, by id
-     * @description Needs the scope `users:read`.
-     */
-    get: operations['listTargetFailures']
-    put?: never
-    post?: never
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/sync/runs': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    /**
-     * List the runs, newest first
-     * @description Needs the scope `users:read`.
-     */
-    get: operations['listSyncRuns']
-    put?: never
-    post?: never
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/sync/runs/{id}': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    /**
-     * Read a run
-     * @description Needs the scope `users:read`.
-     */
-    get: operations['getSyncRun']
-    put?: never
-    post?: never
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/sync/status': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    /**
-     * Compare the states of all targets with ours
-     * @description Calls all targets at once, for at most 5 s; this costs one look-up on each side. Targets with `test_users_only: false` are shown to keys with `admin` only.
-     *
-     *     Needs the scope `users:read`.
-     */
-    get: operations['getSyncStatus']
-    put?: never
-    post?: never
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/sync/verify': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    get?: never
-    put?: never
-    /**
-     * Compare a target with ours, user by user
-     * @description Reads all users on both sides, computes both states from scratch, and lists the users that are missing at the target, extra there, or changed. Changes made meanwhile show as differences. The target’s key needs `users:read`. A target with `test_users_only: false` needs the scope `admin` here.
-     *
-     *     Needs the scope `users:read`.
-     */
-    post: operations['verifyTarget']
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/replica/users': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    /**
-     * Read all users of a replica
-     * @description A full NDJSON export of the users that the pool mirrors, read directly from the database, so that the source can compare it user by user. A replica of `everything` needs the scope `admin`.
-     *
-     *     Needs the scope `users:read`.
-     */
-    get: operations['getReplicaUsers']
-    /**
-     * Put an export into a replica
-     * @description An unmodified NDJSON export, full or delta, applied in one transaction: completely or not at all. 409 `base_mismatch` has the current state in its member `state`. The pool must be a replica (PATCH /v1/pools/{name}); one of `everything` needs the scope `admin`. A full export with the scope `admin` declares an empty pool a replica of everything.
-     *
-     *     Needs the scope `users:write`.
-     */
-    put: operations['putReplicaUsers']
-    post?: never
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
+    "/livez": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The process is alive
+         * @description Needs no key.
+         */
+        get: operations["getLiveness"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/readyz": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Ready for work
+         * @description Needs no key.
+         */
+        get: operations["getReadiness"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/healthz": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Ready for work, with warnings
+         * @description Needs no key.
+         */
+        get: operations["getHealth"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/metrics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Metrics of this process, for Prometheus
+         * @description Needs no key, like `/livez`: it contains only numbers, and nothing about any user or pool.
+         *
+         *     Needs no key.
+         */
+        get: operations["getMetrics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/me": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read what the key of the request allows
+         * @description Needs a valid key, of any scope. Without configured keys every request has every scope.
+         */
+        get: operations["getMe"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/pools": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List pools by name
+         * @description Needs the scope `admin`.
+         */
+        get: operations["listPools"];
+        put?: never;
+        /**
+         * Create a pool
+         * @description Needs the scope `admin`.
+         */
+        post: operations["createPool"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/pools/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read a pool
+         * @description Needs the scope `admin`.
+         */
+        get: operations["getPool"];
+        put?: never;
+        post?: never;
+        /**
+         * Remove a pool and all its test users
+         * @description Systems under test keep the users that targets have put there. If there are any, the pool is removed with `force=true` only.
+         *
+         *     Needs the scope `admin`.
+         */
+        delete: operations["deletePool"];
+        options?: never;
+        head?: never;
+        /**
+         * Declare a pool a replica, or release it
+         * @description An export that is put into a replica replaces its users, however they were created.
+         *
+         *     Needs the scope `admin`.
+         */
+        patch: operations["updatePool"];
+        trace?: never;
+    };
+    "/v1/templates": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List templates by name, built-in and own
+         * @description Needs the scope `users:read`.
+         */
+        get: operations["listTemplates"];
+        put?: never;
+        /**
+         * Create a template
+         * @description Needs the scope `users:write`.
+         */
+        post: operations["createTemplate"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/templates/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read a template
+         * @description Needs the scope `users:read`.
+         */
+        get: operations["getTemplate"];
+        /**
+         * Create or replace a template
+         * @description Returns 201 if the template is new, else 200. Batches created from the previous version do not change.
+         *
+         *     Needs the scope `users:write`.
+         */
+        put: operations["putTemplate"];
+        post?: never;
+        /**
+         * Delete a template
+         * @description Needs the scope `users:write`.
+         */
+        delete: operations["deleteTemplate"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/templates/validate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Validate settings without storing them
+         * @description A password is validated too, and never returned.
+         *
+         *     Needs the scope `users:read`.
+         */
+        post: operations["validateTemplate"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/templates/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Export the pool’s own templates in the form that the import accepts
+         * @description Needs the scope `users:read`.
+         */
+        get: operations["exportTemplates"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/templates/import": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Import templates from an export
+         * @description Stores the valid templates in one transaction. Skips the names of built-in and, without `overwrite`, of existing templates.
+         *
+         *     Needs the scope `users:write`.
+         */
+        post: operations["importTemplates"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/batches": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List batches, newest first
+         * @description Needs the scope `users:read`.
+         */
+        get: operations["listBatches"];
+        put?: never;
+        /**
+         * Create users in bulk
+         * @description Returns 202 at once. With `Prefer: wait=N` (seconds, at most 60) returns 201 if the batch ends in time.
+         *
+         *     Needs the scope `users:write`.
+         */
+        post: operations["createBatch"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/batches/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read a batch
+         * @description Needs the scope `users:read`.
+         */
+        get: operations["getBatch"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete the test users of a batch
+         * @description Also deletes their passwords and the failures. The batch stays as a record.
+         *
+         *     Needs the scope `users:write`.
+         */
+        delete: operations["deleteBatch"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/batches/{id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Cancel a batch
+         * @description No further chunk starts. The response waits for chunks in progress. Users that exist stay.
+         *
+         *     Needs the scope `users:write`.
+         */
+        post: operations["cancelBatch"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/batches/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Show the first users of a batch without creating it
+         * @description Takes the body of POST /v1/batches and returns up to 100 users, with every fault and warning. Writes nothing. Send the returned seed to create these users.
+         *
+         *     Needs the scope `users:read`.
+         */
+        post: operations["previewBatch"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/batches/{id}/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Follow a batch
+         * @description Server-sent events: `progress` while the batch runs, then `end`. Resumable with `Last-Event-ID`.
+         *
+         *     Needs the scope `users:read`.
+         */
+        get: operations["streamBatchEvents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/batches/{id}/failures": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the users of a batch that could not be created
+         * @description Needs the scope `users:read`.
+         */
+        get: operations["listBatchFailures"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/users": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List users
+         * @description Needs the scope `users:read`.
+         */
+        get: operations["listUsers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/users/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read a user
+         * @description Needs the scope `users:read`.
+         */
+        get: operations["getUser"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete a test user
+         * @description Needs the scope `users:write`.
+         */
+        delete: operations["deleteUser"];
+        options?: never;
+        head?: never;
+        /**
+         * Change a test user
+         * @description `custom_attributes` is a JSON merge patch (RFC 7396); the other members replace the old values.
+         *
+         *     Needs the scope `users:write`.
+         */
+        patch: operations["updateUser"];
+        trace?: never;
+    };
+    "/v1/users/{id}/totp": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read the TOTP secret of a user and its present code
+         * @description Needs the scope `credentials:read`.
+         */
+        get: operations["getUserTotp"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/stats": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Count the users and batches of a pool
+         * @description Costs the same for ten users as for ten million: the counts are stored, not computed.
+         *
+         *     Needs the scope `users:read`.
+         */
+        get: operations["getStats"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/states/current": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read the current state of a filter
+         * @description Needs the scope `users:read`.
+         */
+        get: operations["getCurrentState"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/users/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Export users: unchanged, a delta, or all
+         * @description Send the state that you have as `base=` or `If-None-Match`. See “States and differential export”.
+         *
+         *     Needs the scope `users:read`.
+         */
+        get: operations["exportUsers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/leases": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List leases, newest first
+         * @description Needs the scope `users:lease`.
+         */
+        get: operations["listLeases"];
+        put?: never;
+        /**
+         * Lease users
+         * @description Grants users that nobody else has, until `expires_at`. If too few are free: 409 `users_exhausted`, after `wait_seconds`. A repetition with the same `Idempotency-Key` and body returns the same lease.
+         *
+         *     Needs the scope `users:lease`.
+         */
+        post: operations["createLease"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/leases/{id}/renew": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Renew a lease
+         * @description It ends `ttl_seconds` from now. If it is over: 409 `lease_lost`.
+         *
+         *     Needs the scope `users:lease`.
+         */
+        post: operations["renewLease"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/leases/{id}/return": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Return the users of a lease
+         * @description `clean` users are free again. `dirty` and `consumed` users are leased to nobody before `POST /v1/leases/reset`. May be repeated. If the lease is over: 409 `lease_lost`.
+         *
+         *     Needs the scope `users:lease`.
+         */
+        post: operations["returnLease"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/leases/stats": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Count the users of a pool by what can be done with them
+         * @description Needs the scope `users:lease`.
+         */
+        get: operations["getLeaseStats"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/leases/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read a lease
+         * @description Needs the scope `users:lease`.
+         */
+        get: operations["getLease"];
+        put?: never;
+        post?: never;
+        /**
+         * End a lease by force
+         * @description Its users are free again, although its holder may still use them.
+         *
+         *     Needs the scope `admin`.
+         */
+        delete: operations["deleteLease"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/leases/reset": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Free dirty and consumed users
+         * @description Without a filter: all of the pool. Users that sinks have are free only after these have written them again, with password and attributes; this queues runs of the sinks. A user that a sink refuses stays as it is. May be repeated.
+         *
+         *     Needs the scope `users:lease`.
+         */
+        post: operations["resetUsers"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/users/{id}/leases": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the leases of a user, newest first
+         * @description Leases are kept for AUDIT_RETENTION after their end.
+         *
+         *     Needs the scope `users:read`.
+         */
+        get: operations["listUserLeases"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sts/READ": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read a line, and lease its user with KEEP=FALSE
+         * @description A page with the title OK, or KO and a sentence. POST takes the parameters as application/x-www-form-urlencoded. Everything is explained in docs/load-generators.md.
+         *
+         *     Needs the scope `users:lease`.
+         */
+        get: operations["stsRead"];
+        put?: never;
+        /**
+         * Read a line, and lease its user with KEEP=FALSE
+         * @description A page with the title OK, or KO and a sentence. POST takes the parameters as application/x-www-form-urlencoded. Everything is explained in docs/load-generators.md.
+         *
+         *     Needs the scope `users:lease`.
+         */
+        post: operations["stsReadByPost"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sts/ADD": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Return the user of a line that this client read
+         * @description A page with the title OK, or KO and a sentence. POST takes the parameters as application/x-www-form-urlencoded. Everything is explained in docs/load-generators.md.
+         *
+         *     Needs the scope `users:lease`.
+         */
+        get: operations["stsAdd"];
+        put?: never;
+        /**
+         * Return the user of a line that this client read
+         * @description A page with the title OK, or KO and a sentence. POST takes the parameters as application/x-www-form-urlencoded. Everything is explained in docs/load-generators.md.
+         *
+         *     Needs the scope `users:lease`.
+         */
+        post: operations["stsAddByPost"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sts/LENGTH": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Count the free users
+         * @description A page with the title OK, or KO and a sentence. POST takes the parameters as application/x-www-form-urlencoded. Everything is explained in docs/load-generators.md.
+         *
+         *     Needs the scope `users:lease`.
+         */
+        get: operations["stsLength"];
+        put?: never;
+        /**
+         * Count the free users
+         * @description A page with the title OK, or KO and a sentence. POST takes the parameters as application/x-www-form-urlencoded. Everything is explained in docs/load-generators.md.
+         *
+         *     Needs the scope `users:lease`.
+         */
+        post: operations["stsLengthByPost"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sts/INITFILE": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Return all users that this client read, and count the free ones
+         * @description A page with the title OK, or KO and a sentence. POST takes the parameters as application/x-www-form-urlencoded. Everything is explained in docs/load-generators.md.
+         *
+         *     Needs the scope `users:lease`.
+         */
+        get: operations["stsInitfile"];
+        put?: never;
+        /**
+         * Return all users that this client read, and count the free ones
+         * @description A page with the title OK, or KO and a sentence. POST takes the parameters as application/x-www-form-urlencoded. Everything is explained in docs/load-generators.md.
+         *
+         *     Needs the scope `users:lease`.
+         */
+        post: operations["stsInitfileByPost"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sts/RESET": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Free dirty and consumed users
+         * @description A page with the title OK, or KO and a sentence. POST takes the parameters as application/x-www-form-urlencoded. Everything is explained in docs/load-generators.md.
+         *
+         *     Needs the scope `users:lease`.
+         */
+        get: operations["stsReset"];
+        put?: never;
+        /**
+         * Free dirty and consumed users
+         * @description A page with the title OK, or KO and a sentence. POST takes the parameters as application/x-www-form-urlencoded. Everything is explained in docs/load-generators.md.
+         *
+         *     Needs the scope `users:lease`.
+         */
+        post: operations["stsResetByPost"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sts/STATUS": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Count the free users of each pool from which users were leased
+         * @description A page with the title OK, or KO and a sentence. POST takes the parameters as application/x-www-form-urlencoded. Everything is explained in docs/load-generators.md.
+         *
+         *     Needs the scope `users:lease`.
+         */
+        get: operations["stsStatus"];
+        put?: never;
+        /**
+         * Count the free users of each pool from which users were leased
+         * @description A page with the title OK, or KO and a sentence. POST takes the parameters as application/x-www-form-urlencoded. Everything is explained in docs/load-generators.md.
+         *
+         *     Needs the scope `users:lease`.
+         */
+        post: operations["stsStatusByPost"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/clients/k6.js": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the client for k6
+         * @description Needs no key.
+         */
+        get: operations["getK6Client"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/clients/usersync.py": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the client for Locust and other Python programs
+         * @description Needs no key.
+         */
+        get: operations["getPythonClient"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/users/import": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Import users
+         * @description Accepts a JSON array, NDJSON, CSV with a header row, or an unmodified full export. Everything is imported in one transaction, or nothing.
+         *
+         *     Needs the scope `users:write`.
+         */
+        post: operations["importUsers"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/lifecycle/candidates": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the batches that can be removed
+         * @description Batches past their `expires_at` or, with `age_days`, batches created at least that many days ago.
+         *
+         *     Needs the scope `users:read`.
+         */
+        get: operations["listExpiredBatches"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/lifecycle/expire": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Remove the users of expired batches
+         * @description With `dry_run`, removes nothing and returns what it would remove.
+         *
+         *     Needs the scope `users:write`.
+         */
+        post: operations["expireBatches"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List changes, newest first
+         * @description Every authorised mutating request, rejected ones included, everything that the service removed by itself, and what jobs changed. Without `pool`, lists the changes of all pools.
+         *
+         *     Needs the scope `admin`.
+         */
+        get: operations["listAuditEvents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/targets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the targets by name
+         * @description Needs the scope `admin`.
+         */
+        get: operations["listTargets"];
+        put?: never;
+        /**
+         * Create a target
+         * @description A receiver that this pool is pushed to, or a system under test that follows it (a sink), at its interval and by POST /v1/sync.
+         *
+         *     Needs the scope `admin`.
+         */
+        post: operations["createTarget"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/targets/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read a target
+         * @description Needs the scope `admin`.
+         */
+        get: operations["getTarget"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete a target and its runs
+         * @description A receiver keeps its users. A sink that has users of ours is deleted with `force=true` only: nothing can remove them from there afterwards. POST /v1/targets/{name}/clear removes them first.
+         *
+         *     Needs the scope `admin`.
+         */
+        delete: operations["deleteTarget"];
+        options?: never;
+        head?: never;
+        /**
+         * Change a target
+         * @description Members that are left out stay unchanged. If the url changes, the key must be sent again.
+         *
+         *     Needs the scope `admin`.
+         */
+        patch: operations["updateTarget"];
+        trace?: never;
+    };
+    "/v1/sync": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Push to a target
+         * @description Queues a run that sends what the target lacks or, with `full`, everything. If a run is already queued, it is reused. One run per target is in progress at a time. With `dry_run` (sinks; scope `admin`, since it shows the mapping) nothing is sent.
+         *
+         *     Needs the scope `users:write`.
+         */
+        post: operations["createSyncRun"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/targets/{name}/clear": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Remove all our users from a sink
+         * @description Queues a run that removes what we put there, and nothing else. It ends the interval of the target, whose next run would put the users back; POST /v1/sync does so on request.
+         *
+         *     Needs the scope `users:write`.
+         */
+        post: operations["clearTarget"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/targets/{name}/failures": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the users that a sink refused, by id
+         * @description Needs the scope `users:read`.
+         */
+        get: operations["listTargetFailures"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/sync/runs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the runs, newest first
+         * @description Needs the scope `users:read`.
+         */
+        get: operations["listSyncRuns"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/sync/runs/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read a run
+         * @description Needs the scope `users:read`.
+         */
+        get: operations["getSyncRun"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/sync/status": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Compare the states of all targets with ours
+         * @description Calls all targets at once, for at most 5 s; this costs one look-up on each side. Targets with `test_users_only: false` are shown to keys with `admin` only.
+         *
+         *     Needs the scope `users:read`.
+         */
+        get: operations["getSyncStatus"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/sync/verify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Compare a target with ours, user by user
+         * @description Reads all users on both sides, computes both states from scratch, and lists the users that are missing at the target, extra there, or changed. Changes made meanwhile show as differences. The target’s key needs `users:read`. A target with `test_users_only: false` needs the scope `admin` here.
+         *
+         *     Needs the scope `users:read`.
+         */
+        post: operations["verifyTarget"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/replica/users": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read all users of a replica
+         * @description A full NDJSON export of the users that the pool mirrors, read directly from the database, so that the source can compare it user by user. A replica of `everything` needs the scope `admin`.
+         *
+         *     Needs the scope `users:read`.
+         */
+        get: operations["getReplicaUsers"];
+        /**
+         * Put an export into a replica
+         * @description An unmodified NDJSON export, full or delta, applied in one transaction: completely or not at all. 409 `base_mismatch` has the current state in its member `state`. The pool must be a replica (PATCH /v1/pools/{name}); one of `everything` needs the scope `admin`. A full export with the scope `admin` declares an empty pool a replica of everything.
+         *
+         *     Needs the scope `users:write`.
+         */
+        put: operations["putReplicaUsers"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
-export type webhooks = Record<string, never>
+export type webhooks = Record<string, never>;
 export interface components {
-  schemas: {
-    /** @description A problem (RFC 9457). `code` is stable; `detail` says what is wrong, where, and what to do. */
-    Problem: {
-      /** @description `urn:usersync:problem:` and the code */
-      type: string
-      title: string
-      status: number
-      detail: string
-      /** @description The id of the request, as in the log */
-      instance?: string
-      code: string
-      /** @description Every invalid member of the request */
-      errors?: {
-        path: string
-        code: string
-        message: string
-      }[]
-    }
-    Readiness: {
-      /** @enum {unknown} */
-      status: 'ready' | 'not_ready'
-      /** @description Why the service is not ready */
-      reasons: string[]
-      /** @description What the service rejects although it is ready; /healthz only */
-      warnings?: string[]
-    }
-    Me: {
-      name: string | null
-      /** @description In every pool that `pools` does not list */
-      scopes: ('users:read' | 'users:write' | 'users:lease' | 'credentials:read' | 'admin')[]
-      /** @description The pools that scopes of the key are bound to, with all its scopes there */
-      pools: {
-        name: string
-        scopes: ('users:read' | 'users:write' | 'users:lease' | 'credentials:read' | 'admin')[]
-      }[]
-    }
-    Pool: {
-      name: string
-      /**
-       * @description Which users only exports write: none, the test users, or all users
-       * @enum {unknown}
-       */
-      replica: 'none' | 'test_users' | 'everything'
-      /** Format: date-time */
-      created_at: string
-    }
-    TemplateSettings: {
-      /** @description Placeholders: {id} (a running number of the pool), {n} (1 to count), {batch} (the batch’s short id) and the names of top-level attributes */
-      username_pattern?: string
-      /** @description a domain like example.com or bücher.example, without white space, control characters and @ , ; < > */
-      email_domain?: string
-      /** @description 1 to 64 characters, with no blank at the beginning or end */
-      role?:
-        | string
-        | {
-            [key: string]: unknown
-          }
-      custom_attributes?: {
-        [key: string]: unknown
-      }
-      /** @enum {unknown} */
-      password_mode?: 'shared' | 'per_user'
-      password_hash?: {
-        /** @enum {unknown} */
-        algorithm?: 'argon2id' | 'scrypt' | 'bcrypt' | 'pbkdf2_sha256' | 'better_auth' | 'none'
-        /**
-         * @description The system under test: sets the algorithm and its costs, so that the first login does not hash again
-         * @enum {unknown}
-         */
-        preset?:
-          | 'auth0'
-          | 'better-auth'
-          | 'devise'
-          | 'django-3.2'
-          | 'django-4.0'
-          | 'django-4.1'
-          | 'django-4.2'
-          | 'django-5.0'
-          | 'django-5.1'
-          | 'django-5.2'
-          | 'django-6.0'
-          | 'django-6.1'
-          | 'django'
-          | 'firebase'
-          | 'fusionauth'
-          | 'gotrue'
-          | 'keycloak'
-          | 'kratos'
-          | 'laravel'
-          | 'okta'
-          | 'openldap'
-          | 'spring-security'
-          | 'supabase'
-          | 'supertokens'
-          | 'wordpress'
-          | 'wordpress-php-8.3'
-        /** @description argon2id: memory */
-        memory_kib?: number
-        /** @description argon2id: passes over the memory; pbkdf2_sha256: iterations */
-        iterations?: number
-        /** @description argon2id: lanes */
-        parallelism?: number
-        /** @description bcrypt: 2^cost rounds */
-        cost?: number
-        /**
-         * @description bcrypt: how the hash begins, after a `$`
-         * @enum {unknown}
-         */
-        prefix?: '2b' | '2y' | 'wp$2y'
-        /** @description scrypt: N, a power of 2 */
-        n?: number
-        /** @description scrypt: block size */
-        r?: number
-        /** @description scrypt: parallelization */
-        p?: number
-        /** @description pbkdf2_sha256: characters of the salt, a byte each */
-        salt_bytes?: number
-        distinct?: number
-      }
-      /** @description Give each user a TOTP secret (RFC 6238). Default: false */
-      totp?: boolean
-      /**
-       * @description Of generated names and places. Default: en
-       * @enum {unknown}
-       */
-      locale?: 'en' | 'de' | 'fr' | 'es' | 'pt_BR' | 'ja' | 'zh_CN' | 'ar'
-      /** @description Determines the generated values. Default: random */
-      seed?: string
-      /** @description RFC 3339, from 1970 on, to the millisecond. The users’ created_at and updated_at; their ids then follow from the settings, so that the same request produces the same state on any server */
-      epoch?: string
-      chunk_size?: number
-      max_workers?: number
-    }
-    Template: {
-      name: string
-      description: string
-      built_in: boolean
-      config: components['schemas']['TemplateSettings']
-      /** @description null: built in */
-      created_at: string | null
-      /** @description null: built in */
-      updated_at: string | null
-    }
-    BatchSettings: {
-      username_pattern: string
-      email_domain: string
-      role:
-        | string
-        | {
-            [key: string]: unknown
-          }
-      custom_attributes: {
-        [key: string]: unknown
-      }
-      /** @enum {unknown} */
-      password_mode: 'shared' | 'per_user'
-      password_hash: {
-        /** @enum {unknown} */
-        algorithm: 'argon2id' | 'scrypt' | 'bcrypt' | 'pbkdf2_sha256' | 'better_auth' | 'none'
-        preset?: string
-        /** @description argon2id: memory */
-        memory_kib?: number
-        /** @description argon2id: passes over the memory; pbkdf2_sha256: iterations */
-        iterations?: number
-        /** @description argon2id: lanes */
-        parallelism?: number
-        /** @description bcrypt: 2^cost rounds */
-        cost?: number
-        /**
-         * @description bcrypt: how the hash begins, after a `$`
-         * @enum {unknown}
-         */
-        prefix?: '2b' | '2y' | 'wp$2y'
-        /** @description scrypt: N, a power of 2 */
-        n?: number
-        /** @description scrypt: block size */
-        r?: number
-        /** @description scrypt: parallelization */
-        p?: number
-        /** @description pbkdf2_sha256: characters of the salt, a byte each */
-        salt_bytes?: number
-        distinct: number
-      }
-      generator_version?: number
-      /**
-       * @description Of generated names and places. Default: en
-       * @enum {unknown}
-       */
-      locale?: 'en' | 'de' | 'fr' | 'es' | 'pt_BR' | 'ja' | 'zh_CN' | 'ar'
-      seed?: string
-      epoch?: string
-      /** @description Batches of earlier versions do not have it */
-      totp?: boolean
-      chunk_size: number
-      max_workers: number
-    }
-    NewBatchSettings: {
-      /** @description Placeholders: {id} (a running number of the pool), {n} (1 to count), {batch} (the batch’s short id) and the names of top-level attributes */
-      username_pattern?: string
-      /** @description a domain like example.com or bücher.example, without white space, control characters and @ , ; < > */
-      email_domain?: string
-      /** @description 1 to 64 characters, with no blank at the beginning or end */
-      role?:
-        | string
-        | {
-            [key: string]: unknown
-          }
-      custom_attributes?: {
-        [key: string]: unknown
-      }
-      /** @description Default: generated */
-      password?: string
-      /** @enum {unknown} */
-      password_mode?: 'shared' | 'per_user'
-      password_hash?: {
-        /** @enum {unknown} */
-        algorithm?: 'argon2id' | 'scrypt' | 'bcrypt' | 'pbkdf2_sha256' | 'better_auth' | 'none'
-        /**
-         * @description The system under test: sets the algorithm and its costs, so that the first login does not hash again
-         * @enum {unknown}
-         */
-        preset?:
-          | 'auth0'
-          | 'better-auth'
-          | 'devise'
-          | 'django-3.2'
-          | 'django-4.0'
-          | 'django-4.1'
-          | 'django-4.2'
-          | 'django-5.0'
-          | 'django-5.1'
-          | 'django-5.2'
-          | 'django-6.0'
-          | 'django-6.1'
-          | 'django'
-          | 'firebase'
-          | 'fusionauth'
-          | 'gotrue'
-          | 'keycloak'
-          | 'kratos'
-          | 'laravel'
-          | 'okta'
-          | 'openldap'
-          | 'spring-security'
-          | 'supabase'
-          | 'supertokens'
-          | 'wordpress'
-          | 'wordpress-php-8.3'
-        /** @description argon2id: memory */
-        memory_kib?: number
-        /** @description argon2id: passes over the memory; pbkdf2_sha256: iterations */
-        iterations?: number
-        /** @description argon2id: lanes */
-        parallelism?: number
-        /** @description bcrypt: 2^cost rounds */
-        cost?: number
-        /**
-         * @description bcrypt: how the hash begins, after a `$`
-         * @enum {unknown}
-         */
-        prefix?: '2b' | '2y' | 'wp$2y'
-        /** @description scrypt: N, a power of 2 */
-        n?: number
-        /** @description scrypt: block size */
-        r?: number
-        /** @description scrypt: parallelization */
-        p?: number
-        /** @description pbkdf2_sha256: characters of the salt, a byte each */
-        salt_bytes?: number
-        distinct?: number
-      }
-      /** @description Give each user a TOTP secret (RFC 6238). Default: false */
-      totp?: boolean
-      /**
-       * @description Of generated names and places. Default: en
-       * @enum {unknown}
-       */
-      locale?: 'en' | 'de' | 'fr' | 'es' | 'pt_BR' | 'ja' | 'zh_CN' | 'ar'
-      /** @description Determines the generated values. Default: random */
-      seed?: string
-      /** @description RFC 3339, from 1970 on, to the millisecond. The users’ created_at and updated_at; their ids then follow from the settings, so that the same request produces the same state on any server */
-      epoch?: string
-      chunk_size?: number
-      max_workers?: number
-    }
-    NewBatch: {
-      /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-      pool?: string
-      count: number
-      label?: string
-      /** @description Seconds */
-      expires_in?: number
-      /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - Not export, import or validate. */
-      template?: string
-      config?: components['schemas']['NewBatchSettings']
-    }
-    ImportSettings: {
-      /** @enum {unknown} */
-      on_conflict: 'fail' | 'skip' | 'update'
-      /** @enum {unknown} */
-      format: 'json' | 'ndjson' | 'csv'
-    }
-    Batch: {
-      id: string
-      /** @enum {unknown} */
-      kind: 'creation' | 'import'
-      label: string | null
-      /** @enum {unknown} */
-      status: 'queued' | 'running' | 'completed' | 'completed_with_failures' | 'cancelled' | 'failed'
-      total_requested: number
-      /** @description Creation only: password hashes created, of password_hash.distinct */
-      hashed_count?: number
-      created_count: number
-      /** @description Import only: users that it changed */
-      updated_count?: number
-      /** @description Import only: rows that already equal their user, or that on_conflict=skip leaves out */
-      skipped_count?: number
-      failed_count: number
-      /** @description From 0 to 1: the completed part of the work, hashing included */
-      progress: number
-      throughput_per_second: number | null
-      eta_seconds: number | null
-      /** @description RFC 3339, UTC */
-      created_at: string
-      started_at: string | null
-      finished_at: string | null
-      expires_at: string | null
-      removed_at: string | null
-      last_error: {
-        code: string
-        detail: string
-      } | null
-      config: components['schemas']['BatchSettings'] | components['schemas']['ImportSettings']
-      profile: {
-        duration_ms: number | null
-        peak_memory_bytes: number | null
-        /** @description Completed chunks of users */
-        chunks: number
-        workers: number
-      }
-      /** @description The state of the filter batch_id=<this batch> */
-      state: string
-    }
-    BatchFailure: {
-      /** @description Number of the user in the batch, or of the row in the import, from 1 */
-      n: number
-      username: string
-      email: string
-      /** @enum {unknown} */
-      code:
-        | 'username_taken'
-        | 'email_taken'
-        | 'conflict'
-        | 'id_taken'
-        | 'user_protected'
-        | 'invalid_row'
-        | 'unknown_member'
-        | 'not_test_user'
-        | 'domain_not_reserved'
-        | 'user_too_large'
-    }
-    User: {
-      /** @description a UUID */
-      id: string
-      username: string
-      email: string
-      role: string
-      is_test_user: boolean
-      batch_id: string | null
-      created_by_bulk: boolean
-      custom_attributes: {
-        [key: string]: unknown
-      }
-      /**
-       * Format: date-time
-       * @description RFC 3339, UTC, six digits of a second
-       */
-      created_at: string
-      /**
-       * Format: date-time
-       * @description RFC 3339, UTC, six digits of a second
-       */
-      updated_at: string
-    }
-    UserChange: {
-      /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-      pool?: string
-      /** @description 1 to 254 characters, with no blank at the beginning or end */
-      username?: string
-      /** @description one address like a@example.com, without white space, control characters and , ; < > */
-      email?: string
-      /** @description 1 to 64 characters, with no blank at the beginning or end */
-      role?: string
-      custom_attributes?: {
-        [key: string]: unknown
-      }
-    }
-    Totp: {
-      /** @description Base32, without padding */
-      secret: string
-      /** @description The `otpauth://` address that authenticator apps read */
-      uri: string
-      /** @description The present code: 6 digits, SHA-1, 30 s (RFC 6238) */
-      code: string
-      /** @description Seconds until the code changes, 1 to 30 */
-      expires_in: number
-    }
-    Stats: {
-      pool: string
-      total_users: number
-      test_users: number
-      /** @description Test users created by batches and imports */
-      bulk_users: number
-      /** @description Users that are not test users. The service never changes or deletes them. */
-      protected_users: number
-      batches: {
-        queued: number
-        running: number
-        completed: number
-        completed_with_failures: number
-        cancelled: number
-        failed: number
-      }
-      /** @description The state of the test users: the state of an export without a filter */
-      state: string
-    }
-    CurrentState: {
-      state: string
-      total_count: number
-      oldest_base_at: string | null
-    }
-    FullExport: {
-      /** @enum {string} */
-      kind: 'full'
-      /**
-       * @description Why it is not a delta
-       * @enum {unknown}
-       */
-      reason: 'none' | 'unknown' | 'expired' | 'requested'
-      base: null
-      /** @description The state after this export */
-      state: string
-      /** @description Users of the filter, in all shards */
-      total_count: number
-      /** @description Users in this response */
-      counts: {
-        added: number
-        updated: number
-        deleted: number
-      }
-      filters: {
-        pool: string
-        batch_id: string | null
-        test_users_only: boolean
-        bulk_users_only: boolean
-        shard?: string
-      }
-      /** Format: date-time */
-      export_timestamp: string
-      source_system: string
-      users: components['schemas']['User'][]
-    }
-    DeltaExport: {
-      /** @enum {unknown} */
-      kind: 'delta' | 'unchanged'
-      reason: null
-      /** @description The state that the client has */
-      base: string
-      /** @description The state after this export */
-      state: string
-      /** @description Users of the filter, in all shards */
-      total_count: number
-      /** @description Users in this response */
-      counts: {
-        added: number
-        updated: number
-        deleted: number
-      }
-      filters: {
-        pool: string
-        batch_id: string | null
-        test_users_only: boolean
-        bulk_users_only: boolean
-        shard?: string
-      }
-      /** Format: date-time */
-      export_timestamp: string
-      source_system: string
-      added: components['schemas']['User'][]
-      updated: components['schemas']['User'][]
-      /** @description Ids */
-      deleted: string[]
-    }
-    /** @description `format=` of a system under test: what its own import takes */
-    SystemFile:
-      | unknown[]
-      | {
-          [key: string]: unknown
-        }
-    LeaseFilter: {
-      /** @description a UUID */
-      batch_id?: string
-      role?: string
-      /** @description Values that top-level members of `custom_attributes` equal */
-      attributes?: {
-        [key: string]: string | number | boolean | null
-      }
-    }
-    NewLease: {
-      /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-      pool?: string
-      /** @default 1 */
-      count?: number
-      /**
-       * @description Who uses the users, for people who read the journal
-       * @default
-       */
-      owner?: string
-      /**
-       * @description Seconds after which the lease ends, unless it is renewed
-       * @default 60
-       */
-      ttl_seconds?: number
-      filter?: components['schemas']['LeaseFilter']
-      /**
-       * @default least_used
-       * @enum {unknown}
-       */
-      order?: 'least_used' | 'random' | 'sequence'
-      /** @description Adds these to each user. Requires the scope `credentials:read` */
-      include?: ('password' | 'password_hash' | 'totp_secret' | 'totp_code')[]
-      /**
-       * @description Whether fewer users than `count` are enough
-       * @default false
-       */
-      partial?: boolean
-      /**
-       * @description How long to wait for users that come back
-       * @default 0
-       */
-      wait_seconds?: number
-    }
-    GrantedLease: {
-      id: string
-      /** @description Grows with each lease of a user */
-      fence: number
-      /** Format: date-time */
-      expires_at: string
-      users: components['schemas']['User'][]
-    }
-    Lease: {
-      id: string
-      fence: number
-      owner: string
-      api_key: string | null
-      /** @enum {unknown} */
-      status: 'active' | 'returned' | 'expired' | 'forced' | 'abandoned'
-      /** Format: date-time */
-      granted_at: string
-      /** Format: date-time */
-      expires_at: string
-      ended_at: string | null
-      user_count: number
-    }
-    LeaseRenewal: {
-      /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-      pool?: string
-      /** @description The `fence` of the lease */
-      fence: number
-      /**
-       * @description Seconds after which the lease ends, unless it is renewed
-       * @default 60
-       */
-      ttl_seconds?: number
-    }
-    RenewedLease: {
-      id: string
-      fence: number
-      /** Format: date-time */
-      expires_at: string
-      /** @description Ids of users that were deleted */
-      gone: string[]
-      /** @description Users that were written since the lease began, as they are now */
-      changed: components['schemas']['User'][]
-    }
-    /** @description Either `outcome` or `users` */
-    LeaseReturn: {
-      /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-      pool?: string
-      /** @description The `fence` of the lease */
-      fence: number
-      /**
-       * @description For all users, which ends the lease
-       * @enum {unknown}
-       */
-      outcome?: 'clean' | 'dirty' | 'consumed'
-      /** @description Returns only these users. The lease ends with the last one */
-      users?: {
-        /** @description a UUID */
-        id: string
-        /** @enum {unknown} */
-        outcome: 'clean' | 'dirty' | 'consumed'
-        note?: string
-      }[]
-    }
-    ReturnedLease: {
-      id: string
-      /** @description Users that this request returned; 0 if they were returned before */
-      returned_count: number
-      /** @description Users that the lease still has */
-      held_count: number
-    }
-    LeaseStats: {
-      free: number
-      leased: number
-      dirty: number
-      consumed: number
-      /** @description Dirty and consumed users that are free when targets have put them right */
-      resetting: number
-      /** @description Requests in this replica that wait for users */
-      waiting: number
-      next_expiry: string | null
-    }
-    LeaseDetail: {
-      id: string
-      fence: number
-      owner: string
-      api_key: string | null
-      /** @enum {unknown} */
-      status: 'active' | 'returned' | 'expired' | 'forced' | 'abandoned'
-      /** Format: date-time */
-      granted_at: string
-      /** Format: date-time */
-      expires_at: string
-      ended_at: string | null
-      user_count: number
-      users: {
-        id: string
-        /** @description `leased`, `gone`, the outcome, or how the lease ended */
-        status: string
-      }[]
-    }
-    UserReset: {
-      /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-      pool?: string
-      filter?: components['schemas']['LeaseFilter']
-    }
-    Holding: {
-      lease_id: string
-      fence: number
-      owner: string
-      api_key: string | null
-      /** Format: date-time */
-      granted_at: string
-      ended_at: string | null
-      ending: ('returned' | 'expired' | 'forced' | 'abandoned') | null
-      outcome: ('clean' | 'dirty' | 'consumed') | null
-      note: string | null
-    }
-    ExpiredBatch: {
-      batch_id: string
-      label: string | null
-      /** @enum {unknown} */
-      status: 'queued' | 'running' | 'completed' | 'completed_with_failures' | 'cancelled' | 'failed'
-      created_at: string
-      expires_at: string | null
-      age_seconds: number
-      /** @description Test users, which the removal deletes */
-      user_count: number
-      /** @description Users that are not test users. They stay. */
-      protected_count: number
-    }
-    ExpiryReport: {
-      dry_run: boolean
-      batches: {
-        batch_id: string
-        deleted_count: number
-        protected_count: number
-      }[]
-      deleted_count: number
-      protected_count: number
-      /** @description Whether more batches have expired. If true, repeat the request. */
-      more: boolean
-    }
-    AuditEvent: {
-      id: string
-      at: string
-      actor: string | null
-      action: string
-      pool: string | null
-      subject: string | null
-      status: number
-      code: string | null
-      counts: {
-        [key: string]: number
-      }
-      request_id: string | null
-    }
-    NewTarget: {
-      /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-      pool?: string
-      /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-      name: string
-      /**
-       * @default usersync
-       * @enum {unknown}
-       */
-      kind?: 'usersync' | 'postgres' | 'ldap' | 'scim' | 'keycloak' | 'kratos' | 'fusionauth' | 'auth0'
-      /** @description Of a `usersync`: its base URL, such as `http://tester:3000`, without `/v1`. Of a `postgres`: `postgres://user@host:port/database`. Of an `ldap`: `ldaps://host` or `ldap://host`. Otherwise the base URL of the API, such as `https://app/scim/v2` */
-      url: string
-      key?: string | null
-      /** @description The users that the target gets */
-      filter?: {
-        batch_id?: string | null
-        /** @default true */
-        test_users_only?: boolean
-        /** @default false */
-        bulk_users_only?: boolean
-      }
-      /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-      remote_pool?: string
-      /** @description Sinks: what each user becomes. See docs/sinks.md */
-      mapping?: {
-        [key: string]: unknown
-      }
-      /** @description Sinks: the name of a built-in mapping */
-      preset?: string
-      /** @description Sinks: how fast users are sent */
-      limits?: {
-        /** @description users per batch */
-        batch?: number
-        /** @description batches at a time */
-        concurrency?: number
-        per_second?: number | null
-      }
-      canary?: {
-        [key: string]: unknown
-      } | null
-      interval_seconds?: number | null
-    }
-    Target: {
-      name: string
-      kind: string
-      url: string
-      has_key: boolean
-      filter: {
-        batch_id: string | null
-        test_users_only: boolean
-        bulk_users_only: boolean
-      }
-      remote_pool: string | null
-      mapping: {
-        [key: string]: unknown
-      } | null
-      limits: {
-        batch: number
-        concurrency: number
-        per_second: number | null
-      } | null
-      canary: {
-        [key: string]: unknown
-      } | null
-      interval_seconds: number | null
-      created_at: string
-      updated_at: string
-    }
-    NewSyncRun: {
-      /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-      pool?: string
-      /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-      target: string
-      /** @default false */
-      full?: boolean
-      /**
-       * @description Sinks: returns what a run would do, and queues none
-       * @default false
-       */
-      dry_run?: boolean
-    }
-    DryRun: {
-      target: string
-      dry_run: boolean
-      kind: string | null
-      base: string | null
-      state: string | null
-      added_count: number
-      updated_count: number
-      deleted_count: number
-      /** @description The first users as they would be sent, without secrets */
-      users: {
-        [key: string]: unknown
-      }[]
-    }
-    SyncRun: {
-      id: string
-      target: string
-      /** @enum {unknown} */
-      trigger: 'request' | 'interval'
-      full: boolean
-      /** @description The run removes all users from a sink */
-      clear: boolean
-      /** @enum {unknown} */
-      status: 'queued' | 'running' | 'succeeded' | 'failed'
-      kind: ('unchanged' | 'delta' | 'full') | null
-      base: string | null
-      state: string | null
-      /** @description Users, as counted by the receiver */
-      added_count: number
-      updated_count: number
-      deleted_count: number
-      /** @description On the wire, including failed attempts */
-      sent_bytes: number
-      attempts: number
-      failure: string | null
-      detail: string | null
-      canary: {
-        ok: boolean
-        /** @description Users that were tried */
-        users: number
-        first_login_ms: number | null
-        second_login_ms: number | null
-        /** @description The system seems to hash the password again at the first login */
-        rehash_suspected: boolean
-        failures: {
-          username: string
-          detail: string
-        }[]
-      } | null
-      created_at: string
-      started_at: string | null
-      finished_at: string | null
-      duration_ms: number | null
-    }
-    TargetFailure: {
-      user_id: string
-      username: string | null
-      /** @enum {unknown} */
-      operation: 'create' | 'update' | 'delete'
-      code: string
-      detail: string
-      tried_at: string
-    }
-    TargetStatus: {
-      target: string
-      in_step: boolean
-      local_state: string
-      remote_state: string | null
-      remote_failure: string | null
-      last_run: components['schemas']['SyncRun'] | null
-    }
-    Verification: {
-      target: string
-      in_step: boolean
-      local: {
-        /** @description The recorded state */
-        state: string
-        /** @description The state computed from the users */
-        recomputed_state: string
-        total_count: number
-      }
-      remote: {
-        /** @description The recorded state */
-        state: string
-        /** @description The state computed from the users */
-        recomputed_state: string
-        total_count: number
-      }
-      missing: {
-        count: number
-        /** @description The first 100 */
-        ids: string[]
-      }
-      extra: {
-        count: number
-        /** @description The first 100 */
-        ids: string[]
-      }
-      changed: {
-        count: number
-        /** @description The first 100 */
-        ids: string[]
-      }
-    }
-    AppliedExport: {
-      /** @enum {unknown} */
-      kind: 'full' | 'delta' | 'unchanged'
-      state: string
-      total_count: number
-      counts: {
-        added: number
-        updated: number
-        deleted: number
-      }
-    }
-  }
-  responses: {
-    /** @description `invalid_request`: The request has missing, unknown or invalid members. */
-    invalid_request: {
-      headers: {
-        [name: string]: unknown
-      }
-      content: {
-        'application/problem+json': components['schemas']['Problem'] & {
-          /** @enum {integer} */
-          status?: 400
-          /** @enum {string} */
-          code?: 'invalid_request'
-        }
-      }
-    }
-    /** @description `not_acceptable`: None of the accepted media types is available. */
-    not_acceptable: {
-      headers: {
-        [name: string]: unknown
-      }
-      content: {
-        'application/problem+json': components['schemas']['Problem'] & {
-          /** @enum {integer} */
-          status?: 406
-          /** @enum {string} */
-          code?: 'not_acceptable'
-        }
-      }
-    }
-    /** @description `misdirected_request`: The request is for another host. */
-    misdirected_request: {
-      headers: {
-        [name: string]: unknown
-      }
-      content: {
-        'application/problem+json': components['schemas']['Problem'] & {
-          /** @enum {integer} */
-          status?: 421
-          /** @enum {string} */
-          code?: 'misdirected_request'
-        }
-      }
-    }
-    /** @description `internal_error`: Internal error. */
-    internal_error: {
-      headers: {
-        [name: string]: unknown
-      }
-      content: {
-        'application/problem+json': components['schemas']['Problem'] & {
-          /** @enum {integer} */
-          status?: 500
-          /** @enum {string} */
-          code?: 'internal_error'
-        }
-      }
-    }
-    /** @description `rate_limited`: The API key exceeds its rate limit. */
-    rate_limited: {
-      headers: {
-        'Retry-After': components['headers']['Retry-After']
-        'RateLimit-Limit': components['headers']['RateLimit-Limit']
-        'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-        'RateLimit-Reset': components['headers']['RateLimit-Reset']
-        [name: string]: unknown
-      }
-      content: {
-        'application/problem+json': components['schemas']['Problem'] & {
-          /** @enum {integer} */
-          status?: 429
-          /** @enum {string} */
-          code?: 'rate_limited'
-        }
-      }
-    }
-    /** @description `unauthorized`: A valid API key is required. */
-    unauthorized: {
-      headers: {
-        'WWW-Authenticate': components['headers']['WWW-Authenticate']
-        [name: string]: unknown
-      }
-      content: {
-        'application/problem+json': components['schemas']['Problem'] & {
-          /** @enum {integer} */
-          status?: 401
-          /** @enum {string} */
-          code?: 'unauthorized'
-        }
-      }
-    }
-    /** @description `overloaded`: The service is overloaded. */
-    overloaded: {
-      headers: {
-        'Retry-After': components['headers']['Retry-After']
-        [name: string]: unknown
-      }
-      content: {
-        'application/problem+json': components['schemas']['Problem'] & {
-          /** @enum {integer} */
-          status?: 503
-          /** @enum {string} */
-          code?: 'overloaded'
-        }
-      }
-    }
-    /**
-     * @description `invalid_json`: The body is not valid JSON.
-     *
-     *     `invalid_request`: The request has missing, unknown or invalid members.
-     */
-    'invalid_json.invalid_request': {
-      headers: {
-        [name: string]: unknown
-      }
-      content: {
-        'application/problem+json': components['schemas']['Problem'] & {
-          /** @enum {integer} */
-          status?: 400
-          /** @enum {string} */
-          code?: 'invalid_json' | 'invalid_request'
-        }
-      }
-    }
-    /**
-     * @description `cross_site_request`: Cross-site requests cannot change anything.
-     *
-     *     `forbidden`: The API key lacks the required scope.
-     */
-    'cross_site_request.forbidden': {
-      headers: {
-        [name: string]: unknown
-      }
-      content: {
-        'application/problem+json': components['schemas']['Problem'] & {
-          /** @enum {integer} */
-          status?: 403
-          /** @enum {string} */
-          code?: 'cross_site_request' | 'forbidden'
-        }
-      }
-    }
-    /** @description `request_timeout`: The request took too long to arrive. */
-    request_timeout: {
-      headers: {
-        [name: string]: unknown
-      }
-      content: {
-        'application/problem+json': components['schemas']['Problem'] & {
-          /** @enum {integer} */
-          status?: 408
-          /** @enum {string} */
-          code?: 'request_timeout'
-        }
-      }
-    }
-    /** @description `pool_exists`: A pool with this name already exists. */
-    pool_exists: {
-      headers: {
-        [name: string]: unknown
-      }
-      content: {
-        'application/problem+json': components['schemas']['Problem'] & {
-          /** @enum {integer} */
-          status?: 409
-          /** @enum {string} */
-          code?: 'pool_exists'
-        }
-      }
-    }
-    /** @description `body_too_large`: The body is too large. */
-    body_too_large: {
-      headers: {
-        [name: string]: unknown
-      }
-      content: {
-        'application/problem+json': components['schemas']['Problem'] & {
-          /** @enum {integer} */
-          status?: 413
-          /** @enum {string} */
-          code?: 'body_too_large'
-        }
-      }
-    }
-    /** @description `media_type_unsupported`: Unsupported media type. */
-    media_type_unsupported: {
-      headers: {
-        [name: string]: unknown
-      }
-      content: {
-        'application/problem+json': components['schemas']['Problem'] & {
-          /** @enum {integer} */
-          status?: 415
-          /** @enum {string} */
-          code?: 'media_type_unsupported'
-        }
-      }
-    }
-    /**
-     * @description `database_unavailable`: The database is unavailable.
-     *
-     *     `overloaded`: The service is overloaded.
-     */
-    'database_unavailable.overloaded': {
-      headers: {
-        'Retry-After': components['headers']['Retry-After']
-        [name: string]: unknown
-      }
-      content: {
-        'application/problem+json': components['schemas']['Problem'] & {
-          /** @enum {integer} */
-          status?: 503
-          /** @enum {string} */
-          code?: 'database_unavailable' | 'overloaded'
-        }
-      }
-    }
-    /**
-     * @description `invalid_request`: The request has missing, unknown or invalid members.
-     *
-     *     `cursor_invalid`: The cursor does not belong to this listing.
-     */
-    'invalid_request.cursor_invalid': {
-      headers: {
-        [name: string]: unknown
-      }
-      content: {
-        'application/problem+json': components['schemas']['Problem'] & {
-          /** @enum {integer} */
-          status?: 400
-          /** @enum {string} */
-          code?: 'invalid_request' | 'cursor_invalid'
-        }
-      }
-    }
-    /** @description `forbidden`: The API key lacks the required scope. */
-    forbidden: {
-      headers: {
-        [name: string]: unknown
-      }
-      content: {
-        'application/problem+json': components['schemas']['Problem'] & {
-          /** @enum {integer} */
-          status?: 403
-          /** @enum {string} */
-          code?: 'forbidden'
-        }
-      }
-    }
-    /**
-     * @description `route_not_found`: Not found.
-     *
-     *     `pool_not_found`: Pool not found.
-     */
-    'route_not_found.pool_not_found': {
-      headers: {
-        [name: string]: unknown
-      }
-      content: {
-        'application/problem+json': components['schemas']['Problem'] & {
-          /** @enum {integer} */
-          status?: 404
-          /** @enum {string} */
-          code?: 'route_not_found' | 'pool_not_found'
-        }
-      }
-    }
-    /** @description `pool_in_use`: The pool has protected users or unfinished batches. */
-    pool_in_use: {
-      headers: {
-        [name: string]: unknown
-      }
-      content: {
-        'application/problem+json': components['schemas']['Problem'] & {
-          /** @enum {integer} */
-          status?: 409
-          /** @enum {string} */
-          code?: 'pool_in_use'
-        }
-      }
-    }
-    /**
-     * @description `pool_in_use`: The pool has protected users or unfinished batches.
-     *
-     *     `target_holds_users`: A system under test still has users of the pool.
-     */
-    'pool_in_use.target_holds_users': {
-      headers: {
-        [name: string]: unknown
-      }
-      content: {
-        'application/problem+json': components['schemas']['Problem'] & {
-          /** @enum {integer} */
-          status?: 409
-          /** @enum {string} */
-          code?: 'pool_in_use' | 'target_holds_users'
-        }
-      }
-    }
-    /** @description `pool_not_found`: Pool not found. */
-    pool_not_found: {
-      headers: {
-        [name: string]: unknown
-      }
-      content: {
-        'application/problem+json': components['schemas']['Problem'] & {
-          /** @enum {integer} */
-          status?: 404
-          /** @enum {string} */
-          code?: 'pool_not_found'
-        }
-      }
-    }
-    /**
-     * @description `invalid_json`: The body is not valid JSON.
-     *
-     *     `invalid_request`: The request has missing, unknown or invalid members.
-     *
-     *     `pattern_invalid`: The username pattern is invalid for this batch.
-     */
-    'invalid_json.invalid_request.pattern_invalid': {
-      headers: {
-        [name: string]: unknown
-      }
-      content: {
-        'application/problem+json': components['schemas']['Problem'] & {
-          /** @enum {integer} */
-          status?: 400
-          /** @enum {string} */
-          code?: 'invalid_json' | 'invalid_request' | 'pattern_invalid'
-        }
-      }
-    }
-    /**
-     * @description `cross_site_request`: Cross-site requests cannot change anything.
-     *
-     *     `forbidden`: The API key lacks the required scope.
-     *
-     *     `template_built_in`: Built-in templates cannot be changed.
-     */
-    'cross_site_request.forbidden.template_built_in': {
-      headers: {
-        [name: string]: unknown
-      }
-      content: {
-        'application/problem+json': components['schemas']['Problem'] & {
-          /** @enum {integer} */
-          status?: 403
-          /** @enum {string} */
-          code?: 'cross_site_request' | 'forbidden' | 'template_built_in'
-        }
-      }
-    }
-    /**
-     * @description `template_exists`: A template with this name already exists.
-     *
-     *     `template_limit`: The pool has the maximum number of templates.
-     */
-    'template_exists.template_limit': {
-      headers: {
-        [name: string]: unknown
-      }
-      content: {
-        'application/problem+json': components['schemas']['Problem'] & {
-          /** @enum {integer} */
-          status?: 409
-          /** @enum {string} */
-          code?: 'template_exists' | 'template_limit'
-        }
-      }
-    }
-    /** @description `domain_not_reserved`: Test users must have email addresses in reserved domains. */
-    domain_not_reserved: {
-      headers: {
-        [name: string]: unknown
-      }
-      content: {
-        'application/problem+json': components['schemas']['Problem'] & {
-          /** @enum {integer} */
-          status?: 422
-          /** @enum {string} */
-          code?: 'domain_not_reserved'
-        }
-      }
-    }
-    /**
-     * @description `route_not_found`: Not found.
-     *
-     *     `pool_not_found`: Pool not found.
-     *
-     *     `template_not_found`: Template not found in this pool.
-     */
-    'route_not_found.pool_not_found.template_not_found': {
-      headers: {
-        [name: string]: unknown
-      }
-      content: {
-        'application/problem+json': components['schemas']['Problem'] & {
-          /** @enum {integer} */
-          status?: 404
-          /** @enum {string} */
-          code?: 'route_not_found' | 'pool_not_found' | 'template_not_found'
-        }
-      }
-    }
-    /** @description `template_limit`: The pool has the maximum number of templates. */
-    template_limit: {
-      headers: {
-        [name: string]: unknown
-      }
-      content: {
-        'application/problem+json': components['schemas']['Problem'] & {
-          /** @enum {integer} */
-          status?: 409
-          /** @enum {string} */
-          code?: 'template_limit'
-        }
-      }
-    }
-    /**
-     * @description `pool_not_found`: Pool not found.
-     *
-     *     `template_not_found`: Template not found in this pool.
-     */
-    'pool_not_found.template_not_found': {
-      headers: {
-        [name: string]: unknown
-      }
-      content: {
-        'application/problem+json': components['schemas']['Problem'] & {
-          /** @enum {integer} */
-          status?: 404
-          /** @enum {string} */
-          code?: 'pool_not_found' | 'template_not_found'
-        }
-      }
-    }
-    /**
-     * @description `population_exists`: The pool already has this population.
-     *
-     *     `pool_is_replica`: The pool is a replica and accepts users only from exports.
-     */
-    'population_exists.pool_is_replica': {
-      headers: {
-        Location: components['headers']['Location']
-        [name: string]: unknown
-      }
-      content: {
-        'application/problem+json': components['schemas']['Problem'] & {
-          /** @enum {integer} */
-          status?: 409
-          /** @enum {string} */
-          code?: 'population_exists' | 'pool_is_replica'
-          batch_id?: string
-        }
-      }
-    }
-    /**
-     * @description `idempotency_key_reused`: The idempotency key was already used with another body.
-     *
-     *     `domain_not_reserved`: Test users must have email addresses in reserved domains.
-     */
-    'idempotency_key_reused.domain_not_reserved': {
-      headers: {
-        [name: string]: unknown
-      }
-      content: {
-        'application/problem+json': components['schemas']['Problem'] & {
-          /** @enum {integer} */
-          status?: 422
-          /** @enum {string} */
-          code?: 'idempotency_key_reused' | 'domain_not_reserved'
-        }
-      }
-    }
-    /**
-     * @description `route_not_found`: Not found.
-     *
-     *     `pool_not_found`: Pool not found.
-     *
-     *     `batch_not_found`: Batch not found in this pool.
-     */
-    'route_not_found.pool_not_found.batch_not_found': {
-      headers: {
-        [name: string]: unknown
-      }
-      content: {
-        'application/problem+json': components['schemas']['Problem'] & {
-          /** @enum {integer} */
-          status?: 404
-          /** @enum {string} */
-          code?: 'route_not_found' | 'pool_not_found' | 'batch_not_found'
-        }
-      }
-    }
-    /** @description `pool_is_replica`: The pool is a replica and accepts users only from exports. */
-    pool_is_replica: {
-      headers: {
-        [name: string]: unknown
-      }
-      content: {
-        'application/problem+json': components['schemas']['Problem'] & {
-          /** @enum {integer} */
-          status?: 409
-          /** @enum {string} */
-          code?: 'pool_is_replica'
-        }
-      }
-    }
-    /**
-     * @description `pool_not_found`: Pool not found.
-     *
-     *     `batch_not_found`: Batch not found in this pool.
-     */
-    'pool_not_found.batch_not_found': {
-      headers: {
-        [name: string]: unknown
-      }
-      content: {
-        'application/problem+json': components['schemas']['Problem'] & {
-          /** @enum {integer} */
-          status?: 404
-          /** @enum {string} */
-          code?: 'pool_not_found' | 'batch_not_found'
-        }
-      }
-    }
-    /**
-     * @description `route_not_found`: Not found.
-     *
-     *     `pool_not_found`: Pool not found.
-     *
-     *     `user_not_found`: User not found in this pool.
-     */
-    'route_not_found.pool_not_found.user_not_found': {
-      headers: {
-        [name: string]: unknown
-      }
-      content: {
-        'application/problem+json': components['schemas']['Problem'] & {
-          /** @enum {integer} */
-          status?: 404
-          /** @enum {string} */
-          code?: 'route_not_found' | 'pool_not_found' | 'user_not_found'
-        }
-      }
-    }
-    /**
-     * @description `cross_site_request`: Cross-site requests cannot change anything.
-     *
-     *     `forbidden`: The API key lacks the required scope.
-     *
-     *     `user_protected`: The user is not a test user and cannot be changed.
-     */
-    'cross_site_request.forbidden.user_protected': {
-      headers: {
-        [name: string]: unknown
-      }
-      content: {
-        'application/problem+json': components['schemas']['Problem'] & {
-          /** @enum {integer} */
-          status?: 403
-          /** @enum {string} */
-          code?: 'cross_site_request' | 'forbidden' | 'user_protected'
-        }
-      }
-    }
-    /**
-     * @description `pool_is_replica`: The pool is a replica and accepts users only from exports.
-     *
-     *     `user_exists`: Another user of the pool has this username or email.
-     */
-    'pool_is_replica.user_exists': {
-      headers: {
-        [name: string]: unknown
-      }
-      content: {
-        'application/problem+json': components['schemas']['Problem'] & {
-          /** @enum {integer} */
-          status?: 409
-          /** @enum {string} */
-          code?: 'pool_is_replica' | 'user_exists'
-        }
-      }
-    }
-    /**
-     * @description `user_too_large`: The user line exceeds 1 MiB.
-     *
-     *     `domain_not_reserved`: Test users must have email addresses in reserved domains.
-     */
-    'user_too_large.domain_not_reserved': {
-      headers: {
-        [name: string]: unknown
-      }
-      content: {
-        'application/problem+json': components['schemas']['Problem'] & {
-          /** @enum {integer} */
-          status?: 422
-          /** @enum {string} */
-          code?: 'user_too_large' | 'domain_not_reserved'
-        }
-      }
-    }
-    /**
-     * @description `pool_not_found`: Pool not found.
-     *
-     *     `totp_not_found`: The user has no TOTP secret.
-     *
-     *     `user_not_found`: User not found in this pool.
-     */
-    'pool_not_found.totp_not_found.user_not_found': {
-      headers: {
-        [name: string]: unknown
-      }
-      content: {
-        'application/problem+json': components['schemas']['Problem'] & {
-          /** @enum {integer} */
-          status?: 404
-          /** @enum {string} */
-          code?: 'pool_not_found' | 'totp_not_found' | 'user_not_found'
-        }
-      }
-    }
-    /**
-     * @description `invalid_request`: The request has missing, unknown or invalid members.
-     *
-     *     `base_invalid`: The base is not a valid state.
-     *
-     *     `cursor_invalid`: The cursor does not belong to this listing.
-     */
-    'invalid_request.base_invalid.cursor_invalid': {
-      headers: {
-        [name: string]: unknown
-      }
-      content: {
-        'application/problem+json': components['schemas']['Problem'] & {
-          /** @enum {integer} */
-          status?: 400
-          /** @enum {string} */
-          code?: 'invalid_request' | 'base_invalid' | 'cursor_invalid'
-        }
-      }
-    }
-    /** @description `users_not_importable`: The system under test cannot import some of the users. */
-    users_not_importable: {
-      headers: {
-        [name: string]: unknown
-      }
-      content: {
-        'application/problem+json': components['schemas']['Problem'] & {
-          /** @enum {integer} */
-          status?: 422
-          /** @enum {string} */
-          code?: 'users_not_importable'
-        }
-      }
-    }
-    /**
-     * @description `database_unavailable`: The database is unavailable.
-     *
-     *     `overloaded`: The service is overloaded.
-     *
-     *     `shutting_down`: The service is shutting down.
-     */
-    'database_unavailable.overloaded.shutting_down': {
-      headers: {
-        'Retry-After': components['headers']['Retry-After']
-        [name: string]: unknown
-      }
-      content: {
-        'application/problem+json': components['schemas']['Problem'] & {
-          /** @enum {integer} */
-          status?: 503
-          /** @enum {string} */
-          code?: 'database_unavailable' | 'overloaded' | 'shutting_down'
-        }
-      }
-    }
-    /**
-     * @description `lease_lost`: The lease is over.
-     *
-     *     `users_exhausted`: Not enough users are free.
-     */
-    'lease_lost.users_exhausted': {
-      headers: {
-        'Retry-After': components['headers']['Retry-After']
-        [name: string]: unknown
-      }
-      content: {
-        'application/problem+json': components['schemas']['Problem'] & {
-          /** @enum {integer} */
-          status?: 409
-          /** @enum {string} */
-          code?: 'lease_lost' | 'users_exhausted'
-          free?: number
-          leased?: number
-          dirty?: number
-          consumed?: number
-          /** Format: date-time */
-          next_expiry?: string | null
-        }
-      }
-    }
-    /**
-     * @description `idempotency_key_reused`: The idempotency key was already used with another body.
-     *
-     *     `lease_too_large`: The users of the lease do not fit into one response.
-     */
-    'idempotency_key_reused.lease_too_large': {
-      headers: {
-        [name: string]: unknown
-      }
-      content: {
-        'application/problem+json': components['schemas']['Problem'] & {
-          /** @enum {integer} */
-          status?: 422
-          /** @enum {string} */
-          code?: 'idempotency_key_reused' | 'lease_too_large'
-        }
-      }
-    }
-    /** @description `lease_lost`: The lease is over. */
-    lease_lost: {
-      headers: {
-        [name: string]: unknown
-      }
-      content: {
-        'application/problem+json': components['schemas']['Problem'] & {
-          /** @enum {integer} */
-          status?: 409
-          /** @enum {string} */
-          code?: 'lease_lost'
-        }
-      }
-    }
-    /**
-     * @description `route_not_found`: Not found.
-     *
-     *     `pool_not_found`: Pool not found.
-     *
-     *     `lease_not_found`: Lease not found in this pool.
-     */
-    'route_not_found.pool_not_found.lease_not_found': {
-      headers: {
-        [name: string]: unknown
-      }
-      content: {
-        'application/problem+json': components['schemas']['Problem'] & {
-          /** @enum {integer} */
-          status?: 404
-          /** @enum {string} */
-          code?: 'route_not_found' | 'pool_not_found' | 'lease_not_found'
-        }
-      }
-    }
-    /**
-     * @description `pool_not_found`: Pool not found.
-     *
-     *     `user_not_found`: User not found in this pool.
-     */
-    'pool_not_found.user_not_found': {
-      headers: {
-        [name: string]: unknown
-      }
-      content: {
-        'application/problem+json': components['schemas']['Problem'] & {
-          /** @enum {integer} */
-          status?: 404
-          /** @enum {string} */
-          code?: 'pool_not_found' | 'user_not_found'
-        }
-      }
-    }
-    /**
-     * @description `invalid_json`: The body is not valid JSON.
-     *
-     *     `invalid_request`: The request has missing, unknown or invalid members.
-     */
-    'invalid_json.invalid_request.text-html': {
-      headers: {
-        [name: string]: unknown
-      }
-      content: {
-        'text/html': string
-      }
-    }
-    /** @description `unauthorized`: A valid API key is required. */
-    'unauthorized.text-html': {
-      headers: {
-        'WWW-Authenticate': components['headers']['WWW-Authenticate']
-        [name: string]: unknown
-      }
-      content: {
-        'text/html': string
-      }
-    }
-    /**
-     * @description `cross_site_request`: Cross-site requests cannot change anything.
-     *
-     *     `forbidden`: The API key lacks the required scope.
-     */
-    'cross_site_request.forbidden.text-html': {
-      headers: {
-        [name: string]: unknown
-      }
-      content: {
-        'text/html': string
-      }
-    }
-    /** @description `pool_not_found`: Pool not found. */
-    'pool_not_found.text-html': {
-      headers: {
-        [name: string]: unknown
-      }
-      content: {
-        'text/html': string
-      }
-    }
-    /** @description `not_acceptable`: None of the accepted media types is available. */
-    'not_acceptable.text-html': {
-      headers: {
-        [name: string]: unknown
-      }
-      content: {
-        'text/html': string
-      }
-    }
-    /** @description `request_timeout`: The request took too long to arrive. */
-    'request_timeout.text-html': {
-      headers: {
-        [name: string]: unknown
-      }
-      content: {
-        'text/html': string
-      }
-    }
-    /** @description `body_too_large`: The body is too large. */
-    'body_too_large.text-html': {
-      headers: {
-        [name: string]: unknown
-      }
-      content: {
-        'text/html': string
-      }
-    }
-    /** @description `media_type_unsupported`: Unsupported media type. */
-    'media_type_unsupported.text-html': {
-      headers: {
-        [name: string]: unknown
-      }
-      content: {
-        'text/html': string
-      }
-    }
-    /** @description `misdirected_request`: The request is for another host. */
-    'misdirected_request.text-html': {
-      headers: {
-        [name: string]: unknown
-      }
-      content: {
-        'text/html': string
-      }
-    }
-    /** @description `rate_limited`: The API key exceeds its rate limit. */
-    'rate_limited.text-html': {
-      headers: {
-        'Retry-After': components['headers']['Retry-After']
-        'RateLimit-Limit': components['headers']['RateLimit-Limit']
-        'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-        'RateLimit-Reset': components['headers']['RateLimit-Reset']
-        [name: string]: unknown
-      }
-      content: {
-        'text/html': string
-      }
-    }
-    /** @description `internal_error`: Internal error. */
-    'internal_error.text-html': {
-      headers: {
-        [name: string]: unknown
-      }
-      content: {
-        'text/html': string
-      }
-    }
-    /**
-     * @description `database_unavailable`: The database is unavailable.
-     *
-     *     `overloaded`: The service is overloaded.
-     */
-    'database_unavailable.overloaded.text-html': {
-      headers: {
-        'Retry-After': components['headers']['Retry-After']
-        [name: string]: unknown
-      }
-      content: {
-        'text/html': string
-      }
-    }
-    /**
-     * @description `invalid_json`: The body is not valid JSON.
-     *
-     *     `invalid_csv`: The body is not valid CSV.
-     *
-     *     `invalid_request`: The request has missing, unknown or invalid members.
-     *
-     *     `import_credentials`: Passwords, password hashes and TOTP secrets cannot be imported.
-     *
-     *     `import_cut`: The import is incomplete.
-     *
-     *     `import_not_full`: Only a full export can be imported.
-     */
-    'invalid_json.invalid_csv.invalid_request.import_credentials.import_cut.import_not_full': {
-      headers: {
-        [name: string]: unknown
-      }
-      content: {
-        'application/problem+json': components['schemas']['Problem'] & {
-          /** @enum {integer} */
-          status?: 400
-          /** @enum {string} */
-          code?:
-            | 'invalid_json'
-            | 'invalid_csv'
-            | 'invalid_request'
-            | 'import_credentials'
-            | 'import_cut'
-            | 'import_not_full'
-        }
-      }
-    }
-    /**
-     * @description `import_conflict`: The imported user conflicts with an existing user.
-     *
-     *     `pool_is_replica`: The pool is a replica and accepts users only from exports.
-     */
-    'import_conflict.pool_is_replica': {
-      headers: {
-        [name: string]: unknown
-      }
-      content: {
-        'application/problem+json': components['schemas']['Problem'] & {
-          /** @enum {integer} */
-          status?: 409
-          /** @enum {string} */
-          code?: 'import_conflict' | 'pool_is_replica'
-        }
-      }
-    }
-    /** @description `import_invalid`: The import has invalid rows. */
-    import_invalid: {
-      headers: {
-        [name: string]: unknown
-      }
-      content: {
-        'application/problem+json': components['schemas']['Problem'] & {
-          /** @enum {integer} */
-          status?: 422
-          /** @enum {string} */
-          code?: 'import_invalid'
-        }
-      }
-    }
-    /**
-     * @description `target_exists`: A target with this name already exists.
-     *
-     *     `target_limit`: The pool has the maximum number of targets.
-     */
-    'target_exists.target_limit': {
-      headers: {
-        [name: string]: unknown
-      }
-      content: {
-        'application/problem+json': components['schemas']['Problem'] & {
-          /** @enum {integer} */
-          status?: 409
-          /** @enum {string} */
-          code?: 'target_exists' | 'target_limit'
-        }
-      }
-    }
-    /**
-     * @description `route_not_found`: Not found.
-     *
-     *     `pool_not_found`: Pool not found.
-     *
-     *     `target_not_found`: Target not found in this pool.
-     */
-    'route_not_found.pool_not_found.target_not_found': {
-      headers: {
-        [name: string]: unknown
-      }
-      content: {
-        'application/problem+json': components['schemas']['Problem'] & {
-          /** @enum {integer} */
-          status?: 404
-          /** @enum {string} */
-          code?: 'route_not_found' | 'pool_not_found' | 'target_not_found'
-        }
-      }
-    }
-    /** @description `target_holds_users`: A system under test still has users of the pool. */
-    target_holds_users: {
-      headers: {
-        [name: string]: unknown
-      }
-      content: {
-        'application/problem+json': components['schemas']['Problem'] & {
-          /** @enum {integer} */
-          status?: 409
-          /** @enum {string} */
-          code?: 'target_holds_users'
-        }
-      }
-    }
-    /**
-     * @description `pool_not_found`: Pool not found.
-     *
-     *     `target_not_found`: Target not found in this pool.
-     */
-    'pool_not_found.target_not_found': {
-      headers: {
-        [name: string]: unknown
-      }
-      content: {
-        'application/problem+json': components['schemas']['Problem'] & {
-          /** @enum {integer} */
-          status?: 404
-          /** @enum {string} */
-          code?: 'pool_not_found' | 'target_not_found'
-        }
-      }
-    }
-    /**
-     * @description `route_not_found`: Not found.
-     *
-     *     `pool_not_found`: Pool not found.
-     *
-     *     `sync_run_not_found`: Sync run not found in this pool.
-     */
-    'route_not_found.pool_not_found.sync_run_not_found': {
-      headers: {
-        [name: string]: unknown
-      }
-      content: {
-        'application/problem+json': components['schemas']['Problem'] & {
-          /** @enum {integer} */
-          status?: 404
-          /** @enum {string} */
-          code?: 'route_not_found' | 'pool_not_found' | 'sync_run_not_found'
-        }
-      }
-    }
-    /** @description `target_failed`: The target returned no usable response. */
-    target_failed: {
-      headers: {
-        [name: string]: unknown
-      }
-      content: {
-        'application/problem+json': components['schemas']['Problem'] & {
-          /** @enum {integer} */
-          status?: 502
-          /** @enum {string} */
-          code?: 'target_failed'
-        }
-      }
-    }
-    /**
-     * @description `invalid_json`: The body is not valid JSON.
-     *
-     *     `invalid_request`: The request has missing, unknown or invalid members.
-     *
-     *     `export_cut`: The export is incomplete.
-     *
-     *     `export_malformed`: The body is not an NDJSON export.
-     */
-    'invalid_json.invalid_request.export_cut.export_malformed': {
-      headers: {
-        [name: string]: unknown
-      }
-      content: {
-        'application/problem+json': components['schemas']['Problem'] & {
-          /** @enum {integer} */
-          status?: 400
-          /** @enum {string} */
-          code?: 'invalid_json' | 'invalid_request' | 'export_cut' | 'export_malformed'
-        }
-      }
-    }
-    /**
-     * @description `base_mismatch`: The base of the export is not the current state of the pool.
-     *
-     *     `pool_in_use`: The pool has protected users or unfinished batches.
-     *
-     *     `pool_not_replica`: The pool is not a replica.
-     */
-    'base_mismatch.pool_in_use.pool_not_replica': {
-      headers: {
-        [name: string]: unknown
-      }
-      content: {
-        'application/problem+json': components['schemas']['Problem'] & {
-          /** @enum {integer} */
-          status?: 409
-          /** @enum {string} */
-          code?: 'base_mismatch' | 'pool_in_use' | 'pool_not_replica'
-          /** @description The current state of the pool */
-          state?: string
-        }
-      }
-    }
-    /**
-     * @description `export_invalid`: The export has invalid user lines.
-     *
-     *     `state_mismatch`: The users do not match the state that the export names.
-     *
-     *     `user_too_large`: The user line exceeds 1 MiB.
-     *
-     *     `domain_not_reserved`: Test users must have email addresses in reserved domains.
-     */
-    'export_invalid.state_mismatch.user_too_large.domain_not_reserved': {
-      headers: {
-        [name: string]: unknown
-      }
-      content: {
-        'application/problem+json': components['schemas']['Problem'] & {
-          /** @enum {integer} */
-          status?: 422
-          /** @enum {string} */
-          code?: 'export_invalid' | 'state_mismatch' | 'user_too_large' | 'domain_not_reserved'
-        }
-      }
-    }
-    /** @description `pool_not_replica`: The pool is not a replica. */
-    pool_not_replica: {
-      headers: {
-        [name: string]: unknown
-      }
-      content: {
-        'application/problem+json': components['schemas']['Problem'] & {
-          /** @enum {integer} */
-          status?: 409
-          /** @enum {string} */
-          code?: 'pool_not_replica'
-        }
-      }
-    }
-  }
-  parameters: {
-    limit: number
-    /** @description `next_cursor` of the previous page */
-    cursor: string
-    force: boolean
-    /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-    pool: string
-    /** @description The same key and body return the same result; another body is rejected */
-    'idempotency-key': string
-    /** @description a UUID */
-    id: string
-    /** @description a UUID */
-    batch_id: string
-    /** @description `false` requires the scope `admin` */
-    test_users_only: boolean
-    bulk_users_only: boolean
-    /** @description The pool. Lower and upper case are the same, and .csv, .txt, .tsv or .dat at the end is left out */
-    FILENAME: string
-    READ_MODE: 'FIRST' | 'LAST' | 'RANDOM'
-    /** @description `FALSE` leases the user */
-    KEEP: 'TRUE' | 'FALSE'
-    /** @description A line as READ returned it */
-    LINE: string
-    /** @description Makes no difference */
-    ADD_MODE: 'FIRST' | 'LAST'
-    UNIQUE: 'TRUE' | 'FALSE'
-    /** @description Seconds after which a user read with KEEP=FALSE is free again */
-    TTL: number
-    /** @description What a line consists of: some of id, username, email, role, password, password_hash, totp_secret, totp_code */
-    COLUMNS: string
-    /** @description What is between the columns */
-    SEPARATOR: string
-  }
-  requestBodies: never
-  headers: {
-    /** @description Who may store the response, and for how long */
-    'Cache-Control': string
-    /** @description The state, as a weak entity tag: `W/"u1-…"`. Send it as `If-None-Match` next time */
-    ETag: string
-    /** @description The next page or part: `<…>; rel="next"` (RFC 8288). Missing on the last one */
-    Link: string
-    /** @description The URL of what the request created, or of what does its work */
-    Location: string
-    /** @description The preference that was followed (RFC 7240) */
-    'Preference-Applied': string
-    /** @description Requests that the key may send a minute. Only if `RATE_LIMIT` is set */
-    'RateLimit-Limit': number
-    /** @description Requests that are left in this minute. Only if `RATE_LIMIT` is set */
-    'RateLimit-Remaining': number
-    /** @description Seconds until the minute ends. Only if `RATE_LIMIT` is set */
-    'RateLimit-Reset': number
-    /** @description Seconds after which the same request may succeed */
-    'Retry-After': number
-    /** @description The state that the delta starts from, or `none` */
-    'Usersync-Base': string
-    /** @description `unchanged`, `delta` or `full` */
-    'Usersync-Kind': string
-    /** @description When the pool was created: a pool that was created again may have other passwords in the same state */
-    'Usersync-Pool-Created': string
-    /** @description The state of the exported users */
-    'Usersync-State': string
-    /** @description How to authenticate (RFC 6750) */
-    'WWW-Authenticate': string
-  }
-  pathItems: never
-}
-export type $defs = Record<string, never>
-export interface operations {
-  getLiveness: {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description Success */
-      200: {
-        headers: {
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': {
-            /** @enum {string} */
-            status: 'live'
-          }
-        }
-      }
-      400: components['responses']['invalid_request']
-      406: components['responses']['not_acceptable']
-      421: components['responses']['misdirected_request']
-      500: components['responses']['internal_error']
-    }
-  }
-  getReadiness: {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description Success */
-      200: {
-        headers: {
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['Readiness']
-        }
-      }
-      400: components['responses']['invalid_request']
-      406: components['responses']['not_acceptable']
-      421: components['responses']['misdirected_request']
-      500: components['responses']['internal_error']
-      /** @description Default Response */
-      503: {
-        headers: {
-          'Retry-After': components['headers']['Retry-After']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['Readiness']
-        }
-      }
-    }
-  }
-  getHealth: {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description Success */
-      200: {
-        headers: {
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['Readiness']
-        }
-      }
-      400: components['responses']['invalid_request']
-      406: components['responses']['not_acceptable']
-      421: components['responses']['misdirected_request']
-      500: components['responses']['internal_error']
-      /** @description Default Response */
-      503: {
-        headers: {
-          'Retry-After': components['headers']['Retry-After']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['Readiness']
-        }
-      }
-    }
-  }
-  getMetrics: {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description Success */
-      200: {
-        headers: {
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'text/plain': string
-        }
-      }
-      400: components['responses']['invalid_request']
-      406: components['responses']['not_acceptable']
-      421: components['responses']['misdirected_request']
-      429: components['responses']['rate_limited']
-      500: components['responses']['internal_error']
-    }
-  }
-  getMe: {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description Success */
-      200: {
-        headers: {
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['Me']
-        }
-      }
-      400: components['responses']['invalid_request']
-      401: components['responses']['unauthorized']
-      406: components['responses']['not_acceptable']
-      421: components['responses']['misdirected_request']
-      429: components['responses']['rate_limited']
-      500: components['responses']['internal_error']
-      503: components['responses']['overloaded']
-    }
-  }
-  listPools: {
-    parameters: {
-      query?: {
-        limit?: components['parameters']['limit']
-        /** @description `next_cursor` of the previous page */
-        cursor?: components['parameters']['cursor']
-      }
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description Success */
-      200: {
-        headers: {
-          Link: components['headers']['Link']
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': {
-            items: components['schemas']['Pool'][]
-            next_cursor: string | null
-          }
-        }
-      }
-      400: components['responses']['invalid_request.cursor_invalid']
-      401: components['responses']['unauthorized']
-      403: components['responses']['forbidden']
-      406: components['responses']['not_acceptable']
-      421: components['responses']['misdirected_request']
-      429: components['responses']['rate_limited']
-      500: components['responses']['internal_error']
-      503: components['responses']['database_unavailable.overloaded']
-    }
-  }
-  createPool: {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    requestBody: {
-      content: {
-        /**
-         * @example {
-         *       "name": "shop"
-         *     }
-         */
-        'application/json': {
-          /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-          name: string
-          /** @description A replica receives its users from exports (PUT /v1/replica/users) and rejects other writes. `test_users`: accepts exports of test users in reserved domains, with the scope `users:write`; other users of the pool stay. `everything`: accepts any export, with the scope `admin`; the export also replaces and deletes users that are not test users. */
-          replica?: ('none' | 'test_users' | 'everything') | boolean
-        }
-      }
-    }
-    responses: {
-      /** @description Created */
-      201: {
-        headers: {
-          Location: components['headers']['Location']
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['Pool']
-        }
-      }
-      400: components['responses']['invalid_json.invalid_request']
-      401: components['responses']['unauthorized']
-      403: components['responses']['cross_site_request.forbidden']
-      406: components['responses']['not_acceptable']
-      408: components['responses']['request_timeout']
-      409: components['responses']['pool_exists']
-      413: components['responses']['body_too_large']
-      415: components['responses']['media_type_unsupported']
-      421: components['responses']['misdirected_request']
-      429: components['responses']['rate_limited']
-      500: components['responses']['internal_error']
-      503: components['responses']['database_unavailable.overloaded']
-    }
-  }
-  getPool: {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /**
-         * @description At most 63 characters: lower-case letters, digits and, after the first character, . _ -
-         * @example default
-         */
-        name: string
-      }
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description Success */
-      200: {
-        headers: {
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['Pool']
-        }
-      }
-      400: components['responses']['invalid_request']
-      401: components['responses']['unauthorized']
-      403: components['responses']['forbidden']
-      404: components['responses']['route_not_found.pool_not_found']
-      406: components['responses']['not_acceptable']
-      421: components['responses']['misdirected_request']
-      429: components['responses']['rate_limited']
-      500: components['responses']['internal_error']
-      503: components['responses']['database_unavailable.overloaded']
-    }
-  }
-  deletePool: {
-    parameters: {
-      query?: {
-        force?: components['parameters']['force']
-      }
-      header?: never
-      path: {
-        /**
-         * @description At most 63 characters: lower-case letters, digits and, after the first character, . _ -
-         * @example default
-         */
-        name: string
-      }
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description Done; the response has no body */
-      204: {
-        headers: {
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content?: never
-      }
-      400: components['responses']['invalid_json.invalid_request']
-      401: components['responses']['unauthorized']
-      403: components['responses']['cross_site_request.forbidden']
-      404: components['responses']['route_not_found.pool_not_found']
-      406: components['responses']['not_acceptable']
-      408: components['responses']['request_timeout']
-      409: components['responses']['pool_in_use.target_holds_users']
-      413: components['responses']['body_too_large']
-      415: components['responses']['media_type_unsupported']
-      421: components['responses']['misdirected_request']
-      429: components['responses']['rate_limited']
-      500: components['responses']['internal_error']
-      503: components['responses']['database_unavailable.overloaded']
-    }
-  }
-  updatePool: {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /**
-         * @description At most 63 characters: lower-case letters, digits and, after the first character, . _ -
-         * @example default
-         */
-        name: string
-      }
-      cookie?: never
-    }
-    requestBody: {
-      content: {
-        /**
-         * @example {
-         *       "replica": "none"
-         *     }
-         */
-        'application/json': {
-          /** @description A replica receives its users from exports (PUT /v1/replica/users) and rejects other writes. `test_users`: accepts exports of test users in reserved domains, with the scope `users:write`; other users of the pool stay. `everything`: accepts any export, with the scope `admin`; the export also replaces and deletes users that are not test users. */
-          replica: ('none' | 'test_users' | 'everything') | boolean
-        }
-      }
-    }
-    responses: {
-      /** @description Success */
-      200: {
-        headers: {
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['Pool']
-        }
-      }
-      400: components['responses']['invalid_json.invalid_request']
-      401: components['responses']['unauthorized']
-      403: components['responses']['cross_site_request.forbidden']
-      404: components['responses']['route_not_found.pool_not_found']
-      406: components['responses']['not_acceptable']
-      408: components['responses']['request_timeout']
-      409: components['responses']['pool_in_use']
-      413: components['responses']['body_too_large']
-      415: components['responses']['media_type_unsupported']
-      421: components['responses']['misdirected_request']
-      429: components['responses']['rate_limited']
-      500: components['responses']['internal_error']
-      503: components['responses']['database_unavailable.overloaded']
-    }
-  }
-  listTemplates: {
-    parameters: {
-      query?: {
-        /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-        pool?: components['parameters']['pool']
-        limit?: components['parameters']['limit']
-        /** @description `next_cursor` of the previous page */
-        cursor?: components['parameters']['cursor']
-      }
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description Success */
-      200: {
-        headers: {
-          Link: components['headers']['Link']
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': {
-            items: components['schemas']['Template'][]
-            next_cursor: string | null
-          }
-        }
-      }
-      400: components['responses']['invalid_request.cursor_invalid']
-      401: components['responses']['unauthorized']
-      403: components['responses']['forbidden']
-      404: components['responses']['pool_not_found']
-      406: components['responses']['not_acceptable']
-      421: components['responses']['misdirected_request']
-      429: components['responses']['rate_limited']
-      500: components['responses']['internal_error']
-      503: components['responses']['database_unavailable.overloaded']
-    }
-  }
-  createTemplate: {
-    parameters: {
-      query?: {
-        /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-        pool?: components['parameters']['pool']
-      }
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    requestBody: {
-      content: {
-        /**
-         * @example {
-         *       "name": "gold",
-         *       "config": {
-         *         "role": "admin",
-         *         "custom_attributes": {
-         *           "plan": "gold"
-         *         }
-         *       }
-         *     }
-         */
-        'application/json': {
-          /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-          pool?: string
-          /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - Not export, import or validate. */
-          name: string
-          description?: string
-          config: components['schemas']['TemplateSettings']
-        }
-      }
-    }
-    responses: {
-      /** @description Created */
-      201: {
-        headers: {
-          Location: components['headers']['Location']
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['Template']
-        }
-      }
-      400: components['responses']['invalid_json.invalid_request.pattern_invalid']
-      401: components['responses']['unauthorized']
-      403: components['responses']['cross_site_request.forbidden.template_built_in']
-      404: components['responses']['pool_not_found']
-      406: components['responses']['not_acceptable']
-      408: components['responses']['request_timeout']
-      409: components['responses']['template_exists.template_limit']
-      413: components['responses']['body_too_large']
-      415: components['responses']['media_type_unsupported']
-      421: components['responses']['misdirected_request']
-      422: components['responses']['domain_not_reserved']
-      429: components['responses']['rate_limited']
-      500: components['responses']['internal_error']
-      503: components['responses']['database_unavailable.overloaded']
-    }
-  }
-  getTemplate: {
-    parameters: {
-      query?: {
-        /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-        pool?: components['parameters']['pool']
-      }
-      header?: never
-      path: {
-        /**
-         * @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - Not export, import or validate.
-         * @example default
-         */
-        name: string
-      }
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description Success */
-      200: {
-        headers: {
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['Template']
-        }
-      }
-      400: components['responses']['invalid_request']
-      401: components['responses']['unauthorized']
-      403: components['responses']['forbidden']
-      404: components['responses']['route_not_found.pool_not_found.template_not_found']
-      406: components['responses']['not_acceptable']
-      421: components['responses']['misdirected_request']
-      429: components['responses']['rate_limited']
-      500: components['responses']['internal_error']
-      503: components['responses']['database_unavailable.overloaded']
-    }
-  }
-  putTemplate: {
-    parameters: {
-      query?: {
-        /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-        pool?: components['parameters']['pool']
-      }
-      header?: never
-      path: {
-        /**
-         * @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - Not export, import or validate.
-         * @example default
-         */
-        name: string
-      }
-      cookie?: never
-    }
-    requestBody: {
-      content: {
-        /**
-         * @example {
-         *       "description": "Gold customers",
-         *       "config": {
-         *         "custom_attributes": {
-         *           "plan": "gold"
-         *         }
-         *       }
-         *     }
-         */
-        'application/json': {
-          /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-          pool?: string
-          description?: string
-          config: components['schemas']['TemplateSettings']
-        }
-      }
-    }
-    responses: {
-      /** @description Success */
-      200: {
-        headers: {
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['Template']
-        }
-      }
-      /** @description Created */
-      201: {
-        headers: {
-          Location: components['headers']['Location']
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['Template']
-        }
-      }
-      400: components['responses']['invalid_json.invalid_request.pattern_invalid']
-      401: components['responses']['unauthorized']
-      403: components['responses']['cross_site_request.forbidden.template_built_in']
-      404: components['responses']['route_not_found.pool_not_found']
-      406: components['responses']['not_acceptable']
-      408: components['responses']['request_timeout']
-      409: components['responses']['template_limit']
-      413: components['responses']['body_too_large']
-      415: components['responses']['media_type_unsupported']
-      421: components['responses']['misdirected_request']
-      422: components['responses']['domain_not_reserved']
-      429: components['responses']['rate_limited']
-      500: components['responses']['internal_error']
-      503: components['responses']['database_unavailable.overloaded']
-    }
-  }
-  deleteTemplate: {
-    parameters: {
-      query?: {
-        /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-        pool?: components['parameters']['pool']
-      }
-      header?: never
-      path: {
-        /**
-         * @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - Not export, import or validate.
-         * @example default
-         */
-        name: string
-      }
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description Done; the response has no body */
-      204: {
-        headers: {
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content?: never
-      }
-      400: components['responses']['invalid_json.invalid_request']
-      401: components['responses']['unauthorized']
-      403: components['responses']['cross_site_request.forbidden.template_built_in']
-      404: components['responses']['route_not_found.pool_not_found.template_not_found']
-      406: components['responses']['not_acceptable']
-      408: components['responses']['request_timeout']
-      413: components['responses']['body_too_large']
-      415: components['responses']['media_type_unsupported']
-      421: components['responses']['misdirected_request']
-      429: components['responses']['rate_limited']
-      500: components['responses']['internal_error']
-      503: components['responses']['database_unavailable.overloaded']
-    }
-  }
-  validateTemplate: {
-    parameters: {
-      query?: {
-        /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-        pool?: components['parameters']['pool']
-      }
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    requestBody: {
-      content: {
-        /**
-         * @example {
-         *       "config": {
-         *         "username_pattern": "{first}.{n}",
-         *         "custom_attributes": {
-         *           "first": {
-         *             "$name": "first"
-         *           }
-         *         }
-         *       }
-         *     }
-         */
-        'application/json': {
-          /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-          pool?: string
-          /** @description Same members as the `config` of a batch */
-          config: {
-            [key: string]: unknown
-          }
-        }
-      }
-    }
-    responses: {
-      /** @description Success */
-      200: {
-        headers: {
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': {
-            is_valid: boolean
-            errors: {
-              path: string
-              code: string
-              message: string
-            }[]
-            warnings: {
-              path: string
-              code: string
-              message: string
-            }[]
-            /** @description The settings of the smallest possible batch; null if a member is invalid */
-            config: components['schemas']['BatchSettings'] | null
-          }
-        }
-      }
-      400: components['responses']['invalid_json.invalid_request']
-      401: components['responses']['unauthorized']
-      403: components['responses']['cross_site_request.forbidden']
-      404: components['responses']['pool_not_found']
-      406: components['responses']['not_acceptable']
-      408: components['responses']['request_timeout']
-      413: components['responses']['body_too_large']
-      415: components['responses']['media_type_unsupported']
-      421: components['responses']['misdirected_request']
-      429: components['responses']['rate_limited']
-      500: components['responses']['internal_error']
-      503: components['responses']['database_unavailable.overloaded']
-    }
-  }
-  exportTemplates: {
-    parameters: {
-      query?: {
-        /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-        pool?: components['parameters']['pool']
-      }
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description Success */
-      200: {
-        headers: {
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': {
-            templates: {
-              name: string
-              description: string
-              config: components['schemas']['TemplateSettings']
-            }[]
-          }
-        }
-      }
-      400: components['responses']['invalid_request']
-      401: components['responses']['unauthorized']
-      403: components['responses']['forbidden']
-      404: components['responses']['pool_not_found']
-      406: components['responses']['not_acceptable']
-      421: components['responses']['misdirected_request']
-      429: components['responses']['rate_limited']
-      500: components['responses']['internal_error']
-      503: components['responses']['database_unavailable.overloaded']
-    }
-  }
-  importTemplates: {
-    parameters: {
-      query?: {
-        /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-        pool?: components['parameters']['pool']
-      }
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    requestBody: {
-      content: {
-        /**
-         * @example {
-         *       "templates": [
-         *         {
-         *           "name": "silver",
-         *           "config": {
-         *             "custom_attributes": {
-         *               "plan": "silver"
-         *             }
-         *           }
-         *         }
-         *       ]
-         *     }
-         */
-        'application/json': {
-          /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-          pool?: string
-          templates: {
+    schemas: {
+        /** @description A problem (RFC 9457). `code` is stable; `detail` says what is wrong, where, and what to do. */
+        Problem: {
+            /** @description `urn:usersync:problem:` and the code */
+            type: string;
+            title: string;
+            status: number;
+            detail: string;
+            /** @description The id of the request, as in the log */
+            instance?: string;
+            code: string;
+            /** @description Every invalid member of the request */
+            errors?: {
+                path: string;
+                code: string;
+                message: string;
+            }[];
+        };
+        Readiness: {
+            /** @enum {unknown} */
+            status: "ready" | "not_ready";
+            /** @description Why the service is not ready */
+            reasons: string[];
+            /** @description What the service rejects although it is ready; /healthz only */
+            warnings?: string[];
+        };
+        Me: {
+            name: string | null;
+            /** @description In every pool that `pools` does not list */
+            scopes: ("users:read" | "users:write" | "users:lease" | "credentials:read" | "admin")[];
+            /** @description The pools that scopes of the key are bound to, with all its scopes there */
+            pools: {
+                name: string;
+                scopes: ("users:read" | "users:write" | "users:lease" | "credentials:read" | "admin")[];
+            }[];
+        };
+        Pool: {
+            name: string;
+            /**
+             * @description Which users only exports write: none, the test users, or all users
+             * @enum {unknown}
+             */
+            replica: "none" | "test_users" | "everything";
+            /** Format: date-time */
+            created_at: string;
+        };
+        TemplateSettings: {
+            /** @description Placeholders: {id} (a running number of the pool), {n} (1 to count), {batch} (the batch’s short id) and the names of top-level attributes */
+            username_pattern?: string;
+            /** @description a domain like example.com or bücher.example, without white space, control characters and @ , ; < > */
+            email_domain?: string;
+            /** @description 1 to 64 characters, with no blank at the beginning or end */
+            role?: string | {
+                [key: string]: unknown;
+            };
+            custom_attributes?: {
+                [key: string]: unknown;
+            };
+            /** @enum {unknown} */
+            password_mode?: "shared" | "per_user";
+            password_hash?: {
+                /** @enum {unknown} */
+                algorithm?: "argon2id" | "scrypt" | "bcrypt" | "pbkdf2_sha256" | "better_auth" | "none";
+                /**
+                 * @description The system under test: sets the algorithm and its costs, so that the first login does not hash again
+                 * @enum {unknown}
+                 */
+                preset?: "auth0" | "better-auth" | "devise" | "django-3.2" | "django-4.0" | "django-4.1" | "django-4.2" | "django-5.0" | "django-5.1" | "django-5.2" | "django-6.0" | "django-6.1" | "django" | "firebase" | "fusionauth" | "gotrue" | "keycloak" | "kratos" | "laravel" | "okta" | "openldap" | "spring-security" | "supabase" | "supertokens" | "wordpress" | "wordpress-php-8.3";
+                /** @description argon2id: memory */
+                memory_kib?: number;
+                /** @description argon2id: passes over the memory; pbkdf2_sha256: iterations */
+                iterations?: number;
+                /** @description argon2id: lanes */
+                parallelism?: number;
+                /** @description bcrypt: 2^cost rounds */
+                cost?: number;
+                /**
+                 * @description bcrypt: how the hash begins, after a `$`
+                 * @enum {unknown}
+                 */
+                prefix?: "2b" | "2y" | "wp$2y";
+                /** @description scrypt: N, a power of 2 */
+                n?: number;
+                /** @description scrypt: block size */
+                r?: number;
+                /** @description scrypt: parallelization */
+                p?: number;
+                /** @description pbkdf2_sha256: characters of the salt, a byte each */
+                salt_bytes?: number;
+                distinct?: number;
+            };
+            /** @description Give each user a TOTP secret (RFC 6238). Default: false */
+            totp?: boolean;
+            /**
+             * @description Of generated names and places. Default: en
+             * @enum {unknown}
+             */
+            locale?: "en" | "de" | "fr" | "es" | "pt_BR" | "ja" | "zh_CN" | "ar";
+            /** @description Determines the generated values. Default: random */
+            seed?: string;
+            /** @description RFC 3339, from 1970 on, to the millisecond. The users’ created_at and updated_at; their ids then follow from the settings, so that the same request produces the same state on any server */
+            epoch?: string;
+            chunk_size?: number;
+            max_workers?: number;
+        };
+        Template: {
+            name: string;
+            description: string;
+            built_in: boolean;
+            config: components["schemas"]["TemplateSettings"];
+            /** @description null: built in */
+            created_at: string | null;
+            /** @description null: built in */
+            updated_at: string | null;
+        };
+        BatchSettings: {
+            username_pattern: string;
+            email_domain: string;
+            role: string | {
+                [key: string]: unknown;
+            };
+            custom_attributes: {
+                [key: string]: unknown;
+            };
+            /** @enum {unknown} */
+            password_mode: "shared" | "per_user";
+            password_hash: {
+                /** @enum {unknown} */
+                algorithm: "argon2id" | "scrypt" | "bcrypt" | "pbkdf2_sha256" | "better_auth" | "none";
+                preset?: string;
+                /** @description argon2id: memory */
+                memory_kib?: number;
+                /** @description argon2id: passes over the memory; pbkdf2_sha256: iterations */
+                iterations?: number;
+                /** @description argon2id: lanes */
+                parallelism?: number;
+                /** @description bcrypt: 2^cost rounds */
+                cost?: number;
+                /**
+                 * @description bcrypt: how the hash begins, after a `$`
+                 * @enum {unknown}
+                 */
+                prefix?: "2b" | "2y" | "wp$2y";
+                /** @description scrypt: N, a power of 2 */
+                n?: number;
+                /** @description scrypt: block size */
+                r?: number;
+                /** @description scrypt: parallelization */
+                p?: number;
+                /** @description pbkdf2_sha256: characters of the salt, a byte each */
+                salt_bytes?: number;
+                distinct: number;
+            };
+            generator_version?: number;
+            /**
+             * @description Of generated names and places. Default: en
+             * @enum {unknown}
+             */
+            locale?: "en" | "de" | "fr" | "es" | "pt_BR" | "ja" | "zh_CN" | "ar";
+            seed?: string;
+            epoch?: string;
+            /** @description Batches of earlier versions do not have it */
+            totp?: boolean;
+            chunk_size: number;
+            max_workers: number;
+        };
+        NewBatchSettings: {
+            /** @description Placeholders: {id} (a running number of the pool), {n} (1 to count), {batch} (the batch’s short id) and the names of top-level attributes */
+            username_pattern?: string;
+            /** @description a domain like example.com or bücher.example, without white space, control characters and @ , ; < > */
+            email_domain?: string;
+            /** @description 1 to 64 characters, with no blank at the beginning or end */
+            role?: string | {
+                [key: string]: unknown;
+            };
+            custom_attributes?: {
+                [key: string]: unknown;
+            };
+            /** @description Default: generated */
+            password?: string;
+            /** @enum {unknown} */
+            password_mode?: "shared" | "per_user";
+            password_hash?: {
+                /** @enum {unknown} */
+                algorithm?: "argon2id" | "scrypt" | "bcrypt" | "pbkdf2_sha256" | "better_auth" | "none";
+                /**
+                 * @description The system under test: sets the algorithm and its costs, so that the first login does not hash again
+                 * @enum {unknown}
+                 */
+                preset?: "auth0" | "better-auth" | "devise" | "django-3.2" | "django-4.0" | "django-4.1" | "django-4.2" | "django-5.0" | "django-5.1" | "django-5.2" | "django-6.0" | "django-6.1" | "django" | "firebase" | "fusionauth" | "gotrue" | "keycloak" | "kratos" | "laravel" | "okta" | "openldap" | "spring-security" | "supabase" | "supertokens" | "wordpress" | "wordpress-php-8.3";
+                /** @description argon2id: memory */
+                memory_kib?: number;
+                /** @description argon2id: passes over the memory; pbkdf2_sha256: iterations */
+                iterations?: number;
+                /** @description argon2id: lanes */
+                parallelism?: number;
+                /** @description bcrypt: 2^cost rounds */
+                cost?: number;
+                /**
+                 * @description bcrypt: how the hash begins, after a `$`
+                 * @enum {unknown}
+                 */
+                prefix?: "2b" | "2y" | "wp$2y";
+                /** @description scrypt: N, a power of 2 */
+                n?: number;
+                /** @description scrypt: block size */
+                r?: number;
+                /** @description scrypt: parallelization */
+                p?: number;
+                /** @description pbkdf2_sha256: characters of the salt, a byte each */
+                salt_bytes?: number;
+                distinct?: number;
+            };
+            /** @description Give each user a TOTP secret (RFC 6238). Default: false */
+            totp?: boolean;
+            /**
+             * @description Of generated names and places. Default: en
+             * @enum {unknown}
+             */
+            locale?: "en" | "de" | "fr" | "es" | "pt_BR" | "ja" | "zh_CN" | "ar";
+            /** @description Determines the generated values. Default: random */
+            seed?: string;
+            /** @description RFC 3339, from 1970 on, to the millisecond. The users’ created_at and updated_at; their ids then follow from the settings, so that the same request produces the same state on any server */
+            epoch?: string;
+            chunk_size?: number;
+            max_workers?: number;
+        };
+        NewBatch: {
+            /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+            pool?: string;
+            count: number;
+            label?: string;
+            /** @description Seconds */
+            expires_in?: number;
             /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - Not export, import or validate. */
-            name: string
-            description?: string
-            /** @description Same members as the `config` of a batch */
-            config: {
-              [key: string]: unknown
-            }
-          }[]
-          /** @default false */
-          overwrite?: boolean
-        }
-      }
-    }
-    responses: {
-      /** @description Success */
-      200: {
-        headers: {
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': {
-            imported: string[]
-            skipped: string[]
-            errors: {
-              path: string
-              code: string
-              message: string
-            }[]
-          }
-        }
-      }
-      400: components['responses']['invalid_json.invalid_request']
-      401: components['responses']['unauthorized']
-      403: components['responses']['cross_site_request.forbidden']
-      404: components['responses']['pool_not_found']
-      406: components['responses']['not_acceptable']
-      408: components['responses']['request_timeout']
-      409: components['responses']['template_limit']
-      413: components['responses']['body_too_large']
-      415: components['responses']['media_type_unsupported']
-      421: components['responses']['misdirected_request']
-      429: components['responses']['rate_limited']
-      500: components['responses']['internal_error']
-      503: components['responses']['database_unavailable.overloaded']
-    }
-  }
-  listBatches: {
-    parameters: {
-      query?: {
-        /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-        pool?: components['parameters']['pool']
-        limit?: components['parameters']['limit']
-        /** @description `next_cursor` of the previous page */
-        cursor?: components['parameters']['cursor']
-        status?: 'queued' | 'running' | 'completed' | 'completed_with_failures' | 'cancelled' | 'failed'
-      }
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description Success */
-      200: {
-        headers: {
-          Link: components['headers']['Link']
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': {
-            items: components['schemas']['Batch'][]
-            next_cursor: string | null
-          }
-        }
-      }
-      400: components['responses']['invalid_request.cursor_invalid']
-      401: components['responses']['unauthorized']
-      403: components['responses']['forbidden']
-      404: components['responses']['pool_not_found']
-      406: components['responses']['not_acceptable']
-      421: components['responses']['misdirected_request']
-      429: components['responses']['rate_limited']
-      500: components['responses']['internal_error']
-      503: components['responses']['database_unavailable.overloaded']
-    }
-  }
-  createBatch: {
-    parameters: {
-      query?: {
-        /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-        pool?: components['parameters']['pool']
-      }
-      header?: {
-        /** @description The same key and body return the same result; another body is rejected */
-        'idempotency-key'?: components['parameters']['idempotency-key']
-        /** @description `wait=N`, seconds */
-        prefer?: string
-      }
-      path?: never
-      cookie?: never
-    }
-    requestBody: {
-      content: {
-        /**
-         * @example {
-         *       "count": 100,
-         *       "label": "checkout test",
-         *       "config": {
-         *         "custom_attributes": {
-         *           "plan": "gold"
-         *         }
-         *       }
-         *     }
-         */
-        'application/json': components['schemas']['NewBatch']
-      }
-    }
-    responses: {
-      /** @description Created */
-      201: {
-        headers: {
-          Location: components['headers']['Location']
-          'Preference-Applied': components['headers']['Preference-Applied']
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['Batch']
-        }
-      }
-      /** @description Accepted; the work continues */
-      202: {
-        headers: {
-          Location: components['headers']['Location']
-          'Preference-Applied': components['headers']['Preference-Applied']
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['Batch']
-        }
-      }
-      400: components['responses']['invalid_json.invalid_request.pattern_invalid']
-      401: components['responses']['unauthorized']
-      403: components['responses']['cross_site_request.forbidden']
-      404: components['responses']['pool_not_found.template_not_found']
-      406: components['responses']['not_acceptable']
-      408: components['responses']['request_timeout']
-      409: components['responses']['population_exists.pool_is_replica']
-      413: components['responses']['body_too_large']
-      415: components['responses']['media_type_unsupported']
-      421: components['responses']['misdirected_request']
-      422: components['responses']['idempotency_key_reused.domain_not_reserved']
-      429: components['responses']['rate_limited']
-      500: components['responses']['internal_error']
-      503: components['responses']['database_unavailable.overloaded']
-    }
-  }
-  getBatch: {
-    parameters: {
-      query?: {
-        /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-        pool?: components['parameters']['pool']
-      }
-      header?: never
-      path: {
-        /** @description a UUID */
-        id: components['parameters']['id']
-      }
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description Success */
-      200: {
-        headers: {
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['Batch']
-        }
-      }
-      400: components['responses']['invalid_request']
-      401: components['responses']['unauthorized']
-      403: components['responses']['forbidden']
-      404: components['responses']['route_not_found.pool_not_found.batch_not_found']
-      406: components['responses']['not_acceptable']
-      421: components['responses']['misdirected_request']
-      429: components['responses']['rate_limited']
-      500: components['responses']['internal_error']
-      503: components['responses']['database_unavailable.overloaded']
-    }
-  }
-  deleteBatch: {
-    parameters: {
-      query?: {
-        /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-        pool?: components['parameters']['pool']
-      }
-      header?: never
-      path: {
-        /** @description a UUID */
-        id: components['parameters']['id']
-      }
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description Success */
-      200: {
-        headers: {
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': {
-            id: string
-            deleted_count: number
-            protected_count: number
-          }
-        }
-      }
-      400: components['responses']['invalid_json.invalid_request']
-      401: components['responses']['unauthorized']
-      403: components['responses']['cross_site_request.forbidden']
-      404: components['responses']['route_not_found.pool_not_found.batch_not_found']
-      406: components['responses']['not_acceptable']
-      408: components['responses']['request_timeout']
-      409: components['responses']['pool_is_replica']
-      413: components['responses']['body_too_large']
-      415: components['responses']['media_type_unsupported']
-      421: components['responses']['misdirected_request']
-      429: components['responses']['rate_limited']
-      500: components['responses']['internal_error']
-      503: components['responses']['database_unavailable.overloaded']
-    }
-  }
-  cancelBatch: {
-    parameters: {
-      query?: {
-        /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-        pool?: components['parameters']['pool']
-      }
-      header?: never
-      path: {
-        /** @description a UUID */
-        id: components['parameters']['id']
-      }
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description Success */
-      200: {
-        headers: {
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['Batch']
-        }
-      }
-      400: components['responses']['invalid_json.invalid_request']
-      401: components['responses']['unauthorized']
-      403: components['responses']['cross_site_request.forbidden']
-      404: components['responses']['pool_not_found.batch_not_found']
-      406: components['responses']['not_acceptable']
-      408: components['responses']['request_timeout']
-      413: components['responses']['body_too_large']
-      415: components['responses']['media_type_unsupported']
-      421: components['responses']['misdirected_request']
-      429: components['responses']['rate_limited']
-      500: components['responses']['internal_error']
-      503: components['responses']['database_unavailable.overloaded']
-    }
-  }
-  previewBatch: {
-    parameters: {
-      query?: {
-        /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-        pool?: components['parameters']['pool']
-      }
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    requestBody: {
-      content: {
-        /**
-         * @example {
-         *       "count": 3,
-         *       "config": {
-         *         "custom_attributes": {
-         *           "age": {
-         *             "$int": [
-         *               18,
-         *               90
-         *             ]
-         *           }
-         *         }
-         *       }
-         *     }
-         */
-        'application/json': {
-          /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-          pool?: string
-          count: number
-          label?: string
-          /** @description Seconds */
-          expires_in?: number
-          /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - Not export, import or validate. */
-          template?: string
-          /** @description Same members as the `config` of a batch */
-          config?: {
-            [key: string]: unknown
-          }
-        }
-      }
-    }
-    responses: {
-      /** @description Success */
-      200: {
-        headers: {
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': {
-            is_valid: boolean
-            errors: {
-              path: string
-              code: string
-              message: string
-            }[]
-            warnings: {
-              path: string
-              code: string
-              message: string
-            }[]
-            config: components['schemas']['BatchSettings'] | null
-            /** @description id and created_at are null unless the settings have an epoch */
+            template?: string;
+            config?: components["schemas"]["NewBatchSettings"];
+        };
+        ImportSettings: {
+            /** @enum {unknown} */
+            on_conflict: "fail" | "skip" | "update";
+            /** @enum {unknown} */
+            format: "json" | "ndjson" | "csv";
+        };
+        Batch: {
+            id: string;
+            /** @enum {unknown} */
+            kind: "creation" | "import";
+            label: string | null;
+            /** @enum {unknown} */
+            status: "queued" | "running" | "completed" | "completed_with_failures" | "cancelled" | "failed";
+            total_requested: number;
+            /** @description Creation only: password hashes created, of password_hash.distinct */
+            hashed_count?: number;
+            created_count: number;
+            /** @description Import only: users that it changed */
+            updated_count?: number;
+            /** @description Import only: rows that already equal their user, or that on_conflict=skip leaves out */
+            skipped_count?: number;
+            failed_count: number;
+            /** @description From 0 to 1: the completed part of the work, hashing included */
+            progress: number;
+            throughput_per_second: number | null;
+            eta_seconds: number | null;
+            /** @description RFC 3339, UTC */
+            created_at: string;
+            started_at: string | null;
+            finished_at: string | null;
+            expires_at: string | null;
+            removed_at: string | null;
+            last_error: {
+                code: string;
+                detail: string;
+            } | null;
+            config: components["schemas"]["BatchSettings"] | components["schemas"]["ImportSettings"];
+            profile: {
+                duration_ms: number | null;
+                peak_memory_bytes: number | null;
+                /** @description Completed chunks of users */
+                chunks: number;
+                workers: number;
+            };
+            /** @description The state of the filter batch_id=<this batch> */
+            state: string;
+        };
+        BatchFailure: {
+            /** @description Number of the user in the batch, or of the row in the import, from 1 */
+            n: number;
+            username: string;
+            email: string;
+            /** @enum {unknown} */
+            code: "username_taken" | "email_taken" | "conflict" | "id_taken" | "user_protected" | "invalid_row" | "unknown_member" | "not_test_user" | "domain_not_reserved" | "user_too_large";
+        };
+        User: {
+            /** @description a UUID */
+            id: string;
+            username: string;
+            email: string;
+            role: string;
+            is_test_user: boolean;
+            batch_id: string | null;
+            created_by_bulk: boolean;
+            custom_attributes: {
+                [key: string]: unknown;
+            };
+            /**
+             * Format: date-time
+             * @description RFC 3339, UTC, six digits of a second
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, UTC, six digits of a second
+             */
+            updated_at: string;
+        };
+        UserChange: {
+            /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+            pool?: string;
+            /** @description 1 to 254 characters, with no blank at the beginning or end */
+            username?: string;
+            /** @description one address like a@example.com, without white space, control characters and , ; < > */
+            email?: string;
+            /** @description 1 to 64 characters, with no blank at the beginning or end */
+            role?: string;
+            custom_attributes?: {
+                [key: string]: unknown;
+            };
+        };
+        Totp: {
+            /** @description Base32, without padding */
+            secret: string;
+            /** @description The `otpauth://` address that authenticator apps read */
+            uri: string;
+            /** @description The present code: 6 digits, SHA-1, 30 s (RFC 6238) */
+            code: string;
+            /** @description Seconds until the code changes, 1 to 30 */
+            expires_in: number;
+        };
+        Stats: {
+            pool: string;
+            total_users: number;
+            test_users: number;
+            /** @description Test users created by batches and imports */
+            bulk_users: number;
+            /** @description Users that are not test users. The service never changes or deletes them. */
+            protected_users: number;
+            batches: {
+                queued: number;
+                running: number;
+                completed: number;
+                completed_with_failures: number;
+                cancelled: number;
+                failed: number;
+            };
+            /** @description The state of the test users: the state of an export without a filter */
+            state: string;
+        };
+        CurrentState: {
+            state: string;
+            total_count: number;
+            oldest_base_at: string | null;
+        };
+        FullExport: {
+            /** @enum {string} */
+            kind: "full";
+            /**
+             * @description Why it is not a delta
+             * @enum {unknown}
+             */
+            reason: "none" | "unknown" | "expired" | "requested";
+            base: null;
+            /** @description The state after this export */
+            state: string;
+            /** @description Users of the filter, in all shards */
+            total_count: number;
+            /** @description Users in this response */
+            counts: {
+                added: number;
+                updated: number;
+                deleted: number;
+            };
+            filters: {
+                pool: string;
+                batch_id: string | null;
+                test_users_only: boolean;
+                bulk_users_only: boolean;
+                shard?: string;
+            };
+            /** Format: date-time */
+            export_timestamp: string;
+            source_system: string;
+            users: components["schemas"]["User"][];
+        };
+        DeltaExport: {
+            /** @enum {unknown} */
+            kind: "delta" | "unchanged";
+            reason: null;
+            /** @description The state that the client has */
+            base: string;
+            /** @description The state after this export */
+            state: string;
+            /** @description Users of the filter, in all shards */
+            total_count: number;
+            /** @description Users in this response */
+            counts: {
+                added: number;
+                updated: number;
+                deleted: number;
+            };
+            filters: {
+                pool: string;
+                batch_id: string | null;
+                test_users_only: boolean;
+                bulk_users_only: boolean;
+                shard?: string;
+            };
+            /** Format: date-time */
+            export_timestamp: string;
+            source_system: string;
+            added: components["schemas"]["User"][];
+            updated: components["schemas"]["User"][];
+            /** @description Ids */
+            deleted: string[];
+        };
+        /** @description `format=` of a system under test: what its own import takes */
+        SystemFile: unknown[] | {
+            [key: string]: unknown;
+        };
+        LeaseFilter: {
+            /** @description a UUID */
+            batch_id?: string;
+            role?: string;
+            /** @description Values that top-level members of `custom_attributes` equal */
+            attributes?: {
+                [key: string]: string | number | boolean | null;
+            };
+        };
+        NewLease: {
+            /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+            pool?: string;
+            /** @default 1 */
+            count?: number;
+            /**
+             * @description Who uses the users, for people who read the journal
+             * @default
+             */
+            owner?: string;
+            /**
+             * @description Seconds after which the lease ends, unless it is renewed
+             * @default 60
+             */
+            ttl_seconds?: number;
+            filter?: components["schemas"]["LeaseFilter"];
+            /**
+             * @default least_used
+             * @enum {unknown}
+             */
+            order?: "least_used" | "random" | "sequence";
+            /** @description Adds these to each user. Requires the scope `credentials:read` */
+            include?: ("password" | "password_hash" | "totp_secret" | "totp_code")[];
+            /**
+             * @description Whether fewer users than `count` are enough
+             * @default false
+             */
+            partial?: boolean;
+            /**
+             * @description How long to wait for users that come back
+             * @default 0
+             */
+            wait_seconds?: number;
+        };
+        GrantedLease: {
+            id: string;
+            /** @description Grows with each lease of a user */
+            fence: number;
+            /** Format: date-time */
+            expires_at: string;
+            users: components["schemas"]["User"][];
+        };
+        Lease: {
+            id: string;
+            fence: number;
+            owner: string;
+            api_key: string | null;
+            /** @enum {unknown} */
+            status: "active" | "returned" | "expired" | "forced" | "abandoned";
+            /** Format: date-time */
+            granted_at: string;
+            /** Format: date-time */
+            expires_at: string;
+            ended_at: string | null;
+            user_count: number;
+        };
+        LeaseRenewal: {
+            /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+            pool?: string;
+            /** @description The `fence` of the lease */
+            fence: number;
+            /**
+             * @description Seconds after which the lease ends, unless it is renewed
+             * @default 60
+             */
+            ttl_seconds?: number;
+        };
+        RenewedLease: {
+            id: string;
+            fence: number;
+            /** Format: date-time */
+            expires_at: string;
+            /** @description Ids of users that were deleted */
+            gone: string[];
+            /** @description Users that were written since the lease began, as they are now */
+            changed: components["schemas"]["User"][];
+        };
+        /** @description Either `outcome` or `users` */
+        LeaseReturn: {
+            /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+            pool?: string;
+            /** @description The `fence` of the lease */
+            fence: number;
+            /**
+             * @description For all users, which ends the lease
+             * @enum {unknown}
+             */
+            outcome?: "clean" | "dirty" | "consumed";
+            /** @description Returns only these users. The lease ends with the last one */
+            users?: {
+                /** @description a UUID */
+                id: string;
+                /** @enum {unknown} */
+                outcome: "clean" | "dirty" | "consumed";
+                note?: string;
+            }[];
+        };
+        ReturnedLease: {
+            id: string;
+            /** @description Users that this request returned; 0 if they were returned before */
+            returned_count: number;
+            /** @description Users that the lease still has */
+            held_count: number;
+        };
+        LeaseStats: {
+            free: number;
+            leased: number;
+            dirty: number;
+            consumed: number;
+            /** @description Dirty and consumed users that are free when targets have put them right */
+            resetting: number;
+            /** @description Requests in this replica that wait for users */
+            waiting: number;
+            next_expiry: string | null;
+        };
+        LeaseDetail: {
+            id: string;
+            fence: number;
+            owner: string;
+            api_key: string | null;
+            /** @enum {unknown} */
+            status: "active" | "returned" | "expired" | "forced" | "abandoned";
+            /** Format: date-time */
+            granted_at: string;
+            /** Format: date-time */
+            expires_at: string;
+            ended_at: string | null;
+            user_count: number;
             users: {
-              id: string | null
-              username: string
-              email: string
-              role: string
-              custom_attributes: {
-                [key: string]: unknown
-              }
-              created_at: string | null
-            }[]
-            estimated_seconds: {
-              hashing: number
-              creating: number
-            } | null
-          }
-        }
-      }
-      400: components['responses']['invalid_json.invalid_request']
-      401: components['responses']['unauthorized']
-      403: components['responses']['cross_site_request.forbidden']
-      404: components['responses']['pool_not_found.template_not_found']
-      406: components['responses']['not_acceptable']
-      408: components['responses']['request_timeout']
-      413: components['responses']['body_too_large']
-      415: components['responses']['media_type_unsupported']
-      421: components['responses']['misdirected_request']
-      429: components['responses']['rate_limited']
-      500: components['responses']['internal_error']
-      503: components['responses']['database_unavailable.overloaded']
-    }
-  }
-  streamBatchEvents: {
-    parameters: {
-      query?: {
-        /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-        pool?: components['parameters']['pool']
-      }
-      header?: {
-        'last-event-id'?: string
-      }
-      path: {
-        /** @description a UUID */
-        id: components['parameters']['id']
-      }
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description Success */
-      200: {
-        headers: {
-          'Cache-Control': components['headers']['Cache-Control']
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'text/event-stream': string
-        }
-      }
-      400: components['responses']['invalid_request']
-      401: components['responses']['unauthorized']
-      403: components['responses']['forbidden']
-      404: components['responses']['pool_not_found.batch_not_found']
-      406: components['responses']['not_acceptable']
-      421: components['responses']['misdirected_request']
-      429: components['responses']['rate_limited']
-      500: components['responses']['internal_error']
-      503: components['responses']['database_unavailable.overloaded']
-    }
-  }
-  listBatchFailures: {
-    parameters: {
-      query?: {
-        /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-        pool?: components['parameters']['pool']
-        limit?: components['parameters']['limit']
-        /** @description `next_cursor` of the previous page */
-        cursor?: components['parameters']['cursor']
-      }
-      header?: never
-      path: {
-        /** @description a UUID */
-        id: components['parameters']['id']
-      }
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description Success */
-      200: {
-        headers: {
-          Link: components['headers']['Link']
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': {
-            items: components['schemas']['BatchFailure'][]
-            next_cursor: string | null
-          }
-        }
-      }
-      400: components['responses']['invalid_request.cursor_invalid']
-      401: components['responses']['unauthorized']
-      403: components['responses']['forbidden']
-      404: components['responses']['pool_not_found.batch_not_found']
-      406: components['responses']['not_acceptable']
-      421: components['responses']['misdirected_request']
-      429: components['responses']['rate_limited']
-      500: components['responses']['internal_error']
-      503: components['responses']['database_unavailable.overloaded']
-    }
-  }
-  listUsers: {
-    parameters: {
-      query?: {
-        /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-        pool?: components['parameters']['pool']
-        /** @description a UUID */
-        batch_id?: components['parameters']['batch_id']
-        /** @description `false` requires the scope `admin` */
-        test_users_only?: components['parameters']['test_users_only']
-        bulk_users_only?: components['parameters']['bulk_users_only']
-        /** @description Only the user with exactly this name */
-        username?: string
-        /** @description Sort keys, most significant first; - means descending: one of id | -id | username | -username | email | -email | created_at,-username | -created_at,username | created_at | -created_at; more keys may follow id, username or email */
-        sort?: string
-        limit?: components['parameters']['limit']
-        /** @description `next_cursor` of the previous page */
-        cursor?: components['parameters']['cursor']
-      }
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description Success */
-      200: {
-        headers: {
-          Link: components['headers']['Link']
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': {
-            items: components['schemas']['User'][]
-            next_cursor: string | null
-          }
-        }
-      }
-      400: components['responses']['invalid_request.cursor_invalid']
-      401: components['responses']['unauthorized']
-      403: components['responses']['forbidden']
-      404: components['responses']['pool_not_found']
-      406: components['responses']['not_acceptable']
-      421: components['responses']['misdirected_request']
-      429: components['responses']['rate_limited']
-      500: components['responses']['internal_error']
-      503: components['responses']['database_unavailable.overloaded']
-    }
-  }
-  getUser: {
-    parameters: {
-      query?: {
-        /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-        pool?: components['parameters']['pool']
-      }
-      header?: never
-      path: {
-        /** @description a UUID */
-        id: components['parameters']['id']
-      }
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description Success */
-      200: {
-        headers: {
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['User']
-        }
-      }
-      400: components['responses']['invalid_request']
-      401: components['responses']['unauthorized']
-      403: components['responses']['forbidden']
-      404: components['responses']['route_not_found.pool_not_found.user_not_found']
-      406: components['responses']['not_acceptable']
-      421: components['responses']['misdirected_request']
-      429: components['responses']['rate_limited']
-      500: components['responses']['internal_error']
-      503: components['responses']['database_unavailable.overloaded']
-    }
-  }
-  deleteUser: {
-    parameters: {
-      query?: {
-        /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-        pool?: components['parameters']['pool']
-      }
-      header?: never
-      path: {
-        /** @description a UUID */
-        id: components['parameters']['id']
-      }
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description Done; the response has no body */
-      204: {
-        headers: {
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content?: never
-      }
-      400: components['responses']['invalid_json.invalid_request']
-      401: components['responses']['unauthorized']
-      403: components['responses']['cross_site_request.forbidden.user_protected']
-      404: components['responses']['route_not_found.pool_not_found.user_not_found']
-      406: components['responses']['not_acceptable']
-      408: components['responses']['request_timeout']
-      409: components['responses']['pool_is_replica']
-      413: components['responses']['body_too_large']
-      415: components['responses']['media_type_unsupported']
-      421: components['responses']['misdirected_request']
-      429: components['responses']['rate_limited']
-      500: components['responses']['internal_error']
-      503: components['responses']['database_unavailable.overloaded']
-    }
-  }
-  updateUser: {
-    parameters: {
-      query?: {
-        /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-        pool?: components['parameters']['pool']
-      }
-      header?: never
-      path: {
-        /** @description a UUID */
-        id: components['parameters']['id']
-      }
-      cookie?: never
-    }
-    requestBody: {
-      content: {
-        /**
-         * @example {
-         *       "role": "admin",
-         *       "custom_attributes": {
-         *         "plan": "gold"
-         *       }
-         *     }
-         */
-        'application/json': components['schemas']['UserChange']
-      }
-    }
-    responses: {
-      /** @description Success */
-      200: {
-        headers: {
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['User']
-        }
-      }
-      400: components['responses']['invalid_json.invalid_request']
-      401: components['responses']['unauthorized']
-      403: components['responses']['cross_site_request.forbidden.user_protected']
-      404: components['responses']['route_not_found.pool_not_found.user_not_found']
-      406: components['responses']['not_acceptable']
-      408: components['responses']['request_timeout']
-      409: components['responses']['pool_is_replica.user_exists']
-      413: components['responses']['body_too_large']
-      415: components['responses']['media_type_unsupported']
-      421: components['responses']['misdirected_request']
-      422: components['responses']['user_too_large.domain_not_reserved']
-      429: components['responses']['rate_limited']
-      500: components['responses']['internal_error']
-      503: components['responses']['database_unavailable.overloaded']
-    }
-  }
-  getUserTotp: {
-    parameters: {
-      query?: {
-        /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-        pool?: components['parameters']['pool']
-      }
-      header?: never
-      path: {
-        /** @description a UUID */
-        id: components['parameters']['id']
-      }
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description Success */
-      200: {
-        headers: {
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['Totp']
-        }
-      }
-      400: components['responses']['invalid_request']
-      401: components['responses']['unauthorized']
-      403: components['responses']['forbidden']
-      404: components['responses']['pool_not_found.totp_not_found.user_not_found']
-      406: components['responses']['not_acceptable']
-      421: components['responses']['misdirected_request']
-      429: components['responses']['rate_limited']
-      500: components['responses']['internal_error']
-      503: components['responses']['database_unavailable.overloaded']
-    }
-  }
-  getStats: {
-    parameters: {
-      query?: {
-        /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-        pool?: components['parameters']['pool']
-      }
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description Success */
-      200: {
-        headers: {
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['Stats']
-        }
-      }
-      400: components['responses']['invalid_request']
-      401: components['responses']['unauthorized']
-      403: components['responses']['forbidden']
-      404: components['responses']['pool_not_found']
-      406: components['responses']['not_acceptable']
-      421: components['responses']['misdirected_request']
-      429: components['responses']['rate_limited']
-      500: components['responses']['internal_error']
-      503: components['responses']['database_unavailable.overloaded']
-    }
-  }
-  getCurrentState: {
-    parameters: {
-      query?: {
-        /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-        pool?: components['parameters']['pool']
-        /** @description a UUID */
-        batch_id?: components['parameters']['batch_id']
-        /** @description `false` requires the scope `admin` */
-        test_users_only?: components['parameters']['test_users_only']
-        bulk_users_only?: components['parameters']['bulk_users_only']
-      }
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description Success */
-      200: {
-        headers: {
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['CurrentState']
-        }
-      }
-      400: components['responses']['invalid_request']
-      401: components['responses']['unauthorized']
-      403: components['responses']['forbidden']
-      404: components['responses']['pool_not_found']
-      406: components['responses']['not_acceptable']
-      421: components['responses']['misdirected_request']
-      429: components['responses']['rate_limited']
-      500: components['responses']['internal_error']
-      503: components['responses']['database_unavailable.overloaded']
-    }
-  }
-  exportUsers: {
-    parameters: {
-      query?: {
-        /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-        pool?: components['parameters']['pool']
-        /** @description a UUID */
-        batch_id?: components['parameters']['batch_id']
-        /** @description `false` requires the scope `admin` */
-        test_users_only?: components['parameters']['test_users_only']
-        bulk_users_only?: components['parameters']['bulk_users_only']
-        /** @description The state that the client has */
-        base?: string
-        /** @description `false`: always the full export */
-        differential?: boolean
-        format?:
-          | 'json'
-          | 'ndjson'
-          | 'csv'
-          | 'auth0'
-          | 'better-auth'
-          | 'cognito'
-          | 'django'
-          | 'firebase'
-          | 'fusionauth'
-          | 'keycloak'
-          | 'kratos'
-          | 'ldif'
-          | 'okta'
-          | 'supertokens'
-        /** @description From `Link: rel="next"` of the part before; formats of systems under test only */
-        part?: string
-        /** @description The entry above the users; `format=ldif` only. Default: `ou=people,dc=example,dc=com` */
-        base_dn?: string
-        /** @description `i/n`, i from 0 to n-1: a fixed part by user id; the n parts together are all users, none twice */
-        shard?: string
-        /** @description credentials to add after each user line, with commas between them: password, password_hash, totp_secret. They are not part of the state, and require the scope `credentials:read` */
-        include?: string
-      }
-      header?: {
-        /** @description States that the client has */
-        'if-none-match'?: string
-      }
-      path?: never
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description An export, written while it is read: a response may be larger than memory */
-      200: {
-        headers: {
-          Link: components['headers']['Link']
-          ETag: components['headers']['ETag']
-          'Cache-Control': components['headers']['Cache-Control']
-          'Usersync-Kind': components['headers']['Usersync-Kind']
-          'Usersync-Base': components['headers']['Usersync-Base']
-          'Usersync-State': components['headers']['Usersync-State']
-          'Usersync-Pool-Created': components['headers']['Usersync-Pool-Created']
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json':
-            | components['schemas']['FullExport']
-            | components['schemas']['DeltaExport']
-            | components['schemas']['SystemFile']
-          'application/x-ndjson': string
-          'text/csv': string
-          'text/x-ldif': string
-          'application/sql': string
-        }
-      }
-      /** @description The client has the current state; the response has no body */
-      304: {
-        headers: {
-          Link: components['headers']['Link']
-          ETag: components['headers']['ETag']
-          'Cache-Control': components['headers']['Cache-Control']
-          'Usersync-Kind': components['headers']['Usersync-Kind']
-          'Usersync-Base': components['headers']['Usersync-Base']
-          'Usersync-State': components['headers']['Usersync-State']
-          'Usersync-Pool-Created': components['headers']['Usersync-Pool-Created']
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content?: never
-      }
-      400: components['responses']['invalid_request.base_invalid.cursor_invalid']
-      401: components['responses']['unauthorized']
-      403: components['responses']['forbidden']
-      404: components['responses']['pool_not_found']
-      406: components['responses']['not_acceptable']
-      421: components['responses']['misdirected_request']
-      422: components['responses']['users_not_importable']
-      429: components['responses']['rate_limited']
-      500: components['responses']['internal_error']
-      503: components['responses']['database_unavailable.overloaded.shutting_down']
-    }
-  }
-  listLeases: {
-    parameters: {
-      query?: {
-        /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-        pool?: components['parameters']['pool']
-        limit?: components['parameters']['limit']
-        /** @description `next_cursor` of the previous page */
-        cursor?: components['parameters']['cursor']
-        /** @description `true`: only leases that are not over */
-        active?: boolean
-      }
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description Success */
-      200: {
-        headers: {
-          Link: components['headers']['Link']
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': {
-            items: components['schemas']['Lease'][]
-            next_cursor: string | null
-          }
-        }
-      }
-      400: components['responses']['invalid_request.cursor_invalid']
-      401: components['responses']['unauthorized']
-      403: components['responses']['forbidden']
-      404: components['responses']['pool_not_found']
-      406: components['responses']['not_acceptable']
-      421: components['responses']['misdirected_request']
-      429: components['responses']['rate_limited']
-      500: components['responses']['internal_error']
-      503: components['responses']['database_unavailable.overloaded']
-    }
-  }
-  createLease: {
-    parameters: {
-      query?: {
-        /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-        pool?: components['parameters']['pool']
-      }
-      header?: {
-        /** @description The same key and body return the same result; another body is rejected */
-        'idempotency-key'?: components['parameters']['idempotency-key']
-      }
-      path?: never
-      cookie?: never
-    }
-    requestBody: {
-      content: {
-        /**
-         * @example {
-         *       "count": 2,
-         *       "owner": "checkout test",
-         *       "ttl_seconds": 300
-         *     }
-         */
-        'application/json': components['schemas']['NewLease']
-      }
-    }
-    responses: {
-      /** @description Created */
-      201: {
-        headers: {
-          Location: components['headers']['Location']
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['GrantedLease']
-        }
-      }
-      400: components['responses']['invalid_json.invalid_request']
-      401: components['responses']['unauthorized']
-      403: components['responses']['cross_site_request.forbidden']
-      404: components['responses']['pool_not_found']
-      406: components['responses']['not_acceptable']
-      408: components['responses']['request_timeout']
-      409: components['responses']['lease_lost.users_exhausted']
-      413: components['responses']['body_too_large']
-      415: components['responses']['media_type_unsupported']
-      421: components['responses']['misdirected_request']
-      422: components['responses']['idempotency_key_reused.lease_too_large']
-      429: components['responses']['rate_limited']
-      500: components['responses']['internal_error']
-      503: components['responses']['database_unavailable.overloaded.shutting_down']
-    }
-  }
-  renewLease: {
-    parameters: {
-      query?: {
-        /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-        pool?: components['parameters']['pool']
-      }
-      header?: never
-      path: {
-        /** @description a UUID */
-        id: components['parameters']['id']
-      }
-      cookie?: never
-    }
-    requestBody: {
-      content: {
-        /**
-         * @example {
-         *       "fence": 1,
-         *       "ttl_seconds": 300
-         *     }
-         */
-        'application/json': components['schemas']['LeaseRenewal']
-      }
-    }
-    responses: {
-      /** @description Success */
-      200: {
-        headers: {
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['RenewedLease']
-        }
-      }
-      400: components['responses']['invalid_json.invalid_request']
-      401: components['responses']['unauthorized']
-      403: components['responses']['cross_site_request.forbidden']
-      404: components['responses']['pool_not_found']
-      406: components['responses']['not_acceptable']
-      408: components['responses']['request_timeout']
-      409: components['responses']['lease_lost']
-      413: components['responses']['body_too_large']
-      415: components['responses']['media_type_unsupported']
-      421: components['responses']['misdirected_request']
-      429: components['responses']['rate_limited']
-      500: components['responses']['internal_error']
-      503: components['responses']['database_unavailable.overloaded']
-    }
-  }
-  returnLease: {
-    parameters: {
-      query?: {
-        /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-        pool?: components['parameters']['pool']
-      }
-      header?: never
-      path: {
-        /** @description a UUID */
-        id: components['parameters']['id']
-      }
-      cookie?: never
-    }
-    /** @description Either `outcome` or `users` */
-    requestBody: {
-      content: {
-        /**
-         * @example {
-         *       "fence": 1,
-         *       "outcome": "clean"
-         *     }
-         */
-        'application/json': components['schemas']['LeaseReturn']
-      }
-    }
-    responses: {
-      /** @description Success */
-      200: {
-        headers: {
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['ReturnedLease']
-        }
-      }
-      400: components['responses']['invalid_json.invalid_request']
-      401: components['responses']['unauthorized']
-      403: components['responses']['cross_site_request.forbidden']
-      404: components['responses']['pool_not_found']
-      406: components['responses']['not_acceptable']
-      408: components['responses']['request_timeout']
-      409: components['responses']['lease_lost']
-      413: components['responses']['body_too_large']
-      415: components['responses']['media_type_unsupported']
-      421: components['responses']['misdirected_request']
-      429: components['responses']['rate_limited']
-      500: components['responses']['internal_error']
-      503: components['responses']['database_unavailable.overloaded']
-    }
-  }
-  getLeaseStats: {
-    parameters: {
-      query?: {
-        /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-        pool?: components['parameters']['pool']
-      }
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description Success */
-      200: {
-        headers: {
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['LeaseStats']
-        }
-      }
-      400: components['responses']['invalid_request']
-      401: components['responses']['unauthorized']
-      403: components['responses']['forbidden']
-      404: components['responses']['pool_not_found']
-      406: components['responses']['not_acceptable']
-      421: components['responses']['misdirected_request']
-      429: components['responses']['rate_limited']
-      500: components['responses']['internal_error']
-      503: components['responses']['database_unavailable.overloaded']
-    }
-  }
-  getLease: {
-    parameters: {
-      query?: {
-        /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-        pool?: components['parameters']['pool']
-      }
-      header?: never
-      path: {
-        /** @description a UUID */
-        id: components['parameters']['id']
-      }
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description Success */
-      200: {
-        headers: {
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['LeaseDetail']
-        }
-      }
-      400: components['responses']['invalid_request']
-      401: components['responses']['unauthorized']
-      403: components['responses']['forbidden']
-      404: components['responses']['route_not_found.pool_not_found.lease_not_found']
-      406: components['responses']['not_acceptable']
-      421: components['responses']['misdirected_request']
-      429: components['responses']['rate_limited']
-      500: components['responses']['internal_error']
-      503: components['responses']['database_unavailable.overloaded']
-    }
-  }
-  deleteLease: {
-    parameters: {
-      query?: {
-        /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-        pool?: components['parameters']['pool']
-      }
-      header?: never
-      path: {
-        /** @description a UUID */
-        id: components['parameters']['id']
-      }
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description Done; the response has no body */
-      204: {
-        headers: {
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content?: never
-      }
-      400: components['responses']['invalid_json.invalid_request']
-      401: components['responses']['unauthorized']
-      403: components['responses']['cross_site_request.forbidden']
-      404: components['responses']['route_not_found.pool_not_found.lease_not_found']
-      406: components['responses']['not_acceptable']
-      408: components['responses']['request_timeout']
-      413: components['responses']['body_too_large']
-      415: components['responses']['media_type_unsupported']
-      421: components['responses']['misdirected_request']
-      429: components['responses']['rate_limited']
-      500: components['responses']['internal_error']
-      503: components['responses']['database_unavailable.overloaded']
-    }
-  }
-  resetUsers: {
-    parameters: {
-      query?: {
-        /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-        pool?: components['parameters']['pool']
-      }
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    requestBody: {
-      content: {
-        /**
-         * @example {
-         *       "filter": {
-         *         "role": "user"
-         *       }
-         *     }
-         */
-        'application/json': components['schemas']['UserReset']
-      }
-    }
-    responses: {
-      /** @description Success */
-      200: {
-        headers: {
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': {
-            /** @description Users that are free now */
-            freed_count: number
-            /** @description Users that are free when the targets have put them right */
-            waiting_count: number
-            /** @description The names of these targets */
-            targets: string[]
-          }
-        }
-      }
-      400: components['responses']['invalid_json.invalid_request']
-      401: components['responses']['unauthorized']
-      403: components['responses']['cross_site_request.forbidden']
-      404: components['responses']['pool_not_found']
-      406: components['responses']['not_acceptable']
-      408: components['responses']['request_timeout']
-      413: components['responses']['body_too_large']
-      415: components['responses']['media_type_unsupported']
-      421: components['responses']['misdirected_request']
-      429: components['responses']['rate_limited']
-      500: components['responses']['internal_error']
-      503: components['responses']['database_unavailable.overloaded']
-    }
-  }
-  listUserLeases: {
-    parameters: {
-      query?: {
-        /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-        pool?: components['parameters']['pool']
-        limit?: components['parameters']['limit']
-        /** @description `next_cursor` of the previous page */
-        cursor?: components['parameters']['cursor']
-      }
-      header?: never
-      path: {
-        /** @description a UUID */
-        id: components['parameters']['id']
-      }
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description Success */
-      200: {
-        headers: {
-          Link: components['headers']['Link']
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': {
-            items: components['schemas']['Holding'][]
-            next_cursor: string | null
-          }
-        }
-      }
-      400: components['responses']['invalid_request.cursor_invalid']
-      401: components['responses']['unauthorized']
-      403: components['responses']['forbidden']
-      404: components['responses']['pool_not_found.user_not_found']
-      406: components['responses']['not_acceptable']
-      421: components['responses']['misdirected_request']
-      429: components['responses']['rate_limited']
-      500: components['responses']['internal_error']
-      503: components['responses']['database_unavailable.overloaded']
-    }
-  }
-  stsRead: {
-    parameters: {
-      query?: {
-        /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-        pool?: components['parameters']['pool']
-        /** @description The pool. Lower and upper case are the same, and .csv, .txt, .tsv or .dat at the end is left out */
-        FILENAME?: components['parameters']['FILENAME']
-        READ_MODE?: components['parameters']['READ_MODE']
-        /** @description `FALSE` leases the user */
-        KEEP?: components['parameters']['KEEP']
-        /** @description A line as READ returned it */
-        LINE?: components['parameters']['LINE']
-        /** @description Makes no difference */
-        ADD_MODE?: components['parameters']['ADD_MODE']
-        UNIQUE?: components['parameters']['UNIQUE']
-        /** @description Seconds after which a user read with KEEP=FALSE is free again */
-        TTL?: components['parameters']['TTL']
-        /** @description What a line consists of: some of id, username, email, role, password, password_hash, totp_secret, totp_code */
-        COLUMNS?: components['parameters']['COLUMNS']
-        /** @description What is between the columns */
-        SEPARATOR?: components['parameters']['SEPARATOR']
-      }
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description Success */
-      200: {
-        headers: {
-          'Retry-After': components['headers']['Retry-After']
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'text/html': string
-        }
-      }
-      400: components['responses']['invalid_json.invalid_request.text-html']
-      401: components['responses']['unauthorized.text-html']
-      403: components['responses']['cross_site_request.forbidden.text-html']
-      404: components['responses']['pool_not_found.text-html']
-      406: components['responses']['not_acceptable.text-html']
-      408: components['responses']['request_timeout.text-html']
-      413: components['responses']['body_too_large.text-html']
-      415: components['responses']['media_type_unsupported.text-html']
-      421: components['responses']['misdirected_request.text-html']
-      429: components['responses']['rate_limited.text-html']
-      500: components['responses']['internal_error.text-html']
-      503: components['responses']['database_unavailable.overloaded.text-html']
-    }
-  }
-  stsReadByPost: {
-    parameters: {
-      query?: {
-        /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-        pool?: components['parameters']['pool']
-        /** @description The pool. Lower and upper case are the same, and .csv, .txt, .tsv or .dat at the end is left out */
-        FILENAME?: components['parameters']['FILENAME']
-        READ_MODE?: components['parameters']['READ_MODE']
-        /** @description `FALSE` leases the user */
-        KEEP?: components['parameters']['KEEP']
-        /** @description A line as READ returned it */
-        LINE?: components['parameters']['LINE']
-        /** @description Makes no difference */
-        ADD_MODE?: components['parameters']['ADD_MODE']
-        UNIQUE?: components['parameters']['UNIQUE']
-        /** @description Seconds after which a user read with KEEP=FALSE is free again */
-        TTL?: components['parameters']['TTL']
-        /** @description What a line consists of: some of id, username, email, role, password, password_hash, totp_secret, totp_code */
-        COLUMNS?: components['parameters']['COLUMNS']
-        /** @description What is between the columns */
-        SEPARATOR?: components['parameters']['SEPARATOR']
-      }
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description Success */
-      200: {
-        headers: {
-          'Retry-After': components['headers']['Retry-After']
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'text/html': string
-        }
-      }
-      400: components['responses']['invalid_json.invalid_request.text-html']
-      401: components['responses']['unauthorized.text-html']
-      403: components['responses']['cross_site_request.forbidden.text-html']
-      404: components['responses']['pool_not_found.text-html']
-      406: components['responses']['not_acceptable.text-html']
-      408: components['responses']['request_timeout.text-html']
-      413: components['responses']['body_too_large.text-html']
-      415: components['responses']['media_type_unsupported.text-html']
-      421: components['responses']['misdirected_request.text-html']
-      429: components['responses']['rate_limited.text-html']
-      500: components['responses']['internal_error.text-html']
-      503: components['responses']['database_unavailable.overloaded.text-html']
-    }
-  }
-  stsAdd: {
-    parameters: {
-      query?: {
-        /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-        pool?: components['parameters']['pool']
-        /** @description The pool. Lower and upper case are the same, and .csv, .txt, .tsv or .dat at the end is left out */
-        FILENAME?: components['parameters']['FILENAME']
-        READ_MODE?: components['parameters']['READ_MODE']
-        /** @description `FALSE` leases the user */
-        KEEP?: components['parameters']['KEEP']
-        /** @description A line as READ returned it */
-        LINE?: components['parameters']['LINE']
-        /** @description Makes no difference */
-        ADD_MODE?: components['parameters']['ADD_MODE']
-        UNIQUE?: components['parameters']['UNIQUE']
-        /** @description Seconds after which a user read with KEEP=FALSE is free again */
-        TTL?: components['parameters']['TTL']
-        /** @description What a line consists of: some of id, username, email, role, password, password_hash, totp_secret, totp_code */
-        COLUMNS?: components['parameters']['COLUMNS']
-        /** @description What is between the columns */
-        SEPARATOR?: components['parameters']['SEPARATOR']
-      }
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description Success */
-      200: {
-        headers: {
-          'Retry-After': components['headers']['Retry-After']
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'text/html': string
-        }
-      }
-      400: components['responses']['invalid_json.invalid_request.text-html']
-      401: components['responses']['unauthorized.text-html']
-      403: components['responses']['cross_site_request.forbidden.text-html']
-      404: components['responses']['pool_not_found.text-html']
-      406: components['responses']['not_acceptable.text-html']
-      408: components['responses']['request_timeout.text-html']
-      413: components['responses']['body_too_large.text-html']
-      415: components['responses']['media_type_unsupported.text-html']
-      421: components['responses']['misdirected_request.text-html']
-      429: components['responses']['rate_limited.text-html']
-      500: components['responses']['internal_error.text-html']
-      503: components['responses']['database_unavailable.overloaded.text-html']
-    }
-  }
-  stsAddByPost: {
-    parameters: {
-      query?: {
-        /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-        pool?: components['parameters']['pool']
-        /** @description The pool. Lower and upper case are the same, and .csv, .txt, .tsv or .dat at the end is left out */
-        FILENAME?: components['parameters']['FILENAME']
-        READ_MODE?: components['parameters']['READ_MODE']
-        /** @description `FALSE` leases the user */
-        KEEP?: components['parameters']['KEEP']
-        /** @description A line as READ returned it */
-        LINE?: components['parameters']['LINE']
-        /** @description Makes no difference */
-        ADD_MODE?: components['parameters']['ADD_MODE']
-        UNIQUE?: components['parameters']['UNIQUE']
-        /** @description Seconds after which a user read with KEEP=FALSE is free again */
-        TTL?: components['parameters']['TTL']
-        /** @description What a line consists of: some of id, username, email, role, password, password_hash, totp_secret, totp_code */
-        COLUMNS?: components['parameters']['COLUMNS']
-        /** @description What is between the columns */
-        SEPARATOR?: components['parameters']['SEPARATOR']
-      }
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description Success */
-      200: {
-        headers: {
-          'Retry-After': components['headers']['Retry-After']
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'text/html': string
-        }
-      }
-      400: components['responses']['invalid_json.invalid_request.text-html']
-      401: components['responses']['unauthorized.text-html']
-      403: components['responses']['cross_site_request.forbidden.text-html']
-      404: components['responses']['pool_not_found.text-html']
-      406: components['responses']['not_acceptable.text-html']
-      408: components['responses']['request_timeout.text-html']
-      413: components['responses']['body_too_large.text-html']
-      415: components['responses']['media_type_unsupported.text-html']
-      421: components['responses']['misdirected_request.text-html']
-      429: components['responses']['rate_limited.text-html']
-      500: components['responses']['internal_error.text-html']
-      503: components['responses']['database_unavailable.overloaded.text-html']
-    }
-  }
-  stsLength: {
-    parameters: {
-      query?: {
-        /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-        pool?: components['parameters']['pool']
-        /** @description The pool. Lower and upper case are the same, and .csv, .txt, .tsv or .dat at the end is left out */
-        FILENAME?: components['parameters']['FILENAME']
-        READ_MODE?: components['parameters']['READ_MODE']
-        /** @description `FALSE` leases the user */
-        KEEP?: components['parameters']['KEEP']
-        /** @description A line as READ returned it */
-        LINE?: components['parameters']['LINE']
-        /** @description Makes no difference */
-        ADD_MODE?: components['parameters']['ADD_MODE']
-        UNIQUE?: components['parameters']['UNIQUE']
-        /** @description Seconds after which a user read with KEEP=FALSE is free again */
-        TTL?: components['parameters']['TTL']
-        /** @description What a line consists of: some of id, username, email, role, password, password_hash, totp_secret, totp_code */
-        COLUMNS?: components['parameters']['COLUMNS']
-        /** @description What is between the columns */
-        SEPARATOR?: components['parameters']['SEPARATOR']
-      }
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description Success */
-      200: {
-        headers: {
-          'Retry-After': components['headers']['Retry-After']
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'text/html': string
-        }
-      }
-      400: components['responses']['invalid_json.invalid_request.text-html']
-      401: components['responses']['unauthorized.text-html']
-      403: components['responses']['cross_site_request.forbidden.text-html']
-      404: components['responses']['pool_not_found.text-html']
-      406: components['responses']['not_acceptable.text-html']
-      408: components['responses']['request_timeout.text-html']
-      413: components['responses']['body_too_large.text-html']
-      415: components['responses']['media_type_unsupported.text-html']
-      421: components['responses']['misdirected_request.text-html']
-      429: components['responses']['rate_limited.text-html']
-      500: components['responses']['internal_error.text-html']
-      503: components['responses']['database_unavailable.overloaded.text-html']
-    }
-  }
-  stsLengthByPost: {
-    parameters: {
-      query?: {
-        /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-        pool?: components['parameters']['pool']
-        /** @description The pool. Lower and upper case are the same, and .csv, .txt, .tsv or .dat at the end is left out */
-        FILENAME?: components['parameters']['FILENAME']
-        READ_MODE?: components['parameters']['READ_MODE']
-        /** @description `FALSE` leases the user */
-        KEEP?: components['parameters']['KEEP']
-        /** @description A line as READ returned it */
-        LINE?: components['parameters']['LINE']
-        /** @description Makes no difference */
-        ADD_MODE?: components['parameters']['ADD_MODE']
-        UNIQUE?: components['parameters']['UNIQUE']
-        /** @description Seconds after which a user read with KEEP=FALSE is free again */
-        TTL?: components['parameters']['TTL']
-        /** @description What a line consists of: some of id, username, email, role, password, password_hash, totp_secret, totp_code */
-        COLUMNS?: components['parameters']['COLUMNS']
-        /** @description What is between the columns */
-        SEPARATOR?: components['parameters']['SEPARATOR']
-      }
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description Success */
-      200: {
-        headers: {
-          'Retry-After': components['headers']['Retry-After']
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'text/html': string
-        }
-      }
-      400: components['responses']['invalid_json.invalid_request.text-html']
-      401: components['responses']['unauthorized.text-html']
-      403: components['responses']['cross_site_request.forbidden.text-html']
-      404: components['responses']['pool_not_found.text-html']
-      406: components['responses']['not_acceptable.text-html']
-      408: components['responses']['request_timeout.text-html']
-      413: components['responses']['body_too_large.text-html']
-      415: components['responses']['media_type_unsupported.text-html']
-      421: components['responses']['misdirected_request.text-html']
-      429: components['responses']['rate_limited.text-html']
-      500: components['responses']['internal_error.text-html']
-      503: components['responses']['database_unavailable.overloaded.text-html']
-    }
-  }
-  stsInitfile: {
-    parameters: {
-      query?: {
-        /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-        pool?: components['parameters']['pool']
-        /** @description The pool. Lower and upper case are the same, and .csv, .txt, .tsv or .dat at the end is left out */
-        FILENAME?: components['parameters']['FILENAME']
-        READ_MODE?: components['parameters']['READ_MODE']
-        /** @description `FALSE` leases the user */
-        KEEP?: components['parameters']['KEEP']
-        /** @description A line as READ returned it */
-        LINE?: components['parameters']['LINE']
-        /** @description Makes no difference */
-        ADD_MODE?: components['parameters']['ADD_MODE']
-        UNIQUE?: components['parameters']['UNIQUE']
-        /** @description Seconds after which a user read with KEEP=FALSE is free again */
-        TTL?: components['parameters']['TTL']
-        /** @description What a line consists of: some of id, username, email, role, password, password_hash, totp_secret, totp_code */
-        COLUMNS?: components['parameters']['COLUMNS']
-        /** @description What is between the columns */
-        SEPARATOR?: components['parameters']['SEPARATOR']
-      }
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description Success */
-      200: {
-        headers: {
-          'Retry-After': components['headers']['Retry-After']
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'text/html': string
-        }
-      }
-      400: components['responses']['invalid_json.invalid_request.text-html']
-      401: components['responses']['unauthorized.text-html']
-      403: components['responses']['cross_site_request.forbidden.text-html']
-      404: components['responses']['pool_not_found.text-html']
-      406: components['responses']['not_acceptable.text-html']
-      408: components['responses']['request_timeout.text-html']
-      413: components['responses']['body_too_large.text-html']
-      415: components['responses']['media_type_unsupported.text-html']
-      421: components['responses']['misdirected_request.text-html']
-      429: components['responses']['rate_limited.text-html']
-      500: components['responses']['internal_error.text-html']
-      503: components['responses']['database_unavailable.overloaded.text-html']
-    }
-  }
-  stsInitfileByPost: {
-    parameters: {
-      query?: {
-        /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-        pool?: components['parameters']['pool']
-        /** @description The pool. Lower and upper case are the same, and .csv, .txt, .tsv or .dat at the end is left out */
-        FILENAME?: components['parameters']['FILENAME']
-        READ_MODE?: components['parameters']['READ_MODE']
-        /** @description `FALSE` leases the user */
-        KEEP?: components['parameters']['KEEP']
-        /** @description A line as READ returned it */
-        LINE?: components['parameters']['LINE']
-        /** @description Makes no difference */
-        ADD_MODE?: components['parameters']['ADD_MODE']
-        UNIQUE?: components['parameters']['UNIQUE']
-        /** @description Seconds after which a user read with KEEP=FALSE is free again */
-        TTL?: components['parameters']['TTL']
-        /** @description What a line consists of: some of id, username, email, role, password, password_hash, totp_secret, totp_code */
-        COLUMNS?: components['parameters']['COLUMNS']
-        /** @description What is between the columns */
-        SEPARATOR?: components['parameters']['SEPARATOR']
-      }
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description Success */
-      200: {
-        headers: {
-          'Retry-After': components['headers']['Retry-After']
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'text/html': string
-        }
-      }
-      400: components['responses']['invalid_json.invalid_request.text-html']
-      401: components['responses']['unauthorized.text-html']
-      403: components['responses']['cross_site_request.forbidden.text-html']
-      404: components['responses']['pool_not_found.text-html']
-      406: components['responses']['not_acceptable.text-html']
-      408: components['responses']['request_timeout.text-html']
-      413: components['responses']['body_too_large.text-html']
-      415: components['responses']['media_type_unsupported.text-html']
-      421: components['responses']['misdirected_request.text-html']
-      429: components['responses']['rate_limited.text-html']
-      500: components['responses']['internal_error.text-html']
-      503: components['responses']['database_unavailable.overloaded.text-html']
-    }
-  }
-  stsReset: {
-    parameters: {
-      query?: {
-        /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-        pool?: components['parameters']['pool']
-        /** @description The pool. Lower and upper case are the same, and .csv, .txt, .tsv or .dat at the end is left out */
-        FILENAME?: components['parameters']['FILENAME']
-        READ_MODE?: components['parameters']['READ_MODE']
-        /** @description `FALSE` leases the user */
-        KEEP?: components['parameters']['KEEP']
-        /** @description A line as READ returned it */
-        LINE?: components['parameters']['LINE']
-        /** @description Makes no difference */
-        ADD_MODE?: components['parameters']['ADD_MODE']
-        UNIQUE?: components['parameters']['UNIQUE']
-        /** @description Seconds after which a user read with KEEP=FALSE is free again */
-        TTL?: components['parameters']['TTL']
-        /** @description What a line consists of: some of id, username, email, role, password, password_hash, totp_secret, totp_code */
-        COLUMNS?: components['parameters']['COLUMNS']
-        /** @description What is between the columns */
-        SEPARATOR?: components['parameters']['SEPARATOR']
-      }
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description Success */
-      200: {
-        headers: {
-          'Retry-After': components['headers']['Retry-After']
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'text/html': string
-        }
-      }
-      400: components['responses']['invalid_json.invalid_request.text-html']
-      401: components['responses']['unauthorized.text-html']
-      403: components['responses']['cross_site_request.forbidden.text-html']
-      404: components['responses']['pool_not_found.text-html']
-      406: components['responses']['not_acceptable.text-html']
-      408: components['responses']['request_timeout.text-html']
-      413: components['responses']['body_too_large.text-html']
-      415: components['responses']['media_type_unsupported.text-html']
-      421: components['responses']['misdirected_request.text-html']
-      429: components['responses']['rate_limited.text-html']
-      500: components['responses']['internal_error.text-html']
-      503: components['responses']['database_unavailable.overloaded.text-html']
-    }
-  }
-  stsResetByPost: {
-    parameters: {
-      query?: {
-        /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-        pool?: components['parameters']['pool']
-        /** @description The pool. Lower and upper case are the same, and .csv, .txt, .tsv or .dat at the end is left out */
-        FILENAME?: components['parameters']['FILENAME']
-        READ_MODE?: components['parameters']['READ_MODE']
-        /** @description `FALSE` leases the user */
-        KEEP?: components['parameters']['KEEP']
-        /** @description A line as READ returned it */
-        LINE?: components['parameters']['LINE']
-        /** @description Makes no difference */
-        ADD_MODE?: components['parameters']['ADD_MODE']
-        UNIQUE?: components['parameters']['UNIQUE']
-        /** @description Seconds after which a user read with KEEP=FALSE is free again */
-        TTL?: components['parameters']['TTL']
-        /** @description What a line consists of: some of id, username, email, role, password, password_hash, totp_secret, totp_code */
-        COLUMNS?: components['parameters']['COLUMNS']
-        /** @description What is between the columns */
-        SEPARATOR?: components['parameters']['SEPARATOR']
-      }
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description Success */
-      200: {
-        headers: {
-          'Retry-After': components['headers']['Retry-After']
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'text/html': string
-        }
-      }
-      400: components['responses']['invalid_json.invalid_request.text-html']
-      401: components['responses']['unauthorized.text-html']
-      403: components['responses']['cross_site_request.forbidden.text-html']
-      404: components['responses']['pool_not_found.text-html']
-      406: components['responses']['not_acceptable.text-html']
-      408: components['responses']['request_timeout.text-html']
-      413: components['responses']['body_too_large.text-html']
-      415: components['responses']['media_type_unsupported.text-html']
-      421: components['responses']['misdirected_request.text-html']
-      429: components['responses']['rate_limited.text-html']
-      500: components['responses']['internal_error.text-html']
-      503: components['responses']['database_unavailable.overloaded.text-html']
-    }
-  }
-  stsStatus: {
-    parameters: {
-      query?: {
-        /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-        pool?: components['parameters']['pool']
-        /** @description The pool. Lower and upper case are the same, and .csv, .txt, .tsv or .dat at the end is left out */
-        FILENAME?: components['parameters']['FILENAME']
-        READ_MODE?: components['parameters']['READ_MODE']
-        /** @description `FALSE` leases the user */
-        KEEP?: components['parameters']['KEEP']
-        /** @description A line as READ returned it */
-        LINE?: components['parameters']['LINE']
-        /** @description Makes no difference */
-        ADD_MODE?: components['parameters']['ADD_MODE']
-        UNIQUE?: components['parameters']['UNIQUE']
-        /** @description Seconds after which a user read with KEEP=FALSE is free again */
-        TTL?: components['parameters']['TTL']
-        /** @description What a line consists of: some of id, username, email, role, password, password_hash, totp_secret, totp_code */
-        COLUMNS?: components['parameters']['COLUMNS']
-        /** @description What is between the columns */
-        SEPARATOR?: components['parameters']['SEPARATOR']
-      }
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description Success */
-      200: {
-        headers: {
-          'Retry-After': components['headers']['Retry-After']
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'text/html': string
-        }
-      }
-      400: components['responses']['invalid_json.invalid_request.text-html']
-      401: components['responses']['unauthorized.text-html']
-      403: components['responses']['cross_site_request.forbidden.text-html']
-      404: components['responses']['pool_not_found.text-html']
-      406: components['responses']['not_acceptable.text-html']
-      408: components['responses']['request_timeout.text-html']
-      413: components['responses']['body_too_large.text-html']
-      415: components['responses']['media_type_unsupported.text-html']
-      421: components['responses']['misdirected_request.text-html']
-      429: components['responses']['rate_limited.text-html']
-      500: components['responses']['internal_error.text-html']
-      503: components['responses']['database_unavailable.overloaded.text-html']
-    }
-  }
-  stsStatusByPost: {
-    parameters: {
-      query?: {
-        /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-        pool?: components['parameters']['pool']
-        /** @description The pool. Lower and upper case are the same, and .csv, .txt, .tsv or .dat at the end is left out */
-        FILENAME?: components['parameters']['FILENAME']
-        READ_MODE?: components['parameters']['READ_MODE']
-        /** @description `FALSE` leases the user */
-        KEEP?: components['parameters']['KEEP']
-        /** @description A line as READ returned it */
-        LINE?: components['parameters']['LINE']
-        /** @description Makes no difference */
-        ADD_MODE?: components['parameters']['ADD_MODE']
-        UNIQUE?: components['parameters']['UNIQUE']
-        /** @description Seconds after which a user read with KEEP=FALSE is free again */
-        TTL?: components['parameters']['TTL']
-        /** @description What a line consists of: some of id, username, email, role, password, password_hash, totp_secret, totp_code */
-        COLUMNS?: components['parameters']['COLUMNS']
-        /** @description What is between the columns */
-        SEPARATOR?: components['parameters']['SEPARATOR']
-      }
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description Success */
-      200: {
-        headers: {
-          'Retry-After': components['headers']['Retry-After']
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'text/html': string
-        }
-      }
-      400: components['responses']['invalid_json.invalid_request.text-html']
-      401: components['responses']['unauthorized.text-html']
-      403: components['responses']['cross_site_request.forbidden.text-html']
-      404: components['responses']['pool_not_found.text-html']
-      406: components['responses']['not_acceptable.text-html']
-      408: components['responses']['request_timeout.text-html']
-      413: components['responses']['body_too_large.text-html']
-      415: components['responses']['media_type_unsupported.text-html']
-      421: components['responses']['misdirected_request.text-html']
-      429: components['responses']['rate_limited.text-html']
-      500: components['responses']['internal_error.text-html']
-      503: components['responses']['database_unavailable.overloaded.text-html']
-    }
-  }
-  getK6Client: {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description Success */
-      200: {
-        headers: {
-          ETag: components['headers']['ETag']
-          'Cache-Control': components['headers']['Cache-Control']
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'text/javascript': string
-        }
-      }
-      /** @description Default Response */
-      304: {
-        headers: {
-          ETag: components['headers']['ETag']
-          'Cache-Control': components['headers']['Cache-Control']
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content?: never
-      }
-      400: components['responses']['invalid_request']
-      406: components['responses']['not_acceptable']
-      421: components['responses']['misdirected_request']
-      429: components['responses']['rate_limited']
-      500: components['responses']['internal_error']
-      503: components['responses']['overloaded']
-    }
-  }
-  getPythonClient: {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description Success */
-      200: {
-        headers: {
-          ETag: components['headers']['ETag']
-          'Cache-Control': components['headers']['Cache-Control']
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'text/x-python': string
-        }
-      }
-      /** @description Default Response */
-      304: {
-        headers: {
-          ETag: components['headers']['ETag']
-          'Cache-Control': components['headers']['Cache-Control']
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content?: never
-      }
-      400: components['responses']['invalid_request']
-      406: components['responses']['not_acceptable']
-      421: components['responses']['misdirected_request']
-      429: components['responses']['rate_limited']
-      500: components['responses']['internal_error']
-      503: components['responses']['overloaded']
-    }
-  }
-  importUsers: {
-    parameters: {
-      query?: {
-        /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-        pool?: components['parameters']['pool']
-        on_conflict?: 'fail' | 'skip' | 'update'
-        format?: 'json' | 'ndjson' | 'csv'
-        label?: string
-      }
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    requestBody: {
-      content: {
-        /**
-         * @example [
-         *       {
-         *         "username": "ada",
-         *         "email": "ada@example.com",
-         *         "custom_attributes": {
-         *           "plan": "gold"
-         *         }
-         *       }
-         *     ]
-         */
-        'application/json': unknown
-        /** @example {"username": "bob", "email": "bob@example.com"} */
-        'application/x-ndjson': unknown
-        /**
-         * @example username,email
-         *     carol,carol@example.com
-         */
-        'text/csv': unknown
-      }
-    }
-    responses: {
-      /** @description Created */
-      201: {
-        headers: {
-          Location: components['headers']['Location']
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['Batch']
-        }
-      }
-      400: components['responses']['invalid_json.invalid_csv.invalid_request.import_credentials.import_cut.import_not_full']
-      401: components['responses']['unauthorized']
-      403: components['responses']['cross_site_request.forbidden']
-      404: components['responses']['pool_not_found']
-      406: components['responses']['not_acceptable']
-      408: components['responses']['request_timeout']
-      409: components['responses']['import_conflict.pool_is_replica']
-      413: components['responses']['body_too_large']
-      415: components['responses']['media_type_unsupported']
-      421: components['responses']['misdirected_request']
-      422: components['responses']['import_invalid']
-      429: components['responses']['rate_limited']
-      500: components['responses']['internal_error']
-      503: components['responses']['database_unavailable.overloaded']
-    }
-  }
-  listExpiredBatches: {
-    parameters: {
-      query?: {
-        /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-        pool?: components['parameters']['pool']
-        limit?: components['parameters']['limit']
-        /** @description `next_cursor` of the previous page */
-        cursor?: components['parameters']['cursor']
-        age_days?: number
-      }
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description Success */
-      200: {
-        headers: {
-          Link: components['headers']['Link']
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': {
-            items: components['schemas']['ExpiredBatch'][]
-            next_cursor: string | null
-          }
-        }
-      }
-      400: components['responses']['invalid_request.cursor_invalid']
-      401: components['responses']['unauthorized']
-      403: components['responses']['forbidden']
-      404: components['responses']['pool_not_found']
-      406: components['responses']['not_acceptable']
-      421: components['responses']['misdirected_request']
-      429: components['responses']['rate_limited']
-      500: components['responses']['internal_error']
-      503: components['responses']['database_unavailable.overloaded']
-    }
-  }
-  expireBatches: {
-    parameters: {
-      query?: {
-        /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-        pool?: components['parameters']['pool']
-      }
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    requestBody: {
-      content: {
-        /**
-         * @example {
-         *       "dry_run": true
-         *     }
-         */
-        'application/json': {
-          /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-          pool?: string
-          /** @default false */
-          dry_run?: boolean
-        }
-      }
-    }
-    responses: {
-      /** @description Success */
-      200: {
-        headers: {
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['ExpiryReport']
-        }
-      }
-      400: components['responses']['invalid_json.invalid_request']
-      401: components['responses']['unauthorized']
-      403: components['responses']['cross_site_request.forbidden']
-      404: components['responses']['pool_not_found']
-      406: components['responses']['not_acceptable']
-      408: components['responses']['request_timeout']
-      409: components['responses']['pool_is_replica']
-      413: components['responses']['body_too_large']
-      415: components['responses']['media_type_unsupported']
-      421: components['responses']['misdirected_request']
-      429: components['responses']['rate_limited']
-      500: components['responses']['internal_error']
-      503: components['responses']['database_unavailable.overloaded']
-    }
-  }
-  listAuditEvents: {
-    parameters: {
-      query?: {
-        /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-        pool?: components['parameters']['pool']
-        limit?: components['parameters']['limit']
-        /** @description `next_cursor` of the previous page */
-        cursor?: components['parameters']['cursor']
-      }
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description Success */
-      200: {
-        headers: {
-          Link: components['headers']['Link']
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': {
-            items: components['schemas']['AuditEvent'][]
-            next_cursor: string | null
-          }
-        }
-      }
-      400: components['responses']['invalid_request.cursor_invalid']
-      401: components['responses']['unauthorized']
-      403: components['responses']['forbidden']
-      404: components['responses']['pool_not_found']
-      406: components['responses']['not_acceptable']
-      421: components['responses']['misdirected_request']
-      429: components['responses']['rate_limited']
-      500: components['responses']['internal_error']
-      503: components['responses']['database_unavailable.overloaded']
-    }
-  }
-  listTargets: {
-    parameters: {
-      query?: {
-        /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-        pool?: components['parameters']['pool']
-        limit?: components['parameters']['limit']
-        /** @description `next_cursor` of the previous page */
-        cursor?: components['parameters']['cursor']
-      }
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description Success */
-      200: {
-        headers: {
-          Link: components['headers']['Link']
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': {
-            items: components['schemas']['Target'][]
-            next_cursor: string | null
-          }
-        }
-      }
-      400: components['responses']['invalid_request.cursor_invalid']
-      401: components['responses']['unauthorized']
-      403: components['responses']['forbidden']
-      404: components['responses']['pool_not_found']
-      406: components['responses']['not_acceptable']
-      421: components['responses']['misdirected_request']
-      429: components['responses']['rate_limited']
-      500: components['responses']['internal_error']
-      503: components['responses']['database_unavailable.overloaded']
-    }
-  }
-  createTarget: {
-    parameters: {
-      query?: {
-        /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-        pool?: components['parameters']['pool']
-      }
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    requestBody: {
-      content: {
-        /**
-         * @example {
-         *       "name": "tester",
-         *       "url": "http://127.0.0.1:3001"
-         *     }
-         */
-        'application/json': components['schemas']['NewTarget']
-      }
-    }
-    responses: {
-      /** @description Created */
-      201: {
-        headers: {
-          Location: components['headers']['Location']
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['Target']
-        }
-      }
-      400: components['responses']['invalid_json.invalid_request']
-      401: components['responses']['unauthorized']
-      403: components['responses']['cross_site_request.forbidden']
-      404: components['responses']['pool_not_found']
-      406: components['responses']['not_acceptable']
-      408: components['responses']['request_timeout']
-      409: components['responses']['target_exists.target_limit']
-      413: components['responses']['body_too_large']
-      415: components['responses']['media_type_unsupported']
-      421: components['responses']['misdirected_request']
-      429: components['responses']['rate_limited']
-      500: components['responses']['internal_error']
-      503: components['responses']['database_unavailable.overloaded']
-    }
-  }
-  getTarget: {
-    parameters: {
-      query?: {
-        /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-        pool?: components['parameters']['pool']
-      }
-      header?: never
-      path: {
-        /**
-         * @description At most 63 characters: lower-case letters, digits and, after the first character, . _ -
-         * @example tester
-         */
-        name: string
-      }
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description Success */
-      200: {
-        headers: {
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['Target']
-        }
-      }
-      400: components['responses']['invalid_request']
-      401: components['responses']['unauthorized']
-      403: components['responses']['forbidden']
-      404: components['responses']['route_not_found.pool_not_found.target_not_found']
-      406: components['responses']['not_acceptable']
-      421: components['responses']['misdirected_request']
-      429: components['responses']['rate_limited']
-      500: components['responses']['internal_error']
-      503: components['responses']['database_unavailable.overloaded']
-    }
-  }
-  deleteTarget: {
-    parameters: {
-      query?: {
-        /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-        pool?: components['parameters']['pool']
-        force?: components['parameters']['force']
-      }
-      header?: never
-      path: {
-        /**
-         * @description At most 63 characters: lower-case letters, digits and, after the first character, . _ -
-         * @example tester
-         */
-        name: string
-      }
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description Done; the response has no body */
-      204: {
-        headers: {
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content?: never
-      }
-      400: components['responses']['invalid_json.invalid_request']
-      401: components['responses']['unauthorized']
-      403: components['responses']['cross_site_request.forbidden']
-      404: components['responses']['route_not_found.pool_not_found.target_not_found']
-      406: components['responses']['not_acceptable']
-      408: components['responses']['request_timeout']
-      409: components['responses']['target_holds_users']
-      413: components['responses']['body_too_large']
-      415: components['responses']['media_type_unsupported']
-      421: components['responses']['misdirected_request']
-      429: components['responses']['rate_limited']
-      500: components['responses']['internal_error']
-      503: components['responses']['database_unavailable.overloaded']
-    }
-  }
-  updateTarget: {
-    parameters: {
-      query?: {
-        /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-        pool?: components['parameters']['pool']
-      }
-      header?: never
-      path: {
-        /**
-         * @description At most 63 characters: lower-case letters, digits and, after the first character, . _ -
-         * @example tester
-         */
-        name: string
-      }
-      cookie?: never
-    }
-    requestBody: {
-      content: {
-        /**
-         * @example {
-         *       "interval_seconds": 60
-         *     }
-         */
-        'application/json': {
-          /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-          pool?: string
-          /** @description Of a `usersync`: its base URL, such as `http://tester:3000`, without `/v1`. Of a `postgres`: `postgres://user@host:port/database`. Of an `ldap`: `ldaps://host` or `ldap://host`. Otherwise the base URL of the API, such as `https://app/scim/v2` */
-          url?: string
-          key?: string | null
-          /** @description The users that the target gets */
-          filter?: {
-            batch_id?: string | null
-            /** @default true */
-            test_users_only?: boolean
+                id: string;
+                /** @description `leased`, `gone`, the outcome, or how the lease ended */
+                status: string;
+            }[];
+        };
+        UserReset: {
+            /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+            pool?: string;
+            filter?: components["schemas"]["LeaseFilter"];
+        };
+        Holding: {
+            lease_id: string;
+            fence: number;
+            owner: string;
+            api_key: string | null;
+            /** Format: date-time */
+            granted_at: string;
+            ended_at: string | null;
+            ending: ("returned" | "expired" | "forced" | "abandoned") | null;
+            outcome: ("clean" | "dirty" | "consumed") | null;
+            note: string | null;
+        };
+        ExpiredBatch: {
+            batch_id: string;
+            label: string | null;
+            /** @enum {unknown} */
+            status: "queued" | "running" | "completed" | "completed_with_failures" | "cancelled" | "failed";
+            created_at: string;
+            expires_at: string | null;
+            age_seconds: number;
+            /** @description Test users, which the removal deletes */
+            user_count: number;
+            /** @description Users that are not test users. They stay. */
+            protected_count: number;
+        };
+        ExpiryReport: {
+            dry_run: boolean;
+            batches: {
+                batch_id: string;
+                deleted_count: number;
+                protected_count: number;
+            }[];
+            deleted_count: number;
+            protected_count: number;
+            /** @description Whether more batches have expired. If true, repeat the request. */
+            more: boolean;
+        };
+        AuditEvent: {
+            id: string;
+            at: string;
+            actor: string | null;
+            action: string;
+            pool: string | null;
+            subject: string | null;
+            status: number;
+            code: string | null;
+            counts: {
+                [key: string]: number;
+            };
+            request_id: string | null;
+        };
+        NewTarget: {
+            /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+            pool?: string;
+            /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+            name: string;
+            /**
+             * @default usersync
+             * @enum {unknown}
+             */
+            kind?: "usersync" | "postgres" | "ldap" | "scim" | "keycloak" | "kratos" | "fusionauth" | "auth0";
+            /** @description Of a `usersync`: its base URL, such as `http://tester:3000`, without `/v1`. Of a `postgres`: `postgres://user@host:port/database`. Of an `ldap`: `ldaps://host` or `ldap://host`. Otherwise the base URL of the API, such as `https://app/scim/v2` */
+            url: string;
+            key?: string | null;
+            /** @description The users that the target gets */
+            filter?: {
+                batch_id?: string | null;
+                /** @default true */
+                test_users_only?: boolean;
+                /** @default false */
+                bulk_users_only?: boolean;
+            };
+            /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+            remote_pool?: string;
+            /** @description Sinks: what each user becomes. See docs/sinks.md */
+            mapping?: {
+                [key: string]: unknown;
+            };
+            /** @description Sinks: the name of a built-in mapping */
+            preset?: string;
+            /** @description Sinks: how fast users are sent */
+            limits?: {
+                /** @description users per batch */
+                batch?: number;
+                /** @description batches at a time */
+                concurrency?: number;
+                per_second?: number | null;
+            };
+            canary?: {
+                [key: string]: unknown;
+            } | null;
+            interval_seconds?: number | null;
+        };
+        Target: {
+            name: string;
+            kind: string;
+            url: string;
+            has_key: boolean;
+            filter: {
+                batch_id: string | null;
+                test_users_only: boolean;
+                bulk_users_only: boolean;
+            };
+            remote_pool: string | null;
+            mapping: {
+                [key: string]: unknown;
+            } | null;
+            limits: {
+                batch: number;
+                concurrency: number;
+                per_second: number | null;
+            } | null;
+            canary: {
+                [key: string]: unknown;
+            } | null;
+            interval_seconds: number | null;
+            created_at: string;
+            updated_at: string;
+        };
+        NewSyncRun: {
+            /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+            pool?: string;
+            /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+            target: string;
             /** @default false */
-            bulk_users_only?: boolean
-          }
-          /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-          remote_pool?: string
-          /** @description Sinks: what each user becomes. See docs/sinks.md */
-          mapping?: {
-            [key: string]: unknown
-          }
-          /** @description Sinks: the name of a built-in mapping */
-          preset?: string
-          /** @description Sinks: how fast users are sent */
-          limits?: {
-            /** @description users per batch */
-            batch?: number
-            /** @description batches at a time */
-            concurrency?: number
-            per_second?: number | null
-          }
-          canary?: {
-            [key: string]: unknown
-          } | null
-          interval_seconds?: number | null
-        }
-      }
-    }
+            full?: boolean;
+            /**
+             * @description Sinks: returns what a run would do, and queues none
+             * @default false
+             */
+            dry_run?: boolean;
+        };
+        DryRun: {
+            target: string;
+            dry_run: boolean;
+            kind: string | null;
+            base: string | null;
+            state: string | null;
+            added_count: number;
+            updated_count: number;
+            deleted_count: number;
+            /** @description The first users as they would be sent, without secrets */
+            users: {
+                [key: string]: unknown;
+            }[];
+        };
+        SyncRun: {
+            id: string;
+            target: string;
+            /** @enum {unknown} */
+            trigger: "request" | "interval";
+            full: boolean;
+            /** @description The run removes all users from a sink */
+            clear: boolean;
+            /** @enum {unknown} */
+            status: "queued" | "running" | "succeeded" | "failed";
+            kind: ("unchanged" | "delta" | "full") | null;
+            base: string | null;
+            state: string | null;
+            /** @description Users, as counted by the receiver */
+            added_count: number;
+            updated_count: number;
+            deleted_count: number;
+            /** @description On the wire, including failed attempts */
+            sent_bytes: number;
+            attempts: number;
+            failure: string | null;
+            detail: string | null;
+            canary: {
+                ok: boolean;
+                /** @description Users that were tried */
+                users: number;
+                first_login_ms: number | null;
+                second_login_ms: number | null;
+                /** @description The system seems to hash the password again at the first login */
+                rehash_suspected: boolean;
+                failures: {
+                    username: string;
+                    detail: string;
+                }[];
+            } | null;
+            created_at: string;
+            started_at: string | null;
+            finished_at: string | null;
+            duration_ms: number | null;
+        };
+        TargetFailure: {
+            user_id: string;
+            username: string | null;
+            /** @enum {unknown} */
+            operation: "create" | "update" | "delete";
+            code: string;
+            detail: string;
+            tried_at: string;
+        };
+        TargetStatus: {
+            target: string;
+            in_step: boolean;
+            local_state: string;
+            remote_state: string | null;
+            remote_failure: string | null;
+            last_run: components["schemas"]["SyncRun"] | null;
+        };
+        Verification: {
+            target: string;
+            in_step: boolean;
+            local: {
+                /** @description The recorded state */
+                state: string;
+                /** @description The state computed from the users */
+                recomputed_state: string;
+                total_count: number;
+            };
+            remote: {
+                /** @description The recorded state */
+                state: string;
+                /** @description The state computed from the users */
+                recomputed_state: string;
+                total_count: number;
+            };
+            missing: {
+                count: number;
+                /** @description The first 100 */
+                ids: string[];
+            };
+            extra: {
+                count: number;
+                /** @description The first 100 */
+                ids: string[];
+            };
+            changed: {
+                count: number;
+                /** @description The first 100 */
+                ids: string[];
+            };
+        };
+        AppliedExport: {
+            /** @enum {unknown} */
+            kind: "full" | "delta" | "unchanged";
+            state: string;
+            total_count: number;
+            counts: {
+                added: number;
+                updated: number;
+                deleted: number;
+            };
+        };
+    };
     responses: {
-      /** @description Success */
-      200: {
-        headers: {
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['Target']
-        }
-      }
-      400: components['responses']['invalid_json.invalid_request']
-      401: components['responses']['unauthorized']
-      403: components['responses']['cross_site_request.forbidden']
-      404: components['responses']['route_not_found.pool_not_found.target_not_found']
-      406: components['responses']['not_acceptable']
-      408: components['responses']['request_timeout']
-      409: components['responses']['target_holds_users']
-      413: components['responses']['body_too_large']
-      415: components['responses']['media_type_unsupported']
-      421: components['responses']['misdirected_request']
-      429: components['responses']['rate_limited']
-      500: components['responses']['internal_error']
-      503: components['responses']['database_unavailable.overloaded']
-    }
-  }
-  createSyncRun: {
-    parameters: {
-      query?: {
-        /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-        pool?: components['parameters']['pool']
-      }
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    requestBody: {
-      content: {
+        /** @description `invalid_request`: The request has missing, unknown or invalid members. */
+        invalid_request: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {integer} */
+                    status?: 400;
+                    /** @enum {string} */
+                    code?: "invalid_request";
+                };
+            };
+        };
+        /** @description `not_acceptable`: None of the accepted media types is available. */
+        not_acceptable: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {integer} */
+                    status?: 406;
+                    /** @enum {string} */
+                    code?: "not_acceptable";
+                };
+            };
+        };
+        /** @description `misdirected_request`: The request is for another host. */
+        misdirected_request: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {integer} */
+                    status?: 421;
+                    /** @enum {string} */
+                    code?: "misdirected_request";
+                };
+            };
+        };
+        /** @description `internal_error`: Internal error. */
+        internal_error: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {integer} */
+                    status?: 500;
+                    /** @enum {string} */
+                    code?: "internal_error";
+                };
+            };
+        };
+        /** @description `rate_limited`: The API key exceeds its rate limit. */
+        rate_limited: {
+            headers: {
+                "Retry-After": components["headers"]["Retry-After"];
+                "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {integer} */
+                    status?: 429;
+                    /** @enum {string} */
+                    code?: "rate_limited";
+                };
+            };
+        };
+        /** @description `unauthorized`: A valid API key is required. */
+        unauthorized: {
+            headers: {
+                "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {integer} */
+                    status?: 401;
+                    /** @enum {string} */
+                    code?: "unauthorized";
+                };
+            };
+        };
+        /** @description `overloaded`: The service is overloaded. */
+        overloaded: {
+            headers: {
+                "Retry-After": components["headers"]["Retry-After"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {integer} */
+                    status?: 503;
+                    /** @enum {string} */
+                    code?: "overloaded";
+                };
+            };
+        };
         /**
-         * @example {
-         *       "target": "tester"
-         *     }
+         * @description `invalid_json`: The body is not valid JSON.
+         *
+         *     `invalid_request`: The request has missing, unknown or invalid members.
          */
-        'application/json': components['schemas']['NewSyncRun']
-      }
-    }
-    responses: {
-      /** @description Success */
-      200: {
-        headers: {
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['DryRun']
-        }
-      }
-      /** @description Accepted; the work continues */
-      202: {
-        headers: {
-          Location: components['headers']['Location']
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['SyncRun']
-        }
-      }
-      400: components['responses']['invalid_json.invalid_request']
-      401: components['responses']['unauthorized']
-      403: components['responses']['cross_site_request.forbidden']
-      404: components['responses']['pool_not_found.target_not_found']
-      406: components['responses']['not_acceptable']
-      408: components['responses']['request_timeout']
-      413: components['responses']['body_too_large']
-      415: components['responses']['media_type_unsupported']
-      421: components['responses']['misdirected_request']
-      429: components['responses']['rate_limited']
-      500: components['responses']['internal_error']
-      503: components['responses']['database_unavailable.overloaded']
-    }
-  }
-  clearTarget: {
-    parameters: {
-      query?: {
-        /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-        pool?: components['parameters']['pool']
-      }
-      header?: never
-      path: {
+        "invalid_json.invalid_request": {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {integer} */
+                    status?: 400;
+                    /** @enum {string} */
+                    code?: "invalid_json" | "invalid_request";
+                };
+            };
+        };
         /**
-         * @description At most 63 characters: lower-case letters, digits and, after the first character, . _ -
-         * @example tester
+         * @description `cross_site_request`: Cross-site requests cannot change anything.
+         *
+         *     `forbidden`: The API key lacks the required scope.
          */
-        name: string
-      }
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description Accepted; the work continues */
-      202: {
-        headers: {
-          Location: components['headers']['Location']
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['SyncRun']
-        }
-      }
-      400: components['responses']['invalid_json.invalid_request']
-      401: components['responses']['unauthorized']
-      403: components['responses']['cross_site_request.forbidden']
-      404: components['responses']['pool_not_found.target_not_found']
-      406: components['responses']['not_acceptable']
-      408: components['responses']['request_timeout']
-      413: components['responses']['body_too_large']
-      415: components['responses']['media_type_unsupported']
-      421: components['responses']['misdirected_request']
-      429: components['responses']['rate_limited']
-      500: components['responses']['internal_error']
-      503: components['responses']['database_unavailable.overloaded']
-    }
-  }
-  listTargetFailures: {
+        "cross_site_request.forbidden": {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {integer} */
+                    status?: 403;
+                    /** @enum {string} */
+                    code?: "cross_site_request" | "forbidden";
+                };
+            };
+        };
+        /** @description `request_timeout`: The request took too long to arrive. */
+        request_timeout: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {integer} */
+                    status?: 408;
+                    /** @enum {string} */
+                    code?: "request_timeout";
+                };
+            };
+        };
+        /** @description `pool_exists`: A pool with this name already exists. */
+        pool_exists: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {integer} */
+                    status?: 409;
+                    /** @enum {string} */
+                    code?: "pool_exists";
+                };
+            };
+        };
+        /** @description `body_too_large`: The body is too large. */
+        body_too_large: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {integer} */
+                    status?: 413;
+                    /** @enum {string} */
+                    code?: "body_too_large";
+                };
+            };
+        };
+        /** @description `media_type_unsupported`: Unsupported media type. */
+        media_type_unsupported: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {integer} */
+                    status?: 415;
+                    /** @enum {string} */
+                    code?: "media_type_unsupported";
+                };
+            };
+        };
+        /**
+         * @description `database_unavailable`: The database is unavailable.
+         *
+         *     `overloaded`: The service is overloaded.
+         */
+        "database_unavailable.overloaded": {
+            headers: {
+                "Retry-After": components["headers"]["Retry-After"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {integer} */
+                    status?: 503;
+                    /** @enum {string} */
+                    code?: "database_unavailable" | "overloaded";
+                };
+            };
+        };
+        /**
+         * @description `invalid_request`: The request has missing, unknown or invalid members.
+         *
+         *     `cursor_invalid`: The cursor does not belong to this listing.
+         */
+        "invalid_request.cursor_invalid": {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {integer} */
+                    status?: 400;
+                    /** @enum {string} */
+                    code?: "invalid_request" | "cursor_invalid";
+                };
+            };
+        };
+        /** @description `forbidden`: The API key lacks the required scope. */
+        forbidden: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {integer} */
+                    status?: 403;
+                    /** @enum {string} */
+                    code?: "forbidden";
+                };
+            };
+        };
+        /**
+         * @description `route_not_found`: Not found.
+         *
+         *     `pool_not_found`: Pool not found.
+         */
+        "route_not_found.pool_not_found": {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {integer} */
+                    status?: 404;
+                    /** @enum {string} */
+                    code?: "route_not_found" | "pool_not_found";
+                };
+            };
+        };
+        /** @description `pool_in_use`: The pool has protected users or unfinished batches. */
+        pool_in_use: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {integer} */
+                    status?: 409;
+                    /** @enum {string} */
+                    code?: "pool_in_use";
+                };
+            };
+        };
+        /**
+         * @description `pool_in_use`: The pool has protected users or unfinished batches.
+         *
+         *     `target_holds_users`: A system under test still has users of the pool.
+         */
+        "pool_in_use.target_holds_users": {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {integer} */
+                    status?: 409;
+                    /** @enum {string} */
+                    code?: "pool_in_use" | "target_holds_users";
+                };
+            };
+        };
+        /** @description `pool_not_found`: Pool not found. */
+        pool_not_found: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {integer} */
+                    status?: 404;
+                    /** @enum {string} */
+                    code?: "pool_not_found";
+                };
+            };
+        };
+        /**
+         * @description `invalid_json`: The body is not valid JSON.
+         *
+         *     `invalid_request`: The request has missing, unknown or invalid members.
+         *
+         *     `pattern_invalid`: The username pattern is invalid for this batch.
+         */
+        "invalid_json.invalid_request.pattern_invalid": {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {integer} */
+                    status?: 400;
+                    /** @enum {string} */
+                    code?: "invalid_json" | "invalid_request" | "pattern_invalid";
+                };
+            };
+        };
+        /**
+         * @description `cross_site_request`: Cross-site requests cannot change anything.
+         *
+         *     `forbidden`: The API key lacks the required scope.
+         *
+         *     `template_built_in`: Built-in templates cannot be changed.
+         */
+        "cross_site_request.forbidden.template_built_in": {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {integer} */
+                    status?: 403;
+                    /** @enum {string} */
+                    code?: "cross_site_request" | "forbidden" | "template_built_in";
+                };
+            };
+        };
+        /**
+         * @description `template_exists`: A template with this name already exists.
+         *
+         *     `template_limit`: The pool has the maximum number of templates.
+         */
+        "template_exists.template_limit": {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {integer} */
+                    status?: 409;
+                    /** @enum {string} */
+                    code?: "template_exists" | "template_limit";
+                };
+            };
+        };
+        /** @description `domain_not_reserved`: Test users must have email addresses in reserved domains. */
+        domain_not_reserved: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {integer} */
+                    status?: 422;
+                    /** @enum {string} */
+                    code?: "domain_not_reserved";
+                };
+            };
+        };
+        /**
+         * @description `route_not_found`: Not found.
+         *
+         *     `pool_not_found`: Pool not found.
+         *
+         *     `template_not_found`: Template not found in this pool.
+         */
+        "route_not_found.pool_not_found.template_not_found": {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {integer} */
+                    status?: 404;
+                    /** @enum {string} */
+                    code?: "route_not_found" | "pool_not_found" | "template_not_found";
+                };
+            };
+        };
+        /** @description `template_limit`: The pool has the maximum number of templates. */
+        template_limit: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {integer} */
+                    status?: 409;
+                    /** @enum {string} */
+                    code?: "template_limit";
+                };
+            };
+        };
+        /**
+         * @description `pool_not_found`: Pool not found.
+         *
+         *     `template_not_found`: Template not found in this pool.
+         */
+        "pool_not_found.template_not_found": {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {integer} */
+                    status?: 404;
+                    /** @enum {string} */
+                    code?: "pool_not_found" | "template_not_found";
+                };
+            };
+        };
+        /**
+         * @description `population_exists`: The pool already has this population.
+         *
+         *     `pool_is_replica`: The pool is a replica and accepts users only from exports.
+         */
+        "population_exists.pool_is_replica": {
+            headers: {
+                Location: components["headers"]["Location"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {integer} */
+                    status?: 409;
+                    /** @enum {string} */
+                    code?: "population_exists" | "pool_is_replica";
+                    batch_id?: string;
+                };
+            };
+        };
+        /**
+         * @description `idempotency_key_reused`: The idempotency key was already used with another body.
+         *
+         *     `domain_not_reserved`: Test users must have email addresses in reserved domains.
+         */
+        "idempotency_key_reused.domain_not_reserved": {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {integer} */
+                    status?: 422;
+                    /** @enum {string} */
+                    code?: "idempotency_key_reused" | "domain_not_reserved";
+                };
+            };
+        };
+        /**
+         * @description `route_not_found`: Not found.
+         *
+         *     `pool_not_found`: Pool not found.
+         *
+         *     `batch_not_found`: Batch not found in this pool.
+         */
+        "route_not_found.pool_not_found.batch_not_found": {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {integer} */
+                    status?: 404;
+                    /** @enum {string} */
+                    code?: "route_not_found" | "pool_not_found" | "batch_not_found";
+                };
+            };
+        };
+        /** @description `pool_is_replica`: The pool is a replica and accepts users only from exports. */
+        pool_is_replica: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {integer} */
+                    status?: 409;
+                    /** @enum {string} */
+                    code?: "pool_is_replica";
+                };
+            };
+        };
+        /**
+         * @description `pool_not_found`: Pool not found.
+         *
+         *     `batch_not_found`: Batch not found in this pool.
+         */
+        "pool_not_found.batch_not_found": {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {integer} */
+                    status?: 404;
+                    /** @enum {string} */
+                    code?: "pool_not_found" | "batch_not_found";
+                };
+            };
+        };
+        /**
+         * @description `route_not_found`: Not found.
+         *
+         *     `pool_not_found`: Pool not found.
+         *
+         *     `user_not_found`: User not found in this pool.
+         */
+        "route_not_found.pool_not_found.user_not_found": {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {integer} */
+                    status?: 404;
+                    /** @enum {string} */
+                    code?: "route_not_found" | "pool_not_found" | "user_not_found";
+                };
+            };
+        };
+        /**
+         * @description `cross_site_request`: Cross-site requests cannot change anything.
+         *
+         *     `forbidden`: The API key lacks the required scope.
+         *
+         *     `user_protected`: The user is not a test user and cannot be changed.
+         */
+        "cross_site_request.forbidden.user_protected": {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {integer} */
+                    status?: 403;
+                    /** @enum {string} */
+                    code?: "cross_site_request" | "forbidden" | "user_protected";
+                };
+            };
+        };
+        /**
+         * @description `pool_is_replica`: The pool is a replica and accepts users only from exports.
+         *
+         *     `user_exists`: Another user of the pool has this username or email.
+         */
+        "pool_is_replica.user_exists": {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {integer} */
+                    status?: 409;
+                    /** @enum {string} */
+                    code?: "pool_is_replica" | "user_exists";
+                };
+            };
+        };
+        /**
+         * @description `user_too_large`: The user line exceeds 1 MiB.
+         *
+         *     `domain_not_reserved`: Test users must have email addresses in reserved domains.
+         */
+        "user_too_large.domain_not_reserved": {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {integer} */
+                    status?: 422;
+                    /** @enum {string} */
+                    code?: "user_too_large" | "domain_not_reserved";
+                };
+            };
+        };
+        /**
+         * @description `pool_not_found`: Pool not found.
+         *
+         *     `totp_not_found`: The user has no TOTP secret.
+         *
+         *     `user_not_found`: User not found in this pool.
+         */
+        "pool_not_found.totp_not_found.user_not_found": {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {integer} */
+                    status?: 404;
+                    /** @enum {string} */
+                    code?: "pool_not_found" | "totp_not_found" | "user_not_found";
+                };
+            };
+        };
+        /**
+         * @description `invalid_request`: The request has missing, unknown or invalid members.
+         *
+         *     `base_invalid`: The base is not a valid state.
+         *
+         *     `cursor_invalid`: The cursor does not belong to this listing.
+         */
+        "invalid_request.base_invalid.cursor_invalid": {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {integer} */
+                    status?: 400;
+                    /** @enum {string} */
+                    code?: "invalid_request" | "base_invalid" | "cursor_invalid";
+                };
+            };
+        };
+        /** @description `users_not_importable`: The system under test cannot import some of the users. */
+        users_not_importable: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {integer} */
+                    status?: 422;
+                    /** @enum {string} */
+                    code?: "users_not_importable";
+                };
+            };
+        };
+        /**
+         * @description `database_unavailable`: The database is unavailable.
+         *
+         *     `overloaded`: The service is overloaded.
+         *
+         *     `shutting_down`: The service is shutting down.
+         */
+        "database_unavailable.overloaded.shutting_down": {
+            headers: {
+                "Retry-After": components["headers"]["Retry-After"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {integer} */
+                    status?: 503;
+                    /** @enum {string} */
+                    code?: "database_unavailable" | "overloaded" | "shutting_down";
+                };
+            };
+        };
+        /**
+         * @description `lease_lost`: The lease is over.
+         *
+         *     `users_exhausted`: Not enough users are free.
+         */
+        "lease_lost.users_exhausted": {
+            headers: {
+                "Retry-After": components["headers"]["Retry-After"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {integer} */
+                    status?: 409;
+                    /** @enum {string} */
+                    code?: "lease_lost" | "users_exhausted";
+                    free?: number;
+                    leased?: number;
+                    dirty?: number;
+                    consumed?: number;
+                    /** Format: date-time */
+                    next_expiry?: string | null;
+                };
+            };
+        };
+        /**
+         * @description `idempotency_key_reused`: The idempotency key was already used with another body.
+         *
+         *     `lease_too_large`: The users of the lease do not fit into one response.
+         */
+        "idempotency_key_reused.lease_too_large": {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {integer} */
+                    status?: 422;
+                    /** @enum {string} */
+                    code?: "idempotency_key_reused" | "lease_too_large";
+                };
+            };
+        };
+        /** @description `lease_lost`: The lease is over. */
+        lease_lost: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {integer} */
+                    status?: 409;
+                    /** @enum {string} */
+                    code?: "lease_lost";
+                };
+            };
+        };
+        /**
+         * @description `route_not_found`: Not found.
+         *
+         *     `pool_not_found`: Pool not found.
+         *
+         *     `lease_not_found`: Lease not found in this pool.
+         */
+        "route_not_found.pool_not_found.lease_not_found": {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {integer} */
+                    status?: 404;
+                    /** @enum {string} */
+                    code?: "route_not_found" | "pool_not_found" | "lease_not_found";
+                };
+            };
+        };
+        /**
+         * @description `pool_not_found`: Pool not found.
+         *
+         *     `user_not_found`: User not found in this pool.
+         */
+        "pool_not_found.user_not_found": {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {integer} */
+                    status?: 404;
+                    /** @enum {string} */
+                    code?: "pool_not_found" | "user_not_found";
+                };
+            };
+        };
+        /**
+         * @description `invalid_json`: The body is not valid JSON.
+         *
+         *     `invalid_request`: The request has missing, unknown or invalid members.
+         */
+        "invalid_json.invalid_request.text-html": {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "text/html": string;
+            };
+        };
+        /** @description `unauthorized`: A valid API key is required. */
+        "unauthorized.text-html": {
+            headers: {
+                "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                [name: string]: unknown;
+            };
+            content: {
+                "text/html": string;
+            };
+        };
+        /**
+         * @description `cross_site_request`: Cross-site requests cannot change anything.
+         *
+         *     `forbidden`: The API key lacks the required scope.
+         */
+        "cross_site_request.forbidden.text-html": {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "text/html": string;
+            };
+        };
+        /** @description `pool_not_found`: Pool not found. */
+        "pool_not_found.text-html": {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "text/html": string;
+            };
+        };
+        /** @description `not_acceptable`: None of the accepted media types is available. */
+        "not_acceptable.text-html": {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "text/html": string;
+            };
+        };
+        /** @description `request_timeout`: The request took too long to arrive. */
+        "request_timeout.text-html": {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "text/html": string;
+            };
+        };
+        /** @description `body_too_large`: The body is too large. */
+        "body_too_large.text-html": {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "text/html": string;
+            };
+        };
+        /** @description `media_type_unsupported`: Unsupported media type. */
+        "media_type_unsupported.text-html": {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "text/html": string;
+            };
+        };
+        /** @description `misdirected_request`: The request is for another host. */
+        "misdirected_request.text-html": {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "text/html": string;
+            };
+        };
+        /** @description `rate_limited`: The API key exceeds its rate limit. */
+        "rate_limited.text-html": {
+            headers: {
+                "Retry-After": components["headers"]["Retry-After"];
+                "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                [name: string]: unknown;
+            };
+            content: {
+                "text/html": string;
+            };
+        };
+        /** @description `internal_error`: Internal error. */
+        "internal_error.text-html": {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "text/html": string;
+            };
+        };
+        /**
+         * @description `database_unavailable`: The database is unavailable.
+         *
+         *     `overloaded`: The service is overloaded.
+         */
+        "database_unavailable.overloaded.text-html": {
+            headers: {
+                "Retry-After": components["headers"]["Retry-After"];
+                [name: string]: unknown;
+            };
+            content: {
+                "text/html": string;
+            };
+        };
+        /**
+         * @description `invalid_json`: The body is not valid JSON.
+         *
+         *     `invalid_csv`: The body is not valid CSV.
+         *
+         *     `invalid_request`: The request has missing, unknown or invalid members.
+         *
+         *     `import_credentials`: Passwords, password hashes and TOTP secrets cannot be imported.
+         *
+         *     `import_cut`: The import is incomplete.
+         *
+         *     `import_not_full`: Only a full export can be imported.
+         */
+        "invalid_json.invalid_csv.invalid_request.import_credentials.import_cut.import_not_full": {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {integer} */
+                    status?: 400;
+                    /** @enum {string} */
+                    code?: "invalid_json" | "invalid_csv" | "invalid_request" | "import_credentials" | "import_cut" | "import_not_full";
+                };
+            };
+        };
+        /**
+         * @description `import_conflict`: The imported user conflicts with an existing user.
+         *
+         *     `pool_is_replica`: The pool is a replica and accepts users only from exports.
+         */
+        "import_conflict.pool_is_replica": {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {integer} */
+                    status?: 409;
+                    /** @enum {string} */
+                    code?: "import_conflict" | "pool_is_replica";
+                };
+            };
+        };
+        /** @description `import_invalid`: The import has invalid rows. */
+        import_invalid: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {integer} */
+                    status?: 422;
+                    /** @enum {string} */
+                    code?: "import_invalid";
+                };
+            };
+        };
+        /**
+         * @description `target_exists`: A target with this name already exists.
+         *
+         *     `target_limit`: The pool has the maximum number of targets.
+         */
+        "target_exists.target_limit": {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {integer} */
+                    status?: 409;
+                    /** @enum {string} */
+                    code?: "target_exists" | "target_limit";
+                };
+            };
+        };
+        /**
+         * @description `route_not_found`: Not found.
+         *
+         *     `pool_not_found`: Pool not found.
+         *
+         *     `target_not_found`: Target not found in this pool.
+         */
+        "route_not_found.pool_not_found.target_not_found": {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {integer} */
+                    status?: 404;
+                    /** @enum {string} */
+                    code?: "route_not_found" | "pool_not_found" | "target_not_found";
+                };
+            };
+        };
+        /** @description `target_holds_users`: A system under test still has users of the pool. */
+        target_holds_users: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {integer} */
+                    status?: 409;
+                    /** @enum {string} */
+                    code?: "target_holds_users";
+                };
+            };
+        };
+        /**
+         * @description `pool_not_found`: Pool not found.
+         *
+         *     `target_not_found`: Target not found in this pool.
+         */
+        "pool_not_found.target_not_found": {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {integer} */
+                    status?: 404;
+                    /** @enum {string} */
+                    code?: "pool_not_found" | "target_not_found";
+                };
+            };
+        };
+        /**
+         * @description `route_not_found`: Not found.
+         *
+         *     `pool_not_found`: Pool not found.
+         *
+         *     `sync_run_not_found`: Sync run not found in this pool.
+         */
+        "route_not_found.pool_not_found.sync_run_not_found": {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {integer} */
+                    status?: 404;
+                    /** @enum {string} */
+                    code?: "route_not_found" | "pool_not_found" | "sync_run_not_found";
+                };
+            };
+        };
+        /** @description `target_failed`: The target returned no usable response. */
+        target_failed: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {integer} */
+                    status?: 502;
+                    /** @enum {string} */
+                    code?: "target_failed";
+                };
+            };
+        };
+        /**
+         * @description `invalid_json`: The body is not valid JSON.
+         *
+         *     `invalid_request`: The request has missing, unknown or invalid members.
+         *
+         *     `export_cut`: The export is incomplete.
+         *
+         *     `export_malformed`: The body is not an NDJSON export.
+         */
+        "invalid_json.invalid_request.export_cut.export_malformed": {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {integer} */
+                    status?: 400;
+                    /** @enum {string} */
+                    code?: "invalid_json" | "invalid_request" | "export_cut" | "export_malformed";
+                };
+            };
+        };
+        /**
+         * @description `base_mismatch`: The base of the export is not the current state of the pool.
+         *
+         *     `pool_in_use`: The pool has protected users or unfinished batches.
+         *
+         *     `pool_not_replica`: The pool is not a replica.
+         */
+        "base_mismatch.pool_in_use.pool_not_replica": {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {integer} */
+                    status?: 409;
+                    /** @enum {string} */
+                    code?: "base_mismatch" | "pool_in_use" | "pool_not_replica";
+                    /** @description The current state of the pool */
+                    state?: string;
+                };
+            };
+        };
+        /**
+         * @description `export_invalid`: The export has invalid user lines.
+         *
+         *     `state_mismatch`: The users do not match the state that the export names.
+         *
+         *     `user_too_large`: The user line exceeds 1 MiB.
+         *
+         *     `domain_not_reserved`: Test users must have email addresses in reserved domains.
+         */
+        "export_invalid.state_mismatch.user_too_large.domain_not_reserved": {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {integer} */
+                    status?: 422;
+                    /** @enum {string} */
+                    code?: "export_invalid" | "state_mismatch" | "user_too_large" | "domain_not_reserved";
+                };
+            };
+        };
+        /** @description `pool_not_replica`: The pool is not a replica. */
+        pool_not_replica: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {integer} */
+                    status?: 409;
+                    /** @enum {string} */
+                    code?: "pool_not_replica";
+                };
+            };
+        };
+    };
     parameters: {
-      query?: {
-        /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-        pool?: components['parameters']['pool']
-        limit?: components['parameters']['limit']
+        limit: number;
         /** @description `next_cursor` of the previous page */
-        cursor?: components['parameters']['cursor']
-      }
-      header?: never
-      path: {
-        /**
-         * @description At most 63 characters: lower-case letters, digits and, after the first character, . _ -
-         * @example tester
-         */
-        name: string
-      }
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description Success */
-      200: {
-        headers: {
-          Link: components['headers']['Link']
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': {
-            items: components['schemas']['TargetFailure'][]
-            next_cursor: string | null
-          }
-        }
-      }
-      400: components['responses']['invalid_request.cursor_invalid']
-      401: components['responses']['unauthorized']
-      403: components['responses']['forbidden']
-      404: components['responses']['pool_not_found.target_not_found']
-      406: components['responses']['not_acceptable']
-      421: components['responses']['misdirected_request']
-      429: components['responses']['rate_limited']
-      500: components['responses']['internal_error']
-      503: components['responses']['database_unavailable.overloaded']
-    }
-  }
-  listSyncRuns: {
-    parameters: {
-      query?: {
+        cursor: string;
+        force: boolean;
         /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-        pool?: components['parameters']['pool']
-        limit?: components['parameters']['limit']
-        /** @description `next_cursor` of the previous page */
-        cursor?: components['parameters']['cursor']
-        /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-        target?: string
-      }
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description Success */
-      200: {
-        headers: {
-          Link: components['headers']['Link']
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': {
-            items: components['schemas']['SyncRun'][]
-            next_cursor: string | null
-          }
-        }
-      }
-      400: components['responses']['invalid_request.cursor_invalid']
-      401: components['responses']['unauthorized']
-      403: components['responses']['forbidden']
-      404: components['responses']['pool_not_found.target_not_found']
-      406: components['responses']['not_acceptable']
-      421: components['responses']['misdirected_request']
-      429: components['responses']['rate_limited']
-      500: components['responses']['internal_error']
-      503: components['responses']['database_unavailable.overloaded']
-    }
-  }
-  getSyncRun: {
-    parameters: {
-      query?: {
-        /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-        pool?: components['parameters']['pool']
-      }
-      header?: never
-      path: {
+        pool: string;
+        /** @description The same key and body return the same result; another body is rejected */
+        "idempotency-key": string;
         /** @description a UUID */
-        id: components['parameters']['id']
-      }
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description Success */
-      200: {
-        headers: {
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['SyncRun']
-        }
-      }
-      400: components['responses']['invalid_request']
-      401: components['responses']['unauthorized']
-      403: components['responses']['forbidden']
-      404: components['responses']['route_not_found.pool_not_found.sync_run_not_found']
-      406: components['responses']['not_acceptable']
-      421: components['responses']['misdirected_request']
-      429: components['responses']['rate_limited']
-      500: components['responses']['internal_error']
-      503: components['responses']['database_unavailable.overloaded']
-    }
-  }
-  getSyncStatus: {
-    parameters: {
-      query?: {
-        /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-        pool?: components['parameters']['pool']
-      }
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description Success */
-      200: {
-        headers: {
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': {
-            items: components['schemas']['TargetStatus'][]
-          }
-        }
-      }
-      400: components['responses']['invalid_request']
-      401: components['responses']['unauthorized']
-      403: components['responses']['forbidden']
-      404: components['responses']['pool_not_found']
-      406: components['responses']['not_acceptable']
-      421: components['responses']['misdirected_request']
-      429: components['responses']['rate_limited']
-      500: components['responses']['internal_error']
-      503: components['responses']['database_unavailable.overloaded']
-    }
-  }
-  verifyTarget: {
-    parameters: {
-      query?: {
-        /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-        pool?: components['parameters']['pool']
-      }
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    requestBody: {
-      content: {
-        /**
-         * @example {
-         *       "target": "tester"
-         *     }
-         */
-        'application/json': {
-          /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-          pool?: string
-          /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-          target: string
-        }
-      }
-    }
-    responses: {
-      /** @description Success */
-      200: {
-        headers: {
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['Verification']
-        }
-      }
-      400: components['responses']['invalid_json.invalid_request']
-      401: components['responses']['unauthorized']
-      403: components['responses']['cross_site_request.forbidden']
-      404: components['responses']['pool_not_found.target_not_found']
-      406: components['responses']['not_acceptable']
-      408: components['responses']['request_timeout']
-      413: components['responses']['body_too_large']
-      415: components['responses']['media_type_unsupported']
-      421: components['responses']['misdirected_request']
-      429: components['responses']['rate_limited']
-      500: components['responses']['internal_error']
-      502: components['responses']['target_failed']
-      503: components['responses']['database_unavailable.overloaded']
-    }
-  }
-  getReplicaUsers: {
-    parameters: {
-      query?: {
-        /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-        pool?: components['parameters']['pool']
-      }
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description Success */
-      200: {
-        headers: {
-          ETag: components['headers']['ETag']
-          'Cache-Control': components['headers']['Cache-Control']
-          'Usersync-Kind': components['headers']['Usersync-Kind']
-          'Usersync-Base': components['headers']['Usersync-Base']
-          'Usersync-State': components['headers']['Usersync-State']
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'application/x-ndjson': string
-        }
-      }
-      400: components['responses']['invalid_request']
-      401: components['responses']['unauthorized']
-      403: components['responses']['forbidden']
-      404: components['responses']['pool_not_found']
-      406: components['responses']['not_acceptable']
-      409: components['responses']['pool_not_replica']
-      421: components['responses']['misdirected_request']
-      429: components['responses']['rate_limited']
-      500: components['responses']['internal_error']
-      503: components['responses']['database_unavailable.overloaded.shutting_down']
-    }
-  }
-  putReplicaUsers: {
-    parameters: {
-      query?: {
-        /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
-        pool?: components['parameters']['pool']
-      }
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    requestBody: {
-      content: {
-        /**
-         * @example {"kind":"full","reason":"none","base":null,"state":"u1-0000000000000000000000000000000000000000000000000000000000000000","total_count":0,"counts":{"added":0,"updated":0,"deleted":0}}
-         *     {"end":"u1-0000000000000000000000000000000000000000000000000000000000000000","lines":0}
-         */
-        'application/x-ndjson': unknown
-      }
-    }
-    responses: {
-      /** @description Success */
-      200: {
-        headers: {
-          'RateLimit-Limit': components['headers']['RateLimit-Limit']
-          'RateLimit-Remaining': components['headers']['RateLimit-Remaining']
-          'RateLimit-Reset': components['headers']['RateLimit-Reset']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['AppliedExport']
-        }
-      }
-      400: components['responses']['invalid_json.invalid_request.export_cut.export_malformed']
-      401: components['responses']['unauthorized']
-      403: components['responses']['cross_site_request.forbidden']
-      404: components['responses']['pool_not_found']
-      406: components['responses']['not_acceptable']
-      408: components['responses']['request_timeout']
-      409: components['responses']['base_mismatch.pool_in_use.pool_not_replica']
-      413: components['responses']['body_too_large']
-      415: components['responses']['media_type_unsupported']
-      421: components['responses']['misdirected_request']
-      422: components['responses']['export_invalid.state_mismatch.user_too_large.domain_not_reserved']
-      429: components['responses']['rate_limited']
-      500: components['responses']['internal_error']
-      503: components['responses']['database_unavailable.overloaded']
-    }
-  }
+        id: string;
+        /** @description a UUID */
+        batch_id: string;
+        /** @description `false` requires the scope `admin` */
+        test_users_only: boolean;
+        bulk_users_only: boolean;
+        /** @description The pool. Lower and upper case are the same, and .csv, .txt, .tsv or .dat at the end is left out */
+        FILENAME: string;
+        READ_MODE: "FIRST" | "LAST" | "RANDOM";
+        /** @description `FALSE` leases the user */
+        KEEP: "TRUE" | "FALSE";
+        /** @description A line as READ returned it */
+        LINE: string;
+        /** @description Makes no difference */
+        ADD_MODE: "FIRST" | "LAST";
+        UNIQUE: "TRUE" | "FALSE";
+        /** @description Seconds after which a user read with KEEP=FALSE is free again */
+        TTL: number;
+        /** @description What a line consists of: some of id, username, email, role, password, password_hash, totp_secret, totp_code */
+        COLUMNS: string;
+        /** @description What is between the columns */
+        SEPARATOR: string;
+    };
+    requestBodies: never;
+    headers: {
+        /** @description Who may store the response, and for how long */
+        "Cache-Control": string;
+        /** @description The state, as a weak entity tag: `W/"u1-…"`. Send it as `If-None-Match` next time */
+        ETag: string;
+        /** @description The next page or part: `<…>; rel="next"` (RFC 8288). Missing on the last one */
+        Link: string;
+        /** @description The URL of what the request created, or of what does its work */
+        Location: string;
+        /** @description The preference that was followed (RFC 7240) */
+        "Preference-Applied": string;
+        /** @description Requests that the key may send a minute. Only if `RATE_LIMIT` is set */
+        "RateLimit-Limit": number;
+        /** @description Requests that are left in this minute. Only if `RATE_LIMIT` is set */
+        "RateLimit-Remaining": number;
+        /** @description Seconds until the minute ends. Only if `RATE_LIMIT` is set */
+        "RateLimit-Reset": number;
+        /** @description Seconds after which the same request may succeed */
+        "Retry-After": number;
+        /** @description The state that the delta starts from, or `none` */
+        "Usersync-Base": string;
+        /** @description `unchanged`, `delta` or `full` */
+        "Usersync-Kind": string;
+        /** @description When the pool was created: a pool that was created again may have other passwords in the same state */
+        "Usersync-Pool-Created": string;
+        /** @description The state of the exported users */
+        "Usersync-State": string;
+        /** @description How to authenticate (RFC 6750) */
+        "WWW-Authenticate": string;
+    };
+    pathItems: never;
+}
+export type $defs = Record<string, never>;
+export interface operations {
+    getLiveness: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @enum {string} */
+                        status: "live";
+                    };
+                };
+            };
+            400: components["responses"]["invalid_request"];
+            406: components["responses"]["not_acceptable"];
+            421: components["responses"]["misdirected_request"];
+            500: components["responses"]["internal_error"];
+        };
+    };
+    getReadiness: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Readiness"];
+                };
+            };
+            400: components["responses"]["invalid_request"];
+            406: components["responses"]["not_acceptable"];
+            421: components["responses"]["misdirected_request"];
+            500: components["responses"]["internal_error"];
+            /** @description Default Response */
+            503: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Readiness"];
+                };
+            };
+        };
+    };
+    getHealth: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Readiness"];
+                };
+            };
+            400: components["responses"]["invalid_request"];
+            406: components["responses"]["not_acceptable"];
+            421: components["responses"]["misdirected_request"];
+            500: components["responses"]["internal_error"];
+            /** @description Default Response */
+            503: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Readiness"];
+                };
+            };
+        };
+    };
+    getMetrics: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+            400: components["responses"]["invalid_request"];
+            406: components["responses"]["not_acceptable"];
+            421: components["responses"]["misdirected_request"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal_error"];
+        };
+    };
+    getMe: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Me"];
+                };
+            };
+            400: components["responses"]["invalid_request"];
+            401: components["responses"]["unauthorized"];
+            406: components["responses"]["not_acceptable"];
+            421: components["responses"]["misdirected_request"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["overloaded"];
+        };
+    };
+    listPools: {
+        parameters: {
+            query?: {
+                limit?: components["parameters"]["limit"];
+                /** @description `next_cursor` of the previous page */
+                cursor?: components["parameters"]["cursor"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    Link: components["headers"]["Link"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: components["schemas"]["Pool"][];
+                        next_cursor: string | null;
+                    };
+                };
+            };
+            400: components["responses"]["invalid_request.cursor_invalid"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["forbidden"];
+            406: components["responses"]["not_acceptable"];
+            421: components["responses"]["misdirected_request"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["database_unavailable.overloaded"];
+        };
+    };
+    createPool: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "name": "shop"
+                 *     }
+                 */
+                "application/json": {
+                    /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                    name: string;
+                    /** @description A replica receives its users from exports (PUT /v1/replica/users) and rejects other writes. `test_users`: accepts exports of test users in reserved domains, with the scope `users:write`; other users of the pool stay. `everything`: accepts any export, with the scope `admin`; the export also replaces and deletes users that are not test users. */
+                    replica?: ("none" | "test_users" | "everything") | boolean;
+                };
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    Location: components["headers"]["Location"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Pool"];
+                };
+            };
+            400: components["responses"]["invalid_json.invalid_request"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["cross_site_request.forbidden"];
+            406: components["responses"]["not_acceptable"];
+            408: components["responses"]["request_timeout"];
+            409: components["responses"]["pool_exists"];
+            413: components["responses"]["body_too_large"];
+            415: components["responses"]["media_type_unsupported"];
+            421: components["responses"]["misdirected_request"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["database_unavailable.overloaded"];
+        };
+    };
+    getPool: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description At most 63 characters: lower-case letters, digits and, after the first character, . _ -
+                 * @example default
+                 */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Pool"];
+                };
+            };
+            400: components["responses"]["invalid_request"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["forbidden"];
+            404: components["responses"]["route_not_found.pool_not_found"];
+            406: components["responses"]["not_acceptable"];
+            421: components["responses"]["misdirected_request"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["database_unavailable.overloaded"];
+        };
+    };
+    deletePool: {
+        parameters: {
+            query?: {
+                force?: components["parameters"]["force"];
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description At most 63 characters: lower-case letters, digits and, after the first character, . _ -
+                 * @example default
+                 */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done; the response has no body */
+            204: {
+                headers: {
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["invalid_json.invalid_request"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["cross_site_request.forbidden"];
+            404: components["responses"]["route_not_found.pool_not_found"];
+            406: components["responses"]["not_acceptable"];
+            408: components["responses"]["request_timeout"];
+            409: components["responses"]["pool_in_use.target_holds_users"];
+            413: components["responses"]["body_too_large"];
+            415: components["responses"]["media_type_unsupported"];
+            421: components["responses"]["misdirected_request"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["database_unavailable.overloaded"];
+        };
+    };
+    updatePool: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description At most 63 characters: lower-case letters, digits and, after the first character, . _ -
+                 * @example default
+                 */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "replica": "none"
+                 *     }
+                 */
+                "application/json": {
+                    /** @description A replica receives its users from exports (PUT /v1/replica/users) and rejects other writes. `test_users`: accepts exports of test users in reserved domains, with the scope `users:write`; other users of the pool stay. `everything`: accepts any export, with the scope `admin`; the export also replaces and deletes users that are not test users. */
+                    replica: ("none" | "test_users" | "everything") | boolean;
+                };
+            };
+        };
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Pool"];
+                };
+            };
+            400: components["responses"]["invalid_json.invalid_request"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["cross_site_request.forbidden"];
+            404: components["responses"]["route_not_found.pool_not_found"];
+            406: components["responses"]["not_acceptable"];
+            408: components["responses"]["request_timeout"];
+            409: components["responses"]["pool_in_use"];
+            413: components["responses"]["body_too_large"];
+            415: components["responses"]["media_type_unsupported"];
+            421: components["responses"]["misdirected_request"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["database_unavailable.overloaded"];
+        };
+    };
+    listTemplates: {
+        parameters: {
+            query?: {
+                /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                pool?: components["parameters"]["pool"];
+                limit?: components["parameters"]["limit"];
+                /** @description `next_cursor` of the previous page */
+                cursor?: components["parameters"]["cursor"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    Link: components["headers"]["Link"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: components["schemas"]["Template"][];
+                        next_cursor: string | null;
+                    };
+                };
+            };
+            400: components["responses"]["invalid_request.cursor_invalid"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["forbidden"];
+            404: components["responses"]["pool_not_found"];
+            406: components["responses"]["not_acceptable"];
+            421: components["responses"]["misdirected_request"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["database_unavailable.overloaded"];
+        };
+    };
+    createTemplate: {
+        parameters: {
+            query?: {
+                /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                pool?: components["parameters"]["pool"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "name": "gold",
+                 *       "config": {
+                 *         "role": "admin",
+                 *         "custom_attributes": {
+                 *           "plan": "gold"
+                 *         }
+                 *       }
+                 *     }
+                 */
+                "application/json": {
+                    /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                    pool?: string;
+                    /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - Not export, import or validate. */
+                    name: string;
+                    description?: string;
+                    config: components["schemas"]["TemplateSettings"];
+                };
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    Location: components["headers"]["Location"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Template"];
+                };
+            };
+            400: components["responses"]["invalid_json.invalid_request.pattern_invalid"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["cross_site_request.forbidden.template_built_in"];
+            404: components["responses"]["pool_not_found"];
+            406: components["responses"]["not_acceptable"];
+            408: components["responses"]["request_timeout"];
+            409: components["responses"]["template_exists.template_limit"];
+            413: components["responses"]["body_too_large"];
+            415: components["responses"]["media_type_unsupported"];
+            421: components["responses"]["misdirected_request"];
+            422: components["responses"]["domain_not_reserved"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["database_unavailable.overloaded"];
+        };
+    };
+    getTemplate: {
+        parameters: {
+            query?: {
+                /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                pool?: components["parameters"]["pool"];
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - Not export, import or validate.
+                 * @example default
+                 */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Template"];
+                };
+            };
+            400: components["responses"]["invalid_request"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["forbidden"];
+            404: components["responses"]["route_not_found.pool_not_found.template_not_found"];
+            406: components["responses"]["not_acceptable"];
+            421: components["responses"]["misdirected_request"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["database_unavailable.overloaded"];
+        };
+    };
+    putTemplate: {
+        parameters: {
+            query?: {
+                /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                pool?: components["parameters"]["pool"];
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - Not export, import or validate.
+                 * @example default
+                 */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "description": "Gold customers",
+                 *       "config": {
+                 *         "custom_attributes": {
+                 *           "plan": "gold"
+                 *         }
+                 *       }
+                 *     }
+                 */
+                "application/json": {
+                    /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                    pool?: string;
+                    description?: string;
+                    config: components["schemas"]["TemplateSettings"];
+                };
+            };
+        };
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Template"];
+                };
+            };
+            /** @description Created */
+            201: {
+                headers: {
+                    Location: components["headers"]["Location"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Template"];
+                };
+            };
+            400: components["responses"]["invalid_json.invalid_request.pattern_invalid"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["cross_site_request.forbidden.template_built_in"];
+            404: components["responses"]["route_not_found.pool_not_found"];
+            406: components["responses"]["not_acceptable"];
+            408: components["responses"]["request_timeout"];
+            409: components["responses"]["template_limit"];
+            413: components["responses"]["body_too_large"];
+            415: components["responses"]["media_type_unsupported"];
+            421: components["responses"]["misdirected_request"];
+            422: components["responses"]["domain_not_reserved"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["database_unavailable.overloaded"];
+        };
+    };
+    deleteTemplate: {
+        parameters: {
+            query?: {
+                /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                pool?: components["parameters"]["pool"];
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - Not export, import or validate.
+                 * @example default
+                 */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done; the response has no body */
+            204: {
+                headers: {
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["invalid_json.invalid_request"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["cross_site_request.forbidden.template_built_in"];
+            404: components["responses"]["route_not_found.pool_not_found.template_not_found"];
+            406: components["responses"]["not_acceptable"];
+            408: components["responses"]["request_timeout"];
+            413: components["responses"]["body_too_large"];
+            415: components["responses"]["media_type_unsupported"];
+            421: components["responses"]["misdirected_request"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["database_unavailable.overloaded"];
+        };
+    };
+    validateTemplate: {
+        parameters: {
+            query?: {
+                /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                pool?: components["parameters"]["pool"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "config": {
+                 *         "username_pattern": "{first}.{n}",
+                 *         "custom_attributes": {
+                 *           "first": {
+                 *             "$name": "first"
+                 *           }
+                 *         }
+                 *       }
+                 *     }
+                 */
+                "application/json": {
+                    /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                    pool?: string;
+                    /** @description Same members as the `config` of a batch */
+                    config: {
+                        [key: string]: unknown;
+                    };
+                };
+            };
+        };
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        is_valid: boolean;
+                        errors: {
+                            path: string;
+                            code: string;
+                            message: string;
+                        }[];
+                        warnings: {
+                            path: string;
+                            code: string;
+                            message: string;
+                        }[];
+                        /** @description The settings of the smallest possible batch; null if a member is invalid */
+                        config: components["schemas"]["BatchSettings"] | null;
+                    };
+                };
+            };
+            400: components["responses"]["invalid_json.invalid_request"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["cross_site_request.forbidden"];
+            404: components["responses"]["pool_not_found"];
+            406: components["responses"]["not_acceptable"];
+            408: components["responses"]["request_timeout"];
+            413: components["responses"]["body_too_large"];
+            415: components["responses"]["media_type_unsupported"];
+            421: components["responses"]["misdirected_request"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["database_unavailable.overloaded"];
+        };
+    };
+    exportTemplates: {
+        parameters: {
+            query?: {
+                /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                pool?: components["parameters"]["pool"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        templates: {
+                            name: string;
+                            description: string;
+                            config: components["schemas"]["TemplateSettings"];
+                        }[];
+                    };
+                };
+            };
+            400: components["responses"]["invalid_request"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["forbidden"];
+            404: components["responses"]["pool_not_found"];
+            406: components["responses"]["not_acceptable"];
+            421: components["responses"]["misdirected_request"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["database_unavailable.overloaded"];
+        };
+    };
+    importTemplates: {
+        parameters: {
+            query?: {
+                /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                pool?: components["parameters"]["pool"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "templates": [
+                 *         {
+                 *           "name": "silver",
+                 *           "config": {
+                 *             "custom_attributes": {
+                 *               "plan": "silver"
+                 *             }
+                 *           }
+                 *         }
+                 *       ]
+                 *     }
+                 */
+                "application/json": {
+                    /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                    pool?: string;
+                    templates: {
+                        /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - Not export, import or validate. */
+                        name: string;
+                        description?: string;
+                        /** @description Same members as the `config` of a batch */
+                        config: {
+                            [key: string]: unknown;
+                        };
+                    }[];
+                    /** @default false */
+                    overwrite?: boolean;
+                };
+            };
+        };
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        imported: string[];
+                        skipped: string[];
+                        errors: {
+                            path: string;
+                            code: string;
+                            message: string;
+                        }[];
+                    };
+                };
+            };
+            400: components["responses"]["invalid_json.invalid_request"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["cross_site_request.forbidden"];
+            404: components["responses"]["pool_not_found"];
+            406: components["responses"]["not_acceptable"];
+            408: components["responses"]["request_timeout"];
+            409: components["responses"]["template_limit"];
+            413: components["responses"]["body_too_large"];
+            415: components["responses"]["media_type_unsupported"];
+            421: components["responses"]["misdirected_request"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["database_unavailable.overloaded"];
+        };
+    };
+    listBatches: {
+        parameters: {
+            query?: {
+                /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                pool?: components["parameters"]["pool"];
+                limit?: components["parameters"]["limit"];
+                /** @description `next_cursor` of the previous page */
+                cursor?: components["parameters"]["cursor"];
+                status?: "queued" | "running" | "completed" | "completed_with_failures" | "cancelled" | "failed";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    Link: components["headers"]["Link"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: components["schemas"]["Batch"][];
+                        next_cursor: string | null;
+                    };
+                };
+            };
+            400: components["responses"]["invalid_request.cursor_invalid"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["forbidden"];
+            404: components["responses"]["pool_not_found"];
+            406: components["responses"]["not_acceptable"];
+            421: components["responses"]["misdirected_request"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["database_unavailable.overloaded"];
+        };
+    };
+    createBatch: {
+        parameters: {
+            query?: {
+                /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                pool?: components["parameters"]["pool"];
+            };
+            header?: {
+                /** @description The same key and body return the same result; another body is rejected */
+                "idempotency-key"?: components["parameters"]["idempotency-key"];
+                /** @description `wait=N`, seconds */
+                prefer?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "count": 100,
+                 *       "label": "checkout test",
+                 *       "config": {
+                 *         "custom_attributes": {
+                 *           "plan": "gold"
+                 *         }
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["NewBatch"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    Location: components["headers"]["Location"];
+                    "Preference-Applied": components["headers"]["Preference-Applied"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Batch"];
+                };
+            };
+            /** @description Accepted; the work continues */
+            202: {
+                headers: {
+                    Location: components["headers"]["Location"];
+                    "Preference-Applied": components["headers"]["Preference-Applied"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Batch"];
+                };
+            };
+            400: components["responses"]["invalid_json.invalid_request.pattern_invalid"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["cross_site_request.forbidden"];
+            404: components["responses"]["pool_not_found.template_not_found"];
+            406: components["responses"]["not_acceptable"];
+            408: components["responses"]["request_timeout"];
+            409: components["responses"]["population_exists.pool_is_replica"];
+            413: components["responses"]["body_too_large"];
+            415: components["responses"]["media_type_unsupported"];
+            421: components["responses"]["misdirected_request"];
+            422: components["responses"]["idempotency_key_reused.domain_not_reserved"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["database_unavailable.overloaded"];
+        };
+    };
+    getBatch: {
+        parameters: {
+            query?: {
+                /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                pool?: components["parameters"]["pool"];
+            };
+            header?: never;
+            path: {
+                /** @description a UUID */
+                id: components["parameters"]["id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Batch"];
+                };
+            };
+            400: components["responses"]["invalid_request"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["forbidden"];
+            404: components["responses"]["route_not_found.pool_not_found.batch_not_found"];
+            406: components["responses"]["not_acceptable"];
+            421: components["responses"]["misdirected_request"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["database_unavailable.overloaded"];
+        };
+    };
+    deleteBatch: {
+        parameters: {
+            query?: {
+                /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                pool?: components["parameters"]["pool"];
+            };
+            header?: never;
+            path: {
+                /** @description a UUID */
+                id: components["parameters"]["id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        id: string;
+                        deleted_count: number;
+                        protected_count: number;
+                    };
+                };
+            };
+            400: components["responses"]["invalid_json.invalid_request"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["cross_site_request.forbidden"];
+            404: components["responses"]["route_not_found.pool_not_found.batch_not_found"];
+            406: components["responses"]["not_acceptable"];
+            408: components["responses"]["request_timeout"];
+            409: components["responses"]["pool_is_replica"];
+            413: components["responses"]["body_too_large"];
+            415: components["responses"]["media_type_unsupported"];
+            421: components["responses"]["misdirected_request"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["database_unavailable.overloaded"];
+        };
+    };
+    cancelBatch: {
+        parameters: {
+            query?: {
+                /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                pool?: components["parameters"]["pool"];
+            };
+            header?: never;
+            path: {
+                /** @description a UUID */
+                id: components["parameters"]["id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Batch"];
+                };
+            };
+            400: components["responses"]["invalid_json.invalid_request"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["cross_site_request.forbidden"];
+            404: components["responses"]["pool_not_found.batch_not_found"];
+            406: components["responses"]["not_acceptable"];
+            408: components["responses"]["request_timeout"];
+            413: components["responses"]["body_too_large"];
+            415: components["responses"]["media_type_unsupported"];
+            421: components["responses"]["misdirected_request"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["database_unavailable.overloaded"];
+        };
+    };
+    previewBatch: {
+        parameters: {
+            query?: {
+                /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                pool?: components["parameters"]["pool"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "count": 3,
+                 *       "config": {
+                 *         "custom_attributes": {
+                 *           "age": {
+                 *             "$int": [
+                 *               18,
+                 *               90
+                 *             ]
+                 *           }
+                 *         }
+                 *       }
+                 *     }
+                 */
+                "application/json": {
+                    /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                    pool?: string;
+                    count: number;
+                    label?: string;
+                    /** @description Seconds */
+                    expires_in?: number;
+                    /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - Not export, import or validate. */
+                    template?: string;
+                    /** @description Same members as the `config` of a batch */
+                    config?: {
+                        [key: string]: unknown;
+                    };
+                };
+            };
+        };
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        is_valid: boolean;
+                        errors: {
+                            path: string;
+                            code: string;
+                            message: string;
+                        }[];
+                        warnings: {
+                            path: string;
+                            code: string;
+                            message: string;
+                        }[];
+                        config: components["schemas"]["BatchSettings"] | null;
+                        /** @description id and created_at are null unless the settings have an epoch */
+                        users: {
+                            id: string | null;
+                            username: string;
+                            email: string;
+                            role: string;
+                            custom_attributes: {
+                                [key: string]: unknown;
+                            };
+                            created_at: string | null;
+                        }[];
+                        estimated_seconds: {
+                            hashing: number;
+                            creating: number;
+                        } | null;
+                    };
+                };
+            };
+            400: components["responses"]["invalid_json.invalid_request"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["cross_site_request.forbidden"];
+            404: components["responses"]["pool_not_found.template_not_found"];
+            406: components["responses"]["not_acceptable"];
+            408: components["responses"]["request_timeout"];
+            413: components["responses"]["body_too_large"];
+            415: components["responses"]["media_type_unsupported"];
+            421: components["responses"]["misdirected_request"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["database_unavailable.overloaded"];
+        };
+    };
+    streamBatchEvents: {
+        parameters: {
+            query?: {
+                /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                pool?: components["parameters"]["pool"];
+            };
+            header?: {
+                "last-event-id"?: string;
+            };
+            path: {
+                /** @description a UUID */
+                id: components["parameters"]["id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            400: components["responses"]["invalid_request"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["forbidden"];
+            404: components["responses"]["pool_not_found.batch_not_found"];
+            406: components["responses"]["not_acceptable"];
+            421: components["responses"]["misdirected_request"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["database_unavailable.overloaded"];
+        };
+    };
+    listBatchFailures: {
+        parameters: {
+            query?: {
+                /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                pool?: components["parameters"]["pool"];
+                limit?: components["parameters"]["limit"];
+                /** @description `next_cursor` of the previous page */
+                cursor?: components["parameters"]["cursor"];
+            };
+            header?: never;
+            path: {
+                /** @description a UUID */
+                id: components["parameters"]["id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    Link: components["headers"]["Link"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: components["schemas"]["BatchFailure"][];
+                        next_cursor: string | null;
+                    };
+                };
+            };
+            400: components["responses"]["invalid_request.cursor_invalid"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["forbidden"];
+            404: components["responses"]["pool_not_found.batch_not_found"];
+            406: components["responses"]["not_acceptable"];
+            421: components["responses"]["misdirected_request"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["database_unavailable.overloaded"];
+        };
+    };
+    listUsers: {
+        parameters: {
+            query?: {
+                /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                pool?: components["parameters"]["pool"];
+                /** @description a UUID */
+                batch_id?: components["parameters"]["batch_id"];
+                /** @description `false` requires the scope `admin` */
+                test_users_only?: components["parameters"]["test_users_only"];
+                bulk_users_only?: components["parameters"]["bulk_users_only"];
+                /** @description Only the user with exactly this name */
+                username?: string;
+                /** @description Sort keys, most significant first; - means descending: one of id | -id | username | -username | email | -email | created_at,-username | -created_at,username | created_at | -created_at; more keys may follow id, username or email */
+                sort?: string;
+                limit?: components["parameters"]["limit"];
+                /** @description `next_cursor` of the previous page */
+                cursor?: components["parameters"]["cursor"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    Link: components["headers"]["Link"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: components["schemas"]["User"][];
+                        next_cursor: string | null;
+                    };
+                };
+            };
+            400: components["responses"]["invalid_request.cursor_invalid"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["forbidden"];
+            404: components["responses"]["pool_not_found"];
+            406: components["responses"]["not_acceptable"];
+            421: components["responses"]["misdirected_request"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["database_unavailable.overloaded"];
+        };
+    };
+    getUser: {
+        parameters: {
+            query?: {
+                /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                pool?: components["parameters"]["pool"];
+            };
+            header?: never;
+            path: {
+                /** @description a UUID */
+                id: components["parameters"]["id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["User"];
+                };
+            };
+            400: components["responses"]["invalid_request"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["forbidden"];
+            404: components["responses"]["route_not_found.pool_not_found.user_not_found"];
+            406: components["responses"]["not_acceptable"];
+            421: components["responses"]["misdirected_request"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["database_unavailable.overloaded"];
+        };
+    };
+    deleteUser: {
+        parameters: {
+            query?: {
+                /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                pool?: components["parameters"]["pool"];
+            };
+            header?: never;
+            path: {
+                /** @description a UUID */
+                id: components["parameters"]["id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done; the response has no body */
+            204: {
+                headers: {
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["invalid_json.invalid_request"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["cross_site_request.forbidden.user_protected"];
+            404: components["responses"]["route_not_found.pool_not_found.user_not_found"];
+            406: components["responses"]["not_acceptable"];
+            408: components["responses"]["request_timeout"];
+            409: components["responses"]["pool_is_replica"];
+            413: components["responses"]["body_too_large"];
+            415: components["responses"]["media_type_unsupported"];
+            421: components["responses"]["misdirected_request"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["database_unavailable.overloaded"];
+        };
+    };
+    updateUser: {
+        parameters: {
+            query?: {
+                /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                pool?: components["parameters"]["pool"];
+            };
+            header?: never;
+            path: {
+                /** @description a UUID */
+                id: components["parameters"]["id"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "role": "admin",
+                 *       "custom_attributes": {
+                 *         "plan": "gold"
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["UserChange"];
+            };
+        };
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["User"];
+                };
+            };
+            400: components["responses"]["invalid_json.invalid_request"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["cross_site_request.forbidden.user_protected"];
+            404: components["responses"]["route_not_found.pool_not_found.user_not_found"];
+            406: components["responses"]["not_acceptable"];
+            408: components["responses"]["request_timeout"];
+            409: components["responses"]["pool_is_replica.user_exists"];
+            413: components["responses"]["body_too_large"];
+            415: components["responses"]["media_type_unsupported"];
+            421: components["responses"]["misdirected_request"];
+            422: components["responses"]["user_too_large.domain_not_reserved"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["database_unavailable.overloaded"];
+        };
+    };
+    getUserTotp: {
+        parameters: {
+            query?: {
+                /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                pool?: components["parameters"]["pool"];
+            };
+            header?: never;
+            path: {
+                /** @description a UUID */
+                id: components["parameters"]["id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Totp"];
+                };
+            };
+            400: components["responses"]["invalid_request"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["forbidden"];
+            404: components["responses"]["pool_not_found.totp_not_found.user_not_found"];
+            406: components["responses"]["not_acceptable"];
+            421: components["responses"]["misdirected_request"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["database_unavailable.overloaded"];
+        };
+    };
+    getStats: {
+        parameters: {
+            query?: {
+                /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                pool?: components["parameters"]["pool"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Stats"];
+                };
+            };
+            400: components["responses"]["invalid_request"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["forbidden"];
+            404: components["responses"]["pool_not_found"];
+            406: components["responses"]["not_acceptable"];
+            421: components["responses"]["misdirected_request"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["database_unavailable.overloaded"];
+        };
+    };
+    getCurrentState: {
+        parameters: {
+            query?: {
+                /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                pool?: components["parameters"]["pool"];
+                /** @description a UUID */
+                batch_id?: components["parameters"]["batch_id"];
+                /** @description `false` requires the scope `admin` */
+                test_users_only?: components["parameters"]["test_users_only"];
+                bulk_users_only?: components["parameters"]["bulk_users_only"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CurrentState"];
+                };
+            };
+            400: components["responses"]["invalid_request"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["forbidden"];
+            404: components["responses"]["pool_not_found"];
+            406: components["responses"]["not_acceptable"];
+            421: components["responses"]["misdirected_request"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["database_unavailable.overloaded"];
+        };
+    };
+    exportUsers: {
+        parameters: {
+            query?: {
+                /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                pool?: components["parameters"]["pool"];
+                /** @description a UUID */
+                batch_id?: components["parameters"]["batch_id"];
+                /** @description `false` requires the scope `admin` */
+                test_users_only?: components["parameters"]["test_users_only"];
+                bulk_users_only?: components["parameters"]["bulk_users_only"];
+                /** @description The state that the client has */
+                base?: string;
+                /** @description `false`: always the full export */
+                differential?: boolean;
+                format?: "json" | "ndjson" | "csv" | "auth0" | "better-auth" | "cognito" | "django" | "firebase" | "fusionauth" | "keycloak" | "kratos" | "ldif" | "okta" | "supertokens";
+                /** @description From `Link: rel="next"` of the part before; formats of systems under test only */
+                part?: string;
+                /** @description The entry above the users; `format=ldif` only. Default: `ou=people,dc=example,dc=com` */
+                base_dn?: string;
+                /** @description `i/n`, i from 0 to n-1: a fixed part by user id; the n parts together are all users, none twice */
+                shard?: string;
+                /** @description credentials to add after each user line, with commas between them: password, password_hash, totp_secret. They are not part of the state, and require the scope `credentials:read` */
+                include?: string;
+            };
+            header?: {
+                /** @description States that the client has */
+                "if-none-match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description An export, written while it is read: a response may be larger than memory */
+            200: {
+                headers: {
+                    Link: components["headers"]["Link"];
+                    ETag: components["headers"]["ETag"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "Usersync-Kind": components["headers"]["Usersync-Kind"];
+                    "Usersync-Base": components["headers"]["Usersync-Base"];
+                    "Usersync-State": components["headers"]["Usersync-State"];
+                    "Usersync-Pool-Created": components["headers"]["Usersync-Pool-Created"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FullExport"] | components["schemas"]["DeltaExport"] | components["schemas"]["SystemFile"];
+                    "application/x-ndjson": string;
+                    "text/csv": string;
+                    "text/x-ldif": string;
+                    "application/sql": string;
+                };
+            };
+            /** @description The client has the current state; the response has no body */
+            304: {
+                headers: {
+                    Link: components["headers"]["Link"];
+                    ETag: components["headers"]["ETag"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "Usersync-Kind": components["headers"]["Usersync-Kind"];
+                    "Usersync-Base": components["headers"]["Usersync-Base"];
+                    "Usersync-State": components["headers"]["Usersync-State"];
+                    "Usersync-Pool-Created": components["headers"]["Usersync-Pool-Created"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["invalid_request.base_invalid.cursor_invalid"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["forbidden"];
+            404: components["responses"]["pool_not_found"];
+            406: components["responses"]["not_acceptable"];
+            421: components["responses"]["misdirected_request"];
+            422: components["responses"]["users_not_importable"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["database_unavailable.overloaded.shutting_down"];
+        };
+    };
+    listLeases: {
+        parameters: {
+            query?: {
+                /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                pool?: components["parameters"]["pool"];
+                limit?: components["parameters"]["limit"];
+                /** @description `next_cursor` of the previous page */
+                cursor?: components["parameters"]["cursor"];
+                /** @description `true`: only leases that are not over */
+                active?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    Link: components["headers"]["Link"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: components["schemas"]["Lease"][];
+                        next_cursor: string | null;
+                    };
+                };
+            };
+            400: components["responses"]["invalid_request.cursor_invalid"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["forbidden"];
+            404: components["responses"]["pool_not_found"];
+            406: components["responses"]["not_acceptable"];
+            421: components["responses"]["misdirected_request"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["database_unavailable.overloaded"];
+        };
+    };
+    createLease: {
+        parameters: {
+            query?: {
+                /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                pool?: components["parameters"]["pool"];
+            };
+            header?: {
+                /** @description The same key and body return the same result; another body is rejected */
+                "idempotency-key"?: components["parameters"]["idempotency-key"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "count": 2,
+                 *       "owner": "checkout test",
+                 *       "ttl_seconds": 300
+                 *     }
+                 */
+                "application/json": components["schemas"]["NewLease"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    Location: components["headers"]["Location"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GrantedLease"];
+                };
+            };
+            400: components["responses"]["invalid_json.invalid_request"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["cross_site_request.forbidden"];
+            404: components["responses"]["pool_not_found"];
+            406: components["responses"]["not_acceptable"];
+            408: components["responses"]["request_timeout"];
+            409: components["responses"]["lease_lost.users_exhausted"];
+            413: components["responses"]["body_too_large"];
+            415: components["responses"]["media_type_unsupported"];
+            421: components["responses"]["misdirected_request"];
+            422: components["responses"]["idempotency_key_reused.lease_too_large"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["database_unavailable.overloaded.shutting_down"];
+        };
+    };
+    renewLease: {
+        parameters: {
+            query?: {
+                /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                pool?: components["parameters"]["pool"];
+            };
+            header?: never;
+            path: {
+                /** @description a UUID */
+                id: components["parameters"]["id"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "fence": 1,
+                 *       "ttl_seconds": 300
+                 *     }
+                 */
+                "application/json": components["schemas"]["LeaseRenewal"];
+            };
+        };
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RenewedLease"];
+                };
+            };
+            400: components["responses"]["invalid_json.invalid_request"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["cross_site_request.forbidden"];
+            404: components["responses"]["pool_not_found"];
+            406: components["responses"]["not_acceptable"];
+            408: components["responses"]["request_timeout"];
+            409: components["responses"]["lease_lost"];
+            413: components["responses"]["body_too_large"];
+            415: components["responses"]["media_type_unsupported"];
+            421: components["responses"]["misdirected_request"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["database_unavailable.overloaded"];
+        };
+    };
+    returnLease: {
+        parameters: {
+            query?: {
+                /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                pool?: components["parameters"]["pool"];
+            };
+            header?: never;
+            path: {
+                /** @description a UUID */
+                id: components["parameters"]["id"];
+            };
+            cookie?: never;
+        };
+        /** @description Either `outcome` or `users` */
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "fence": 1,
+                 *       "outcome": "clean"
+                 *     }
+                 */
+                "application/json": components["schemas"]["LeaseReturn"];
+            };
+        };
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReturnedLease"];
+                };
+            };
+            400: components["responses"]["invalid_json.invalid_request"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["cross_site_request.forbidden"];
+            404: components["responses"]["pool_not_found"];
+            406: components["responses"]["not_acceptable"];
+            408: components["responses"]["request_timeout"];
+            409: components["responses"]["lease_lost"];
+            413: components["responses"]["body_too_large"];
+            415: components["responses"]["media_type_unsupported"];
+            421: components["responses"]["misdirected_request"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["database_unavailable.overloaded"];
+        };
+    };
+    getLeaseStats: {
+        parameters: {
+            query?: {
+                /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                pool?: components["parameters"]["pool"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LeaseStats"];
+                };
+            };
+            400: components["responses"]["invalid_request"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["forbidden"];
+            404: components["responses"]["pool_not_found"];
+            406: components["responses"]["not_acceptable"];
+            421: components["responses"]["misdirected_request"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["database_unavailable.overloaded"];
+        };
+    };
+    getLease: {
+        parameters: {
+            query?: {
+                /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                pool?: components["parameters"]["pool"];
+            };
+            header?: never;
+            path: {
+                /** @description a UUID */
+                id: components["parameters"]["id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LeaseDetail"];
+                };
+            };
+            400: components["responses"]["invalid_request"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["forbidden"];
+            404: components["responses"]["route_not_found.pool_not_found.lease_not_found"];
+            406: components["responses"]["not_acceptable"];
+            421: components["responses"]["misdirected_request"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["database_unavailable.overloaded"];
+        };
+    };
+    deleteLease: {
+        parameters: {
+            query?: {
+                /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                pool?: components["parameters"]["pool"];
+            };
+            header?: never;
+            path: {
+                /** @description a UUID */
+                id: components["parameters"]["id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done; the response has no body */
+            204: {
+                headers: {
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["invalid_json.invalid_request"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["cross_site_request.forbidden"];
+            404: components["responses"]["route_not_found.pool_not_found.lease_not_found"];
+            406: components["responses"]["not_acceptable"];
+            408: components["responses"]["request_timeout"];
+            413: components["responses"]["body_too_large"];
+            415: components["responses"]["media_type_unsupported"];
+            421: components["responses"]["misdirected_request"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["database_unavailable.overloaded"];
+        };
+    };
+    resetUsers: {
+        parameters: {
+            query?: {
+                /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                pool?: components["parameters"]["pool"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "filter": {
+                 *         "role": "user"
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["UserReset"];
+            };
+        };
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @description Users that are free now */
+                        freed_count: number;
+                        /** @description Users that are free when the targets have put them right */
+                        waiting_count: number;
+                        /** @description The names of these targets */
+                        targets: string[];
+                    };
+                };
+            };
+            400: components["responses"]["invalid_json.invalid_request"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["cross_site_request.forbidden"];
+            404: components["responses"]["pool_not_found"];
+            406: components["responses"]["not_acceptable"];
+            408: components["responses"]["request_timeout"];
+            413: components["responses"]["body_too_large"];
+            415: components["responses"]["media_type_unsupported"];
+            421: components["responses"]["misdirected_request"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["database_unavailable.overloaded"];
+        };
+    };
+    listUserLeases: {
+        parameters: {
+            query?: {
+                /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                pool?: components["parameters"]["pool"];
+                limit?: components["parameters"]["limit"];
+                /** @description `next_cursor` of the previous page */
+                cursor?: components["parameters"]["cursor"];
+            };
+            header?: never;
+            path: {
+                /** @description a UUID */
+                id: components["parameters"]["id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    Link: components["headers"]["Link"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: components["schemas"]["Holding"][];
+                        next_cursor: string | null;
+                    };
+                };
+            };
+            400: components["responses"]["invalid_request.cursor_invalid"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["forbidden"];
+            404: components["responses"]["pool_not_found.user_not_found"];
+            406: components["responses"]["not_acceptable"];
+            421: components["responses"]["misdirected_request"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["database_unavailable.overloaded"];
+        };
+    };
+    stsRead: {
+        parameters: {
+            query?: {
+                /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                pool?: components["parameters"]["pool"];
+                /** @description The pool. Lower and upper case are the same, and .csv, .txt, .tsv or .dat at the end is left out */
+                FILENAME?: components["parameters"]["FILENAME"];
+                READ_MODE?: components["parameters"]["READ_MODE"];
+                /** @description `FALSE` leases the user */
+                KEEP?: components["parameters"]["KEEP"];
+                /** @description A line as READ returned it */
+                LINE?: components["parameters"]["LINE"];
+                /** @description Makes no difference */
+                ADD_MODE?: components["parameters"]["ADD_MODE"];
+                UNIQUE?: components["parameters"]["UNIQUE"];
+                /** @description Seconds after which a user read with KEEP=FALSE is free again */
+                TTL?: components["parameters"]["TTL"];
+                /** @description What a line consists of: some of id, username, email, role, password, password_hash, totp_secret, totp_code */
+                COLUMNS?: components["parameters"]["COLUMNS"];
+                /** @description What is between the columns */
+                SEPARATOR?: components["parameters"]["SEPARATOR"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+            400: components["responses"]["invalid_json.invalid_request.text-html"];
+            401: components["responses"]["unauthorized.text-html"];
+            403: components["responses"]["cross_site_request.forbidden.text-html"];
+            404: components["responses"]["pool_not_found.text-html"];
+            406: components["responses"]["not_acceptable.text-html"];
+            408: components["responses"]["request_timeout.text-html"];
+            413: components["responses"]["body_too_large.text-html"];
+            415: components["responses"]["media_type_unsupported.text-html"];
+            421: components["responses"]["misdirected_request.text-html"];
+            429: components["responses"]["rate_limited.text-html"];
+            500: components["responses"]["internal_error.text-html"];
+            503: components["responses"]["database_unavailable.overloaded.text-html"];
+        };
+    };
+    stsReadByPost: {
+        parameters: {
+            query?: {
+                /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                pool?: components["parameters"]["pool"];
+                /** @description The pool. Lower and upper case are the same, and .csv, .txt, .tsv or .dat at the end is left out */
+                FILENAME?: components["parameters"]["FILENAME"];
+                READ_MODE?: components["parameters"]["READ_MODE"];
+                /** @description `FALSE` leases the user */
+                KEEP?: components["parameters"]["KEEP"];
+                /** @description A line as READ returned it */
+                LINE?: components["parameters"]["LINE"];
+                /** @description Makes no difference */
+                ADD_MODE?: components["parameters"]["ADD_MODE"];
+                UNIQUE?: components["parameters"]["UNIQUE"];
+                /** @description Seconds after which a user read with KEEP=FALSE is free again */
+                TTL?: components["parameters"]["TTL"];
+                /** @description What a line consists of: some of id, username, email, role, password, password_hash, totp_secret, totp_code */
+                COLUMNS?: components["parameters"]["COLUMNS"];
+                /** @description What is between the columns */
+                SEPARATOR?: components["parameters"]["SEPARATOR"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+            400: components["responses"]["invalid_json.invalid_request.text-html"];
+            401: components["responses"]["unauthorized.text-html"];
+            403: components["responses"]["cross_site_request.forbidden.text-html"];
+            404: components["responses"]["pool_not_found.text-html"];
+            406: components["responses"]["not_acceptable.text-html"];
+            408: components["responses"]["request_timeout.text-html"];
+            413: components["responses"]["body_too_large.text-html"];
+            415: components["responses"]["media_type_unsupported.text-html"];
+            421: components["responses"]["misdirected_request.text-html"];
+            429: components["responses"]["rate_limited.text-html"];
+            500: components["responses"]["internal_error.text-html"];
+            503: components["responses"]["database_unavailable.overloaded.text-html"];
+        };
+    };
+    stsAdd: {
+        parameters: {
+            query?: {
+                /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                pool?: components["parameters"]["pool"];
+                /** @description The pool. Lower and upper case are the same, and .csv, .txt, .tsv or .dat at the end is left out */
+                FILENAME?: components["parameters"]["FILENAME"];
+                READ_MODE?: components["parameters"]["READ_MODE"];
+                /** @description `FALSE` leases the user */
+                KEEP?: components["parameters"]["KEEP"];
+                /** @description A line as READ returned it */
+                LINE?: components["parameters"]["LINE"];
+                /** @description Makes no difference */
+                ADD_MODE?: components["parameters"]["ADD_MODE"];
+                UNIQUE?: components["parameters"]["UNIQUE"];
+                /** @description Seconds after which a user read with KEEP=FALSE is free again */
+                TTL?: components["parameters"]["TTL"];
+                /** @description What a line consists of: some of id, username, email, role, password, password_hash, totp_secret, totp_code */
+                COLUMNS?: components["parameters"]["COLUMNS"];
+                /** @description What is between the columns */
+                SEPARATOR?: components["parameters"]["SEPARATOR"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+            400: components["responses"]["invalid_json.invalid_request.text-html"];
+            401: components["responses"]["unauthorized.text-html"];
+            403: components["responses"]["cross_site_request.forbidden.text-html"];
+            404: components["responses"]["pool_not_found.text-html"];
+            406: components["responses"]["not_acceptable.text-html"];
+            408: components["responses"]["request_timeout.text-html"];
+            413: components["responses"]["body_too_large.text-html"];
+            415: components["responses"]["media_type_unsupported.text-html"];
+            421: components["responses"]["misdirected_request.text-html"];
+            429: components["responses"]["rate_limited.text-html"];
+            500: components["responses"]["internal_error.text-html"];
+            503: components["responses"]["database_unavailable.overloaded.text-html"];
+        };
+    };
+    stsAddByPost: {
+        parameters: {
+            query?: {
+                /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                pool?: components["parameters"]["pool"];
+                /** @description The pool. Lower and upper case are the same, and .csv, .txt, .tsv or .dat at the end is left out */
+                FILENAME?: components["parameters"]["FILENAME"];
+                READ_MODE?: components["parameters"]["READ_MODE"];
+                /** @description `FALSE` leases the user */
+                KEEP?: components["parameters"]["KEEP"];
+                /** @description A line as READ returned it */
+                LINE?: components["parameters"]["LINE"];
+                /** @description Makes no difference */
+                ADD_MODE?: components["parameters"]["ADD_MODE"];
+                UNIQUE?: components["parameters"]["UNIQUE"];
+                /** @description Seconds after which a user read with KEEP=FALSE is free again */
+                TTL?: components["parameters"]["TTL"];
+                /** @description What a line consists of: some of id, username, email, role, password, password_hash, totp_secret, totp_code */
+                COLUMNS?: components["parameters"]["COLUMNS"];
+                /** @description What is between the columns */
+                SEPARATOR?: components["parameters"]["SEPARATOR"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+            400: components["responses"]["invalid_json.invalid_request.text-html"];
+            401: components["responses"]["unauthorized.text-html"];
+            403: components["responses"]["cross_site_request.forbidden.text-html"];
+            404: components["responses"]["pool_not_found.text-html"];
+            406: components["responses"]["not_acceptable.text-html"];
+            408: components["responses"]["request_timeout.text-html"];
+            413: components["responses"]["body_too_large.text-html"];
+            415: components["responses"]["media_type_unsupported.text-html"];
+            421: components["responses"]["misdirected_request.text-html"];
+            429: components["responses"]["rate_limited.text-html"];
+            500: components["responses"]["internal_error.text-html"];
+            503: components["responses"]["database_unavailable.overloaded.text-html"];
+        };
+    };
+    stsLength: {
+        parameters: {
+            query?: {
+                /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                pool?: components["parameters"]["pool"];
+                /** @description The pool. Lower and upper case are the same, and .csv, .txt, .tsv or .dat at the end is left out */
+                FILENAME?: components["parameters"]["FILENAME"];
+                READ_MODE?: components["parameters"]["READ_MODE"];
+                /** @description `FALSE` leases the user */
+                KEEP?: components["parameters"]["KEEP"];
+                /** @description A line as READ returned it */
+                LINE?: components["parameters"]["LINE"];
+                /** @description Makes no difference */
+                ADD_MODE?: components["parameters"]["ADD_MODE"];
+                UNIQUE?: components["parameters"]["UNIQUE"];
+                /** @description Seconds after which a user read with KEEP=FALSE is free again */
+                TTL?: components["parameters"]["TTL"];
+                /** @description What a line consists of: some of id, username, email, role, password, password_hash, totp_secret, totp_code */
+                COLUMNS?: components["parameters"]["COLUMNS"];
+                /** @description What is between the columns */
+                SEPARATOR?: components["parameters"]["SEPARATOR"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+            400: components["responses"]["invalid_json.invalid_request.text-html"];
+            401: components["responses"]["unauthorized.text-html"];
+            403: components["responses"]["cross_site_request.forbidden.text-html"];
+            404: components["responses"]["pool_not_found.text-html"];
+            406: components["responses"]["not_acceptable.text-html"];
+            408: components["responses"]["request_timeout.text-html"];
+            413: components["responses"]["body_too_large.text-html"];
+            415: components["responses"]["media_type_unsupported.text-html"];
+            421: components["responses"]["misdirected_request.text-html"];
+            429: components["responses"]["rate_limited.text-html"];
+            500: components["responses"]["internal_error.text-html"];
+            503: components["responses"]["database_unavailable.overloaded.text-html"];
+        };
+    };
+    stsLengthByPost: {
+        parameters: {
+            query?: {
+                /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                pool?: components["parameters"]["pool"];
+                /** @description The pool. Lower and upper case are the same, and .csv, .txt, .tsv or .dat at the end is left out */
+                FILENAME?: components["parameters"]["FILENAME"];
+                READ_MODE?: components["parameters"]["READ_MODE"];
+                /** @description `FALSE` leases the user */
+                KEEP?: components["parameters"]["KEEP"];
+                /** @description A line as READ returned it */
+                LINE?: components["parameters"]["LINE"];
+                /** @description Makes no difference */
+                ADD_MODE?: components["parameters"]["ADD_MODE"];
+                UNIQUE?: components["parameters"]["UNIQUE"];
+                /** @description Seconds after which a user read with KEEP=FALSE is free again */
+                TTL?: components["parameters"]["TTL"];
+                /** @description What a line consists of: some of id, username, email, role, password, password_hash, totp_secret, totp_code */
+                COLUMNS?: components["parameters"]["COLUMNS"];
+                /** @description What is between the columns */
+                SEPARATOR?: components["parameters"]["SEPARATOR"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+            400: components["responses"]["invalid_json.invalid_request.text-html"];
+            401: components["responses"]["unauthorized.text-html"];
+            403: components["responses"]["cross_site_request.forbidden.text-html"];
+            404: components["responses"]["pool_not_found.text-html"];
+            406: components["responses"]["not_acceptable.text-html"];
+            408: components["responses"]["request_timeout.text-html"];
+            413: components["responses"]["body_too_large.text-html"];
+            415: components["responses"]["media_type_unsupported.text-html"];
+            421: components["responses"]["misdirected_request.text-html"];
+            429: components["responses"]["rate_limited.text-html"];
+            500: components["responses"]["internal_error.text-html"];
+            503: components["responses"]["database_unavailable.overloaded.text-html"];
+        };
+    };
+    stsInitfile: {
+        parameters: {
+            query?: {
+                /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                pool?: components["parameters"]["pool"];
+                /** @description The pool. Lower and upper case are the same, and .csv, .txt, .tsv or .dat at the end is left out */
+                FILENAME?: components["parameters"]["FILENAME"];
+                READ_MODE?: components["parameters"]["READ_MODE"];
+                /** @description `FALSE` leases the user */
+                KEEP?: components["parameters"]["KEEP"];
+                /** @description A line as READ returned it */
+                LINE?: components["parameters"]["LINE"];
+                /** @description Makes no difference */
+                ADD_MODE?: components["parameters"]["ADD_MODE"];
+                UNIQUE?: components["parameters"]["UNIQUE"];
+                /** @description Seconds after which a user read with KEEP=FALSE is free again */
+                TTL?: components["parameters"]["TTL"];
+                /** @description What a line consists of: some of id, username, email, role, password, password_hash, totp_secret, totp_code */
+                COLUMNS?: components["parameters"]["COLUMNS"];
+                /** @description What is between the columns */
+                SEPARATOR?: components["parameters"]["SEPARATOR"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+            400: components["responses"]["invalid_json.invalid_request.text-html"];
+            401: components["responses"]["unauthorized.text-html"];
+            403: components["responses"]["cross_site_request.forbidden.text-html"];
+            404: components["responses"]["pool_not_found.text-html"];
+            406: components["responses"]["not_acceptable.text-html"];
+            408: components["responses"]["request_timeout.text-html"];
+            413: components["responses"]["body_too_large.text-html"];
+            415: components["responses"]["media_type_unsupported.text-html"];
+            421: components["responses"]["misdirected_request.text-html"];
+            429: components["responses"]["rate_limited.text-html"];
+            500: components["responses"]["internal_error.text-html"];
+            503: components["responses"]["database_unavailable.overloaded.text-html"];
+        };
+    };
+    stsInitfileByPost: {
+        parameters: {
+            query?: {
+                /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                pool?: components["parameters"]["pool"];
+                /** @description The pool. Lower and upper case are the same, and .csv, .txt, .tsv or .dat at the end is left out */
+                FILENAME?: components["parameters"]["FILENAME"];
+                READ_MODE?: components["parameters"]["READ_MODE"];
+                /** @description `FALSE` leases the user */
+                KEEP?: components["parameters"]["KEEP"];
+                /** @description A line as READ returned it */
+                LINE?: components["parameters"]["LINE"];
+                /** @description Makes no difference */
+                ADD_MODE?: components["parameters"]["ADD_MODE"];
+                UNIQUE?: components["parameters"]["UNIQUE"];
+                /** @description Seconds after which a user read with KEEP=FALSE is free again */
+                TTL?: components["parameters"]["TTL"];
+                /** @description What a line consists of: some of id, username, email, role, password, password_hash, totp_secret, totp_code */
+                COLUMNS?: components["parameters"]["COLUMNS"];
+                /** @description What is between the columns */
+                SEPARATOR?: components["parameters"]["SEPARATOR"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+            400: components["responses"]["invalid_json.invalid_request.text-html"];
+            401: components["responses"]["unauthorized.text-html"];
+            403: components["responses"]["cross_site_request.forbidden.text-html"];
+            404: components["responses"]["pool_not_found.text-html"];
+            406: components["responses"]["not_acceptable.text-html"];
+            408: components["responses"]["request_timeout.text-html"];
+            413: components["responses"]["body_too_large.text-html"];
+            415: components["responses"]["media_type_unsupported.text-html"];
+            421: components["responses"]["misdirected_request.text-html"];
+            429: components["responses"]["rate_limited.text-html"];
+            500: components["responses"]["internal_error.text-html"];
+            503: components["responses"]["database_unavailable.overloaded.text-html"];
+        };
+    };
+    stsReset: {
+        parameters: {
+            query?: {
+                /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                pool?: components["parameters"]["pool"];
+                /** @description The pool. Lower and upper case are the same, and .csv, .txt, .tsv or .dat at the end is left out */
+                FILENAME?: components["parameters"]["FILENAME"];
+                READ_MODE?: components["parameters"]["READ_MODE"];
+                /** @description `FALSE` leases the user */
+                KEEP?: components["parameters"]["KEEP"];
+                /** @description A line as READ returned it */
+                LINE?: components["parameters"]["LINE"];
+                /** @description Makes no difference */
+                ADD_MODE?: components["parameters"]["ADD_MODE"];
+                UNIQUE?: components["parameters"]["UNIQUE"];
+                /** @description Seconds after which a user read with KEEP=FALSE is free again */
+                TTL?: components["parameters"]["TTL"];
+                /** @description What a line consists of: some of id, username, email, role, password, password_hash, totp_secret, totp_code */
+                COLUMNS?: components["parameters"]["COLUMNS"];
+                /** @description What is between the columns */
+                SEPARATOR?: components["parameters"]["SEPARATOR"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+            400: components["responses"]["invalid_json.invalid_request.text-html"];
+            401: components["responses"]["unauthorized.text-html"];
+            403: components["responses"]["cross_site_request.forbidden.text-html"];
+            404: components["responses"]["pool_not_found.text-html"];
+            406: components["responses"]["not_acceptable.text-html"];
+            408: components["responses"]["request_timeout.text-html"];
+            413: components["responses"]["body_too_large.text-html"];
+            415: components["responses"]["media_type_unsupported.text-html"];
+            421: components["responses"]["misdirected_request.text-html"];
+            429: components["responses"]["rate_limited.text-html"];
+            500: components["responses"]["internal_error.text-html"];
+            503: components["responses"]["database_unavailable.overloaded.text-html"];
+        };
+    };
+    stsResetByPost: {
+        parameters: {
+            query?: {
+                /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                pool?: components["parameters"]["pool"];
+                /** @description The pool. Lower and upper case are the same, and .csv, .txt, .tsv or .dat at the end is left out */
+                FILENAME?: components["parameters"]["FILENAME"];
+                READ_MODE?: components["parameters"]["READ_MODE"];
+                /** @description `FALSE` leases the user */
+                KEEP?: components["parameters"]["KEEP"];
+                /** @description A line as READ returned it */
+                LINE?: components["parameters"]["LINE"];
+                /** @description Makes no difference */
+                ADD_MODE?: components["parameters"]["ADD_MODE"];
+                UNIQUE?: components["parameters"]["UNIQUE"];
+                /** @description Seconds after which a user read with KEEP=FALSE is free again */
+                TTL?: components["parameters"]["TTL"];
+                /** @description What a line consists of: some of id, username, email, role, password, password_hash, totp_secret, totp_code */
+                COLUMNS?: components["parameters"]["COLUMNS"];
+                /** @description What is between the columns */
+                SEPARATOR?: components["parameters"]["SEPARATOR"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+            400: components["responses"]["invalid_json.invalid_request.text-html"];
+            401: components["responses"]["unauthorized.text-html"];
+            403: components["responses"]["cross_site_request.forbidden.text-html"];
+            404: components["responses"]["pool_not_found.text-html"];
+            406: components["responses"]["not_acceptable.text-html"];
+            408: components["responses"]["request_timeout.text-html"];
+            413: components["responses"]["body_too_large.text-html"];
+            415: components["responses"]["media_type_unsupported.text-html"];
+            421: components["responses"]["misdirected_request.text-html"];
+            429: components["responses"]["rate_limited.text-html"];
+            500: components["responses"]["internal_error.text-html"];
+            503: components["responses"]["database_unavailable.overloaded.text-html"];
+        };
+    };
+    stsStatus: {
+        parameters: {
+            query?: {
+                /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                pool?: components["parameters"]["pool"];
+                /** @description The pool. Lower and upper case are the same, and .csv, .txt, .tsv or .dat at the end is left out */
+                FILENAME?: components["parameters"]["FILENAME"];
+                READ_MODE?: components["parameters"]["READ_MODE"];
+                /** @description `FALSE` leases the user */
+                KEEP?: components["parameters"]["KEEP"];
+                /** @description A line as READ returned it */
+                LINE?: components["parameters"]["LINE"];
+                /** @description Makes no difference */
+                ADD_MODE?: components["parameters"]["ADD_MODE"];
+                UNIQUE?: components["parameters"]["UNIQUE"];
+                /** @description Seconds after which a user read with KEEP=FALSE is free again */
+                TTL?: components["parameters"]["TTL"];
+                /** @description What a line consists of: some of id, username, email, role, password, password_hash, totp_secret, totp_code */
+                COLUMNS?: components["parameters"]["COLUMNS"];
+                /** @description What is between the columns */
+                SEPARATOR?: components["parameters"]["SEPARATOR"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+            400: components["responses"]["invalid_json.invalid_request.text-html"];
+            401: components["responses"]["unauthorized.text-html"];
+            403: components["responses"]["cross_site_request.forbidden.text-html"];
+            404: components["responses"]["pool_not_found.text-html"];
+            406: components["responses"]["not_acceptable.text-html"];
+            408: components["responses"]["request_timeout.text-html"];
+            413: components["responses"]["body_too_large.text-html"];
+            415: components["responses"]["media_type_unsupported.text-html"];
+            421: components["responses"]["misdirected_request.text-html"];
+            429: components["responses"]["rate_limited.text-html"];
+            500: components["responses"]["internal_error.text-html"];
+            503: components["responses"]["database_unavailable.overloaded.text-html"];
+        };
+    };
+    stsStatusByPost: {
+        parameters: {
+            query?: {
+                /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                pool?: components["parameters"]["pool"];
+                /** @description The pool. Lower and upper case are the same, and .csv, .txt, .tsv or .dat at the end is left out */
+                FILENAME?: components["parameters"]["FILENAME"];
+                READ_MODE?: components["parameters"]["READ_MODE"];
+                /** @description `FALSE` leases the user */
+                KEEP?: components["parameters"]["KEEP"];
+                /** @description A line as READ returned it */
+                LINE?: components["parameters"]["LINE"];
+                /** @description Makes no difference */
+                ADD_MODE?: components["parameters"]["ADD_MODE"];
+                UNIQUE?: components["parameters"]["UNIQUE"];
+                /** @description Seconds after which a user read with KEEP=FALSE is free again */
+                TTL?: components["parameters"]["TTL"];
+                /** @description What a line consists of: some of id, username, email, role, password, password_hash, totp_secret, totp_code */
+                COLUMNS?: components["parameters"]["COLUMNS"];
+                /** @description What is between the columns */
+                SEPARATOR?: components["parameters"]["SEPARATOR"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+            400: components["responses"]["invalid_json.invalid_request.text-html"];
+            401: components["responses"]["unauthorized.text-html"];
+            403: components["responses"]["cross_site_request.forbidden.text-html"];
+            404: components["responses"]["pool_not_found.text-html"];
+            406: components["responses"]["not_acceptable.text-html"];
+            408: components["responses"]["request_timeout.text-html"];
+            413: components["responses"]["body_too_large.text-html"];
+            415: components["responses"]["media_type_unsupported.text-html"];
+            421: components["responses"]["misdirected_request.text-html"];
+            429: components["responses"]["rate_limited.text-html"];
+            500: components["responses"]["internal_error.text-html"];
+            503: components["responses"]["database_unavailable.overloaded.text-html"];
+        };
+    };
+    getK6Client: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/javascript": string;
+                };
+            };
+            /** @description Default Response */
+            304: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["invalid_request"];
+            406: components["responses"]["not_acceptable"];
+            421: components["responses"]["misdirected_request"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["overloaded"];
+        };
+    };
+    getPythonClient: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/x-python": string;
+                };
+            };
+            /** @description Default Response */
+            304: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["invalid_request"];
+            406: components["responses"]["not_acceptable"];
+            421: components["responses"]["misdirected_request"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["overloaded"];
+        };
+    };
+    importUsers: {
+        parameters: {
+            query?: {
+                /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                pool?: components["parameters"]["pool"];
+                on_conflict?: "fail" | "skip" | "update";
+                format?: "json" | "ndjson" | "csv";
+                label?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example [
+                 *       {
+                 *         "username": "ada",
+                 *         "email": "ada@example.com",
+                 *         "custom_attributes": {
+                 *           "plan": "gold"
+                 *         }
+                 *       }
+                 *     ]
+                 */
+                "application/json": unknown;
+                /** @example {"username": "bob", "email": "bob@example.com"} */
+                "application/x-ndjson": unknown;
+                /**
+                 * @example username,email
+                 *     carol,carol@example.com
+                 */
+                "text/csv": unknown;
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    Location: components["headers"]["Location"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Batch"];
+                };
+            };
+            400: components["responses"]["invalid_json.invalid_csv.invalid_request.import_credentials.import_cut.import_not_full"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["cross_site_request.forbidden"];
+            404: components["responses"]["pool_not_found"];
+            406: components["responses"]["not_acceptable"];
+            408: components["responses"]["request_timeout"];
+            409: components["responses"]["import_conflict.pool_is_replica"];
+            413: components["responses"]["body_too_large"];
+            415: components["responses"]["media_type_unsupported"];
+            421: components["responses"]["misdirected_request"];
+            422: components["responses"]["import_invalid"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["database_unavailable.overloaded"];
+        };
+    };
+    listExpiredBatches: {
+        parameters: {
+            query?: {
+                /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                pool?: components["parameters"]["pool"];
+                limit?: components["parameters"]["limit"];
+                /** @description `next_cursor` of the previous page */
+                cursor?: components["parameters"]["cursor"];
+                age_days?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    Link: components["headers"]["Link"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: components["schemas"]["ExpiredBatch"][];
+                        next_cursor: string | null;
+                    };
+                };
+            };
+            400: components["responses"]["invalid_request.cursor_invalid"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["forbidden"];
+            404: components["responses"]["pool_not_found"];
+            406: components["responses"]["not_acceptable"];
+            421: components["responses"]["misdirected_request"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["database_unavailable.overloaded"];
+        };
+    };
+    expireBatches: {
+        parameters: {
+            query?: {
+                /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                pool?: components["parameters"]["pool"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "dry_run": true
+                 *     }
+                 */
+                "application/json": {
+                    /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                    pool?: string;
+                    /** @default false */
+                    dry_run?: boolean;
+                };
+            };
+        };
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExpiryReport"];
+                };
+            };
+            400: components["responses"]["invalid_json.invalid_request"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["cross_site_request.forbidden"];
+            404: components["responses"]["pool_not_found"];
+            406: components["responses"]["not_acceptable"];
+            408: components["responses"]["request_timeout"];
+            409: components["responses"]["pool_is_replica"];
+            413: components["responses"]["body_too_large"];
+            415: components["responses"]["media_type_unsupported"];
+            421: components["responses"]["misdirected_request"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["database_unavailable.overloaded"];
+        };
+    };
+    listAuditEvents: {
+        parameters: {
+            query?: {
+                /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                pool?: components["parameters"]["pool"];
+                limit?: components["parameters"]["limit"];
+                /** @description `next_cursor` of the previous page */
+                cursor?: components["parameters"]["cursor"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    Link: components["headers"]["Link"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: components["schemas"]["AuditEvent"][];
+                        next_cursor: string | null;
+                    };
+                };
+            };
+            400: components["responses"]["invalid_request.cursor_invalid"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["forbidden"];
+            404: components["responses"]["pool_not_found"];
+            406: components["responses"]["not_acceptable"];
+            421: components["responses"]["misdirected_request"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["database_unavailable.overloaded"];
+        };
+    };
+    listTargets: {
+        parameters: {
+            query?: {
+                /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                pool?: components["parameters"]["pool"];
+                limit?: components["parameters"]["limit"];
+                /** @description `next_cursor` of the previous page */
+                cursor?: components["parameters"]["cursor"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    Link: components["headers"]["Link"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: components["schemas"]["Target"][];
+                        next_cursor: string | null;
+                    };
+                };
+            };
+            400: components["responses"]["invalid_request.cursor_invalid"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["forbidden"];
+            404: components["responses"]["pool_not_found"];
+            406: components["responses"]["not_acceptable"];
+            421: components["responses"]["misdirected_request"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["database_unavailable.overloaded"];
+        };
+    };
+    createTarget: {
+        parameters: {
+            query?: {
+                /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                pool?: components["parameters"]["pool"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "name": "tester",
+                 *       "url": "http://127.0.0.1:3001"
+                 *     }
+                 */
+                "application/json": components["schemas"]["NewTarget"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    Location: components["headers"]["Location"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Target"];
+                };
+            };
+            400: components["responses"]["invalid_json.invalid_request"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["cross_site_request.forbidden"];
+            404: components["responses"]["pool_not_found"];
+            406: components["responses"]["not_acceptable"];
+            408: components["responses"]["request_timeout"];
+            409: components["responses"]["target_exists.target_limit"];
+            413: components["responses"]["body_too_large"];
+            415: components["responses"]["media_type_unsupported"];
+            421: components["responses"]["misdirected_request"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["database_unavailable.overloaded"];
+        };
+    };
+    getTarget: {
+        parameters: {
+            query?: {
+                /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                pool?: components["parameters"]["pool"];
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description At most 63 characters: lower-case letters, digits and, after the first character, . _ -
+                 * @example tester
+                 */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Target"];
+                };
+            };
+            400: components["responses"]["invalid_request"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["forbidden"];
+            404: components["responses"]["route_not_found.pool_not_found.target_not_found"];
+            406: components["responses"]["not_acceptable"];
+            421: components["responses"]["misdirected_request"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["database_unavailable.overloaded"];
+        };
+    };
+    deleteTarget: {
+        parameters: {
+            query?: {
+                /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                pool?: components["parameters"]["pool"];
+                force?: components["parameters"]["force"];
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description At most 63 characters: lower-case letters, digits and, after the first character, . _ -
+                 * @example tester
+                 */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done; the response has no body */
+            204: {
+                headers: {
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["invalid_json.invalid_request"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["cross_site_request.forbidden"];
+            404: components["responses"]["route_not_found.pool_not_found.target_not_found"];
+            406: components["responses"]["not_acceptable"];
+            408: components["responses"]["request_timeout"];
+            409: components["responses"]["target_holds_users"];
+            413: components["responses"]["body_too_large"];
+            415: components["responses"]["media_type_unsupported"];
+            421: components["responses"]["misdirected_request"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["database_unavailable.overloaded"];
+        };
+    };
+    updateTarget: {
+        parameters: {
+            query?: {
+                /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                pool?: components["parameters"]["pool"];
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description At most 63 characters: lower-case letters, digits and, after the first character, . _ -
+                 * @example tester
+                 */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "interval_seconds": 60
+                 *     }
+                 */
+                "application/json": {
+                    /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                    pool?: string;
+                    /** @description Of a `usersync`: its base URL, such as `http://tester:3000`, without `/v1`. Of a `postgres`: `postgres://user@host:port/database`. Of an `ldap`: `ldaps://host` or `ldap://host`. Otherwise the base URL of the API, such as `https://app/scim/v2` */
+                    url?: string;
+                    key?: string | null;
+                    /** @description The users that the target gets */
+                    filter?: {
+                        batch_id?: string | null;
+                        /** @default true */
+                        test_users_only?: boolean;
+                        /** @default false */
+                        bulk_users_only?: boolean;
+                    };
+                    /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                    remote_pool?: string;
+                    /** @description Sinks: what each user becomes. See docs/sinks.md */
+                    mapping?: {
+                        [key: string]: unknown;
+                    };
+                    /** @description Sinks: the name of a built-in mapping */
+                    preset?: string;
+                    /** @description Sinks: how fast users are sent */
+                    limits?: {
+                        /** @description users per batch */
+                        batch?: number;
+                        /** @description batches at a time */
+                        concurrency?: number;
+                        per_second?: number | null;
+                    };
+                    canary?: {
+                        [key: string]: unknown;
+                    } | null;
+                    interval_seconds?: number | null;
+                };
+            };
+        };
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Target"];
+                };
+            };
+            400: components["responses"]["invalid_json.invalid_request"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["cross_site_request.forbidden"];
+            404: components["responses"]["route_not_found.pool_not_found.target_not_found"];
+            406: components["responses"]["not_acceptable"];
+            408: components["responses"]["request_timeout"];
+            409: components["responses"]["target_holds_users"];
+            413: components["responses"]["body_too_large"];
+            415: components["responses"]["media_type_unsupported"];
+            421: components["responses"]["misdirected_request"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["database_unavailable.overloaded"];
+        };
+    };
+    createSyncRun: {
+        parameters: {
+            query?: {
+                /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                pool?: components["parameters"]["pool"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "target": "tester"
+                 *     }
+                 */
+                "application/json": components["schemas"]["NewSyncRun"];
+            };
+        };
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DryRun"];
+                };
+            };
+            /** @description Accepted; the work continues */
+            202: {
+                headers: {
+                    Location: components["headers"]["Location"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SyncRun"];
+                };
+            };
+            400: components["responses"]["invalid_json.invalid_request"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["cross_site_request.forbidden"];
+            404: components["responses"]["pool_not_found.target_not_found"];
+            406: components["responses"]["not_acceptable"];
+            408: components["responses"]["request_timeout"];
+            413: components["responses"]["body_too_large"];
+            415: components["responses"]["media_type_unsupported"];
+            421: components["responses"]["misdirected_request"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["database_unavailable.overloaded"];
+        };
+    };
+    clearTarget: {
+        parameters: {
+            query?: {
+                /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                pool?: components["parameters"]["pool"];
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description At most 63 characters: lower-case letters, digits and, after the first character, . _ -
+                 * @example tester
+                 */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Accepted; the work continues */
+            202: {
+                headers: {
+                    Location: components["headers"]["Location"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SyncRun"];
+                };
+            };
+            400: components["responses"]["invalid_json.invalid_request"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["cross_site_request.forbidden"];
+            404: components["responses"]["pool_not_found.target_not_found"];
+            406: components["responses"]["not_acceptable"];
+            408: components["responses"]["request_timeout"];
+            413: components["responses"]["body_too_large"];
+            415: components["responses"]["media_type_unsupported"];
+            421: components["responses"]["misdirected_request"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["database_unavailable.overloaded"];
+        };
+    };
+    listTargetFailures: {
+        parameters: {
+            query?: {
+                /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                pool?: components["parameters"]["pool"];
+                limit?: components["parameters"]["limit"];
+                /** @description `next_cursor` of the previous page */
+                cursor?: components["parameters"]["cursor"];
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description At most 63 characters: lower-case letters, digits and, after the first character, . _ -
+                 * @example tester
+                 */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    Link: components["headers"]["Link"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: components["schemas"]["TargetFailure"][];
+                        next_cursor: string | null;
+                    };
+                };
+            };
+            400: components["responses"]["invalid_request.cursor_invalid"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["forbidden"];
+            404: components["responses"]["pool_not_found.target_not_found"];
+            406: components["responses"]["not_acceptable"];
+            421: components["responses"]["misdirected_request"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["database_unavailable.overloaded"];
+        };
+    };
+    listSyncRuns: {
+        parameters: {
+            query?: {
+                /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                pool?: components["parameters"]["pool"];
+                limit?: components["parameters"]["limit"];
+                /** @description `next_cursor` of the previous page */
+                cursor?: components["parameters"]["cursor"];
+                /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                target?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    Link: components["headers"]["Link"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: components["schemas"]["SyncRun"][];
+                        next_cursor: string | null;
+                    };
+                };
+            };
+            400: components["responses"]["invalid_request.cursor_invalid"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["forbidden"];
+            404: components["responses"]["pool_not_found.target_not_found"];
+            406: components["responses"]["not_acceptable"];
+            421: components["responses"]["misdirected_request"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["database_unavailable.overloaded"];
+        };
+    };
+    getSyncRun: {
+        parameters: {
+            query?: {
+                /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                pool?: components["parameters"]["pool"];
+            };
+            header?: never;
+            path: {
+                /** @description a UUID */
+                id: components["parameters"]["id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SyncRun"];
+                };
+            };
+            400: components["responses"]["invalid_request"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["forbidden"];
+            404: components["responses"]["route_not_found.pool_not_found.sync_run_not_found"];
+            406: components["responses"]["not_acceptable"];
+            421: components["responses"]["misdirected_request"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["database_unavailable.overloaded"];
+        };
+    };
+    getSyncStatus: {
+        parameters: {
+            query?: {
+                /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                pool?: components["parameters"]["pool"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: components["schemas"]["TargetStatus"][];
+                    };
+                };
+            };
+            400: components["responses"]["invalid_request"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["forbidden"];
+            404: components["responses"]["pool_not_found"];
+            406: components["responses"]["not_acceptable"];
+            421: components["responses"]["misdirected_request"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["database_unavailable.overloaded"];
+        };
+    };
+    verifyTarget: {
+        parameters: {
+            query?: {
+                /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                pool?: components["parameters"]["pool"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "target": "tester"
+                 *     }
+                 */
+                "application/json": {
+                    /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                    pool?: string;
+                    /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                    target: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Verification"];
+                };
+            };
+            400: components["responses"]["invalid_json.invalid_request"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["cross_site_request.forbidden"];
+            404: components["responses"]["pool_not_found.target_not_found"];
+            406: components["responses"]["not_acceptable"];
+            408: components["responses"]["request_timeout"];
+            413: components["responses"]["body_too_large"];
+            415: components["responses"]["media_type_unsupported"];
+            421: components["responses"]["misdirected_request"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal_error"];
+            502: components["responses"]["target_failed"];
+            503: components["responses"]["database_unavailable.overloaded"];
+        };
+    };
+    getReplicaUsers: {
+        parameters: {
+            query?: {
+                /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                pool?: components["parameters"]["pool"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "Usersync-Kind": components["headers"]["Usersync-Kind"];
+                    "Usersync-Base": components["headers"]["Usersync-Base"];
+                    "Usersync-State": components["headers"]["Usersync-State"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-ndjson": string;
+                };
+            };
+            400: components["responses"]["invalid_request"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["forbidden"];
+            404: components["responses"]["pool_not_found"];
+            406: components["responses"]["not_acceptable"];
+            409: components["responses"]["pool_not_replica"];
+            421: components["responses"]["misdirected_request"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["database_unavailable.overloaded.shutting_down"];
+        };
+    };
+    putReplicaUsers: {
+        parameters: {
+            query?: {
+                /** @description At most 63 characters: lower-case letters, digits and, after the first character, . _ - */
+                pool?: components["parameters"]["pool"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {"kind":"full","reason":"none","base":null,"state":"u1-0000000000000000000000000000000000000000000000000000000000000000","total_count":0,"counts":{"added":0,"updated":0,"deleted":0}}
+                 *     {"end":"u1-0000000000000000000000000000000000000000000000000000000000000000","lines":0}
+                 */
+                "application/x-ndjson": unknown;
+            };
+        };
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AppliedExport"];
+                };
+            };
+            400: components["responses"]["invalid_json.invalid_request.export_cut.export_malformed"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["cross_site_request.forbidden"];
+            404: components["responses"]["pool_not_found"];
+            406: components["responses"]["not_acceptable"];
+            408: components["responses"]["request_timeout"];
+            409: components["responses"]["base_mismatch.pool_in_use.pool_not_replica"];
+            413: components["responses"]["body_too_large"];
+            415: components["responses"]["media_type_unsupported"];
+            421: components["responses"]["misdirected_request"];
+            422: components["responses"]["export_invalid.state_mismatch.user_too_large.domain_not_reserved"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal_error"];
+            503: components["responses"]["database_unavailable.overloaded"];
+        };
+    };
 }
