@@ -93,7 +93,7 @@ export function errorOf(response: Response, text: string): UsersyncError {
       ...{ status, requestId, errors: faults, retryAfterMs, problem },
     })
   }
-  if (status >= 500 || status === 429 || status === 408) {
+  if ((status >= 500 && status !== 501) || status === 429 || status === 408) {
     return new UsersyncError('unavailable', `HTTP ${status}, not from usersync itself: is it down?`, {
       status,
       retryAfterMs,
