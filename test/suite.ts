@@ -37,7 +37,7 @@ export const LANES = {
   http: ['http/*.pg.test.ts'],
   import: ['{import,lifecycle,passwords}/*.pg.test.ts'],
   page: ['page/*.pg.test.ts'],
-  pull: ['{pull,jobs,examples}/*.pg.test.ts'],
+  pull: ['{pull,jobs,examples,client}/*.pg.test.ts'],
   leases: ['leases/*.pg.test.ts'],
   replica: ['{replica,targets}/!(crash).pg.test.ts', 'sync/!(two-services).pg.test.ts'],
   'sink-crash': ['sinks/*crash.pg.test.ts'],
