@@ -64,6 +64,10 @@ export const image = ({ hasPublicBase }: { hasPublicBase: boolean }): Check => (
         ...seen.trim().split('\n'),
       ].join('\n')
     } finally {
+      // A command that failed leaves its container mounted.
+      const mounts =
+        'awk -v folder="$0/" \'index($2, folder) == 1 { print $2 }\' /proc/mounts | sort -r | xargs -r umount'
+      await command('sh', ['-c', mounts, folder])
       await rm(folder, { recursive: true, force: true })
     }
   },

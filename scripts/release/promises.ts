@@ -33,14 +33,14 @@ const lostNames = (name: string, path: string, namesIn: (text: string) => Record
   },
 })
 
+const namesOf = (text: string, name: RegExp) =>
+  Object.fromEntries([...text.matchAll(name)].map(([, found = '']) => [found, '']))
+
 const PROMISED: Promised[] = [
   lostNames('routes', 'test/http/operations.json', (text) => JSON.parse(text || '{}')),
-  lostNames('settings', 'docs/configuration.md', (text) =>
-    Object.fromEntries([...text.matchAll(/^\| `([A-Z][A-Z_]+)` \|/gm)].map(([, name = '']) => [name, ''])),
-  ),
-  lostNames('package exports', 'package.json', (text) =>
-    Object.fromEntries(Object.keys(JSON.parse(text || '{}').exports ?? {}).map((name) => [name, ''])),
-  ),
+  lostNames('settings', 'docs/configuration.md', (text) => namesOf(text, /^\| `([A-Z][A-Z_]+)` \|/gm)),
+  lostNames('package exports', 'scripts/pack/manifest.ts', (text) => namesOf(text, /^ +'(\.\/[^']*)': [{']/gm)),
+  lostNames('exit codes', 'cli/exit-codes.ts', (text) => namesOf(text, /^ {2}(\d+): '/gm)),
   changedFiles('states', 'test/batches/golden'),
   changedFiles('generator versions', 'test/generators/golden'),
   // No changelog can announce this: databases have run them.
