@@ -6,20 +6,25 @@ import { type Check, command, PROJECT, Skipped } from './check.ts'
 /** What a version promises (docs/releases.md), as far as files of the repository name it. */
 interface Promised {
   name: string
-  /** Returns what is gone or changed since the release `tag`. */
-  broken(tag: string): Promise<string[]>
+  /** Returns what is gone or changed in the project in `root` since its release `tag`. */
+  broken(root: string, tag: string): Promise<string[]>
 }
 
-const now = (path: string) => readFile(join(PROJECT, path), 'utf8')
+const now = (root: string, path: string) => readFile(join(root, path), 'utf8')
 
 /** The text of a file in a release. Empty if the release did not have it. */
-const then = (tag: string, path: string) => command('git', ['show', `${tag}:${path}`]).catch(() => '')
+const then = (root: string, tag: string, path: string) =>
+  command('git', ['show', `${tag}:${path}`], { cwd: root }).catch(() => '')
 
 const changedFiles = (name: string, ...paths: string[]): Promised => ({
   name,
-  async broken(tag) {
+  async broken(root, tag) {
     // Added files promise more, so they are no change: version 2 of the generators stands beside version 1.
-    const files = await command('git', ['diff', '--name-only', '--diff-filter=a', tag, '--', ...paths])
+    const files = await command(
+      'git',
+      ['diff', '--name-only', '--no-renames', '--diff-filter=a', tag, '--', ...paths],
+      { cwd: root },
+    )
     return files.split('\n').filter((file) => file !== '')
   },
 })
@@ -27,9 +32,11 @@ const changedFiles = (name: string, ...paths: string[]): Promised => ({
 /** Compares the names that a file defines. Each name of the release must still mean the same. */
 const lostNames = (name: string, path: string, namesIn: (text: string) => Record<string, string>): Promised => ({
   name,
-  async broken(tag) {
-    const names = namesIn(await now(path))
-    return Object.entries(namesIn(await then(tag, path))).flatMap(([key, value]) => (names[key] === value ? [] : [key]))
+  async broken(root, tag) {
+    const names = namesIn(await now(root, path))
+    return Object.entries(namesIn(await then(root, tag, path))).flatMap(([key, value]) =>
+      names[key] === value ? [] : [key],
+    )
   },
 })
 
@@ -47,20 +54,18 @@ const PROMISED: Promised[] = [
   changedFiles('migrations', 'migrations/*.sql'),
 ]
 
-const MARK = '**Incompatible'
-
 /**
  * Returns what breaks a promise of the release `tag` although the newest entry of the changelog does not say so: an entry says
  * `**Incompatible: states.**`, and its version has a higher first number. Migrations never change.
  */
-export async function brokenPromises(tag: string): Promise<string[]> {
+export async function brokenPromises(root: string, tag: string): Promise<string[]> {
   const [, version = '', entry = ''] =
-    /^## \[(.*?)\].*\n([\s\S]*?)(?=^## |$(?![\s\S]))/m.exec(await now('CHANGELOG.md')) ?? []
+    /^## \[(.*?)\].*\n([\s\S]*?)(?=^## |$(?![\s\S]))/m.exec(await now(root, 'CHANGELOG.md')) ?? []
   const isMajor = Number.parseInt(version, 10) > Number.parseInt(tag.replace(/^v/, ''), 10)
   const broken: string[] = []
   for (const { name, broken: search } of PROMISED) {
-    const isAnnounced = isMajor && name !== 'migrations' && entry.includes(`${MARK}: ${name}`)
-    if (!isAnnounced) broken.push(...(await search(tag)).map((what) => `${name}: ${what}`))
+    const isAnnounced = isMajor && name !== 'migrations' && entry.includes(`**Incompatible: ${name}`)
+    if (!isAnnounced) broken.push(...(await search(root, tag)).map((what) => `${name}: ${what}`))
   }
   return broken
 }
@@ -78,7 +83,7 @@ export const promises: Check = {
   name: 'promises',
   async run() {
     const tag = await lastRelease()
-    deepEqual(await brokenPromises(tag), [], `changed since ${tag}, and the changelog does not announce it`)
+    deepEqual(await brokenPromises(PROJECT, tag), [], `changed since ${tag}, and the changelog does not announce it`)
     return `as in ${tag}`
   },
 }
