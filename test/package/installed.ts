@@ -7,7 +7,14 @@ import type { Test } from 'tap'
 import { beginLog } from '../run-record.ts'
 
 const ROOT = resolve(import.meta.dirname, '../..')
-export const run = promisify(execFile)
+const execute = promisify(execFile)
+
+/** tap adds a module to NODE_OPTIONS, which breaks TypeScript's compiler and does not exist where the package is installed. */
+const PLAIN = ['-u', 'NODE_OPTIONS']
+
+/** Runs a command without tap's options for Node. */
+export const run = (command: string, args: string[], options: { cwd?: string; env?: NodeJS.ProcessEnv }) =>
+  execute('env', [...PLAIN, command, ...args], options)
 
 /**
  * The PATH of a machine whose Node is not the project's, Node 20 for example, and the version of that Node. Undefined if this machine
@@ -25,7 +32,7 @@ export function machineNode(): { path: string; version: string } | undefined {
 
 /** Makes the npm package of this checkout. Returns its path. */
 export async function pack(): Promise<string> {
-  const { stdout } = await run(process.execPath, [join(ROOT, 'scripts/pack.ts')])
+  const { stdout } = await run(process.execPath, [join(ROOT, 'scripts/pack.ts')], {})
   return join(ROOT, stdout.trim())
 }
 
@@ -39,7 +46,7 @@ export async function install(tarball: string, folder: string, env: NodeJS.Proce
 
 /** Runs a command in a process group of its own, which is killed at the end of the test, and yields the lines that it prints. */
 export function start(t: Test, command: string, args: string[], options: { cwd: string; env: NodeJS.ProcessEnv }) {
-  const child = spawn(command, args, { ...options, detached: true, stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn('env', [...PLAIN, command, ...args], { ...options, detached: true, stdio: ['ignore', 'pipe', 'inherit'] })
   const ended = new Promise<number | string>((resolve) => {
     child.once('exit', (code, signal) => resolve(code ?? signal ?? 'unknown'))
   })
