@@ -25,6 +25,8 @@ interface Step {
 }
 
 const PROJECT = fileURLToPath(new URL('../..', import.meta.url))
+/** npm may need it to reach the registry; runners of GitHub do not. */
+const { NODE_EXTRA_CA_CERTS = '' } = process.env
 const INSTALL = 'Install the load generator'
 /** The only condition is `always() && steps.users.outputs.batch != ''`. */
 const OUTPUT = 'steps.users.outputs.batch'
@@ -45,7 +47,7 @@ async function runSteps(folder: string, values: Record<string, string>) {
     if (!isFull && step.name === INSTALL) continue // node_modules of the project has the load generator
     const { code, output, errors } = await run('bash', ['--noprofile', '--norc', '-eo', 'pipefail', '-c', step.run], {
       cwd: folder,
-      env: { ...filled(env), ...filled(step.env), GITHUB_OUTPUT: outputs },
+      env: { ...filled(env), ...filled(step.env), GITHUB_OUTPUT: outputs, NODE_EXTRA_CA_CERTS },
       signal: AbortSignal.timeout(300_000),
     })
     ran.push(step.name)
