@@ -26,10 +26,9 @@ export const status = clientCommand({
     } else {
       const service = `${url}, usersync ${version}`
       const overview = {
-        service,
-        health: healthText(health),
-        pools: names?.join(' '),
-        leases: leases && leaseText(leases),
+        ...{ service, health: healthText(health) },
+        ...(pools && { pools: pools.items.map(({ name }) => name).join(' ') }),
+        ...(leases && { leases: leaseText(leases) }),
       }
       await print(facts(overview))
       if (batches?.length) await print(`\n${batchTable(batches)}`)
