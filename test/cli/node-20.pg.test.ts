@@ -1,0 +1,48 @@
+import { execFileSync, spawnSync } from 'node:child_process'
+import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { sharedService } from '../http/shared-service.ts'
+import { killPulls } from '../pull/kills.ts'
+import { sized } from '../size.ts'
+import { suite } from '../suite.ts'
+
+const t = suite()
+
+/*
+ * The command as the package has it, on Node 20, with nothing beside it but undici. Debian 13 has that Node.
+ */
+
+const ROOT = resolve(import.meta.dirname, '../..')
+const NODE = '/usr/bin/node'
+const found = spawnSync(NODE, ['--version'], { encoding: 'utf8' }).stdout ?? ''
+const skip = found.startsWith('v20.') ? false : `${NODE} is no Node 20`
+
+/** Compiles the command as scripts/pack.ts does. Returns its path. */
+async function compiled(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'usersync-node-20-'))
+  t.teardown(() => rm(folder, { recursive: true, force: true }))
+  const tsc = join(ROOT, 'node_modules/typescript/bin/tsc')
+  for (const project of ['tsconfig.json', 'tsconfig.client.json'])
+    execFileSync(process.execPath, [tsc, '-p', join(ROOT, 'scripts/pack', project), '--outDir', folder])
+  await cp(join(ROOT, 'node_modules/undici'), join(folder, 'node_modules/undici'), { recursive: true })
+  await writeFile(join(folder, 'package.json'), '{"type": "module"}')
+  return join(folder, 'cli/usersync.js')
+}
+
+t.test('a pull on Node 20 survives kills, and the server says how to install it', { skip }, async (t) => {
+  const command = await compiled()
+  const service = await sharedService(t)
+  const call = (...args: string[]) =>
+    spawnSync(NODE, [command, ...args], { env: { USERSYNC_URL: service.url }, encoding: 'utf8' })
+  t.match(call('status'), { status: 0, stderr: '', stdout: /health +ready/ })
+  t.match(call('batch', 'create', '2', '--json'), { status: 0, stdout: /"created_count":2/ })
+  for (const name of ['serve', 'job', 'psql'])
+    t.match(call(name), { status: 1, stdout: '', stderr: /^usersync: the server is not installed here: run .*\n$/ })
+  t.match(
+    call('pull', '--out', 'x.csv'),
+    { status: 2, stderr: /cannot lock files without the program flock/ },
+    'no PATH',
+  )
+  await killPulls(t, service, { kills: sized(2, 20), users: 20_000, program: [NODE, command, 'pull'] })
+})
