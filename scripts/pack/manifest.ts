@@ -27,7 +27,7 @@ const NOT_PACKED = ['patch-package']
  * warns, so these are dependencies: cookie belongs to fastify, content-disposition to @fastify/static. The packages of
  * @opentelemetry demand a newer Node too, but are 13 MB: npm on Node 20 leaves them out, and tracing.ts says so if traces are configured.
  */
-export const NEWER_NODE = ['content-disposition', 'cookie', 'ldapts', 'undici']
+export const NEWER_NODE = ['content-disposition', 'cookie', 'ldapts']
 
 /**
  * Returns the package.json of the package. What the command and the client load is a dependency. What only the server loads is an
