@@ -210,6 +210,20 @@ t.test('a missing, unknown or weak key is exit code 4, and a key file works', as
   t.match(await call(['users', 'list', '--key-file', file], { env: { USERSYNC_URL: url } }), { code: 0 })
 })
 
+t.test('the examples of docs/command.md work as they stand there', async (t) => {
+  const page = await readFile('docs/command.md', 'utf8')
+  const [, block = ''] = /## Use it\n\n```sh\n([\s\S]*?)```/.exec(page) ?? []
+  const lines = block.trim().split('\n')
+  t.ok(lines.length >= 10)
+  for (const line of lines) {
+    const [program, ...args] = [...line.matchAll(/"([^"]*)"|(\S+)/g)].map(([, quoted, word]) => quoted ?? word ?? '')
+    t.equal(program, 'usersync')
+    const inFolder = args.map((arg) => (/\.csv$/.test(arg) ? join(folder, arg) : arg))
+    const { code, err } = await call(inFolder, { env: ENV })
+    t.equal(code, 0, `${line}: ${err}`)
+  }
+})
+
 t.test('pull keeps a file in step, with the same variables', async (t) => {
   await poolOf('pulled', sized(10, 1_000))
   const out = join(folder, 'pulled.ndjson')

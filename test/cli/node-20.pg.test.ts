@@ -1,8 +1,9 @@
-import { execFileSync, spawnSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { sharedService } from '../http/shared-service.ts'
+import { run } from '../package/installed.ts'
 import { killPulls } from '../pull/kills.ts'
 import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
@@ -24,7 +25,7 @@ async function compiled(): Promise<string> {
   t.teardown(() => rm(folder, { recursive: true, force: true }))
   const tsc = join(ROOT, 'node_modules/typescript/bin/tsc')
   for (const project of ['tsconfig.json', 'tsconfig.client.json'])
-    execFileSync(process.execPath, [tsc, '-p', join(ROOT, 'scripts/pack', project), '--outDir', folder])
+    await run(process.execPath, [tsc, '-p', join(ROOT, 'scripts/pack', project), '--outDir', folder], {})
   await cp(join(ROOT, 'node_modules/undici'), join(folder, 'node_modules/undici'), { recursive: true })
   await writeFile(join(folder, 'package.json'), '{"type": "module"}')
   return join(folder, 'cli/usersync.js')
