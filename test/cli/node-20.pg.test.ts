@@ -1,7 +1,9 @@
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { sharedService } from '../http/shared-service.ts'
 import { run } from '../package/installed.ts'
 import { killPulls } from '../pull/kills.ts'
@@ -34,16 +36,18 @@ async function compiled(): Promise<string> {
 t.test('a pull on Node 20 survives kills, and the server says how to install it', { skip }, async (t) => {
   const command = await compiled()
   const service = await sharedService(t)
-  const call = (...args: string[]) =>
-    spawnSync(NODE, [command, ...args], { env: { USERSYNC_URL: service.url }, encoding: 'utf8' })
-  t.match(call('status'), { status: 0, stderr: '', stdout: /health +ready/ })
-  t.match(call('batch', 'create', '2', '--json'), { status: 0, stdout: /"created_count":2/ })
+  const call = async (...args: string[]) => {
+    const child = spawn(NODE, [command, ...args], {
+      env: { USERSYNC_URL: service.url },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    const [out, err, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')])
+    return { code, out, err }
+  }
+  t.match(await call('status'), { code: 0, err: '', out: /health +ready/ })
+  t.match(await call('batch', 'create', '2', '--json'), { code: 0, out: /"created_count":2/ })
   for (const name of ['serve', 'job', 'psql'])
-    t.match(call(name), { status: 1, stdout: '', stderr: /^usersync: the server is not installed here: run .*\n$/ })
-  t.match(
-    call('pull', '--out', 'x.csv'),
-    { status: 2, stderr: /cannot lock files without the program flock/ },
-    'no PATH',
-  )
+    t.match(await call(name), { code: 1, out: '', err: /^usersync: the server is not installed here: run .*\n$/ })
+  t.match(call('pull', '--out', 'x.csv'), { code: 2, err: /cannot lock files without the program flock/ }, 'no PATH')
   await killPulls(t, service, { kills: sized(2, 20), users: 20_000, program: [NODE, command, 'pull'] })
 })
