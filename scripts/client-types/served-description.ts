@@ -7,10 +7,13 @@ import { createInterface } from 'node:readline'
 
 const SERVER = resolve(import.meta.dirname, '../../src/server.ts')
 
+/** The description has limits that follow from settings. These are the ones of the tests' service. */
+const SETTINGS = { MAX_WORKERS: '2', LOG_FORMAT: 'json' }
+
 /** Starts the service of this checkout with an empty database and returns its /openapi.json. Throws if it does not start. */
 export async function servedDescription(): Promise<string> {
   const dataDir = await mkdtemp(join(tmpdir(), 'usersync-description-'))
-  const env = { PATH: process.env['PATH'], HOME: process.env['HOME'], PORT: '0', DATA_DIR: dataDir, LOG_FORMAT: 'json' }
+  const env = { PATH: process.env['PATH'], HOME: process.env['HOME'], PORT: '0', DATA_DIR: dataDir, ...SETTINGS }
   const service = spawn(process.execPath, [SERVER], { env, stdio: ['ignore', 'pipe', 'inherit'] })
   const ended = once(service, 'exit')
   try {

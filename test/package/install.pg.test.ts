@@ -1,4 +1,5 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import { createClient } from '../../client/index.ts'
@@ -35,6 +36,13 @@ await lease.return()
 print({ returned: true })
 `
 
+/** Outside of the checkout: within it, npm would install into the checkout. */
+async function emptyFolder(t: Test): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'usersync-install-'))
+  t.teardown(() => rm(folder, { recursive: true, force: true }))
+  return folder
+}
+
 async function serve(t: Test, folder: string, port: number, dataDir: string) {
   const settings = { PORT: String(port), DATA_DIR: dataDir, LOG_FORMAT: 'json', MAX_WORKERS: '1' }
   const server = start(t, 'npx', ['--no', 'usersync', 'serve'], { cwd: folder, env: { ...env, ...settings } })
@@ -44,8 +52,7 @@ async function serve(t: Test, folder: string, port: number, dataDir: string) {
 
 t.test('the package works where it is installed', { skip, timeout: 600_000 }, async (t) => {
   const tarball = await pack()
-  const [full, small] = [join(t.testdir(), 'full'), join(t.testdir(), 'small')]
-  for (const folder of [full, small]) await mkdir(folder, { recursive: true })
+  const [full, small] = [await emptyFolder(t), await emptyFolder(t)]
   const fullMb = await install(tarball, full, env, [])
   const begun = performance.now()
   const smallMb = await install(tarball, small, env, ['--omit=optional'])

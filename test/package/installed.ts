@@ -46,7 +46,11 @@ export async function install(tarball: string, folder: string, env: NodeJS.Proce
 
 /** Runs a command in a process group of its own, which is killed at the end of the test, and yields the lines that it prints. */
 export function start(t: Test, command: string, args: string[], options: { cwd: string; env: NodeJS.ProcessEnv }) {
-  const child = spawn('env', [...PLAIN, command, ...args], { ...options, detached: true, stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn('env', [...PLAIN, command, ...args], {
+    ...options,
+    detached: true,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
   const ended = new Promise<number | string>((resolve) => {
     child.once('exit', (code, signal) => resolve(code ?? signal ?? 'unknown'))
   })
