@@ -1,14 +1,12 @@
-import { execFile } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { promisify } from 'node:util'
 import { CHILD_ENV } from '../child-env.ts'
 import { sharedService } from '../http/shared-service.ts'
+import { run } from '../package/installed.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()
 
-const run = promisify(execFile)
 const ROOT = resolve(import.meta.dirname, '../..')
 
 /** Two strictnesses, because TypeScript's users have them: `strict`, and what this project uses. */
@@ -23,7 +21,7 @@ t.test('the tour of docs/client.md compiles and runs as pasted', async (t) => {
   const tsc = join(ROOT, 'node_modules/typescript/bin/tsc')
   const { url } = await sharedService(t)
   const env = { ...CHILD_ENV, USERSYNC_URL: url }
-  const failed = (error: { stdout?: string }) => error.stdout ?? String(error)
+  const failed = ({ stdout, message }: { stdout?: string; message: string }) => stdout || message
   const options = [...STRICT, ...OPTIONS, '--exactOptionalPropertyTypes', '--noUncheckedIndexedAccess']
   const compiled = run(process.execPath, [tsc, '--ignoreConfig', ...options, tour], { cwd: ROOT, env })
   t.equal(await compiled.then(({ stdout }) => stdout, failed), '')
