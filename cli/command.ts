@@ -1,4 +1,5 @@
 import type { Readable, Writable } from 'node:stream'
+import type { Connection } from '../client/connection.ts'
 import type { Client } from '../client/index.ts'
 import type { Terminal } from '../src/pull/report.ts'
 
@@ -40,9 +41,8 @@ export interface Call<Of extends Options = Record<never, never>> {
   json: boolean
   /** The service that the options and the environment name. */
   client: Client
+  connection: Connection
   url: string
-  key: string | undefined
-  pool: string | undefined
   /** Prints text on stdout, as fast as it is read. */
   print(text: string): Promise<void>
   /** Rewrites the last line of stderr, if that is a terminal. */

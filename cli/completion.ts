@@ -106,7 +106,9 @@ if [[ "$funcstack[1]" == _usersync ]]; then _usersync "$@"; else compdef _usersy
 const fish = ({ words, values }: Tree) => `# usersync completion fish > ~/.config/fish/completions/usersync.fish
 function __usersync_before
   set -l before (commandline -opc)
-  string match -q -r -- "^$argv[1]\\$" (string join ' ' $before[2..-1])
+  set -e before[1]
+  set -l line (string join -- ' ' $before)
+  string match -q -r -- "^$argv[1]\\$" "$line"
 end
 complete -c usersync -n "__usersync_before ''" -f
 ${words.flatMap(([name, each]) => each.map((word) => fishLine(name, word, values))).join('\n')}

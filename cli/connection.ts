@@ -1,3 +1,4 @@
+import { Connection } from '../client/connection.ts'
 import { type Client, createClient } from '../client/index.ts'
 import { checkedUrl, readKey } from '../src/client/service-options.ts'
 import { isCleartext } from '../src/config/loopback.ts'
@@ -23,6 +24,15 @@ export const optionsOf = ({ options, isClient }: Command): Options => ({
   ...(isClient && CONNECTION_OPTIONS),
 })
 
+/** The service that a command calls. */
+export interface Connected {
+  client: Client
+  /** What the client uses, for responses that are read as they arrive. */
+  connection: Connection
+  url: string
+  hasKey: boolean
+}
+
 interface Given {
   url?: string
   'key-file'?: string
@@ -34,13 +44,13 @@ export async function connect(
   given: Given,
   { env }: Pick<Program, 'env'>,
   warn: (text: string) => void,
-): Promise<{ client: Client; url: string; key: string | undefined; pool: string | undefined }> {
+): Promise<Connected> {
   const { pool } = given
   const url = checkedUrl(given.url ?? (env['USERSYNC_URL'] || DEFAULT_URL))
   const key = await readKey(given['key-file'], env)
   if (key !== undefined && isCleartext(url)) warn('warning: the key goes to another machine unencrypted')
-  const client = createClient({ url, key, pool, attempts: ATTEMPTS, fetch: await fetchByProxy(env) })
-  return { client, url, key, pool }
+  const options = { url, key, pool, attempts: ATTEMPTS, fetch: await fetchByProxy(env) }
+  return { client: createClient(options), connection: new Connection(options), url, hasKey: key !== undefined }
 }
 
 /** Node 20 has no proxy for its own fetch. Undefined if the environment names none, since undici takes a while to load. */

@@ -1,9 +1,10 @@
 import { UsersyncError } from '../client/index.ts'
+import type { Connected } from './connection.ts'
 
 /** Returns what went wrong, in one line that says what to do. */
-export function faultText(error: unknown, connection: { url: string; key: string | undefined } | undefined): string {
+export function faultText(error: unknown, connected: Connected | undefined): string {
   if (!(error instanceof UsersyncError)) return error instanceof Error ? error.message : String(error)
-  const { url, key } = connection ?? { url: 'the service', key: undefined }
+  const { url, hasKey } = connected ?? { url: 'the service', hasKey: false }
   switch (error.code) {
     case 'unreachable':
       return `${url} cannot be reached${codeIn(error)}: is usersync running there? --url or USERSYNC_URL names another one`
@@ -15,9 +16,9 @@ export function faultText(error: unknown, connection: { url: string; key: string
     case 'version_mismatch':
       return `${url}: ${error.message} Install usersync of that version`
     case 'unauthorized':
-      return key === undefined
-        ? 'the service needs an API key: set USERSYNC_KEY, or name a file with --key-file'
-        : 'the service does not know this API key: check USERSYNC_KEY or --key-file'
+      return hasKey
+        ? 'the service does not know this API key: check USERSYNC_KEY or --key-file'
+        : 'the service needs an API key: set USERSYNC_KEY, or name a file with --key-file'
     default:
       return error.errors.length > 0
         ? `${error.code}: ${error.errors.map(({ path, message }) => `${path} ${message}`).join('; ')}`

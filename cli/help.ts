@@ -46,8 +46,8 @@ function helpOfGroup(group: string): string {
 
 function helpOfCommand(name: string, command: Command): string {
   const { summary, args, details, examples } = command
-  const usage = ['usersync', name, ...Object.keys(args), '[OPTION]...'].join(' ')
   const options = Object.entries(optionsOf(command))
+  const usage = ['usersync', name, ...Object.keys(args), ...(options.length > 0 ? ['[OPTION]...'] : [])].join(' ')
   return [
     wrapped(usage, INDENT.repeat(2), ''),
     wrapped(`${capital(summary)}.`, ''),

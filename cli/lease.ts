@@ -75,7 +75,7 @@ export const returnLease = clientCommand({
     },
   },
   details: 'May be repeated.',
-  examples: ['usersync lease return 01939c3e-0a5b-7cc0-8000-000000000000 --fence 7 --outcome dirty'],
+  examples: ['usersync lease return 01939c3e-0a5b-7cc0-8000-000000000000 --fence 7'],
   async run(call) {
     const { values, client, program, json } = call
     const [id = '', ...ids] = call.args

@@ -1,12 +1,12 @@
 import { parseArgs } from 'node:util'
-import { type Client, UsersyncError, VERSION } from '../client/index.ts'
+import { UsersyncError, VERSION } from '../client/index.ts'
 import { UsageError } from '../src/client/service-options.ts'
 import { Stopped } from '../src/process/shutdown.ts'
 import { untrustedText } from '../src/protocol/untrusted-text.ts'
 import { createReport } from '../src/pull/report.ts'
 import type { Call, Command, Options, Program } from './command.ts'
 import { COMMANDS, GROUPS } from './commands.ts'
-import { connect, optionsOf } from './connection.ts'
+import { type Connected, connect, optionsOf } from './connection.ts'
 import { DONE, exitCodeOf } from './exit-codes.ts'
 import { faultText } from './faults.ts'
 import { helpOf } from './help.ts'
@@ -23,7 +23,7 @@ export async function run(argv: string[], program: Program): Promise<number> {
     program.stderr.write(`${untrustedText(text, MAX_LINE)}\n`)
   }
   let goingOn: string | undefined
-  let connection: Awaited<ReturnType<typeof connect>> | undefined
+  let connected: Connected | undefined
   try {
     if (argv[0] === '--version') {
       await write(program.stdout, `${VERSION}\n`)
@@ -37,10 +37,10 @@ export async function run(argv: string[], program: Program): Promise<number> {
       return DONE
     }
     const { values, args } = command.hasOwnParser ? { values: {}, args: rest } : parse(name, command, rest)
-    if (command.isClient) connection = await connect(values, program, note)
+    if (command.isClient) connected = await connect(values, program, note)
     const call = {
       ...{ program, values, args, json: values['json'] === true, note, progress: report.progress },
-      ...connection,
+      ...connected,
       print(text: string) {
         report.clear()
         return write(program.stdout, text)
@@ -58,8 +58,8 @@ export async function run(argv: string[], program: Program): Promise<number> {
       note(`usersync: ${stop.reason.message}${goingOn === undefined ? '' : `. ${goingOn}`}`)
       return stop.reason.exitCode
     }
-    const fault = await explained(error, connection)
-    note(`usersync: ${faultText(fault, connection)}`)
+    const fault = await explained(error, connected)
+    note(`usersync: ${faultText(fault, connected)}`)
     if (goingOn !== undefined && error instanceof UsersyncError && error.isPassing) note(`usersync: ${goingOn}`)
     return exitCodeOf(fault)
   }
@@ -69,11 +69,11 @@ export async function run(argv: string[], program: Program): Promise<number> {
  * A service of another version may not know a member of the request, and a web server that is no usersync may answer 200. Returns
  * that as the error, if it is the cause.
  */
-async function explained(error: unknown, connection: { client: Client } | undefined): Promise<unknown> {
+async function explained(error: unknown, connected: Connected | undefined): Promise<unknown> {
   const mayBeOther = error instanceof UsersyncError ? error.code === 'invalid_request' : error instanceof TypeError
   if (!mayBeOther) return error
   try {
-    await connection?.client.checkVersion()
+    await connected?.client.checkVersion()
   } catch (fault) {
     if (fault instanceof UsersyncError && ['version_mismatch', 'not_usersync'].includes(fault.code)) return fault
   }

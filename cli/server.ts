@@ -26,7 +26,7 @@ export const serve = command({
 /** `usersync job`. */
 export const job = command({
   summary: 'runs a job for a scheduler, on the database of the service',
-  args: { NAME: '' },
+  args: { NAME: '', '[--PARAMETER VALUE]...': '' },
   hasOwnParser: true,
   details: `${SETTINGS} The same job with the same parameters is the same run: give a daily job its --date. Exit code 3: it runs in another process.\n\nJobs:\n${jobs()}`,
   examples: ['usersync job expire --date 2026-01-31', 'usersync job verify-states --date "$(date +%F)"'],

@@ -1,4 +1,3 @@
-import { Connection } from '../client/connection.ts'
 import { type Batch, type components, UsersyncError } from '../client/index.ts'
 import { type Call, clientCommand, type Options } from './command.ts'
 import { DONE, FAILED } from './exit-codes.ts'
@@ -11,9 +10,9 @@ export const status = clientCommand({
   details: 'What the key has no scope for is left out. Exit code 1: the service is not ready.',
   examples: ['usersync status', 'usersync status --json | jq .health.status'],
   async run(call) {
-    const { client, program, url, json, print } = call
+    const { client, connection, program, url, json, print } = call
     const options = { signal: program.stop }
-    const version = await new Connection({ url, attempts: 3 }).version(program.stop)
+    const version = await connection.version(program.stop)
     const health = await readHealth(call)
     const pools = await allowed(() => client.request('listPools', { ...options, query: { limit: 1000 } }))
     const batches = await allowed(() => batchesInWork(call))
@@ -26,10 +25,9 @@ export const status = clientCommand({
     } else {
       const service = `${url}, usersync ${version}`
       const overview = {
-        service,
-        health: healthText(health),
-        pools: names?.join(' '),
-        leases: leases && leaseText(leases),
+        ...{ service, health: healthText(health) },
+        ...(pools && { pools: pools.items.map(({ name }) => name).join(' ') }),
+        ...(leases && { leases: leaseText(leases) }),
       }
       await print(facts(overview))
       if (batches?.length) await print(`\n${batchTable(batches)}`)

@@ -1,7 +1,6 @@
 import { open, rename, rm } from 'node:fs/promises'
 import { extname } from 'node:path'
 import { Readable, Transform } from 'node:stream'
-import { Connection } from '../client/connection.ts'
 import { UsersyncError } from '../client/index.ts'
 import { UsageError } from '../src/client/service-options.ts'
 import { UUID_FORM } from '../src/protocol/user-line.ts'
@@ -43,7 +42,7 @@ export const listUsers = clientCommand({
 
 /** `usersync users get`. */
 export const getUser = clientCommand({
-  summary: 'shows a user',
+  summary: 'shows one user',
   args: { USER: 'an id or a username' },
   examples: ['usersync users get testuser_1@example.com', 'usersync users get testuser_1@example.com --json'],
   async run(call) {
@@ -129,10 +128,9 @@ export const exportUsers = clientCommand({
   details: 'FILE is replaced when the export is complete. To keep a file in step: usersync pull.',
   examples: ['usersync users export users.csv', 'usersync users export --format csv --include password | head -3'],
   async run(call) {
-    const { values, program, url, key, pool } = call
+    const { values, program, connection } = call
     const [path = '-'] = call.args
     const format = formatOf(values.format, path) ?? 'ndjson'
-    const connection = new Connection({ url, key, pool, attempts: 3 })
     const answer = await connection.open('exportUsers', {
       query: { format, differential: false, batch_id: values.batch, shard: values.shard, include: values.include },
       signal: program.stop,

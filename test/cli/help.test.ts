@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process'
+import { readFile } from 'node:fs/promises'
 import { COMMANDS, GROUPS } from '../../cli/commands.ts'
 import { optionsOf } from '../../cli/connection.ts'
 import { EXIT_CODES } from '../../cli/exit-codes.ts'
@@ -25,6 +26,31 @@ t.test('every help fits 80 columns and lists the options, arguments and an examp
     for (const argument of Object.keys(command.args)) t.ok(out.includes(argument), `${name} ${argument}`)
     t.ok(command.examples.length > 0 && command.examples.every((example) => out.includes(example)))
   }
+})
+
+t.test('the examples use commands and options that exist', (t) => {
+  for (const [name, { examples }] of Object.entries(COMMANDS)) {
+    for (const example of examples) {
+      const words = /(?<![/\w])usersync ([^|)>]*)/.exec(example)?.[1]?.split(' ') ?? []
+      const command = COMMANDS[words.slice(0, 2).join(' ')] ?? COMMANDS[words[0] ?? '']
+      t.equal(command, COMMANDS[name], example)
+      const options =
+        name === 'job' ? ['--date'] : Object.keys(command ? optionsOf(command) : {}).map((option) => `--${option}`)
+      for (const word of words) if (/^--\w/.test(word)) t.ok(options.includes(word), `${example}: ${word}`)
+    }
+  }
+  t.end()
+})
+
+t.test('docs/command.md has the commands and exit codes', async (t) => {
+  const page = await readFile('docs/command.md', 'utf8')
+  const rows = [
+    ...Object.entries(COMMANDS).map(
+      ([name, { args, summary }]) => `\`${[name, ...Object.keys(args)].join(' ')}\` | ${summary}`,
+    ),
+    ...Object.entries(EXIT_CODES).map(([code, meaning]) => `${code} | ${meaning}`),
+  ]
+  for (const row of rows) t.ok(page.includes(`\n| ${row} |\n`), `| ${row} |`)
 })
 
 t.test('`help NAME` prints the same as `NAME --help`, and no argument the overview', async (t) => {

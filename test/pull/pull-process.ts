@@ -34,8 +34,9 @@ export function startPull(
   t: Pick<Test, 'teardown'>,
   options: Record<string, string>,
   env: Record<string, string> = {},
+  [program = '', ...first]: string[] = [process.execPath, COMMAND, 'pull'],
 ): PullProcess {
-  const child = spawn(process.execPath, [COMMAND, 'pull', ...argumentsOf(options)], {
+  const child = spawn(program, [...first, ...argumentsOf(options)], {
     env: { ...CHILD_ENV, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
