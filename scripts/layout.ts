@@ -25,6 +25,9 @@ export const FOLDERS = [
 
 const MAX_LINES = 300
 
+/** Files that programs write. */
+const GENERATED = ['client/description.ts']
+
 /** An import of one file by another, both relative to src/. */
 interface Import {
   from: string
@@ -33,20 +36,31 @@ interface Import {
 
 /**
  * Returns one line per fault in the layout of the project in `root`: a folder that FOLDERS does not name or that is missing, an import
- * upward, an import cycle (also among the modules of the page, in ui/), a file of more than 300 lines. Empty if there is none. Imports of types count.
+ * upward, an import cycle (also in client/, cli/ and among the modules of the page, in ui/), a file of more than 300 lines. Empty if there is
+ * none. Imports of types count.
  */
 export function layoutFaults(root: string): string[] {
   const src = join(root, 'src')
   const imports = globSync('**/*.ts', { cwd: src }).flatMap((from) => importsOf(src, from))
   const page = join(root, 'ui')
   const pageImports = globSync('**/*.js', { cwd: page }).flatMap((from) => importsOf(page, from))
+  const client = join(root, 'client')
+  const clientImports = globSync('*.ts', { cwd: client }).flatMap((from) => importsOf(client, from))
+  const commandImports = globSync('*.ts', { cwd: join(root, 'cli') }).flatMap((from) =>
+    importsOf(join(root, 'cli'), from),
+  )
   const folders = globSync('*/', { cwd: src }).map((name) => name.replace(/\/$/, ''))
   return [
     ...folders.filter((name) => !FOLDERS.includes(name)).map((name) => `src/${name}/ is not in FOLDERS`),
     ...FOLDERS.filter((name) => !folders.includes(name)).map((name) => `src/${name}/ is in FOLDERS and does not exist`),
     ...imports.filter(isUpward).map(({ from, to }) => `src/${from} imports upward from src/${to}`),
-    ...[...cycles(imports), ...cycles(pageImports)].map((files) => `import cycle: ${files.join(' > ')}`),
-    ...globSync('{{src,test}/**/*.ts,ui/**/*.{js,css}}', { cwd: root }).flatMap((file) => tooLong(root, file)),
+    ...clientImports.filter(({ to }) => to.startsWith('..')).map(({ from, to }) => `client/${from} imports ${to}`),
+    ...[imports, pageImports, clientImports, commandImports]
+      .flatMap(cycles)
+      .map((files) => `import cycle: ${files.join(' > ')}`),
+    ...globSync('{{src,test,client,cli}/**/*.ts,ui/**/*.{js,css}}', { cwd: root, exclude: GENERATED }).flatMap((file) =>
+      tooLong(root, file),
+    ),
   ]
 }
 

@@ -178,7 +178,7 @@ const observe = (metrics: Metrics, tracing: Tracing | undefined): ChunkObserver 
 /** Loads the OpenTelemetry packages, about 25 MiB of memory, only if tracing is configured. */
 async function openTracing({ otlpEndpoint }: Config, log: FastifyBaseLogger) {
   if (otlpEndpoint === '') return undefined
-  const { startTracing } = await import('./telemetry/tracing.ts')
+  const { startTracing } = await import('./telemetry/tracing.ts').catch(explainMissing)
   return startTracing(otlpEndpoint, log)
 }
 
@@ -193,6 +193,15 @@ async function openStandbysOf(
   const standbys = await openStandbys({ sql, urls, schema, snapshots, silenceMs, observer, log, pace: pace.standbys })
   observer.watch(standbys)
   return standbys
+}
+
+/** npm leaves optional packages out if the Node that runs npm is too old for them, also if the one that runs the server is not. */
+function explainMissing(cause: NodeJS.ErrnoException): never {
+  if (cause.code !== 'ERR_MODULE_NOT_FOUND') throw cause
+  throw new Error(
+    'OTEL_EXPORTER_OTLP_ENDPOINT is set, but npm has not installed the packages of @opentelemetry: install usersync with Node 22.15 or later, without --omit=optional',
+    { cause },
+  )
 }
 
 async function openExportCache({ dataDir, exportCacheMb }: Config, log: FastifyBaseLogger) {

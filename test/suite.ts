@@ -37,7 +37,7 @@ export const LANES = {
   http: ['http/*.pg.test.ts'],
   import: ['{import,lifecycle,passwords}/*.pg.test.ts'],
   page: ['page/*.pg.test.ts'],
-  pull: ['{pull,jobs,examples}/*.pg.test.ts'],
+  pull: ['{pull,jobs,examples,client,package,cli}/*.pg.test.ts'],
   leases: ['leases/*.pg.test.ts'],
   replica: ['{replica,targets}/!(crash).pg.test.ts', 'sync/!(two-services).pg.test.ts'],
   'sink-crash': ['sinks/*crash.pg.test.ts'],
@@ -55,6 +55,7 @@ export const LANES = {
  * named on the command line runs in both.
  */
 export const FULL_ONLY: Record<string, string> = {
+  'cli/node-20.pg.test.ts': 'cli/commands, pull/kill',
   'examples/leases.pg.test.ts': 'leases/clients, leases/simple-table-server',
   'faults/disk-full.pg.test.ts': 'database/embedded, export/cache',
   'faults/no-connection-left.pg.test.ts': 'export/admission, database/driver-pool',
@@ -64,6 +65,7 @@ export const FULL_ONLY: Record<string, string> = {
   'faults/vanishing-clients.pg.test.ts': 'faults/unread-answers, faults/slow-client',
   'leases/reset-kills.pg.test.ts': 'leases/reset',
   'leases/restart.pg.test.ts': 'leases/races, faults/cut-connections',
+  'package/install.pg.test.ts': 'package/manifest, client/follow, client/leases',
   'page/views.pg.test.ts': 'page/page',
   'passwords/real-verifiers.test.ts':
     'passwords/hash-password, passwords/pbkdf2-sha256, passwords/bcrypt, passwords/argon2id',

@@ -1,6 +1,6 @@
 import type { FastifyInstance, onRequestHookHandler } from 'fastify'
 import plugin from 'fastify-plugin'
-import { isLoopback } from '../config/config.ts'
+import { isLoopback } from '../config/loopback.ts'
 import { Problem } from '../errors.ts'
 
 interface OwnSiteOptions {

@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import { extname } from 'node:path'
 import { Piscina } from 'piscina'
 import type { Tasks, ThreadOptions } from './worker-thread.ts'
 
@@ -31,7 +32,7 @@ const LOADING_TIMEOUT_MS = 5_000
  */
 export function startWorkerPool(threads: number, options: ThreadOptions): WorkerPool {
   const piscina = new Piscina({
-    filename: new URL('./worker-thread.ts', import.meta.url).href,
+    filename: new URL(`./worker-thread${extname(import.meta.url)}`, import.meta.url).href, // .js in the package
     minThreads: 1,
     maxThreads: threads,
     idleTimeout: Number.POSITIVE_INFINITY,

@@ -108,6 +108,7 @@ function createAgent(): EnvHttpProxyAgent {
     connect: { timeout: 5_000 },
     keepAliveTimeout: 4_000,
     noProxy: `${noProxy},${LOOPBACK}`,
+    proxyTunnel: false, // for http:, as proxies expect; https: always has a tunnel
   })
 }
 

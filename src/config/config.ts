@@ -1,9 +1,7 @@
 import { parseDatabaseUrl } from '../database/database-url.ts'
 import { editDistance } from './edit-distance.ts'
+import { isLoopback } from './loopback.ts'
 import { SETTINGS } from './settings.ts'
-
-/** Whether only this machine can reach a listen address. Host names are case-insensitive. */
-export const isLoopback = (host: string) => /^(localhost|::1|127(\.\d{1,3}){3})$/i.test(host)
 
 /** Returns the setting that an unknown variable differs from by one or two letters. Skips short names: too many words are close. */
 function suggestSetting(name: string): string | undefined {

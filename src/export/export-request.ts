@@ -4,14 +4,16 @@ import { requireScope } from '../auth/authentication.ts'
 import { invalidRequest, Problem } from '../errors.ts'
 import { strict } from '../http/schemas.ts'
 import { poolOf } from '../pools/pool-parameter.ts'
-import { parseShard, type Shard, ShardText } from '../protocol/shard.ts'
+import type { Shard } from '../protocol/shard.ts'
 import { isState, type State, statesIn } from '../protocol/state.ts'
 import { CREDENTIALS, type Credential } from '../protocol/user-line.ts'
 import type { Filter } from '../states/filter.ts'
 import { SYSTEM_FORMAT_NAMES } from '../systems/system-formats.ts'
 import { filterMembers, filterOf } from '../users/filter-parameters.ts'
-import { acceptedFormat, FORMAT_NAMES, type Format } from './format.ts'
+import { acceptedFormat } from './accepted-format.ts'
+import { FORMAT_NAMES, type Format } from './format.ts'
 import { partMembers, refusePartParameters } from './part-request.ts'
+import { parseShard, ShardText } from './shard-parameter.ts'
 
 /** One credential, as a pattern. */
 const ONE = `(${CREDENTIALS.join('|')})`
@@ -75,12 +77,3 @@ export function readExportRequest(request: FastifyRequest, query: ExportQuery): 
     isMatch: (state) => differential && (matching === 'any' || matching.includes(state)),
   }
 }
-
-/** The filter as the JSON form shows it. */
-export const filtersOf = ({ pool, filter, shard }: Pick<ExportRequest, 'pool' | 'filter' | 'shard'>) => ({
-  pool,
-  batch_id: filter.batchId ?? null,
-  test_users_only: filter.testUsersOnly,
-  bulk_users_only: filter.bulkUsersOnly,
-  ...(shard && { shard: `${shard.index}/${shard.count}` }),
-})

@@ -1,12 +1,5 @@
 import type { Transform } from 'node:stream'
-import {
-  constants,
-  createBrotliDecompress,
-  createGunzip,
-  createInflate,
-  createZstdDecompress,
-  type Zlib,
-} from 'node:zlib'
+import zlib, { type Zlib } from 'node:zlib' // createZstdDecompress cannot be imported by name: Node 20, on which pulls run, lacks it
 import { ContentError } from '../protocol/text.ts'
 
 const chunkSize = 65_536
@@ -21,11 +14,15 @@ const MAX_FRAMES = 1_000
 const ZSTD_WINDOW_LOG = 23
 
 export const DECODERS = {
-  gzip: () => createGunzip({ chunkSize }),
-  br: () => createBrotliDecompress({ chunkSize }),
-  zstd: () => createZstdDecompress({ chunkSize, params: { [constants.ZSTD_d_windowLogMax]: ZSTD_WINDOW_LOG } }),
-  deflate: () => createInflate({ chunkSize }),
+  gzip: () => zlib.createGunzip({ chunkSize }),
+  br: () => zlib.createBrotliDecompress({ chunkSize }),
+  zstd: () =>
+    zlib.createZstdDecompress({ chunkSize, params: { [zlib.constants.ZSTD_d_windowLogMax]: ZSTD_WINDOW_LOG } }),
+  deflate: () => zlib.createInflate({ chunkSize }),
 }
+
+/** Whether this Node can decode zstd: from 22.15. */
+export const hasZstd = zlib.createZstdDecompress !== undefined
 
 /** Node's error code for a zstd frame with a larger window. */
 export const ZSTD_WINDOW_TOO_LARGE = 'ZSTD_error_frameParameter_windowTooLarge'

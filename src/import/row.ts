@@ -1,10 +1,9 @@
 import { EMAIL_EXPECTED, EMAIL_FORM, isReserved } from '../config/reserved-domain.ts'
 import { Problem } from '../errors.ts'
-import { UUID_FORM } from '../http/schemas.ts'
 import { holdsNul, requireStorable } from '../http/validation.ts'
 import { lineBytes, MAX_LINE_BYTES, memberBytes, numberBytes, TOO_LARGE } from '../protocol/longest-line.ts'
 import { isTime } from '../protocol/time.ts'
-import { CREDENTIALS } from '../protocol/user-line.ts'
+import { CREDENTIALS, UUID_FORM } from '../protocol/user-line.ts'
 import { NAME_EXPECTED, NAME_FORM } from '../users/user-schema.ts'
 
 /** A row of an upload. */

@@ -10,32 +10,19 @@ import { readRun, requestRun } from '../sync/sync-runs.ts'
 import { startSyncScheduler } from '../sync/sync-scheduler.ts'
 import { RunBody } from '../sync/sync-schema.ts'
 import { createUsers } from './create.ts'
+import { JOB_DESCRIPTIONS } from './descriptions.ts'
 import { type Job, type JobContext, JobFailure, jobPool, recordJob, untilEnded } from './job.ts'
 import type { JobRun } from './job-runs.ts'
 import type { ParameterValue } from './parameters.ts'
 
-const pool = { type: 'text', description: 'the pool (default: default)' } as const
-const date = { type: 'date', description: 'separates this run from those of other days' } as const
-
 /** The jobs, by name. */
 export const JOBS: Record<string, Job> = {
   create: {
-    description: 'creates users, and waits until they exist',
-    parameters: {
-      count: { type: 'integer', isRequired: true, description: 'how many' },
-      pool,
-      template: { type: 'text', description: 'the template with the initial settings' },
-      label: { type: 'text', description: 'a label for the batch' },
-      expires_in: { type: 'integer', description: 'seconds' },
-      seed: { type: 'text', description: 'makes the same users again, with epoch on any server' },
-      epoch: { type: 'text', description: 'the time that all times of the users follow from' },
-      date,
-    },
+    ...JOB_DESCRIPTIONS.create,
     run: createUsers,
   },
   expire: {
-    description: 'removes the users of expired batches',
-    parameters: { pool, date },
+    ...JOB_DESCRIPTIONS.expire,
     async run({ sql, log, signal }, { parameters }) {
       const { id: poolId } = await jobPool(sql, parameters['pool'])
       await requireWritable(sql, poolId)
@@ -52,8 +39,7 @@ export const JOBS: Record<string, Job> = {
     },
   },
   prune: {
-    description: 'prunes what deltas no longer need (BASE_RETENTION), in all pools',
-    parameters: { date },
+    ...JOB_DESCRIPTIONS.prune,
     async run({ sql, config, signal }) {
       const pruned = { commits: 0, tombstones: 0, forgotten: 0 }
       for (const { id } of await poolsOf(sql, undefined)) {
@@ -71,18 +57,11 @@ export const JOBS: Record<string, Job> = {
     },
   },
   sync: {
-    description: 'pushes to targets, one after the other',
-    parameters: {
-      targets: { type: 'list', isRequired: true, description: 'their names' },
-      full: { type: 'boolean', description: 'full exports, whatever state they have' },
-      pool,
-      date,
-    },
+    ...JOB_DESCRIPTIONS.sync,
     run: pushToTargets,
   },
   'verify-states': {
-    description: 'computes all states from the users, and compares them with the recorded ones',
-    parameters: { pool: { ...pool, description: 'the pool (default: all)' }, date },
+    ...JOB_DESCRIPTIONS['verify-states'],
     async run({ sql, signal }, { parameters }) {
       const verified = []
       for (const one of await poolsOf(sql, parameters['pool'])) {

@@ -1,4 +1,5 @@
-import { DatabaseSync } from 'node:sqlite'
+import { spawnSync } from 'node:child_process'
+import { closeSync, openSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 const SQLITE_BUSY = 5
@@ -6,24 +7,62 @@ const SQLITE_BUSY = 5
 /** Thrown if a lock cannot be acquired. */
 export class FileLockError extends Error {}
 
+/** Thrown if neither Node nor the machine can lock files. The message says what to install. */
+export class LocksMissing extends FileLockError {}
+
+/** Undefined before Node 22.13. `usersync pull` runs on Node 20. */
+const sqlite: typeof import('node:sqlite') | undefined = process.getBuiltinModule('node:sqlite')
+
 /**
  * Locks `file` (created if missing, always empty) against other processes on this machine, without waiting. Returns undefined if
  * another process has the lock. Disposing of the lock releases it, and so does the end of the process: it is a kernel lock. So a
  * kill -9 or a power cut leaves no stale lock, unlike a pid file, whose pid may be reused. Node has no API for such locks, but its
- * bundled SQLite has (https://sqlite.org/lockingv3.html). Throws FileLockError if the file cannot be opened.
+ * bundled SQLite has (https://sqlite.org/lockingv3.html). Older Nodes have none and use flock(1), whose locks do not exclude those of
+ * SQLite. Throws FileLockError if the file cannot be opened, and LocksMissing.
  */
 export function tryLock(file: string, mode: 'shared' | 'exclusive'): Disposable | undefined {
-  let holder: DatabaseSync | undefined
+  return sqlite ? lockBySqlite(sqlite, file, mode) : lockByFlock(file, mode)
+}
+
+function lockBySqlite({ DatabaseSync }: typeof import('node:sqlite'), file: string, mode: 'shared' | 'exclusive') {
+  let holder: InstanceType<typeof DatabaseSync> | undefined
   try {
     holder = new DatabaseSync(file)
     holder.exec(mode === 'exclusive' ? 'begin exclusive' : 'begin; select 1 from sqlite_schema')
-    return holder
+    return { [Symbol.dispose]: () => holder?.close() }
   } catch (cause) {
     holder?.close()
     if (cause instanceof Error && 'errcode' in cause && cause.errcode === SQLITE_BUSY) return undefined
-    throw new FileLockError(`Cannot lock ${file}: does it belong to another user?`, { cause })
+    throw cannotLock(file, cause)
   }
 }
+
+/**
+ * flock(1) locks the file that it inherits from this process, and the lock belongs to both: it stays when flock exits, until this
+ * process closes the file or ends (flock(2)).
+ */
+export function lockByFlock(file: string, mode: 'shared' | 'exclusive'): Disposable | undefined {
+  const handle = openForLock(file)
+  const { status } = spawnSync('flock', ['-n', mode === 'shared' ? '-s' : '-x', '3'], {
+    stdio: ['ignore', 'ignore', 'ignore', handle],
+  })
+  if (status === 0) return { [Symbol.dispose]: () => closeSync(handle) }
+  closeSync(handle)
+  if (status === 1) return undefined
+  const version = `Node ${process.versions.node}`
+  throw new LocksMissing(`${version} cannot lock files without the program flock: install util-linux, or Node 24`)
+}
+
+function openForLock(file: string): number {
+  try {
+    return openSync(file, 'a')
+  } catch (cause) {
+    throw cannotLock(file, cause)
+  }
+}
+
+const cannotLock = (file: string, cause: unknown) =>
+  new FileLockError(`Cannot lock ${file}: does it belong to another user?`, { cause })
 
 /** Waits for the exclusive lock on `file`, at most `timeout` milliseconds, then throws FileLockError. */
 export async function acquireLock(file: string, timeout: number): Promise<Disposable> {

@@ -3,6 +3,9 @@ export const CREDENTIALS = ['password', 'password_hash', 'totp_secret'] as const
 
 export type Credential = (typeof CREDENTIALS)[number]
 
+/** The format of an id. PostgreSQL and JSON Schema's own `uuid` accept more formats than the service returns. */
+export const UUID_FORM = /^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$/
+
 /** The parts of a user line, with or without credentials. */
 export interface UserLineParts {
   /** The user line that is hashed, without credentials. */

@@ -1,5 +1,6 @@
 import type { FileHandle } from 'node:fs/promises'
-import { type ExportRequest, filtersOf } from '../export/export-request.ts'
+import type { ExportRequest } from '../export/export-request.ts'
+import { filtersOf } from '../states/filter.ts'
 
 /** Which export is requested, and the format of the file. */
 export interface PullSource extends Pick<ExportRequest, 'pool' | 'filter' | 'shard' | 'credentials' | 'format'> {

@@ -1,20 +1,15 @@
-import { readFile } from 'node:fs/promises'
 import { extname } from 'node:path'
 import { parseArgs } from 'node:util'
 import { PeerError } from '../client/peer.ts'
+import { checkedUrl, UsageError } from '../client/service-options.ts'
 import { FORMAT_NAMES, type Format } from '../export/format.ts'
-import { UUID_FORM } from '../http/schemas.ts'
 import { ExportError } from '../protocol/read-export.ts'
-import { CREDENTIALS, type Credential } from '../protocol/user-line.ts'
+import { CREDENTIALS, type Credential, UUID_FORM } from '../protocol/user-line.ts'
 import type { PullSource } from './base-label.ts'
+import { PULL_OPTIONS } from './options.ts'
 import { NoRoom } from './room.ts'
 
-/** Thrown if the command line is wrong. The message says what to do. */
-export class UsageError extends Error {
-  override name = 'UsageError'
-}
-
-/** Returns the exit code of a failed pull; USAGE lists the codes. */
+/** Returns the exit code of a failed pull; docs/command.md lists the codes. */
 export function exitCodeOf(error: unknown): number {
   if (error instanceof UsageError) return 2
   if (error instanceof ExportError) return 6
@@ -23,23 +18,6 @@ export function exitCodeOf(error: unknown): number {
   if (!(error instanceof PeerError)) return 1
   if (error.fault === 'unauthorized') return 4
   return error.isPassing ? 3 : 5
-}
-
-/** Returns the key: the text of the file, else USERSYNC_KEY, if set. Throws UsageError, which never contains the key. */
-export async function readKey(keyFile: string | undefined, env: NodeJS.ProcessEnv): Promise<string | undefined> {
-  const text = keyFile === undefined ? env['USERSYNC_KEY'] : await readText(keyFile)
-  const key = text?.trim()
-  if (keyFile === undefined && !key) return undefined
-  if (key && /^[\x21-\x7e]+$/.test(key)) return key
-  throw new UsageError(`${keyFile ?? 'USERSYNC_KEY'} has no valid key: one word of printable ASCII is expected`)
-}
-
-async function readText(path: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8')
-  } catch (cause) {
-    throw new UsageError(`--key-file ${path} cannot be read (${(cause as NodeJS.ErrnoException).code})`, { cause })
-  }
 }
 
 /** The parsed command line. */
@@ -55,35 +33,12 @@ export interface PullOptions {
   maxBytes: number | undefined
 }
 
-export const USAGE = `npm run pull -- --url URL --out FILE [option]...
-Keeps FILE in sync with the users of a usersync service. FILE is always a complete export of one state. Next to it are
-FILE.base, from which the next round continues, and FILE.lock.
-  --url URL        the URL of the service, such as http://host:3000
-  --out FILE       the file to keep in sync
-  --format F       csv, ndjson or json (default: by the extension of FILE, else csv)
-  --pool NAME      the pool (default: default)
-  --filter LIST    batch_id=ID,test_users_only=true|false,bulk_users_only=true|false (any of them)
-  --shard I/N      part I (0 to N-1) of N
-  --include LIST   password,password_hash,totp_secret (any of them): needs the scope credentials:read
-  --shuffle SEED   write the users of FILE in a random order that follows from SEED, not in that of their ids
-  --every TIME     repeat, with this pause between rounds: 1s to 24h, such as 30s, 5m, 1h
-  --max-mb N       write at most N MB for FILE and FILE.base together (default: leave 1 GB free, or a tenth of a smaller
-                   disk)
-  --key-file PATH  read the key from this file, not from the environment variable USERSYNC_KEY
-  --help           print this
-HTTPS_PROXY, HTTP_PROXY and NO_PROXY are respected; loopback never uses a proxy.
-Exit codes: 0 in sync, or --every ended by a signal; 1 unexpected; 2 wrong usage, or another pull writes FILE; 3 not
-reachable, silent or too busy; 4 the key is rejected; 5 the request is rejected; 6 the users do not match the state,
-even in full; 7 --max-mb or the disk has no room for them; 130, 143 one round ended by SIGINT, SIGTERM. From 2 to 7 FILE is
-unchanged.`
-
 const UNITS = { s: 1_000, m: 60_000, h: 3_600_000 }
 const MAX_EVERY_MS = 24 * UNITS.h
 
-/** Parses the arguments after the program's name. Undefined if they request help. Throws UsageError. */
-export function readOptions(args: string[]): PullOptions | undefined {
+/** Parses the arguments after the command's name. Throws UsageError. */
+export function readOptions(args: string[]): PullOptions {
   const values = parse(args)
-  if (values.help) return undefined
   const { url, out } = values
   if (!url) throw new UsageError('--url is missing: where the service listens, such as http://host:3000')
   if (!out) throw new UsageError('--out is missing: the file to keep in sync')
@@ -105,42 +60,20 @@ export function readOptions(args: string[]): PullOptions | undefined {
 
 function parse(args: string[]) {
   try {
-    const string = { type: 'string' } as const
-    const { values } = parseArgs({
-      args,
-      options: {
-        url: string,
-        out: string,
-        format: string,
-        pool: { ...string, default: 'default' },
-        filter: { ...string, default: '' },
-        shard: string,
-        include: { ...string, default: '' },
-        shuffle: string,
-        every: string,
-        'max-mb': string,
-        'key-file': string,
-        help: { type: 'boolean', default: false },
-      },
-    })
-    return values
+    return { ...DEFAULTS, ...parseArgs({ args, options: OPTIONS }).values }
   } catch (error) {
     const message = String(error instanceof Error ? error.message : error).replaceAll('\n', ' ')
     throw new UsageError(`${message.replace(/\.$/, '')}. --help lists the options.`)
   }
 }
 
-const isFormat = (text: string): text is Format => FORMAT_NAMES.some((name) => name === text)
+const DEFAULTS = { pool: 'default', filter: '', include: '' }
 
-/** Returns the URL without a trailing slash. Rejects credentials in it: every user of the machine can read the command line. */
-function checkedUrl(text: string): string {
-  const url = URL.parse(text)
-  if (!url || !/^https?:$/.test(url.protocol)) throw new UsageError('--url expects an address such as http://host:3000')
-  if (url.username || url.password)
-    throw new UsageError('--url must not contain a key: put it into USERSYNC_KEY or --key-file')
-  if (url.search || url.hash) throw new UsageError('--url expects an address without ? and #')
-  return url.href.replace(/\/+$/, '')
+const OPTIONS = Object.fromEntries(Object.keys(PULL_OPTIONS).map((name) => [name, { type: 'string' }])) as {
+  [Name in keyof typeof PULL_OPTIONS]: { type: 'string' }
 }
+
+const isFormat = (text: string): text is Format => FORMAT_NAMES.some((name) => name === text)
 
 const FILTERS = {
   batch_id: UUID_FORM,

@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto'
 import { readSync } from 'node:fs'
 import { lstat, open, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { tryLock } from '../process/file-lock.ts'
-import { UsageError } from './cli.ts'
+import { UsageError } from '../client/service-options.ts'
+import { LocksMissing, tryLock } from '../process/file-lock.ts'
 import type { Room } from './room.ts'
 
 /** The files of a pull. All are in one folder, so that a rename replaces a file atomically. */
@@ -34,6 +34,7 @@ function lockOf(path: string): Disposable | undefined {
   try {
     return tryLock(path, 'exclusive')
   } catch (cause) {
+    if (cause instanceof LocksMissing) throw new UsageError(cause.message)
     throw new UsageError(`--out: ${path} cannot be written`, { cause })
   }
 }

@@ -11,6 +11,8 @@ const MAX_LINE = 2_000
 export interface Report {
   /** Rewrites the last line of a terminal. Writes nothing if the output is not a terminal. */
   progress(text: string): void
+  /** Removes the line that `progress` wrote. */
+  clear(): void
   /** Writes a permanent line, with a timestamp. */
   line(text: string): void
 }
@@ -26,6 +28,10 @@ export function createReport(stream: Terminal): Report {
       if (!stream.isTTY || performance.now() - writtenAt < MIN_MS_BETWEEN) return
       writtenAt = performance.now()
       stream.write(clear + text.slice(0, (stream.columns || 80) - 1)) // a wider line would wrap and could not be rewritten
+    },
+    clear() {
+      if (writtenAt > 0) stream.write(clear)
+      writtenAt = Number.NEGATIVE_INFINITY
     },
     line(text) {
       stream.write(`${clear}${new Date().toISOString().replace(/\.\d+/, '')} ${untrustedText(text, MAX_LINE)}\n`)

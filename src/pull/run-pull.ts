@@ -1,16 +1,16 @@
 import { open } from 'node:fs/promises'
+import { readKey } from '../client/service-options.ts'
+import { isCleartext } from '../config/loopback.ts'
 import { Stopped } from '../process/shutdown.ts'
 import { CREDENTIALS, type Credential, parseUserLine } from '../protocol/user-line.ts'
-import { isCleartext } from '../sync/target-schema.ts'
 import { type PullSource, readBound } from './base-label.ts'
-import { exitCodeOf, readKey, readOptions, USAGE } from './cli.ts'
+import { exitCodeOf, readOptions } from './cli.ts'
 import { lockOut, type OutFiles, outFiles } from './files.ts'
 import { createReport, progressText, type Terminal } from './report.ts'
 import { keepInStep } from './rounds.ts'
 
 interface PullProgram {
   env: NodeJS.ProcessEnv
-  stdout: { write(text: string): unknown }
   stderr: Terminal
   /** Ends the pull when aborted with `Stopped`. */
   stop: AbortSignal
@@ -18,17 +18,12 @@ interface PullProgram {
   firstPauseMs?: number
 }
 
-/** Runs the program `pull` with these arguments. Returns its exit code; USAGE lists them. */
+/** Keeps a file in sync, as these arguments of `usersync pull` say. Returns the exit code; docs/command.md lists them. */
 export async function runPull(args: string[], program: PullProgram): Promise<number> {
-  const { stdout, stderr, stop } = program
+  const { stderr, stop } = program
   const report = createReport(stderr)
   try {
-    const options = readOptions(args)
-    if (!options) {
-      stdout.write(`${USAGE}\n`)
-      return 0
-    }
-    const { source, out, keyFile, everyMs, maxBytes } = options
+    const { source, out, keyFile, everyMs, maxBytes } = readOptions(args)
     const key = await readKey(keyFile, program.env)
     if (key !== undefined && isCleartext(source.url))
       report.line('warning: the key goes to another machine unencrypted')

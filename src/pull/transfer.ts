@@ -1,4 +1,5 @@
 import { answerTexts, callPeer, type Peer, PeerError } from '../client/peer.ts'
+import { hasZstd } from '../http/decompress.ts'
 import { ExportError, type ExportHead, type ExportRow, readExport } from '../protocol/read-export.ts'
 import { ContentError } from '../protocol/text.ts'
 import type { LocalBase } from './base.ts'
@@ -68,7 +69,7 @@ async function ask(
     method: 'GET',
     path: exportPath(source, { base, forceFull }),
     headers: {
-      'accept-encoding': 'zstd, gzip',
+      'accept-encoding': hasZstd ? 'zstd, gzip' : 'gzip',
       ...(matching !== undefined && { 'if-none-match': `W/"${matching}"` }),
     },
     silenceMs: SILENCE_MS,

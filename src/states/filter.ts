@@ -1,4 +1,5 @@
 import type { Fragment, ISql } from 'postgres'
+import type { Shard } from '../protocol/shard.ts'
 
 /** Means "any batch" in the key of a scope, because a primary key cannot contain null. */
 export const ANY_BATCH = '00000000-0000-0000-0000-000000000000'
@@ -9,6 +10,21 @@ export interface Filter {
   batchId: string | undefined
   testUsersOnly: boolean
   bulkUsersOnly: boolean
+}
+
+/** Returns a filter with its pool and shard as the JSON form of an export shows it. */
+export const filtersOf = ({ pool, filter, shard }: FilterOfExport) => ({
+  pool,
+  batch_id: filter.batchId ?? null,
+  test_users_only: filter.testUsersOnly,
+  bulk_users_only: filter.bulkUsersOnly,
+  ...(shard && { shard: `${shard.index}/${shard.count}` }),
+})
+
+interface FilterOfExport {
+  pool: string
+  filter: Omit<Filter, 'poolId'>
+  shard: Shard | undefined
 }
 
 /** Returns the filter as a condition on rows of `users`. */

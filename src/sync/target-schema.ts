@@ -1,5 +1,4 @@
 import { Type } from 'typebox'
-import { isLoopback } from '../config/config.ts'
 import { Problem } from '../errors.ts'
 import { Nullable, named, strict, strictNamed, Uuid } from '../http/schemas.ts'
 import { PoolName, poolParam } from '../pools/pool-parameter.ts'
@@ -18,12 +17,6 @@ export function receiverUrl(text: string): string {
   throw new Problem('invalid_request', `body.url ${message}`, {
     errors: [{ path: 'body.url', code: 'format', message }],
   })
-}
-
-/** Whether a key for this URL crosses a network unencrypted. */
-export function isCleartext(url: string): boolean {
-  const { protocol, hostname } = new URL(url)
-  return /^(http|ldap):$/.test(protocol) && !isLoopback(hostname.replace(/^\[|\]$/g, ''))
 }
 
 export const TargetName = PoolName

@@ -1,5 +1,5 @@
 import type { Static } from 'typebox'
-import { isLoopback } from '../config/config.ts'
+import { isLoopback } from '../config/loopback.ts'
 import { type FieldError, invalidRequest, Problem } from '../errors.ts'
 import { schemaReader } from '../http/field-errors.ts'
 import { type Canary, isAllowedUrl, readCanary } from './canary/canary-settings.ts'

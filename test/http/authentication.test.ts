@@ -1,7 +1,7 @@
 import Fastify from 'fastify'
 import { authentication, authorization, requireScope } from '../../src/auth/authentication.ts'
 import { parseApiKeys, SCOPES, scopesIn } from '../../src/config/api-keys.ts'
-import { isLoopback } from '../../src/config/config.ts'
+import { isLoopback } from '../../src/config/loopback.ts'
 import { errorResponses } from '../../src/http/error-responses.ts'
 import { suite } from '../suite.ts'
 

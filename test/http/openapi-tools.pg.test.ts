@@ -1,8 +1,9 @@
 import { execFile } from 'node:child_process'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { descriptionTypes } from '../../scripts/client-types/render.ts'
 import { CHILD_ENV } from '../child-env.ts'
 import { suite } from '../suite.ts'
 import { startService } from './service.ts'
@@ -65,6 +66,13 @@ t.test('tools read the description', { skip: tools ? false : 'OPENAPI_TOOLS is n
     const options = ['--extends=recommended-strict', '--format=json']
     const { stdout } = await tool('redocly', 'lint', ...options, 'openapi.json').catch((error) => error) // it exits with 1
     t.strictSame(JSON.parse(stdout).problems, [])
+  })
+
+  await t.test('the types of the client are those that `npm run client-types` makes', async (t) => {
+    const types = await readFile(new URL('../../client/description.ts', import.meta.url), 'utf8')
+    const made = await descriptionTypes(await readFile(join(folder, 'openapi.json'), 'utf8'))
+    const withoutFingerprint = (text: string) => text.slice(text.indexOf('\n')) // it depends on settings too
+    t.equal(withoutFingerprint(types), withoutFingerprint(made))
   })
 
   await t.test('the types of openapi-typescript compile, and reject what the service would', async (t) => {

@@ -149,7 +149,7 @@ t.test('--every continues after a failed round, and a signal ends it between rou
   }
   const terminal = { isTTY: false, columns: 80, write }
   const args = ['--url', url, '--out', out, '--every', '1s']
-  const code = await runPull(args, { env: {}, stdout: terminal, stderr: terminal, stop: stop.signal })
+  const code = await runPull(args, { env: {}, stderr: terminal, stop: stop.signal })
   t.equal(code, 0, output)
   t.match(output, /full, 1 users.*failed: The peer answers 400.*full, 1 users/s)
 })

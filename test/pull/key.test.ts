@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { readKey } from '../../src/pull/cli.ts'
+import { readKey } from '../../src/client/service-options.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()

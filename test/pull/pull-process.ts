@@ -8,7 +8,7 @@ import type { Test } from 'tap'
 import { runPull } from '../../src/pull/run-pull.ts'
 import { CHILD_ENV } from '../child-env.ts'
 
-const PULL = fileURLToPath(new URL('../../src/pull.ts', import.meta.url))
+const COMMAND = fileURLToPath(new URL('../../cli/usersync.ts', import.meta.url))
 
 const argumentsOf = (options: Record<string, string>) =>
   Object.entries(options).flatMap(([name, value]) => [`--${name}`, value])
@@ -34,8 +34,9 @@ export function startPull(
   t: Pick<Test, 'teardown'>,
   options: Record<string, string>,
   env: Record<string, string> = {},
+  [program = '', ...first]: string[] = [process.execPath, COMMAND, 'pull'],
 ): PullProcess {
-  const child = spawn(process.execPath, [PULL, ...argumentsOf(options)], {
+  const child = spawn(program, [...first, ...argumentsOf(options)], {
     env: { ...CHILD_ENV, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
@@ -59,7 +60,7 @@ export async function pull(
 ): Promise<{ code: number; output: string }> {
   let output = ''
   const stream = { isTTY: false, columns: 80, write: (text: string) => (output += text) }
-  const code = await runPull(argumentsOf(options), { env, stdout: stream, stderr: stream, stop, firstPauseMs: 1 })
+  const code = await runPull(argumentsOf(options), { env, stderr: stream, stop, firstPauseMs: 1 })
   return { code, output }
 }
 
@@ -70,7 +71,7 @@ const PULLS = `
   const results = JSON.parse(process.argv[1]).map(async (args) => {
     let output = ''
     const stream = { isTTY: false, columns: 80, write: (text) => (output += text) }
-    const program = { env: process.env, stdout: stream, stderr: stream, stop, firstPauseMs: 1 }
+    const program = { env: process.env, stderr: stream, stop, firstPauseMs: 1 }
     return { code: await runPull(args, program), output }
   })
   process.stdout.write(JSON.stringify(await Promise.all(results)))`

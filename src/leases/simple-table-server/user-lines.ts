@@ -1,5 +1,5 @@
 import { Problem } from '../../errors.ts'
-import { UUID_FORM } from '../../http/schemas.ts'
+import { UUID_FORM } from '../../protocol/user-line.ts'
 import { LEASE_CREDENTIALS, type LeaseCredential } from '../lease-users.ts'
 
 /** What a line can consist of. */

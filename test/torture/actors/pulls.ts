@@ -53,7 +53,7 @@ export class Pull {
     }
     while (!this.#isOver) {
       this.#expected = false
-      const child = spawn(process.execPath, [pullProgram(service), ...options], { cwd: service, env })
+      const child = spawn(process.execPath, [...pullProgram(service), ...options], { cwd: service, env })
       this.#child = child
       const log = createWriteStream(`${this.#out}.log`, { flags: 'a' })
       child.stdout.pipe(log, { end: false })
@@ -111,6 +111,8 @@ function userLines(text: string) {
 
 export const startPulls = (world: World): Pull[] => PULLINGS.map((pulling, i) => new Pull(world, pulling, i))
 
-/** The program has moved; an older checkout has it in its former place. */
-const pullProgram = (service: string): string =>
-  ['src/pull.ts', 'src/pull/pull.ts'].map((file) => join(service, file)).find(existsSync) ?? ''
+/** The arguments of Node that start a pull. It was a program of its own; an older checkout has it in one of its former places. */
+function pullProgram(service: string): string[] {
+  const former = ['src/pull.ts', 'src/pull/pull.ts'].map((file) => join(service, file)).find(existsSync)
+  return former === undefined ? [join(service, 'cli/usersync.ts'), 'pull'] : [former]
+}

@@ -1,0 +1,20 @@
+#!/usr/bin/env node
+// The command `usersync` of the npm package: creates, watches and deletes test users, pulls them, and runs the service. docs/command.md.
+
+import { onStopSignal, Stopped } from '../src/process/shutdown.ts'
+import { run } from './run.ts'
+
+const { env, stdin, stdout, stderr } = process
+
+// `usersync users list | head`: the reader has what it wants.
+for (const stream of [stdout, stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error
+    process.exit(0)
+  })
+}
+
+const stop = new AbortController()
+onStopSignal((signal) => stop.abort(new Stopped(signal)))
+process.exitCode = await run(process.argv.slice(2), { env, stdin, stdout, stderr, stop: stop.signal })
+if (stdin.isTTY === undefined) stdin.destroy() // an unread pipe would keep the process alive

@@ -1,0 +1,16 @@
+// The npm package's `usersync/client`: for Node 20 and later and for browsers, without dependencies. docs/client.md shows its use.
+
+export type { Batch, Batches, NewBatch } from './batches.ts'
+export { type Client, createClient } from './client.ts'
+export type { ClientOptions } from './connection.ts'
+export type { components, operations, paths } from './description.ts'
+export { type ClientCode, type Fault, type ProblemCode, UsersyncError } from './errors.ts'
+export type { User } from './export.ts'
+export type { Change, Following, FollowOptions } from './follow.ts'
+export type { ImportItems, NewUser } from './import-body.ts'
+export type { Lease, LeasedUser, Outcome } from './lease.ts'
+export type { Leases, NewLease } from './leases.ts'
+export type { CallOptions, OperationId, RequestOptions, ResponseOf } from './operation-types.ts'
+export { OPERATIONS, VERSION } from './operations.ts'
+export { digestOf, StateSum } from './state.ts'
+export type { Users } from './users.ts'

@@ -1,0 +1,63 @@
+import type { components, operations } from './description.ts'
+import { UsersyncError } from './errors.ts'
+import { Lease, type LeaseTerms } from './lease.ts'
+import type { CallOptions } from './operation-types.ts'
+import { itemsOf } from './pages.ts'
+import type { Request } from './request.ts'
+
+export type NewLease = components['schemas']['NewLease']
+
+interface TakeOptions extends CallOptions {
+  /** A repetition with the same key and body returns the same lease. Default: random. */
+  idempotencyKey?: string
+}
+
+const DEFAULT_TTL_SECONDS = 60
+
+/** Users that nobody else has. */
+export class Leases {
+  readonly #request: Request
+
+  constructor(request: Request) {
+    this.#request = request
+  }
+
+  /**
+   * Takes users and renews the lease until they are returned. Throws UsersyncError `users_exhausted` if too few are free, after
+   * `wait_seconds`. With `await using`, they are returned at the end of the block.
+   */
+  async take(body: NewLease = {}, { idempotencyKey, ...options }: TakeOptions = {}): Promise<Lease> {
+    const { ttl_seconds = DEFAULT_TTL_SECONDS, wait_seconds = 0 } = body
+    const begun = performance.now()
+    const granted = await this.#request('createLease', {
+      ...options,
+      timeoutMs: (options.timeoutMs ?? 30_000) + wait_seconds * 1000,
+      ...(idempotencyKey !== undefined && { headers: { 'idempotency-key': idempotencyKey } }),
+      body: { ttl_seconds, ...body },
+    })
+    // A repeated request returns a lease that began with the first one.
+    const expires = begun + ttl_seconds * 1000
+    if (performance.now() >= expires)
+      throw new UsersyncError('lease_lost', 'The lease ended before its response arrived.')
+    const terms: LeaseTerms = { ttlSeconds: ttl_seconds, expires, pool: body.pool }
+    return new Lease(this.#request, granted, terms)
+  }
+
+  /** How many users are free, leased, dirty and consumed. */
+  stats(query: operations['getLeaseStats']['parameters']['query'] = {}, options: CallOptions = {}) {
+    return this.#request('getLeaseStats', { ...options, query })
+  }
+
+  /** Leases, newest first. */
+  list(query: operations['listLeases']['parameters']['query'] = {}, options: CallOptions = {}) {
+    return itemsOf((cursor) => this.#request('listLeases', { ...options, query: { limit: 1000, ...query, ...cursor } }))
+  }
+
+  /** Makes dirty and consumed users free again. */
+  reset(
+    body: NonNullable<operations['resetUsers']['requestBody']>['content']['application/json'] = {},
+    options: CallOptions = {},
+  ) {
+    return this.#request('resetUsers', { ...options, body })
+  }
+}

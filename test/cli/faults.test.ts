@@ -1,0 +1,109 @@
+import { once } from 'node:events'
+import { createServer, type RequestListener } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { Test } from 'tap'
+import { freePort } from '../faults/free-port.ts'
+import { suite } from '../suite.ts'
+import { usersync } from './call.ts'
+
+const t = suite()
+
+/** A web server. Returns its URL. */
+async function serve(t: Test, answer: RequestListener): Promise<string> {
+  const server = createServer(answer).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+}
+
+/** Checks that a call prints one line on stderr and nothing on stdout, and exits with this code. */
+async function fails(t: Test, args: string[], code: number, line: RegExp, env: Record<string, string> = {}) {
+  const done = await usersync(args, { env })
+  t.match(done, { code, out: '', err: line }, args.join(' '))
+  t.equal(done.err.split('\n').length, 2, `one line: ${done.err}`)
+}
+
+t.test('wrong usage is one line and exit code 2', async (t) => {
+  const wrong: [string, RegExp][] = [
+    ['frob', /there is no command frob: expected serve, status, batch,/],
+    ['batch', /batch: a command is missing: expected create, watch/],
+    ['batch frob', /there is no command frob: expected create, watch/],
+    ['--frob', /a command is missing/],
+    ['batch create', /COUNT is missing/],
+    ['batch create five', /COUNT expects a whole number/],
+    ['batch create 5 6', /unexpected argument 6/],
+    ['batch create 5 --frob', /Unknown option '--frob'/],
+    ['batch create 5 --label', /--label.* argument missing/],
+    ['batch create 5 --key secret', /Unknown option '--key'/],
+    ['batch create 5 --config none.json', /--config: none.json cannot be read \(ENOENT\)/],
+    ['batch create 5 --config README.md', /README.md is no JSON object/],
+    ['batch list --status done', /--status expects queued, running/],
+    ['batch list --limit 0', /--limit expects a whole number/],
+    ['users import none.csv', /none.csv cannot be read \(ENOENT\)/],
+    ['users import README.md', /--format is missing/],
+    ['users import test', /--format is missing/],
+    ['lease return 1', /--fence expects a whole number/],
+    ['completion tcsh', /SHELL expects bash, zsh, fish/],
+    ['status --url nowhere', /--url expects an address/],
+    ['status --url http://me:secret@host', /--url must not contain a key/],
+    ['status --key-file none', /--key-file none cannot be read \(ENOENT\)/],
+    ['status --key-file /dev/null', /has no valid key/],
+  ]
+  for (const [args, line] of wrong) await fails(t, args.split(' '), 2, line)
+  t.notMatch(await usersync(['status', '--url', 'http://me:secret@host']), { err: /secret/ })
+})
+
+t.test('a service that cannot be reached is exit code 3', async (t) => {
+  const url = `http://127.0.0.1:${await freePort()}`
+  for (const args of [['status'], ['users', 'list'], ['users', 'export']])
+    await fails(t, args, 3, /cannot be reached \(ECONNREFUSED\): is usersync running there\? --url or/, {
+      USERSYNC_URL: url,
+    })
+})
+
+t.test('a web server that is no usersync is exit code 5', async (t) => {
+  const notFound = await serve(t, (_, response) => response.writeHead(404).end('<h1>Not found</h1>'))
+  const page = await serve(t, (_, response) => response.end('<h1>Welcome</h1>'))
+  const notImplemented = await serve(t, (_, response) => response.writeHead(501).end())
+  for (const url of [notFound, page, notImplemented]) {
+    await fails(t, ['status', '--url', url], 5, /is no usersync/)
+    await fails(t, ['batch', 'list', '--url', url], 5, /is no usersync/)
+  }
+})
+
+t.test('a service of another version is exit code 5, and the line names both versions', async (t) => {
+  const problem = (code: string) =>
+    JSON.stringify({ type: `urn:usersync:problem:${code}`, code, title: 'x', status: 404 })
+  for (const [status, code] of [
+    [404, 'route_not_found'],
+    [400, 'invalid_request'],
+  ] as const) {
+    const url = await serve(t, ({ url: path }, response) => {
+      if (path === '/openapi.json')
+        return response.end(JSON.stringify({ info: { title: 'usersync', version: '0.9.0' } }))
+      return response.writeHead(status, { 'content-type': 'application/problem+json' }).end(problem(code))
+    })
+    await fails(t, ['lease', 'list', '--url', url], 5, /usersync 0\.9\.0, and this client is made for 1\.0\.0/)
+  }
+})
+
+t.test('control characters of a service do not reach the terminal', async (t) => {
+  const lease = {
+    id: 'x',
+    fence: 1,
+    status: 'active',
+    user_count: 1,
+    expires_at: '\u001b[2J',
+    owner: '\u001b]0;x\u0007',
+  }
+  const url = await serve(t, (_, response) => {
+    response.setHeader('content-type', 'application/json')
+    response.end(JSON.stringify({ items: [lease], next_cursor: null }))
+  })
+  const { code, out } = await usersync(['lease', 'list', '--url', url])
+  t.equal(code, 0)
+  for (const character of ['\u001b', '\u0007']) t.notOk(out.includes(character))
+})

@@ -1,0 +1,138 @@
+import { createClient, UsersyncError } from '../../client/index.ts'
+import { suite } from '../suite.ts'
+import { fakeService, type Handler, hangUp, html, json, silence } from './fake-service.ts'
+
+const t = suite()
+
+/* How the client retries, and what it says of responses that the service does not send. */
+
+const STATS = { pool: 'default', total_users: 3 }
+const failure = (promise: Promise<unknown>): Promise<unknown> =>
+  promise.then(
+    () => undefined,
+    (error) => error,
+  )
+
+t.test('a request that may be repeated is, after every fault that may pass', async (t) => {
+  const faults: [string, Handler][] = [
+    ['closed connection', hangUp],
+    ['overload', json(503, { code: 'overloaded' }, { 'retry-after': '0' })],
+    ['rate limit', json(429, { code: 'rate_limited' }, { 'retry-after': '0' })],
+    ['internal error', json(500, { code: 'internal_error' })],
+    ['proxy without service', html(502)],
+  ]
+  for (const [name, fault] of faults) {
+    const { url, requests } = await fakeService(t, fault, json(200, STATS))
+    t.strictSame(await createClient({ url }).request('getStats'), STATS, name)
+    t.equal(requests.length, 2, name)
+  }
+})
+
+t.test('a request that must not be repeated is sent again only if the service has done nothing', async (t) => {
+  const body = { name: 'shop' }
+  for (const fault of [hangUp, html(502), json(503, { code: 'database_unavailable' })]) {
+    const { url, requests } = await fakeService(t, fault, json(201, body))
+    t.match(await failure(createClient({ url }).request('createPool', { body })), { isPassing: true })
+    t.equal(requests.length, 1)
+  }
+  const { url, requests } = await fakeService(
+    t,
+    json(503, { code: 'overloaded' }, { 'retry-after': '0' }),
+    json(201, body),
+  )
+  t.strictSame(await createClient({ url }).request('createPool', { body }), body)
+  t.equal(requests.length, 2)
+})
+
+t.test('reads of the Simple Table Server take users, so they are not repeated', async (t) => {
+  const { url, requests } = await fakeService(t, hangUp)
+  const options = { query: { FILENAME: 'users' } }
+  t.match(await failure(createClient({ url }).request('stsRead', options)), { code: 'unreachable' })
+  t.equal(requests.length, 1)
+})
+
+t.test('a batch is created once, whatever is lost: all attempts have one Idempotency-Key', async (t) => {
+  const { url, requests } = await fakeService(t, hangUp, html(504), json(202, { id: 'x' }))
+  t.match(await createClient({ url }).batches.create({ count: 1 }), { id: 'x' })
+  const keys = requests.map(({ headers }) => headers['idempotency-key'])
+  t.match(keys, [/^[0-9a-f]{32}$/, keys[0], keys[0]])
+  const own = await fakeService(t, json(202, { id: 'x' }))
+  await createClient({ url: own.url }).batches.create({ count: 1 }, { idempotencyKey: 'mine', waitSeconds: 3 })
+  t.match(own.requests[0]?.headers, { 'idempotency-key': 'mine', prefer: 'wait=3' })
+})
+
+t.test('the pause is at least Retry-After, and no attempt begins after the deadline', async (t) => {
+  const busy = json(503, { code: 'overloaded' }, { 'retry-after': '1' })
+  const patient = await fakeService(t, busy, json(200, STATS))
+  const begun = performance.now()
+  await createClient({ url: patient.url }).request('getStats')
+  t.ok(performance.now() - begun >= 950, 'waited a second')
+  const { url } = await fakeService(t, busy)
+  t.match(await failure(createClient({ url, deadlineMs: 900 }).request('getStats')), {
+    code: 'overloaded',
+    status: 503,
+  })
+})
+
+t.test('attempts and silence are bounded', async (t) => {
+  const down = await fakeService(t, hangUp)
+  t.match(await failure(createClient({ url: down.url, attempts: 2 }).request('getStats')), {
+    code: 'unreachable',
+    status: 0,
+  })
+  t.equal(down.requests.length, 2)
+  const { url } = await fakeService(t, silence)
+  let attempts = 0
+  const counted: typeof fetch = (...request) => {
+    attempts++
+    return fetch(...request)
+  }
+  const impatient = createClient({ url, timeoutMs: 30, attempts: 2, fetch: counted })
+  t.match(await failure(impatient.request('getStats')), { code: 'timeout' })
+  t.equal(attempts, 2)
+  const stalled = await fakeService(t, (_request, response) => void response.writeHead(200).write('{'))
+  t.match(await failure(createClient({ url: stalled.url, timeoutMs: 30, attempts: 1 }).request('getStats')), {
+    code: 'timeout',
+  })
+})
+
+t.test('an aborted call throws the reason of its signal, while it waits and while it pauses', async (t) => {
+  const reason = new Error('enough')
+  for (const handler of [silence, json(503, { code: 'overloaded' }, { 'retry-after': '60' })]) {
+    const { url, requests } = await fakeService(t, handler)
+    const controller = new AbortController()
+    const call = failure(createClient({ url }).request('getStats', { signal: controller.signal }))
+    while (requests.length === 0) await new Promise((resolve) => setImmediate(resolve))
+    controller.abort(reason)
+    t.equal(await call, reason)
+  }
+})
+
+t.test('an error has code, status, request id and every fault', async (t) => {
+  const errors = [{ path: 'body.count', code: 'minimum', message: 'must be 1' }]
+  const { url } = await fakeService(t, json(400, { code: 'invalid_request', instance: 'r-1', errors }))
+  const error = await failure(createClient({ url, key: 'secret-key' }).batches.create({ count: 0 }))
+  t.ok(error instanceof UsersyncError)
+  t.match(error, { code: 'invalid_request', status: 400, requestId: 'r-1', errors, isPassing: false })
+  t.notMatch(JSON.stringify(error) + String(error), /secret-key/)
+})
+
+t.test('what does not come from usersync is said to', async (t) => {
+  for (const handler of [html(200), html(404), html(302), json(404, { error: 'nothing' })]) {
+    const { url } = await fakeService(t, handler)
+    t.match(await failure(createClient({ url }).batches.get('x')), { code: 'not_usersync' })
+  }
+})
+
+t.test('another version of the service is named', async (t) => {
+  const description = json(200, { openapi: '3.1.0', info: { title: 'usersync', version: '0.9.0' } })
+  const { url } = await fakeService(t, json(404, { code: 'route_not_found' }), description)
+  const client = createClient({ url })
+  t.match(await failure(client.request('getStats')), { code: 'version_mismatch', message: /usersync 0\.9\.0.*1\.0\.0/ })
+  t.match(await failure(client.checkVersion()), { code: 'version_mismatch' })
+})
+
+t.test('a wrong URL is refused before anything is sent', (t) => {
+  for (const url of ['nothing', 'ftp://x', 'http://user:password@x']) t.throws(() => createClient({ url }), TypeError)
+  t.end()
+})
