@@ -85,7 +85,7 @@ export function createLine({ sql, selection, inTurn, replenish }: LineOptions): 
     if (place !== undefined && performance.now() >= restUntil) {
       void serveFrom(place)
     } else if (isAlone) {
-      refuseLate()
+      if (waiting.size > 0) refuseLate()
       pollLater()
     }
   }
@@ -197,12 +197,14 @@ export function createLine({ sql, selection, inTurn, replenish }: LineOptions): 
     if (place >= 0) queue.splice(place, 1)
   }
 
+  /** Requests that nothing blocks come with the next walk, even if they do not wait: the last one looked for more users than they need. */
   function pollLater(): void {
     clearTimeout(poll)
     const now = performance.now()
+    const rest = restUntil - now
     const untilDeadline = Math.min(...queue.map(({ deadline }) => deadline)) - now
-    const pause = Math.max(POLL_MS, REST * fruitlessMs, restUntil - now)
-    poll = setTimeout(go, Math.max(1, Math.min(pause, untilDeadline)))
+    const pause = waiting.size > 0 ? Math.min(Math.max(POLL_MS, REST * fruitlessMs, rest), untilDeadline) : rest
+    poll = setTimeout(go, Math.max(1, pause))
   }
 
   return {

@@ -88,6 +88,19 @@ t.test('a request that cannot be served does not stop those behind it', async (t
   )
 })
 
+t.test('a request after one for too many users is served, even if that one was slow', async (t) => {
+  const pool = await makePool(service, 2)
+  await giveBack(pool, (await take(pool)).json)
+  const tooMany = await service.sql.begin(async (tx) => {
+    await tx`lock table lease_users in access exclusive mode`
+    const answer = take(pool, { count: 3 })
+    await sleep(200)
+    return { answer }
+  })
+  t.match(await tooMany.answer, problem(409, 'users_exhausted'))
+  t.equal((await take(pool, { count: 2 })).status, 201)
+})
+
 t.test('who waits in vain is refused at the end of its time', async (t) => {
   const pool = await makePool(service, 1)
   await take(pool)
