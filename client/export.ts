@@ -34,17 +34,23 @@ export interface OpenExport {
   rows: AsyncGenerator<ExportRow, void, void>
 }
 
-/** Requests an export as NDJSON. Undefined: `base` is the present state. */
+/** `base` is the present state. */
+export interface UnchangedExport extends Pick<OpenExport, 'poolCreated'> {
+  head: undefined
+}
+
+/** Requests an export as NDJSON. */
 export async function openExport(
   connection: Connection,
   { base, ...call }: Call & { base?: string | undefined },
-): Promise<OpenExport | undefined> {
+): Promise<OpenExport | UnchangedExport> {
   const headers = { accept: 'application/x-ndjson', 'if-none-match': base && `W/"${base}"` }
   const query = { ...call.query, format: 'ndjson' }
   const answer = await connection.open('exportUsers', { ...call, query, headers })
+  const poolCreated = answer.headers.get('usersync-pool-created')
   if (answer.status === 304) {
     answer.end()
-    return undefined
+    return { head: undefined, poolCreated }
   }
   const lines = linesOf(answer.texts())
   const first = await lines.next()
@@ -58,7 +64,7 @@ export async function openExport(
     await lines.return()
     throw new UsersyncError('version_mismatch', `This client (${VERSION}) does not know states such as ${head.state}.`)
   }
-  return { head, poolCreated: answer.headers.get('usersync-pool-created'), rows: rowsOf(head, lines) }
+  return { head, poolCreated, rows: rowsOf(head, lines) }
 }
 
 function headOf(line: string): ExportHead | undefined {

@@ -100,13 +100,14 @@ export class Following {
   async #round(base: string | undefined): Promise<Change | undefined> {
     const { everyMs: _every, patienceMs: _patience, signal, ...query } = this.#options
     const opened = await openExport(this.#connection, { query, base, signal })
-    if (!opened) return undefined
-    const { head, rows, poolCreated } = opened
-    // With logins: a pool that was deleted and created again may have the same users with other passwords.
-    if (head.kind !== 'full' && poolCreated !== this.#poolCreated) {
-      await rows.return()
+    const { poolCreated } = opened
+    // With logins: a pool that was deleted and created again may have the same state with other passwords.
+    if (opened.head?.kind !== 'full' && poolCreated !== this.#poolCreated) {
+      if (opened.head) await opened.rows.return()
       return await this.#round(undefined)
     }
+    if (!opened.head) return undefined
+    const { head, rows } = opened
     const staged = await this.#stage(head.kind === 'full', rows)
     if (staged.sum.name() !== head.state || staged.count !== head.total_count) {
       throw new UsersyncError('state_mismatch', `The users do not match the state ${head.state}.`)

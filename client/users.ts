@@ -73,7 +73,8 @@ export class Users {
     options: CallOptions = {},
   ): AsyncGenerator<User, void, void> {
     const opened = await openExport(this.#connection, { ...options, query })
-    for await (const row of opened?.rows ?? []) if ('user' in row) yield row.user
+    if (!opened.head) return // only with a base
+    for await (const row of opened.rows) if ('user' in row) yield row.user
   }
 
   /** Keeps users in step with the service; see Following. */

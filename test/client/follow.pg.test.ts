@@ -195,3 +195,25 @@ t.test('the loop throws what does not pass, and at the end of its patience what 
   t.ok(error instanceof UsersyncError)
   t.equal(error.code, 'unreachable')
 })
+
+t.test('a pool that is created again with the same users and other passwords', async (t) => {
+  const pool = `follow-${randomUUID()}`
+  const client = createClient({ url, pool })
+  const make = async (password: string) => {
+    await client.request('createPool', { body: { name: pool } })
+    const config = { seed: 'again', epoch: '2026-01-01T00:00:00Z', username_pattern: 'u{n}', password }
+    const batch = await client.batches.create({ count: 2, config })
+    await client.batches.finished(batch.id)
+    return batch.id
+  }
+  const first = await make('first-password')
+  const following = client.users.follow({ include: 'password' })
+  await following.update()
+  const { state } = following
+  await client.batches.delete(first)
+  await client.request('deletePool', { path: { name: pool } })
+  await make('second-password')
+  t.match(summary(await following.update()), { kind: 'full', added: [], updated: ['u1', 'u2'], deleted: [] })
+  t.equal(following.state, state, 'the state is the same, because it says nothing about passwords')
+  t.ok([...following.users.values()].every(({ password }) => password === 'second-password'))
+})
