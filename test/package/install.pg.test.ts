@@ -70,7 +70,10 @@ t.test('the package works where it is installed', { skip, timeout: 600_000 }, as
     t.match(await create(100), { status: 'completed', created_count: 100 })
     t.equal((await Array.fromAsync(client.users.export())).length, 100)
     await client.checkVersion()
-    for (const path of ['/ui/', '/ui/main.js', '/ui/vendor/preact.mjs', '/clients/k6.js', '/docs/']) {
+    const page = await (await fetch(`${url}/ui/`)).text()
+    const ofPage = [...page.matchAll(/ (?:src|href)="([^"]+)"/g)].map(([, path]) => `/ui/${path}`)
+    t.ok(ofPage.length > 2)
+    for (const path of [...ofPage, '/ui/vendor/preact.mjs', '/clients/k6.js', '/docs/']) {
       t.equal((await fetch(`${url}${path}`)).status, 200, path)
     }
   })
