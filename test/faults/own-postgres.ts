@@ -67,6 +67,7 @@ export async function controlServer(cluster: Cluster, settings: Record<string, s
   async function kill(): Promise<void> {
     const server = await findPostmaster({ data })
     if (!server) return
+    process.kill(server.pid, 'SIGSTOP') // a child that it forked after the listing could keep the shared memory forever
     const children = await promisify(execFile)('pgrep', ['-P', String(server.pid)]).catch(() => ({ stdout: '' }))
     for (const pid of [String(server.pid), ...children.stdout.trim().split('\n')]) {
       try {
