@@ -94,7 +94,8 @@ function Current({ entry, path, pool, stats, statsError }) {
   const isFound =
     more.length === 0 && (name === undefined || (name === entry.name && (id === undefined || entry.Detail)))
   if (!isFound) return html`<p>There is no such view. <a href=${link([])}>Go to the overview.</a></p>`
-  if (!can(entry.scope, pool, entry.or)) return html`<${NotAllowed} scope=${entry.scope} what=${entry.title} />`
+  if (!can(entry.scope, pool, entry.or))
+    return html`<${NotAllowed} scope=${entry.or ?? entry.scope} what=${entry.title} />`
   return id === undefined
     ? html`<${entry.View} pool=${pool} stats=${stats} statsError=${statsError} />`
     : html`<${entry.Detail} pool=${pool} id=${id} />`
@@ -120,8 +121,9 @@ function leavePoolWithoutScopes(/** @type {string} */ pool) {
 
 function PauseButton() {
   const isPaused = useStore(paused)
+  const state = useStore(connection) === 'lost' ? 'No answer' : 'Live'
   return html`<button type="button" class="pause" aria-pressed=${isPaused} onClick=${() => paused.set(!isPaused)}>
-    <span class=${`dot ${isPaused ? '' : 'on'}`} aria-hidden="true"></span>${isPaused ? 'Paused' : 'Live'}
+    <span class=${`dot ${isPaused ? '' : 'on'}`} aria-hidden="true"></span>${isPaused ? 'Paused' : state}
   </button>`
 }
 

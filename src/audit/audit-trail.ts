@@ -7,23 +7,31 @@ import { type AuditEvent, recordEvent } from './audit-events.ts'
 declare module 'fastify' {
   interface FastifyRequest {
     /** What the audit trail records about the response. */
-    auditInfo: { code: string | undefined; counts: Record<string, number>; subject: string | undefined }
+    auditInfo: {
+      code: string | undefined
+      counts: Record<string, number>
+      subject: string | undefined
+      /** Whether an export was not applied, because the replica has its state, or a state that it does not start from. */
+      isUnapplied: boolean
+    }
   }
   interface FastifyContextConfig {
     /** The route keeps a journal, and comes too often for an audit event each time: thousands a second. */
     hasJournal?: true
     /** The route changes nothing: its method is POST because its question is a body. */
     changesNothing?: true
+    /** Sources read the state of the replica with it, every 3 s while the page shows a target. That is no event. */
+    isProbedWith?: true
   }
 }
 
 const CHANGES = new Set(['POST', 'PUT', 'PATCH', 'DELETE'])
 
 /**
- * Records every authorised mutating request, failed ones included and those of routes with a journal excluded, in the log and in `audit_events`. It does so after
- * the change and before the response goes out. If the process is killed between the two, the change has no event, and
- * the client has no response. If the table cannot be written, the response still goes out, and only the log has the
- * event.
+ * Records every authorised mutating request, also if it failed, in the log and in `audit_events`; not those of routes with a journal,
+ * and not those by which a source reads the state of a replica. It does so after the change and before the response goes out. If the
+ * process is killed between the two, the change has no event, and the client has no response. If the table cannot be written, the
+ * response still goes out, and only the log has the event.
  */
 export const auditTrail = plugin<{ sql: Sql }>(
   (app: FastifyInstance, { sql }, done) => {
@@ -33,7 +41,7 @@ export const auditTrail = plugin<{ sql: Sql }>(
       next(null, payload)
     }
     const record: onSendAsyncHookHandler = async (request, reply, payload) => {
-      if (!mayChange(request)) return payload
+      if (!mayChange(request) || isProbe(request)) return payload
       const event = eventOf(request, reply.statusCode)
       request.log.info({ audit: event }, 'change')
       if (reply.statusCode === 503) return payload // nothing changed, and the database may be unavailable
@@ -62,6 +70,9 @@ function mayChange({ routeOptions, scopes }: FastifyRequest): boolean {
   return scope !== undefined && scopes?.has(scope)
 }
 
+const isProbe = ({ routeOptions, auditInfo }: FastifyRequest) =>
+  routeOptions.config.isProbedWith === true && auditInfo?.isUnapplied === true
+
 function eventOf(request: FastifyRequest, status: number): AuditEvent {
   const { method, routeOptions, params, query, body, apiKey, auditInfo } = request
   const { id, name } = (params ?? {}) as { id?: string; name?: string }
@@ -86,6 +97,7 @@ function auditInfoOf(payload: unknown): FastifyRequest['auditInfo'] {
   const { id, name, code } = answer
   const counts = Object.entries(answer).filter(([member, value]) => COUNTS.test(member) && typeof value === 'number')
   return {
+    isUnapplied: answer['kind'] === 'unchanged' || code === 'base_mismatch',
     code: typeof code === 'string' ? code : undefined,
     subject: typeof id === 'string' ? id : typeof name === 'string' ? name : undefined,
     counts: Object.fromEntries(counts) as Record<string, number>,

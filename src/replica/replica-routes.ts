@@ -48,7 +48,7 @@ export const replicaRoutes: FastifyPluginCallbackTypebox<ReplicaRoutesOptions> =
   app.put(
     '/v1/replica/users',
     {
-      config: { scope: 'users:write', work: true, readsBody: true },
+      config: { scope: 'users:write', work: true, readsBody: true, isProbedWith: true },
       compress: false,
       decompress: false,
       schema: {

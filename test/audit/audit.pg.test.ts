@@ -72,6 +72,28 @@ t.test('a request without permission to change anything leaves no event', async 
   t.strictSame(await events(), before)
 })
 
+t.test('a source that reads the state of a replica leaves no event, an export that is applied does', async (t) => {
+  await call('PATCH', '/v1/pools/other', { headers: as('root'), body: { replica: 'test_users' } })
+  const headers = { ...as('maker'), 'content-type': 'application/x-ndjson' }
+  const { json } = await call<{ state: string }>('GET', '/v1/states/current?pool=other', { headers: as('reader') })
+  const put = (kind: string, base: string | null, state: string) => {
+    const counts = { added: 0, updated: 0, deleted: 0 }
+    const lines = [
+      { kind, base, state, total_count: 0, counts },
+      { end: state, lines: 0 },
+    ]
+    const body = lines.map((line) => `${JSON.stringify(line)}\n`).join('')
+    return call('PUT', '/v1/replica/users?pool=other', { headers, body })
+  }
+  const other = json.state.replace(/.$/, (digit) => (digit === '0' ? '1' : '0'))
+  const before = await events()
+  t.equal((await put('unchanged', json.state, json.state)).status, 200)
+  t.equal((await put('unchanged', other, other)).status, 409)
+  t.strictSame(await events(), before)
+  t.equal((await put('full', null, json.state)).status, 200)
+  t.match(await events('limit=1'), [{ actor: 'maker', action: 'PUT /v1/replica/users', pool: 'other', status: 200 }])
+})
+
 t.test('events older than the retention period are deleted', async (t) => {
   await sql`update audit_events set at = now() - interval '2 days' where action = 'POST /v1/pools'`
   t.equal(await forgetEvents(sql, 86_400), 1)

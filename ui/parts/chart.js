@@ -5,7 +5,6 @@ import { Table } from './table.js'
 const WIDTH = 360
 const HEIGHT = 90
 
-/** Samples in a chart. */
 const SAMPLES = 36
 
 /** Adds a sample, and forgets those that no chart shows. @param {Sample[]} samples @param {number[]} values */

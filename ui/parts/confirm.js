@@ -41,7 +41,7 @@ function Dialog({ title, action, count, run, close, children }) {
       <${ErrorNotice} error=${error} />
       <div class="actions end">
         <button type="button" onClick=${close}>Keep</button>
-        <button type="submit" class="danger" disabled=${!isTyped || isBusy}>${isBusy ? 'Working…' : action}</button>
+        <button type="submit" class="danger" disabled=${!isTyped || isBusy || count === 0}>${isBusy ? 'Working…' : action}</button>
       </div>
     </form>
   </dialog>`

@@ -48,7 +48,7 @@ export function Lifecycle({ pool }) {
   }
   return html`<div class="stack">
     <section class="panel">
-      <p>The service removes a batch a few seconds after its time is over. Here is what it would remove now, and what is old.</p>
+      <p>The service removes a batch a few seconds after its time is over. Here is what it would remove now.</p>
       <form class="row bottom" onSubmit=${search}>
         <${Field} label="At least this old, in days" inputmode="numeric" placeholder="only what has expired" value=${age} onInput=${setAge} />
         <button type="submit">Show</button>

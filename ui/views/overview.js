@@ -69,7 +69,7 @@ const isIdle = (/** @type {PoolStats} */ { batches }) => batches.queued + batche
 
 const FirstSteps = () => html`<section class="panel welcome">
   <h2>This pool has no users yet</h2>
-  <p>Make a batch of test users first. Then download them, give them to load generators, or keep a system under test in step.</p>
+  <p>Make a batch of test users first. Then download them, or keep a system under test in step.</p>
   <p><a class="button primary" href=${link(['make'])}>Make users</a></p>
 </section>`
 
@@ -88,7 +88,6 @@ function Leases({ pool }) {
   <//>`
 }
 
-/** What the process that answers does. */
 function useProcess() {
   const seen = useRef(/** @type {any} */ ({ users: [], exports: [], delay: [] }))
   const { data } = useLive(
@@ -111,10 +110,11 @@ function useProcess() {
       const { users, exports, delay, before } = seen.current
       seen.current.before = now
       if (before) {
-        addSample(users, [Math.round(((now.users - before.users) * 1000) / (now.at - before.at))])
+        // After a restart the counters are lower.
+        addSample(users, [Math.max(0, Math.round(((now.users - before.users) * 1000) / (now.at - before.at)))])
         addSample(
           exports,
-          now.exports.map((count, place) => count - before.exports[place]),
+          now.exports.map((count, place) => Math.max(0, count - before.exports[place])),
         )
         addSample(delay, [Math.round(metric('nodejs_eventloop_lag_p99_seconds ') * 1000)])
       }

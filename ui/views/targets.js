@@ -72,6 +72,7 @@ export function Targets({ pool }) {
 export function Target({ pool, id: name }) {
   const path = `v1/targets/${encodeURIComponent(name)}`
   const { data, error, refresh } = useTargets(pool, 3_000)
+  const [actions, setActions] = useState(0)
   const isAdmin = can('admin', pool)
   const { data: settings, refresh: readSettings } = useLive(
     async (signal) => (isAdmin ? await call('GET', path, { signal }) : undefined),
@@ -80,7 +81,7 @@ export function Target({ pool, id: name }) {
   const status = data?.items.find(({ target }) => target === name)
   if (!data) return html`<${Waiting} error=${error} />`
   if (!status)
-    return html`<p>This pool has no target ${name} that the key may see. <a href=${link(['targets'])}>See all targets.</a></p>`
+    return html`<p>There is no target ${name} that the key may see. <a href=${link(['targets'])}>See all targets.</a></p>`
   return html`<div class="stack">
     <${Path} view="targets" title="Targets" name=${name} />
     <section class="panel">
@@ -100,7 +101,10 @@ export function Target({ pool, id: name }) {
         ['State here', html`<code class="wrap">${status.local_state}</code>`],
         ['State there', html`<code class="wrap">${status.remote_state ?? 'unknown'}</code>`],
       ]} />
-      <${Actions} name=${name} path=${path} pool=${pool} isSink=${settings && settings.kind !== 'usersync'} refresh=${refresh} />
+      <${Actions} name=${name} path=${path} pool=${pool} isSink=${settings && settings.kind !== 'usersync'} refresh=${() => {
+        refresh()
+        setActions(actions + 1)
+      }} />
     </section>
     ${
       settings &&
@@ -113,7 +117,7 @@ export function Target({ pool, id: name }) {
     </details>`
     }
     <${Failures} path=${path} />
-    <${Runs} name=${name} />
+    <${Runs} key=${actions} name=${name} />
   </div>`
 }
 
