@@ -147,8 +147,9 @@ export class Connection {
       }
       throw errorOf(response, text)
     } catch (error) {
-      watchdog.end()
-      throw watchdog.signal.aborted ? watchdog.signal.reason : unreachable(error)
+      const reason = watchdog.signal.aborted ? watchdog.signal.reason : unreachable(error)
+      watchdog.abort() // a body that was not sent to its end is cancelled
+      throw reason
     }
   }
 
@@ -228,7 +229,7 @@ async function streamed(body: ReadableStream<Uint8Array>, watchdog: Watchdog) {
       controller.enqueue(part)
     },
   })
-  const watched = body.pipeThrough(restart)
+  const watched = body.pipeThrough(restart, { signal: watchdog.signal })
   if ('document' in globalThis) return { body: await new Response(watched).blob() }
   return { body: watched, duplex: 'half' }
 }

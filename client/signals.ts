@@ -9,6 +9,7 @@ export class Watchdog {
   readonly #reason: () => unknown
   readonly #follow = () => this.#controller.abort(this.#parent?.reason)
   #timer: ReturnType<typeof setTimeout> | undefined
+  #isOver = false
 
   constructor(parent: AbortSignal | undefined, ms: number, reason: () => unknown) {
     this.#parent = parent
@@ -25,6 +26,7 @@ export class Watchdog {
 
   restart(): void {
     clearTimeout(this.#timer)
+    if (this.#isOver) return
     if (this.#ms <= MAX_TIMER_MS) this.#timer = setTimeout(() => this.#controller.abort(this.#reason()), this.#ms)
   }
 
@@ -33,7 +35,9 @@ export class Watchdog {
     this.end()
   }
 
+  /** A later `restart`, by a part of a body that comes after the response, has no effect. */
   end(): void {
+    this.#isOver = true
     clearTimeout(this.#timer)
     this.#parent?.removeEventListener('abort', this.#follow)
   }
