@@ -67,7 +67,7 @@ export const watchBatch = clientCommand({
 
 /** `usersync batch list`. */
 export const listBatches = clientCommand({
-  summary: 'lists batches, newest first',
+  summary: 'lists batches, newest id first',
   options: {
     status: {
       value: 'STATUS',
@@ -83,7 +83,13 @@ export const listBatches = clientCommand({
     const found = await firstItems(values.limit, (page) =>
       client.request('listBatches', { query: { ...page, ...status }, signal: program.stop }),
     )
-    const rows = found.map((batch) => [batch.id, batch.status, batch.created_count, batch.created_at, batch.label])
+    const rows = found.map((batch) => [
+      batch.id,
+      batch.removed_at === null ? batch.status : 'removed',
+      batch.created_count,
+      batch.created_at,
+      batch.label,
+    ])
     const heads = ['id', 'status', 'users', 'created', 'label']
     await call.print(json ? jsonLines(found) : table(heads, rows))
     return DONE

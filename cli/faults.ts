@@ -26,8 +26,21 @@ export function faultText(error: unknown, connected: Connected | undefined): str
   }
 }
 
-function codeIn({ cause }: UsersyncError): string {
+/** The codes of connections that were never there. */
+const NOT_CONNECTED = ['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'ENETUNREACH', 'EHOSTUNREACH']
+
+/** Whether the service may have received the request that failed. */
+export const mayHaveArrived = (error: unknown): boolean =>
+  error instanceof UsersyncError && error.isPassing && !NOT_CONNECTED.includes(causeOf(error) ?? '')
+
+function codeIn(error: UsersyncError): string {
+  const code = causeOf(error)
+  return code === undefined ? '' : ` (${code})`
+}
+
+/** The code with which the connection failed, such as ECONNREFUSED. */
+function causeOf({ cause }: UsersyncError): string | undefined {
   const { code, cause: inner } = (cause ?? {}) as { code?: unknown; cause?: { code?: unknown } }
   const found = inner?.code ?? code
-  return typeof found === 'string' ? ` (${found})` : ''
+  return typeof found === 'string' ? found : undefined
 }

@@ -8,7 +8,7 @@ import type { Call, Command, Options, Program } from './command.ts'
 import { COMMANDS, GROUPS } from './commands.ts'
 import { type Connected, connect, optionsOf } from './connection.ts'
 import { DONE, exitCodeOf } from './exit-codes.ts'
-import { faultText } from './faults.ts'
+import { faultText, mayHaveArrived } from './faults.ts'
 import { helpOf } from './help.ts'
 import { write } from './output.ts'
 
@@ -60,7 +60,7 @@ export async function run(argv: string[], program: Program): Promise<number> {
     }
     const fault = await explained(error, connected)
     note(`usersync: ${faultText(fault, connected)}`)
-    if (goingOn !== undefined && error instanceof UsersyncError && error.isPassing) note(`usersync: ${goingOn}`)
+    if (goingOn !== undefined && mayHaveArrived(error)) note(`usersync: ${goingOn}`)
     return exitCodeOf(fault)
   }
 }
@@ -90,7 +90,10 @@ function nameIn([first = '', second = '', ...rest]: string[]): { name: string; r
 }
 
 /** What follows `--` belongs to psql. */
-const isHelp = (rest: string[]) => rest.includes('--help') && !rest.slice(0, rest.indexOf('--help')).includes('--')
+function isHelp(rest: string[]): boolean {
+  const place = rest.findIndex((word) => word === '--help' || word === '-h')
+  return place >= 0 && !rest.slice(0, place).includes('--')
+}
 
 function unknownCommand(group: string, [word = '']: string[]): UsageError {
   const names = Object.keys(COMMANDS)

@@ -42,6 +42,8 @@ export function readOptions(args: string[]): PullOptions {
   const { url, out } = values
   if (!url) throw new UsageError('--url is missing: where the service listens, such as http://host:3000')
   if (!out) throw new UsageError('--out is missing: the file to keep in sync')
+  if (out === '-')
+    throw new UsageError('--out expects a file, which it keeps; `usersync users export` writes to stdout')
   const format = values.format ?? extname(out).slice(1).toLowerCase()
   if (values.format !== undefined && !isFormat(format)) throw new UsageError('--format expects csv, ndjson or json')
   const source = {
