@@ -60,17 +60,19 @@ export async function run(argv: string[], program: Program): Promise<number> {
     }
     const fault = await explained(error, connected)
     note(`usersync: ${faultText(fault, connected)}`)
-    if (goingOn !== undefined && mayHaveArrived(error)) note(`usersync: ${goingOn}`)
+    if (goingOn !== undefined && mayHaveArrived(fault)) note(`usersync: ${goingOn}`)
     return exitCodeOf(fault)
   }
 }
 
 /**
- * A service of another version may not know a member of the request, and a web server that is no usersync may answer 200. Returns
- * that as the error, if it is the cause.
+ * A service of another version may not know a member of the request, and a web server that is no usersync may answer 200, or close
+ * the connection before an upload ends. Returns that as the error, if it is the cause.
  */
 async function explained(error: unknown, connected: Connected | undefined): Promise<unknown> {
-  const mayBeOther = error instanceof UsersyncError ? error.code === 'invalid_request' : error instanceof TypeError
+  const isBroken = error instanceof UsersyncError && error.code === 'unreachable' && mayHaveArrived(error)
+  const mayBeOther =
+    isBroken || (error instanceof UsersyncError ? error.code === 'invalid_request' : error instanceof TypeError)
   if (!mayBeOther) return error
   try {
     await connected?.client.checkVersion()

@@ -9,6 +9,9 @@ import type { PullSource } from './base-label.ts'
 import { PULL_OPTIONS } from './options.ts'
 import { NoRoom } from './room.ts'
 
+/** The exit code if the service rejects the key, or needs one. */
+export const UNAUTHORIZED = 4
+
 /** Returns the exit code of a failed pull; docs/command.md lists the codes. */
 export function exitCodeOf(error: unknown): number {
   if (error instanceof UsageError) return 2
@@ -16,7 +19,7 @@ export function exitCodeOf(error: unknown): number {
   if (error instanceof NoRoom) return 7
   if (error instanceof DOMException && error.name === 'TimeoutError') return 3
   if (!(error instanceof PeerError)) return 1
-  if (error.fault === 'unauthorized') return 4
+  if (error.fault === 'unauthorized') return UNAUTHORIZED
   return error.isPassing ? 3 : 5
 }
 

@@ -4,7 +4,7 @@ import { isCleartext } from '../config/loopback.ts'
 import { Stopped } from '../process/shutdown.ts'
 import { CREDENTIALS, type Credential, parseUserLine } from '../protocol/user-line.ts'
 import { type PullSource, readBound } from './base-label.ts'
-import { exitCodeOf, readOptions } from './cli.ts'
+import { exitCodeOf, readOptions, UNAUTHORIZED } from './cli.ts'
 import { lockOut, type OutFiles, outFiles } from './files.ts'
 import { createReport, progressText, type Terminal } from './report.ts'
 import { keepInStep } from './rounds.ts'
@@ -40,8 +40,10 @@ export async function runPull(args: string[], program: PullProgram): Promise<num
     }
     return 0
   } catch (error) {
-    report.line(error instanceof Error ? error.message : String(error))
-    return stop.reason instanceof Stopped ? stop.reason.exitCode : exitCodeOf(error)
+    const code = stop.reason instanceof Stopped ? stop.reason.exitCode : exitCodeOf(error)
+    const hint = code === UNAUTHORIZED ? ' Check USERSYNC_KEY or --key-file.' : ''
+    report.line(`${error instanceof Error ? error.message : String(error)}${hint}`)
+    return code
   }
 }
 

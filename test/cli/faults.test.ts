@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { createServer, type RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Test } from 'tap'
+import { VERSION } from '../../client/index.ts'
 import { freePort } from '../faults/free-port.ts'
 import { suite } from '../suite.ts'
 import { usersync } from './call.ts'
@@ -72,6 +73,21 @@ t.test('a web server that is no usersync is exit code 5', async (t) => {
     await fails(t, ['status', '--url', url], 5, /is no usersync/)
     await fails(t, ['batch', 'list', '--url', url], 5, /is no usersync/)
   }
+  const closing = await serve(t, ({ method, socket }, response) =>
+    method === 'POST' ? socket.destroy() : response.writeHead(404).end(),
+  )
+  await fails(t, ['users', 'import', '-', '--format', 'csv', '--url', closing], 5, /is no usersync/)
+})
+
+t.test('a request that was never sent has no second line, one that may have arrived has', async (t) => {
+  const gone = await usersync(['batch', 'create', '5', '--url', `http://127.0.0.1:${await freePort()}`])
+  t.match(gone, { code: 3, err: /^usersync: .* cannot be reached \(ECONNREFUSED\).*\n$/ })
+  const cut = await serve(t, ({ method, socket }, response) => {
+    if (method === 'POST') return socket.destroy()
+    return response.end(JSON.stringify({ info: { title: 'usersync', version: VERSION } }))
+  })
+  const unsure = await usersync(['users', 'import', '-', '--format', 'csv', '--url', cut])
+  t.match(unsure, { code: 3, err: /cannot be reached.*\n.*applies nothing of a file that is cut off/ })
 })
 
 t.test('a service of another version is exit code 5, and the line names both versions', async (t) => {
