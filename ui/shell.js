@@ -43,8 +43,9 @@ function Shell() {
   const place = path.join('/')
   useEffect(() => {
     document.title = `${entry?.title ?? ''} · usersync`
-    // On a phone the views are one line, which is longer than the screen.
-    document.querySelector('.side [aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'center' })
+    // On a phone the views are one line, which is longer than the screen. After `scrollIntoView`, Tab would start there.
+    const here = /** @type {HTMLElement | null} */ (document.querySelector('.side [aria-current]'))
+    here?.closest('ul')?.scroll(here.offsetLeft - 99, 0)
     scrollTo(0, 0)
   }, [place, status])
 
@@ -93,7 +94,7 @@ function Current({ entry, path, pool, stats, statsError }) {
   const [name, id, ...more] = path
   const isFound =
     more.length === 0 && (name === undefined || (name === entry.name && (id === undefined || entry.Detail)))
-  if (!isFound) return html`<p>There is no such view. <a href=${link([])}>Go to the overview.</a></p>`
+  if (!isFound) return html`<p>There is no such view.</p>`
   if (!can(entry.scope, pool, entry.or))
     return html`<${NotAllowed} scope=${entry.or ?? entry.scope} what=${entry.title} />`
   return id === undefined

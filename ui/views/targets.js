@@ -80,8 +80,7 @@ export function Target({ pool, id: name }) {
   )
   const status = data?.items.find(({ target }) => target === name)
   if (!data) return html`<${Waiting} error=${error} />`
-  if (!status)
-    return html`<p>There is no target ${name} that the key may see. <a href=${link(['targets'])}>See all targets.</a></p>`
+  if (!status) return html`<p>There is no target ${name} that the key may see.</p>`
   return html`<div class="stack">
     <${Path} view="targets" title="Targets" name=${name} />
     <section class="panel">
