@@ -44,7 +44,7 @@ async function play(steps: Step[]): Promise<void> {
     if (step.op === 'run') await runner.run(wanted, step.faults)
     if (step.op === 'reset') system.reset()
     if (step.op === 'drop') wanted.delete(id)
-    if (step.op === 'lose') for (const [key, { mark }] of system.users) if (mark === id) system.users.delete(key)
+    if (step.op === 'lose') system.lose(id)
     if (step.op === 'occupy' && !system.isTaken(next(id).name)) system.add({ name: next(id).name, version: 0 })
     if (step.op === 'want') {
       wanted.set(id, next(id))

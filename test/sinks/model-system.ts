@@ -48,6 +48,12 @@ export class System {
     for (let n = 0; n < 3; n++) this.add({ name: `reset ${n}`, version: 0 })
   }
 
+  /** Somebody else removes a user of ours. No request outlives that either: none takes that long. */
+  lose(userId: string): void {
+    this.settle()
+    for (const [id, { mark }] of this.users) if (mark === userId) this.users.delete(id)
+  }
+
   isTaken = (name: string, id?: string): boolean =>
     [...this.users].some(([other, entry]) => entry.name === name && other !== id)
 
