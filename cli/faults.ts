@@ -9,9 +9,9 @@ export function faultText(error: unknown, connected: Connected | undefined): str
     case 'unreachable':
       return `${url} cannot be reached${codeIn(error)}: is usersync running there? --url or USERSYNC_URL names another one`
     case 'timeout':
+    case 'unavailable':
       return `${url}: ${error.message}`
     case 'not_usersync':
-    case 'unavailable':
       return `${url} is no usersync: it answers ${error.status}. --url or USERSYNC_URL names another one`
     case 'version_mismatch':
       return `${url}: ${error.message} Install usersync of that version`

@@ -179,8 +179,10 @@ export class Connection {
     const watchdog = new Watchdog(signal, 10_000, () => new UsersyncError('timeout', 'The service sends nothing.'))
     try {
       const response = await send(`${this.#base}/openapi.json`, { redirect: 'manual', signal: watchdog.signal })
+      // A 503 of the service, or of a proxy in front of it, does not mean that something else is there.
+      if (!response.ok) throw errorOf(response, await response.text())
       const { info } = (await response.json().catch(() => ({}))) as { info?: { title?: string; version?: string } }
-      if (!response.ok || info?.title !== 'usersync' || info.version === undefined) throw notUsersync(response.status)
+      if (info?.title !== 'usersync' || info.version === undefined) throw notUsersync(response.status)
       return info.version
     } catch (error) {
       throw watchdog.signal.aborted ? watchdog.signal.reason : unreachable(error)

@@ -14,7 +14,7 @@ const SETTINGS = { MAX_WORKERS: '2', LOG_FORMAT: 'json' }
 export async function servedDescription(): Promise<string> {
   const dataDir = await mkdtemp(join(tmpdir(), 'usersync-description-'))
   const env = { PATH: process.env['PATH'], HOME: process.env['HOME'], PORT: '0', DATA_DIR: dataDir, ...SETTINGS }
-  const service = spawn(process.execPath, [SERVER], { env, stdio: ['ignore', 'pipe', 'inherit'] })
+  const service = spawn(process.execPath, [SERVER], { env, stdio: ['ignore', 'pipe', 'inherit'], timeout: 60_000 })
   const ended = once(service, 'exit')
   try {
     for await (const line of createInterface(service.stdout)) {

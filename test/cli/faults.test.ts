@@ -79,6 +79,23 @@ t.test('a web server that is no usersync is exit code 5', async (t) => {
   await fails(t, ['users', 'import', '-', '--format', 'csv', '--url', closing], 5, /is no usersync/)
 })
 
+t.test('a service that is down behind its proxy, or shuts down, may be tried again: exit code 3', async (t) => {
+  const proxy = await serve(t, (_, response) => response.writeHead(502).end('<h1>Bad gateway</h1>'))
+  const problem = JSON.stringify({
+    type: 'urn:usersync:problem:shutting_down',
+    code: 'shutting_down',
+    title: 'x',
+    status: 503,
+  })
+  const closing = await serve(t, ({ method, socket }, response) =>
+    method === 'POST' ? socket.destroy() : response.writeHead(503).end(problem),
+  )
+  await fails(t, ['status', '--url', proxy], 3, /HTTP 502, not from usersync itself: is it down\?/)
+  await fails(t, ['status', '--url', closing], 3, /shutting_down/)
+  const cut = await usersync(['users', 'import', '-', '--format', 'csv', '--url', closing])
+  t.match(cut, { code: 3, err: /cannot be reached/ })
+})
+
 t.test('a request that was never sent has no second line, one that may have arrived has', async (t) => {
   const gone = await usersync(['batch', 'create', '5', '--url', `http://127.0.0.1:${await freePort()}`])
   t.match(gone, { code: 3, err: /^usersync: .* cannot be reached \(ECONNREFUSED\).*\n$/ })
