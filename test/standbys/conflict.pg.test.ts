@@ -19,6 +19,11 @@ const startOne = () =>
     { standbys: { waitMs: 60_000, pollMs: 10, checkMs: 20, retryMs: 3_600_000 } },
   )
 await sql`insert into pools (name) values ('small')`
+/** Waits until the standby has replayed all that the primary has written. */
+async function untilReplayed(): Promise<void> {
+  const [now] = await sql<{ lsn: string }[]>`select pg_current_wal_lsn() as lsn`
+  while ((await there`select where pg_last_wal_replay_lsn() >= ${now?.lsn ?? ''}::pg_lsn`).length === 0) await sleep(10)
+}
 /** 16 MB: more than the kernel buffers for a client that does not read. */
 const USERS = 2_000
 await sql`
@@ -67,7 +72,14 @@ t.test('an export that replay cancels is cut off, and the next one is complete, 
   await once(response, 'data')
   response.pause()
   await sql`update users set role = 'new'`
-  await sql`vacuum users` // removes rows that the export has not read yet
+  // A vacuum removes rows that the export has not read yet, once no transaction at the primary can see them.
+  const isReading = async () =>
+    (await there`select from pg_stat_activity where application_name = 'usersync standby' and backend_xmin is not null`)
+      .length > 0
+  for (let isOpen = true; isOpen; isOpen = await isReading()) {
+    await sql`vacuum users`
+    await untilReplayed()
+  }
   const { promise, resolve } = Promise.withResolvers<unknown>()
   let last = ''
   response
