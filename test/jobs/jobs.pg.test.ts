@@ -72,10 +72,10 @@ async function run(args: string[], settings: Record<string, string> = {}) {
 }
 const job = (...args: string[]) => run(args)
 
-/** Starts a job whose chunks of users have to wait, and stops its process once `begun` returns a row. */
+/** Starts a job whose first chunk has to wait, and stops its process once `begun` returns a row. */
 function startBlocked(args: string[], begun: () => Promise<unknown[]>) {
   return sql.begin(async (tx) => {
-    await tx`lock table users in share row exclusive mode`
+    await tx`lock table credentials in share row exclusive mode`
     const { child, ended } = start(args, { CHUNK_SIZE: '50' })
     for (const deadline = Date.now() + 30_000; Date.now() < deadline && (await begun()).length === 0; ) await sleep(20)
     child.kill('SIGSTOP')
