@@ -1,5 +1,6 @@
 import { randomInt, randomUUID } from 'node:crypto'
-import type { TransactionSql } from 'postgres'
+import type { Sql, TransactionSql } from 'postgres'
+import { isDistributed } from './citus/distributed-form.ts'
 import { connect } from './connection.ts'
 import { isBlocked, PROTECTED_USER, sqlState } from './sqlstate.ts'
 
@@ -19,7 +20,7 @@ export async function requireProtection(url: string, schema: string): Promise<vo
     if (missing.length === 0) return
     throw new Error(
       `users that are not test users are not protected: the database does not refuse when this service ${missing.join(' or ')} one. ` +
-        `Enable the trigger: alter table ${schema}.users enable always trigger a_protect_users, or restore it from migrations/0003_protect_users.sql`,
+        ((await isDistributed(sql, schema)) ? await adviceForCitus(sql) : adviceForPostgres(schema)),
     )
   } catch (error) {
     if (!isBlocked(error)) throw error
@@ -30,11 +31,21 @@ export async function requireProtection(url: string, schema: string): Promise<vo
   }
 }
 
+const adviceForPostgres = (schema: string) =>
+  `Enable the trigger: alter table ${schema}.users enable always trigger a_protect_users, or restore it from migrations/0003_protect_users.sql`
+
+/** The settings of a connection do not reach the workers of Citus, so the role has them there. */
+async function adviceForCitus(sql: Sql): Promise<string> {
+  const [row] = await sql<{ command: string }[]>`
+    select format('alter role %I in database %I set usersync.service = ''on''', current_user, current_database()) as command`
+  return `As a superuser, run ${row?.command}`
+}
+
 /** Ends a transaction that only tries something. */
 class Undo extends Error {}
 
 /** Returns what the database does not refuse. Leaves nothing behind. The pool is new, so no lock of a row is in the way. */
-async function attemptChanges(sql: ReturnType<typeof connect>): Promise<string[]> {
+async function attemptChanges(sql: Sql): Promise<string[]> {
   const missing: string[] = []
   const undone = sql.begin(async (tx) => {
     const [poolId, id] = [-randomInt(1, 2 ** 31), randomUUID()]

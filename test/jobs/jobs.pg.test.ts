@@ -186,6 +186,10 @@ t.test('a job does its own work only, and the audit trail lists what it changed'
   ])
 })
 
+t.test('distribute says what is missing on a PostgreSQL without Citus', async (t) => {
+  t.match(await job('distribute'), { code: 1, output: { failure: /has no Citus: .* create extension citus$/ } })
+})
+
 t.test('verify-states finds a stored state that differs from the users', async (t) => {
   await sql`update scopes set word_1 = word_1 + 1 where pool_id = 1 and not test_users_only and not bulk_users_only and batch_id = '00000000-0000-0000-0000-000000000000'`
   const { code, output } = await job('verify-states', '--date', '2026-04-01')
@@ -256,7 +260,7 @@ t.test('--help lists the jobs and parameters, also behind the name of a job', as
 t.test('a wrong call lists the jobs and parameters', async (t) => {
   t.match(await job('delete-everything'), {
     code: 2,
-    err: /no job delete-everything: create, expire, prune, sync, verify-states/,
+    err: /no job delete-everything: create, distribute, expire, prune, sync, verify-states/,
   })
   t.match(await job(), { code: 2, err: /no job without a name/ })
   t.match(await job('expire', '--poool', 'x'), {
