@@ -38,12 +38,16 @@ function Shell() {
   const { data: stats, error: statsError } = useCall(isReady && 'v1/stats', { everyMs: 3_000 })
   const main = useRef(/** @type {HTMLElement | null} */ (null))
   const place = path.join('/')
+  const placeBefore = useRef(place)
   useEffect(() => {
     document.title = `${entry?.title ?? ''} · usersync`
     // On a phone the views are one line, which is longer than the screen. After `scrollIntoView`, Tab would start there.
     const here = /** @type {HTMLElement | null} */ (document.querySelector('.side [aria-current]'))
     here?.closest('ul')?.scroll(here.offsetLeft - 99, 0)
     scrollTo(0, 0)
+    // The link that was followed is gone.
+    if (placeBefore.current !== place && path.length > 1) main.current?.focus()
+    placeBefore.current = place
   }, [place, status])
 
   const title = path.length > 0 && entry?.name !== path[0] ? 'Not found' : entry?.title

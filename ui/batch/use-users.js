@@ -107,7 +107,7 @@ export function SharedPassword({ batch }) {
   const [password, setPassword] = useState(/** @type {string | undefined} */ (undefined))
   const { error, run } = useAction()
   if (!('password_mode' in batch.config) || batch.config.password_mode !== 'shared') return null
-  return html`<${Allowed} scope="credentials:read" what="Its password">
+  return html`<${Allowed} scope="credentials:read" what="Its password"><div>
     <${ErrorNotice} error=${error} />
     ${
       password === undefined
@@ -115,7 +115,7 @@ export function SharedPassword({ batch }) {
         : html`<p>All users of this batch have this password. It is shown until you leave this view.</p>
           <${Copyable} label="Password" text=${password} />`
     }
-  <//>`
+  </div><//>`
 }
 
 /** Reads the export up to its first user: all have the same password. */

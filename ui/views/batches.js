@@ -9,6 +9,7 @@ import {
   bytes,
   Chart,
   call,
+  can,
   column,
   counted,
   duration,
@@ -44,7 +45,7 @@ const STATUSES = /** @type {const} */ ([
 /** @type {Column<BatchItem>[]} */
 export const BATCH_COLUMNS = [
   { title: 'Batch', isWide: true, cell: ({ id, label }) => html`<${BatchLink} id=${id} label=${label} />` },
-  { title: 'Status', cell: (batch) => html`<${Badge} status=${batch.status} />` },
+  { title: 'Status', cell: (batch) => html`<${Badge} status=${batch.removed_at ? 'removed' : batch.status} />` },
   { title: 'Progress', cell: (batch) => html`<${Progress} batch=${batch} />` },
   numberColumn('Users', 'created_count'),
 ]
@@ -53,6 +54,7 @@ const COLUMNS = [
   ...BATCH_COLUMNS,
   numberColumn('Of', 'total_requested'),
   numberColumn('Failed', 'failed_count'),
+  numberColumn('Left', 'user_count'),
   timeColumn('Created', 'created_at'),
 ]
 
@@ -156,6 +158,7 @@ function factsOf(batch) {
   return /** @type {const} */ ([
     ['Users per second', batch.throughput_per_second === null ? '–' : number(batch.throughput_per_second)],
     ['Failed', number(batch.failed_count)],
+    ['Left', number(batch.user_count)],
     hashed !== undefined && distinct !== undefined && ['Password hashes', `${number(hashed)} of ${number(distinct)}`],
     ['Created', html`<${Time} at=${batch.created_at} />`],
     ['Finished', html`<${Time} at=${batch.finished_at} />`],
@@ -170,8 +173,15 @@ function factsOf(batch) {
 function Actions({ batch, refresh }) {
   const run = (/** @type {string} */ method, path = '') => call(method, `v1/batches/${batch.id}${path}`).then(refresh)
   const look = async () => {
-    const { total_count: count } = await call('GET', 'v1/states/current', { query: { batch_id: batch.id } })
-    return { title: `Delete ${counted(count, 'user')}?`, count }
+    const query = { batch_id: batch.id }
+    const { total_count: count } = await call('GET', 'v1/states/current', { query })
+    const leased = can('users:lease') && (await call('GET', 'v1/leases/stats', { query })).leased
+    return {
+      title: `Delete ${counted(count, 'user')}?`,
+      count,
+      children: html`<p>This removes all test users of the batch, their passwords and the list of failures. It cannot be undone.</p>
+        ${leased !== 0 && html`<p>${leased && `Leased now: ${number(leased)}. `}The holders of leases lose them.</p>`}`,
+    }
   }
   return html`<${Allowed} scope="users:write" what="Cancelling or deleting"><div class="actions">
     ${
@@ -182,9 +192,7 @@ function Actions({ batch, refresh }) {
     }
     ${
       !batch.removed_at &&
-      html`<${Ask} text="Delete its users…" look=${look} action="Delete" run=${() => run('DELETE')}>
-      <p>This removes all test users of the batch, their passwords and the list of failures. It cannot be undone.</p>
-    <//>`
+      html`<${Ask} text="Delete its users…" look=${look} action="Delete" run=${() => run('DELETE')} />`
     }
   </div><//>`
 }

@@ -114,7 +114,7 @@ export function LeaseUsers({ id }) {
       html`<section class="panel">
       <div class="heading"><h2>${lease.owner || 'Without an owner'}</h2><${Badge} status=${lease.status} /></div>
       <p>${counted(lease.user_count, 'user')} from <${Time} at=${lease.granted_at} /> until <${Time} at=${lease.ended_at ?? lease.expires_at} /></p>
-      <ul class="plain">${lease.users.slice(0, SHOWN).map((/** @type {any} */ user) => html`<li><a class="number" href=${link(['users', user.id])}>${user.id}</a> <${Badge} status=${user.status} /></li>`)}</ul>
+      <ul class="plain">${lease.users.slice(0, SHOWN).map((/** @type {any} */ user) => html`<li><a href=${link(['users', user.id])}>${user.username ?? user.id}</a> <${Badge} status=${user.status} /></li>`)}</ul>
       ${lease.user_count > SHOWN && html`<p>And ${number(lease.user_count - SHOWN)} more.</p>`}
     </section>`
     }

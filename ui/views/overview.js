@@ -1,15 +1,19 @@
 import {
+  Ask,
   addSample,
   Badge,
   bytes,
   Chart,
   call,
   can,
+  counted,
+  currentPool,
   duration,
   ErrorNotice,
   Field,
   Form,
   faultsOf,
+  go,
   html,
   Loading,
   link,
@@ -166,7 +170,7 @@ function Pools() {
   return html`<section class="panel">
     <h2>Pools</h2>
     <${ErrorNotice} error=${error} />
-    ${data && html`<${Table} caption="Pools" id="name" columns=${POOL_COLUMNS} items=${data.items} />`}
+    ${data && html`<${Table} caption="Pools" id="name" columns=${[...POOL_COLUMNS, deleteColumn(refresh)]} items=${data.items} />`}
     <${NewPool} onMade=${refresh} />
   </section>`
 }
@@ -200,3 +204,28 @@ const POOL_COLUMNS = [
   { title: 'Replica of', cell: ({ replica }) => (replica === 'none' ? '–' : words(replica)) },
   timeColumn('Created', 'created_at'),
 ]
+
+/** @param {() => void} refresh @returns {Column<PoolItem>} */
+const deleteColumn = (refresh) => ({
+  title: 'Delete',
+  cell: ({ name }) => {
+    const leave = () => (name === currentPool() ? go(link([], { pool: 'default' })) : refresh())
+    const run = () => call('DELETE', `v1/pools/${name}`, { pool: null }).then(leave)
+    return (
+      name !== 'default' &&
+      html`<${Ask} text="Delete…" look=${() => whatGoes(name)} action="Delete the pool" run=${run} />`
+    )
+  },
+})
+
+async function whatGoes(/** @type {string} */ pool) {
+  /** @type {PoolStats} */
+  const { test_users: users, batches } = await call('GET', 'v1/stats', { pool })
+  const batchCount = Object.values(batches).reduce((sum, count) => sum + count, 0)
+  return {
+    title: `Delete the pool ${pool}?`,
+    count: users || undefined,
+    children: html`<p>Its ${counted(users, 'test user')}, ${counted(batchCount, 'batch')}, templates, targets, leases and history are deleted. It cannot be undone.</p>
+      <p>First end its batches in progress, and remove its users from the systems under test. A pool with protected users stays.</p>`,
+  }
+}

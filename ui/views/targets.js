@@ -39,8 +39,8 @@ export const TARGET_COLUMNS = [
   { title: 'Why not', cell: ({ remote_failure, last_run }) => remote_failure ?? last_run?.failure ?? '' },
 ]
 
-/** Compares the states of the targets with ours. Each look calls all targets. @returns {Live<{ items: TargetStatus[] }>} */
-export const useTargets = (everyMs = 10_000) => useCall('v1/sync/status', { everyMs })
+/** Compares the states of all targets with ours, or that of one. Each look calls them. @returns {Live<{ items: TargetStatus[] }>} */
+export const useTargets = (target = '', everyMs = 10_000) => useCall('v1/sync/status', { query: { target }, everyMs })
 
 /** The systems that follow the pool, and whether they do. */
 export function Targets() {
@@ -68,11 +68,11 @@ export function Targets() {
 /** @param {{ id: string }} props One target: its state, what can be done, its runs and failures. */
 export function Target({ id: name }) {
   const path = `v1/targets/${encodeURIComponent(name)}`
-  const { data, error, refresh } = useTargets(3_000)
+  const { data, error, refresh } = useTargets(name, 3_000)
   const [actions, setActions] = useState(0)
   const isAdmin = can('admin')
   const { data: settings, refresh: readSettings } = useCall(isAdmin && path)
-  const status = data?.items.find(({ target }) => target === name)
+  const status = data?.items[0]
   if (!data) return html`<${Waiting} error=${error} />`
   if (!status) return html`<p>There is no target ${name} that the key may see.</p>`
   return html`<div class="stack">
@@ -94,7 +94,7 @@ export function Target({ id: name }) {
         ['State here', html`<code class="wrap">${status.local_state}</code>`],
         ['State there', html`<code class="wrap">${status.remote_state ?? 'unknown'}</code>`],
       ]} />
-      <${Actions} name=${name} path=${path} isSink=${settings && settings.kind !== 'usersync'} refresh=${() => {
+      <${Actions} name=${name} path=${path} isSink=${settings && settings.kind !== 'usersync'} becomesReplica=${status.becomes_replica} refresh=${() => {
         refresh()
         setActions(actions + 1)
       }} />
@@ -114,8 +114,8 @@ export function Target({ id: name }) {
   </div>`
 }
 
-/** @param {{ name: string, path: string, isSink: boolean | undefined, refresh: () => void }} props `isSink` undefined: the key may not know. */
-function Actions({ name, path, isSink, refresh }) {
+/** @param {{ name: string, path: string, isSink: boolean | undefined, becomesReplica: boolean, refresh: () => void }} props `isSink` undefined: the key may not know. */
+function Actions({ name, path, isSink, becomesReplica, refresh }) {
   const { isBusy, error, run } = useAction()
   const [result, setResult] = useState(/** @type {any} */ (undefined))
   const button = (
@@ -131,10 +131,17 @@ function Actions({ name, path, isSink, refresh }) {
         if (isShown) setResult(answer)
         refresh()
       })}>${text}</button>`
+  const sync = (/** @type {string} */ text, /** @type {object} */ body) =>
+    becomesReplica
+      ? html`<${Ask} text=${`${text}…`} isMild title="Make the pool there a replica?" action="Send the users" run=${() => call('POST', 'v1/sync', { body: { target: name, ...body } }).then(refresh)}>
+        <p>The pool there is empty, and no replica yet. This run makes it a replica of everything: then it takes users from here only, and refuses every other change.</p>
+        <p>For a replica of test users, make it one there first.</p>
+      <//>`
+      : button(text, 'v1/sync', body)
   const [mayWrite, isAdmin] = [can('users:write'), can('admin')]
   return html`<div class="stack">
     <div class="actions">
-      ${mayWrite && html`${button('Sync now', 'v1/sync', {})} ${button('Send everything', 'v1/sync', { full: true })}`}
+      ${mayWrite && html`${sync('Sync now', {})} ${sync('Send everything', { full: true })}`}
       ${isSink === true && isAdmin && button('Dry run', 'v1/sync', { dry_run: true }, true)}
       ${isSink === false && button('Verify', 'v1/sync/verify', {}, true)}
       ${
@@ -151,7 +158,9 @@ function Actions({ name, path, isSink, refresh }) {
       <//>`
       }
     </div>
-    <${Allowed} scope="users:write" what="Pushing to a target" />
+    <${Allowed} scope="users:write" what="Pushing to a target">
+      <p class="muted small">Sync now sends what the target lacks. Send everything sends all users, whatever it has: for a target that somebody else changed.</p>
+    <//>
     <div role="status">${isBusy && 'Working…'}</div>
     <${ErrorNotice} error=${error} />
     ${result && (result.dry_run ? html`<${DryRunResult} result=${result} />` : html`<${Verified} result=${result} />`)}

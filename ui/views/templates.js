@@ -24,6 +24,7 @@ import {
   useCall,
   useForm,
   useLive,
+  useRef,
   useState,
   Waiting,
 } from '../kit.js'
@@ -94,24 +95,26 @@ function Exchange({ refresh }) {
 /** @param {{ id: string }} props One template, to edit if it is the pool's own. A name that does not exist is a new template. */
 export function Template({ id: name }) {
   const path = `v1/templates/${encodeURIComponent(name)}`
-  const { data, error } = useLive(
-    (signal) =>
-      call('GET', path, { signal }).catch((error) => {
-        if (error.code === 'template_not_found') return { description: '', config: {}, built_in: false, isNew: true }
-        throw error
-      }),
-    [path],
-  )
+  const { data, error } = useLive((signal) => read(path, signal), [path])
   return data
     ? html`<${Edit} key=${path} template=${data} path=${path} name=${name} />`
     : html`<${Waiting} error=${error} />`
 }
 
+/** @param {string} path @param {AbortSignal} [signal] */
+const read = (path, signal) =>
+  call('GET', path, { signal }).catch((error) => {
+    if (error.code === 'template_not_found') return { description: '', config: {}, built_in: false, isNew: true }
+    throw error
+  })
+
 /** @param {{ template: TemplateItem & { isNew?: true }, path: string, name: string }} props */
-function Edit({ template: { description, config, built_in: isBuiltIn, isNew }, path, name }) {
+function Edit({ template: { description, config, built_in: isBuiltIn, updated_at, isNew }, path, name }) {
   const { form, fieldsOf } = useForm({ description, text: JSON.stringify(config, null, 2) })
   const { error, run } = useAction()
   const [saved, setSaved] = useState('')
+  /** The version that the operator has seen. The API takes the last one. */
+  const seen = useRef(updated_at)
   const { field, others } = fieldsOf(faultsOf(error))
   const isReadOnly = isBuiltIn || !can('users:write')
   const act = (/** @type {(config: object) => Promise<string>} */ work) => () => {
@@ -130,7 +133,12 @@ function Edit({ template: { description, config, built_in: isBuiltIn, isNew }, p
     return ['Valid.', ...warnings.map((/** @type {FieldFault} */ { path, message }) => `${path} ${message}.`)].join(' ')
   })
   const save = act(async (config) => {
-    await call('PUT', path, { body: { description: form.description, config } })
+    const present = await read(path)
+    if (present.updated_at !== seen.current) {
+      seen.current = present.updated_at
+      throw new ApiError({ status: 412, title: 'Not saved: somebody else changed it', detail: OTHER_VERSION })
+    }
+    seen.current = (await call('PUT', path, { body: { description: form.description, config } })).updated_at
     return 'Saved.'
   })
   return html`<div class="stack">
@@ -150,6 +158,8 @@ function Edit({ template: { description, config, built_in: isBuiltIn, isNew }, p
     </section>
   </div>`
 }
+
+const OTHER_VERSION = 'Open it again to see the other version, or save again to replace it.'
 
 const notValid = (/** @type {FieldFault[]} */ errors) =>
   new ApiError({ status: 422, title: 'Not valid', detail: '', errors })
