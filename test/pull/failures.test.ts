@@ -151,7 +151,7 @@ t.test('--every continues after a failed round, and a signal ends it between rou
   const args = ['--url', url, '--out', out, '--every', '1s']
   const code = await runPull(args, { env: {}, stderr: terminal, stop: stop.signal })
   t.equal(code, 0, output)
-  t.match(output, /full, 1 users.*failed: The peer answers 400.*full, 1 users/s)
+  t.match(output, /Z full, 1 users.*Z failed: The peer answers 400.*Z full, 1 users/s, 'with times')
 })
 
 t.test('a signal ends a pull within a round, and the file stays', async (t) => {
@@ -195,7 +195,7 @@ t.test('a server’s message cannot move the cursor or forge a log line', async 
   })
   const { code, output } = await pull({ url, out })
   t.equal(code, 5)
-  t.match(output, /^\S+ The peer answers 400: \ufffd\]0;pwned[^\n]*\n$/)
+  t.match(output, /^usersync: The peer answers 400: \ufffd\]0;pwned[^\n]*\n$/)
   t.notMatch(output.trimEnd(), /[\p{Cc}\p{Cf}]/u)
 })
 
