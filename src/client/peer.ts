@@ -38,6 +38,8 @@ interface PeerProblem {
   code?: string | undefined
   /** The state that the peer has. */
   state?: State | undefined
+  /** The header `Link` (RFC 8288). */
+  link?: string | undefined
 }
 
 interface PeerErrorOptions {
@@ -198,6 +200,7 @@ async function refusal(status: number, { headers, body }: Dispatcher.ResponseDat
   const problem = {
     code: untrustedCode(code),
     state: typeof state === 'string' && isState(state) ? state : undefined,
+    link: headers['link']?.toString(),
   }
   const parts = [`The peer answers ${status}`, problem.code, detail].filter((part) => typeof part === 'string')
   const retryAfterMs = retryAfterOf(headers['retry-after'])
