@@ -47,10 +47,11 @@ export const stateRoutes: FastifyPluginCallbackTypebox<StateRoutesOptions> = (ap
       const { shard } = request.query
       const scope = { pool: poolOf(request), filter: filterOf(request, request.query) }
       const part = shard === undefined ? undefined : parseShard(shard)
-      const present = part ? await exports.shardState(scope, part) : await exports.currentScope(scope)
-      const { poolId, poolCreatedAt, state, userCount } = present
-      const filter = { poolId, ...scope.filter }
-      const oldest = await shareOldest(JSON.stringify(filter), () => oldestBaseAt(sql, filter))
+      const [present, oldest] = await Promise.all([
+        part ? exports.shardState(scope, part) : exports.currentScope(scope),
+        shareOldest(JSON.stringify(scope), () => oldestBaseAt(sql, scope.pool, scope.filter)),
+      ])
+      const { poolCreatedAt, state, userCount } = present
       setCaching(reply, caching.currentState).header('usersync-pool-created', poolCreatedAt)
       return { state, total_count: userCount, oldest_base_at: oldest }
     },
