@@ -85,7 +85,7 @@ t.test('an address that may be stored has one body in all its history, and every
         }
       }
     }),
-    { numRuns: sized(8, 60) },
+    { numRuns: sized(5, 60) },
   )
 })
 
@@ -140,7 +140,7 @@ t.test(
     for (let n = 0; n < 5; n++) await insert(n)
     let over = false
     const writing = (async () => {
-      for (let n = 5; n < sized(120, 600); n++) {
+      for (let n = 5; n < sized(60, 600); n++) {
         await insert(n)
         if (n % 3 === 0) await sql`delete from users where pool_id = ${poolId} and username = ${`w${n - 4}`}`
         await sql`update users set role = ${`r${n}`} where pool_id = ${poolId} and username = ${`w${n - 1}`}`
