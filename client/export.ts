@@ -32,6 +32,8 @@ export interface OpenExport {
   poolCreated: string | null
   /** Throws UsersyncError `export_cut` after the last row if the export is incomplete. */
   rows: AsyncGenerator<ExportRow, void, void>
+  /** Ends the response if its rows are not read: a generator that never started cannot do it. */
+  end(): Promise<unknown>
 }
 
 /** `base` is the present state. */
@@ -63,7 +65,7 @@ export async function openAddress(
   const id = base === undefined ? 'exportState' : 'exportDelta'
   const opened = await readOpened(await connection.open(id, { ...ndjson(call), path: { base, state } }))
   if (opened.head?.state === state && (opened.head.base ?? undefined) === base) return opened
-  if (opened.head) await opened.rows.return()
+  if (opened.head) await opened.end()
   throw new UsersyncError('state_mismatch', 'The response belongs to another address: is a cache set up wrong?')
 }
 
@@ -87,7 +89,7 @@ async function readOpened(answer: Answer): Promise<OpenExport | UnchangedExport>
     await lines.return()
     throw new UsersyncError('version_mismatch', `This client (${VERSION}) does not know states such as ${head.state}.`)
   }
-  return { head, poolCreated, rows: rowsOf(head, lines) }
+  return { head, poolCreated, rows: rowsOf(head, lines), end: () => lines.return() }
 }
 
 function headOf(line: string): ExportHead | undefined {

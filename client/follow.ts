@@ -110,7 +110,7 @@ export class Following {
       const opened = await findExport(this.#connection, held, { query, signal, mayBeCached })
       // With logins: a pool that was deleted and created again may have the same state with other passwords.
       if (opened.head?.kind === 'full' || opened.poolCreated === this.#poolCreated) return await this.#take(opened)
-      if (opened.head) await opened.rows.return()
+      if (opened.head) await opened.end()
     } catch (error) {
       if (!(error instanceof UsersyncError) || error.code !== 'state_mismatch') throw error
     }

@@ -17,12 +17,20 @@ async function setUp() {
   const [row] = await sql<{ id: number }[]>`select id from pools where name = ${pool}`
   const proxy = await between(t, service)
   const stop = new AbortController()
-  const following = createClient({ url: proxy.url, pool }).users.follow({ everyMs: 1, signal: stop.signal })
+  const signals: (AbortSignal | null | undefined)[] = []
+  const fetched: typeof fetch = (input, init) => {
+    signals.push(init?.signal)
+    return fetch(input, init)
+  }
+  const following = createClient({ url: proxy.url, pool, fetch: fetched }).users.follow({
+    everyMs: 1,
+    signal: stop.signal,
+  })
   const add = (name: string) => sql`
     insert into users (pool_id, username, email) values (${row?.id ?? 0}, ${name}, ${`${name}@example.com`})`
   const stateNow = async () => (await call<{ state: string }>('GET', `/v1/states/current?pool=${pool}`)).json.state
   await add('first')
-  return { ...proxy, pool, following, stop, add, stateNow }
+  return { ...proxy, signals, pool, following, stop, add, stateNow }
 }
 
 const LOOK_UP = '/v1/states/current'
@@ -83,7 +91,7 @@ t.test('after two addresses that are gone in a row the service decides', async (
 })
 
 t.test('a service without addresses, and a response that belongs to another address', async (t) => {
-  const { following, add, requested, hooks } = await setUp()
+  const { following, add, requested, hooks, signals } = await setUp()
   hooks.change = (path, passing) => {
     const { 'usersync-pool-created': _, ...headers } = passing.headers
     return path.startsWith(LOOK_UP) ? { ...passing, headers } : passing
@@ -95,6 +103,8 @@ t.test('a service without addresses, and a response that belongs to another addr
   hooks.change = (path, passing) =>
     path.startsWith('/v1/exports/') ? { status: 200, headers: strange.headers, body: strange.raw } : passing
   await add('second')
+  signals.length = 0
   t.match(await following.update(), { kind: 'full', added: [{ username: 'second' }] })
+  t.ok(signals[1]?.aborted, 'the wrong response is not left open')
   t.match(requested(), [LOOK_UP, /^\/v1\/exports\//, '/v1/users/export'])
 })
