@@ -40,6 +40,8 @@ interface PeerProblem {
   state?: State | undefined
   /** Whether a full export makes the peer's pool a replica of everything. */
   becomesReplica?: boolean
+  /** The header `Link` (RFC 8288). */
+  link?: string | undefined
 }
 
 interface PeerErrorOptions {
@@ -203,6 +205,7 @@ async function refusal(status: number, { headers, body }: Dispatcher.ResponseDat
     code: untrustedCode(code),
     state: typeof state === 'string' && isState(state) ? state : undefined,
     ...(becomes_replica === 'everything' && { becomesReplica: true }),
+    link: headers['link']?.toString(),
   }
   const parts = [`The peer answers ${status}`, problem.code, detail].filter((part) => typeof part === 'string')
   const retryAfterMs = retryAfterOf(headers['retry-after'])

@@ -45,6 +45,20 @@ export const AddressQuery = strict({
   include,
 })
 
+/**
+ * Reads the query and headers of an address: of the delta from `base`, or of the full export. Its text depends on nothing but the address.
+ * Throws what `readExportRequest` throws.
+ */
+export const readAddressRequest = (
+  request: FastifyRequest,
+  query: Static<typeof AddressQuery>,
+  base: State | undefined,
+): ExportRequest => ({
+  ...readExportRequest(request, { format: 'json', ...query }),
+  reproducible: true,
+  knownStates: base === undefined ? [] : [base],
+})
+
 /** A validated export request. */
 export interface ExportRequest {
   pool: string
@@ -90,17 +104,3 @@ export function readExportRequest(request: FastifyRequest, query: ExportQuery): 
     isMatch: (state) => differential && (matching === 'any' || matching.includes(state)),
   }
 }
-
-/**
- * Reads the query and headers of an address: of the delta from `base`, or of the full export. Its text depends on nothing but the address.
- * Throws what `readExportRequest` throws.
- */
-export const readAddressRequest = (
-  request: FastifyRequest,
-  query: Static<typeof AddressQuery>,
-  base: State | undefined,
-): ExportRequest => ({
-  ...readExportRequest(request, { format: 'json', ...query }),
-  reproducible: true,
-  knownStates: base === undefined ? [] : [base],
-})

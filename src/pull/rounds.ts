@@ -56,6 +56,7 @@ export async function keepInStep(
   report: Report,
 ): Promise<void> {
   const { files, source } = job
+  const rounds = { ...job, isFollower: everyMs !== undefined }
   for (const path of [files.base, files.out]) await removePart(path)
   let local = await readBase(files, source)
   const line = (text: string) => report.line(everyMs === undefined ? text : `${timestamp()} ${text}`)
@@ -67,7 +68,7 @@ export async function keepInStep(
     const begun = performance.now()
     try {
       if (local && !(await local.isUntouched())) local = await readBase(files, source)
-      const done = await pullRound(job, local, stop, events)
+      const done = await pullRound(rounds, local, stop, events)
       local = done.local
       line(roundText(done, performance.now() - begun))
     } catch (error) {

@@ -8,7 +8,7 @@ import { Stopped } from '../../src/process/shutdown.ts'
 import { runPull } from '../../src/pull/run-pull.ts'
 import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
-import { fakeService, fullOf, lineOf } from './fake-service.ts'
+import { fakeExports, fakeService, fullOf, lineOf } from './fake-service.ts'
 import { outFolder, pull, pullsByProcess, startPull } from './pull-process.ts'
 
 const t = suite()
@@ -140,7 +140,7 @@ t.test('--every continues after a failed round, and a signal ends it between rou
     (response) => response.writeHead(400).end(),
     (response) => response.end(body),
   ]
-  const url = await fakeService(t, (_, response) => answers.shift()?.(response))
+  const url = await fakeExports(t, (_, response) => answers.shift()?.(response))
   let output = ''
   const stop = new AbortController()
   const write = (text: string) => {
@@ -257,6 +257,7 @@ t.test('proxies in the environment are used, except for loopback and NO_PROXY', 
   t.match(excepted, { code: 3, output: /ENOTFOUND|EAI_AGAIN/ })
   t.strictSame([...new Set(seen)].sort(), [
     'CONNECT service.invalid:443',
+    'GET http://service.invalid:3000/v1/states/current',
     'GET http://service.invalid:3000/v1/users/export',
   ])
   for (const HTTP_PROXY of sized([], ['no url'])) {
