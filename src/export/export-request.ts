@@ -85,11 +85,6 @@ export function readExportRequest(request: FastifyRequest, query: ExportQuery): 
   const format = (query.format as Format | undefined) ?? acceptedFormat(request)
   const filter = filterOf(request, query)
   if (include) requireScope(request, 'credentials:read', 'include')
-  const names = include?.split(',') ?? []
-  if (new Set(names).size < names.length) {
-    const errors = [{ path: 'querystring.include', code: 'invalid', message: 'names a credential twice' }]
-    throw invalidRequest(errors)
-  }
   const matching = statesIn(request.headers['if-none-match'])
   const knownStates = base ? [base] : matching === 'any' ? [] : matching
   return {
@@ -97,10 +92,20 @@ export function readExportRequest(request: FastifyRequest, query: ExportQuery): 
     filter,
     format,
     shard: shard === undefined ? undefined : parseShard(shard),
-    credentials: CREDENTIALS.filter((name) => names.includes(name)),
+    credentials: include === undefined ? [] : credentialsIn(include),
     differential,
     reproducible: false,
     knownStates,
     isMatch: (state) => differential && (matching === 'any' || matching.includes(state)),
   }
+}
+
+/** Returns the credentials in a fixed order. Throws `invalid_request` if the text names one twice. */
+function credentialsIn(include: string): Credential[] {
+  const names = include.split(',')
+  if (new Set(names).size < names.length) {
+    const errors = [{ path: 'querystring.include', code: 'invalid', message: 'names a credential twice' }]
+    throw invalidRequest(errors)
+  }
+  return CREDENTIALS.filter((name) => names.includes(name))
 }
