@@ -23,6 +23,23 @@ interface ExportRequest {
   signal: AbortSignal
 }
 
+/** Requests so many bytes of the bare route on a new connection. Throws if they are not all sent. */
+export async function downloadBare(address: string, bytes: number, signal: AbortSignal): Promise<void> {
+  const outgoing = request(new URL(`/bytes/${bytes}`, address), { agent: false, signal })
+  outgoing.on('error', () => {})
+  outgoing.end()
+  const [incoming]: IncomingMessage[] = await once(outgoing, 'response')
+  if (!incoming) throw new Error('the bare route sent no response')
+  const received = await countBytes(incoming)
+  if (received !== bytes) throw new Error(`the bare route sent ${received} of ${bytes} bytes`)
+}
+
+async function countBytes(incoming: IncomingMessage): Promise<number> {
+  let bytes = 0
+  for await (const chunk of incoming) bytes += (chunk as Buffer).length
+  return bytes
+}
+
 /**
  * Requests an export as NDJSON on a new connection. Throws if the status is not 200, the encoding differs, or it is
  * cut.
@@ -36,8 +53,7 @@ export async function download(address: string, { pool, coding, base, signal }: 
   outgoing.end()
   const [incoming]: IncomingMessage[] = await once(outgoing, 'response')
   if (!incoming) throw new Error('an export got no response')
-  let bytes = 0
-  for await (const chunk of incoming) bytes += (chunk as Buffer).length
+  const bytes = await countBytes(incoming)
   const milliseconds = performance.now() - start
   const { statusCode, headers } = incoming
   const given = headers['content-encoding'] ?? 'identity'

@@ -1,6 +1,7 @@
 import { watchMemory } from './bench-memory.ts'
 import { type Candidate, inTurns } from './bench-rounds.ts'
 import type { Surroundings } from './bench-surroundings.ts'
+import { startBareRoute } from './export-bare-process.ts'
 import { copyCandidate } from './export-copy.ts'
 import { fullRows } from './export-full-rows.ts'
 import type { Pool } from './export-pools.ts'
@@ -12,7 +13,8 @@ import type { SectionResult } from './report-section.ts'
  * lines to /dev/null. Also the resident memory of the service during the export.
  */
 export async function measureFull(surroundings: Surroundings, pool: Pool): Promise<SectionResult> {
-  const exports = await waysToExport(surroundings, pool)
+  await using bare = await startBareRoute(surroundings)
+  const exports = await waysToExport(surroundings, pool, bare)
   const memory: number[][] = []
   const watched: Candidate = async () => {
     using watch = watchMemory(surroundings)
@@ -28,6 +30,7 @@ export async function measureFull(surroundings: Surroundings, pool: Pool): Promi
       identity: watched,
       identityAgain: () => exports.again('identity'),
       identityCrowd: () => exports.crowd('identity'),
+      bareCrowd: exports.bareCrowd,
       zstd: () => exports.made('zstd'),
       zstdAgain: () => exports.again('zstd'),
       zstdCrowd: () => exports.crowd('zstd'),

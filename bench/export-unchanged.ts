@@ -12,7 +12,7 @@ const SECONDS = 4
  * eight.
  */
 const WARM_UP_SECONDS = 8
-const TARGET = 0.5
+const TARGET = 0.65
 
 /** How many unchanged responses per second, compared with a route that only answers 304. */
 export async function measureUnchanged(surroundings: Surroundings, pool: Pool): Promise<SectionResult> {

@@ -3,6 +3,7 @@ import { UsageError } from '../src/client/service-options.ts'
 import { type Call, clientCommand, type Options } from './command.ts'
 import { confirmed } from './confirm.ts'
 import { DONE, FAILED } from './exit-codes.ts'
+import { ifAllowed } from './faults.ts'
 import { countOf, readJsonFile } from './input.ts'
 import { firstItems, jsonLines, limitOption } from './listing.ts'
 import { facts, grouped, table, users } from './table.ts'
@@ -15,6 +16,7 @@ const DETACH = { description: 'do not wait for the end' } as const
 export const createBatch = clientCommand({
   summary: 'creates test users in bulk, and waits until they exist',
   args: { COUNT: 'how many users' },
+  members: { count: 'COUNT', 'config.seed': '--seed', 'config.epoch': '--epoch' },
   options: {
     template: { value: 'NAME', description: 'the template with the initial settings' },
     label: { value: 'TEXT', description: 'a label, to find the batch again' },
@@ -59,6 +61,7 @@ export const createBatch = clientCommand({
 export const watchBatch = clientCommand({
   summary: 'waits for the end of a batch, and shows its progress',
   args: { ID: 'the batch' },
+  members: { id: 'ID' },
   details:
     'The progress is drawn on stderr, if that is a terminal. The exit code is 1 if the batch failed, in whole or in part.',
   examples: ['usersync batch watch 01939c3e-0a5b-7cc0-8000-000000000000'],
@@ -100,6 +103,7 @@ export const listBatches = clientCommand({
 export const cancelBatch = clientCommand({
   summary: 'stops a batch; the users that it has created remain',
   args: { ID: 'the batch' },
+  members: { id: 'ID' },
   examples: ['usersync batch cancel 01939c3e-0a5b-7cc0-8000-000000000000'],
   async run(call) {
     call.goesOn('The service may have cancelled the batch: see `usersync batch list`.')
@@ -113,6 +117,7 @@ export const cancelBatch = clientCommand({
 export const deleteBatch = clientCommand({
   summary: 'deletes the users of a batch',
   args: { ID: 'the batch' },
+  members: { id: 'ID' },
   details: 'Says how many users it deletes, and has that number typed. May be repeated.',
   options: { yes: { description: 'do not ask; required if stdin is no terminal' } },
   examples: ['usersync batch delete 01939c3e-0a5b-7cc0-8000-000000000000 --yes'],
@@ -121,8 +126,10 @@ export const deleteBatch = clientCommand({
     const [id = ''] = call.args
     const options = { signal: program.stop }
     if (!values.yes) {
-      const { created_count: count, label } = await client.batches.get(id, options)
-      const what = `This deletes the ${users(count)} of batch ${id}${label === null ? '' : ` (${label})`}.`
+      const { user_count: count, label } = await client.batches.get(id, options)
+      const leases = await ifAllowed(client.request('getLeaseStats', { query: { batch_id: id }, ...options }))
+      const lost = leases?.leased ? ` Leased now: ${grouped(leases.leased)}. The holders of leases lose them.` : ''
+      const what = `This deletes the ${users(count)} of batch ${id}${label === null ? '' : ` (${label})`}.${lost}`
       if (!(await confirmed(program, what, count)))
         throw new UsageError('batch delete: not confirmed, nothing is deleted')
     }

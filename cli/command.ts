@@ -59,6 +59,8 @@ export interface Command {
   /** The placeholders of its arguments, such as `COUNT`, and what they are. Those in brackets may be omitted. */
   args: Record<string, string>
   options: Options
+  /** The options and arguments that the service knows by another name: by member of a request, such as `ttl_seconds`. */
+  members: Record<string, string>
   /** Text below the options of the help. */
   details: string
   /** Whole command lines. */
@@ -72,7 +74,7 @@ export interface Command {
 }
 
 type Definition<Of extends Options> = Pick<Command, 'summary' | 'examples'> &
-  Partial<Pick<Command, 'args' | 'details' | 'hasOwnParser' | 'isClient'>> & {
+  Partial<Pick<Command, 'args' | 'members' | 'details' | 'hasOwnParser' | 'isClient'>> & {
     options?: Of
     run(call: Call<Of>): Promise<number | undefined>
   }
@@ -83,7 +85,7 @@ export const clientCommand = <const Of extends Options = Record<never, never>>(d
 
 /** Defines a command. */
 export const command = <const Of extends Options = Record<never, never>>(definition: Definition<Of>): Command => ({
-  ...{ args: {}, options: {}, details: '', isClient: false, hasOwnParser: false },
+  ...{ args: {}, options: {}, members: {}, details: '', isClient: false, hasOwnParser: false },
   ...definition,
   run: definition.run as Command['run'], // its options were parsed by their definition
 })

@@ -1,8 +1,9 @@
 import { UsersyncError } from '../client/index.ts'
-import type { Connected } from './connection.ts'
+import type { Command } from './command.ts'
+import { type Connected, optionsOf } from './connection.ts'
 
 /** Returns what went wrong, in one line that says what to do. */
-export function faultText(error: unknown, connected: Connected | undefined): string {
+export function faultText(error: unknown, connected: Connected | undefined, command: Command | undefined): string {
   if (!(error instanceof UsersyncError)) return error instanceof Error ? error.message : String(error)
   const { url, hasKey } = connected ?? { url: 'the service', hasKey: false }
   switch (error.code) {
@@ -21,8 +22,31 @@ export function faultText(error: unknown, connected: Connected | undefined): str
         : 'the service needs an API key: set USERSYNC_KEY, or name a file with --key-file'
     default:
       return error.errors.length > 0
-        ? `${error.code}: ${error.errors.map(({ path, message }) => `${path} ${message}`).join('; ')}`
+        ? `${error.code}: ${error.errors.map(({ path, message }) => `${givenAs(path, command)} ${message}`).join('; ')}`
         : error.message
+  }
+}
+
+/** Returns what the user wrote for a member of the request, such as `--ttl` for `body.ttl_seconds`. The path, if that is not known. */
+function givenAs(path: string, command: Command | undefined): string {
+  const [place = '', ...names] = path.split('.')
+  if (!command || !['body', 'querystring', 'params'].includes(place)) return path
+  for (let length = names.length; length > 0; length--) {
+    const member = names.slice(0, length).join('.')
+    const option = member.replaceAll('_', '-')
+    const given = command.members[member] ?? (option in optionsOf(command) ? `--${option}` : undefined)
+    if (given !== undefined) return [given, ...names.slice(length)].join(' ')
+  }
+  return path
+}
+
+/** What a key may lack the scope for, to say more than is needed. Undefined then. */
+export async function ifAllowed<Value>(request: Promise<Value>): Promise<Value | undefined> {
+  try {
+    return await request
+  } catch (error) {
+    if (error instanceof UsersyncError && error.code === 'forbidden') return undefined
+    throw error
   }
 }
 

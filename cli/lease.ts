@@ -14,6 +14,10 @@ const OUTCOMES = ['clean', 'dirty', 'consumed'] as const
 export const takeLease = clientCommand({
   summary: 'takes users that nobody else gets until they are returned',
   args: { '[COUNT]': 'how many (default: 1)' },
+  members: {
+    ...{ count: 'COUNT', ttl_seconds: '--ttl', wait_seconds: '--wait' },
+    ...{ 'filter.batch_id': '--batch', 'filter.role': '--role' },
+  },
   options: {
     owner: { value: 'TEXT', description: 'who takes them, for the list of leases' },
     ttl: { value: 'SECONDS', description: 'the lease ends after this time' },
@@ -66,6 +70,7 @@ export const takeLease = clientCommand({
 export const returnLease = clientCommand({
   summary: 'returns the users of a lease',
   args: { LEASE: 'the id of the lease', '[USER]...': 'ids of users: only these (default: all, which ends the lease)' },
+  members: { id: 'LEASE', users: 'USER' },
   options: {
     fence: { value: 'N', description: 'the fence of the lease, from lease take; required' },
     outcome: {

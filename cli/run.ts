@@ -2,7 +2,6 @@ import { parseArgs } from 'node:util'
 import { UsersyncError, VERSION } from '../client/index.ts'
 import { UsageError } from '../src/client/service-options.ts'
 import { Stopped } from '../src/process/shutdown.ts'
-import { untrustedText } from '../src/protocol/untrusted-text.ts'
 import { createReport } from '../src/pull/report.ts'
 import type { Call, Command, Options, Program } from './command.ts'
 import { COMMANDS, GROUPS } from './commands.ts'
@@ -12,34 +11,28 @@ import { faultText, mayHaveArrived } from './faults.ts'
 import { helpOf } from './help.ts'
 import { write } from './output.ts'
 
-/** Longest line on stderr, since it may contain text of a server. */
-const MAX_LINE = 2_000
-
 /** Runs `usersync` with these arguments. Returns its exit code, of EXIT_CODES. */
 export async function run(argv: string[], program: Program): Promise<number> {
   const report = createReport(program.stderr)
-  const note = (text: string) => {
-    report.clear()
-    program.stderr.write(`${untrustedText(text, MAX_LINE)}\n`)
-  }
   let goingOn: string | undefined
   let connected: Connected | undefined
+  let command: Command | undefined
   try {
     if (argv[0] === '--version') {
       await write(program.stdout, `${VERSION}\n`)
       return DONE
     }
     const { name, rest } = nameIn(argv)
-    const command = COMMANDS[name]
+    command = COMMANDS[name]
     if (!command || isHelp(rest)) {
       if (!command && !isHelp(rest) && argv.length > 0) throw unknownCommand(name, rest)
       await write(program.stdout, helpOf(name) ?? '')
       return DONE
     }
     const { values, args } = command.hasOwnParser ? { values: {}, args: rest } : parse(name, command, rest)
-    if (command.isClient) connected = await connect(values, program, note)
+    if (command.isClient) connected = await connect(values, program, report.line)
     const call = {
-      ...{ program, values, args, json: values['json'] === true, note, progress: report.progress },
+      ...{ program, values, args, json: values['json'] === true, note: report.line, progress: report.progress },
       ...connected,
       print(text: string) {
         report.clear()
@@ -55,12 +48,12 @@ export async function run(argv: string[], program: Program): Promise<number> {
   } catch (error) {
     const { stop } = program
     if (stop.reason instanceof Stopped) {
-      note(`usersync: ${stop.reason.message}${goingOn === undefined ? '' : `. ${goingOn}`}`)
+      report.line(`usersync: ${stop.reason.message}${goingOn === undefined ? '' : `. ${goingOn}`}`)
       return stop.reason.exitCode
     }
     const fault = await explained(error, connected)
-    note(`usersync: ${faultText(fault, connected)}`)
-    if (goingOn !== undefined && mayHaveArrived(fault)) note(`usersync: ${goingOn}`)
+    report.line(`usersync: ${faultText(fault, connected, command)}`)
+    if (goingOn !== undefined && mayHaveArrived(fault)) report.line(`usersync: ${goingOn}`)
     return exitCodeOf(fault)
   }
 }

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { components } from '../client/index.ts'
 import { type Call, clientCommand, type Options } from './command.ts'
 import { DONE, FAILED, MISMATCH } from './exit-codes.ts'
+import { ifAllowed } from './faults.ts'
 import { facts, table, users } from './table.ts'
 
 type SyncRun = components['schemas']['SyncRun']
@@ -37,6 +38,7 @@ export const statusTable = (items: components['schemas']['TargetStatus'][]) =>
 export const syncTarget = clientCommand({
   summary: 'brings a target in step, and waits for the end of the run',
   args: { NAME: 'the target' },
+  members: { target: 'NAME' },
   options: {
     full: { description: 'send all users, whatever the target has' },
     'dry-run': { description: 'send nothing; print what would be sent' },
@@ -48,6 +50,7 @@ export const syncTarget = clientCommand({
     const [target = ''] = call.args
     const dryRun = values['dry-run'] === true
     const body = { target, ...(values.full && { full: true }), ...(dryRun && { dry_run: true }) }
+    if (!dryRun) await warnOfReplica(call, target)
     call.goesOn(`The service may have started a run: see \`usersync targets list\`.`)
     const started = await client.request('createSyncRun', { body, signal: program.stop, timeoutMs: LONG_MS })
     if ('dry_run' in started) {
@@ -65,6 +68,15 @@ export const syncTarget = clientCommand({
   },
 })
 
+/** The pool of a target may become what its owner does not expect. */
+async function warnOfReplica({ client, program, note }: Call<Options>, target: string): Promise<void> {
+  const status = await ifAllowed(client.request('getSyncStatus', { query: { target }, signal: program.stop }))
+  if (status?.items[0]?.becomes_replica)
+    note(
+      'warning: this run makes the pool there, which is empty, a replica of everything: it takes users from here only',
+    )
+}
+
 async function ended(call: Call<Options>, run: SyncRun): Promise<SyncRun> {
   call.goesOn(`Run ${run.id} goes on at the service: see \`usersync targets list\`.`)
   const { stop } = call.program
@@ -80,6 +92,7 @@ async function ended(call: Call<Options>, run: SyncRun): Promise<SyncRun> {
 export const verifyTarget = clientCommand({
   summary: 'compares all users of a target with those of the service',
   args: { NAME: 'the target' },
+  members: { target: 'NAME' },
   details: 'Exit code 6: they differ.',
   examples: ['usersync targets verify tester'],
   async run(call) {

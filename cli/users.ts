@@ -20,6 +20,7 @@ const BATCH = { value: 'ID', description: 'only the users of this batch' } as co
 /** `usersync users list`. */
 export const listUsers = clientCommand({
   summary: 'lists users',
+  members: { batch_id: '--batch' },
   options: {
     batch: BATCH,
     username: { value: 'NAME', description: 'only the user with exactly this name' },
@@ -44,6 +45,7 @@ export const listUsers = clientCommand({
 export const getUser = clientCommand({
   summary: 'shows one user',
   args: { USER: 'an id or a username' },
+  members: { id: 'USER', username: 'USER' },
   examples: ['usersync users get testuser_1@example.com', 'usersync users get testuser_1@example.com --json'],
   async run(call) {
     const { client, program, json } = call
@@ -116,6 +118,7 @@ function counter(call: Call<Options>, bytes: number | undefined): Transform {
 export const exportUsers = clientCommand({
   summary: 'writes all users to a file, or to stdout',
   args: { '[FILE]': 'default: -, which is stdout' },
+  members: { batch_id: '--batch' },
   options: {
     format: { ...FORMAT, description: 'csv, ndjson or json (default: by the extension of FILE, else ndjson)' },
     batch: BATCH,

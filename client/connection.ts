@@ -28,6 +28,8 @@ export interface Call extends CallOptions {
   headers?: Record<string, unknown> | undefined
   body?: unknown
   contentType?: string | undefined
+  /** Whether a cache of this process or browser may answer. Default: `no-store`. */
+  cache?: 'default' | undefined
 }
 
 /** A response whose body has not been read. It must be read to its end, or ended. */
@@ -134,8 +136,8 @@ export class Connection {
       const response = await send(this.#urlOf(id, call), {
         ...{ method: OPERATIONS[id].method, headers, signal: watchdog.signal },
         ...(body instanceof ReadableStream ? await streamed(body, watchdog) : body !== undefined && { body }),
-        // The key must not follow a redirect, and no cache may answer for the service.
-        ...{ redirect: 'manual', cache: 'no-store', credentials: 'omit' },
+        // The key must not follow a redirect, and no cache may answer for the service unless the call says so.
+        ...{ redirect: 'manual', cache: call.cache ?? 'no-store', credentials: 'omit' },
       } as RequestInit)
       watchdog.restart()
       const answer = { status: response.status, headers: response.headers, ...bodyOf(response, watchdog) }

@@ -41,6 +41,7 @@ interface Details {
   requestId?: string | undefined
   errors?: Fault[]
   retryAfterMs?: number
+  link?: string | undefined
   problem?: Record<string, unknown>
   cause?: unknown
 }
@@ -61,6 +62,8 @@ export class UsersyncError extends Error {
   readonly errors: Fault[]
   /** How long the service asks to wait before a retry. */
   readonly retryAfterMs: number
+  /** The header `Link` (RFC 8288). */
+  readonly link: string | undefined
   /** The whole problem, whose further members depend on the code. */
   readonly problem: Record<string, unknown>
 
@@ -71,6 +74,7 @@ export class UsersyncError extends Error {
     this.requestId = details.requestId
     this.errors = details.errors ?? []
     this.retryAfterMs = details.retryAfterMs ?? 0
+    this.link = details.link
     this.problem = details.problem ?? {}
   }
 
@@ -90,7 +94,7 @@ export function errorOf(response: Response, text: string): UsersyncError {
     const requestId = typeof instance === 'string' ? instance : undefined
     const faults = Array.isArray(errors) ? (errors as Fault[]) : []
     return new UsersyncError(String(code), `${code}: ${detail ?? title}`, {
-      ...{ status, requestId, errors: faults, retryAfterMs, problem },
+      ...{ status, requestId, errors: faults, retryAfterMs, problem, link: headers.get('link') ?? undefined },
     })
   }
   if ((status >= 500 && status !== 501) || status === 429 || status === 408) {

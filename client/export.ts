@@ -1,4 +1,4 @@
-import type { Call, Connection } from './connection.ts'
+import type { Answer, Call, Connection } from './connection.ts'
 import type { components, operations } from './description.ts'
 import { UsersyncError } from './errors.ts'
 import { linesOf } from './lines.ts'
@@ -32,6 +32,8 @@ export interface OpenExport {
   poolCreated: string | null
   /** Throws UsersyncError `export_cut` after the last row if the export is incomplete. */
   rows: AsyncGenerator<ExportRow, void, void>
+  /** Ends the response if its rows are not read: a generator that never started cannot do it. */
+  end(): Promise<unknown>
 }
 
 /** `base` is the present state. */
@@ -45,8 +47,31 @@ export async function openExport(
   { base, ...call }: Call & { base?: string | undefined },
 ): Promise<OpenExport | UnchangedExport> {
   const headers = { accept: 'application/x-ndjson', 'if-none-match': base && `W/"${base}"` }
-  const query = { ...call.query, format: 'ndjson' }
-  const answer = await connection.open('exportUsers', { ...call, query, headers })
+  return await readOpened(await connection.open('exportUsers', { ...ndjson(call), headers }))
+}
+
+/** What an address names: the delta from the base to the state, or the full export of the state. */
+export interface Address {
+  base: string | undefined
+  state: string
+}
+
+/** Requests the NDJSON export at an address. Throws UsersyncError `state_gone`, and `state_mismatch` if the response is not the address's. */
+export async function openAddress(
+  connection: Connection,
+  { base, state }: Address,
+  call: Call,
+): Promise<OpenExport | UnchangedExport> {
+  const id = base === undefined ? 'exportState' : 'exportDelta'
+  const opened = await readOpened(await connection.open(id, { ...ndjson(call), path: { base, state } }))
+  if (opened.head?.state === state && (opened.head.base ?? undefined) === base) return opened
+  if (opened.head) await opened.end()
+  throw new UsersyncError('state_mismatch', 'The response belongs to another address: is a cache set up wrong?')
+}
+
+const ndjson = (call: Call): Call => ({ ...call, query: { ...call.query, format: 'ndjson' } })
+
+async function readOpened(answer: Answer): Promise<OpenExport | UnchangedExport> {
   const poolCreated = answer.headers.get('usersync-pool-created')
   if (answer.status === 304) {
     answer.end()
@@ -64,7 +89,7 @@ export async function openExport(
     await lines.return()
     throw new UsersyncError('version_mismatch', `This client (${VERSION}) does not know states such as ${head.state}.`)
   }
-  return { head, poolCreated, rows: rowsOf(head, lines) }
+  return { head, poolCreated, rows: rowsOf(head, lines), end: () => lines.return() }
 }
 
 function headOf(line: string): ExportHead | undefined {

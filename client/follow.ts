@@ -1,6 +1,14 @@
 import type { Connection } from './connection.ts'
 import { UsersyncError } from './errors.ts'
-import { type ExportHead, type ExportQuery, type OpenExport, openExport, type User } from './export.ts'
+import {
+  type ExportHead,
+  type ExportQuery,
+  type OpenExport,
+  openExport,
+  type UnchangedExport,
+  type User,
+} from './export.ts'
+import { findExport } from './find-export.ts'
 import { sleep } from './signals.ts'
 import { digestOf, isEqual, StateSum, type Words } from './state.ts'
 
@@ -69,7 +77,7 @@ export class Following {
     let lastAnswer = Date.now()
     while (!signal?.aborted) {
       try {
-        const change = await this.update()
+        const change = await this.#inTurn(true)
         lastAnswer = Date.now()
         if (change) yield change
         await sleep(everyMs, signal)
@@ -81,31 +89,37 @@ export class Following {
     }
   }
 
-  /** Requests what has changed and applies it. Undefined: nothing has. The loop does this; call it to decide when. */
+  /**
+   * Requests what has changed and applies it. Undefined: nothing has. The loop does this; call it to decide when. The state is the current
+   * one, while a cache may answer the loop with one of a second or two ago.
+   */
   update(): Promise<Change | undefined> {
-    const turn = this.#turn.then(() => this.#update())
+    return this.#inTurn(false)
+  }
+
+  #inTurn(mayBeCached: boolean): Promise<Change | undefined> {
+    const turn = this.#turn.then(() => this.#update(mayBeCached))
     this.#turn = turn.catch(() => {})
     return turn
   }
 
-  async #update(): Promise<Change | undefined> {
+  async #update(mayBeCached: boolean): Promise<Change | undefined> {
+    const { everyMs: _every, patienceMs: _patience, signal, ...query } = this.#options
+    const held = { state: this.#state, poolCreated: this.#poolCreated }
     try {
-      return await this.#round(this.#state)
+      const opened = await findExport(this.#connection, held, { query, signal, mayBeCached })
+      // With logins: a pool that was deleted and created again may have the same state with other passwords.
+      if (opened.head?.kind === 'full' || opened.poolCreated === this.#poolCreated) return await this.#take(opened)
+      if (opened.head) await opened.end()
     } catch (error) {
-      if (!(error instanceof UsersyncError) || error.code !== 'state_mismatch' || this.#state === undefined) throw error
-      return await this.#round(undefined)
+      if (!(error instanceof UsersyncError) || error.code !== 'state_mismatch') throw error
     }
+    // From the service itself: what was wrong may have come from a cache.
+    return await this.#take(await openExport(this.#connection, { query, signal }))
   }
 
-  async #round(base: string | undefined): Promise<Change | undefined> {
-    const { everyMs: _every, patienceMs: _patience, signal, ...query } = this.#options
-    const opened = await openExport(this.#connection, { query, base, signal })
+  async #take(opened: OpenExport | UnchangedExport): Promise<Change | undefined> {
     const { poolCreated } = opened
-    // With logins: a pool that was deleted and created again may have the same state with other passwords.
-    if (opened.head?.kind !== 'full' && poolCreated !== this.#poolCreated) {
-      if (opened.head) await opened.rows.return()
-      return await this.#round(undefined)
-    }
     if (!opened.head) return undefined
     const { head, rows } = opened
     const staged = await this.#stage(head.kind === 'full', rows)

@@ -45,7 +45,7 @@ export function urlOf(path, { query = {}, pool = currentPool() } = {}) {
  */
 export async function send(method, path, { query, body, headers, signal, pool } = {}) {
   const key = readKey()
-  const url = urlOf(path, { ...(query && { query }), ...(pool !== undefined && { pool }) })
+  const url = urlOf(path, { query, pool })
   const response = await fetch(url, {
     method,
     headers: {
@@ -55,8 +55,8 @@ export async function send(method, path, { query, body, headers, signal, pool } 
     },
     cache: 'no-store',
     credentials: 'omit',
-    ...(body && { body: JSON.stringify(body) }),
-    ...(signal && { signal }),
+    body: body ? JSON.stringify(body) : null,
+    signal: signal ?? null,
   }).catch((error) => {
     if (signal?.aborted && error.name !== 'TimeoutError') throw error
     connection.set('lost')
@@ -108,6 +108,13 @@ function keepDigits(_name, value, context) {
   const { rawJSON } = /** @type {{ rawJSON?: (text: string) => unknown }} */ (JSON)
   return rawJSON?.(context.source) ?? value
 }
+
+/** Whether a value is a JSON object. A number that kept its digits is none. */
+export const isObject = (/** @type {any} */ value) =>
+  typeof value === 'object' &&
+  value !== null &&
+  !Array.isArray(value) &&
+  !('rawJSON' in value && Object.isFrozen(value))
 
 /** @param {Response} response */
 async function errorOf(response) {

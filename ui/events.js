@@ -1,5 +1,5 @@
 import { piecesOf, send } from './api.js'
-import { isWatched, paused, sleep, whenWatched } from './live.js'
+import { sleep, watched, whenWatched } from './live.js'
 
 /**
  * Follows a batch by server-sent events until it ends or the signal aborts. EventSource sends no headers, and the key goes by header, so
@@ -14,10 +14,13 @@ export async function followBatch(id, { signal, onBatch }) {
   for (let failures = 0; !signal.aborted; ) {
     await whenWatched(signal)
     if (signal.aborted) return
-    const watching = watchedSignal(signal)
+    const unwatched = new AbortController()
+    const end = watched.subscribe(() => unwatched.abort())
     try {
-      const headers = lastEventId && { 'last-event-id': lastEventId }
-      const response = await send('GET', `v1/batches/${id}/events`, { signal: watching.signal, headers: headers || {} })
+      const response = await send('GET', `v1/batches/${id}/events`, {
+        signal: AbortSignal.any([signal, unwatched.signal]),
+        headers: lastEventId ? { 'last-event-id': lastEventId } : {},
+      })
       for await (const event of eventsOf(response)) {
         failures = 0
         lastEventId = event.id || lastEventId
@@ -30,30 +33,9 @@ export async function followBatch(id, { signal, onBatch }) {
       if (status === 404 || status === 401 || status === 403) return
       failures++
     } finally {
-      watching.end()
+      end()
     }
-    if (isWatched()) await sleep(Math.min(10_000, 1_000 * 2 ** failures), signal)
-  }
-}
-
-/**
- * A signal that aborts with `signal`, and as soon as nobody watches.
- *
- * @param {AbortSignal} signal
- */
-function watchedSignal(signal) {
-  const unwatched = new AbortController()
-  const look = () => {
-    if (!isWatched()) unwatched.abort()
-  }
-  const unsubscribe = paused.subscribe(look)
-  document.addEventListener('visibilitychange', look)
-  return {
-    signal: AbortSignal.any([signal, unwatched.signal]),
-    end() {
-      unsubscribe()
-      document.removeEventListener('visibilitychange', look)
-    },
+    if (watched.get()) await sleep(Math.min(10_000, 1_000 * 2 ** failures), signal)
   }
 }
 

@@ -1,47 +1,46 @@
+import { call, urlOf } from './api.js'
 import { useCallback, useEffect, useState } from './html.js'
 import { createStore } from './store.js'
 
 /** Whether the operator has paused all live numbers. */
 export const paused = createStore(false)
 
+/** Whether numbers are live and somebody can see them. A hidden tab costs the service nothing. */
+export const watched = createStore(false)
+const look = () => watched.set(!paused.get() && document.visibilityState === 'visible')
+paused.subscribe(look)
+document.addEventListener('visibilitychange', look)
+look()
+
 /** Longest wait between attempts while the service does not answer. */
 const MAX_BACKOFF_MS = 10_000
 
-/** Resolves when the time is over, or at once when the signal aborts. */
-export const sleep = (/** @type {number} */ milliseconds, /** @type {AbortSignal} */ signal) =>
-  new Promise((/** @type {(value?: undefined) => void} */ resolve) => {
-    const end = () => {
-      clearTimeout(timer)
-      signal.removeEventListener('abort', end)
-      resolve()
-    }
-    const timer = setTimeout(end, milliseconds)
-    signal.addEventListener('abort', end)
-    if (signal.aborted) end()
-  })
-
-export const isWatched = () => !paused.get() && document.visibilityState === 'visible'
-
 /**
- * Resolves when numbers are live and somebody can see them. A hidden tab costs the service nothing.
+ * Resolves when `wait` calls its argument, or at once when the signal aborts.
  *
  * @param {AbortSignal} signal
+ * @param {(done: () => void) => () => void} wait Returns a function that ends it.
  */
-export function whenWatched(signal) {
-  return new Promise((/** @type {(value?: undefined) => void} */ resolve) => {
-    const look = () => {
-      if (!isWatched() && !signal.aborted) return
-      unsubscribe()
-      document.removeEventListener('visibilitychange', look)
-      signal.removeEventListener('abort', look)
+const resolved = (signal, wait) =>
+  new Promise((/** @type {(value?: undefined) => void} */ resolve) => {
+    const done = () => {
+      end()
+      signal.removeEventListener('abort', done)
       resolve()
     }
-    const unsubscribe = paused.subscribe(look)
-    document.addEventListener('visibilitychange', look)
-    signal.addEventListener('abort', look)
-    look()
+    const end = wait(done)
+    signal.addEventListener('abort', done)
+    if (signal.aborted) done()
   })
-}
+
+export const sleep = (/** @type {number} */ milliseconds, /** @type {AbortSignal} */ signal) =>
+  resolved(signal, (done) => {
+    const timer = setTimeout(done, milliseconds)
+    return () => clearTimeout(timer)
+  })
+
+export const whenWatched = async (/** @type {AbortSignal} */ signal) =>
+  watched.get() || resolved(signal, watched.subscribe)
 
 /**
  * Reads something again and again while the component is on the page, and returns what it read last. After an error it goes on, so a
@@ -85,3 +84,17 @@ export function useLive(read, on, everyMs) {
   const { data, error } = state.key === key ? state : { data: undefined, error: undefined }
   return { data, error, refresh }
 }
+
+/**
+ * Reads a route as `useLive` does. Without a path it reads nothing.
+ *
+ * @param {string | false} path
+ * @param {Pick<ApiRequest, 'query' | 'pool'> & { everyMs?: number | undefined }} [request]
+ * @returns {Live<any>}
+ */
+export const useCall = (path, { everyMs, ...request } = {}) =>
+  useLive(
+    async (signal) => (path ? await call('GET', path, { ...request, signal }) : undefined),
+    [path && urlOf(path, request)],
+    path ? everyMs : undefined,
+  )

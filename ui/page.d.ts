@@ -14,12 +14,12 @@ declare global {
   }
 
   interface ApiRequest {
-    query?: Params
+    query?: Params | undefined
     body?: object
     headers?: Record<string, string>
     signal?: AbortSignal | undefined
     /** null: the route takes no pool. Default: the pool of the address. */
-    pool?: string | null
+    pool?: string | null | undefined
   }
 
   /** Sends a request. `path`: for example `v1/batches`. */
@@ -54,9 +54,9 @@ declare global {
     scope: Scope
     /** Another scope that is enough. */
     or?: Scope
-    View: (props: { pool: string; stats: PoolStats | undefined; statsError: Error | undefined }) => Children
+    View: (props: { stats: PoolStats | undefined; statsError: Error | undefined }) => Children
     /** Shows one thing, whose id or name is the second part of the address. */
-    Detail?: (props: { pool: string; id: string }) => Children
+    Detail?: (props: { id: string }) => Children
     count?: (stats: PoolStats) => number
   }
 
@@ -68,23 +68,29 @@ declare global {
     isWide?: boolean
   }
 
+  /** Makes the column of a member. */
+  type ColumnOf = <Item>(title: string, member: keyof Item & string, more?: Partial<Column<Item>>) => Column<Item>
+
   interface TableProps<Item> {
     caption: string
     columns: Column<Item>[]
     items: Item[]
-    idOf: (item: Item) => string
+    /** The member by which two items differ; default: `id`. */
+    id?: string
   }
 
-  interface PagedTableProps<Item> extends Omit<TableProps<Item>, 'items'> {
+  interface PagedTableProps<Item> extends Omit<TableProps<Item>, 'items' | 'id'> {
     pages: Pages<Item>
+    /** Instead of a table without rows. */
     empty: Children
   }
 
   interface PagesOptions<Item> {
-    query?: Record<string, string | undefined>
+    query?: Params | undefined
     /** null: a listing of all pools. */
-    pool?: null
-    idOf: (item: Item) => string
+    pool?: null | undefined
+    /** The member by which two items differ; default: `id`. */
+    id?: string
     gone?: (item: Item) => Item
     everyMs?: number
   }
@@ -92,6 +98,7 @@ declare global {
   /** A page of a listing, and the way to the others. */
   interface Pages<Item> {
     items: Item[] | undefined
+    id: string
     error: Error | undefined
     newCount: number
     hasMoreNew: boolean

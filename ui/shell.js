@@ -1,5 +1,6 @@
 import { KeyForm } from './key-form.js'
 import {
+  Allowed,
   askForKey,
   call,
   can,
@@ -8,13 +9,13 @@ import {
   html,
   Loading,
   link,
-  NotAllowed,
   number,
   paused,
   readKey,
   render,
   route,
   session,
+  useCall,
   useEffect,
   useLive,
   useRef,
@@ -33,20 +34,20 @@ function Shell() {
   const pool = params['pool'] ?? 'default'
   useEffect(() => leavePoolWithoutScopes(pool), [status, pool])
   const entry = VIEWS.find(({ name }) => name === path[0]) ?? VIEWS[0]
-  const isReady = status === 'ready' && can('users:read', pool)
-  const { data: stats, error: statsError } = useLive(
-    async (signal) => (isReady ? await call('GET', 'v1/stats', { signal }) : undefined),
-    [pool, isReady],
-    3_000,
-  )
+  const isReady = status === 'ready' && can('users:read')
+  const { data: stats, error: statsError } = useCall(isReady && 'v1/stats', { everyMs: 3_000 })
   const main = useRef(/** @type {HTMLElement | null} */ (null))
   const place = path.join('/')
+  const placeBefore = useRef(place)
   useEffect(() => {
     document.title = `${entry?.title ?? ''} · usersync`
     // On a phone the views are one line, which is longer than the screen. After `scrollIntoView`, Tab would start there.
     const here = /** @type {HTMLElement | null} */ (document.querySelector('.side [aria-current]'))
     here?.closest('ul')?.scroll(here.offsetLeft - 99, 0)
     scrollTo(0, 0)
+    // The link that was followed is gone.
+    if (placeBefore.current !== place && path.length > 1) main.current?.focus()
+    placeBefore.current = place
   }, [place, status])
 
   const title = path.length > 0 && entry?.name !== path[0] ? 'Not found' : entry?.title
@@ -66,7 +67,7 @@ function Shell() {
             html`<li>
               <a href=${link([name])} aria-current=${entry?.name === name ? 'page' : undefined}>
                 <span>${title}</span>
-                ${!can(scope, pool, or) ? html`<span class="muted small">no access</span>` : count && stats && count(stats) > 0 && html`<span class="count">${number(count(stats))}</span>`}
+                ${!can(scope, or) ? html`<span class="muted small">no access</span>` : count && stats && count(stats) > 0 && html`<span class="count">${number(count(stats))}</span>`}
               </a>
             </li>`,
         )}
@@ -83,23 +84,22 @@ function Shell() {
       ${
         status === 'ready' &&
         html`<h1>${title}</h1>
-        <${Current} key=${`${place} ${pool}`} entry=${entry} path=${path} pool=${pool} stats=${stats} statsError=${statsError} />`
+        <${Current} key=${`${place} ${pool}`} entry=${entry} path=${path} stats=${stats} statsError=${statsError} />`
       }
     </main>
   </div>`
 }
 
-/** @param {{ entry: ViewEntry, path: string[], pool: string, stats: any, statsError: Error | undefined }} props */
-function Current({ entry, path, pool, stats, statsError }) {
+/** @param {{ entry: ViewEntry, path: string[], stats: any, statsError: Error | undefined }} props */
+function Current({ entry, path, stats, statsError }) {
   const [name, id, ...more] = path
   const isFound =
     more.length === 0 && (name === undefined || (name === entry.name && (id === undefined || entry.Detail)))
   if (!isFound) return html`<p>There is no such view.</p>`
-  if (!can(entry.scope, pool, entry.or))
-    return html`<${NotAllowed} scope=${entry.or ?? entry.scope} what=${entry.title} />`
-  return id === undefined
-    ? html`<${entry.View} pool=${pool} stats=${stats} statsError=${statsError} />`
-    : html`<${entry.Detail} pool=${pool} id=${id} />`
+  const { title, scope, or, View, Detail } = entry
+  return html`<${Allowed} scope=${scope} or=${or} what=${title}>
+    ${id === undefined ? html`<${View} stats=${stats} statsError=${statsError} />` : html`<${Detail} id=${id} />`}
+  <//>`
 }
 
 /** Reads what the key allows. */
@@ -148,13 +148,8 @@ function skipTo(/** @type {Event} */ event, /** @type {HTMLElement | null} */ ma
 
 /** Changes the pool. Only an administrator can list the pools; a key of some pools knows these; any other key types the name. @param {{ pool: string }} props */
 function PoolPicker({ pool }) {
-  const isAdmin = can('admin', pool)
-  const { data } = useLive(
-    async (signal) =>
-      isAdmin ? await call('GET', 'v1/pools', { pool: null, query: { limit: 1000 }, signal }) : undefined,
-    [isAdmin],
-    10_000,
-  )
+  const isAdmin = can('admin')
+  const { data } = useCall(isAdmin && 'v1/pools', { pool: null, query: { limit: 1000 }, everyMs: 10_000 })
   const { me } = session.get()
   /** @type {string[]} */
   const names =

@@ -1,6 +1,5 @@
 import { Audit } from './views/audit.js'
-import { Batch } from './views/batch.js'
-import { Batches } from './views/batches.js'
+import { Batch, Batches } from './views/batches.js'
 import { Leases, LeaseUsers } from './views/leases.js'
 import { Lifecycle } from './views/lifecycle.js'
 import { MakeUsers } from './views/make-users.js'

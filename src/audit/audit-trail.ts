@@ -104,4 +104,5 @@ function auditInfoOf(payload: unknown): FastifyRequest['auditInfo'] {
   }
 }
 
-const COUNTS = /_count$|^total_requested$/
+/** What the request did. `user_count` is what exists. */
+const COUNTS = /^(?!user_).*_count$|^total_requested$/

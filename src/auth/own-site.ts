@@ -2,6 +2,7 @@ import type { FastifyInstance, onRequestHookHandler } from 'fastify'
 import plugin from 'fastify-plugin'
 import { isLoopback } from '../config/loopback.ts'
 import { Problem } from '../errors.ts'
+import { memoize } from '../process/memoize.ts'
 
 interface OwnSiteOptions {
   /** Whether requests need a key. Web pages of other sites have none, and browsers never add one. */
@@ -17,15 +18,15 @@ interface OwnSiteOptions {
 export const ownSite = plugin<OwnSiteOptions>(
   (app: FastifyInstance, { withKeys, host }, done) => {
     if (withKeys) return done()
-    const isOwn = (authority: string) => {
+    const isOwn = memoize((authority) => {
       const name = hostnameOf(authority)
       return name !== undefined && (isLoopback(name) || name === host.toLowerCase())
-    }
+    })
     app.addHook('onRequest', ({ raw: { headers, method = '', url = '' } }, _reply, next) => {
-      const [, inTarget] = /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)/i.exec(url) ?? []
+      const inTarget = authorityIn(url)
       // HTTP/1.0 allows a missing Host; no browser uses it.
-      const authorities = [headers.host, inTarget].filter((authority) => authority !== undefined)
-      if (!authorities.every(isOwn)) return next(misdirected())
+      if (headers.host !== undefined && !isOwn(headers.host)) return next(misdirected())
+      if (inTarget !== undefined && !isOwn(inTarget)) return next(misdirected())
       if (method !== 'GET' && method !== 'HEAD' && isCrossSite(headers)) return next(crossSite())
       next()
     })
@@ -42,6 +43,13 @@ const misdirected = () =>
 
 const crossSite = () =>
   new Problem('cross_site_request', 'Send the request from the service’s own page, or not from a browser.')
+
+/** Returns the authority of a request target in absolute form (RFC 9112 section 3.2.2). Undefined for a path. */
+function authorityIn(target: string): string | undefined {
+  if (target.startsWith('/')) return undefined
+  const [, authority] = /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)/i.exec(target) ?? []
+  return authority
+}
 
 /** Returns the host of `host:port`, in lower case and without IPv6 brackets. Undefined if it is not a host. */
 function hostnameOf(authority: string): string | undefined {

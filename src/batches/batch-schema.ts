@@ -49,6 +49,7 @@ export const BatchResponse = named('Batch', {
     }),
   ),
   failed_count: Type.Integer(),
+  user_count: Type.Integer({ description: 'Its test users that exist now' }),
   progress: Type.Number({ description: 'From 0 to 1: the completed part of the work, hashing included' }),
   throughput_per_second: Nullable(Type.Number()),
   eta_seconds: Nullable(Type.Number()),

@@ -21,6 +21,8 @@ export interface Batch {
   updated_count?: number
   skipped_count?: number
   failed_count: number
+  /** Its test users that exist now. */
+  user_count: number
   progress: number
   throughput_per_second: number | null
   eta_seconds: number | null
@@ -76,7 +78,7 @@ export async function listBatches(
 function selectBatches(sql: ISql, poolId: number, condition: Fragment, limit: number): PendingQuery<BatchRow[]> {
   return sql<BatchRow[]>`
     select b.id, b.kind, b.label, b.status, b.total_requested, b.hashed_count, b.created_count, b.updated_count, b.skipped_count,
-      b.failed_count, b.config,
+      b.failed_count, coalesce(s.user_count, 0)::float8 as user_count, b.config,
       rfc3339(b.created_at) as created_at, rfc3339(b.started_at) as started_at, rfc3339(b.finished_at) as finished_at,
       rfc3339(b.expires_at) as expires_at, rfc3339(b.removed_at) as removed_at, b.last_error, b.chunk_count,
       b.peak_memory_bytes::float8 as peak_memory_bytes,

@@ -38,6 +38,10 @@ interface PeerProblem {
   code?: string | undefined
   /** The state that the peer has. */
   state?: State | undefined
+  /** Whether a full export makes the peer's pool a replica of everything. */
+  becomesReplica?: boolean
+  /** The header `Link` (RFC 8288). */
+  link?: string | undefined
 }
 
 interface PeerErrorOptions {
@@ -193,11 +197,15 @@ function codeOf(error: unknown): string {
 async function refusal(status: number, { headers, body }: Dispatcher.ResponseData): Promise<PeerError> {
   const isProblem = String(headers['content-type']).startsWith('application/problem+json')
   // The status decides, whether or not the body can be read.
-  const { code, detail, state }: Record<string, unknown> = isProblem ? await readJson(body).catch(() => ({})) : {}
+  const { code, detail, state, becomes_replica }: Record<string, unknown> = isProblem
+    ? await readJson(body).catch(() => ({}))
+    : {}
   if (!isProblem) await body.dump({ limit: MAX_SHORT_ANSWER }).catch(() => {})
   const problem = {
     code: untrustedCode(code),
     state: typeof state === 'string' && isState(state) ? state : undefined,
+    ...(becomes_replica === 'everything' && { becomesReplica: true }),
+    link: headers['link']?.toString(),
   }
   const parts = [`The peer answers ${status}`, problem.code, detail].filter((part) => typeof part === 'string')
   const retryAfterMs = retryAfterOf(headers['retry-after'])

@@ -7,14 +7,14 @@ export class UsageError extends Error {
   override name = 'UsageError'
 }
 
-/** Returns the URL without a trailing slash. Rejects credentials in it: every user of the machine can read the command line. */
+/** Returns the URL without a trailing slash, and without the `/v1` of its routes. Rejects credentials in it: every user of the machine can read the command line. */
 export function checkedUrl(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined
   if (!url || !/^https?:$/.test(url.protocol)) throw new UsageError('--url expects an address such as http://host:3000')
   if (url.username || url.password)
     throw new UsageError('--url must not contain a key: put it into USERSYNC_KEY or --key-file')
   if (url.search || url.hash) throw new UsageError('--url expects an address without ? and #')
-  return url.href.replace(/\/+$/, '')
+  return url.href.replace(/(\/+v1)?\/*$/, '')
 }
 
 /** Returns the key: the text of the file, else USERSYNC_KEY, if set. Throws UsageError, which never contains the key. */

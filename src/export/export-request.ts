@@ -45,6 +45,20 @@ export const AddressQuery = strict({
   include,
 })
 
+/**
+ * Reads the query and headers of an address: of the delta from `base`, or of the full export. Its text depends on nothing but the address.
+ * Throws what `readExportRequest` throws.
+ */
+export const readAddressRequest = (
+  request: FastifyRequest,
+  query: Static<typeof AddressQuery>,
+  base: State | undefined,
+): ExportRequest => ({
+  ...readExportRequest(request, { format: 'json', ...query }),
+  reproducible: true,
+  knownStates: base === undefined ? [] : [base],
+})
+
 /** A validated export request. */
 export interface ExportRequest {
   pool: string
@@ -71,11 +85,6 @@ export function readExportRequest(request: FastifyRequest, query: ExportQuery): 
   const format = (query.format as Format | undefined) ?? acceptedFormat(request)
   const filter = filterOf(request, query)
   if (include) requireScope(request, 'credentials:read', 'include')
-  const names = include?.split(',') ?? []
-  if (new Set(names).size < names.length) {
-    const errors = [{ path: 'querystring.include', code: 'invalid', message: 'names a credential twice' }]
-    throw invalidRequest(errors)
-  }
   const matching = statesIn(request.headers['if-none-match'])
   const knownStates = base ? [base] : matching === 'any' ? [] : matching
   return {
@@ -83,7 +92,7 @@ export function readExportRequest(request: FastifyRequest, query: ExportQuery): 
     filter,
     format,
     shard: shard === undefined ? undefined : parseShard(shard),
-    credentials: CREDENTIALS.filter((name) => names.includes(name)),
+    credentials: include === undefined ? [] : credentialsIn(include),
     differential,
     reproducible: false,
     knownStates,
@@ -91,16 +100,12 @@ export function readExportRequest(request: FastifyRequest, query: ExportQuery): 
   }
 }
 
-/**
- * Reads the query and headers of an address: of the delta from `base`, or of the full export. Its text depends on nothing but the address.
- * Throws what `readExportRequest` throws.
- */
-export const readAddressRequest = (
-  request: FastifyRequest,
-  query: Static<typeof AddressQuery>,
-  base: State | undefined,
-): ExportRequest => ({
-  ...readExportRequest(request, { format: 'json', ...query }),
-  reproducible: true,
-  knownStates: base === undefined ? [] : [base],
-})
+/** Returns the credentials in a fixed order. Throws `invalid_request` if the text names one twice. */
+function credentialsIn(include: string): Credential[] {
+  const names = include.split(',')
+  if (new Set(names).size < names.length) {
+    const errors = [{ path: 'querystring.include', code: 'invalid', message: 'names a credential twice' }]
+    throw invalidRequest(errors)
+  }
+  return CREDENTIALS.filter((name) => names.includes(name))
+}

@@ -104,7 +104,7 @@ export function createExports(options: ExportsOptions): Exports {
   const shareScope = createSingleFlight<PoolScopeState>(LOOK_UPS_AT_ONCE)
   const shareSmall = createSingleFlight<Small>(1)
   const currentScope: Exports['currentScope'] = ({ pool, filter }) =>
-    shareScope(JSON.stringify([pool, filter]), () => lookUpScope(source.sql, pool, filter))
+    shareScope(keyOfScope(pool, filter), () => lookUpScope(source.sql, pool, filter))
 
   /** The size of a current full export is known without opening it. Other exports must be opened first. */
   async function planned(request: ExportRequest): Promise<Small> {
@@ -195,6 +195,10 @@ async function* textOf(
   }
   yield* opened.text
 }
+
+/** Identifies a scope. Neither a pool's name nor an id contains a space. */
+const keyOfScope = (pool: string, { batchId = '', testUsersOnly, bulkUsersOnly }: ExportRequest['filter']) =>
+  `${pool} ${batchId} ${testUsersOnly} ${bulkUsersOnly}`
 
 /** Everything that determines the text of an export: its state, and how it is written. */
 const keyOf = (

@@ -85,7 +85,7 @@ const misplaced = (name: string, message: string): FieldError => ({
 
 /** Throws `invalid_request` if the query of another format has a parameter of these files. */
 export function refusePartParameters({ part, base_dn }: { part?: string; base_dn?: string }): void {
+  if (part === undefined && base_dn === undefined) return
   const given = Object.entries({ part, base_dn }).filter(([, value]) => value !== undefined)
-  const faults = given.map(([name]) => misplaced(name, 'applies only to the formats of systems under test'))
-  if (faults.length > 0) throw invalidRequest(faults)
+  throw invalidRequest(given.map(([name]) => misplaced(name, 'applies only to the formats of systems under test')))
 }

@@ -8,7 +8,7 @@ import { type ExportSource, openReading } from './open-export.ts'
 import { createSingleFlight } from './single-flight.ts'
 
 /** The state of a part of a filter's users. */
-export type ShardState = Omit<PoolScopeState, 'version'>
+export type ShardState = Pick<PoolScopeState, 'poolCreatedAt' | 'state' | 'userCount'>
 
 /** The parts of a filter when it was in `whole`. */
 interface Parts {
@@ -57,8 +57,8 @@ export function createShardStates(
   return async (scope, { index, count }) => {
     const key = JSON.stringify([scope.pool, scope.filter, count])
     const known = (await findKept(key, scope)) ?? (await share(key, () => readAndKeep(key, scope, count)))
-    const { poolId, poolCreatedAt } = known.whole
-    return { poolId, poolCreatedAt, ...(known.parts[index] ?? { state: EMPTY_STATE, userCount: 0 }) }
+    const { poolCreatedAt } = known.whole
+    return { poolCreatedAt, ...(known.parts[index] ?? { state: EMPTY_STATE, userCount: 0 }) }
   }
 }
 

@@ -9,6 +9,7 @@ import { filterMembers, filterOf } from '../users/filter-parameters.ts'
 import type { Exports } from './exports.ts'
 import { parseShard, ShardText } from './shard-parameter.ts'
 import { setCaching, sharedCaching } from './shared-caching.ts'
+import { createSingleFlight } from './single-flight.ts'
 
 interface StateRoutesOptions {
   sql: Sql
@@ -20,6 +21,7 @@ interface StateRoutesOptions {
 export const stateRoutes: FastifyPluginCallbackTypebox<StateRoutesOptions> = (app, options, done) => {
   const { sql, exports, config } = options
   const caching = sharedCaching(config)
+  const shareOldest = createSingleFlight<string | null>(1)
 
   app.get(
     '/v1/states/current',
@@ -45,9 +47,11 @@ export const stateRoutes: FastifyPluginCallbackTypebox<StateRoutesOptions> = (ap
       const { shard } = request.query
       const scope = { pool: poolOf(request), filter: filterOf(request, request.query) }
       const part = shard === undefined ? undefined : parseShard(shard)
-      const present = part ? await exports.shardState(scope, part) : await exports.currentScope(scope)
-      const { poolId, poolCreatedAt, state, userCount } = present
-      const oldest = await oldestBaseAt(sql, { poolId, ...scope.filter })
+      const [present, oldest] = await Promise.all([
+        part ? exports.shardState(scope, part) : exports.currentScope(scope),
+        shareOldest(JSON.stringify(scope), () => oldestBaseAt(sql, scope.pool, scope.filter)),
+      ])
+      const { poolCreatedAt, state, userCount } = present
       setCaching(reply, caching.currentState).header('usersync-pool-created', poolCreatedAt)
       return { state, total_count: userCount, oldest_base_at: oldest }
     },

@@ -16,7 +16,7 @@ export function sendHead(reply: FastifyReply, status: number, headers: OutgoingH
   if (reply.isLast) reply.header('connection', 'close')
   reply
     .hijack()
-    .raw.writeHead(status, { ...reply.getHeaders(), ...headers } as OutgoingHttpHeaders)
+    .raw.writeHead(status, Object.assign(reply.getHeaders(), headers) as OutgoingHttpHeaders) // getHeaders returns a copy
     .end()
   return reply
 }

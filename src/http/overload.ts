@@ -1,4 +1,3 @@
-import { AsyncLocalStorage } from 'node:async_hooks'
 import rateLimit from '@fastify/rate-limit'
 import underPressure from '@fastify/under-pressure'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
@@ -39,8 +38,10 @@ export function createTickLimiter(
   }
   return (begin) => {
     if (begun >= most) {
-      if (waiting.length < maxWaiting) waiting.push(AsyncLocalStorage.bind(begin))
-      else begin()
+      if (waiting.length >= maxWaiting) return begin()
+      const { promise, resolve } = Promise.withResolvers<void>()
+      void promise.then(begin) // keeps the async context of the task, as AsyncLocalStorage.bind does for 1.5 µs
+      waiting.push(resolve)
       return
     }
     if (begun === 0) {

@@ -139,9 +139,10 @@ export const validation = plugin(
     })
     // With a content type, Fastify would wait forever for the body: Node emits no events for a missing one
     // (`optimizeEmptyRequests`).
-    app.addHook('onRequest', ({ raw: { headers }, routeOptions }, _reply, next) => {
-      if (!hasBody(headers) && !routeOptions.config.readsBody) {
-        for (const name of OF_THE_BODY) if (name in headers) delete headers[name]
+    app.addHook('onRequest', (request, _reply, next) => {
+      const { headers } = request.raw
+      for (const name of OF_THE_BODY) {
+        if (name in headers && !hasBody(headers) && !request.routeOptions.config.readsBody) delete headers[name]
       }
       next()
     })

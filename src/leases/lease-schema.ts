@@ -120,6 +120,7 @@ export const LeaseDetail = named('LeaseDetail', {
   users: Type.Array(
     Type.Object({
       id: Type.String(),
+      username: Nullable(Type.String({ description: 'null: the user was deleted' })),
       status: Type.String({ description: '`leased`, `gone`, the outcome, or how the lease ended' }),
     }),
   ),

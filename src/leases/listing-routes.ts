@@ -1,7 +1,7 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { type Cursors, makePage, pageOf, pageParams } from '../http/pagination.ts'
-import { strict } from '../http/schemas.ts'
+import { strict, Uuid } from '../http/schemas.ts'
 import { PoolQuery, poolIdOf, poolOf, poolParam } from '../pools/pool-parameter.ts'
 import type { SyncScheduler } from '../sync/sync-scheduler.ts'
 import { userNotFound } from '../users/users.ts'
@@ -61,7 +61,8 @@ export const leaseListingRoutes: FastifyPluginCallbackTypebox<LeaseListingOption
         operationId: 'getLeaseStats',
         tags,
         summary: 'Count the users of a pool by what can be done with them',
-        querystring: PoolQuery,
+        description: 'With `batch_id`, `free`, `leased`, `dirty` and `consumed` count the users of that batch only.',
+        querystring: strict({ ...poolParam, batch_id: Type.Optional(Uuid) }),
         response: { 200: StatsResponse },
         problems: [],
       },
@@ -69,7 +70,8 @@ export const leaseListingRoutes: FastifyPluginCallbackTypebox<LeaseListingOption
     async (request) => {
       const pool = poolOf(request)
       const poolId = await poolIdOf(sql, request)
-      const [found, resetting] = await Promise.all([counts(poolId, selectionOf(pool)), countResetting(sql, poolId)])
+      const selection = selectionOf(pool, request.query, 'querystring')
+      const [found, resetting] = await Promise.all([counts(poolId, selection), countResetting(sql, poolId)])
       return { ...found, resetting, waiting: lines.waiting(pool) }
     },
   )

@@ -57,15 +57,15 @@ export function listLeases(
   )
 }
 
+interface LeaseWithUsers extends Lease {
+  users: { id: string; username: string | null; status: string }[]
+}
+
 /** Returns a lease and the state of each of its users. Throws `lease_not_found`. */
-export async function readLease(
-  sql: Sql,
-  poolId: number,
-  id: string,
-): Promise<Lease & { users: { id: string; status: string }[] }> {
-  const [lease] = await sql<(Lease & { users: { id: string; status: string }[] })[]>`
+export async function readLease(sql: Sql, poolId: number, id: string): Promise<LeaseWithUsers> {
+  const [lease] = await sql<LeaseWithUsers[]>`
     select ${columns(sql)}, (
-      select json_agg(json_build_object('id', g.user_id, 'status', coalesce(
+      select json_agg(json_build_object('id', g.user_id, 'username', u.username, 'status', coalesce(
           r.outcome, case l.status when 'gone' then 'gone' else coalesce(x.outcome, ${ending(sql)}, 'leased') end, 'gone'
         )) order by g.n)
       from unnest(x.user_ids) with ordinality g (user_id, n)
@@ -75,6 +75,9 @@ export async function readLease(
       left join lateral (
         select * from lease_users l where l.pool_id = x.pool_id and l.user_id = g.user_id offset 0
       ) l on true
+      left join lateral (
+        select u.username from users u where u.pool_id = x.pool_id and u.id = g.user_id offset 0
+      ) u on true
     ) as users
     from leases x where x.pool_id = ${poolId} and x.id = ${id}`
   if (!lease) throw leaseNotFound()

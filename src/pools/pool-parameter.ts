@@ -22,9 +22,11 @@ export const hasPool = (schema: FastifySchema['body']): boolean =>
   'pool' in ((schema as { properties?: object } | undefined)?.properties ?? {})
 
 /** Returns the pool that a request names in its query or body, else `default`. Throws `invalid_request` if the two differ. */
-export function poolOf({ query, body, routeOptions }: FastifyRequest): string {
+export function poolOf(request: FastifyRequest): string {
+  const { query, body } = request
   const inQuery = (query as { pool?: string }).pool
-  const inBody = hasPool(routeOptions.schema?.body) ? (body as { pool?: string }).pool : undefined
+  const inBody =
+    body !== undefined && hasPool(request.routeOptions.schema?.body) ? (body as { pool?: string }).pool : undefined
   if (inQuery !== undefined && inBody !== undefined && inQuery !== inBody) {
     const errors = [{ path: 'body.pool', code: 'contradiction', message: 'differs from the query’s pool' }]
     throw new Problem('invalid_request', 'The query and the body name different pools.', { errors })

@@ -18,6 +18,30 @@ const boundTo = (source: PullSource) => ({
   format: source.format,
 })
 
+/** The query of the filter. Always in this order, so that all load generators share what a cache has. */
+function filterQuery({ pool, filter }: PullSource): URLSearchParams {
+  const query = new URLSearchParams({ pool })
+  if (filter.batchId !== undefined) query.set('batch_id', filter.batchId)
+  query.set('test_users_only', String(filter.testUsersOnly))
+  query.set('bulk_users_only', String(filter.bulkUsersOnly))
+  return query
+}
+
+function exportQuery(source: PullSource): URLSearchParams {
+  const { shard, credentials } = source
+  const query = new URLSearchParams({ format: 'ndjson', ...Object.fromEntries(filterQuery(source)) })
+  if (shard) query.set('shard', `${shard.index}/${shard.count}`)
+  if (credentials.length > 0) query.set('include', credentials.join(','))
+  return query
+}
+
+/** Returns the path of the current state of the filter, also for a shard: bases and states are those of the whole filter. */
+export const lookUpPath = (source: PullSource) => `/v1/states/current?${filterQuery(source)}`
+
+/** Returns the path of the NDJSON export that leads from the base to the state; without a base, of the full export. */
+export const addressPath = (source: PullSource, { base, state }: { base: string | undefined; state: string }) =>
+  `/v1/exports/${base === undefined ? '' : `${base}/`}${state}?${exportQuery(source)}`
+
 /**
  * Returns the path of the NDJSON export, with its query. `base` is the state of the local files; `forceFull` requests the full export
  * whatever the files contain.
@@ -26,13 +50,7 @@ export function exportPath(
   source: PullSource,
   { base, forceFull }: { base?: string | undefined; forceFull: boolean },
 ): string {
-  const { pool, filter, shard, credentials } = source
-  const query = new URLSearchParams({ format: 'ndjson', pool })
-  if (filter.batchId !== undefined) query.set('batch_id', filter.batchId)
-  query.set('test_users_only', String(filter.testUsersOnly))
-  query.set('bulk_users_only', String(filter.bulkUsersOnly))
-  if (shard) query.set('shard', `${shard.index}/${shard.count}`)
-  if (credentials.length > 0) query.set('include', credentials.join(','))
+  const query = exportQuery(source)
   if (base !== undefined) query.set('base', base)
   if (forceFull) query.set('differential', 'false')
   return `/v1/users/export?${query}`

@@ -13,7 +13,7 @@ export interface Report {
   progress(text: string): void
   /** Removes the line that `progress` wrote. */
   clear(): void
-  /** Writes a permanent line, with a timestamp. */
+  /** Writes a permanent line. */
   line(text: string): void
 }
 
@@ -22,19 +22,21 @@ export type Terminal = Pick<WriteStream, 'isTTY' | 'columns'> & { write(text: st
 
 export function createReport(stream: Terminal): Report {
   let writtenAt = Number.NEGATIVE_INFINITY
-  const clear = stream.isTTY ? '\r\x1b[K' : ''
+  const erase = stream.isTTY ? '\r\x1b[K' : ''
+  const clear = () => {
+    if (writtenAt > 0) stream.write(erase)
+    writtenAt = Number.NEGATIVE_INFINITY
+  }
   return {
+    clear,
     progress(text) {
       if (!stream.isTTY || performance.now() - writtenAt < MIN_MS_BETWEEN) return
       writtenAt = performance.now()
-      stream.write(clear + text.slice(0, (stream.columns || 80) - 1)) // a wider line would wrap and could not be rewritten
-    },
-    clear() {
-      if (writtenAt > 0) stream.write(clear)
-      writtenAt = Number.NEGATIVE_INFINITY
+      stream.write(erase + text.slice(0, (stream.columns || 80) - 1)) // a wider line would wrap and could not be rewritten
     },
     line(text) {
-      stream.write(`${clear}${new Date().toISOString().replace(/\.\d+/, '')} ${untrustedText(text, MAX_LINE)}\n`)
+      clear()
+      stream.write(`${untrustedText(text, MAX_LINE)}\n`)
     },
   }
 }

@@ -42,6 +42,9 @@ export async function pullRound(
 /** The share by which a pause may be shorter or longer, so that many load generators do not request at once. */
 const JITTER = 0.03
 
+/** Lines of a pull that goes on for days need their time, in seconds and UTC. */
+const timestamp = () => new Date().toISOString().replace(/\.\d+/, '')
+
 /**
  * Runs one round or, with `everyMs`, endless rounds at that interval, even after a failed one. The caller must have the lock on
  * `out`. Throws the error of a single round, and the reason of `stop`.
@@ -53,23 +56,24 @@ export async function keepInStep(
   report: Report,
 ): Promise<void> {
   const { files, source } = job
+  const rounds = { ...job, isFollower: everyMs !== undefined }
   for (const path of [files.base, files.out]) await removePart(path)
   let local = await readBase(files, source)
+  const line = (text: string) => report.line(everyMs === undefined ? text : `${timestamp()} ${text}`)
   const events = {
-    onPause: (error: Error, pauseMs: number) =>
-      report.line(`${error.message} Retry in ${(pauseMs / 1000).toFixed(1)} s.`),
-    onDistrust: (error: Error) => report.line(`requests the full export: ${error.message}`),
+    onPause: (error: Error, pauseMs: number) => line(`${error.message} Retry in ${(pauseMs / 1000).toFixed(1)} s.`),
+    onDistrust: (error: Error) => line(`requests the full export: ${error.message}`),
   }
   for (;;) {
     const begun = performance.now()
     try {
       if (local && !(await local.isUntouched())) local = await readBase(files, source)
-      const done = await pullRound(job, local, stop, events)
+      const done = await pullRound(rounds, local, stop, events)
       local = done.local
-      report.line(roundText(done, performance.now() - begun))
+      line(roundText(done, performance.now() - begun))
     } catch (error) {
       if (everyMs === undefined || stop.aborted) throw error
-      report.line(`failed: ${error instanceof Error ? error.message : error}`)
+      line(`failed: ${error instanceof Error ? error.message : error}`)
     }
     if (everyMs === undefined) return
     await sleep(everyMs * (1 + JITTER * (2 * Math.random() - 1)), undefined, { signal: stop })

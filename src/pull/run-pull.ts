@@ -42,7 +42,7 @@ export async function runPull(args: string[], program: PullProgram): Promise<num
   } catch (error) {
     const code = stop.reason instanceof Stopped ? stop.reason.exitCode : exitCodeOf(error)
     const hint = code === UNAUTHORIZED ? ' Check USERSYNC_KEY or --key-file.' : ''
-    report.line(`${error instanceof Error ? error.message : String(error)}${hint}`)
+    report.line(`usersync: ${error instanceof Error ? error.message : String(error)}${hint}`)
     return code
   }
 }

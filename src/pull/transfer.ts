@@ -1,24 +1,19 @@
-import { answerTexts, callPeer, type Peer, PeerError } from '../client/peer.ts'
-import { hasZstd } from '../http/decompress.ts'
+import { answerTexts } from '../client/peer.ts'
 import { ExportError, type ExportHead, type ExportRow, readExport } from '../protocol/read-export.ts'
 import { ContentError } from '../protocol/text.ts'
 import type { LocalBase } from './base.ts'
-import { exportPath, type PullSource } from './base-label.ts'
 import type { OutFiles } from './files.ts'
 import { merge, readChanges, type UserRow, usersOf } from './merge.ts'
+import { otherPool, type PullRequest, requestExport, textOf } from './request-export.ts'
 import { createRoom } from './room.ts'
 import { type Content, writeState } from './write-state.ts'
-
-const SILENCE_MS = 60_000
 
 /** Upper limit for the number of users. No service has more, so a head with more is rejected. */
 const MAX_USERS = 100_000_000
 
 /** What to keep in sync, and from where. */
-export interface Job {
-  source: PullSource
+export interface Job extends PullRequest {
   files: OutFiles
-  key: string | undefined
   /** The maximum number of bytes that a round may write, if limited. */
   maxBytes?: number | undefined
   /** The pause after the first failed attempt, if it is not the usual one. */
@@ -60,37 +55,24 @@ async function ask(
   forceFull: boolean,
   signal: AbortSignal,
 ): Promise<Transferred> {
-  const { source, files, key } = job
-  const peer: Peer = { url: source.url, key }
-  // An out of another state must be rewritten from the base, but a 304 would give no occasion: send a base, no If-None-Match.
-  const matching = local?.isOutInStep ? local.state : undefined
-  const base = local?.isOutInStep === false ? local.state : undefined
-  const answer = await callPeer(peer, {
-    method: 'GET',
-    path: exportPath(source, { base, forceFull }),
-    headers: {
-      'accept-encoding': hasZstd ? 'zstd, gzip' : 'gzip',
-      ...(matching !== undefined && { 'if-none-match': `W/"${matching}"` }),
-    },
-    silenceMs: SILENCE_MS,
-    signal,
-  })
-  const { status, body } = answer
-  const poolCreatedAt = textOf(answer.headers['usersync-pool-created'])
+  const { source, files } = job
+  const requested = await requestExport(job, local, forceFull, signal)
+  if ('unchanged' in requested) {
+    return { kind: 'unchanged', counts: { added: 0, updated: 0, deleted: 0 }, local: requested.unchanged, bytes: 0 }
+  }
+  const { response, address } = requested
+  const poolCreatedAt = textOf(response.headers['usersync-pool-created'])
   const isOtherPool = local !== undefined && local.poolCreatedAt !== poolCreatedAt
   try {
-    if (status === 304) {
-      if (!local || !matching)
-        throw new PeerError('not_understood', 'The service answers 304 to a request without a state.')
-      if (isOtherPool) throw otherPool()
-      return { kind: 'unchanged', counts: { added: 0, updated: 0, deleted: 0 }, local, bytes: 0 }
-    }
     const meter = { bytes: 0 }
-    const texts = answerTexts(answer, (bytes) => {
+    const texts = answerTexts(response, (bytes) => {
       meter.bytes += bytes
     })
     const { head, pages } = await readExport(texts)
     requireCounts(head)
+    // A cache that is set up wrong may have the response of another address, which would be consistent in itself.
+    if (address && (head.state !== address.state || (head.base ?? undefined) !== address.base))
+      throw new ExportError('other_base', 'the response belongs to another address')
     if (isOtherPool && head.kind !== 'full') throw otherPool()
     const room = createRoom(files.folder, job.maxBytes)
     const total = head.counts.added + head.counts.updated + head.counts.deleted
@@ -110,14 +92,9 @@ async function ask(
       bytes: meter.bytes,
     }
   } finally {
-    body.destroy()
+    response.body.destroy()
   }
 }
-
-/** The state of a population is the same in both pools, but its logins may differ. */
-const otherPool = () => new ExportError('other_base', 'the pool was created again, so its logins may be other ones')
-
-const textOf = (header: string | string[] | undefined) => (typeof header === 'string' ? header : undefined)
 
 /** Returns the state and the users that result from applying an export to the local base. */
 async function contentOf(

@@ -95,8 +95,9 @@ async function requireTakeable(
   const mirrors = isReplica ? replica : isAdmin ? 'everything' : 'test_users'
   const { poolId, state, userCount } = await lookUpScope(sql, pool, usersOf(mirrors))
   if (head.kind !== 'full' && head.base !== state) {
+    const becomesReplica = !isReplica && isAdmin && userCount === 0 && { becomes_replica: mirrors }
     throw new Problem('base_mismatch', 'Send the delta from the state of the pool, or a full export.', {
-      members: { state },
+      members: { state, ...becomesReplica },
     })
   }
   if (isReplica || head.kind === 'unchanged') return { mirrors, isReplica }

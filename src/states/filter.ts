@@ -47,7 +47,7 @@ export function isScope(sql: ISql, filter: Filter, alias: 's' | 'e'): Fragment {
 }
 
 /** Like `isScope`, without the pool. Returns further conditions, each with a leading `and`. */
-function isScopeInPool(sql: ISql, filter: Omit<Filter, 'poolId'>, alias: 's' | 'e'): Fragment {
+export function isScopeInPool(sql: ISql, filter: Omit<Filter, 'poolId'>, alias: 's' | 'e'): Fragment {
   const rows = sql(alias)
   return sql`
     and ${rows}.batch_id = ${filter.batchId ?? ANY_BATCH} and ${rows}.test_users_only = ${filter.testUsersOnly}

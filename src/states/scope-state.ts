@@ -1,7 +1,7 @@
 import type { ISql, Sql } from 'postgres'
 import { poolNotFound } from '../pools/pools.ts'
 import { EMPTY_STATE, type State } from '../protocol/state.ts'
-import { ANY_BATCH, type Filter, isScope, selectsInPool } from './filter.ts'
+import { ANY_BATCH, type Filter, isScope, isScopeInPool, selectsInPool } from './filter.ts'
 
 /** The state of a scope in one snapshot. */
 export interface ScopeState {
@@ -112,14 +112,16 @@ export async function isRecurring(sql: Sql, filter: Filter, state: State): Promi
  * Returns when the oldest usable base of the scope was recorded, or null if there is none. It is the state of the last
  * pruned commit, or of the first commit if none is pruned.
  */
-export async function oldestBaseAt(sql: Sql, filter: Filter): Promise<string | null> {
+export async function oldestBaseAt(sql: Sql, pool: string, filter: Omit<Filter, 'poolId'>): Promise<string | null> {
+  const isOfScope = sql`e.pool_id = p.id ${isScopeInPool(sql, filter, 'e')}`
   const [row] = await sql<{ at: string | null }[]>`
     select coalesce(
       (
-        select rfc3339(e.recorded_at) from states e where ${isScope(sql, filter, 'e')} and e.pruned_at is not null
+        select rfc3339(e.recorded_at) from states e where ${isOfScope} and e.pruned_at is not null
         order by e.version desc limit 1
       ),
-      (select rfc3339(e.recorded_at) from states e where ${isScope(sql, filter, 'e')} order by e.version limit 1)
-    ) as at`
+      (select rfc3339(e.recorded_at) from states e where ${isOfScope} order by e.version limit 1)
+    ) as at
+    from pools p where p.name = ${pool}`
   return row?.at ?? null
 }

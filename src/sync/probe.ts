@@ -7,6 +7,13 @@ import { isSink } from './kinds/kinds.ts'
 import { readRest } from './sinks/due-users.ts'
 import type { Target } from './targets.ts'
 
+/** What a receiver has. */
+interface Held {
+  state: State
+  /** Whether a run makes the pool a replica of everything: it is empty, and none yet. */
+  becomesReplica: boolean
+}
+
 /**
  * Probes a receiver with an empty `unchanged` export of this state and user count, and returns the state it has. Costs one look-up
  * on each side. Throws PeerError, and the reason of `signal`.
@@ -15,7 +22,7 @@ export async function heldState(
   peer: Peer & { pool: string },
   { state, userCount }: { state: State; userCount: number },
   { signal, silenceMs }: { signal: AbortSignal; silenceMs: number },
-): Promise<State> {
+): Promise<Held> {
   const counts = { added: 0, updated: 0, deleted: 0 }
   const head = { kind: 'unchanged', base: state, state, total_count: userCount, counts }
   const body = `${JSON.stringify(head)}\n${JSON.stringify({ end: state, lines: 0 })}\n`
@@ -23,11 +30,11 @@ export async function heldState(
   try {
     const call = { method: 'PUT', path: replicaPath(peer.pool), headers, body, silenceMs, signal } as const
     await requireState(await callPeer(peer, call), state)
-    return state
+    return { state, becomesReplica: false }
   } catch (error) {
     const remoteState = otherState(error)
     if (remoteState === undefined) throw error
-    return remoteState
+    return { state: remoteState, becomesReplica: (error as PeerError).problem.becomesReplica === true }
   }
 }
 
@@ -55,6 +62,7 @@ export interface TargetStatus {
   remote_state: State | null
   /** Why the state is unknown. */
   remote_failure: PeerFault | null
+  becomes_replica: boolean
 }
 
 /** Timeout for all targets together; they are probed in parallel. */
@@ -70,7 +78,8 @@ export async function targetStatus(
   { name, pool, filter, ...target }: Target,
 ): Promise<TargetStatus> {
   const present = await exports.currentScope({ pool, filter })
-  const status = { target: name, in_step: false, local_state: present.state, remote_state: null, remote_failure: null }
+  const unknown = { remote_state: null, remote_failure: null, becomes_replica: false }
+  const status = { target: name, in_step: false, local_state: present.state, ...unknown }
   if (isSink(target.kind)) {
     const { isDue } = await readRest(sql, { poolId: target.poolId, name })
     const remoteState = isDue ? null : target.plannedState
@@ -78,11 +87,12 @@ export async function targetStatus(
   }
   const patience = AbortSignal.timeout(PATIENCE_MS)
   try {
-    const remoteState = await heldState({ ...target, pool: target.remotePool }, present, {
+    const held = await heldState({ ...target, pool: target.remotePool }, present, {
       signal: patience,
       silenceMs: PATIENCE_MS,
     })
-    return { ...status, in_step: remoteState === present.state, remote_state: remoteState }
+    const isInStep = held.state === present.state
+    return { ...status, in_step: isInStep, remote_state: held.state, becomes_replica: held.becomesReplica }
   } catch (error) {
     if (patience.aborted) return { ...status, remote_failure: 'timeout' }
     if (error instanceof PeerError) return { ...status, remote_failure: error.fault }

@@ -142,7 +142,8 @@ async function bringInStep(task: Push, full: boolean): Promise<void> {
   const { exports, target, signal, silenceMs, outcome } = task
   const { pool, filter } = target
   const present = await exports.currentScope({ pool, filter })
-  let receiverState = full ? undefined : await heldState(receiverOf(target), present, { signal, silenceMs })
+  const held = full ? undefined : await heldState(receiverOf(target), present, { signal, silenceMs })
+  let receiverState = held?.state
   if (receiverState === present.state) {
     Object.assign(outcome, { kind: 'unchanged', base: receiverState, state: receiverState })
     return

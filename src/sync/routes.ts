@@ -202,15 +202,19 @@ export const syncRoutes: FastifyPluginCallbackTypebox<SyncRoutesOptions> = (app,
         tags,
         summary: 'Compare the states of all targets with ours',
         description:
-          'Calls all targets at once, for at most 5 s; this costs one look-up on each side. Targets with `test_users_only: false` are shown to keys with `admin` only.',
-        querystring: PoolQuery,
+          'Calls all targets at once, or the one of `target`, for at most 5 s; this costs one look-up on each side. Targets with `test_users_only: false` are shown to keys with `admin` only.',
+        querystring: strict({ ...poolParam, target: Type.Optional(TargetName) }),
         response: { 200: Type.Object({ items: Type.Array(StatusResponse) }) },
-        problems: [],
+        problems: ['target_not_found'],
       },
     },
     async (request) => {
+      const { target: name } = request.query
       const poolId = await poolIdOf(sql, request)
-      const { rows: targets } = await listTargets(sql, encryptionKey, { poolId, after: '', limit: MAX_TARGETS })
+      const targets =
+        name === undefined
+          ? (await listTargets(sql, encryptionKey, { poolId, after: '', limit: MAX_TARGETS })).rows
+          : [await readTarget(sql, encryptionKey, poolId, name)]
       // A state of all users, without `test_users_only`, is for `admin` only, here as elsewhere.
       const shown = targets.filter(({ filter }) => filter.testUsersOnly || request.scopes.has('admin'))
       const [statuses, last] = await Promise.all([

@@ -59,6 +59,10 @@ export const StatusResponse = named('TargetStatus', {
   local_state: Type.String(),
   remote_state: Nullable(Type.String({ description: 'null: unknown' })),
   remote_failure: Nullable(Type.String()),
+  becomes_replica: Type.Boolean({
+    description:
+      'Whether a run makes the pool there a replica of everything, which takes users from exports only: it is empty, and no replica yet',
+  }),
   last_run: Nullable(RunResponse),
 })
 

@@ -1,5 +1,5 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
-import type { FastifyBaseLogger } from 'fastify'
+import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import type { Sql } from 'postgres'
 import { Type } from 'typebox'
 import { isCleartext } from '../config/loopback.ts'
@@ -10,7 +10,7 @@ import { PoolQuery, poolIdOf, poolOf, poolParam, urlInPool } from '../pools/pool
 import { findPoolId } from '../pools/pools.ts'
 import { isSink } from './kinds/kinds.ts'
 import { TargetBody, TargetChangeBody, TargetName, TargetResponse } from './target-schema.ts'
-import { changedSettings, newSettings } from './target-settings.ts'
+import { changedSettings, newSettings, requireOtherPool } from './target-settings.ts'
 import { changeTarget, createTarget, deleteTarget, listTargets, readTarget, type Target } from './targets.ts'
 
 interface TargetRoutesOptions {
@@ -50,7 +50,9 @@ export const targetRoutes: FastifyPluginCallbackTypebox<TargetRoutesOptions> = (
       const pool = poolOf(request)
       const poolId = await findPoolId(sql, pool)
       const { name } = request.body
-      await createTarget(sql, encryptionKey, { poolId, name, ...newSettings(request.body, pool, targetHosts) })
+      const settings = newSettings(request.body, pool, targetHosts)
+      requireOtherPool(settings, pool, originOf(request))
+      await createTarget(sql, encryptionKey, { poolId, name, ...settings })
       const location = urlInPool(`/v1/targets/${name}`, pool)
       const target = await readTarget(sql, encryptionKey, poolId, name)
       warnOfCleartext(target, request.log)
@@ -125,6 +127,7 @@ export const targetRoutes: FastifyPluginCallbackTypebox<TargetRoutesOptions> = (
       const present = await readTarget(sql, encryptionKey, poolId, name)
       const change = changedSettings(request.body, present, targetHosts)
       if (Object.keys(change).length === 0) throw new Problem('invalid_request', 'Name at least one member to change.')
+      requireOtherPool({ ...present, ...change }, present.pool, originOf(request))
       await changeTarget(sql, encryptionKey, { poolId, name, ...change })
       const target = await readTarget(sql, encryptionKey, poolId, name)
       warnOfCleartext(target, request.log)
@@ -157,6 +160,9 @@ export const targetRoutes: FastifyPluginCallbackTypebox<TargetRoutesOptions> = (
 
   done()
 }
+
+/** Where the client reaches this service. */
+const originOf = ({ protocol, host }: FastifyRequest) => `${protocol}://${host}`
 
 function warnOfCleartext({ name, url, key }: Target, log: FastifyBaseLogger): void {
   if (key !== undefined && isCleartext(url)) log.warn({ target: name }, 'target key crosses the network unencrypted')

@@ -2,16 +2,16 @@ import { Type } from 'typebox'
 import { Problem } from '../errors.ts'
 import { Nullable, named, strict, strictNamed, Uuid } from '../http/schemas.ts'
 import { PoolName, poolParam } from '../pools/pool-parameter.ts'
-import { SINK_KINDS } from './kinds/kinds.ts'
+import { kindOf, SINK_KINDS } from './kinds/kinds.ts'
 
 /**
- * Returns the normalized URL of a receiver: http or https, with an optional path and nothing else. Throws `invalid_request`. The key
- * is a separate member, since URLs are shown and logged.
+ * Returns the normalized URL of a receiver: http or https, with an optional path and nothing else. Drops a `/v1` at its end, since people
+ * copy the address of a route. Throws `invalid_request`. The key is a separate member, since URLs are shown and logged.
  */
 export function receiverUrl(text: string): string {
   const url = URL.parse(text)
   const isPlain = url !== null && !url.username && !url.password && !url.search && !url.hash
-  if (isPlain && /^https?:$/.test(url.protocol)) return url.href.replace(/\/+$/, '')
+  if (isPlain && /^https?:$/.test(url.protocol)) return url.href.replace(/(\/+v1)?\/*$/, '')
   const message =
     'expects http://host:port or https://host, with a port from 1 to 65535 and without user, query or fragment'
   throw new Problem('invalid_request', `body.url ${message}`, {
@@ -20,6 +20,9 @@ export function receiverUrl(text: string): string {
 }
 
 export const TargetName = PoolName
+
+/** The names of the built-in mappings by kind, for programs that offer them. */
+const PRESETS = Object.fromEntries(SINK_KINDS.map((kind) => [kind, Object.keys(kindOf(kind).presets)]))
 
 const TargetFilter = strict(
   {
@@ -46,7 +49,7 @@ const targetMembers = {
   url: Type.String({
     maxLength: 2_000,
     description:
-      'Of a `usersync`: its base URL, such as `http://tester:3000`, without `/v1`. Of a `postgres`: `postgres://user@host:port/database`. Of an `ldap`: `ldaps://host` or `ldap://host`. Otherwise the base URL of the API, such as `https://app/scim/v2`',
+      'Of a `usersync`: its base URL, such as `http://tester:3000`. Of a `postgres`: `postgres://user@host:port/database`. Of an `ldap`: `ldaps://host` or `ldap://host`. Otherwise the base URL of the API, such as `https://app/scim/v2`',
   }),
   key: Type.Optional(Nullable(Type.String({ minLength: 1, maxLength: 1_000, pattern: '^[^\\x00-\\x1f\\x7f]+$' }))),
   filter: Type.Optional(TargetFilter),
@@ -54,7 +57,9 @@ const targetMembers = {
   mapping: Type.Optional(
     Type.Object({}, { additionalProperties: true, description: 'Sinks: what each user becomes. See docs/sinks.md' }),
   ),
-  preset: Type.Optional(Type.String({ maxLength: 63, description: 'Sinks: the name of a built-in mapping' })),
+  preset: Type.Optional(
+    Type.String({ maxLength: 63, description: 'Sinks: the name of a built-in mapping', 'x-presets': PRESETS }),
+  ),
   limits: Type.Optional(LimitMembers),
   canary: Type.Optional(
     Nullable(

@@ -76,6 +76,28 @@ export function changedSettings(body: ChangeBody, target: Target, targetHosts: s
   }
 }
 
+/**
+ * Throws `invalid_request` for a target that is its own source, which would always be in step: its pool is the one that is pushed, and its
+ * url has the `origin` of this service, as the request names it.
+ */
+export function requireOtherPool(
+  { kind, url, remotePool }: Pick<Target, 'kind' | 'url' | 'remotePool'>,
+  pool: string,
+  origin: string,
+): void {
+  if (isSink(kind) || remotePool !== pool || !isSameAddress(URL.parse(url), URL.parse(origin))) return
+  const message = `is the pool that is pushed, and body.url is this service itself. Name another pool there, or the url of another service`
+  throw invalidRequest([{ path: 'body.remote_pool', code: 'own_pool', message }])
+}
+
+/** A path before `/v1` leads to another service, since a proxy may serve several at one origin. */
+function isSameAddress(a: URL | null, b: URL | null): boolean {
+  if (!a || !b || a.pathname !== b.pathname) return false
+  const isSameHost =
+    a.hostname === b.hostname || [a, b].every(({ hostname }) => isLoopback(hostname.replace(/^\[|\]$/g, '')))
+  return isSameHost && a.protocol === b.protocol && a.port === b.port
+}
+
 /** A target that is pushed to has none. */
 export const NO_LIMITS: Limits = { batch: 0, concurrency: 0, per_second: null }
 

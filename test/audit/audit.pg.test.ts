@@ -45,6 +45,7 @@ t.test('every change is recorded with actor, action, counts and status', async (
       counts: { total_requested: 3 },
     },
   ])
+  t.notOk('user_count' in (all.at(-1)?.counts ?? {}), 'what exists is not what the request did')
   t.match(
     (await events('pool=other&limit=1')).map(({ action }) => action),
     ['POST /v1/targets'],

@@ -225,13 +225,14 @@ t.test('deleting a batch deletes only its test users, and can be repeated', asyn
   await sql`update users set is_test_user = false where username = 'gone_2'`
   await sql`insert into users (username, email, is_test_user, batch_id) values ('real', 'real@shop.de', false, ${batch.id})`
   const path = `/v1/batches/${batch.id}`
+  t.match((await call('GET', path)).json, { created_count: 5, user_count: 4 }, 'its test users that exist now')
   t.match(await call('DELETE', path), { status: 200, json: { id: batch.id, deleted_count: 4, protected_count: 2 } })
   t.match(await call('DELETE', path), { status: 200, json: { id: batch.id, deleted_count: 0, protected_count: 2 } })
   t.strictSame((await namesOf(batch)).sort(), ['gone_2', 'real'])
   t.equal((await namesOf(other)).length, 2)
   t.match(
     (await call('GET', path)).json,
-    { status: 'completed', created_count: 5, removed_at: String },
+    { status: 'completed', created_count: 5, user_count: 0, removed_at: String },
     'the batch still reports how many users it created, and when they were removed',
   )
 })

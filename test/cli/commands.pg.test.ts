@@ -56,8 +56,13 @@ t.test('a batch is created, watched, listed and deleted', async (t) => {
     /^ID +STATUS +USERS +CREATED +LABEL\n[0-9a-f-]{36} {2}completed {2}3/,
   )
 
+  await usersync('batches', `lease take 2 --batch ${id}`)
   const unconfirmed = await usersync('batches', `batch delete ${id}`)
-  t.match(unconfirmed, { code: 2, out: '', err: /deletes the 5 users of batch .*Confirm with --yes/ })
+  t.match(unconfirmed, {
+    code: 2,
+    out: '',
+    err: /deletes the 5 users of batch .* Leased now: 2\. .*Confirm with --yes/,
+  })
   const misread = await usersync('batches', `batch delete ${id}`, { isTty: true, stdin: 'yes\n' })
   t.match(misread, { code: 2, err: /Type 5 to confirm: .*not confirmed, nothing is deleted/ })
   const typed = await usersync('batches', `batch delete ${id}`, { isTty: true, stdin: '5\n' })
@@ -160,14 +165,15 @@ t.test('a target is brought in step, listed and verified', async (t) => {
 
   t.match((await usersync('source', 'targets list')).out, /^TARGET +IN STEP .*\ncopy +no /)
   t.match(await usersync('source', 'targets sync copy'), {
-    ...{ code: 0, err: '', out: /status +succeeded[\s\S]*added_count +4/ },
+    ...{ code: 0, err: /^warning: .* a replica of everything: .*\n$/, out: /status +succeeded[\s\S]*added_count +4/ },
   })
   t.match(await usersync('source', 'targets verify copy'), { code: 0, out: /in_step +true/ })
   t.match(await valuesOf('source', 'targets list'), [{ target: 'copy', in_step: true }])
   await valuesOf('source', 'batch create 2 --config -', { stdin: CHEAP })
   t.match(await usersync('source', 'targets verify copy'), { code: 6, out: /in_step +false[\s\S]*missing +2\n/ })
   await usersync('source', `batch delete ${id} --yes`)
-  t.match(await valuesOf('source', 'targets sync copy --full'), [{ kind: 'full', status: 'succeeded' }])
+  const again = await usersync('source', 'targets sync copy --full')
+  t.match(again, { code: 0, err: '', out: /status +succeeded\nkind +full/ }, 'a replica stays one')
 
   await sql`create table public.people (username text primary key)`
   const tables = [{ table: 'public.people', columns: { username: '{username}' }, key: ['username'] }]
@@ -191,6 +197,22 @@ t.test('status shows the service, what is in work and what the key may see', asy
   const reader = await usersync('source', 'status', { env: { ...ENV, USERSYNC_KEY: READER } })
   t.match(reader, { code: 0, out: /health +ready/ })
   t.notMatch(reader.out, /pools|leases/)
+})
+
+t.test('a fault is that of the option or argument, not of the member of the request', async (t) => {
+  const wrong: [string, RegExp][] = [
+    ['batch create 999999999999', /^usersync: invalid_request: COUNT must/],
+    ['batch create 1 --expires-in 999999999999', /: --expires-in must/],
+    ['batch create 1 --epoch yesterday --seed s', /: --epoch /],
+    ['batch create 1 --config -', /: --config frob is /],
+    ['batch watch nothing', /: ID must/],
+    ['lease take 1 --ttl 999999999', /: --ttl must/],
+    ['lease take 1 --batch nothing', /: --batch must/],
+    ['users list --batch nothing', /: --batch must/],
+    ['users list --sort nothing', /: --sort /],
+  ]
+  for (const [args, err] of wrong)
+    t.match(await usersync('default', args, { stdin: '{"frob": 1}' }), { code: 5, out: '', err }, args)
 })
 
 t.test('a missing, unknown or weak key is exit code 4, and a key file works', async (t) => {
@@ -230,9 +252,9 @@ t.test('pull keeps a file in step, with the same variables', async (t) => {
   t.match(await call(['pull', '--out', out, '--pool', 'pulled'], { env: ENV }), {
     code: 0,
     out: '',
-    err: /full, [\d,]+ users/,
+    err: /^full, [\d,]+ users/,
   })
   t.match(await call(['pull', '--out', out, '--pool', 'pulled'], { env: ENV }), { code: 0, err: /unchanged/ })
   const nowhere = await call(['pull', '--out', out, '--url', 'nowhere'], { env: ENV })
-  t.match(nowhere, { code: 2, err: /--url expects an address/ }, '--url wins over the variable')
+  t.match(nowhere, { code: 2, err: /^usersync: --url expects an address/ }, '--url wins over the variable')
 })

@@ -60,8 +60,8 @@ t.test('wrong usage is one line and exit code 2', async (t) => {
 t.test('a service that cannot be reached is exit code 3', async (t) => {
   const url = `http://127.0.0.1:${await freePort()}`
   for (const args of [['status'], ['users', 'list'], ['users', 'export']])
-    await fails(t, args, 3, /cannot be reached \(ECONNREFUSED\): is usersync running there\? --url or/, {
-      USERSYNC_URL: url,
+    await fails(t, args, 3, /:\d+ cannot be reached \(ECONNREFUSED\): is usersync running there\? --url or/, {
+      USERSYNC_URL: `${url}/v1/`, // the /v1 of its routes is dropped
     })
 })
 

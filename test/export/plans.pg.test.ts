@@ -110,15 +110,17 @@ async function checkDelta(t: Test, url: string, base: State): Promise<void> {
   const plans = await plansOf(url, async (sql) => {
     const present = await lookUpScope(sql, 'default', FILTER)
     const filter = { poolId: present.poolId, ...FILTER }
-    await oldestBaseAt(sql, filter)
+    await oldestBaseAt(sql, 'default', FILTER)
     const plan = await planAnswer(sql, filter, present, { knownStates: [base], differential: true })
-    const answer = await makeAnswer(sql, { filter, shard: undefined, form: jsonLine }, present, plan)
-    t.match(answer.counts, { added: 0, updated: CHANGES, deleted: CHANGES })
-    if (answer.content.kind !== 'delta') throw new Error(answer.kind)
-    const { delta } = answer.content
-    for (const part of [delta.deletedIds(), delta.addedLines(), delta.updatedLines()]) for await (const _ of part);
+    for (const isDeltaById of [false, true]) {
+      const answer = await makeAnswer(sql, { filter, shard: undefined, form: jsonLine, isDeltaById }, present, plan)
+      t.match(answer.counts, { added: 0, updated: CHANGES, deleted: CHANGES })
+      if (answer.content.kind !== 'delta') throw new Error(answer.kind)
+      const { delta } = answer.content
+      for (const part of [delta.deletedIds(), delta.addedLines(), delta.updatedLines()]) for await (const _ of part);
+    }
   })
-  t.equal(plans.length, 7, 'scope, oldest base, base, counts, and three parts')
+  t.equal(plans.length, 11, 'scope, oldest base, base; in each order counts and three parts')
   checkPlans(t, plans, CHANGES)
 }
 

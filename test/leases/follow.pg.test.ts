@@ -35,6 +35,11 @@ t.test('new users can be leased at once, however they are created', async (t) =>
   const { json } = await call<{ id: string }>('POST', '/v1/batches', { body: batch, headers: { prefer: 'wait=30' } })
   const lease = await post('/v1/leases', { pool, count: 4, filter: { batch_id: json.id.toUpperCase() } })
   t.equal(lease.status, 201)
+  const ofBatch = (id: string) => call('GET', `/v1/leases/stats?pool=${pool}&batch_id=${id}`)
+  t.match(await ofBatch(json.id), { status: 200, json: { free: 0, leased: 4 } })
+  t.match(await ofBatch('00000000-0000-0000-0000-000000000000'), {
+    json: { errors: [{ path: 'querystring.batch_id' }] },
+  })
   t.match(await post('/v1/leases', { pool, partial: true }), problem(409, 'users_exhausted'))
 })
 
@@ -75,6 +80,11 @@ t.test('a holder hears what became of its users', async (t) => {
     t.equal(heard.changed.length, 1)
     await untilInStep(pool)
   }
+  const { users } = (await call<Lease>('GET', `/v1/leases/${lease.id}?pool=${pool}`)).json
+  t.strictSame(
+    users.map(({ username }) => username),
+    lease.users.map(({ id, username }) => (id === gone ? null : username)),
+  )
   t.equal((await giveBack(pool, lease)).status, 200)
   t.match(await stats(pool), { free: 2, leased: 0 })
   const { json: rest } = await post('/v1/leases', { pool, count: 9, partial: true })

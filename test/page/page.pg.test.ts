@@ -57,6 +57,7 @@ t.test('from nothing to users downloaded and deleted, in the browser alone', nee
   await page.getByRole('button', { name: 'Make 1,200 users' }).click()
 
   await page.locator('main .badge', { hasText: 'completed' }).waitFor()
+  t.equal(await page.evaluate('document.activeElement.id'), 'main', 'what was opened has the focus')
   t.match(await page.locator('.figures').textContent(), /1,200\s+of 1,200 users/)
   const download = page.waitForEvent('download')
   await page.getByRole('button', { name: 'Download' }).click()
@@ -65,8 +66,10 @@ t.test('from nothing to users downloaded and deleted, in the browser alone', nee
   await page.getByRole('button', { name: 'Show the password' }).click()
   t.match(await page.getByRole('region', { name: 'Password' }).textContent(), /^\S{12,}$/)
 
+  await call('POST', '/v1/leases', { headers: as('root'), body: { count: 3 } })
   await page.getByRole('button', { name: 'Delete its users' }).click()
   const dialog = page.getByRole('dialog', { name: 'Delete 1,200 users?' })
+  await dialog.getByText('Leased now: 3. The holders of leases lose them.').waitFor()
   await dialog.getByRole('textbox').fill('120')
   t.ok(await dialog.getByRole('button', { name: 'Delete' }).isDisabled(), 'another number is not enough')
   t.equal(await count(), 1200)
@@ -74,6 +77,8 @@ t.test('from nothing to users downloaded and deleted, in the browser alone', nee
   await page.keyboard.press('Enter')
   await page.getByText('Its users were removed').waitFor()
   t.equal(await count(), 0)
+  await page.getByRole('navigation', { name: 'Path' }).getByRole('link').click()
+  await page.getByRole('row', { name: /removed.* 1,200 1,200 0 0 / }).waitFor() // of 1,200 users none failed, and none is left
   t.strictSame(mishaps, [])
   t.strictSame(
     refusals.filter((each) => each !== 'GET /v1/me 401'),

@@ -8,7 +8,7 @@ import { Stopped } from '../../src/process/shutdown.ts'
 import { runPull } from '../../src/pull/run-pull.ts'
 import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
-import { fakeService, fullOf, lineOf } from './fake-service.ts'
+import { fakeExports, fakeService, fullOf, lineOf } from './fake-service.ts'
 import { outFolder, pull, pullsByProcess, startPull } from './pull-process.ts'
 
 const t = suite()
@@ -140,7 +140,7 @@ t.test('--every continues after a failed round, and a signal ends it between rou
     (response) => response.writeHead(400).end(),
     (response) => response.end(body),
   ]
-  const url = await fakeService(t, (_, response) => answers.shift()?.(response))
+  const url = await fakeExports(t, (_, response) => answers.shift()?.(response))
   let output = ''
   const stop = new AbortController()
   const write = (text: string) => {
@@ -151,7 +151,7 @@ t.test('--every continues after a failed round, and a signal ends it between rou
   const args = ['--url', url, '--out', out, '--every', '1s']
   const code = await runPull(args, { env: {}, stderr: terminal, stop: stop.signal })
   t.equal(code, 0, output)
-  t.match(output, /full, 1 users.*failed: The peer answers 400.*full, 1 users/s)
+  t.match(output, /Z full, 1 users.*Z failed: The peer answers 400.*Z full, 1 users/s, 'with times')
 })
 
 t.test('a signal ends a pull within a round, and the file stays', async (t) => {
@@ -195,7 +195,7 @@ t.test('a server’s message cannot move the cursor or forge a log line', async 
   })
   const { code, output } = await pull({ url, out })
   t.equal(code, 5)
-  t.match(output, /^\S+ The peer answers 400: \ufffd\]0;pwned[^\n]*\n$/)
+  t.match(output, /^usersync: The peer answers 400: \ufffd\]0;pwned[^\n]*\n$/)
   t.notMatch(output.trimEnd(), /[\p{Cc}\p{Cf}]/u)
 })
 
@@ -257,6 +257,7 @@ t.test('proxies in the environment are used, except for loopback and NO_PROXY', 
   t.match(excepted, { code: 3, output: /ENOTFOUND|EAI_AGAIN/ })
   t.strictSame([...new Set(seen)].sort(), [
     'CONNECT service.invalid:443',
+    'GET http://service.invalid:3000/v1/states/current',
     'GET http://service.invalid:3000/v1/users/export',
   ])
   for (const HTTP_PROXY of sized([], ['no url'])) {

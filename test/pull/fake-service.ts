@@ -47,3 +47,10 @@ export async function fakeService(
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
 }
+
+/** Like `fakeService`, but answers look-ups of the state as a service without addresses: `answer` gets what follows. */
+export const fakeExports: typeof fakeService = (t, answer) =>
+  fakeService(t, (request, response) => {
+    if (request.url?.startsWith('/v1/states/current')) response.end('{}')
+    else answer(request, response)
+  })

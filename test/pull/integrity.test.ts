@@ -10,7 +10,7 @@ import { outFiles } from '../../src/pull/files.ts'
 import { roundText } from '../../src/pull/report.ts'
 import { pullRound } from '../../src/pull/rounds.ts'
 import { suite } from '../suite.ts'
-import { type ExportContent, exportOf, fakeService, fullOf, lineOf } from './fake-service.ts'
+import { type ExportContent, exportOf, fakeExports, fullOf, lineOf } from './fake-service.ts'
 import { outFolder } from './pull-process.ts'
 
 const t = suite()
@@ -49,7 +49,7 @@ async function pull(url: string, out: string, { format = 'ndjson', shard }: Part
 async function pullOldThen(t: Test, bodies: string[], options: Partial<PullSource> = {}) {
   const source: string[] = []
   let answers = [fullOf(OLD)]
-  const url = await fakeService(t, (request, response) => {
+  const url = await fakeExports(t, (request, response) => {
     source.push(request.url ?? '')
     response.end(answers[Math.min(source.length, answers.length) - 1])
   })
@@ -138,7 +138,7 @@ t.test('each content encoding is decoded, and an unknown or cut one is rejected'
     'cut gzip': [gzipSync(body).subarray(0, -20), 6],
   }
   for (const [coding, [bytes, code]] of Object.entries(codings)) {
-    const url = await fakeService(t, (request, response) => {
+    const url = await fakeExports(t, (request, response) => {
       t.equal(request.headers['accept-encoding'], 'zstd, gzip')
       response.writeHead(200, { 'content-encoding': coding.replace('cut ', '') }).end(bytes)
     })

@@ -37,7 +37,8 @@ t.test('a target can be created, read, listed, changed and deleted', async (t) =
   t.match(await call('PATCH', '/v1/targets/one', { body: { key: null, interval_seconds: null } }), {
     json: { has_key: false, interval_seconds: null },
   })
-  await create({ name: 'two' })
+  const two = await create({ name: 'two', url: 'http://127.0.0.1:9/v1/' })
+  t.equal((two.json as { url: string }).url, 'http://127.0.0.1:9', 'the address of a route')
   t.match((await call('GET', '/v1/targets')).json, { items: [{ name: 'one' }, { name: 'two' }], next_cursor: null })
   t.match((await call('GET', '/v1/targets?limit=1')).json, { items: [{ name: 'one' }], next_cursor: String })
   t.equal((await call('DELETE', '/v1/targets/one')).status, 204)
@@ -97,6 +98,25 @@ t.test('invalid targets are rejected with the path', async (t) => {
   t.match(await call('POST', '/v1/sync/verify', { body: { target: 'none' } }), { status: 404 })
   const run = '01890000-0000-7000-8000-000000000000'
   t.match(await call('GET', `/v1/sync/runs/${run}`), { status: 404, json: { code: 'sync_run_not_found' } })
+})
+
+t.test('a target is not its own source, and says whether a run makes its pool a replica', async (t) => {
+  for (const name of ['source', 'copy']) await call('POST', '/v1/pools', { body: { name } })
+  const own = { status: 400, json: { errors: [{ path: 'body.remote_pool', code: 'own_pool' }] } }
+  for (const address of [url, `${url}/v1/`, url.replace('127.0.0.1', 'localhost')])
+    t.match(await create({ name: 'self', url: address }, '?pool=source'), own, address)
+  t.equal((await create({ name: 'self', url, remote_pool: 'copy' }, '?pool=source')).status, 201)
+  t.equal((await create({ name: 'behind', url: `${url}/other` }, '?pool=source')).status, 201, 'another service')
+  t.match(await call('PATCH', '/v1/targets/self?pool=source', { body: { remote_pool: 'source' } }), own)
+
+  await sql`insert into users (pool_id, username, email) select id, 'a', 'a@example.com' from pools where name = 'source'`
+  const status = async () =>
+    (await call<{ items: object[] }>('GET', '/v1/sync/status?pool=source')).json.items.find((item) =>
+      Object.values(item).includes('self'),
+    )
+  t.match(await status(), { in_step: false, remote_failure: null, becomes_replica: true })
+  await call('PATCH', '/v1/pools/copy', { body: { replica: 'test_users' } })
+  t.match(await status(), { in_step: false, remote_failure: null, becomes_replica: false })
 })
 
 t.test('a target name is unique in its pool, and a pool has at most 100 targets', async (t) => {

@@ -1,10 +1,10 @@
 import {
+  Allowed,
   Copyable,
   can,
   counted,
   ErrorNotice,
   html,
-  NotAllowed,
   parameterOf,
   piecesOf,
   readKey,
@@ -19,15 +19,16 @@ import {
 
 /** The service's own formats. The others are files that a system under test imports. */
 const FORMATS = ['csv', 'json', 'ndjson']
-/** @param {{ batch: { id: string, config: object }, pool: string }} props Downloads the users of a batch. */
-export function Download({ batch, pool }) {
+
+/** @param {{ batch: { id: string, config: object } }} props Downloads the users of a batch. */
+export function Download({ batch }) {
   const [format, setFormat] = useState('csv')
   const [hasLogins, setHasLogins] = useState(false)
   const { isBusy, error, run } = useAction()
   const [parts, setParts] = useState(/** @type {Parts | undefined} */ (undefined))
   /** @type {string[]} */
   const formats = parameterOf(useDescription(), '/v1/users/export', 'format')?.enum ?? FORMATS
-  const mayReadLogins = can('credentials:read', pool)
+  const mayReadLogins = can('credentials:read')
   const isOwn = FORMATS.includes(format)
   const query = {
     format,
@@ -101,13 +102,12 @@ async function downloadParts(query, onSaved) {
 const nameOf = (/** @type {{ format: string, batch_id: string }} */ { format, batch_id }) =>
   `users-${format}-${batch_id.slice(-12)}`
 
-/** @param {{ batch: { id: string, config: object }, pool: string }} props Shows the password that all users of a batch share, on request. */
-export function SharedPassword({ batch, pool }) {
+/** @param {{ batch: { id: string, config: object } }} props Shows the password that all users of a batch share, on request. */
+export function SharedPassword({ batch }) {
   const [password, setPassword] = useState(/** @type {string | undefined} */ (undefined))
   const { error, run } = useAction()
   if (!('password_mode' in batch.config) || batch.config.password_mode !== 'shared') return null
-  if (!can('credentials:read', pool)) return html`<${NotAllowed} scope="credentials:read" what="Its password" />`
-  return html`<div>
+  return html`<${Allowed} scope="credentials:read" what="Its password"><div>
     <${ErrorNotice} error=${error} />
     ${
       password === undefined
@@ -115,7 +115,7 @@ export function SharedPassword({ batch, pool }) {
         : html`<p>All users of this batch have this password. It is shown until you leave this view.</p>
           <${Copyable} label="Password" text=${password} />`
     }
-  </div>`
+  </div><//>`
 }
 
 /** Reads the export up to its first user: all have the same password. */

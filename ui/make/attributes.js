@@ -1,19 +1,19 @@
-import { Field, html } from '../kit.js'
+import { Field, html, isObject, json } from '../kit.js'
 
-/** Attributes to start from, each with a generator. All generators: docs/generators.md. */
+/** Attributes to start from, each with its generator. All generators: docs/generators.md. @type {Record<string, [label: string, generator: object]>} */
 const EXAMPLES = {
-  first: { label: 'First name', value: { $name: 'first' } },
-  last: { label: 'Last name', value: { $name: 'last' } },
-  plan: { label: 'Choice with weights', value: { $choice: { free: 7, gold: 2, vip: 1 } } },
-  age: { label: 'Whole number', value: { $int: [18, 90] } },
-  balance: { label: 'Decimal number', value: { $decimal: [0, 999.99, 2] } },
-  newsletter: { label: 'Yes or no', value: { $bool: 0.3 } },
-  since: { label: 'Date', value: { $date: ['2020-01-01', '2026-01-01'] } },
-  city: { label: 'City', value: { $place: 'city' } },
-  phone: { label: 'Phone number', value: { $phone: true } },
-  customer_no: { label: 'Running number', value: { $seq: { start: 1000, step: 1 } } },
-  code: { label: 'Code by a pattern', value: { $unique: { $pattern: '[A-Z]{2}[0-9]{6}' } } },
-  interests: { label: 'List', value: { $list: { $choice: ['sport', 'music', 'food'] }, length: [0, 3] } },
+  first: ['First name', { $name: 'first' }],
+  last: ['Last name', { $name: 'last' }],
+  plan: ['Choice with weights', { $choice: { free: 7, gold: 2, vip: 1 } }],
+  age: ['Whole number', { $int: [18, 90] }],
+  balance: ['Decimal number', { $decimal: [0, 999.99, 2] }],
+  newsletter: ['Yes or no', { $bool: 0.3 }],
+  since: ['Date', { $date: ['2020-01-01', '2026-01-01'] }],
+  city: ['City', { $place: 'city' }],
+  phone: ['Phone number', { $phone: true }],
+  customer_no: ['Running number', { $seq: { start: 1000, step: 1 } }],
+  code: ['Code by a pattern', { $unique: { $pattern: '[A-Z]{2}[0-9]{6}' } }],
+  interests: ['List', { $list: { $choice: ['sport', 'music', 'food'] }, length: [0, 3] }],
 }
 
 /**
@@ -23,12 +23,12 @@ const EXAMPLES = {
  * `ofTemplate`: the attributes that apply while the field is empty.
  */
 export function Attributes({ value, onInput, faults, ofTemplate }) {
-  const attributes = parsed(value.trim() === '' ? JSON.stringify(ofTemplate) : value)
+  const attributes = value.trim() === '' ? ofTemplate : json(value, '', [])
+  const isExtensible = isObject(attributes)
   const add = (/** @type {any} */ event) => {
-    const name = /** @type {keyof typeof EXAMPLES} */ (event.target.value)
+    const name = event.target.value
     event.target.value = ''
-    if (!attributes || !(name in EXAMPLES)) return
-    onInput(JSON.stringify({ ...attributes, [freeName(attributes, name)]: EXAMPLES[name].value }, null, 2))
+    onInput(JSON.stringify({ ...attributes, [freeName(attributes, name)]: EXAMPLES[name]?.[1] }, null, 2))
   }
   return html`<div>
     <${Field}
@@ -41,21 +41,11 @@ export function Attributes({ value, onInput, faults, ofTemplate }) {
       placeholder=${JSON.stringify(ofTemplate, null, 2)}
       hint="JSON. A value that is an object with a name like $choice differs from user to user."
     />
-    <select class="add" aria-label="Add an attribute" disabled=${!attributes} onChange=${add}>
+    <select class="add" aria-label="Add an attribute" disabled=${!isExtensible} onChange=${add}>
       <option value="">Add an attribute…</option>
-      ${Object.entries(EXAMPLES).map(([name, { label }]) => html`<option value=${name}>${label}</option>`)}
+      ${Object.entries(EXAMPLES).map(([name, [label]]) => html`<option value=${name}>${label}</option>`)}
     </select>
   </div>`
-}
-
-/** @param {string} text @returns {Record<string, unknown> | undefined} */
-function parsed(text) {
-  try {
-    const value = JSON.parse(text)
-    return typeof value === 'object' && value !== null && !Array.isArray(value) ? value : undefined
-  } catch {
-    return undefined
-  }
 }
 
 /** @param {object} attributes @param {string} name */

@@ -1,4 +1,16 @@
-import { call, connection, duration, ErrorNotice, html, sleep, Table, useEffect, useState, useStore } from '../kit.js'
+import {
+  call,
+  column,
+  connection,
+  duration,
+  ErrorNotice,
+  html,
+  sleep,
+  Table,
+  useEffect,
+  useState,
+  useStore,
+} from '../kit.js'
 
 /** From the last key to the next preview. */
 const PAUSE_MS = 300
@@ -46,7 +58,7 @@ export function PreviewPanel({ preview, error }) {
     ${preview && !preview.is_valid && html`<p class="muted">Correct the marked settings to see the users.</p>`}
     ${
       preview?.is_valid &&
-      html`<${Table} caption="The first users" columns=${COLUMNS} items=${preview.users.slice(0, SHOWN)} idOf=${(/** @type {PreviewUser} */ { username }) => username} />
+      html`<${Table} caption="The first users" columns=${COLUMNS} items=${preview.users.slice(0, SHOWN)} id="username" />
       ${
         seconds &&
         html`<p class="muted small">
@@ -60,7 +72,7 @@ export function PreviewPanel({ preview, error }) {
 /** @type {Column<PreviewUser>[]} */
 const COLUMNS = [
   { title: 'Username', cell: ({ username }) => html`<span class="wrap">${username}</span>` },
-  { title: 'Role', cell: ({ role }) => role },
+  column('Role', 'role'),
   {
     title: 'Attributes',
     isWide: true,

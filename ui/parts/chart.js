@@ -47,7 +47,7 @@ export function Chart({ title, names, samples }) {
     </svg>
     <p class="axis muted small">${samples.length > 0 ? html`<span>${time(samples[0])}</span> <span>top ${number(top)}</span> <span>${time(samples.at(-1))}</span>` : 'Nothing measured yet'}</p>
     <details><summary>As a table</summary>
-      <${Table} caption=${title} columns=${[{ title: 'At', cell: time }, ...columns]} items=${samples.toReversed()} idOf=${(/** @type {Sample} */ { at }) => String(at)} />
+      <${Table} caption=${title} columns=${[{ title: 'At', cell: time }, ...columns]} items=${samples.toReversed()} id="at" />
     </details>
   </figure>`
 }

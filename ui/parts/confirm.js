@@ -1,6 +1,6 @@
 import { number } from '../format.js'
 import { html, useEffect, useId, useRef, useState } from '../html.js'
-import { Field, useAction } from './form.js'
+import { Field, submitting, useAction } from './form.js'
 import { ErrorNotice } from './notice.js'
 
 /**
@@ -26,10 +26,7 @@ function Dialog({ title, action, count, run, close, children }) {
   useEffect(() => dialog.current?.showModal(), [])
 
   const isTyped = count === undefined || typed.replace(/\D/g, '') === String(count)
-  const submit = (/** @type {Event} */ event) => {
-    event.preventDefault()
-    if (isTyped && !isBusy) void act(() => run().then(close))
-  }
+  const submit = submitting(() => isTyped && !isBusy && act(() => run().then(close)))
   return html`<dialog ref=${dialog} onClose=${close} aria-labelledby=${id}>
     <form onSubmit=${submit}>
       <h2 id=${id}>${title}</h2>

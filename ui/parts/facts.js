@@ -1,6 +1,7 @@
-import { localTime, words } from '../format.js'
+import { localTime, number, shortId, words } from '../format.js'
 import { html } from '../html.js'
-import { link } from '../route.js'
+import { link, route } from '../route.js'
+import { useStore } from '../store.js'
 
 /** @param {{ facts: (readonly [string, Children] | false | undefined)[] }} props Names and values of one thing. */
 export const Facts = ({ facts }) =>
@@ -13,6 +14,18 @@ export const Json = ({ label, value }) =>
 /** @param {{ view: string, title: string, name: string }} props The way from one thing back to its list. */
 export const Path = ({ view, title, name }) =>
   html`<nav aria-label="Path" class="path"><a href=${link([view])}>${title}</a> / ${name}</nav>`
+
+/** @param {{ id: string, label?: string | null }} props A batch by its label or, without one, the end of its id. */
+export const BatchLink = ({ id, label }) =>
+  html`<a href=${link(['batches', id])} title=${id}>${label || shortId(id)}</a>`
+
+/** @param {{ label: string, param: string, options: (Option & { count?: number | undefined })[] }} props The choices of a parameter of the view, as links. */
+export function Tabs({ label, param, options }) {
+  const { path, params } = useStore(route)
+  return html`<nav class="tabs" aria-label=${label}>
+    ${options.map(({ value, text, count }) => html`<a href=${link(path, { [param]: value })} aria-current=${value === (params[param] ?? '') ? 'true' : undefined}>${text}${count !== undefined && html` <span class="count">${number(count)}</span>`}</a>`)}
+  </nav>`
+}
 
 /** @param {{ title: string, value: Children, href?: string, children?: Children }} props A figure with its name. */
 export const Tile = ({ title, value, href, children }) => html`<section class="tile">

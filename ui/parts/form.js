@@ -17,6 +17,12 @@ export function useAction() {
   return { ...state, run }
 }
 
+/** The handler of a form that is not sent but does `work`. @param {() => unknown} work */
+export const submitting = (work) => (/** @type {Event} */ event) => {
+  event.preventDefault()
+  void work()
+}
+
 /** A labelled input with its hint and the faults that the service found in it. @param {FieldProps} props */
 export function Field({ label, value, onInput, hint, faults = [], options, rows, ...attributes }) {
   const id = useId()
@@ -125,10 +131,7 @@ export const Form = ({
   others,
   children,
 }) => html`<form class="stack"
-  onSubmit=${(/** @type {Event} */ event) => {
-    event.preventDefault()
-    void run(work)
-  }}>
+  onSubmit=${submitting(() => run(work))}>
   ${children}
   <${Faults} error=${error} faults=${others?.() ?? []} />
   <div class="actions"><button type="submit" class="primary" disabled=${isBusy || disabled}>${text}</button></div>

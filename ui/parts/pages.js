@@ -1,6 +1,5 @@
-import { call } from '../api.js'
 import { useEffect, useMemo, useState } from '../html.js'
-import { useLive } from '../live.js'
+import { useCall } from '../live.js'
 import { route, setParams } from '../route.js'
 import { useStore } from '../store.js'
 
@@ -13,24 +12,20 @@ const LIMIT = 50
  *
  * @template Item
  * @param {string} path
- * @param {PagesOptions<Item>} options
+ * @param {PagesOptions<Item>} [options]
  * @returns {Pages<Item>}
  */
-export function usePages(path, { query = {}, pool, idOf, gone, everyMs }) {
+export function usePages(path, { query, pool, id = 'id', gone, everyMs } = {}) {
   const { params } = useStore(route)
   const cursor = params['cursor']
+  const idOf = (/** @type {any} */ item) => String(item[id])
   const listing = JSON.stringify([path, query, params['pool']])
   /** The cursors of the pages before this one, to go back: the API only leads forward. */
   const [trail, setTrail] = useState(/** @type {(string | undefined)[]} */ ([]))
   const [shown, setShown] = useState(/** @type {{ key: string, ids: string[] }} */ ({ key: '', ids: [] }))
   useEffect(() => setTrail([]), [listing])
 
-  const { data, error } = useLive(
-    (signal) =>
-      call('GET', path, { query: { ...query, cursor, limit: LIMIT }, signal, ...(pool === null && { pool }) }),
-    [listing, cursor],
-    everyMs,
-  )
+  const { data, error } = useCall(path, { query: { ...query, cursor, limit: LIMIT }, pool, everyMs })
   const key = JSON.stringify([listing, cursor])
   /** @type {Item[] | undefined} */
   const present = data?.items
@@ -58,6 +53,7 @@ export function usePages(path, { query = {}, pool, idOf, gone, everyMs }) {
   }
   return {
     items: present && shownIds.flatMap((id) => known.get(id) ?? []),
+    id,
     error,
     newCount: cursor === undefined ? newCount : 0,
     hasMoreNew: newCount >= LIMIT,

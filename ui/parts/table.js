@@ -1,5 +1,20 @@
+import { number } from '../format.js'
 import { html } from '../html.js'
-import { ErrorNotice, Loading } from './notice.js'
+import { Time } from './facts.js'
+import { ErrorNotice, Waiting } from './notice.js'
+
+/** The column of a member that is a text. @type {ColumnOf} */
+export const column = (title, member, more) => ({ title, cell: (item) => item[member] ?? '–', ...more })
+
+/** The column of a member that is a number. @type {ColumnOf} */
+export const numberColumn = (title, member) => ({
+  title,
+  isNumber: true,
+  cell: (item) => number(/** @type {any} */ (item[member])),
+})
+
+/** The column of a member that is a time. @type {ColumnOf} */
+export const timeColumn = (title, member) => ({ title, cell: (item) => html`<${Time} at=${item[member]} />` })
 
 /**
  * A table that becomes a list of cards on a phone: each cell carries its title.
@@ -7,7 +22,7 @@ import { ErrorNotice, Loading } from './notice.js'
  * @template Item
  * @param {TableProps<Item>} props
  */
-export function Table({ caption, columns, items, idOf }) {
+export function Table({ caption, columns, items, id = 'id' }) {
   return html`<div class="scroll"><table>
     <caption class="unseen">${caption}</caption>
     <thead>
@@ -15,7 +30,7 @@ export function Table({ caption, columns, items, idOf }) {
     </thead>
     <tbody>
       ${items.map(
-        (item) => html`<tr key=${idOf(item)}>
+        (item) => html`<tr key=${/** @type {any} */ (item)[id]}>
           ${columns.map(
             ({ title, cell, isNumber, isWide }) =>
               html`<td data-title=${title} class=${`${isNumber ? 'number' : ''} ${isWide ? 'wide' : ''}`}>${cell(item)}</td>`,
@@ -32,9 +47,9 @@ export function Table({ caption, columns, items, idOf }) {
  * @template Item
  * @param {PagedTableProps<Item>} props
  */
-export function PagedTable({ caption, columns, pages, idOf, empty }) {
-  const { items, error, newCount, hasMoreNew, showNew, next, previous, first } = pages
-  if (items === undefined) return error ? html`<${ErrorNotice} error=${error} />` : html`<${Loading} />`
+export function PagedTable({ caption, columns, pages, empty }) {
+  const { items, id, error, newCount, hasMoreNew, showNew, next, previous, first } = pages
+  if (items === undefined) return html`<${Waiting} error=${error} />`
   return html`<div>
     <${ErrorNotice} error=${error} />
     <div role="status">
@@ -43,7 +58,7 @@ export function PagedTable({ caption, columns, pages, idOf, empty }) {
         html`<button type="button" class="new-rows" onClick=${showNew}>${newCount}${hasMoreNew ? ' or more' : ''} new</button>`
       }
     </div>
-    ${items.length === 0 ? empty : html`<${Table} caption=${caption} columns=${columns} items=${items} idOf=${idOf} />`}
+    ${items.length === 0 ? empty : html`<${Table} caption=${caption} columns=${columns} items=${items} id=${id} />`}
     ${
       (next || first) &&
       html`<nav class="actions pages" aria-label="Pages">

@@ -1,4 +1,4 @@
-import { Badge, counted, html, link, number, Table } from '../kit.js'
+import { Badge, column, counted, html, link, number, numberColumn, Table } from '../kit.js'
 
 /** @param {{ result: DryRun }} props What a run would do. */
 export const DryRunResult = ({ result: { added_count, updated_count, deleted_count, users } }) => {
@@ -6,7 +6,7 @@ export const DryRunResult = ({ result: { added_count, updated_count, deleted_cou
   const columns = members.map((title) => ({ title, cell: (/** @type {any} */ user) => text(user[title]) }))
   return html`<section class="stack" role="region" aria-label="Result">
     <p>A run would add ${counted(added_count, 'user')}, update ${number(updated_count)} and delete ${number(deleted_count)}.${users.length > 0 && ' The first ones, as they would be sent:'}</p>
-    ${users.length > 0 && html`<${Table} caption="Users as they would be sent" columns=${columns} items=${users} idOf=${JSON.stringify} />`}
+    ${users.length > 0 && html`<${Table} caption="Users as they would be sent" columns=${columns} items=${users} />`}
   </section>`
 }
 
@@ -24,15 +24,13 @@ export const Verified = ({
     { name: 'Only here', ...missing },
     { name: 'Only there', ...extra },
     { name: 'Different', ...changed },
-  ]} idOf=${nameOf} />
+  ]} id="name" />
 </section>`
-
-const nameOf = (/** @type {{ name: string }} */ { name }) => name
 
 /** @type {Column<Verification['missing'] & { name: string }>[]} */
 const DIFFERENCE_COLUMNS = [
-  { title: 'Users', cell: nameOf },
-  { title: 'Count', isNumber: true, cell: ({ count }) => number(count) },
+  column('Users', 'name'),
+  numberColumn('Count', 'count'),
   {
     title: 'Ids',
     isWide: true,

@@ -54,7 +54,10 @@ export function TargetSettings({ target, onSaved }) {
   const { form, fieldsOf } = useForm(before)
   const action = useAction()
   const { kind, preset, url } = membersOf(useDescription(), 'NewTarget')
-  const { body, faults } = bodyOf(changesOf(form, before))
+  const presets = preset?.['x-presets'][form.kind] ?? []
+  /** Another kind has other presets. */
+  const chosen = presets.includes(form.preset) ? form.preset : ''
+  const { body, faults } = bodyOf(changesOf({ ...form, preset: chosen }, before))
   const { field, others } = fieldsOf([...faults, ...faultsOf(action.error)])
   const save = async () => {
     if (target) await call('PATCH', `v1/targets/${encodeURIComponent(target.name)}`, { body })
@@ -76,8 +79,9 @@ export function TargetSettings({ target, onSaved }) {
     <div class="row">
       ${
         form.kind === 'usersync'
-          ? html`<${Field} label="Pool there" placeholder="the same name" ...${field('remote_pool')} hint="A replica: the overview of that service makes one." />`
-          : html`<${Field} label="Preset" placeholder="none" ...${field('preset')} hint=${preset?.description} />`
+          ? html`<${Field} label="Pool there" placeholder="the same name" ...${field('remote_pool')} hint="A replica: the overview of that service makes one. An empty pool becomes a replica of everything." />`
+          : presets.length > 0 &&
+            html`<${Field} label="Preset" options=${optionsOf(presets, 'none')} ...${field('preset')} hint=${preset?.description} />`
       }
       <${Field} label="Push every, in seconds" inputmode="numeric" placeholder="on request only" ...${field('interval_seconds')} />
     </div>

@@ -1,4 +1,4 @@
-import { call, changesOf, Field, Form, faultsOf, html, json, useAction, useForm, useState } from '../kit.js'
+import { call, changesOf, Field, Form, faultsOf, html, isObject, json, useAction, useForm, useState } from '../kit.js'
 
 /** @param {UserItem} user */
 const formOf = ({ username, email, role, custom_attributes }) => ({
@@ -41,13 +41,6 @@ export function UserChange({ user: present, path, onSaved }) {
     <//>
   </details>`
 }
-
-/** Also false for a number that kept its own digits (JSON.rawJSON). */
-const isObject = (/** @type {any} */ value) =>
-  typeof value === 'object' &&
-  value !== null &&
-  !Array.isArray(value) &&
-  !('rawJSON' in value && Object.isFrozen(value))
 
 /**
  * The JSON merge patch (RFC 7396) that makes `after` of `before`.

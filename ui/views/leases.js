@@ -4,6 +4,7 @@ import {
   Copyable,
   call,
   can,
+  column,
   counted,
   curlOf,
   Empty,
@@ -11,37 +12,37 @@ import {
   html,
   link,
   number,
+  numberColumn,
   PagedTable,
   Path,
   route,
   shortId,
+  Tabs,
   Tile,
   Time,
-  useLive,
+  timeColumn,
+  useCall,
   usePages,
   useState,
   useStore,
 } from '../kit.js'
 
-const idOf = (/** @type {LeaseItem} */ { id }) => id
-
 /** A lease that left the list of active ones: the list does not say why. */
 const ended = (/** @type {LeaseItem} */ lease) =>
   /** @type {LeaseItem} */ (lease.status === 'active' ? { ...lease, status: 'ended' } : lease)
 
-/** @param {{ pool: string }} props Who has which users, and what became of the others. */
-export function Leases({ pool }) {
+/** Who has which users, and what became of the others. */
+export function Leases() {
   const isAll = useStore(route).params['all'] === 'true'
-  const { data: stats, error, refresh } = useLive((signal) => call('GET', 'v1/leases/stats', { signal }), [pool], 2_000)
+  const { data: stats, error, refresh } = useCall('v1/leases/stats', { everyMs: 2_000 })
   const pages = usePages('v1/leases', {
     query: { ...(!isAll && { active: 'true' }) },
-    idOf,
     gone: ended,
     everyMs: 2_000,
   })
   const [reset, setReset] = useState(/** @type {LeaseReset | undefined} */ (undefined))
   const used = (stats?.dirty ?? 0) + (stats?.consumed ?? 0)
-  const columns = can('admin', pool) ? [...COLUMNS, endColumn(refresh)] : COLUMNS
+  const columns = can('admin') ? [...COLUMNS, endColumn(refresh)] : COLUMNS
   return html`<div class="stack">
     <${ErrorNotice} error=${error} />
     <div class="tiles">
@@ -62,11 +63,11 @@ export function Leases({ pool }) {
       </p>`
       }
     </div>
-    <nav class="tabs" aria-label="Leases">
-      <a href=${link(['leases'])} aria-current=${isAll ? undefined : 'true'}>Now</a>
-      <a href=${link(['leases'], { all: true })} aria-current=${isAll ? 'true' : undefined}>With those that are over</a>
-    </nav>
-    <${PagedTable} caption="Leases" columns=${columns} pages=${pages} idOf=${idOf} empty=${html`<${Empty} title="Nobody has a user">
+    <${Tabs} label="Leases" param="all" options=${[
+      { value: '', text: 'Now' },
+      { value: 'true', text: 'With those that are over' },
+    ]} />
+    <${PagedTable} caption="Leases" columns=${columns} pages=${pages} empty=${html`<${Empty} title="Nobody has a user">
       <p>A load generator leases users, so that no other one has them at the same time:</p>
       <${Copyable} label="Command" text=${curlOf('POST', 'v1/leases', { count: 10, owner: 'runner-1', ttl_seconds: 300 })} />
     <//>`} />
@@ -82,10 +83,10 @@ const COLUMNS = [
     isWide: true,
     cell: ({ id, owner }) => html`<a href=${link(['leases', id])}>${owner || shortId(id)}</a>`,
   },
-  { title: 'Key', cell: ({ api_key }) => api_key ?? '–' },
+  column('Key', 'api_key'),
   { title: 'Status', cell: ({ status }) => html`<${Badge} status=${status} />` },
-  { title: 'Users', isNumber: true, cell: ({ user_count }) => number(user_count) },
-  { title: 'From', cell: ({ granted_at }) => html`<${Time} at=${granted_at} />` },
+  numberColumn('Users', 'user_count'),
+  timeColumn('From', 'granted_at'),
   { title: 'Until', cell: ({ ended_at, expires_at }) => html`<${Time} at=${ended_at ?? expires_at} />` },
 ]
 
@@ -104,11 +105,7 @@ const SHOWN = 200
 
 /** @param {{ id: string }} props The first users of one lease. */
 export function LeaseUsers({ id }) {
-  const { data: lease, error } = useLive(
-    (signal) => call('GET', `v1/leases/${encodeURIComponent(id)}`, { signal }),
-    [id],
-    5_000,
-  )
+  const { data: lease, error } = useCall(`v1/leases/${encodeURIComponent(id)}`, { everyMs: 5_000 })
   return html`<div class="stack">
     <${Path} view="leases" title="Leases" name=${id} />
     <${ErrorNotice} error=${error} />
@@ -117,7 +114,7 @@ export function LeaseUsers({ id }) {
       html`<section class="panel">
       <div class="heading"><h2>${lease.owner || 'Without an owner'}</h2><${Badge} status=${lease.status} /></div>
       <p>${counted(lease.user_count, 'user')} from <${Time} at=${lease.granted_at} /> until <${Time} at=${lease.ended_at ?? lease.expires_at} /></p>
-      <ul class="plain">${lease.users.slice(0, SHOWN).map((/** @type {any} */ user) => html`<li><a class="number" href=${link(['users', user.id])}>${user.id}</a> <${Badge} status=${user.status} /></li>`)}</ul>
+      <ul class="plain">${lease.users.slice(0, SHOWN).map((/** @type {any} */ user) => html`<li><a href=${link(['users', user.id])}>${user.username ?? user.id}</a> <${Badge} status=${user.status} /></li>`)}</ul>
       ${lease.user_count > SHOWN && html`<p>And ${number(lease.user_count - SHOWN)} more.</p>`}
     </section>`
     }

@@ -1,34 +1,32 @@
 import {
+  Allowed,
   Ask,
+  BatchLink,
   call,
-  can,
   counted,
   duration,
   Empty,
   Field,
   html,
   link,
-  NotAllowed,
-  number,
+  numberColumn,
   PagedTable,
   route,
   setParams,
-  shortId,
-  Time,
+  submitting,
+  timeColumn,
   usePages,
   useState,
   useStore,
 } from '../kit.js'
 
-const idOf = (/** @type {Candidate} */ { batch_id }) => batch_id
-
-/** @param {{ pool: string }} props The batches whose time is over, or that are old. */
-export function Lifecycle({ pool }) {
+/** The batches whose time is over, or that are old. */
+export function Lifecycle() {
   const { age_days: days = '' } = useStore(route).params
   const [age, setAge] = useState(days)
   const pages = usePages('v1/lifecycle/candidates', {
-    query: { ...(days && { age_days: days }) },
-    idOf,
+    query: { age_days: days },
+    id: 'batch_id',
     everyMs: 5_000,
   })
   const [done, setDone] = useState(/** @type {ExpiryReport | undefined} */ (undefined))
@@ -42,10 +40,7 @@ export function Lifecycle({ pool }) {
       children: html`<p>${counted(batches.length, 'batch')} past their time lose their test users. ${counted(kept, 'protected user')} stay.${more && ' There are more batches than one request removes.'}</p>`,
     }
   }
-  const search = (/** @type {Event} */ event) => {
-    event.preventDefault()
-    setParams({ age_days: age.trim(), cursor: '' })
-  }
+  const search = submitting(() => setParams({ age_days: age.trim(), cursor: '' }))
   return html`<div class="stack">
     <section class="panel">
       <p>The service removes a batch a few seconds after its time is over. Here is what it would remove now.</p>
@@ -53,16 +48,12 @@ export function Lifecycle({ pool }) {
         <${Field} label="At least this old, in days" inputmode="numeric" placeholder="only what has expired" value=${age} onInput=${setAge} />
         <button type="submit">Show</button>
       </form>
-      ${
-        can('users:write', pool)
-          ? html`<div class="actions">
-            <${Ask} text="Remove what has expired…" look=${look} action="Remove" run=${() => expire(false).then(setDone)} />
-          </div>`
-          : html`<${NotAllowed} scope="users:write" what="Removing" />`
-      }
+      <${Allowed} scope="users:write" what="Removing">
+        <div class="actions"><${Ask} text="Remove what has expired…" look=${look} action="Remove" run=${() => expire(false).then(setDone)} /></div>
+      <//>
       ${done && html`<p class="notice" role="status">Removed ${counted(done.deleted_count, 'user')} of ${counted(done.batches.length, 'batch')}.${done.more && ' There are more: repeat it.'}</p>`}
     </section>
-    <${PagedTable} caption="Candidates" columns=${COLUMNS} pages=${pages} idOf=${idOf} empty=${html`<${Empty} title="Nothing to remove"><p>No batch of this pool ${days ? `is ${days} days old` : 'is past its time'}. Set “Remove after” when you <a href=${link(['make'])}>make users</a>.</p><//>`} />
+    <${PagedTable} caption="Candidates" columns=${COLUMNS} pages=${pages} empty=${html`<${Empty} title="Nothing to remove"><p>No batch of this pool ${days ? `is ${days} days old` : 'is past its time'}. Set “Remove after” when you <a href=${link(['make'])}>make users</a>.</p><//>`} />
   </div>`
 }
 
@@ -71,10 +62,10 @@ const COLUMNS = [
   {
     title: 'Batch',
     isWide: true,
-    cell: ({ batch_id, label }) => html`<a href=${link(['batches', batch_id])}>${label || shortId(batch_id)}</a>`,
+    cell: ({ batch_id, label }) => html`<${BatchLink} id=${batch_id} label=${label} />`,
   },
-  { title: 'Expires', cell: ({ expires_at }) => html`<${Time} at=${expires_at} />` },
+  timeColumn('Expires', 'expires_at'),
   { title: 'Age', cell: ({ age_seconds }) => duration(age_seconds) },
-  { title: 'Users', isNumber: true, cell: ({ user_count }) => number(user_count) },
-  { title: 'Protected', isNumber: true, cell: ({ protected_count }) => number(protected_count) },
+  numberColumn('Users', 'user_count'),
+  numberColumn('Protected', 'protected_count'),
 ]

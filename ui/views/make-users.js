@@ -1,4 +1,5 @@
 import {
+  Allowed,
   Copyable,
   call,
   can,
@@ -11,13 +12,13 @@ import {
   html,
   link,
   membersOf,
-  NotAllowed,
   optionsOf,
   route,
+  submitting,
   useAction,
+  useCall,
   useDescription,
   useForm,
-  useLive,
   useMemo,
   useState,
   useStore,
@@ -31,17 +32,14 @@ const SOME_USERS = 10_000
 
 const option = (/** @type {string} */ value, text = value) => ({ value, text })
 
-/** @param {{ pool: string }} props The form for a batch, with a preview of its users. */
-export function MakeUsers({ pool }) {
-  const mayRead = can('users:read', pool)
+/** The form for a batch, with a preview of its users. */
+export function MakeUsers() {
+  const mayRead = can('users:read')
   const { template: fromAddress } = useStore(route).params
   const { form, fieldsOf } = useForm({ ...EMPTY_FORM, ...(fromAddress && { template: fromAddress }) })
   const { isBusy, error: refused, run } = useAction()
   const [made, setMade] = useState(/** @type {string | undefined} */ (undefined))
-  const { data: templates } = useLive(
-    async (signal) => (mayRead ? await call('GET', 'v1/templates', { query: { limit: 1000 }, signal }) : undefined),
-    [pool, mayRead],
-  )
+  const { data: templates } = useCall(mayRead && 'v1/templates', { query: { limit: 1000 } })
   const { locale, password_hash: hash } = membersOf(useDescription(), 'NewBatchSettings')
   const { body, faults: ownFaults } = batchBody(form)
   const previewed = { ...body, count: body['count'] ?? SOME_USERS }
@@ -66,11 +64,11 @@ export function MakeUsers({ pool }) {
       ...((isRestWrong ? settings : preview)?.errors ?? []),
     ]),
   )
+  const setting = (/** @type {keyof typeof form} */ name) => field(name, `config.${name}`)
   const template =
     templates?.items.find((/** @type {{ name: string }} */ { name }) => name === form.template)?.config ?? {}
   const isValid = ownFaults.length === 0 && (!mayRead || (preview?.is_valid === true && !previewError))
-  const submit = (/** @type {Event} */ event) => {
-    event.preventDefault()
+  const submit = submitting(() => {
     if (isBusy || !isValid) return
     setSent(text)
     void run(async () => {
@@ -78,7 +76,7 @@ export function MakeUsers({ pool }) {
       if (mayRead) go(link(['batches', id]))
       else setMade(id)
     })
-  }
+  })
 
   return html`<form class="columns" onSubmit=${submit}>
     <div class="stack">
@@ -101,30 +99,30 @@ export function MakeUsers({ pool }) {
       </section>
       <section class="panel">
         <h2>What they look like</h2>
-        <${Field} label="Username pattern" placeholder=${template.username_pattern} ...${field('username_pattern', 'config.username_pattern')} hint="{id}, {n}, {batch} and the names of attributes, such as {first}.{last}.{n}@example.com" />
+        <${Field} label="Username pattern" placeholder=${template.username_pattern} ...${setting('username_pattern')} hint="{id}, {n}, {batch} and the names of attributes, such as {first}.{last}.{n}@example.com" />
         <div class="row">
-          <${Field} label="Role" placeholder=${typeof template.role === 'object' ? JSON.stringify(template.role) : template.role} ...${field('role', 'config.role')} />
-          <${Field} label="E-mail domain" placeholder=${template.email_domain} ...${field('email_domain', 'config.email_domain')} />
+          <${Field} label="Role" placeholder=${typeof template.role === 'object' ? JSON.stringify(template.role) : template.role} ...${setting('role')} />
+          <${Field} label="E-mail domain" placeholder=${template.email_domain} ...${setting('email_domain')} />
         </div>
-        <${Attributes} ...${field('custom_attributes', 'config.custom_attributes')} ofTemplate=${template.custom_attributes ?? {}} />
+        <${Attributes} ...${setting('custom_attributes')} ofTemplate=${template.custom_attributes ?? {}} />
         <div class="row">
-          <${Field} label="Language of names" options=${optionsOf(locale?.enum, `${template.locale ?? 'en'} (default)`)} ...${field('locale', 'config.locale')} />
-          <${Field} label="Seed" placeholder="random" ...${field('seed', 'config.seed')} hint="The same seed makes the same users." />
+          <${Field} label="Language of names" options=${optionsOf(locale?.enum, `${template.locale ?? 'en'} (default)`)} ...${setting('locale')} />
+          <${Field} label="Seed" placeholder="random" ...${setting('seed')} hint="The same seed makes the same users." />
         </div>
       </section>
       <section class="panel">
         <h2>How they log in</h2>
         <div class="row">
-          <${Field} label="Password" options=${[option('', 'one for all users'), option('per_user', 'one for each user')]} ...${field('password_mode', 'config.password_mode')} />
-          <${Field} label="Shared password" type="password" disabled=${form.password_mode === 'per_user'} placeholder="generated" autocomplete="new-password" ...${field('password', 'config.password')} />
+          <${Field} label="Password" options=${[option('', 'one for all users'), option('per_user', 'one for each user')]} ...${setting('password_mode')} />
+          <${Field} label="Shared password" type="password" disabled=${form.password_mode === 'per_user'} placeholder="generated" autocomplete="new-password" ...${setting('password')} />
         </div>
         <div class="row">
           <${Field} label="Hashes for" options=${optionsOf(hash?.properties.preset.enum, 'argon2id, default costs')} ...${field('preset', 'config.password_hash.preset')} hint="The system under test." />
           <${Field} label="Different hashes" inputmode="numeric" placeholder=${form.password_mode === 'per_user' ? 'one for each user' : '1'} ...${field('distinct', 'config.password_hash.distinct')} />
         </div>
         <div class="row">
-          <${Field} label="Second factor" options=${[option('', 'none'), option('true', 'TOTP')]} ...${field('totp', 'config.totp')} />
-          <${Field} label="Epoch" placeholder="2026-01-01T00:00:00Z" ...${field('epoch', 'config.epoch')} hint="With a seed: the same ids and times on every server." />
+          <${Field} label="Second factor" options=${[option('', 'none'), option('true', 'TOTP')]} ...${setting('totp')} />
+          <${Field} label="Epoch" placeholder="2026-01-01T00:00:00Z" ...${setting('epoch')} hint="With a seed: the same ids and times on every server." />
         </div>
       </section>
     </div>
@@ -132,19 +130,19 @@ export function MakeUsers({ pool }) {
       <section class="panel">
         <${Faults} error=${error} faults=${others()} />
         ${made && html`<p class="notice" role="status">The batch <code>${made}</code> is queued. To watch it takes a key with the scope <code>users:read</code>.</p>`}
-        ${
-          can('users:write', pool)
-            ? html`<button type="submit" class="primary large" disabled=${!isValid || isBusy}>
-              ${isBusy ? 'Making…' : `Make ${typeof body['count'] === 'number' ? counted(body['count'], 'user') : 'users'}`}
-            </button>`
-            : html`<${NotAllowed} scope="users:write" what="Making users" />`
-        }
+        <${Allowed} scope="users:write" what="Making users">
+          <button type="submit" class="primary large" disabled=${!isValid || isBusy}>
+            ${isBusy ? 'Making…' : `Make ${typeof body['count'] === 'number' ? counted(body['count'], 'user') : 'users'}`}
+          </button>
+        <//>
         <details>
           <summary>As a command</summary>
           <${Copyable} label="The curl command of this batch" text=${curlOf('POST', 'v1/batches', withoutPassword(body))} />
         </details>
       </section>
-      ${mayRead ? html`<${PreviewPanel} preview=${preview} error=${isRestWrong ? undefined : previewError} />` : html`<${NotAllowed} scope="users:read" what="A preview of the users" />`}
+      <${Allowed} scope="users:read" what="A preview of the users">
+        <${PreviewPanel} preview=${preview} error=${isRestWrong ? undefined : previewError} />
+      <//>
     </div>
   </form>`
 }

@@ -1,39 +1,42 @@
 import {
+  Ask,
   addSample,
   Badge,
   bytes,
   Chart,
   call,
   can,
+  counted,
+  currentPool,
   duration,
   ErrorNotice,
   Field,
   Form,
   faultsOf,
+  go,
   html,
   Loading,
   link,
   number,
   send,
-  shortId,
   Table,
   Tile,
-  Time,
+  timeColumn,
   useAction,
+  useCall,
   useForm,
   useLive,
   useRef,
+  words,
 } from '../kit.js'
-import { Progress } from './batches.js'
+import { BATCH_COLUMNS } from './batches.js'
 import { TARGET_COLUMNS, useTargets } from './targets.js'
-
-const EVERY_MS = 2_000
 
 /** Three minutes are in a chart. */
 const PROCESS_EVERY_MS = 5_000
 
-/** @param {{ pool: string, stats: PoolStats | undefined, statsError: Error | undefined }} props What the pool has and does, at a glance. */
-export function Overview({ pool, stats, statsError }) {
+/** @param {{ stats: PoolStats | undefined, statsError: Error | undefined }} props What the pool has and does, at a glance. */
+export function Overview({ stats, statsError }) {
   const { data, users, exports, delay } = useProcess()
   if (isMissing(statsError)) return html`<${ErrorNotice} error=${statsError} />`
   if (stats === undefined) return html`<${Loading} />`
@@ -44,7 +47,7 @@ export function Overview({ pool, stats, statsError }) {
         ${number(stats.bulk_users)} from batches, ${number(stats.test_users - stats.bulk_users)} others
       <//>
       <${Tile} title="Protected users" value=${number(stats.protected_users)}>not test users: never changed here<//>
-      <${Leases} pool=${pool} />
+      <${Leases} />
       <${Tile} title="Service" value=${data ? html`<${Badge} status=${data.health.status} />` : '…'}>
         ${data?.memory}
         ${data?.health.reasons?.length > 0 && html`; not ready: ${data.health.reasons.join(', ')}`}
@@ -57,8 +60,8 @@ export function Overview({ pool, stats, statsError }) {
       <${Chart} title="Exports" names=${EXPORT_KINDS} samples=${exports} />
       <${Chart} title="Event loop delay" names=${['ms, 99th percentile']} samples=${delay} />
     </section>
-    <${Targets} pool=${pool} />
-    ${can('admin', pool) && html`<${Pools} />`}
+    <${Targets} />
+    ${can('admin') && html`<${Pools} />`}
   </div>`
 }
 
@@ -67,20 +70,15 @@ const isMissing = (/** @type {any} */ error) => error?.status === 404
 
 const isIdle = (/** @type {PoolStats} */ { batches }) => batches.queued + batches.running === 0
 
-const FirstSteps = () => html`<section class="panel welcome">
+const FirstSteps = () => html`<section class="panel">
   <h2>This pool has no users yet</h2>
   <p>Make a batch of test users first. Then download them, or keep a system under test in step.</p>
   <p><a class="button primary" href=${link(['make'])}>Make users</a></p>
 </section>`
 
-/** @param {{ pool: string }} props */
-function Leases({ pool }) {
-  const isAllowed = can('users:lease', pool)
-  const { data } = useLive(
-    async (signal) => (isAllowed ? await call('GET', 'v1/leases/stats', { signal }) : undefined),
-    [isAllowed],
-    EVERY_MS,
-  )
+function Leases() {
+  const isAllowed = can('users:lease')
+  const { data } = useCall(isAllowed && 'v1/leases/stats', { everyMs: 2_000 })
   if (!isAllowed) return html`<${Tile} title="Leases" value="–">needs the scope users:lease<//>`
   if (!data) return html`<${Tile} title="Leases" value="…" />`
   return html`<${Tile} title="Leased users" value=${number(data.leased)}>
@@ -146,43 +144,33 @@ function InProgress() {
     <h2>Batches in progress</h2>
     <${ErrorNotice} error=${error} />
     ${data?.length === 0 && html`<p class="muted">None. <a href=${link(['batches'])}>See all batches.</a></p>`}
-    ${data && data.length > 0 && html`<${Table} caption="Batches in progress" idOf=${idOf} columns=${COLUMNS} items=${data} />`}
+    ${data && data.length > 0 && html`<${Table} caption="Batches in progress" columns=${COLUMNS} items=${data} />`}
   </section>`
 }
 
-const idOf = (/** @type {BatchItem} */ { id }) => id
-
 /** @type {Column<BatchItem>[]} */
 const COLUMNS = [
-  {
-    title: 'Batch',
-    isWide: true,
-    cell: ({ id, label }) => html`<a href=${link(['batches', id])}>${label || shortId(id)}</a>`,
-  },
-  { title: 'Status', cell: ({ status }) => html`<${Badge} status=${status} />` },
-  { title: 'Progress', cell: (batch) => html`<${Progress} batch=${batch} />` },
-  { title: 'Users', isNumber: true, cell: ({ created_count }) => number(created_count) },
+  ...BATCH_COLUMNS,
   { title: 'Users/s', isNumber: true, cell: ({ throughput_per_second: rate }) => (rate === null ? '–' : number(rate)) },
   { title: 'Time left', isNumber: true, cell: ({ eta_seconds: left }) => (left === null ? '–' : duration(left)) },
 ]
 
-/** @param {{ pool: string }} props */
-function Targets({ pool }) {
-  const { data, error } = useTargets(pool)
+function Targets() {
+  const { data, error } = useTargets()
   if (data?.items.length === 0) return null
   return html`<section class="panel">
     <h2>Targets</h2>
     <${ErrorNotice} error=${error} />
-    ${data && html`<${Table} caption="Targets" idOf=${(/** @type {any} */ { target }) => target} columns=${TARGET_COLUMNS} items=${data.items} />`}
+    ${data && html`<${Table} caption="Targets" id="target" columns=${TARGET_COLUMNS} items=${data.items} />`}
   </section>`
 }
 
 function Pools() {
-  const { data, error, refresh } = useLive((signal) => call('GET', 'v1/pools', { pool: null, signal }), [], 10_000)
+  const { data, error, refresh } = useCall('v1/pools', { pool: null, everyMs: 10_000 })
   return html`<section class="panel">
     <h2>Pools</h2>
     <${ErrorNotice} error=${error} />
-    ${data && html`<${Table} caption="Pools" idOf=${(/** @type {any} */ { name }) => name} columns=${POOL_COLUMNS} items=${data.items} />`}
+    ${data && html`<${Table} caption="Pools" id="name" columns=${[...POOL_COLUMNS, deleteColumn(refresh)]} items=${data.items} />`}
     <${NewPool} onMade=${refresh} />
   </section>`
 }
@@ -213,6 +201,31 @@ const REPLICAS = [
 /** @type {Column<any>[]} */
 const POOL_COLUMNS = [
   { title: 'Pool', isWide: true, cell: ({ name }) => html`<a href=${link(['overview'], { pool: name })}>${name}</a>` },
-  { title: 'Replica of', cell: ({ replica }) => (replica === 'none' ? '–' : replica.replace('_', ' ')) },
-  { title: 'Created', cell: ({ created_at }) => html`<${Time} at=${created_at} />` },
+  { title: 'Replica of', cell: ({ replica }) => (replica === 'none' ? '–' : words(replica)) },
+  timeColumn('Created', 'created_at'),
 ]
+
+/** @param {() => void} refresh @returns {Column<PoolItem>} */
+const deleteColumn = (refresh) => ({
+  title: 'Delete',
+  cell: ({ name }) => {
+    const leave = () => (name === currentPool() ? go(link([], { pool: 'default' })) : refresh())
+    const run = () => call('DELETE', `v1/pools/${name}`, { pool: null }).then(leave)
+    return (
+      name !== 'default' &&
+      html`<${Ask} text="Delete…" look=${() => whatGoes(name)} action="Delete the pool" run=${run} />`
+    )
+  },
+})
+
+async function whatGoes(/** @type {string} */ pool) {
+  /** @type {PoolStats} */
+  const { test_users: users, batches } = await call('GET', 'v1/stats', { pool })
+  const batchCount = Object.values(batches).reduce((sum, count) => sum + count, 0)
+  return {
+    title: `Delete the pool ${pool}?`,
+    count: users || undefined,
+    children: html`<p>Its ${counted(users, 'test user')}, ${counted(batchCount, 'batch')}, templates, targets, leases and history are deleted. It cannot be undone.</p>
+      <p>First end its batches in progress, and remove its users from the systems under test. A pool with protected users stays.</p>`,
+  }
+}

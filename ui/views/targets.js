@@ -1,8 +1,10 @@
 import {
+  Allowed,
   Ask,
   Badge,
   call,
   can,
+  column,
   counted,
   duration,
   Empty,
@@ -11,15 +13,15 @@ import {
   go,
   html,
   link,
-  NotAllowed,
-  number,
+  numberColumn,
   PagedTable,
   Path,
   shortId,
   Table,
   Time,
+  timeColumn,
   useAction,
-  useLive,
+  useCall,
   usePages,
   useState,
   Waiting,
@@ -27,8 +29,6 @@ import {
 } from '../kit.js'
 import { DryRunResult, Verified } from '../target/results.js'
 import { TargetSettings } from '../target/settings.js'
-
-const idOf = (/** @type {TargetStatus} */ { target }) => target
 
 /** @type {Column<TargetStatus>[]} */
 export const TARGET_COLUMNS = [
@@ -39,13 +39,12 @@ export const TARGET_COLUMNS = [
   { title: 'Why not', cell: ({ remote_failure, last_run }) => remote_failure ?? last_run?.failure ?? '' },
 ]
 
-/** Compares the states of the targets with ours. Each look calls all targets. @param {string} pool @returns {Live<{ items: TargetStatus[] }>} */
-export const useTargets = (pool, everyMs = 10_000) =>
-  useLive((signal) => call('GET', 'v1/sync/status', { signal }), [pool], everyMs)
+/** Compares the states of all targets with ours, or that of one. Each look calls them. @returns {Live<{ items: TargetStatus[] }>} */
+export const useTargets = (target = '', everyMs = 10_000) => useCall('v1/sync/status', { query: { target }, everyMs })
 
-/** @param {{ pool: string }} props The systems that follow the pool, and whether they do. */
-export function Targets({ pool }) {
-  const { data, error } = useTargets(pool)
+/** The systems that follow the pool, and whether they do. */
+export function Targets() {
+  const { data, error } = useTargets()
   if (!data) return html`<${Waiting} error=${error} />`
   const hasNone = data.items.length === 0
   return html`<div class="stack">
@@ -55,30 +54,25 @@ export function Targets({ pool }) {
         ? html`<${Empty} title="No target yet">
           <p>A target is another usersync, or a system under test that keeps this pool's users.</p>
         <//>`
-        : html`<${Table} caption="Targets" columns=${TARGET_COLUMNS} items=${data.items} idOf=${idOf} />`
+        : html`<${Table} caption="Targets" columns=${TARGET_COLUMNS} items=${data.items} id="target" />`
     }
-    ${
-      can('admin', pool)
-        ? html`<details class="panel" open=${hasNone}>
-          <summary>New target</summary>
-          <${TargetSettings} onSaved=${(/** @type {string} */ name) => go(link(['targets', name]))} />
-        </details>`
-        : html`<${NotAllowed} scope="admin" what="Creating or changing a target" />`
-    }
+    <${Allowed} scope="admin" what="Creating or changing a target">
+      <details class="panel" open=${hasNone}>
+        <summary>New target</summary>
+        <${TargetSettings} onSaved=${(/** @type {string} */ name) => go(link(['targets', name]))} />
+      </details>
+    <//>
   </div>`
 }
 
-/** @param {{ pool: string, id: string }} props One target: its state, what can be done, its runs and failures. */
-export function Target({ pool, id: name }) {
+/** @param {{ id: string }} props One target: its state, what can be done, its runs and failures. */
+export function Target({ id: name }) {
   const path = `v1/targets/${encodeURIComponent(name)}`
-  const { data, error, refresh } = useTargets(pool, 3_000)
+  const { data, error, refresh } = useTargets(name, 3_000)
   const [actions, setActions] = useState(0)
-  const isAdmin = can('admin', pool)
-  const { data: settings, refresh: readSettings } = useLive(
-    async (signal) => (isAdmin ? await call('GET', path, { signal }) : undefined),
-    [name, isAdmin],
-  )
-  const status = data?.items.find(({ target }) => target === name)
+  const isAdmin = can('admin')
+  const { data: settings, refresh: readSettings } = useCall(isAdmin && path)
+  const status = data?.items[0]
   if (!data) return html`<${Waiting} error=${error} />`
   if (!status) return html`<p>There is no target ${name} that the key may see.</p>`
   return html`<div class="stack">
@@ -100,7 +94,7 @@ export function Target({ pool, id: name }) {
         ['State here', html`<code class="wrap">${status.local_state}</code>`],
         ['State there', html`<code class="wrap">${status.remote_state ?? 'unknown'}</code>`],
       ]} />
-      <${Actions} name=${name} path=${path} pool=${pool} isSink=${settings && settings.kind !== 'usersync'} refresh=${() => {
+      <${Actions} name=${name} path=${path} isSink=${settings && settings.kind !== 'usersync'} becomesReplica=${status.becomes_replica} refresh=${() => {
         refresh()
         setActions(actions + 1)
       }} />
@@ -120,8 +114,8 @@ export function Target({ pool, id: name }) {
   </div>`
 }
 
-/** @param {{ name: string, path: string, pool: string, isSink: boolean | undefined, refresh: () => void }} props `isSink` undefined: the key may not know. */
-function Actions({ name, path, pool, isSink, refresh }) {
+/** @param {{ name: string, path: string, isSink: boolean | undefined, becomesReplica: boolean, refresh: () => void }} props `isSink` undefined: the key may not know. */
+function Actions({ name, path, isSink, becomesReplica, refresh }) {
   const { isBusy, error, run } = useAction()
   const [result, setResult] = useState(/** @type {any} */ (undefined))
   const button = (
@@ -137,10 +131,17 @@ function Actions({ name, path, pool, isSink, refresh }) {
         if (isShown) setResult(answer)
         refresh()
       })}>${text}</button>`
-  const [mayWrite, isAdmin] = [can('users:write', pool), can('admin', pool)]
+  const sync = (/** @type {string} */ text, /** @type {object} */ body) =>
+    becomesReplica
+      ? html`<${Ask} text=${`${text}…`} isMild title="Make the pool there a replica?" action="Send the users" run=${() => call('POST', 'v1/sync', { body: { target: name, ...body } }).then(refresh)}>
+        <p>The pool there is empty, and no replica yet. This run makes it a replica of everything: then it takes users from here only, and refuses every other change.</p>
+        <p>For a replica of test users, make it one there first.</p>
+      <//>`
+      : button(text, 'v1/sync', body)
+  const [mayWrite, isAdmin] = [can('users:write'), can('admin')]
   return html`<div class="stack">
     <div class="actions">
-      ${mayWrite && html`${button('Sync now', 'v1/sync', {})} ${button('Send everything', 'v1/sync', { full: true })}`}
+      ${mayWrite && html`${sync('Sync now', {})} ${sync('Send everything', { full: true })}`}
       ${isSink === true && isAdmin && button('Dry run', 'v1/sync', { dry_run: true }, true)}
       ${isSink === false && button('Verify', 'v1/sync/verify', {}, true)}
       ${
@@ -157,7 +158,9 @@ function Actions({ name, path, pool, isSink, refresh }) {
       <//>`
       }
     </div>
-    ${!mayWrite && html`<${NotAllowed} scope="users:write" what="Pushing to a target" />`}
+    <${Allowed} scope="users:write" what="Pushing to a target">
+      <p class="muted small">Sync now sends what the target lacks. Send everything sends all users, whatever it has: for a target that somebody else changed.</p>
+    <//>
     <div role="status">${isBusy && 'Working…'}</div>
     <${ErrorNotice} error=${error} />
     ${result && (result.dry_run ? html`<${DryRunResult} result=${result} />` : html`<${Verified} result=${result} />`)}
@@ -166,22 +169,21 @@ function Actions({ name, path, pool, isSink, refresh }) {
 
 /** @param {{ name: string }} props */
 function Runs({ name }) {
-  const idOf = (/** @type {Run} */ { id }) => id
-  const pages = usePages('v1/sync/runs', { query: { target: name }, idOf, everyMs: 2_000 })
+  const pages = usePages('v1/sync/runs', { query: { target: name }, everyMs: 2_000 })
   return html`<section class="panel">
     <h2>Runs</h2>
-    <${PagedTable} caption="Runs" columns=${RUN_COLUMNS} pages=${pages} idOf=${idOf} empty=${html`<p class="muted">None yet. Sync now makes one.</p>`} />
+    <${PagedTable} caption="Runs" columns=${RUN_COLUMNS} pages=${pages} empty=${html`<p class="muted">None yet. Sync now makes one.</p>`} />
   </section>`
 }
 
 /** @type {Column<Run>[]} */
 const RUN_COLUMNS = [
-  { title: 'At', cell: ({ created_at }) => html`<${Time} at=${created_at} />` },
+  timeColumn('At', 'created_at'),
   { title: 'Status', cell: ({ status }) => html`<${Badge} status=${status} />` },
   { title: 'What', cell: ({ clear, full, kind }) => (clear ? 'clear' : (kind ?? (full ? 'full' : '–'))) },
-  { title: 'Added', isNumber: true, cell: ({ added_count }) => number(added_count) },
-  { title: 'Updated', isNumber: true, cell: ({ updated_count }) => number(updated_count) },
-  { title: 'Deleted', isNumber: true, cell: ({ deleted_count }) => number(deleted_count) },
+  numberColumn('Added', 'added_count'),
+  numberColumn('Updated', 'updated_count'),
+  numberColumn('Deleted', 'deleted_count'),
   { title: 'Took', isNumber: true, cell: ({ duration_ms: took }) => (took === null ? '–' : duration(took / 1000)) },
   {
     title: 'Canary',
@@ -195,12 +197,11 @@ const RUN_COLUMNS = [
 
 /** @param {{ path: string }} props The users that the target refused. */
 function Failures({ path }) {
-  const idOf = (/** @type {{ user_id: string }} */ { user_id }) => user_id
-  const pages = usePages(`${path}/failures`, { idOf, everyMs: 5_000 })
+  const pages = usePages(`${path}/failures`, { id: 'user_id', everyMs: 5_000 })
   if (pages.items?.length === 0) return null
   return html`<section class="panel">
     <h2>Users that it refused</h2>
-    <${PagedTable} caption="Failures" columns=${FAILURE_COLUMNS} pages=${pages} idOf=${idOf} empty=${null} />
+    <${PagedTable} caption="Failures" columns=${FAILURE_COLUMNS} pages=${pages} empty=${null} />
   </section>`
 }
 
@@ -210,7 +211,7 @@ const FAILURE_COLUMNS = [
     title: 'User',
     cell: ({ user_id, username }) => html`<a href=${link(['users', user_id])}>${username ?? shortId(user_id)}</a>`,
   },
-  { title: 'Operation', cell: ({ operation }) => operation },
+  column('Operation', 'operation'),
   { title: 'Why', isWide: true, cell: ({ code, detail }) => html`${words(code)}: ${detail}` },
-  { title: 'Tried', cell: ({ tried_at }) => html`<${Time} at=${tried_at} />` },
+  timeColumn('Tried', 'tried_at'),
 ]

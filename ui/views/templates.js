@@ -1,9 +1,13 @@
 import {
+  Allowed,
   ApiError,
   Ask,
   call,
   can,
+  column,
+  currentPool,
   ErrorNotice,
+  FaultList,
   Faults,
   Field,
   faultsOf,
@@ -11,63 +15,56 @@ import {
   html,
   json,
   link,
-  NotAllowed,
   Path,
   saveBlob,
+  submitting,
   Table,
-  Time,
+  timeColumn,
   useAction,
+  useCall,
   useForm,
   useLive,
+  useRef,
   useState,
   Waiting,
 } from '../kit.js'
 
-const idOf = (/** @type {TemplateItem} */ { name }) => name
-
-/** @param {{ pool: string }} props Named settings of batches: built-in and own. */
-export function Templates({ pool }) {
-  const { data, error, refresh } = useLive(
-    (signal) => call('GET', 'v1/templates', { query: { limit: 1000 }, signal }),
-    [pool],
-    10_000,
-  )
+/** Named settings of batches: built-in and own. */
+export function Templates() {
+  const { data, error, refresh } = useCall('v1/templates', { query: { limit: 1000 }, everyMs: 10_000 })
   if (!data) return html`<${Waiting} error=${error} />`
   return html`<div class="stack">
-    ${can('users:write', pool) ? html`<${Create} />` : html`<${NotAllowed} scope="users:write" what="Changing templates" />`}
-    <${Table} caption="Templates" columns=${COLUMNS} items=${data.items} idOf=${idOf} />
-    <${Exchange} pool=${pool} refresh=${refresh} />
+    <${Allowed} scope="users:write" what="Changing templates"><${Create} /><//>
+    <${Table} caption="Templates" columns=${COLUMNS} items=${data.items} id="name" />
+    <${Exchange} refresh=${refresh} />
   </div>`
 }
 
 /** @type {Column<TemplateItem>[]} */
 const COLUMNS = [
   { title: 'Template', cell: ({ name }) => html`<a href=${link(['templates', name])}>${name}</a>` },
-  { title: 'Description', isWide: true, cell: ({ description }) => description },
+  column('Description', 'description', { isWide: true }),
   { title: 'Kind', cell: ({ built_in }) => (built_in ? 'built in' : 'own') },
-  { title: 'Changed', cell: ({ updated_at }) => html`<${Time} at=${updated_at} />` },
+  timeColumn('Changed', 'updated_at'),
   { title: 'Use', cell: ({ name }) => html`<a href=${link(['make'], { template: name })}>Make users</a>` },
 ]
 
 function Create() {
   const [name, setName] = useState('')
-  const open = (/** @type {Event} */ event) => {
-    event.preventDefault()
-    if (name.trim() !== '') go(link(['templates', name.trim()]))
-  }
+  const open = submitting(() => name.trim() !== '' && go(link(['templates', name.trim()])))
   return html`<form class="row bottom" onSubmit=${open}>
     <${Field} label="Name of a new template" value=${name} onInput=${setName} />
     <button type="submit">Create…</button>
   </form>`
 }
 
-/** @param {{ pool: string, refresh: () => void }} props Moves the pool's own templates to and from files. */
-function Exchange({ pool, refresh }) {
+/** @param {{ refresh: () => void }} props Moves the pool's own templates to and from files. */
+function Exchange({ refresh }) {
   const { error, run } = useAction()
   const [report, setReport] = useState(/** @type {any} */ (undefined))
   const save = async () => {
     const all = JSON.stringify(await call('GET', 'v1/templates/export'), null, 2)
-    saveBlob(new Blob([all], { type: 'application/json' }), `templates-${pool}.json`)
+    saveBlob(new Blob([all], { type: 'application/json' }), `templates-${currentPool()}.json`)
   }
   const load = async (/** @type {any} */ event) => {
     const [file] = event.target.files
@@ -82,42 +79,44 @@ function Exchange({ pool, refresh }) {
     <h2>Move templates</h2>
     <div class="actions">
       <button type="button" onClick=${() => run(save)}>Export own templates</button>
-      ${can('users:write', pool) && html`<label class="button">Import a file<input class="unseen" type="file" accept="application/json,.json" onChange=${(/** @type {Event} */ event) => run(() => load(event))} /></label>`}
+      ${can('users:write') && html`<label class="button">Import a file<input class="unseen" type="file" accept="application/json,.json" onChange=${(/** @type {Event} */ event) => run(() => load(event))} /></label>`}
     </div>
     <${ErrorNotice} error=${error} />
     ${
       report &&
       html`<div class="notice" role="status">
       <p>Imported: ${report.imported.join(', ') || 'none'}. Skipped, because the name is taken: ${report.skipped.join(', ') || 'none'}.</p>
-      <ul>${report.errors.map((/** @type {FieldFault} */ { path, message }) => html`<li><code>${path}</code> ${message}</li>`)}</ul>
+      <${FaultList} faults=${report.errors} />
     </div>`
     }
   </section>`
 }
 
-/** @param {{ pool: string, id: string }} props One template, to edit if it is the pool's own. A name that does not exist is a new template. */
-export function Template({ pool, id: name }) {
+/** @param {{ id: string }} props One template, to edit if it is the pool's own. A name that does not exist is a new template. */
+export function Template({ id: name }) {
   const path = `v1/templates/${encodeURIComponent(name)}`
-  const { data, error } = useLive(
-    (signal) =>
-      call('GET', path, { signal }).catch((error) => {
-        if (error.code === 'template_not_found') return { description: '', config: {}, built_in: false, isNew: true }
-        throw error
-      }),
-    [path, pool],
-  )
+  const { data, error } = useLive((signal) => read(path, signal), [path])
   return data
-    ? html`<${Edit} key=${path} template=${data} path=${path} pool=${pool} name=${name} />`
+    ? html`<${Edit} key=${path} template=${data} path=${path} name=${name} />`
     : html`<${Waiting} error=${error} />`
 }
 
-/** @param {{ template: TemplateItem & { isNew?: true }, path: string, pool: string, name: string }} props */
-function Edit({ template: { description, config, built_in: isBuiltIn, isNew }, path, pool, name }) {
+/** @param {string} path @param {AbortSignal} [signal] */
+const read = (path, signal) =>
+  call('GET', path, { signal }).catch((error) => {
+    if (error.code === 'template_not_found') return { description: '', config: {}, built_in: false, isNew: true }
+    throw error
+  })
+
+/** @param {{ template: TemplateItem & { isNew?: true }, path: string, name: string }} props */
+function Edit({ template: { description, config, built_in: isBuiltIn, updated_at, isNew }, path, name }) {
   const { form, fieldsOf } = useForm({ description, text: JSON.stringify(config, null, 2) })
   const { error, run } = useAction()
   const [saved, setSaved] = useState('')
+  /** The version that the operator has seen. The API takes the last one. */
+  const seen = useRef(updated_at)
   const { field, others } = fieldsOf(faultsOf(error))
-  const isReadOnly = isBuiltIn || !can('users:write', pool)
+  const isReadOnly = isBuiltIn || !can('users:write')
   const act = (/** @type {(config: object) => Promise<string>} */ work) => () => {
     setSaved('')
     void run(async () => {
@@ -134,7 +133,12 @@ function Edit({ template: { description, config, built_in: isBuiltIn, isNew }, p
     return ['Valid.', ...warnings.map((/** @type {FieldFault} */ { path, message }) => `${path} ${message}.`)].join(' ')
   })
   const save = act(async (config) => {
-    await call('PUT', path, { body: { description: form.description, config } })
+    const present = await read(path)
+    if (present.updated_at !== seen.current) {
+      seen.current = present.updated_at
+      throw new ApiError({ status: 412, title: 'Not saved: somebody else changed it', detail: OTHER_VERSION })
+    }
+    seen.current = (await call('PUT', path, { body: { description: form.description, config } })).updated_at
     return 'Saved.'
   })
   return html`<div class="stack">
@@ -154,6 +158,8 @@ function Edit({ template: { description, config, built_in: isBuiltIn, isNew }, p
     </section>
   </div>`
 }
+
+const OTHER_VERSION = 'Open it again to see the other version, or save again to replace it.'
 
 const notValid = (/** @type {FieldFault[]} */ errors) =>
   new ApiError({ status: 422, title: 'Not valid', detail: '', errors })

@@ -1,8 +1,11 @@
 import {
+  Allowed,
   Ask,
   Badge,
+  BatchLink,
   call,
   can,
+  column,
   Empty,
   ErrorNotice,
   Facts,
@@ -11,14 +14,15 @@ import {
   html,
   Json,
   link,
-  NotAllowed,
   PagedTable,
   Path,
   route,
   setParams,
   shortId,
+  submitting,
   Time,
-  useLive,
+  timeColumn,
+  useCall,
   usePages,
   useState,
   useStore,
@@ -43,8 +47,6 @@ const SORTS = [
   { value: 'created_at', text: 'Oldest first' },
 ]
 
-const idOf = (/** @type {UserItem} */ { id }) => id
-
 /** @type {Column<UserItem>[]} */
 const COLUMNS = [
   { title: 'Username', isWide: true, cell: ({ id, username }) => html`<a href=${link(['users', id])}>${username}</a>` },
@@ -52,17 +54,16 @@ const COLUMNS = [
     title: 'E-mail',
     cell: ({ email, username }) => (email === username ? html`<span class="muted">the same</span>` : email),
   },
-  { title: 'Role', cell: ({ role }) => role },
+  column('Role', 'role'),
   {
     title: 'Batch',
-    cell: ({ batch_id: batch }) =>
-      batch ? html`<a href=${link(['batches', batch])} title=${batch}>${shortId(batch)}</a>` : '–',
+    cell: ({ batch_id: batch }) => (batch ? html`<${BatchLink} id=${batch} />` : '–'),
   },
-  { title: 'Changed', cell: ({ updated_at }) => html`<${Time} at=${updated_at} />` },
+  timeColumn('Changed', 'updated_at'),
 ]
 
-/** @param {{ pool: string }} props The users of the pool, page by page. */
-export function Users({ pool }) {
+/** The users of the pool, page by page. */
+export function Users() {
   const { params } = useStore(route)
   const { username, kind, sort, batch_id } = params
   const query = {
@@ -72,7 +73,7 @@ export function Users({ pool }) {
     ...(kind === 'all' && { test_users_only: 'false' }),
     ...(sort && !batch_id && { sort }),
   }
-  const pages = usePages('v1/users', { query, idOf, everyMs: 5_000 })
+  const pages = usePages('v1/users', { query, everyMs: 5_000 })
   const change = (/** @type {string} */ name) => (/** @type {string} */ value) =>
     setParams({ [name]: value, cursor: '' })
   const isFiltered = Object.keys(query).some((name) => name !== 'sort')
@@ -80,35 +81,33 @@ export function Users({ pool }) {
     <section class="panel">
       <div class="row">
         <${Search} found=${username ?? ''} />
-        <${Field} label="Show" options=${can('admin', pool) ? KINDS : KINDS.slice(0, 2)} value=${kind ?? ''} onInput=${change('kind')} />
+        <${Field} label="Show" options=${can('admin') ? KINDS : KINDS.slice(0, 2)} value=${kind ?? ''} onInput=${change('kind')} />
         ${!batch_id && html`<${Field} label="Order" options=${SORTS} value=${sort ?? ''} onInput=${change('sort')} />`}
       </div>
-      ${batch_id && html`<p>Only users of the batch <a href=${link(['batches', batch_id])}>${shortId(batch_id)}</a>. <a href=${link(['users'])}>Show all users.</a></p>`}
+      ${batch_id && html`<p>Only users of the batch <${BatchLink} id=${batch_id} />. <a href=${link(['users'])}>Show all users.</a></p>`}
     </section>
-    <${PagedTable} caption="Users" columns=${COLUMNS} pages=${pages} idOf=${idOf} empty=${isFiltered ? html`<${Empty} title="No such user"><p>No user of this pool has exactly this name and kind.</p><//>` : html`<${Empty} title="No users yet"><p><a class="button primary" href=${link(['make'])}>Make users</a></p><//>`} />
+    <${PagedTable} caption="Users" columns=${COLUMNS} pages=${pages} empty=${isFiltered ? html`<${Empty} title="No such user"><p>No user of this pool has exactly this name and kind.</p><//>` : html`<${Empty} title="No users yet"><p><a class="button primary" href=${link(['make'])}>Make users</a></p><//>`} />
   </div>`
 }
 
 /** @param {{ found: string }} props Finds one user by its exact name or id. */
 function Search({ found }) {
   const [text, setText] = useState(found)
-  const search = (/** @type {Event} */ event) => {
-    event.preventDefault()
+  const search = submitting(() => {
     const wanted = text.trim()
     if (UUID.test(wanted)) go(link(['users', wanted]))
     else setParams({ username: wanted, cursor: '' })
-  }
+  })
   return html`<form onSubmit=${search} role="search">
     <${Field} label="Exact username, or id" type="search" value=${text} onInput=${setText} hint="Press Enter." />
   </form>`
 }
 
-/** @param {{ pool: string, id: string }} props One user, with its attributes and who had it. */
-export function User({ pool, id }) {
+/** @param {{ id: string }} props One user, with its attributes and who had it. */
+export function User({ id }) {
   const path = `v1/users/${encodeURIComponent(id)}`
-  const { data: user, error, refresh } = useLive((signal) => call('GET', path, { signal }), [id], 5_000)
+  const { data: user, error, refresh } = useCall(path, { everyMs: 5_000 })
   if (!user) return html`<${Waiting} error=${error} />`
-  const mayWrite = can('users:write', pool)
   return html`<div class="stack">
     <${Path} view="users" title="Users" name=${user.username} />
     <${ErrorNotice} error=${error} />
@@ -123,24 +122,22 @@ export function User({ pool, id }) {
         ['Last changed', html`<${Time} at=${user.updated_at} />`],
         [
           user.created_by_bulk ? 'By the batch' : 'By',
-          user.batch_id
-            ? html`<a href=${link(['batches', user.batch_id])}>${shortId(user.batch_id)}</a>`
-            : 'another program',
+          user.batch_id ? html`<${BatchLink} id=${user.batch_id} />` : 'another program',
         ],
         ['E-mail', html`<span class="wrap">${user.email}</span>`],
         ['Id', html`<code class="wrap">${user.id}</code>`],
       ]} />
-      ${!mayWrite && html`<${NotAllowed} scope="users:write" what="Changing or deleting a user" />`}
-      ${!user.is_test_user && html`<p class="muted">A protected user is not a test user. The service never changes or deletes it.</p>`}
       ${
-        mayWrite &&
-        user.is_test_user &&
-        html`<div class="actions">
-        <${Ask} text="Delete the user…" title=${`Delete ${user.username}?`} action="Delete" run=${() => call('DELETE', path).then(() => go(link(['users'])))}>
-          <p>Clients and targets lose it with their next update. It cannot be undone.</p>
-        <//>
-      </div>
-      <${UserChange} user=${user} path=${path} onSaved=${refresh} />`
+        user.is_test_user
+          ? html`<${Allowed} scope="users:write" what="Changing or deleting a user">
+          <div class="actions">
+            <${Ask} text="Delete the user…" title=${`Delete ${user.username}?`} action="Delete" run=${() => call('DELETE', path).then(() => go(link(['users'])))}>
+              <p>Clients and targets lose it with their next update. It cannot be undone.</p>
+            <//>
+          </div>
+          <${UserChange} user=${user} path=${path} onSaved=${refresh} />
+        <//>`
+          : html`<p class="muted">A protected user is not a test user. The service never changes or deletes it.</p>`
       }
     </section>
     <section class="panel">
@@ -153,20 +150,19 @@ export function User({ pool, id }) {
 
 /** @param {{ path: string }} props */
 function Holdings({ path }) {
-  const holdingOf = (/** @type {Holding} */ { lease_id }) => lease_id
-  const pages = usePages(`${path}/leases`, { idOf: holdingOf, everyMs: 5_000 })
+  const pages = usePages(`${path}/leases`, { id: 'lease_id', everyMs: 5_000 })
   return html`<section class="panel">
     <h2>Who had it</h2>
-    <${PagedTable} caption="Leases of this user" columns=${HOLDING_COLUMNS} pages=${pages} idOf=${holdingOf} empty=${html`<p class="muted">It was never leased.</p>`} />
+    <${PagedTable} caption="Leases of this user" columns=${HOLDING_COLUMNS} pages=${pages} empty=${html`<p class="muted">It was never leased.</p>`} />
   </section>`
 }
 
 /** @type {Column<Holding>[]} */
 const HOLDING_COLUMNS = [
   { title: 'Holder', isWide: true, cell: ({ owner, lease_id }) => owner || shortId(lease_id) },
-  { title: 'Key', cell: ({ api_key }) => api_key ?? '–' },
-  { title: 'From', cell: ({ granted_at }) => html`<${Time} at=${granted_at} />` },
-  { title: 'To', cell: ({ ended_at }) => html`<${Time} at=${ended_at} />` },
+  column('Key', 'api_key'),
+  timeColumn('From', 'granted_at'),
+  timeColumn('To', 'ended_at'),
   { title: 'End', cell: ({ ending, outcome }) => html`<${Badge} status=${outcome ?? ending ?? 'leased'} />` },
-  { title: 'Note', cell: ({ note }) => note ?? '' },
+  column('Note', 'note'),
 ]

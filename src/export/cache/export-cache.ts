@@ -5,6 +5,7 @@ import type { Text } from '../../protocol/text.ts'
 import { openCacheFolder } from './cache-folder.ts'
 import { createPartialFile, openFinished } from './export-file.ts'
 import { createGrowingFile } from './growing-file.ts'
+import { createSharedBlocks } from './shared-blocks.ts'
 import { type OpenedExport, produce, type SharedExport, type Source, shareExport } from './shared-export.ts'
 
 /**
@@ -40,6 +41,7 @@ export async function createExportCache(options: {
 }): Promise<ExportCache> {
   const { limitBytes, log } = options
   const folder = await openCacheFolder(options.folder, limitBytes)
+  const blocks = createSharedBlocks()
   const joinable = new Map<string, SharedExport>()
   const living = new Set<SharedExport>()
   let closing = false
@@ -53,7 +55,7 @@ export async function createExportCache(options: {
     const source = async () =>
       (await folder.watch(openFinishedSource(path))) ??
       produce(make(), coding, () => createPartialFile(folder, path), log)
-    const shared = shareExport(source, forget)
+    const shared = shareExport(source, blocks, forget)
     joinable.set(path, shared)
     living.add(shared)
     shared.ended.finally(() => living.delete(shared)).catch(() => {})

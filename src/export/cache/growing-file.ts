@@ -1,5 +1,6 @@
 import type { FileHandle } from 'node:fs/promises'
 import { Readable } from 'node:stream'
+import { BLOCK_BYTES, readBytes, type SharedBlocks } from './shared-blocks.ts'
 
 /** A file that is read while it is written. All readers share one handle, each with its own position. */
 export interface GrowingFile {
@@ -51,14 +52,11 @@ export function createGrowingFile(handle: FileHandle, readable: number): Growing
   }
 }
 
-/** Size of one read, and the maximum that a follower buffers in memory. */
-const READ_BYTES = 65_536
-
 /**
  * Streams the whole file from its start, at the speed of the reader. At the end of the written part it waits for more.
  * Calls `leave` once, when the stream has ended or was destroyed, read or not.
  */
-export function followFile(file: GrowingFile, leave: () => void): Readable {
+export function followFile(file: GrowingFile, blocks: SharedBlocks, leave: () => void): Readable {
   let position = 0
   const readNext = async (stream: Readable) => {
     while (position === file.readable() && !file.complete() && !stream.destroyed) await file.changed()
@@ -67,12 +65,12 @@ export function followFile(file: GrowingFile, leave: () => void): Readable {
       stream.push(null)
       return
     }
-    const chunk = file.latest(position)?.subarray(0, READ_BYTES) ?? (await readChunk(file, position))
+    const chunk = file.latest(position)?.subarray(0, BLOCK_BYTES) ?? (await readOlder(file, blocks, position))
     position += chunk.length
     stream.push(chunk)
   }
   const follower = new Readable({
-    highWaterMark: READ_BYTES,
+    highWaterMark: BLOCK_BYTES,
     read() {
       readNext(this).catch((error) => this.destroy(error))
     },
@@ -86,10 +84,11 @@ export function followFile(file: GrowingFile, leave: () => void): Readable {
   return follower.on('error', () => {})
 }
 
-async function readChunk({ handle, readable }: GrowingFile, position: number): Promise<Buffer> {
-  const chunk = Buffer.allocUnsafe(Math.min(READ_BYTES, readable() - position))
-  const { bytesRead } = await handle.read(chunk, 0, chunk.length, position)
-  // Ending the stream here would look to the client like the end of the export.
-  if (bytesRead === 0) throw new Error('export file was truncated')
-  return chunk.subarray(0, bytesRead)
+/** Reads bytes that are no longer in memory. A block that still grows is not shared. */
+async function readOlder(file: GrowingFile, blocks: SharedBlocks, position: number): Promise<Buffer> {
+  const start = position - (position % BLOCK_BYTES)
+  const end = Math.min(start + BLOCK_BYTES, file.readable())
+  if (end - start < BLOCK_BYTES && !file.complete()) return await readBytes(file.handle, position, end)
+  const block = await blocks.read(file.handle, start, end)
+  return block.subarray(position - start)
 }

@@ -5,6 +5,7 @@ import { type Coding, createEncoder } from '../../http/content-coding.ts'
 import type { Text } from '../../protocol/text.ts'
 import type { PartialFile } from './export-file.ts'
 import { createGrowingFile, followFile, type GrowingFile } from './growing-file.ts'
+import type { SharedBlocks } from './shared-blocks.ts'
 
 export interface OpenedExport {
   /**
@@ -30,7 +31,7 @@ export interface SharedExport {
  * Shares the source that `open` returns. It ends when all followers have left, and stops a source that is still in
  * progress then. Calls `forget` as soon as no further client can join.
  */
-export function shareExport(open: () => Promise<Source>, forget: () => void): SharedExport {
+export function shareExport(open: () => Promise<Source>, blocks: SharedBlocks, forget: () => void): SharedExport {
   const ended = Promise.withResolvers<void>()
   const streams = new Set<Readable>()
   let followers = 0
@@ -39,6 +40,7 @@ export function shareExport(open: () => Promise<Source>, forget: () => void): Sh
 
   const close = (source: Source) => {
     forget()
+    blocks.forget(source.file.handle)
     source.file.handle.close().then(ended.resolve, ended.reject)
   }
   const leave = (source: Source) => {
@@ -82,7 +84,7 @@ export function shareExport(open: () => Promise<Source>, forget: () => void): Sh
         leave(source)
         throw error
       }
-      const stream = followFile(file, () => {
+      const stream = followFile(file, blocks, () => {
         streams.delete(stream)
         leave(source)
       })

@@ -59,8 +59,11 @@ const time = { type: ['string', 'null'], format: 'date-time' }
 
 /** Additional members (RFC 9457 section 3.2), by code. */
 const MEMBERS_OF: Partial<Record<ErrorCode, object>> = {
-  base_mismatch: { state: { type: 'string', description: 'The current state of the pool' } },
   state_gone: { state: { type: 'string', description: 'The current state of the filter' } },
+  base_mismatch: {
+    state: { type: 'string', description: 'The current state of the pool' },
+    becomes_replica: { enum: ['everything'], description: 'What a full export makes of the pool, which is empty' },
+  },
   population_exists: { batch_id: { type: 'string' } },
   users_exhausted: {
     free: { type: 'integer' },
