@@ -19,7 +19,7 @@ const t = suite()
 const LABEL = 'bücher 店'
 
 /** The users of the largest batch. */
-const MANY = sized(1_000, 10_000)
+const MANY = sized(300, 10_000)
 
 const JOB = fileURLToPath(new URL('../../src/job.ts', import.meta.url))
 const DATABASE_URL = await testDatabase(t)
