@@ -23,7 +23,7 @@ const url = await testDatabase(t)
 const sql = connect({ url, schema: 'usersync', connections: 4, name: 'test' })
 t.teardown(() => sql.end())
 
-const RUNS = sized(4, 30)
+const RUNS = sized(5, 30)
 
 const ALL = { batchId: undefined, testUsersOnly: true, bulkUsersOnly: false }
 let pools = 0

@@ -23,7 +23,7 @@ const url = await testDatabase(t)
 const sql = connect({ url, schema: 'usersync', connections: 6, name: 'test' })
 t.teardown(() => sql.end())
 
-const RUNS = sized(6, 60)
+const RUNS = sized(10, 60)
 
 let pools = 0
 const nextPool = () => `history-${++pools}`
