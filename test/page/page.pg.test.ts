@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Page } from 'playwright-core'
 import { as, secretOf, WITH_KEYS } from '../http/keys.ts'
 import { sharedService } from '../http/shared-service.ts'
@@ -161,6 +162,8 @@ t.test('a batch that leaves the status of the list says so', needsBrowser, async
   })
   const body = { pool: 'left', count: 1, label: 'long', config }
   await call('POST', '/v1/batches', { headers: as('root'), body })
+  const running = () => sql`select from batches where label = 'long' and status = 'running'`
+  while ((await running()).length === 0) await sleep(10) // a list shows later rows only after a click
   const { page } = await openPage(t, { key: secretOf('reader') })
   await page.goto(`${url}/ui/#/batches?pool=left&status=running`)
   await page.getByRole('row', { name: /long.*running/ }).waitFor()

@@ -19,7 +19,7 @@ import { runLeaseStatements } from './lease-statements.ts'
 import { runSinkStatements } from './sink-statements.ts'
 
 /** The users of the pool `later`. */
-export const USERS = sized(3_500, 12_000)
+export const USERS = sized(4_500, 12_000)
 /** The users of a batch that is deleted completely. */
 const MANY = sized(1_100, 3_000)
 /** The users of other batches and imports. */
