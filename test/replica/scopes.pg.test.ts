@@ -1,4 +1,4 @@
-import { as, secretOf } from '../http/planted.ts'
+import { as, secretOf } from '../http/keys.ts'
 import { startService } from '../http/service.ts'
 import { suite } from '../suite.ts'
 
