@@ -9,6 +9,8 @@ import { readConfig } from '../../src/config/config.ts'
 import { connect } from '../../src/database/connection.ts'
 import { loggableError } from '../../src/database/loggable-error.ts'
 import { type Pace, type Service as RealService, startService as startRealService } from '../../src/service.ts'
+import { PUSH_PACE } from '../../src/sync/push.ts'
+import { SYNC_PACE } from '../../src/sync/sync-scheduler.ts'
 import { testDatabase } from '../database.ts'
 import { beginLog, keepAnswer } from '../run-record.ts'
 
@@ -42,6 +44,12 @@ export interface Service extends Omit<RealService, 'stop' | 'sql'> {
   call<Json = unknown>(method: string, path: string, request?: Request): Promise<Answer<Json>>
 }
 
+/** A run pauses for 20 ms before its second attempt. Counts of leased users are exact, however slow the machine is. */
+const TEST_PACE: Pace = {
+  leaseCountsRest: 0,
+  sync: { ...SYNC_PACE, push: { ...PUSH_PACE, firstPauseMs: 20 } },
+}
+
 /**
  * Starts the complete service in this process, with real worker threads, its own database, and a loopback port.
  * `settings` are environment variables. Everything stops at the end of `t`.
@@ -62,7 +70,7 @@ export async function startService(t: Test, settings: Record<string, string> = {
       },
     },
   )
-  const { app, workers, memory, stop } = await startRealService(config, databaseUrl, log, pace)
+  const { app, workers, memory, stop } = await startRealService(config, databaseUrl, log, { ...TEST_PACE, ...pace })
   const sql = connect({ url: databaseUrl, schema: config.schema, connections: 4, name: 'test' })
   await app.listen({ host: '127.0.0.1', port: 0 })
   const url = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`

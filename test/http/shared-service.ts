@@ -9,23 +9,26 @@ interface Test {
 
 const A_DAY_MS = 86_400_000
 
-/** Services that no test uses at the moment. */
-const idle: Service[] = []
+/** Services that no test uses at the moment, by their settings. */
+const idle = new Map<string, Service[]>()
 
 /**
- * A service with the default settings, two worker threads and an empty database. It removes expired batches only on
- * request. It is shared: at the end of `t` its database is emptied, and the next caller in this process gets it. A
- * service costs 0.4 to 1 s of CPU time, an emptied database 0.05 s. A test that needs other settings, or counters,
- * caches or background work that nobody else uses, starts its own with `startService`.
+ * A service with two worker threads and an empty database. It removes expired batches only on request. It is shared: at
+ * the end of `t` its database is emptied, and the next caller in this process with the same settings gets it. A service
+ * costs 0.4 to 1 s of CPU time, an emptied database 0.05 s. A test that needs counters, caches or background work that
+ * nobody else uses starts its own with `startService`.
  */
-export async function sharedService(t: Test): Promise<Service> {
-  const service = idle.pop() ?? (await startService(root, { MAX_WORKERS: '2' }, { expiryMs: A_DAY_MS }))
+export async function sharedService(t: Test, settings: Record<string, string> = {}): Promise<Service> {
+  const kind = JSON.stringify(settings)
+  const free = idle.get(kind) ?? []
+  idle.set(kind, free)
+  const service = free.pop() ?? (await startService(root, { MAX_WORKERS: '2', ...settings }, { expiryMs: A_DAY_MS }))
   const before = await schemaOf(service)
   t.teardown(async () => {
     await empty(service)
     if ((await schemaOf(service)) !== before) throw new Error('the test left the schema changed: undo it in a teardown')
     service.log.length = 0
-    idle.push(service)
+    free.push(service)
   })
   return service
 }

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { isInstalled, run } from '../../examples/check/command.ts'
 import { startShop } from '../../examples/check/shop.ts'
-import { startService } from '../http/service.ts'
+import { sharedService } from '../http/shared-service.ts'
 import { suite } from '../suite.ts'
 import { makePool } from './pool.ts'
 
@@ -9,7 +9,7 @@ const t = suite()
 
 /* The clients that the service serves: they are fetched from it, and used against it. */
 
-const service = await startService(t, { MAX_WORKERS: '1' })
+const service = await sharedService(t)
 const { url, call } = service
 const CLIENTS = { 'k6.js': 'text/javascript; charset=utf-8', 'usersync.py': 'text/x-python; charset=utf-8' }
 const fileOf = (name: string) => new URL(`../../src/leases/clients/${name}`, import.meta.url)

@@ -1,6 +1,6 @@
 import { request } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { startService } from '../http/service.ts'
+import { sharedService } from '../http/shared-service.ts'
 import { suite } from '../suite.ts'
 import { type Lease, makePool, problem } from './pool.ts'
 
@@ -8,7 +8,7 @@ const t = suite()
 
 /* Requests that wait for users: in which order they get them, and what is left of those that give up. */
 
-const service = await startService(t, { MAX_WORKERS: '1' })
+const service = await sharedService(t)
 const { call, url } = service
 const take = (pool: string, members: object = {}, headers = {}) =>
   call<Lease>('POST', '/v1/leases', { body: { pool, ...members }, headers })

@@ -1,5 +1,5 @@
 import type { Test } from 'tap'
-import { startService } from '../http/service.ts'
+import { sharedService } from '../http/shared-service.ts'
 import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 import { AUTH0_TOKEN, CONNECTION, startAuth0 } from './fakes/auth0.ts'
@@ -7,7 +7,7 @@ import type { FakeSystem, FakeUser } from './fakes/fake-api.ts'
 import { FUSIONAUTH_KEY, startFusionAuth } from './fakes/fusionauth.ts'
 import { KEYCLOAK_CLIENT, startKeycloak } from './fakes/keycloak.ts'
 import { startKratos } from './fakes/kratos.ts'
-import { PACE, sinkRoutes } from './sink.ts'
+import { sinkRoutes } from './sink.ts'
 
 const t = suite()
 
@@ -60,7 +60,7 @@ const KINDS: Record<string, Kind> = {
 
 const OWN: FakeUser = { id: 'own', username: 'own', email: 'own@example.com', role: 'owner', hash: '', mark: undefined }
 
-const service = await startService(t, {}, PACE)
+const service = await sharedService(t)
 const { call, sql, log } = service
 
 /** A pool of its own for a test: its name, its id, and what the test does with its routes. */

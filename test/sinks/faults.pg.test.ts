@@ -2,14 +2,14 @@ import { PRESETS } from '../../src/sync/kinds/postgres/presets.ts'
 import { startProxy } from '../database-proxy.ts'
 import { startService } from '../http/service.ts'
 import { suite } from '../suite.ts'
-import { PACE, sinkRoutes, startSystem } from './sink.ts'
+import { sinkRoutes, startSystem } from './sink.ts'
 import { BETTER_AUTH, DJANGO } from './systems.ts'
 
 const t = suite()
 
 /* What is wrong with a target is found at its creation, or by its first run, which says what to mend. */
 
-const service = await startService(t, { TARGET_HOSTS: 'db.invalid' }, PACE)
+const service = await startService(t, { TARGET_HOSTS: 'db.invalid' })
 const { call, sql, log } = service
 const system = await startSystem(t, DJANGO)
 const { create, sync, failures, batch, clear, status } = sinkRoutes(service)

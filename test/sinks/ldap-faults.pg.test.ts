@@ -10,14 +10,14 @@ import type { Test } from 'tap'
 import { connectEntries } from '../../src/sync/kinds/ldap/connect-entries.ts'
 import { startService } from '../http/service.ts'
 import { suite } from '../suite.ts'
-import { PACE, sinkRoutes } from './sink.ts'
+import { sinkRoutes } from './sink.ts'
 import { HASHES, LOGIN, NO_SLAPD, PEOPLE, startSlapd, WRITER } from './slapd.ts'
 
 const t = suite()
 
 /* What is wrong with a directory is found at the creation of the target, or by its first run, which says what to mend. */
 
-const service = await startService(t, { TARGET_HOSTS: 'ldap.invalid' }, PACE)
+const service = await startService(t, { TARGET_HOSTS: 'ldap.invalid' })
 const { log } = service
 const { create, sync, batch } = sinkRoutes(service)
 await batch(30, HASHES)

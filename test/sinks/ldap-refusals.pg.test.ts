@@ -1,15 +1,15 @@
 import { Attribute, Change } from 'ldapts'
 import type { Test } from 'tap'
-import { startService } from '../http/service.ts'
+import { sharedService } from '../http/shared-service.ts'
 import { suite } from '../suite.ts'
-import { PACE, sinkRoutes } from './sink.ts'
+import { sinkRoutes } from './sink.ts'
 import { HASHES, LOGIN, NO_SLAPD, PEOPLE, type Slapd, startSlapd, WRITER } from './slapd.ts'
 
 const t = suite()
 
 /* Directories that refuse single users, limit searches, or lack the assertion control: the other users arrive, and none twice. */
 
-const service = await startService(t, {}, PACE)
+const service = await sharedService(t)
 const { sql, log } = service
 const { create, sync, failures, batch, clear, status } = sinkRoutes(service)
 const USERS = 60

@@ -1,9 +1,9 @@
 import type { Test } from 'tap'
-import { startService } from '../http/service.ts'
+import { sharedService } from '../http/shared-service.ts'
 import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 import { type ScimServer, startScim, TOKEN } from './scim-server.ts'
-import { PACE, sinkRoutes } from './sink.ts'
+import { sinkRoutes } from './sink.ts'
 
 const t = suite()
 
@@ -15,7 +15,7 @@ const LIMITED = { 'small-bulk': { BULK: '7', BULK_BYTES: '2500' }, single: { BUL
 const SERVERS = sized<Record<string, Record<string, string>>>(LIMITED, { bulk: {}, ...LIMITED })
 t.setTimeout(600_000)
 
-const service = await startService(t, {}, PACE)
+const service = await sharedService(t)
 const { sql } = service
 const { create, sync, clear, failures, status, batch } = sinkRoutes(service)
 const servers = await Promise.all(

@@ -6,11 +6,6 @@ import { emptyDatabase } from '../database.ts'
 import type { Answer, Service } from '../http/service.ts'
 import { sized } from '../size.ts'
 
-/** Several times as fast as in the service. */
-export const PACE = {
-  sync: { pollMs: 250, leaseMs: 10_000, push: { deadlineMs: 20_000, firstPauseMs: 20, silenceMs: 5_000 } },
-}
-
 /** A database of a system under test, with its tables. */
 export async function startSystem(t: Test, tables: string) {
   const url = await emptyDatabase(t)

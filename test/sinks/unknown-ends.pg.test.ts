@@ -1,14 +1,14 @@
 import type { Test } from 'tap'
-import { startService } from '../http/service.ts'
+import { sharedService } from '../http/shared-service.ts'
 import { suite } from '../suite.ts'
-import { PACE, sinkRoutes, startSystem } from './sink.ts'
+import { sinkRoutes, startSystem } from './sink.ts'
 import { DJANGO } from './systems.ts'
 
 const t = suite()
 
 /* A process died between its announcement and the end of the target's transaction. The target says how that ended. */
 
-const service = await startService(t, {}, PACE)
+const service = await sharedService(t)
 const { sql } = service
 const system = await startSystem(t, DJANGO)
 const { create, sync, batch } = sinkRoutes(service)
