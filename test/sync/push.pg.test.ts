@@ -3,12 +3,16 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
 import type { SyncRun } from '../../src/sync/sync-runs.ts'
 import { startService } from '../http/service.ts'
+import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 import { RECEIVER_KEY, type Receiver, startReceiver } from './receiver.ts'
 
 const t = suite()
 
 /* Pushes of a real service to receivers that keep their users in memory, with independent code. */
+
+const USERS = sized(200, 1_000)
+const NEW_USERS = sized(60, 300)
 
 /** Short, so that silent and failing targets are given up soon. */
 const PACE = { pollMs: 500, leaseMs: 30_000, push: { deadlineMs: 900_000, firstPauseMs: 50, silenceMs: 1_500 } }
@@ -71,21 +75,24 @@ t.test('a push sends nothing, everything, or the difference', async (t) => {
   const { pool, receiver, make, push, status } = await startTarget(t)
   t.match(await push(), { status: 'succeeded', kind: 'unchanged', attempts: 1, sent_bytes: 0 }, 'both are empty')
 
-  const batch = await make(1_000)
+  const batch = await make(USERS)
   const first = await push()
-  t.match(first, { status: 'succeeded', added_count: 1_000, failure: null, attempts: 1, trigger: 'request' })
-  t.ok(first.sent_bytes > 1_000 && first.sent_bytes < 500_000 && (first.duration_ms ?? 0) > 0, 'it was sent compressed')
+  t.match(first, { status: 'succeeded', added_count: USERS, failure: null, attempts: 1, trigger: 'request' })
+  t.ok(
+    first.sent_bytes > USERS && first.sent_bytes < 500 * USERS && (first.duration_ms ?? 0) > 0,
+    'it was sent compressed',
+  )
   t.equal(receiver.held.state, await stateOf(pool))
-  t.equal(receiver.held.lines.size, 1_000)
+  t.equal(receiver.held.lines.size, USERS)
 
-  await make(300)
+  await make(NEW_USERS)
   const second = await push()
-  t.match(second, { kind: 'delta', base: first.state, added_count: 300, deleted_count: 0 })
+  t.match(second, { kind: 'delta', base: first.state, added_count: NEW_USERS, deleted_count: 0 })
   await call('DELETE', `/v1/batches/${batch}?pool=${pool}`)
-  t.match(await push(), { kind: 'delta', base: second.state, deleted_count: 1_000 })
-  t.equal(receiver.held.lines.size, 300)
+  t.match(await push(), { kind: 'delta', base: second.state, deleted_count: USERS })
+  t.equal(receiver.held.lines.size, NEW_USERS)
   t.match(await push(), { kind: 'unchanged' })
-  t.match(await push({ full: true }), { kind: 'full', base: null, added_count: 300, full: true })
+  t.match(await push({ full: true }), { kind: 'full', base: null, added_count: NEW_USERS, full: true })
   t.match(await status(), { in_step: true, remote_failure: null, last_run: { kind: 'full' } })
   t.ok(receiver.seen.includes('delta zstd') && receiver.seen.includes('full zstd'), receiver.seen.join(', '))
 })
@@ -227,7 +234,7 @@ t.test('a target with an interval is kept in step in the background', async (t) 
   await make(30)
   t.ok(await inStep())
   const seen = new Set<string>()
-  for (const deadline = Date.now() + 20_000; seen.size < 4 && Date.now() < deadline; await sleep(20)) {
+  for (const deadline = Date.now() + 20_000; seen.size < 4 && Date.now() < deadline; await sleep(100)) {
     await sql`update targets set next_run_at = now() from pools p where p.id = pool_id and p.name = ${pool}`
     const { json } = await call<{ items: SyncRun[] }>('GET', `/v1/sync/runs?pool=${pool}&target=tester`)
     if (!json.items.every(({ trigger }) => trigger === 'interval')) t.fail('a run of another trigger')
