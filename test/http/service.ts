@@ -37,6 +37,7 @@ export interface Service extends Omit<RealService, 'stop' | 'sql'> {
   /** Plain SQL from another client, on the test's own connections. */
   sql: Sql
   url: string
+  databaseUrl: string
   /** The service's DATA_DIR, removed at the end of the test. */
   dataDir: string
   /** The log lines so far, as JSON. */
@@ -82,6 +83,7 @@ export async function startService(t: Test, settings: Record<string, string> = {
   })
   return {
     url,
+    databaseUrl,
     dataDir,
     app,
     sql,

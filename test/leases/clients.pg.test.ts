@@ -1,15 +1,14 @@
 import { readFile } from 'node:fs/promises'
 import { isInstalled, run } from '../../examples/check/command.ts'
 import { startShop } from '../../examples/check/shop.ts'
-import { sharedService } from '../http/shared-service.ts'
 import { suite } from '../suite.ts'
-import { makePool } from './pool.ts'
+import { leaseService, makePool } from './pool.ts'
 
 const t = suite()
 
 /* The clients that the service serves: they are fetched from it, and used against it. */
 
-const service = await sharedService(t)
+const service = await leaseService(t)
 const { url, call } = service
 const CLIENTS = { 'k6.js': 'text/javascript; charset=utf-8', 'usersync.py': 'text/x-python; charset=utf-8' }
 const fileOf = (name: string) => new URL(`../../src/leases/clients/${name}`, import.meta.url)

@@ -1,15 +1,14 @@
 import { request } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { sharedService } from '../http/shared-service.ts'
 import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
-import { type Lease, makePool, problem } from './pool.ts'
+import { type Lease, leaseService, makePool, problem } from './pool.ts'
 
 const t = suite()
 
 /* Requests that wait for users: in which order they get them, and what is left of those that give up. */
 
-const service = await sharedService(t)
+const service = await leaseService(t)
 const { call, url } = service
 const take = (pool: string, members: object = {}, headers = {}) =>
   call<Lease>('POST', '/v1/leases', { body: { pool, ...members }, headers })

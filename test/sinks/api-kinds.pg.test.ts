@@ -51,7 +51,7 @@ const KINDS: Record<string, Kind> = {
   auth0: {
     start: startAuth0,
     target: { key: AUTH0_TOKEN, mapping: { connection_id: CONNECTION } },
-    hash: { preset: 'auth0' },
+    hash: { algorithm: 'bcrypt', cost: 4 },
     otherHash: { preset: 'better-auth' },
     hasUsernames: false,
   },
