@@ -81,13 +81,13 @@ Object.assign(globalThis, { __VU: 7, __ENV: process.env })
 const { lease, renew, release, users } = await import('./k6.mjs')
 const say = (...what) => console.log(JSON.stringify(what))
 seen.isLost = true
-const mine = lease({ ttl_seconds: 30 })
+const mine = lease({ ttl_seconds: 600 })
 say('repeated', seen.requests.length, seen.pauses.length, seen.requests.every(({ key }) => key === 'Bearer secret'))
 say('not due', renew(mine), seen.requests.length)
-mine.renewed_at -= 11_000
+mine.renewed_at -= 201_000
 say('due', renew(mine), seen.requests.length)
 say('released', release(mine), release(mine))
-mine.renewed_at -= 11_000
+mine.renewed_at -= 201_000
 say('lost', renew(mine))
 say('users', users().map(({ username }) => username).sort())
 try {
@@ -173,7 +173,7 @@ const USE = `
 import sys, time
 from usersync import LeaseLost, UserPool, UsersExhausted, UsersyncError
 pool = UserPool()
-with pool.take(ttl=6, wait=0) as lease:
+with pool.take(ttl=12, wait=0) as lease:
     begun = lease._renewed
     while lease._renewed == begun:
         time.sleep(0.02)
