@@ -48,6 +48,7 @@ export const LANES = {
  * named on the command line runs in both.
  */
 export const FULL_ONLY: Record<string, string> = {
+  'batches/crash.pg.test.ts': 'faults/interrupted-batch, faults/cut-connections',
   'cli/node-20.pg.test.ts': 'cli/commands, pull/kill',
   'examples/leases.pg.test.ts': 'leases/clients, leases/simple-table-server',
   'faults/disk-full.pg.test.ts': 'database/embedded, export/cache',
@@ -62,7 +63,7 @@ export const FULL_ONLY: Record<string, string> = {
   'page/views.pg.test.ts': 'page/page',
   'passwords/real-verifiers.test.ts':
     'passwords/hash-password, passwords/pbkdf2-sha256, passwords/bcrypt, passwords/argon2id',
-  'replica/crash.pg.test.ts': 'batches/crash, replica/rounds',
+  'replica/crash.pg.test.ts': 'faults/interrupted-batch, replica/rounds',
   'sinks/better-auth.pg.test.ts': 'systems/better-auth, sinks/faults, sinks/canary',
   'sinks/crash.pg.test.ts': 'sinks/unknown-ends',
   'sinks/django-site.pg.test.ts': 'sinks/django, sinks/canary',
@@ -70,7 +71,7 @@ export const FULL_ONLY: Record<string, string> = {
   'sinks/scim-mishaps.pg.test.ts': 'sinks/scim, sinks/by-request',
   'standbys/conflict.pg.test.ts': 'standbys/standbys',
   'standbys/storm.pg.test.ts': 'standbys/standbys, standbys/took-over',
-  'sync/two-services.pg.test.ts': 'sync/push, batches/crash',
+  'sync/two-services.pg.test.ts': 'sync/push, faults/interrupted-batch',
   'systems/real-imports.pg.test.ts': 'systems/django, systems/ldif, systems/better-auth',
   'tracing/collector-faults.pg.test.ts': 'tracing/spans',
 }

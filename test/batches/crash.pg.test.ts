@@ -18,12 +18,11 @@ const t = suite()
  */
 
 const KILLS = 6
-const USERS = sized(2_000, 20_000)
-const CONFIG = { chunk_size: sized(50, 100) }
+const USERS = sized(3_000, 20_000)
 const settings = (url: string) => ({
   DATABASE_URL: url,
   ENCRYPTION_KEY: '5e'.repeat(32),
-  MAX_WORKERS: sized('1', '2'),
+  MAX_WORKERS: '2',
   LOG_LEVEL: 'info',
 })
 
@@ -38,18 +37,17 @@ async function checkUsers(t: Test, url: string, batch: Batch): Promise<void> {
   await sql.end()
 }
 
-t.test('a batch survives kill -9 and then a graceful stop in the middle of the work', async (t) => {
+t.test('a batch survives kill -9 and then SIGTERM in the middle of the work', async (t) => {
   const url = await testDatabase(t)
-  const killed = await startServerProcess(t, settings(url))
-  const { batch } = await call(killed, '/v1/batches', { count: USERS, config: CONFIG })
-  await untilMoving(killed, batch.id)
-  t.equal(await killed.end('SIGKILL'), 'SIGKILL')
-  await t.test('stopped', async (t) => {
-    const stopped = await startService(t, settings(url)) // until the end of this subtest
-    await untilMoving(stopped, batch.id)
-  })
-  const last = await startService(t, settings(url))
-  await checkUsers(t, url, await untilEnded(last, batch.id))
+  const first = await startServerProcess(t, settings(url))
+  const { batch } = await call(first, '/v1/batches', { count: USERS, config: { chunk_size: 100 } })
+  await untilMoving(first, batch.id)
+  t.equal(await first.end('SIGKILL'), 'SIGKILL')
+  const second = await startServerProcess(t, settings(url))
+  await untilMoving(second, batch.id)
+  t.equal(await second.end('SIGTERM'), 0, 'a drain exits with code 0')
+  const third = await startService(t, settings(url))
+  await checkUsers(t, url, await untilEnded(third, batch.id))
 })
 
 // The small size suspends one of two replicas in faults/stopped-replica.pg.test.ts.
@@ -58,7 +56,7 @@ if (isFull)
     const url = await testDatabase(t)
     const survivor = await startService(t, settings(url))
     let victim = await startServerProcess(t, settings(url))
-    const { batch } = await call(survivor, '/v1/batches', { count: USERS, config: CONFIG })
+    const { batch } = await call(survivor, '/v1/batches', { count: USERS, config: { chunk_size: 100 } })
     for (let kill = 1; kill <= KILLS; kill++) {
       await untilMoving(survivor, batch.id)
       await sleep(Math.random() * 100)
