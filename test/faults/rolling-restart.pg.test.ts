@@ -43,7 +43,7 @@ async function endWatched(replica: ServerProcess): Promise<{ code: number | stri
   return { code: await end, responses }
 }
 
-// The small size has batches/crash.pg.test.ts, with two replicas and a SIGTERM, and http/graceful-close.test.ts.
+// The small size has interrupted-batch.pg.test.ts and http/graceful-close.test.ts.
 if (isFull)
   t.test('a rolling restart fails no request, and loses or repeats no job', { skip }, async (t) => {
     const url = await testDatabase(t)

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
 import type { Batch } from '../../src/batches/batches.ts'
 import { makePool } from '../export/observe.ts'
-import { startService } from '../http/service.ts'
+import { sharedService } from '../http/shared-service.ts'
 import { suite } from '../suite.ts'
 import { exportOf, makeUsers, put, stateOf } from './pair.ts'
 
@@ -13,7 +13,7 @@ const t = suite()
  * its lock.
  */
 
-const service = await startService(t, { MAX_WORKERS: '1' }, { lockTimeoutMs: 2_000 })
+const service = await sharedService(t)
 const { sql, call, url } = service
 
 const setReplica = (pool: string, replica: string | boolean) =>
