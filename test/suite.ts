@@ -37,6 +37,7 @@ export const LANES = {
   http: ['http/*.pg.test.ts'],
   import: ['{import,lifecycle,passwords}/*.pg.test.ts'],
   page: ['page/*.pg.test.ts'],
+  proxies: ['proxies/*.pg.test.ts'],
   pull: ['{pull,jobs,examples,client,package,cli}/*.pg.test.ts'],
   leases: ['leases/*.pg.test.ts'],
   replica: ['{replica,targets}/!(crash).pg.test.ts', 'sync/!(two-services).pg.test.ts'],
