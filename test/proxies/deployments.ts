@@ -1,10 +1,15 @@
 import type { Test } from 'tap'
+import { testDatabase } from '../database.ts'
 import { type Service, startService } from '../http/service.ts'
 import { type Nginx, startNginx } from './nginx.ts'
 
+export interface Deployment extends Service {
+  databaseUrl: string
+}
+
 export interface Deployments {
-  first: Service
-  second: Service
+  first: Deployment
+  second: Deployment
   nginx: Nginx
 }
 
@@ -14,7 +19,11 @@ export async function startDeployments(
   map: string,
   settings: Record<string, string> = {},
 ): Promise<Deployments> {
-  const [first, second] = await Promise.all([startService(t, settings), startService(t, settings)])
+  const start = async () => {
+    const databaseUrl = await testDatabase(t)
+    return { ...(await startService(t, { ...settings, DATABASE_URL: databaseUrl })), databaseUrl }
+  }
+  const [first, second] = await Promise.all([start(), start()])
   const replace = {
     'server 127.0.0.1:3000 ': `server ${new URL(first.url).host} `,
     'server 127.0.0.1:3100 ': `server ${new URL(second.url).host} `,

@@ -5,8 +5,10 @@ import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Sql } from 'postgres'
 import type { Test } from 'tap'
+import type { Batch } from '../../src/batches/batches.ts'
 import { ANY_BATCH } from '../../src/states/filter.ts'
 import { CHILD_ENV } from '../child-env.ts'
+import type { Service } from '../http/service.ts'
 import { sized } from '../size.ts'
 import { createClient } from '../standbys/client.ts'
 import { suite } from '../suite.ts'
@@ -25,6 +27,8 @@ const CLIENTS = sized(10, 50)
 const WRITERS = 3
 const USERS = sized(500, 5_000)
 const KEY = 'k'.repeat(40)
+const WITH_KEY = { authorization: `Bearer ${KEY}` }
+const CHEAP = { algorithm: 'argon2id', memory_kib: 8, iterations: 1 }
 const WAIT_MS = 120_000
 
 /** The shell blocks under "Move a pool", without the variables at the beginning. */
@@ -35,7 +39,7 @@ async function readSteps(): Promise<string[]> {
 }
 
 /** A shell in which the steps run, with the variables of the page and these programs. */
-function openShell(t: Test, nginx: Nginx, urls: { first: string; second: string }) {
+function openShell(t: Test, nginx: Nginx, variables: Record<string, string>) {
   const shell = spawn('bash', ['-s'], { env: { ...CHILD_ENV, USERSYNC_KEY: KEY }, stdio: ['pipe', 'pipe', 'pipe'] })
   t.teardown(() => void shell.kill())
   let output = ''
@@ -45,7 +49,10 @@ function openShell(t: Test, nginx: Nginx, urls: { first: string; second: string 
   shell.stdout.on('data', keep)
   shell.stderr.on('data', keep)
   shell.stdin.write(`set -euo pipefail
-    POOL=shop FIRST=${urls.first} SECOND=${urls.second}
+    cd ${ROOT}
+    ${Object.entries(variables)
+      .map(([name, value]) => `${name}='${value}'`)
+      .join('\n')}
     MAP=${join(nginx.folder, 'usersync-pools.map')} NGINX_PID=${join(nginx.folder, 'nginx.pid')}
     nginx() { ${nginx.command.join(' ')} "$@"; }
     usersync() { ${process.execPath} ${join(ROOT, 'cli/usersync.ts')} "$@"; }\n`)
@@ -74,32 +81,44 @@ async function statesOf(sql: Sql): Promise<string[]> {
   return rows.map(({ state }) => state)
 }
 
+type Caller = Service['call']
+
+/** Sends requests with the key. A process of nginx that ends closes connections, also one on which a request is on its way: sends it again. */
+const callThrough =
+  (url: string): Caller =>
+  async (method, path, { headers, body } = {}) => {
+    const json = typeof body === 'object' && { 'content-type': 'application/json' }
+    const sent = { method, body: JSON.stringify(body), headers: { ...json, ...headers, ...WITH_KEY } }
+    const answer = await fetch(url + path, sent).catch(() => fetch(url + path, sent))
+    const raw = Buffer.from(await answer.arrayBuffer())
+    const isObject = raw.length > 0 && !raw.includes('\n')
+    return { status: answer.status, headers: {}, raw, json: isObject ? JSON.parse(raw.toString()) : undefined }
+  }
+
+/** The logins of all users by id. */
+async function loginsThrough(call: Caller): Promise<Record<string, string[]>> {
+  const include = 'include=password,password_hash,totp_secret'
+  const { raw } = await call('GET', `/v1/users/export?pool=shop&format=ndjson&differential=false&${include}`)
+  const users = raw
+    .toString()
+    .split('\n')
+    .slice(1, -2)
+    .map((line) => JSON.parse(line))
+  return Object.fromEntries(users.map((user) => [user.id, [user.password, user.password_hash, user.totp_secret]]))
+}
+
 t.test('a pool moves while clients follow it', { skip: NO_NJS }, async (t) => {
   const { first, second, nginx } = await startDeployments(t, '# none yet\n', { API_KEYS: `ops=admin=${KEY}` })
-  const authorization = `Bearer ${KEY}`
-  const call = async <Json>(
-    method: string,
-    path: string,
-    { headers, body }: { headers?: object; body?: object } = {},
-  ) => {
-    const json = body && { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }
-    const sent = { method, ...json, headers: { ...json?.headers, ...headers, authorization } }
-    // A process of nginx that ends closes connections, also one on which a request is on its way.
-    const answer = await fetch(nginx.url + path, sent).catch(() => fetch(nginx.url + path, sent))
-    const raw = Buffer.from(await answer.arrayBuffer())
-    const isObject = raw.length > 0 && raw.indexOf('\n') === -1
-    return {
-      status: answer.status,
-      headers: {},
-      raw,
-      json: (isObject ? JSON.parse(raw.toString()) : undefined) as Json,
-    }
-  }
-  const config = { password_hash: { algorithm: 'none' } }
+  const call = callThrough(nginx.url)
   await call('POST', '/v1/pools', { body: { name: 'shop' } })
-  await call('POST', '/v1/batches', { body: { pool: 'shop', count: USERS, config }, headers: { prefer: 'wait=60' } })
+  const make = (body: object) =>
+    call<Batch>('POST', '/v1/batches', { body: { pool: 'shop', ...body }, headers: { prefer: 'wait=60' } })
+  await make({ count: USERS, config: { password_hash: { algorithm: 'none' } } })
+  const config = { password_mode: 'per_user', password_hash: { ...CHEAP, distinct: 3 }, totp: true }
+  const { id: withLogins } = (await make({ count: 20, config, expires_in: 86_400 })).json
   const ids = (await first.sql<{ id: string }[]>`select id from users where pool_id <> 1`).map(({ id }) => id)
-  t.equal(ids.length, USERS)
+  t.equal(ids.length, USERS + 20)
+  const logins = await loginsThrough(call)
 
   let [isOver, written, refused] = [false, 0, 0]
   const wrong: string[] = []
@@ -139,7 +158,10 @@ t.test('a pool moves while clients follow it', { skip: NO_NJS }, async (t) => {
 
   const [copy = '', stop = '', push = '', lead = '', release = '', remove = '', ...others] = await readSteps()
   t.strictSame(others, [])
-  const run = openShell(t, nginx, { first: first.url, second: second.url })
+  const run = openShell(t, nginx, {
+    ...{ POOL: 'shop', FIRST: first.url, SECOND: second.url },
+    ...{ FIRST_DATABASE: first.databaseUrl, SECOND_DATABASE: second.databaseUrl },
+  })
   await goOn(10)
   const old = createClient({ call }, '&pool=shop')
   await old.follow()
@@ -165,7 +187,7 @@ t.test('a pool moves while clients follow it', { skip: NO_NJS }, async (t) => {
 
   await Promise.all(followers.map(follow))
   const later = await statesOf(second.sql)
-  const order = [...history, ...later.slice(later.indexOf(moved) + 1)]
+  const order = [...history, ...later.slice(later.lastIndexOf(moved) + 1)]
   const positions = new Map(order.map((state, n) => [state, n]))
   t.equal(positions.size, order.length, `${order.length} different states`)
   for (const [n, { seen }] of followers.entries()) {
@@ -183,5 +205,12 @@ t.test('a pool moves while clients follow it', { skip: NO_NJS }, async (t) => {
     ['full', undefined],
     'an older state: one full export',
   )
-  t.equal((await first.call('GET', '/v1/states/current?pool=shop', { headers: { authorization } })).status, 404)
+  t.strictSame(await loginsThrough(call), logins, 'every user has its password, hash and second factor')
+  t.match((await call<Batch>('GET', `/v1/batches/${withLogins}?pool=shop`)).json, {
+    created_count: 20,
+    expires_at: /^2/,
+  })
+  t.match((await make({ count: 5 })).json, { created_count: 5, failed_count: 0 }, 'new users get new numbers')
+  t.match((await call('DELETE', `/v1/batches/${withLogins}?pool=shop`)).json, { deleted_count: 20 })
+  t.equal((await first.call('GET', '/v1/states/current?pool=shop', { headers: WITH_KEY })).status, 404)
 })
