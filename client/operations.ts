@@ -20,6 +20,8 @@ export const OPERATIONS = {
   deleteTemplate: { method: 'DELETE', path: '/v1/templates/{name}', pool: true },
   deleteUser: { method: 'DELETE', path: '/v1/users/{id}', pool: true },
   expireBatches: { method: 'POST', path: '/v1/lifecycle/expire', pool: true },
+  exportDelta: { method: 'GET', path: '/v1/exports/{base}/{state}', pool: true },
+  exportState: { method: 'GET', path: '/v1/exports/{state}', pool: true },
   exportTemplates: { method: 'GET', path: '/v1/templates/export', pool: true },
   exportUsers: { method: 'GET', path: '/v1/users/export', pool: true },
   getBatch: { method: 'GET', path: '/v1/batches/{id}', pool: true },

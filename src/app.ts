@@ -12,8 +12,10 @@ import { lifecycleRoutes } from './batches/expiry-routes.ts'
 import { batchProgressRoutes } from './batches/progress-routes.ts'
 import { batchRoutes } from './batches/routes.ts'
 import { asksForKeys, type Config } from './config/config.ts'
+import { addressRoutes } from './export/address-routes.ts'
 import type { Exports } from './export/exports.ts'
 import { exportRoutes } from './export/routes.ts'
+import { stateRoutes } from './export/state-routes.ts'
 import { answerBudget } from './http/answer-budget.ts'
 import { compilers } from './http/compilers.ts'
 import { compression } from './http/compression.ts'
@@ -146,7 +148,9 @@ export async function buildApp(config: Config, services: Services) {
   await app.register(userRoutes, { ...parts, reservedDomains: config.reservedDomains })
   await app.register(totpRoutes, parts)
   await app.register(statsRoutes, parts)
+  await app.register(stateRoutes, parts)
   await app.register(exportRoutes, { ...parts, observer: services.metrics })
+  await app.register(addressRoutes, { ...parts, observer: services.metrics })
   await app.register(leaseRoutes, parts)
   await app.register(leaseListingRoutes, { ...parts, scheduler: services.syncScheduler })
   await app.register(simpleTableServer, parts)

@@ -24,6 +24,7 @@ export const ERRORS = {
   batch_not_found: { status: 404, title: 'Batch not found in this pool' },
   lease_not_found: { status: 404, title: 'Lease not found in this pool' },
   target_not_found: { status: 404, title: 'Target not found in this pool' },
+  state_gone: { status: 404, title: 'The state is not the present one, or the base is not remembered' },
   sync_run_not_found: { status: 404, title: 'Sync run not found in this pool' },
   template_not_found: { status: 404, title: 'Template not found in this pool' },
   totp_not_found: { status: 404, title: 'The user has no TOTP secret' },

@@ -44,6 +44,8 @@ const SCOPE_OF: Record<string, string | null> = {
   'PATCH /v1/users/{id}': 'users:write',
   'DELETE /v1/users/{id}': 'users:write',
   'GET /v1/users/export': 'users:read',
+  'GET /v1/exports/{state}': 'users:read',
+  'GET /v1/exports/{base}/{state}': 'users:read',
   'GET /v1/states/current': 'users:read',
   'GET /v1/audit': 'admin',
   'GET /v1/stats': 'users:read',
@@ -95,7 +97,10 @@ const routes = Object.entries(paths).flatMap(([path, methods]) =>
   })),
 )
 const pathOf = (path: string) =>
-  path.replace('{id}', '01890000-0000-7000-8000-000000000000').replace('{name}', 'nothing')
+  path
+    .replace('{id}', '01890000-0000-7000-8000-000000000000')
+    .replace('{name}', 'nothing')
+    .replaceAll(/\{(base|state)\}/g, `u1-${'1'.repeat(64)}`)
 const keyOf = (scope: string) => ({ authorization: `Bearer ${secretOf(scope)}` })
 
 t.test('every route requires its scope, and rejects a missing or wrong key with 401', async (t) => {

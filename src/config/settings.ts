@@ -201,6 +201,14 @@ export const SETTINGS = {
       'Size of the cache of encoded exports in `DATA_DIR/exports`: clients that request the same state share one export. 0: no cache.',
     parse: integer(0, 1_048_576),
   }),
+  sharedCache: setting({
+    variable: 'SHARED_CACHE',
+    fallback: 'off',
+    unit: 'on or off',
+    description:
+      '`on`: a shared HTTP cache may store what was sent to a key, for that key alone ([Caches](caches.md)). Without keys it may always.',
+    parse: oneOf('off', 'on'),
+  }),
   importLimitMb: setting({
     variable: 'IMPORT_LIMIT_MB',
     fallback: '1024',

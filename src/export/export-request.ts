@@ -35,6 +35,16 @@ export const ExportQuery = strict({
 
 export type ExportQuery = Static<typeof ExportQuery>
 
+const { include, shard } = ExportQuery.properties
+
+/** The query of an address. No `Accept` decides the format: a cache would have to keep one body for each spelling of it. */
+export const AddressQuery = strict({
+  ...filterMembers,
+  format: Type.Optional(Type.Enum(FORMAT_NAMES, { default: 'json' })),
+  shard,
+  include,
+})
+
 /** A validated export request. */
 export interface ExportRequest {
   pool: string
@@ -43,6 +53,8 @@ export interface ExportRequest {
   shard: Shard | undefined
   credentials: Credential[]
   differential: boolean
+  /** The text depends only on this request and the state: it has no time, and the users of a delta are in id order. */
+  reproducible: boolean
   /** The states that a delta may start from: `base`, else those of `If-None-Match`. */
   knownStates: readonly State[]
   /** Whether `If-None-Match` contains this state, so that there is nothing to send. */
@@ -73,7 +85,22 @@ export function readExportRequest(request: FastifyRequest, query: ExportQuery): 
     shard: shard === undefined ? undefined : parseShard(shard),
     credentials: CREDENTIALS.filter((name) => names.includes(name)),
     differential,
+    reproducible: false,
     knownStates,
     isMatch: (state) => differential && (matching === 'any' || matching.includes(state)),
   }
 }
+
+/**
+ * Reads the query and headers of an address: of the delta from `base`, or of the full export. Its text depends on nothing but the address.
+ * Throws what `readExportRequest` throws.
+ */
+export const readAddressRequest = (
+  request: FastifyRequest,
+  query: Static<typeof AddressQuery>,
+  base: State | undefined,
+): ExportRequest => ({
+  ...readExportRequest(request, { format: 'json', ...query }),
+  reproducible: true,
+  knownStates: base === undefined ? [] : [base],
+})

@@ -26,19 +26,18 @@ const head = {
     bulk_users_only: Type.Boolean(),
     shard: Type.Optional(Type.String()),
   }),
-  export_timestamp: Type.String({ format: 'date-time' }),
   source_system: Type.String(),
 }
 
-const FullExport = named('FullExport', {
+const full = {
   kind: Type.Literal('full'),
   reason: Type.Enum(['none', 'unknown', 'expired', 'requested'], { description: 'Why it is not a delta' }),
   base: Type.Null(),
   ...head,
   users: Type.Array(User),
-})
+}
 
-const DeltaExport = named('DeltaExport', {
+const delta = {
   kind: Type.Enum(['delta', 'unchanged']),
   reason: Type.Null(),
   base: Type.String({ description: 'The state that the client has' }),
@@ -46,7 +45,11 @@ const DeltaExport = named('DeltaExport', {
   added: Type.Array(User),
   updated: Type.Array(User),
   deleted: Type.Array(Type.String(), { description: 'Ids' }),
-})
+}
+
+const timed = { export_timestamp: Type.String({ format: 'date-time' }) }
+const FullExport = named('FullExport', { ...full, ...timed })
+const DeltaExport = named('DeltaExport', { ...delta, ...timed })
 
 /** What the import of a system under test takes. Its form is that system's. */
 const SystemFile = Type.Union([Type.Array(Type.Unknown()), Type.Object({}, { additionalProperties: true })], {
@@ -62,17 +65,39 @@ export const NDJSON_EXPORT = text(
   'One JSON value a line: `{"kind", "base", "state", "total_count", "counts"}`; in a delta `{"deleted": "<id>"}` for each deletion; then users; last `{"end": "<state>", "lines": <number of users>}`. A body without the last line is incomplete: do not use it.',
 )
 
+const CSV_EXPORT = text(
+  'A header row `id,username,email,role,is_test_user,batch_id,created_by_bulk,custom_attributes,created_at,updated_at` and a row for each user (RFC 4180, LF). A delta has the column `op` in front: `added`, `updated` or `deleted`.',
+)
+
 /** The response to an export, by media type. */
 export const ExportResponse = {
   description: 'An export, written while it is read: a response may be larger than memory',
   content: {
     'application/json': { schema: Type.Union([FullExport, DeltaExport, SystemFile]) },
     'application/x-ndjson': NDJSON_EXPORT,
-    'text/csv': text(
-      'A header row `id,username,email,role,is_test_user,batch_id,created_by_bulk,custom_attributes,created_at,updated_at` and a row for each user (RFC 4180, LF). A delta has the column `op` in front: `added`, `updated` or `deleted`.',
-    ),
+    'text/csv': CSV_EXPORT,
     'text/x-ldif': text('`format=ldif`: an entry for each user (RFC 2849)'),
     'application/sql': text('`format=better-auth`: statements that insert the users'),
+  },
+}
+
+/** The response at the address of a state, by media type. It has no time, which the address would not determine. */
+export const StateResponse = {
+  description: 'The full export of the state',
+  content: {
+    'application/json': { schema: named('StateExport', full) },
+    'application/x-ndjson': NDJSON_EXPORT,
+    'text/csv': CSV_EXPORT,
+  },
+}
+
+/** The response at the address of a delta. */
+export const StateDeltaResponse = {
+  description: 'What leads from the base to the state',
+  content: {
+    'application/json': { schema: named('StateDelta', delta) },
+    'application/x-ndjson': NDJSON_EXPORT,
+    'text/csv': CSV_EXPORT,
   },
 }
 

@@ -14,12 +14,15 @@ import { planAnswer } from './make-answer.ts'
 import { directStream, type ExportSource, type OpenExport, openExport } from './open-export.ts'
 import { type OpenPart, openPart } from './open-part.ts'
 import type { PartRequest } from './part-request.ts'
+import { createShardStates } from './shard-states.ts'
 import { createSingleFlight } from './single-flight.ts'
 
 /** An export that is ready to send. No snapshot waits for its client. */
 export interface Export {
   plan: Plan
   state: State
+  /** Number of users that were in the base and may differ. */
+  updated: number
   /** A text, or a stream of bytes. `encoded` is set if it is already encoded, `bytes` if its length is known. */
   body: { text: string } | { stream: Readable; encoded: Coding | undefined; bytes: number | undefined }
 }
@@ -30,6 +33,8 @@ export interface Exports {
    * Throws `pool_not_found`.
    */
   currentScope(request: Pick<ExportRequest, 'pool' | 'filter'>): Promise<PoolScopeState>
+  /** Returns the current state of a part of a filter's users. Throws `overloaded`, `pool_not_found`. */
+  shardState: ReturnType<typeof createShardStates>
   /** Throws `overloaded`, `pool_not_found`, `shutting_down`. */
   open(request: ExportRequest, coding: Coding): Promise<Export>
   /**
@@ -108,27 +113,28 @@ export function createExports(options: ExportsOptions): Exports {
     const plan = await planAnswer(source.sql, filter, present, request)
     const users = present.userCount / (request.shard?.count ?? 1)
     if (plan.kind === 'full' && users * BYTES_A_USER > TINY_TEXT)
-      return { plan, state: present.state, users, text: undefined }
+      return { plan, state: present.state, users, updated: 0, text: undefined }
     return await shareSmall(JSON.stringify(request), () => readSmall(source, request))
   }
 
   return {
     currentScope,
+    shardState: createShardStates(source, currentScope),
     openDirect: (request) => openExport(source, request),
     openPart: (request, after) => openPart(source, request, after),
     reading: () => concurrencyLimit.active(),
     drain: () => concurrencyLimit.idle(),
     async open(request, coding) {
       for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-        const { plan, state, users, text } = await planned(request)
+        const { plan, state, users, updated, text } = await planned(request)
         const bytes = (users * BYTES_A_USER) / (coding === 'identity' ? 1 : 20)
         const usable = request.credentials.length === 0 && cache?.fits(bytes) ? cache : undefined
-        if (text !== undefined && (text.length <= TINY_TEXT || !usable)) return { plan, state, body: { text } }
+        if (text !== undefined && (text.length <= TINY_TEXT || !usable)) return { plan, state, updated, body: { text } }
         if (!usable) break
         try {
           const key = keyOf(request, plan, state)
           const opened = await usable.open(key, coding, () => textOf(source, request, { plan, state }, text))
-          return { plan, state, body: { ...opened, encoded: coding } }
+          return { plan, state, updated, body: { ...opened, encoded: coding } }
         } catch (error) {
           if (error instanceof ExportChanged) continue
           if (usable.fits(bytes)) throw error
@@ -136,8 +142,8 @@ export function createExports(options: ExportsOptions): Exports {
         }
       }
       const opened = await openExport(source, request)
-      const { plan, state } = opened
-      return { plan, state, body: { stream: directStream(opened), encoded: undefined, bytes: undefined } }
+      const { plan, state, updated } = opened
+      return { plan, state, updated, body: { stream: directStream(opened), encoded: undefined, bytes: undefined } }
     },
   }
 }
@@ -147,12 +153,13 @@ interface Small {
   plan: Plan
   state: State
   users: number
+  updated: number
   text: string | undefined
 }
 
 async function readSmall(source: ExportSource, request: ExportRequest): Promise<Small> {
-  const { plan, state, changes, text, release } = await openExport(source, request)
-  const small: Small = { plan, state, users: changes, text: undefined }
+  const { plan, state, changes, updated, text, release } = await openExport(source, request)
+  const small: Small = { plan, state, users: changes, updated, text: undefined }
   if (changes > FEW_USERS) {
     await release()
     return small
@@ -190,5 +197,8 @@ async function* textOf(
 }
 
 /** Everything that determines the text of an export: its state, and how it is written. */
-const keyOf = ({ pool, filter, format, shard }: ExportRequest, { kind, reason, base }: Plan, state: State) =>
-  JSON.stringify([pool, filter, format, shard, kind, reason, base?.state, state])
+const keyOf = (
+  { pool, filter, format, shard, reproducible }: ExportRequest,
+  { kind, reason, base }: Plan,
+  state: State,
+) => JSON.stringify([pool, filter, format, shard, reproducible, kind, reason, base?.state, state])

@@ -11,6 +11,8 @@ export interface FormatContext {
   /** The filter as the client requested it. */
   filters: Record<string, unknown>
   credentials: Credential[]
+  /** Whether the text must depend on nothing but the export. */
+  reproducible: boolean
 }
 
 interface FormatForm {
@@ -25,7 +27,8 @@ export const FORMATS = {
   json: {
     mediaType: 'application/json',
     line: jsonLine,
-    write: (answer, { filters }) => writeJson(answer, { filters, exportTimestamp: new Date().toISOString() }),
+    write: (answer, { filters, reproducible }) =>
+      writeJson(answer, { filters, exportTimestamp: reproducible ? undefined : new Date().toISOString() }),
   },
   ndjson: { mediaType: 'application/x-ndjson', line: jsonLine, write: writeNdjson },
   csv: { mediaType: 'text/csv', line: csvLine, write: (answer, { credentials }) => writeCsv(answer, credentials) },

@@ -5,7 +5,8 @@ import type { Answer } from './answer.ts'
 export interface JsonContext {
   /** The filter as the client requested it. */
   filters: Record<string, unknown>
-  exportTimestamp: string
+  /** RFC 3339. Undefined: left out. */
+  exportTimestamp: string | undefined
 }
 
 /** JSON: one object, with `users` for a full export, and `added`, `updated`, `deleted` for the others (api.md). */

@@ -117,6 +117,8 @@ export interface Selection {
   /** A part of the filter's users. States and bases are those of the whole filter. */
   shard: Shard | undefined
   form: LineForm
+  /** Whether a delta is in the order of ids. Otherwise it has the order of commits, which PostgreSQL need not sort. */
+  isDeltaById?: boolean
 }
 
 /** Whether the export contains a row of `users u`. */

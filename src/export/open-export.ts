@@ -32,6 +32,8 @@ export interface OpenExport {
   state: State
   /** Number of added, updated and deleted users. */
   changes: number
+  /** Number of updated users among them. */
+  updated: number
   text: Text
   release(): Promise<void>
 }
@@ -91,16 +93,17 @@ export const openExport = (source: ExportSource, request: ExportRequest): Promis
     const plan = await planAnswer(sql, selection.filter, present, request)
     const answer = await makeAnswer(sql, selection, present, plan)
     const { added, updated, deleted } = answer.counts
-    const context = { filters: filtersOf(request), credentials: request.credentials }
+    const { credentials, reproducible } = request
+    const context = { filters: filtersOf(request), credentials, reproducible }
     const text = releasing(FORMATS[request.format].write(answer, context), reading)
-    return { plan, state: present.state, changes: added + updated + deleted, text, release }
+    return { plan, state: present.state, changes: added + updated + deleted, updated, text, release }
   })
 
 function selectionOf(request: ExportRequest, poolId: number, encryptionKey: Buffer): Selection {
-  const { filter, shard, format, credentials } = request
+  const { filter, shard, format, credentials, reproducible } = request
   const { line } = FORMATS[format]
   const form = credentials.length === 0 ? line : withCredentials(line, credentials, encryptionKey)
-  return { filter: { poolId, ...filter }, shard, form }
+  return { filter: { poolId, ...filter }, shard, form, isDeltaById: reproducible }
 }
 
 /** Returns the text, and releases the reading when it has ended, failed or been abandoned. Throws StandbyFailure at a standby. */

@@ -1,22 +1,18 @@
 import { Readable } from 'node:stream'
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
-import type { FastifyReply } from 'fastify'
 import type { Sql } from 'postgres'
 import { Type } from 'typebox'
 import type { Coding } from '../http/content-coding.ts'
 import type { Cursors } from '../http/pagination.ts'
-import { Nullable, named, strict } from '../http/schemas.ts'
-import { poolOf } from '../pools/pool-parameter.ts'
-import { oldestBaseAt } from '../states/scope-state.ts'
-import { filterMembers, filterOf } from '../users/filter-parameters.ts'
 import { CACHING_HEADERS, stateHeaders } from './answer-headers.ts'
 import { answerPart } from './answer-part.ts'
 import { ExportQuery, readExportRequest } from './export-request.ts'
 import { EXPORT_HEADERS, ExportResponse, NotModified } from './export-schema.ts'
-import type { Export, Exports } from './exports.ts'
+import type { Exports } from './exports.ts'
 import { FORMATS } from './format.ts'
 import { planAnswer } from './make-answer.ts'
 import { isPartQuery } from './part-request.ts'
+import { discardBody, sendBody } from './send-body.ts'
 import { type ExportObserver, sendNotModified } from './send-not-modified.ts'
 
 interface ExportRoutesOptions {
@@ -35,32 +31,6 @@ export const exportRoutes: FastifyPluginCallbackTypebox<ExportRoutesOptions> = (
   // An export whose client has disconnected still reads its last page, and the driver does not wait for it when it
   // closes connections.
   app.addHook('onClose', () => exports.drain())
-
-  app.get(
-    '/v1/states/current',
-    {
-      config,
-      schema: {
-        operationId: 'getCurrentState',
-        tags,
-        summary: 'Read the current state of a filter',
-        querystring: strict(filterMembers),
-        response: {
-          200: named('CurrentState', {
-            state: Type.String(),
-            total_count: Type.Integer(),
-            oldest_base_at: Nullable(Type.String()),
-          }),
-        },
-        problems: [],
-      },
-    },
-    async (request) => {
-      const filter = filterOf(request, request.query)
-      const { poolId, state, userCount } = await exports.currentScope({ pool: poolOf(request), filter })
-      return { state, total_count: userCount, oldest_base_at: await oldestBaseAt(sql, { poolId, ...filter }) }
-    },
-  )
 
   app.get(
     '/v1/users/export',
@@ -110,22 +80,4 @@ export const exportRoutes: FastifyPluginCallbackTypebox<ExportRoutesOptions> = (
   )
 
   done()
-}
-
-/** A text of this size takes about a millisecond to compress on the main thread. A longer text is streamed. */
-const SMALL_TEXT = 32_768
-
-function sendBody(reply: FastifyReply, { body }: Export) {
-  if ('text' in body) {
-    if (body.text.length < SMALL_TEXT) return reply.send(body.text)
-    reply.plainBytes = Buffer.byteLength(body.text)
-    return reply.send(Readable.from([body.text], { objectMode: false }))
-  }
-  if (body.encoded !== undefined && body.encoded !== 'identity') reply.header('content-encoding', body.encoded)
-  if (body.bytes !== undefined) reply.header('content-length', body.bytes)
-  return reply.send(body.stream)
-}
-
-function discardBody({ body }: Export) {
-  if ('stream' in body) body.stream.destroy()
 }

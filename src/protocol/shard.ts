@@ -12,5 +12,9 @@ export interface Shard {
  */
 export function isInShard(sql: Sql, shard: Shard | undefined, userId: Fragment): Fragment {
   if (!shard) return sql`true`
-  return sql`(uuid_hash_extended(${userId}, 0) & 9223372036854775807) % ${shard.count}::bigint = ${shard.index}::bigint`
+  return sql`${shardOf(sql, shard.count, userId)} = ${shard.index}::bigint`
 }
+
+/** The index of the shard that a user id is in, of `count` shards. */
+export const shardOf = (sql: Sql, count: number, userId: Fragment): Fragment =>
+  sql`(uuid_hash_extended(${userId}, 0) & 9223372036854775807) % ${count}::bigint`

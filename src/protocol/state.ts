@@ -30,12 +30,13 @@ export function stateOf(lines: Iterable<string>): string {
 /** Names the exact content that a filter selects (api.md, "States and differential export"). */
 export type State = string
 
-const FORM = /^u1-[0-9a-f]{64}$/
+/** The form of a state. */
+export const STATE_FORM = /^u1-[0-9a-f]{64}$/
 
 /** The state of an empty set of users. */
 export const EMPTY_STATE: State = `u1-${'0'.repeat(64)}`
 
-export const isState = (text: string): text is State => FORM.test(text)
+export const isState = (text: string): text is State => STATE_FORM.test(text)
 
 /**
  * Returns the states in an `If-None-Match` (RFC 9110 section 13.1.2), by weak comparison; `any` for `*`. Accepts a state without

@@ -67,7 +67,7 @@ export async function writeState(
   }
   const answer: Answer = { ...head, content: { kind: 'full', pages } }
   await base.write(headLine(answer))
-  const context = { filters: filtersOf(source), credentials: source.credentials }
+  const context = { filters: filtersOf(source), credentials: source.credentials, reproducible: false }
   for await (const text of characters(FORMATS[source.format].write(answer, context))) await out.write(text)
   await base.write(endLine(answer))
   check.end()

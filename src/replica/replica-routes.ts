@@ -132,6 +132,7 @@ const wholeExportOf = (pool: string, mirrors: Mirrors): ExportRequest => ({
   shard: undefined,
   credentials: [],
   differential: false,
+  reproducible: false,
   knownStates: [],
   isMatch: () => false,
 })

@@ -81,6 +81,14 @@ export async function findBase(
   return row.usable ? { state: row.state, version: row.version, ageSeconds: row.age_seconds } : 'expired'
 }
 
+/** Whether the scope has had a state more than once, as far as it is remembered. */
+export async function isRecurring(sql: Sql, filter: Filter, state: State): Promise<boolean> {
+  const [row] = await sql<{ count: number }[]>`
+    select count(*)::int as count
+    from (select from states e where ${isScope(sql, filter, 'e')} and e.state = ${state} limit 2) found`
+  return (row?.count ?? 0) > 1
+}
+
 /**
  * Returns when the oldest usable base of the scope was recorded, or null if there is none. It is the state of the last
  * pruned commit, or of the first commit if none is pruned.

@@ -23,6 +23,7 @@ export const exportForTarget = (
   shard: undefined,
   credentials: [],
   differential: receiverState !== undefined,
+  reproducible: false,
   knownStates: receiverState === undefined ? [] : [receiverState],
   isMatch: () => false,
 })

@@ -31,7 +31,11 @@ interface Operation {
   requestBody?: { content: Record<string, unknown> }
 }
 const { paths } = app.swagger() as unknown as { paths: Record<string, Record<string, Operation>> }
-const addressOf = (path: string) => path.replace('{id}', '01890000-0000-7000-8000-000000000000').replace('{name}', 'x')
+const addressOf = (path: string) =>
+  path
+    .replace('{id}', '01890000-0000-7000-8000-000000000000')
+    .replace('{name}', 'x')
+    .replaceAll(/\{(base|state)\}/g, `u1-${'1'.repeat(64)}`)
 const JSON_TYPE = { 'content-type': 'application/json' }
 
 const jsonRoutes = Object.entries(paths).flatMap(([path, operations]) =>

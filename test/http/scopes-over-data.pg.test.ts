@@ -81,6 +81,8 @@ const BODIES: Record<string, (planted: Planted) => Request[]> = {
 /** The values of path parameters. */
 const NAMED: [prefix: string, names: (planted: Planted) => string[]][] = [
   ['/v1/users/{id}/totp', ({ batchUser, protectedUser }) => [batchUser, protectedUser]],
+  ['/v1/exports/{base}/{state}', ({ ofPool }) => [`${ofPool.at(-1)}/${ofPool.at(-1)}`]],
+  ['/v1/exports/{state}', ({ ofPool }) => [ofPool.at(-1) ?? '']],
   ['/v1/leases/{id}', ({ lease }) => [lease]],
   ['/v1/users/{id}', ({ testUser, protectedUser }) => [testUser, protectedUser]],
   ['/v1/batches/{id}', ({ batch }) => [batch]],
@@ -126,7 +128,7 @@ function requestsOf({ method, path, described }: (typeof routes)[number], plante
   return names.flatMap((name) =>
     bodies.flatMap((request) =>
       queries.flatMap((query) =>
-        places.map((place) => ({ route, path: path.replace(/\{\w+\}/, name), query, request, place })),
+        places.map((place) => ({ route, path: path.replace(/\{\w+\}(\/\{\w+\})?/, name), query, request, place })),
       ),
     ),
   )

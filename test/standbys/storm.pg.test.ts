@@ -18,7 +18,7 @@ const t = suite()
 const USERS = sized(300, 600)
 const CLIENTS = sized(10, 200)
 const WRITERS = sized(1, 3)
-const WAIT_MS = 3_000
+const WAIT_MS = sized(3_000, 10_000)
 const STORM_MS = sized(1_500, 60_000)
 /** Every client follows one of these. */
 const FILTERS = ['', '&test_users_only=false', '&bulk_users_only=true']
@@ -93,7 +93,7 @@ async function write(): Promise<void> {
 async function pauseReplay(): Promise<void> {
   for (let n = 1; !isOver; n++) {
     await there`select pg_wal_replay_pause()`
-    await sleep(n === 10 ? 1.5 * WAIT_MS : Math.random() < 0.9 ? 300 * Math.random() : 1_300)
+    await sleep(n === 10 ? WAIT_MS + 1_500 : Math.random() < 0.9 ? 300 * Math.random() : 1_300)
     await there`select pg_wal_replay_resume()`
     await sleep(200 + 800 * Math.random())
   }

@@ -2,7 +2,7 @@
 export const HEADERS = {
   'Cache-Control': 'Who may store the response, and for how long',
   ETag: 'The state, as a weak entity tag: `W/"u1-…"`. Send it as `If-None-Match` next time',
-  Link: 'The next page or part: `<…>; rel="next"` (RFC 8288). Missing on the last one',
+  Link: 'The next page or part: `<…>; rel="next"` (RFC 8288). Missing on the last one. Of a state that is gone: `<…>; rel="latest-version"` (RFC 5829)',
   Location: 'The URL of what the request created, or of what does its work',
   'Preference-Applied': 'The preference that was followed (RFC 7240)',
   'RateLimit-Limit': 'Requests that the key may send a minute. Only if `RATE_LIMIT` is set',

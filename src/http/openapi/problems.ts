@@ -50,6 +50,7 @@ const HEADERS_OF: Record<string | number, HeaderName[]> = {
   401: ['WWW-Authenticate'],
   429: ['Retry-After', 'RateLimit-Limit', 'RateLimit-Remaining', 'RateLimit-Reset'],
   503: ['Retry-After'],
+  state_gone: ['Link'],
   users_exhausted: ['Retry-After'],
   population_exists: ['Location'],
 }
@@ -59,6 +60,7 @@ const time = { type: ['string', 'null'], format: 'date-time' }
 /** Additional members (RFC 9457 section 3.2), by code. */
 const MEMBERS_OF: Partial<Record<ErrorCode, object>> = {
   base_mismatch: { state: { type: 'string', description: 'The current state of the pool' } },
+  state_gone: { state: { type: 'string', description: 'The current state of the filter' } },
   population_exists: { batch_id: { type: 'string' } },
   users_exhausted: {
     free: { type: 'integer' },
