@@ -1,5 +1,5 @@
 # Varnish as a cache for load generators that follow pools: however many there are, the service is asked twice a second, and once for each
-# delta. docs/caches.md explains it, and test/proxies/ runs this file with other ports (Varnish 7.1). With keys the service needs
+# delta. docs/caches.md explains it, and test/proxies/ runs this file with another port (Varnish 7.1). A service with keys needs
 # SHARED_CACHE=on. Start:
 #   varnishd -f /etc/varnish/usersync.vcl -a :8080 -s malloc,512m -p http_gzip_support=off
 # Without the parameter Varnish asks for gzip only, whatever codings its clients accept.

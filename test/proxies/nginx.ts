@@ -8,6 +8,7 @@ import type { Test } from 'tap'
 import { debianProgram } from '../faults/debian-program.ts'
 import { freePort } from '../faults/free-port.ts'
 import { isFull } from '../size.ts'
+import { replaceAll } from './replace-all.ts'
 
 const PROGRAM = debianProgram('nginx')
 
@@ -51,13 +52,8 @@ export async function startNginx(t: Test, { file, replace, beside = {}, njs = fa
   if (!PROGRAM) throw new Error('nginx is not here (Debian: apt-get install nginx)')
   const folder = await mkdtemp(join(tmpdir(), 'usersync-nginx-'))
   const port = await freePort()
-  const site = Object.entries({ ...replace, 'listen 127.0.0.1:8080': `listen 127.0.0.1:${port}` }).reduce(
-    (text, [from, to]) => {
-      if (!text.includes(from)) throw new Error(`docs/${file} has no ${from}`)
-      return text.replaceAll(from, to)
-    },
-    await readFile(new URL(file, DOCS), 'utf8'),
-  )
+  const documented = await readFile(new URL(file, DOCS), 'utf8')
+  const site = replaceAll(documented, { ...replace, 'listen 127.0.0.1:8080': `listen 127.0.0.1:${port}` })
   await writeFile(join(folder, 'site.conf'), site)
   for (const [name, text] of Object.entries(beside)) {
     await writeFile(join(folder, name), text ?? (await readFile(new URL(name, DOCS))))

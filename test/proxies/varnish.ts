@@ -7,6 +7,7 @@ import type { Test } from 'tap'
 import { debianProgram } from '../faults/debian-program.ts'
 import { freePort } from '../faults/free-port.ts'
 import { isFull } from '../size.ts'
+import { replaceAll } from './replace-all.ts'
 
 const PROGRAM = debianProgram('varnishd')
 
@@ -15,15 +16,26 @@ export const NO_VARNISH = PROGRAM || isFull ? false : 'varnishd is not here (Deb
 
 const DOCUMENTED = new URL('../../docs/varnish.vcl', import.meta.url)
 
-/** Starts Varnish with docs/varnish.vcl in front of a service. It is stopped and its folder removed at the end of the test. */
-export async function startVarnish(t: Test, service: string): Promise<{ url: string }> {
+/**
+ * Starts Varnish with docs/varnish.vcl in front of a service, with these texts of it replaced. It is stopped and its folder removed at the
+ * end of the test.
+ */
+export async function startVarnish(
+  t: Test,
+  service: string,
+  replace: Record<string, string> = {},
+): Promise<{ url: string }> {
   if (!PROGRAM) throw new Error('varnishd is not here (Debian: apt-get install varnish)')
   const folder = await mkdtemp(join(tmpdir(), 'usersync-varnish-'))
   const port = await freePort()
-  const documented = await readFile(DOCUMENTED, 'utf8')
-  if (!documented.includes('.port = "3000"')) throw new Error('docs/varnish.vcl has another port')
   const file = join(folder, 'usersync.vcl')
-  await writeFile(file, documented.replace('.port = "3000"', `.port = "${new URL(service).port}"`))
+  await writeFile(
+    file,
+    replaceAll(await readFile(DOCUMENTED, 'utf8'), {
+      '.port = "3000"': `.port = "${new URL(service).port}"`,
+      ...replace,
+    }),
+  )
   const parameters = ['-f', file, '-a', `127.0.0.1:${port}`, '-s', 'malloc,512m', '-p', 'http_gzip_support=off']
   // In the foreground, in its own folder, without the users that the package makes and without an administration port.
   const child = spawn(PROGRAM, ['-F', '-n', join(folder, 'work'), '-j', 'none', '-T', 'none', ...parameters])
