@@ -70,6 +70,7 @@ export const FULL_ONLY: Record<string, string> = {
   'page/views.pg.test.ts': 'page/page',
   'passwords/real-verifiers.test.ts':
     'passwords/hash-password, passwords/pbkdf2-sha256, passwords/bcrypt, passwords/argon2id',
+  'proxies/crowd.pg.test.ts': 'proxies/caches',
   'proxies/move-pool.pg.test.ts': 'proxies/pools, sync/push, replica/rounds',
   'replica/crash.pg.test.ts': 'batches/crash, replica/rounds',
   'sinks/django-site.pg.test.ts': 'sinks/django, sinks/canary',

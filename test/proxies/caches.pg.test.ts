@@ -8,8 +8,7 @@ import { request } from 'undici'
 import { startService } from '../http/service.ts'
 import { isFull } from '../size.ts'
 import { suite } from '../suite.ts'
-import { NO_NGINX, startNginx } from './nginx.ts'
-import { NO_VARNISH, startVarnish } from './varnish.ts'
+import { CACHES } from './cache-programs.ts'
 
 const t = suite()
 
@@ -17,34 +16,6 @@ const t = suite()
 
 const CROWD = 40
 const keys = { a: 'a'.repeat(40), b: 'b'.repeat(40), writer: 'w'.repeat(40), wrong: 'x'.repeat(40) }
-
-interface Cache {
-  name: string
-  skip: string | false
-  /** Starts the cache in front of a service. With `seconds`, what the page calls 100 s takes one. */
-  start(t: Test, service: string, seconds?: 1): Promise<{ url: string }>
-}
-
-const CACHES: Cache[] = [
-  {
-    name: 'nginx',
-    skip: NO_NGINX,
-    start: (t, service, seconds) =>
-      startNginx(t, {
-        file: 'nginx-cache.conf',
-        replace: {
-          'server 127.0.0.1:3000 ': `server ${new URL(service).host} `,
-          '/run/nginx-usersync': 'cache',
-          ...(seconds && { '(?<hundred>\\d+)\\d\\d\\.': '(?<hundred>\\d+)\\.' }),
-        },
-      }),
-  },
-  {
-    name: 'varnish',
-    skip: NO_VARNISH,
-    start: (t, service, seconds) => startVarnish(t, service, seconds && { 'ttl = 100s': 'ttl = 1s' }),
-  },
-]
 
 const SCOPES = { a: 'admin', b: 'users:read', writer: 'users:write', wrong: '' }
 type Key = keyof typeof keys
