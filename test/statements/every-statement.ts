@@ -127,6 +127,7 @@ export async function runEveryStatement(t: Test, watched: Watched): Promise<void
   ]) {
     await step(`full export ${query}`, USERS, () => exported(query))
   }
+  await step('states of parts', USERS, () => state('&shard=1/4'))
   await step('files for systems under test', USERS, async () => {
     for (const query of ['', '&shard=1/4', `&batch_id=${batch}`]) {
       await ok('GET', `/v1/users/export?pool=later&format=cognito${query}`)
@@ -134,18 +135,17 @@ export async function runEveryStatement(t: Test, watched: Watched): Promise<void
     }
   })
   await step('delta of a few', 20, async () => {
-    const base = await state()
-    const ofBatch = await state(`&batch_id=${batch}`)
+    const [base, ofBatch] = [await state(), await state(`&batch_id=${batch}`)]
     await sql`
       update users set role = 'again' where pool_id = ${poolId} and username = any(select 'u' || 3000 + n from generate_series(1, 20) n)`
     await exported(`base=${base}`)
     await exported(`base=${ofBatch}&batch_id=${batch}`)
     await exported(`base=${base}&include=password_hash`)
     await exported(`base=${base}&shard=0/2`)
+    await ok('GET', `/v1/exports/${base}/${await state()}?pool=later`)
   })
   await step('delta of users that moved to another batch', PER_BATCH, async () => {
-    const base = await state()
-    const ofBatch = await state(`&batch_id=${batch}`)
+    const [base, ofBatch] = [await state(), await state(`&batch_id=${batch}`)]
     await sql`
       update users set batch_id = '01890000-0000-7000-8000-00000000000f' where pool_id = ${poolId} and batch_id = ${batch}`
     await exported(`base=${base}`)
