@@ -1,8 +1,9 @@
 # Varnish as a cache for load generators that follow pools: however many there are, the service is asked twice a second, and once for each
 # delta. docs/caches.md explains it, and test/proxies/ runs this file with another port (Varnish 7.1). A service with keys needs
 # SHARED_CACHE=on. Start:
-#   varnishd -f /etc/varnish/usersync.vcl -a :8080 -s malloc,512m -p http_gzip_support=off
-# Without the parameter Varnish asks for gzip only, whatever codings its clients accept.
+#   varnishd -f /etc/varnish/usersync.vcl -a :8080 -s malloc,512m -p http_gzip_support=off -p timeout_linger=0
+# Otherwise Varnish asks for gzip only, whatever codings its clients accept, and keeps a thread for 50 ms after each request, although a
+# follower sends its next one after a second.
 vcl 4.1;
 
 backend usersync {

@@ -72,8 +72,8 @@ async function requestsTo(service: Service): Promise<number> {
 async function change({ sql }: Service): Promise<{ sentAt: number; state: string }> {
   const sentAt = performance.timeOrigin + performance.now()
   await sql.begin(async (tx) => {
-    await tx`update users set role = gen_random_uuid() where id in (select id from users limit 20)`
-    await tx`delete from users where id in (select id from users order by id desc limit 5)`
+    await tx`update users set role = gen_random_uuid() where pool_id = 1 and id in (select id from users where pool_id = 1 order by id limit 20)`
+    await tx`delete from users where pool_id = 1 and id in (select id from users where pool_id = 1 order by id desc limit 5)`
     await tx`insert into users (username, email) select name, name || '@example.com' from (
       select gen_random_uuid()::text as name from generate_series(1, 5)) n`
   })
@@ -96,8 +96,8 @@ for (const { name, skip, start } of CACHES) {
     const began = performance.now()
     const made: Awaited<ReturnType<typeof change>>[] = []
     for (let n = 1; n <= changes; n++) {
-      made.push(await change(service))
       await sleep(Math.max(0, n * CHANGE_EVERY_MS - (performance.now() - began)))
+      made.push(await change(service))
     }
     const last = made.at(-1)?.state ?? ''
     const have = () => crowds.reduce((sum, { counts }) => sum + (counts()[last] ?? 0), 0)

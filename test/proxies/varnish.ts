@@ -14,6 +14,9 @@ const PROGRAM = debianProgram('varnishd')
 /** For `skip`. At full size nothing is skipped: `startVarnish` fails. */
 export const NO_VARNISH = PROGRAM || isFull ? false : 'varnishd is not here (Debian: apt-get install varnish)'
 
+/** Those in the comment of docs/varnish.vcl. */
+const DOCUMENTED_PARAMETERS = ['-p', 'http_gzip_support=off', '-p', 'timeout_linger=0']
+
 const DOCUMENTED = new URL('../../docs/varnish.vcl', import.meta.url)
 
 /**
@@ -36,7 +39,7 @@ export async function startVarnish(
       ...replace,
     }),
   )
-  const parameters = ['-f', file, '-a', `127.0.0.1:${port}`, '-s', 'malloc,512m', '-p', 'http_gzip_support=off']
+  const parameters = ['-f', file, '-a', `127.0.0.1:${port}`, '-s', 'malloc,512m', ...DOCUMENTED_PARAMETERS]
   // In the foreground, in its own folder, without the users that the package makes and without an administration port.
   const child = spawn(PROGRAM, ['-F', '-n', join(folder, 'work'), '-j', 'none', '-T', 'none', ...parameters])
   let output = ''
