@@ -83,16 +83,24 @@ async function statesOf(sql: Sql): Promise<string[]> {
 
 type Caller = Service['call']
 
-/** Sends requests with the key. A process of nginx that ends closes connections, also one on which a request is on its way: sends it again. */
+/**
+ * Sends requests with the key, again while the service is overloaded, or if the connection is closed: a process of nginx that ends closes
+ * also connections on which a request is on its way.
+ */
 const callThrough =
   (url: string): Caller =>
   async (method, path, { headers, body } = {}) => {
     const json = typeof body === 'object' && { 'content-type': 'application/json' }
     const sent = { method, body: JSON.stringify(body), headers: { ...json, ...headers, ...WITH_KEY } }
-    const answer = await fetch(url + path, sent).catch(() => fetch(url + path, sent))
-    const raw = Buffer.from(await answer.arrayBuffer())
-    const isObject = raw.length > 0 && !raw.includes('\n')
-    return { status: answer.status, headers: {}, raw, json: isObject ? JSON.parse(raw.toString()) : undefined }
+    for (const deadline = Date.now() + WAIT_MS; ; await sleep(50)) {
+      const answer = await fetch(url + path, sent).catch((error) => {
+        if (Date.now() > deadline) throw error
+      })
+      if (!answer || (answer.status === 503 && Date.now() < deadline)) continue
+      const raw = Buffer.from(await answer.arrayBuffer())
+      const isObject = raw.length > 0 && !raw.includes('\n')
+      return { status: answer.status, headers: {}, raw, json: isObject ? JSON.parse(raw.toString()) : undefined }
+    }
   }
 
 /** The logins of all users by id. */
