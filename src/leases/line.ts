@@ -139,7 +139,7 @@ export function createLine({ sql, selection, inTurn, replenish }: LineOptions): 
     const kept: Ticket[] = []
     let isBlocked = false
     for (const [ticket, decision] of decisions) {
-      if (decision === 'wait') waiting.add(ticket)
+      if (decision === 'wait') stayInLine(ticket)
       isBlocked ||= decision === 'wait'
       if (decision === 'wait' || decision === 'retry') kept.push(ticket)
       else settle(ticket, decision)
@@ -147,6 +147,11 @@ export function createLine({ sql, selection, inTurn, replenish }: LineOptions): 
     putBack(kept)
     if (isBlocked) refuseLate()
     return !isBlocked
+  }
+
+  /** A client that left during the statement has been removed already, and nobody would remove it again. */
+  function stayInLine(ticket: Ticket): void {
+    if (!ticket.left.aborted) waiting.add(ticket)
   }
 
   /** Statements in progress at the same time may end in another order. */
@@ -180,7 +185,7 @@ export function createLine({ sql, selection, inTurn, replenish }: LineOptions): 
     const stays = ({ deadline }: Ticket) => isDatabaseUnavailable(error) && now < deadline
     putBack(tickets.filter(stays))
     for (const ticket of tickets) {
-      if (stays(ticket)) waiting.add(ticket)
+      if (stays(ticket)) stayInLine(ticket)
       else fail(ticket, error)
     }
     return false

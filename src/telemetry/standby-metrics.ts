@@ -4,7 +4,9 @@ import type { StandbyObserver, Standbys } from '../standbys/standbys.ts'
 const WAIT_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5]
 
 /** Adds the metrics of standbys. A service without standbys does not have them. */
-export function createStandbyMetrics(registry: Registry): StandbyObserver & { watch(standbys: Standbys): void } {
+export function createStandbyMetrics(
+  registry: Registry,
+): StandbyObserver & { watch(standbys: Pick<Standbys, 'status'>): void } {
   const registers = [registry]
   const waits = new Histogram({
     name: 'usersync_export_snapshot_wait_seconds',

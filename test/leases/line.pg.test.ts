@@ -9,7 +9,7 @@ const t = suite()
 /* Requests that wait for users: in which order they get them, and what is left of those that give up. */
 
 const service = await startService(t, { MAX_WORKERS: '1' })
-const { call, url } = service
+const { call, sql, url } = service
 const take = (pool: string, members: object = {}, headers = {}) =>
   call<Lease>('POST', '/v1/leases', { body: { pool, ...members }, headers })
 const giveBack = (pool: string, { id, fence }: Lease) =>
@@ -164,4 +164,28 @@ t.test('an Idempotency-Key: a repetition gets the same lease, whatever became of
   t.match(await stats(pool), { free: 5, leased: 0 })
   t.match(await take(pool, { count: 6 }, { 'idempotency-key': 'none' }), problem(409, 'users_exhausted'))
   t.equal((await take(pool, { count: 5 }, { 'idempotency-key': 'none' })).status, 201, 'a refusal is not remembered')
+})
+
+t.test('while the database takes no writes, requests wait on', async (t) => {
+  const pool = await makePool(service, 1)
+  await sql`create sequence refused_writes` // a rolled back transaction counts too
+  await sql`
+    create function refuse_write() returns trigger language plpgsql set search_path from current as $$
+    begin
+      perform nextval('refused_writes');
+      raise exception 'a standby takes no writes' using errcode = 'read_only_sql_transaction';
+    end $$`
+  await sql`create trigger read_only before insert on leases execute function refuse_write()`
+  const writable = async () => {
+    await sql`drop function if exists refuse_write cascade` // with its trigger
+    await sql`drop sequence if exists refused_writes`
+  }
+  t.teardown(writable)
+
+  t.match(await take(pool), problem(503, 'read_only'))
+  const waiting = take(pool, { wait_seconds: 30 })
+  const attempts = async () => Number((await sql`select last_value from refused_writes`)[0]?.last_value)
+  for (const deadline = Date.now() + 10_000; (await attempts()) < 3 && Date.now() < deadline; ) await sleep(5)
+  await writable()
+  t.match(await waiting, { status: 201 })
 })

@@ -1,5 +1,7 @@
 import { readFile } from 'node:fs/promises'
+import { Registry } from 'prom-client'
 import { parse } from 'yaml'
+import { createStandbyMetrics } from '../../src/telemetry/standby-metrics.ts'
 import { sharedService } from '../http/shared-service.ts'
 import { suite } from '../suite.ts'
 import { scrape } from './scrape.ts'
@@ -18,11 +20,18 @@ const dashboard: { panels: { title: string; targets: { expr: string }[] }[]; tem
   await read('monitoring/dashboard.json'),
 )
 
+/** The metrics that a service has only with READ_DATABASE_URL. */
+function standbyMetrics(): Promise<string> {
+  const registry = new Registry()
+  createStandbyMetrics(registry).watch({ status: () => [] })
+  return registry.metrics()
+}
+
 t.test('the service exposes every metric used by the alerts and the dashboard', async (t) => {
   const service = await sharedService(t)
   const { text } = await scrape(service)
   const exposed = new Set<string>()
-  for (const [, name = '', type = ''] of text.matchAll(/^# TYPE (\S+) (\S+)$/gm)) {
+  for (const [, name = '', type = ''] of `${text}${await standbyMetrics()}`.matchAll(/^# TYPE (\S+) (\S+)$/gm)) {
     for (const end of type === 'histogram' ? ['_bucket', '_sum', '_count'] : ['']) exposed.add(name + end)
   }
   const expressions = [
@@ -50,15 +59,17 @@ t.test('the alerts have the documented thresholds, and each summary states its o
     UsersyncSyncFailures: ['0.10', '10 %'],
     UsersyncCleanupFailures: ['0.02', '2 %'],
     UsersyncLeasesExhausted: ['0.05', '5 %'],
+    UsersyncStandbyPassedOver: ['0.50', '50 %', '<'],
+    UsersyncExportsAtPrimary: ['0.50', '50 %'],
     UsersyncSlow: ['5.0', '5 s'],
     UsersyncMemory: ['0.80', '80 %'],
     UsersyncCpu: ['0.70', '70 %'],
     UsersyncDisk: ['0.85', '85 %'],
     UsersyncDatabaseConnections: ['15', '15'],
   }
-  for (const [name, [threshold, percentage]] of Object.entries(thresholds)) {
+  for (const [name, [threshold, percentage, relation = '>']] of Object.entries(thresholds)) {
     const rule = rules.find(({ alert }) => alert === name)
-    t.ok(rule?.expr.includes(`> ${threshold}`), `${name}: ${rule?.expr}`)
+    t.ok(rule?.expr.includes(`${relation} ${threshold}`), `${name}: ${rule?.expr}`)
     t.ok(rule?.annotations.summary.includes(`(${percentage})`), name)
   }
   t.end()

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import type { Test } from 'tap'
 import { startService } from '../http/service.ts'
 import { sized } from '../size.ts'
@@ -25,6 +26,8 @@ interface Kind {
   otherPreset: string
   /** Whether the system has usernames beside emails. */
   hasUsernames: boolean
+  /** Whether the system gives its users ids of its own. */
+  givesIds: boolean
 }
 
 const KINDS: Record<string, Kind> = {
@@ -34,6 +37,7 @@ const KINDS: Record<string, Kind> = {
     hash: { preset: 'keycloak' },
     otherPreset: 'auth0',
     hasUsernames: true,
+    givesIds: true,
   },
   kratos: {
     start: startKratos,
@@ -41,6 +45,7 @@ const KINDS: Record<string, Kind> = {
     hash: { algorithm: 'bcrypt', cost: 4 },
     otherPreset: 'better-auth',
     hasUsernames: false,
+    givesIds: true,
   },
   fusionauth: {
     start: startFusionAuth,
@@ -48,6 +53,7 @@ const KINDS: Record<string, Kind> = {
     hash: { preset: 'fusionauth' },
     otherPreset: 'keycloak',
     hasUsernames: false,
+    givesIds: false,
   },
   auth0: {
     start: startAuth0,
@@ -55,6 +61,7 @@ const KINDS: Record<string, Kind> = {
     hash: { preset: 'auth0' },
     otherPreset: 'better-auth',
     hasUsernames: false,
+    givesIds: false,
   },
 }
 
@@ -70,7 +77,14 @@ async function makePool(name: string) {
   return { pool: name, poolId: row?.id ?? 0, ...sinkRoutes(service, name) }
 }
 
-for (const [kind, { start, target, hash, otherPreset, hasUsernames }] of Object.entries(KINDS)) {
+/** The user gets another id of the system. */
+function moveUser({ users }: FakeSystem, user: FakeUser): void {
+  users.delete(user.id)
+  const id = randomUUID()
+  users.set(id, { ...user, id })
+}
+
+for (const [kind, { start, target, hash, otherPreset, hasUsernames, givesIds }] of Object.entries(KINDS)) {
   t.test(kind, async (t) => {
     const system = await start(t)
     system.users.set(OWN.id, OWN)
@@ -144,6 +158,14 @@ for (const [kind, { start, target, hash, otherPreset, hasUsernames }] of Object.
     t.ok(system.users.delete(one?.id ?? ''))
     t.match(await sync('s', { full: true }), { status: 'succeeded', failure: null })
     await isInStep(t, 'a user that somebody removed there is created again')
+    if (givesIds) {
+      const [deleted, renamed] = [...system.users.values()].filter(({ mark }) => mark !== undefined)
+      for (const user of [deleted, renamed]) moveUser(system, user as FakeUser)
+      await sql`delete from users where id = ${deleted?.mark ?? null}`
+      await sql`update users set username = 'else' || username, email = 'else' || email where id = ${renamed?.mark ?? null}`
+      t.match(await sync('s'), { status: 'succeeded', failure: null })
+      await isInStep(t, 'users that have other ids there, as after an import, are found by ours')
+    }
     t.match(await clear('s'), { status: 'succeeded', failure: null })
     t.strictSame([...system.users.values()], [OWN], 'clear leaves what was there')
     t.notMatch(log.join(''), String(target['key'] ?? 'no key'), 'no key in the log')

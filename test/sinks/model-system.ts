@@ -1,5 +1,5 @@
 import { PeerError } from '../../src/client/peer.ts'
-import type { Reply, Requests } from '../../src/sync/kinds/by-request.ts'
+import type { Reply, ReplyToKnown, Requests } from '../../src/sync/kinds/by-request.ts'
 import { UNSURE } from '../../src/sync/kinds/kind.ts'
 
 /* A model of a system under test without transactions, with an API that fails in all ways. */
@@ -48,9 +48,8 @@ export class System {
     for (let n = 0; n < 3; n++) this.add({ name: `reset ${n}`, version: 0 })
   }
 
-  /** Somebody else removes a user of ours. No request outlives that either: none takes that long. */
+  /** Somebody else removes a user of ours. Requests may take effect after that. */
   lose(userId: string): void {
-    this.settle()
     for (const [id, { mark }] of this.users) if (mark === userId) this.users.delete(id)
   }
 
@@ -62,7 +61,7 @@ export class System {
     const draws = [...faults]
     const unreachable = () => new PeerError('unreachable', 'The connection broke.')
 
-    const act = (external: string | null, userId: string, effect: () => Reply): Reply => {
+    const act = (external: string | null, userId: string, effect: () => ReplyToKnown): ReplyToKnown => {
       const fault = draws.shift() ?? 'none'
       if (fault === 'poison') return { userId, external, fault: new PeerError('server_error', 'Status 500.') }
       if (fault === 'killed before') throw new Killed()
@@ -100,7 +99,7 @@ export class System {
         Promise.try(() =>
           users.map(({ userId, external, rendered }) =>
             act(external, userId, () => {
-              if (this.users.get(external)?.mark !== userId) return { userId, external: null }
+              if (this.users.get(external)?.mark !== userId) return { userId, external: null, mayHaveMoved: true }
               if (this.isTaken(rendered.name, external))
                 return { userId, external, refusal: { code: 'exists_already', detail: '' } }
               this.users.set(external, { ...rendered, mark: userId })
@@ -112,7 +111,8 @@ export class System {
         Promise.try(() =>
           users.map(({ userId, external }) =>
             act(external, userId, () => {
-              if (this.users.get(external)?.mark === userId) this.users.delete(external)
+              if (this.users.get(external)?.mark !== userId) return { userId, external: null, mayHaveMoved: true }
+              this.users.delete(external)
               return { userId, external: null }
             }),
           ),

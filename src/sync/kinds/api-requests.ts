@@ -1,7 +1,7 @@
 import { PeerError } from '../../client/peer.ts'
-import type { Reply } from './by-request.ts'
+import type { Reply, ReplyToKnown } from './by-request.ts'
 import type { ApiAnswer } from './json-api.ts'
-import { type Failed, type Outcome, type Refusal, UNSURE } from './kind.ts'
+import { type Failed, type Refusal, UNSURE } from './kind.ts'
 
 /* How the users of a batch are sent to an API: each in a request of its own, or many in one. */
 
@@ -20,9 +20,9 @@ const failed = ({ userId, external }: User, fault: PeerError): Failed => ({
  */
 export async function inTurn<Item extends User>(
   users: Item[],
-  send: (user: Item) => Promise<Outcome>,
-): Promise<Reply[]> {
-  const replies: Reply[] = []
+  send: (user: Item) => Promise<ReplyToKnown>,
+): Promise<ReplyToKnown[]> {
+  const replies: ReplyToKnown[] = []
   let end: PeerError | undefined
   for (const user of users) {
     if (end) {

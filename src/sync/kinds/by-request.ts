@@ -13,10 +13,20 @@ import { type Announce, type Delivery, type Failed, type Outcome, type Removal, 
  *
  * A request may also take effect after its connection broke, and after `find` found nothing. Then `create` is refused because of our
  * own user. So refused names are looked up once more.
+ *
+ * It may even take effect after its repetition created the user, and somebody else removed that one. Then our user is there with another
+ * external id than the recorded one, as in a system that was rebuilt from an export of its users. So users that may have moved are
+ * looked up once more, too.
  */
 
 /** What a request did with a user: an outcome, or a fault that may pass. */
 export type Reply = Outcome | Failed
+
+/**
+ * What became of a user that was to be changed or removed. `mayHaveMoved`: nothing of ours is there under the recorded external id, and
+ * the kind has not looked under others.
+ */
+export type ReplyToKnown = Reply & { mayHaveMoved?: true }
 
 /**
  * What a target's API can do. Each method throws PeerError for faults of the target as a whole. Those that return replies return one for
@@ -28,9 +38,9 @@ export interface Requests<Rendered = unknown> {
   find(users: { userId: string; rendered?: Rendered }[]): Promise<Map<string, string>>
   create(users: Delivery<Rendered>[]): Promise<Reply[]>
   /** Changes users. The outcome of a user that is not there any more has no `external`. */
-  change(users: (Delivery<Rendered> & Removal)[]): Promise<Reply[]>
+  change(users: (Delivery<Rendered> & Removal)[]): Promise<ReplyToKnown[]>
   /** Removes users. One that is not there any more is removed. */
-  remove(users: Removal[]): Promise<Reply[]>
+  remove(users: Removal[]): Promise<ReplyToKnown[]>
   close(): Promise<void>
 }
 
@@ -100,34 +110,50 @@ export function byRequest<Rendered>(
 
   async function deliver(users: Delivery<Rendered>[]): Promise<Reply[]> {
     const located = await locate(users)
-    const changed = await change(located.filter(({ external }) => external !== null))
-    const gone = new Set(changed.filter(isGone).map(({ userId }) => userId))
-    const absent = located.filter(({ userId, external }) => external === null || gone.has(userId))
+    const changed = await changeFound(located)
+    const present = new Set(changed.map(({ userId }) => userId))
+    const absent = located.filter(({ userId }) => !present.has(userId))
     const created =
       absent.length === 0 ? [] : await requests.create(absent.map((user) => ({ ...user, external: null })))
     const ours = await locateTaken(absent, created)
     const adopted = (await change(ours)).filter((reply) => !isGone(reply))
-    const replies = [...changed, ...created, ...adopted]
-    return [...new Map(replies.map((reply) => [reply.userId, reply])).values()] // the last reply of each user
+    return lastOfEach([...changed, ...created, ...adopted])
   }
 
-  async function change(users: Delivery<Rendered>[]): Promise<Reply[]> {
+  /** Changes the users that are at the target, wherever they are. */
+  async function changeFound(users: Delivery<Rendered>[]): Promise<Reply[]> {
+    const changed = await change(users)
+    const elsewhere = await locateAgain(users, changed.filter(mayHaveMoved))
+    return [...changed, ...(await change(elsewhere))].filter((reply) => !isGone(reply))
+  }
+
+  async function change(users: Delivery<Rendered>[]): Promise<ReplyToKnown[]> {
     const known = users.flatMap(({ external, ...user }) => (external === null ? [] : [{ ...user, external }]))
     return known.length === 0 ? [] : await requests.change(known)
   }
 
   /** Returns those of the users whose names are taken by our own. */
   async function locateTaken(users: Delivery<Rendered>[], created: Reply[]): Promise<Delivery<Rendered>[]> {
-    const taken = new Set(created.filter(isTaken).map(({ userId }) => userId))
-    const located = await locate(users.filter(({ userId }) => taken.has(userId)).map(asUnsure))
+    const located = await locateAgain(users, created.filter(isTaken))
     return located.filter(({ external }) => external !== null)
   }
 
   async function removeFound(users: Removal[]): Promise<Reply[]> {
-    const located = await locate(users)
-    const present = located.flatMap(({ userId, external }) => (external === null ? [] : [{ userId, external }]))
-    const absent = located.flatMap(({ userId, external }) => (external === null ? [{ userId, external }] : []))
+    const removed = await remove(await locate(users))
+    const elsewhere = await locateAgain(users, removed.filter(mayHaveMoved))
+    return lastOfEach([...removed, ...(await remove(elsewhere))])
+  }
+
+  async function remove(users: { userId: string; external: string | null }[]): Promise<ReplyToKnown[]> {
+    const present = users.flatMap(({ userId, external }) => (external === null ? [] : [{ userId, external }]))
+    const absent = users.flatMap(({ userId, external }) => (external === null ? [{ userId, external }] : []))
     return [...absent, ...(present.length === 0 ? [] : await requests.remove(present))]
+  }
+
+  /** Looks up those of the users that these replies are about, whatever is recorded. */
+  async function locateAgain<Item extends { userId: string }>(items: Item[], replies: Reply[]) {
+    const wanted = new Set(replies.map(({ userId }) => userId))
+    return await locate(items.filter(({ userId }) => wanted.has(userId)).map((item) => ({ ...item, external: UNSURE })))
   }
 
   /** Looks up the users of which nobody knows whether they are at the target. */
@@ -143,7 +169,10 @@ export function byRequest<Rendered>(
   }
 }
 
-const asUnsure = <User extends Delivery>(user: User) => ({ ...user, external: UNSURE })
+/** The last reply of each user. */
+const lastOfEach = (replies: Reply[]) => [...new Map(replies.map((reply) => [reply.userId, reply])).values()]
+
+const mayHaveMoved = (reply: ReplyToKnown) => reply.mayHaveMoved === true
 
 const isGone = (reply: Reply) => reply.external === null && !('fault' in reply) && reply.refusal === undefined
 

@@ -88,7 +88,7 @@ function keycloakRequests(call: CallApi): Requests<KeycloakUser> {
     change: (users) =>
       inTurn(users, async ({ userId, external, rendered: { credentials: _, ...user } }) => {
         const answer = await call({ method: 'PUT', path: `/users/${external}`, body: user })
-        if (isAbsent(answer)) return { userId, external: null }
+        if (isAbsent(answer)) return { userId, external: null, mayHaveMoved: true }
         return answer.status < 300
           ? { userId, external }
           : { userId, external, refusal: statusRefusal('Keycloak', answer) }
@@ -96,7 +96,8 @@ function keycloakRequests(call: CallApi): Requests<KeycloakUser> {
     remove: (users) =>
       inTurn(users, async ({ userId, external }) => {
         const answer = await call({ method: 'DELETE', path: `/users/${external}` })
-        if (answer.status < 300 || isAbsent(answer)) return { userId, external: null }
+        if (isAbsent(answer)) return { userId, external: null, mayHaveMoved: true }
+        if (answer.status < 300) return { userId, external: null }
         return { userId, external, refusal: statusRefusal('Keycloak', answer) }
       }),
     close: () => Promise.resolve(),

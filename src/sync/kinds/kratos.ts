@@ -82,7 +82,7 @@ function kratosRequests(call: CallApi, { schema_id: schemaId = 'default' }: Krat
     change: (users) =>
       inTurn(users, async ({ userId, external, rendered }) => {
         const answer = await call({ method: 'PUT', path: `/admin/identities/${external}`, body: rendered })
-        if (isAbsent(answer)) return { userId, external: null }
+        if (isAbsent(answer)) return { userId, external: null, mayHaveMoved: true }
         return answer.status === 200
           ? { userId, external }
           : { userId, external, refusal: statusRefusal('Kratos', answer) }
@@ -90,7 +90,8 @@ function kratosRequests(call: CallApi, { schema_id: schemaId = 'default' }: Krat
     remove: (users) =>
       inTurn(users, async ({ userId, external }) => {
         const answer = await call({ method: 'DELETE', path: `/admin/identities/${external}` })
-        if (answer.status < 300 || isAbsent(answer)) return { userId, external: null }
+        if (isAbsent(answer)) return { userId, external: null, mayHaveMoved: true }
+        if (answer.status < 300) return { userId, external: null }
         return { userId, external, refusal: statusRefusal('Kratos', answer) }
       }),
     close: () => Promise.resolve(),
