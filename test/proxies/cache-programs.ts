@@ -21,7 +21,8 @@ export const CACHES: Cache[] = [
           'server 127.0.0.1:3000 ': `server ${new URL(service).host} `,
           '/run/nginx-usersync': 'cache',
           'proxy_cache_valid 404 1s': 'proxy_cache_valid 404 100s',
-          '(?<hundred>\\d+)\\d\\d\\.': lasts === 'days' ? '(?<hundred>\\d+)\\d\\d\\d\\d\\d\\d\\.' : '(?<hundred>\\d+)\\.',
+          '(?<hundred>\\d+)\\d\\d\\.':
+            lasts === 'days' ? '(?<hundred>\\d+)\\d\\d\\d\\d\\d\\d\\.' : '(?<hundred>\\d+)\\.',
         },
       }),
   },

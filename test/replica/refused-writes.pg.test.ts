@@ -163,14 +163,17 @@ t.test('a write that arrives while its pool becomes a replica waits, and is reje
   t.match(await sql`select count(*)::int as count from users where batch_id = ${made.batch}`, [{ count: 2 }])
 })
 
-t.test('a write that arrives before its pool is released is rejected, also if the pool is released meanwhile', async (t) => {
-  const made = await poolWithBatch('released')
-  for (const [method, path, body] of writesOf('released', made).filter(([, path]) => path.includes(made.user))) {
-    await setReplica('released', 'everything')
-    const answer = await whileBecoming('released', false, () => send(method, path, body))
-    t.match(answer, { status: 409, json: { code: 'pool_is_replica' } }, `${method} ${path}`)
-  }
-})
+t.test(
+  'a write that arrives before its pool is released is rejected, also if the pool is released meanwhile',
+  async (t) => {
+    const made = await poolWithBatch('released')
+    for (const [method, path, body] of writesOf('released', made).filter(([, path]) => path.includes(made.user))) {
+      await setReplica('released', 'everything')
+      const answer = await whileBecoming('released', false, () => send(method, path, body))
+      t.match(answer, { status: 409, json: { code: 'pool_is_replica' } }, `${method} ${path}`)
+    }
+  },
+)
 
 t.test('while an import is running, declaring its pool a replica fails after some seconds', async (t) => {
   const poolId = await makePool(sql, 'busy-import')
