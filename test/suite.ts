@@ -33,6 +33,7 @@ export const LANES = {
   http: ['http/*.pg.test.ts'],
   import: ['{import,lifecycle,passwords}/*.pg.test.ts'],
   page: ['page/*.pg.test.ts'],
+  proxies: ['proxies/*.pg.test.ts'],
   pull: ['{pull,jobs,examples,client,package,cli}/*.pg.test.ts'],
   leases: ['leases/*.pg.test.ts'],
   replica: ['{replica,targets}/!(crash).pg.test.ts', 'sync/!(two-services).pg.test.ts'],
@@ -63,6 +64,8 @@ export const FULL_ONLY: Record<string, string> = {
   'page/views.pg.test.ts': 'page/page',
   'passwords/real-verifiers.test.ts':
     'passwords/hash-password, passwords/pbkdf2-sha256, passwords/bcrypt, passwords/argon2id',
+  'proxies/crowd.pg.test.ts': 'proxies/caches',
+  'proxies/move-pool.pg.test.ts': 'proxies/pools, sync/push, replica/rounds',
   'replica/crash.pg.test.ts': 'faults/interrupted-batch, replica/rounds',
   'sinks/better-auth.pg.test.ts': 'systems/better-auth, sinks/faults, sinks/canary',
   'sinks/crash.pg.test.ts': 'sinks/unknown-ends',
