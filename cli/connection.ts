@@ -58,6 +58,6 @@ async function fetchByProxy(env: NodeJS.ProcessEnv): Promise<typeof fetch | unde
   const names = ['HTTP_PROXY', 'HTTPS_PROXY', 'http_proxy', 'https_proxy']
   if (!names.some((name) => env[name])) return undefined
   const [undici, { connectAgent }] = await Promise.all([import('undici'), import('../src/client/peer.ts')])
-  const dispatcher = connectAgent()
+  const dispatcher = await connectAgent()
   return ((input: string, init: object) => undici.fetch(input, { ...init, dispatcher })) as unknown as typeof fetch
 }

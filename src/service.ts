@@ -50,6 +50,8 @@ export interface Pace {
   expiryMs?: number
   workerIdleTimeoutMs?: number
   silenceMs?: number
+  /** For how many times as long as it took a slow count of leased users is used again. */
+  leaseCountsRest?: number
   sync?: typeof SYNC_PACE
   standbys?: typeof STANDBY_PACE
 }
@@ -122,7 +124,13 @@ export async function startService(
   started.defer(() => syncScheduler.stop())
   const lines = createLines(leaseSql)
   started.defer(() => lines.close())
-  const leasing = { sql: leaseSql, lines, counts: createCounts(leaseSql), encryptionKey, observer: metrics }
+  const leasing = {
+    sql: leaseSql,
+    lines,
+    counts: createCounts(leaseSql, pace.leaseCountsRest),
+    encryptionKey,
+    observer: metrics,
+  }
   const leaseUpkeep = startLeaseUpkeep({ ...leasing, retention: config.auditRetention, log })
   started.defer(() => leaseUpkeep.stop())
   addGauges(metrics.registry, { sql, workers, memory, exports, leasing, dataDir: config.dataDir, memoryLimitBytes })

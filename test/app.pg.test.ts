@@ -1,18 +1,17 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
-import { SCOPES } from '../src/config/api-keys.ts'
+import { SCOPES, type Scope } from '../src/config/api-keys.ts'
+import { as, secretOf, WITH_KEYS } from './http/keys.ts'
 import { ROUTE_BODIES } from './http/route-bodies.ts'
-import { startService } from './http/service.ts'
+import { sharedService } from './http/shared-service.ts'
 import { suite } from './suite.ts'
 
 const t = suite()
 
 /* What every route has in common: keys and scopes, methods, parameters, the format of errors, the log. */
 
-const secretOf = (name: string) => `${name.replace(':', '-')}-s3cret-of-32-characters-or-more`
-const API_KEYS = SCOPES.map((scope) => `${scope.replace(':', '-')}=${scope}=${secretOf(scope)}`).join(',')
-const { app, call, log, url } = await startService(t, { MAX_WORKERS: '1', API_KEYS })
+const { app, call, log, url } = await sharedService(t, WITH_KEYS)
 
 /** The scope that each route needs; null: no key needed. Add each new route here. */
 const SCOPE_OF: Record<string, string | null> = {
@@ -101,7 +100,15 @@ const pathOf = (path: string) =>
     .replace('{id}', '01890000-0000-7000-8000-000000000000')
     .replace('{name}', 'nothing')
     .replaceAll(/\{(base|state)\}/g, `u1-${'1'.repeat(64)}`)
-const keyOf = (scope: string) => ({ authorization: `Bearer ${secretOf(scope)}` })
+
+/** The key that has only this scope. */
+const KEY_OF: Record<Scope, string> = {
+  'users:read': 'reader',
+  'users:write': 'maker',
+  'users:lease': 'lessee',
+  'credentials:read': 'teller',
+  admin: 'root',
+}
 
 t.test('every route requires its scope, and rejects a missing or wrong key with 401', async (t) => {
   t.strictSame(
@@ -118,11 +125,11 @@ t.test('every route requires its scope, and rejects a missing or wrong key with 
     const without = await send({})
     t.equal(without.status === 401, needed !== null, `${method} ${path} without a key: ${without.status}`)
     t.equal(without.headers['www-authenticate'] !== undefined, needed !== null)
-    const { status } = await send({ authorization: `Bearer ${secretOf('admin')}x` })
+    const { status } = await send({ authorization: `Bearer ${secretOf('root')}x` })
     t.equal(status === 401, needed !== null, `${method} ${path} with a wrong key: ${status}`)
     for (const scope of SCOPES) {
       const allowed = needed === null || needed === 'any' || scope === needed || scope === 'admin'
-      const { status } = await send(keyOf(scope))
+      const { status } = await send(as(KEY_OF[scope]))
       t.equal(status !== 401 && status !== 403, allowed, `${method} ${path} with ${scope}: ${status}`)
     }
   }
@@ -133,7 +140,7 @@ t.test('every route rejects an unknown query parameter', async (t) => {
     if (!path.startsWith('/v1/')) continue
     const body = ROUTE_BODIES[path] ?? { role: 'x' }
     const answer = await call(method, `${pathOf(path)}?no_such=1`, {
-      headers: keyOf('admin'),
+      headers: as('root'),
       ...(hasBody && { body }),
     })
     t.equal(answer.status, 400, `${method} ${path}`)
@@ -144,7 +151,7 @@ t.test('every route rejects an unknown query parameter', async (t) => {
 t.test('an unsupported method answers 405 with Allow', async (t) => {
   for (const [path, methods] of Object.entries(paths)) {
     const other = 'put' in methods ? 'PATCH' : 'PUT'
-    const { status, headers, json } = await call(other, pathOf(path), { headers: keyOf('admin') })
+    const { status, headers, json } = await call(other, pathOf(path), { headers: as('root') })
     t.match({ status, json }, { status: 405, json: { code: 'method_not_allowed' } }, path)
     const allowed = String(headers.allow).split(', ')
     for (const method of Object.keys(methods)) t.ok(allowed.includes(method.toUpperCase()), `${path}: ${headers.allow}`)
@@ -165,7 +172,7 @@ t.test('every error is problem+json, whichever layer finds it', async (t) => {
     ['QUERY', '/v1/users', 405, 'method_not_allowed'], // Fastify would require a body
   ]
   for (const [method, path, status, code] of faults) {
-    const answer = await call(method, path, { headers: keyOf('admin') })
+    const answer = await call(method, path, { headers: as('root') })
     t.match(
       answer,
       {
@@ -195,16 +202,16 @@ t.test('malformed HTTP also gets problem+json', async (t) => {
 
 t.test('an unknown Expect header is ignored', async (t) => {
   t.match(await call('GET', '/livez', { headers: { expect: 'tea' } }), { status: 200, json: { status: 'live' } })
-  const answer = await call('POST', '/v1/pools', { headers: { ...keyOf('admin'), expect: 'x' }, body: { nam: 'x' } })
+  const answer = await call('POST', '/v1/pools', { headers: { ...as('root'), expect: 'x' }, body: { nam: 'x' } })
   t.match(answer, { status: 400, json: { code: 'invalid_request' } })
 })
 
 t.test('a request is logged with its route and status, without its query or key', async (t) => {
   const before = log.length
-  await call('GET', '/v1/users?limit=7&cursor=hunter2', { headers: keyOf('admin') })
-  await call('GET', '/v1/pools/secret-pool', { headers: keyOf('admin') })
+  await call('GET', '/v1/users?limit=7&cursor=hunter2', { headers: as('root') })
+  await call('GET', '/v1/pools/secret-pool', { headers: as('root') })
   await call('GET', '/livez')
-  await call('GET', '/v1/users/export', { headers: { ...keyOf('admin'), 'if-none-match': '*' } })
+  await call('GET', '/v1/users/export', { headers: { ...as('root'), 'if-none-match': '*' } })
   const lines = log
     .slice(before)
     .map((line) => JSON.parse(line))

@@ -12,8 +12,7 @@ import { databaseUrl, onServer, readCluster, removeCluster, type TestCluster, wr
 import { plant } from './search-record.ts'
 
 /**
- * Tests need no data after a power cut, and no replicas. Without waiting for the disk, a database is cloned in 50 ms.
- * The minimal WAL halves the CPU time of a clone.
+ * Tests need no data after a power cut, and no replicas. Without waiting for the disk, a database is cloned in 30 ms.
  */
 const SETTINGS = {
   ...{ fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' },

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { startMemoryGuard } from '../src/process/memory-guard.ts'
 import { testDatabase } from './database.ts'
 import { startService } from './http/service.ts'
+import { scrapeUntil } from './metrics/scrape.ts'
 import { suite } from './suite.ts'
 
 const t = suite()
@@ -53,6 +54,8 @@ t.test('above the memory limit new work is rejected, and accepted work is kept',
   t.match(await full.call('GET', '/readyz'), { status: 200, json: { status: 'ready' } }, 'the service still responds')
   t.match(await full.call('GET', '/healthz'), { status: 200, json: { status: 'ready', warnings: ['memory'] } })
   t.equal((await full.call('GET', '/livez')).status, 200)
+  const over = await scrapeUntil(full, (now) => now.value('usersync_memory_over_limit') === 1)
+  t.equal(over.value('usersync_memory_over_limit'), 1, 'a scrape is not rejected as work')
   t.equal((await full.call('GET', '/v1/users')).status, 200, 'cheap requests still work')
 
   const roomy = await startService(t, { DATABASE_URL, MEMORY_LIMIT_MB: '100000' })

@@ -1,34 +1,20 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { ANSWERED, DESCRIPTION } from './answer-record.ts'
-import { readCluster } from './cluster.ts'
 import { compareAnswers } from './compare-answers.ts'
-import { testDatabase } from './database.ts'
 import { sharedService } from './http/shared-service.ts'
-import { BEGUN } from './run-record.ts'
+import { BEGUN, recordOf } from './run-record.ts'
 import { plant, searchRecord } from './search-record.ts'
-import { startServerProcess } from './server-process.ts'
 import { suite } from './suite.ts'
 
 const t = suite()
-
-/** What this process has written to the record of this run. */
-async function recordOf(ending: string): Promise<string> {
-  const folder = (await readCluster())?.record ?? ''
-  const own = new RegExp(`-${process.pid}[-.]`)
-  const files = (await readdir(folder)).filter((name) => own.test(name) && name.endsWith(ending))
-  return (await Promise.all(files.map((name) => readFile(join(folder, name), 'utf8')))).join('')
-}
 
 t.test('logs and error responses of services are recorded', async (t) => {
   const service = await sharedService(t)
   t.match(await service.call('GET', '/v1/pools/kept'), { status: 404 })
   t.match(await recordOf('.log'), /"route":"\/v1\/pools\/:name","status":404/)
   t.match(await recordOf('.answers'), /^404 \{.*"content-type":"application\/problem\+json.*"code":"pool_not_found"/m)
-
-  const { url } = await startServerProcess(t, { DATABASE_URL: await testDatabase(t), ENCRYPTION_KEY: '5e'.repeat(32) })
-  t.match(await recordOf('.log'), `usersync listens on ${url}`, 'also for a service in its own process')
 })
 
 t.test('a run fails if something leaks or if the search itself does not work', async (t) => {

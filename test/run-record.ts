@@ -1,4 +1,5 @@
 import { appendFileSync, existsSync, openSync } from 'node:fs'
+import { readdir, readFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { recordAnswers } from './answer-record.ts'
 import { readCluster } from './cluster.ts'
@@ -38,4 +39,12 @@ export function beginLog(): (text: string | Buffer) => void {
 export function keepAnswer(status: number, headers: object, body: string | Buffer): void {
   if (folder === undefined || status < 400 || 'content-encoding' in headers) return
   appendFileSync(join(folder, `${self}.answers`), `${status} ${JSON.stringify(headers)} ${body}\n`)
+}
+
+/** What this process has recorded in files with this ending. */
+export async function recordOf(ending: string): Promise<string> {
+  if (folder === undefined) return ''
+  const own = new RegExp(`-${process.pid}[-.]`)
+  const files = (await readdir(folder)).filter((name) => own.test(name) && name.endsWith(ending))
+  return (await Promise.all(files.map((name) => readFile(join(folder, name), 'utf8')))).join('')
 }

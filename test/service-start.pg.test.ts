@@ -1,7 +1,5 @@
 import { execFile } from 'node:child_process'
-import { once } from 'node:events'
 import { mkdir, mkdtemp, rm, stat, unlink, writeFile } from 'node:fs/promises'
-import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -11,7 +9,6 @@ import type { Test } from 'tap'
 import { readConfig } from '../src/config/config.ts'
 import { connect } from '../src/database/connection.ts'
 import { findPlace } from '../src/database/embedded/embedded-place.ts'
-import { findPostmaster } from '../src/database/embedded/embedded-postmaster.ts'
 import { prepareDatabase } from '../src/database/prepare.ts'
 import { startService } from '../src/service.ts'
 import { emptyDatabase, testDatabase } from './database.ts'
@@ -68,21 +65,6 @@ t.test('a failed start releases everything it had started', async (t) => {
     [],
   )
   t.notOk(process.getActiveResourcesInfo().includes('MessagePort'), 'no worker thread is left')
-})
-
-t.test('a port in use stops the start with one line, and the embedded database is stopped', async (t) => {
-  const other = createServer().listen(0, '127.0.0.1')
-  await once(other, 'listening')
-  t.teardown(() => new Promise((resolve) => other.close(resolve)))
-  const { port } = other.address() as AddressInfo
-  const dataDir = await temporaryFolder(t)
-  const { code, output } = await refusedStart({ DATA_DIR: dataDir, PORT: String(port) })
-  t.equal(code, 1)
-  t.match(output, new RegExp(`^usersync cannot start: Error: port ${port} of 127.0.0.1 is in use: .* set PORT`))
-  const { directory } = await findPlace(dataDir)
-  t.teardown(() => rm(directory, { recursive: true, force: true }))
-  t.ok((await stat(join(directory, 'cluster/data'))).isDirectory())
-  t.equal(await findPostmaster({ data: join(directory, 'cluster/data') }), undefined, 'no PostgreSQL is left')
 })
 
 t.test('a new data folder is accessible only to the user of the service', async (t) => {

@@ -11,9 +11,6 @@ fc.configureGlobal({ numRuns: sized(25, 100) })
 /** The folders whose tests without a database have lanes of their own, as patterns. */
 const OTHER_UNITS = 'lanes|generators|passwords|systems|export|import|pull|sync'
 
-/** The tests of clients that misbehave. */
-const CLIENT_FAULTS = 'fuzz,raw-socket,response-splitting,slow-client,unread-answers,vanishing-clients'
-
 /**
  * Each lane is a process that runs the test files matching its patterns, one after the other. A process for each file
  * costs 0.4 s, most of it for loading the same modules again. A lane of 10 to 20 s of CPU time keeps all cores busy until the
@@ -30,21 +27,18 @@ export const LANES = {
   'unit-timing': ['http/{overload,answer-budget}.test.ts'],
   batches: ['batches/!(*crash).pg.test.ts'],
   citus: ['citus/*.pg.test.ts'],
-  clients: [`faults/{${CLIENT_FAULTS}}.pg.test.ts`],
-  crash: ['{batches,replica}/*crash.pg.test.ts', 'sync/two-services.pg.test.ts'],
+  crash: ['{batches,replica,sinks}/*crash.pg.test.ts', 'sync/two-services.pg.test.ts'],
   database: ['database/{*.pg,driver-patch}.test.ts'],
   export: ['export/**/*.pg.test.ts'],
-  faults: [`faults/!(${CLIENT_FAULTS.replaceAll(',', '|')}).pg.test.ts`],
+  faults: ['faults/*.pg.test.ts'],
   http: ['http/*.pg.test.ts'],
   import: ['{import,lifecycle,passwords}/*.pg.test.ts'],
   page: ['page/*.pg.test.ts'],
+  proxies: ['proxies/*.pg.test.ts'],
   pull: ['{pull,jobs,examples,client,package,cli}/*.pg.test.ts'],
   leases: ['leases/*.pg.test.ts'],
   replica: ['{replica,targets}/!(crash).pg.test.ts', 'sync/!(two-services).pg.test.ts'],
-  'sink-crash': ['sinks/*crash.pg.test.ts'],
-  'sink-systems': ['sinks/{django,django-site,better-auth,ldap,ldap-faults,ldap-refusals,canary}.pg.test.ts'],
-  'sink-apis': ['sinks/{api-kinds,scim,scim-faults,scim-mishaps}.pg.test.ts'],
-  sinks: ['sinks/!(*crash|django*|better-auth|ldap*|canary|api-kinds|scim*).pg.test.ts', 'systems/*.pg.test.ts'],
+  sinks: ['sinks/!(*crash).pg.test.ts', 'systems/*.pg.test.ts'],
   standbys: ['standbys/*.pg.test.ts'],
   statements: ['statements/*.pg.test.ts'],
   telemetry: ['{metrics,tracing}/*.pg.test.ts', '{memory-guard,kubernetes,npm-start}.pg.test.ts'],
@@ -56,6 +50,7 @@ export const LANES = {
  * named on the command line runs in both.
  */
 export const FULL_ONLY: Record<string, string> = {
+  'batches/crash.pg.test.ts': 'faults/interrupted-batch, faults/cut-connections',
   'citus/citus.pg.test.ts': 'statements/sql-forms, database/distributed-form, export/state-capture',
   'cli/node-20.pg.test.ts': 'cli/commands, pull/kill',
   'examples/leases.pg.test.ts': 'leases/clients, leases/simple-table-server',
@@ -71,13 +66,17 @@ export const FULL_ONLY: Record<string, string> = {
   'page/views.pg.test.ts': 'page/page',
   'passwords/real-verifiers.test.ts':
     'passwords/hash-password, passwords/pbkdf2-sha256, passwords/bcrypt, passwords/argon2id',
-  'replica/crash.pg.test.ts': 'batches/crash, replica/rounds',
+  'proxies/crowd.pg.test.ts': 'proxies/caches',
+  'proxies/move-pool.pg.test.ts': 'proxies/pools, sync/push, replica/rounds',
+  'replica/crash.pg.test.ts': 'faults/interrupted-batch, replica/rounds',
+  'sinks/better-auth.pg.test.ts': 'systems/better-auth, sinks/faults, sinks/canary',
+  'sinks/crash.pg.test.ts': 'sinks/unknown-ends',
   'sinks/django-site.pg.test.ts': 'sinks/django, sinks/canary',
-  'sinks/scim-crash.pg.test.ts': 'sinks/crash, sinks/by-request',
+  'sinks/scim-crash.pg.test.ts': 'sinks/unknown-ends, sinks/by-request',
   'sinks/scim-mishaps.pg.test.ts': 'sinks/scim, sinks/by-request',
   'standbys/conflict.pg.test.ts': 'standbys/standbys',
   'standbys/storm.pg.test.ts': 'standbys/standbys, standbys/took-over',
-  'sync/two-services.pg.test.ts': 'sync/push, batches/crash',
+  'sync/two-services.pg.test.ts': 'sync/push, faults/interrupted-batch',
   'systems/real-imports.pg.test.ts': 'systems/django, systems/ldif, systems/better-auth',
   'tracing/collector-faults.pg.test.ts': 'tracing/spans',
 }

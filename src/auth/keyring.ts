@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import { type ApiKey, parseApiKeysFile, requireOwnSecrets } from '../config/api-keys.ts'
+import { repeatEvery } from '../process/repeat.ts'
 
 /** Poll interval. The file is compared by content: a mounted secret changes by a symlink swap, which file watchers miss. */
 const POLL_MS = 1_000
@@ -40,8 +41,8 @@ export async function openKeyring(
       lastError = message
     }
   }
-  const poll = setInterval(follow, pollMs)
-  return { keys: () => keys, stop: () => clearInterval(poll) }
+  const following = repeatEvery(follow, pollMs) // reads that overlapped could end in another order, and report one error twice
+  return { keys: () => keys, stop: () => void following.stop() }
 }
 
 async function readKeysFile(file: string): Promise<string> {

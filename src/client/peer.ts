@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { Readable } from 'node:stream'
-import { type Dispatcher, EnvHttpProxyAgent, errors, request } from 'undici'
+import type { Dispatcher, EnvHttpProxyAgent } from 'undici'
 import { codingOf, decodeBody } from '../http/decompress.ts'
 import { isState, type State } from '../protocol/state.ts'
 import { untrustedCode, untrustedText } from '../protocol/untrusted-text.ts'
@@ -101,19 +101,33 @@ let agent: EnvHttpProxyAgent | undefined
  * Returns the connections to peers. They go through HTTPS_PROXY and HTTP_PROXY, except for NO_PROXY. Throws if one of them is not a
  * URL.
  */
-export function connectAgent(): Dispatcher {
-  agent ??= createAgent()
+export async function connectAgent(): Promise<Dispatcher> {
+  const undici = await loadUndici()
+  agent ??= createAgent(undici)
   return agent
 }
 
-function createAgent(): EnvHttpProxyAgent {
+/** Loads undici with the first request: 25 ms of CPU time, and many services send none. */
+const loadUndici = () => import('undici')
+
+function createAgent(undici: typeof import('undici')): EnvHttpProxyAgent {
   const { no_proxy: noProxy = process.env['NO_PROXY'] ?? '' } = process.env
-  return new EnvHttpProxyAgent({
+  return new undici.EnvHttpProxyAgent({
     connect: { timeout: 5_000 },
     keepAliveTimeout: 4_000,
     noProxy: `${noProxy},${LOOPBACK}`,
     proxyTunnel: false, // for http:, as proxies expect; https: always has a tunnel
   })
+}
+
+type RequestOptions = Omit<Dispatcher.RequestOptions, 'origin' | 'path'>
+
+/** Sends a request to a peer. Follows no redirect. */
+export async function request(url: string, options: RequestOptions): Promise<Dispatcher.ResponseData> {
+  const [undici, dispatcher] = await Promise.all([loadUndici(), connectAgent()])
+  const answer = await undici.request(url, { dispatcher, ...options })
+  answer.body.on('error', () => {}) // an unread response that fails would end the process
+  return answer
 }
 
 /**
@@ -127,15 +141,7 @@ export async function callPeer(peer: Peer, call: PeerCall): Promise<PeerResponse
   const timeouts = { headersTimeout: silenceMs, bodyTimeout: silenceMs }
   try {
     const address = `${peer.url.replace(/\/+$/, '')}${path}`
-    const answer = await request(address, {
-      dispatcher: connectAgent(),
-      method,
-      headers,
-      body: body ?? null,
-      signal,
-      ...timeouts,
-    })
-    answer.body.on('error', () => {}) // an unread response that fails would end the process
+    const answer = await request(address, { method, headers, body: body ?? null, signal, ...timeouts })
     const { statusCode: status } = answer
     if ((status >= 200 && status < 300) || status === 304) return { status, headers: answer.headers, body: answer.body }
     throw await refusal(status, answer)
@@ -169,7 +175,7 @@ const notUnderstood = () => new PeerError('not_understood', 'The URL does not le
  */
 export function asPeerError(error: unknown): PeerError {
   if (error instanceof PeerError) return error
-  if (error instanceof errors.HTTPParserError) return notUnderstood()
+  if (error instanceof Error && error.name === 'HTTPParserError') return notUnderstood()
   const code = codeOf(error)
   if (code === 'UND_ERR_HEADERS_TIMEOUT' || code === 'UND_ERR_BODY_TIMEOUT')
     return new PeerError('timeout', 'The peer sends nothing.')

@@ -61,14 +61,20 @@ export async function countAllUsers(
   return sums
 }
 
-/** A result is used again for this many times as long as it took, so that counting never takes more than 5 % of a core. */
+/** So that counting never takes more than 5 % of a core. */
 const REST = 20
 
 /** A count that is done sooner is repeated each time. */
 const CHEAP_MS = 50
 
-/** Creates a count for each selection that is never read twice at once, and seldom if it takes long. */
-export function createCounts(sql: Sql): (poolId: number, selection: Omit<Selection, 'order'>) => Promise<LeaseCounts> {
+/**
+ * Creates a count for each selection that is never read twice at once, and seldom if it takes long: a slow result is used again for
+ * `rest` times as long as it took.
+ */
+export function createCounts(
+  sql: Sql,
+  rest = REST,
+): (poolId: number, selection: Omit<Selection, 'order'>) => Promise<LeaseCounts> {
   const known = new Map<string, { counts: Promise<LeaseCounts>; until: number }>()
   return async (poolId, selection) => {
     const { batchId, role, attributes } = selection
@@ -82,7 +88,7 @@ export function createCounts(sql: Sql): (poolId: number, selection: Omit<Selecti
       return await entry.counts
     } finally {
       const took = performance.now() - begun
-      entry.until = took < CHEAP_MS ? 0 : begun + took + REST * took
+      entry.until = took < CHEAP_MS ? 0 : begun + took + rest * took
       for (const [other, { until }] of known) if (until < performance.now()) known.delete(other)
     }
   }

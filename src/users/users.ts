@@ -1,7 +1,7 @@
 import type { Sql } from 'postgres'
 import { sqlState, UNIQUE_VIOLATION } from '../database/sqlstate.ts'
 import { Problem } from '../errors.ts'
-import { requireWritable, writablePool } from '../pools/locks.ts'
+import { poolIsReplica, requireWritable, writablePool } from '../pools/locks.ts'
 import { type Filter, selects, userLine } from '../states/filter.ts'
 
 /** What a request may change in a user. Omitted members stay. `custom_attributes` is a merge patch (RFC 7396). */
@@ -69,7 +69,9 @@ export async function deleteUser(sql: Sql, poolId: number, id: string): Promise<
 /** Throws the reason why a write found no test user with this id. */
 async function refuse(sql: Sql, poolId: number, id: string): Promise<never> {
   await requireWritable(sql, poolId)
-  const [row] = await sql`select from users u where u.pool_id = ${poolId} and u.id = ${id}`
+  const [row] = await sql<{ is_test_user: boolean }[]>`
+    select u.is_test_user from users u where u.pool_id = ${poolId} and u.id = ${id}`
   if (!row) throw userNotFound()
+  if (row.is_test_user) throw poolIsReplica() // it was one during the write, and was released since
   throw new Problem('user_protected', 'The service changes and deletes only test users.')
 }

@@ -1,13 +1,11 @@
 import { forgetEvents, type RecordedEvent } from '../../src/audit/audit-events.ts'
-import { startService } from '../http/service.ts'
+import { as, WITH_KEYS } from '../http/keys.ts'
+import { sharedService } from '../http/shared-service.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()
 
-const secretOf = (name: string) => `${name}-s3cret-of-32-characters-or-more`
-const API_KEYS = `reader=users:read=${secretOf('reader')},maker=users:write=${secretOf('maker')},root=admin=${secretOf('root')}`
-const { call, sql, log } = await startService(t, { MAX_WORKERS: '1', API_KEYS })
-const as = (name: string) => ({ authorization: `Bearer ${secretOf(name)}` })
+const { call, sql, log } = await sharedService(t, WITH_KEYS)
 
 const events = async (query = '') =>
   (await call<{ items: RecordedEvent[] }>('GET', `/v1/audit?${query}`, { headers: as('root') })).json.items

@@ -1,7 +1,8 @@
 import type { Test } from 'tap'
 import type { Batch } from '../../src/batches/batches.ts'
 import { stateFromScratch } from '../export/observe.ts'
-import { startService } from '../http/service.ts'
+import { sharedService } from '../http/shared-service.ts'
+import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()
@@ -9,9 +10,10 @@ const t = suite()
 /* Batches at the limits, and one beyond. */
 
 const MAX_USERS = 2_000
-const { sql, call } = await startService(t, { MAX_BATCH_USERS: String(MAX_USERS) })
+const { sql, call } = await sharedService(t, { MAX_BATCH_USERS: String(MAX_USERS) })
 
-async function make(body: object): Promise<Batch> {
+async function make(count: number, members: object = {}, label?: string): Promise<Batch> {
+  const body = { count, label, config: { password_hash: { algorithm: 'none' }, ...members } }
   const { json, status } = await call<Batch>('POST', '/v1/batches', { body, headers: { prefer: 'wait=60' } })
   if (status !== 201) throw new Error(`${status} ${JSON.stringify(json)}`)
   return json
@@ -27,23 +29,35 @@ async function checkMade(t: Test, batch: Batch, count: number) {
 }
 
 t.test('a batch can have MAX_BATCH_USERS users, and not one more', async (t) => {
-  await checkMade(t, await make({ count: MAX_USERS }), MAX_USERS)
+  await checkMade(t, await make(MAX_USERS), MAX_USERS)
   t.match(await call('POST', '/v1/batches', { body: { count: MAX_USERS + 1 } }), {
     status: 400,
     json: { code: 'invalid_request', errors: [{ path: 'body.count', code: 'maximum', message: /2000/ }] },
   })
 })
 
+t.test('an import has at most MAX_BATCH_USERS rows', async (t) => {
+  const rows = (count: number) => Array.from({ length: count }, (_, n) => `{"username":"r${n}@example.com"}\n`).join('')
+  const users = async () => (await sql<{ count: number }[]>`select count(*)::int as count from users`)[0]?.count ?? 0
+  const before = await users()
+  const headers = { 'content-type': 'application/x-ndjson' }
+  const send = (count: number) => call('POST', '/v1/users/import', { body: rows(count), headers })
+  t.match(await send(MAX_USERS + 1), { status: 413, json: { code: 'body_too_large', detail: /2,?000 rows/ } })
+  t.equal(await users(), before)
+  t.match(await send(MAX_USERS), { status: 201, json: { created_count: MAX_USERS } })
+})
+
 t.test('a batch can have one chunk per user', async (t) => {
-  const batch = await make({ count: 100, config: { chunk_size: 1 } })
-  await checkMade(t, batch, 100)
-  t.equal(batch.profile.chunks, 100)
+  const count = sized(30, 100)
+  const batch = await make(count, { chunk_size: 1 })
+  await checkMade(t, batch, count)
+  t.equal(batch.profile.chunks, count)
 })
 
 t.test('names can have 254 characters', async (t) => {
   const domain = '@example.com'
   const longest = `{batch}_{n}_${'x'.repeat(254 - domain.length - 10 - 2 - 2)}${domain}` // {batch} has 10 characters, {n} 1 or 2
-  await checkMade(t, await make({ count: 99, config: { username_pattern: longest } }), 99)
+  await checkMade(t, await make(99, { username_pattern: longest }), 99)
   const [row] = await sql`select max(char_length(username))::int as longest from users`
   t.same(row, { longest: 254 })
   t.match(await call('POST', '/v1/batches', { body: { count: 100, config: { username_pattern: longest } } }), {
@@ -58,7 +72,7 @@ t.test('attributes of 10 KB, and names and a label from every Unicode plane, are
   const custom_attributes = { text: 'ä"\\\n'.repeat(2_000), [planes]: planes }
   const label = `checkout ${planes}`
   const username_pattern = `${planes}_{id}`
-  const batch = await make({ count: 50, label, config: { custom_attributes, username_pattern, role: planes } })
+  const batch = await make(50, { custom_attributes, username_pattern, role: planes }, label)
   t.equal(batch.label, label)
   await checkMade(t, batch, 50)
   const { json } = await call<{ users: { username: string; custom_attributes: object; role: string }[] }>(

@@ -72,11 +72,15 @@ async function follow(t: Test, call: Service['call'], id: string): Promise<Map<s
 }
 
 const BATCHES: [name: string, count: number, config: object][] = [
-  ['shared', sized(1_500, 10_000), { chunk_size: sized(75, 500) }],
+  ['shared', sized(600, 10_000), { chunk_size: sized(30, 500) }],
   [
-    'per_user, with several chunks of hashes',
-    sized(450, 3_000),
-    { password_mode: 'per_user', password_hash: { distinct: sized(20, 100) }, chunk_size: sized(150, 500) },
+    'per_user',
+    sized(150, 3_000),
+    {
+      password_mode: 'per_user',
+      password_hash: sized({ memory_kib: 64, distinct: 20 }, { distinct: 100 }),
+      chunk_size: sized(50, 500),
+    },
   ],
 ]
 

@@ -1,9 +1,9 @@
-import { startService } from '../http/service.ts'
+import { sharedService } from '../http/shared-service.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()
 
-const { sql, call } = await startService(t, { MAX_BATCH_USERS: '5000', MAX_WORKERS: '2' })
+const { sql, call } = await sharedService(t, { MAX_BATCH_USERS: '2000' })
 
 const JSON_TYPE = { 'content-type': 'application/json' }
 const deep = (levels: number) =>
@@ -27,7 +27,7 @@ t.test('an invalid batch is rejected, and nothing is written', async (t) => {
     [{}, invalid('body.count', 'missing_member')],
     [{ count: 0 }, invalid('body.count', 'minimum')],
     [{ count: -1 }, invalid('body.count', 'minimum')],
-    [{ count: 5001 }, invalid('body.count', 'maximum')],
+    [{ count: 2001 }, invalid('body.count', 'maximum')],
     [{ count: 1.5 }, invalid('body.count', 'type')],
     [{ count: true }, invalid('body.count', 'type')],
     [{ count: '5' }, invalid('body.count', 'type')],

@@ -1,13 +1,13 @@
 import type { Batch } from '../../src/batches/batches.ts'
-import { startService } from '../http/service.ts'
+import { sharedService } from '../http/shared-service.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()
 
-/* All batches share one thread and take turns, chunk by chunk. */
+/* All batches share the threads and take turns, chunk by chunk. */
 
 const NO_HASH = { password_hash: { algorithm: 'none' } }
-const { call } = await startService(t, { MAX_WORKERS: '1' })
+const { call } = await sharedService(t)
 
 const make = async (body: object, prefer: string) => {
   const { json } = await call<Batch>('POST', '/v1/batches', { body, headers: { prefer } })

@@ -52,7 +52,7 @@ t.test('a session that waits for a connection which is lost gets the next one', 
   t.teardown(() => Promise.all([sql.end({ timeout: 1 }), killer.end({ timeout: 1 })]))
   const first = await sql.reserve()
   const waiting = sql.reserve()
-  await killer`select pg_terminate_backend(${await pidOf(first)})`
+  await killer`select pg_terminate_backend(${await pidOf(first)}, 10000)`
   const second = await waiting
   t.same(await second`select 1 as n`, [{ n: 1 }])
   second.release()
@@ -64,7 +64,7 @@ t.test('queries that wait inside a lost session or transaction fail too', async 
   const url = DATABASE
   const [sql, killer] = [open(url, 2), open(url, 1)]
   t.teardown(() => Promise.all([sql.end({ timeout: 1 }), killer.end({ timeout: 1 })]))
-  const kill = (pid: number) => killer`select pg_terminate_backend(${pid})`
+  const kill = (pid: number) => killer`select pg_terminate_backend(${pid}, 10000)` // waits until it has ended
   // A statement with a new parameter list is described first. Meanwhile others wait in the driver.
   const both = (on: Sql | Pick<Sql, 'unsafe'>) => [
     on.unsafe('select pg_sleep(5), $1::int', [1], { prepare: true }),
@@ -99,7 +99,7 @@ t.test('a cursor whose connection is lost between two pages is an error', async 
   t.teardown(() => Promise.all([sql.end({ timeout: 1 }), killer.end({ timeout: 1 })]))
   const pages = () => sql`select pg_backend_pid() as pid from generate_series(1, 10)`.cursor(1)
   const lose = async ([row]: Row[]) => {
-    await killer`select pg_terminate_backend(${row?.['pid']})`
+    await killer`select pg_terminate_backend(${row?.['pid']}, 10000)`
     await sleep(50)
   }
   const readAll = async () => {

@@ -27,7 +27,7 @@ t.test('a connection lost during use causes an error, and the pool recovers', as
   t.teardown(() => Promise.all([sql.end(), killer.end()]))
   const lost = { code: 'CONNECTION_CLOSED' }
   const kill = async (pid: number) => {
-    await killer`select pg_terminate_backend(${pid})`
+    await killer`select pg_terminate_backend(${pid}, 10000)` // waits until it has ended
     await sleep(30)
   }
 

@@ -20,8 +20,8 @@ const EMBEDDED = new URL('../../src/database/embedded/embedded.ts', import.meta.
 const SERVICE = `
   const { startEmbeddedDatabase } = await import('${EMBEDDED}')
   const database = await startEmbeddedDatabase({ dataDir: process.argv[1], settings: ${JSON.stringify(FAST)} })
+  process.once('SIGTERM', () => database.stop().then(() => process.exit())) // before the line: the test may send it at once
   console.log(JSON.stringify(database))
-  process.once('SIGTERM', () => database.stop().then(() => process.exit()))
   setInterval(() => {}, 1000)`
 
 /**

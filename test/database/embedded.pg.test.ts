@@ -9,7 +9,9 @@ import { promisify } from 'node:util'
 import type { Test } from 'tap'
 import { EmbeddedDatabaseError, startEmbeddedDatabase } from '../../src/database/embedded/embedded.ts'
 import { findPlace } from '../../src/database/embedded/embedded-place.ts'
+import { findPostmaster } from '../../src/database/embedded/embedded-postmaster.ts'
 import { migrate } from '../../src/database/migrate.ts'
+import { refusedStart } from '../faults/refused-start.ts'
 import { isFull, sized } from '../size.ts'
 import { suite } from '../suite.ts'
 import {
@@ -40,8 +42,8 @@ async function folderWithDatabase(t: Test): Promise<string> {
   return folder
 }
 
-t.test('the first start creates a database, also after one that was killed during initdb', async (t) => {
-  const directory = join(template, 'postgresql')
+/** Starts a service in this folder and kills it during initdb. */
+async function killDuringInitdb(t: Test, directory: string): Promise<void> {
   const killed = spawnService(t, template)
   await until(async () => {
     const [unfinished] = (await entries(directory)).filter((name) => name.startsWith('unfinished-'))
@@ -49,7 +51,11 @@ t.test('the first start creates a database, also after one that was killed durin
   })
   await kill(killed)
   t.notOk(existsSync(join(directory, 'cluster')))
+}
 
+t.test('the first start creates a database, also after one that was killed during initdb', async (t) => {
+  const directory = join(template, 'postgresql')
+  if (isFull) await killDuringInitdb(t, directory)
   const first = await startEmbeddedDatabase({ dataDir: template, settings: FAST })
   t.equal(first.adopted, false)
   t.equal(first.directory, directory)
@@ -137,42 +143,46 @@ t.test('the next service adopts the server of a service that was killed', async 
   t.notOk(await serverOf(next), 'and stops it as the last user')
 })
 
-t.test('a killed server is recovered while one of its backends is still working', async (t) => {
-  const dataDir = await folderWithDatabase(t)
-  const service = await startService(t, dataDir)
-  const server = await serverOf(service.database)
-  await query(service.database.url, 'update kept set n = 2')
-  const busy = query(service.database.url, 'select count(*) from generate_series(1, 10_000_000)').catch(() => {})
-  await sleep(300)
-  process.kill(server?.pid ?? Number.NaN, 'SIGKILL')
-  await kill(service.process)
+// In the small size, a server that a killed service left is adopted, and a lock file without its server is replaced.
+if (isFull)
+  t.test('a killed server is recovered while one of its backends is still working', async (t) => {
+    const dataDir = await folderWithDatabase(t)
+    const service = await startService(t, dataDir)
+    const server = await serverOf(service.database)
+    await query(service.database.url, 'update kept set n = 2')
+    const busy = query(service.database.url, 'select count(*) from generate_series(1, 10_000_000)').catch(() => {})
+    await sleep(300)
+    process.kill(server?.pid ?? Number.NaN, 'SIGKILL')
+    await kill(service.process)
 
-  const next = await startEmbeddedDatabase({ dataDir, settings: FAST })
-  t.equal(next.adopted, false)
-  t.strictSame(await query(next.url, 'select n from kept'), [{ n: 2 }])
-  await next.stop()
-  await busy
-})
+    const next = await startEmbeddedDatabase({ dataDir, settings: FAST })
+    t.equal(next.adopted, false)
+    t.strictSame(await query(next.url, 'select n from kept'), [{ n: 2 }])
+    await next.stop()
+    await busy
+  })
 
-t.test('a new server starts if the one it found stops before it can be used', async (t) => {
-  const dataDir = await folderWithDatabase(t)
+// The small size replaces the lock file of a process that is not our server.
+if (isFull)
+  t.test('a new server starts if the one it found stops before it can be used', async (t) => {
+    const dataDir = await folderWithDatabase(t)
 
-  // What is left while a postmaster exits: a process with its name, a lock file that says ready, and a port that still
-  // accepts connections but does not serve them.
-  const data = join(dataDir, 'postgresql/cluster/data')
-  const dying = spawn('sleep', ['1'], { argv0: `/postgres -D ${data} ` })
-  const port = createServer((socket) => socket.destroy()).listen(0, '127.0.0.1')
-  await once(port, 'listening')
-  const { port: number } = port.address() as AddressInfo
-  const lockFile = [dying.pid, data, 0, number, '', '127.0.0.1', '', 'ready   ', '']
-  await writeFile(join(data, 'postmaster.pid'), lockFile.join('\n'))
-  dying.once('exit', () => port.close())
+    // What is left while a postmaster exits: a process with its name, a lock file that says ready, and a port that still
+    // accepts connections but does not serve them.
+    const data = join(dataDir, 'postgresql/cluster/data')
+    const dying = spawn('sleep', ['1'], { argv0: `/postgres -D ${data} ` })
+    const port = createServer((socket) => socket.destroy()).listen(0, '127.0.0.1')
+    await once(port, 'listening')
+    const { port: number } = port.address() as AddressInfo
+    const lockFile = [dying.pid, data, 0, number, '', '127.0.0.1', '', 'ready   ', '']
+    await writeFile(join(data, 'postmaster.pid'), lockFile.join('\n'))
+    dying.once('exit', () => port.close())
 
-  const next = await startEmbeddedDatabase({ dataDir, settings: FAST })
-  t.equal(next.adopted, false)
-  t.strictSame(await query(next.url, 'select n from kept'), [{ n: 1 }])
-  await next.stop()
-})
+    const next = await startEmbeddedDatabase({ dataDir, settings: FAST })
+    t.equal(next.adopted, false)
+    t.strictSame(await query(next.url, 'select n from kept'), [{ n: 1 }])
+    await next.stop()
+  })
 
 t.test('two services that start at once share a server, and the last one stops it', async (t) => {
   const dataDir = await sized(folderWithDatabase, temporaryFolder)(t)
@@ -195,7 +205,8 @@ t.test('a lock file of a process that is not our server is replaced', async (t) 
   const stranger = spawn('sleep', ['60'], { uid, gid })
   t.teardown(() => kill(stranger))
 
-  for (const text of [`${stranger.pid}\n${data}\n1\n5432\n\n127.0.0.1\n\nready\n`, '\0\0\0\0']) {
+  const lockFile = `${stranger.pid}\n${data}\n1\n5432\n\n127.0.0.1\n\nready\n`
+  for (const text of sized([lockFile], [lockFile, '\0\0\0\0'])) {
     await writeFile(join(data, 'postmaster.pid'), text)
     const next = await startEmbeddedDatabase({ dataDir, settings: FAST })
     t.equal(next.adopted, false)
@@ -214,6 +225,18 @@ t.test('a failed start reports the reason, without the password', async (t) => {
   t.notMatch(failure.message, await readFile(join(dataDir, 'postgresql/cluster/password'), 'utf8'))
   const next = await startEmbeddedDatabase({ dataDir, settings: FAST })
   await next.stop()
+})
+
+t.test('a port in use stops the start with one line, and the embedded database is stopped', async (t) => {
+  const other = createServer().listen(0, '127.0.0.1')
+  await once(other, 'listening')
+  t.teardown(() => new Promise((resolve) => other.close(resolve)))
+  const { port } = other.address() as AddressInfo
+  const dataDir = await folderWithDatabase(t)
+  const { code, output } = await refusedStart({ DATA_DIR: dataDir, PORT: String(port) })
+  t.equal(code, 1)
+  t.match(output, new RegExp(`^usersync cannot start: Error: port ${port} of 127.0.0.1 is in use: .* set PORT`))
+  t.equal(await findPostmaster({ data: join(dataDir, 'postgresql/cluster/data') }), undefined, 'no PostgreSQL is left')
 })
 
 t.test('on a platform without an embedded PostgreSQL the error names DATABASE_URL', async (t) => {

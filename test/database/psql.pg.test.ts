@@ -7,6 +7,7 @@ import { psqlEnvironment } from '../../src/database/psql.ts'
 import { CHILD_ENV } from '../child-env.ts'
 import { readCluster } from '../cluster.ts'
 import { testDatabase } from '../database.ts'
+import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()
@@ -48,8 +49,8 @@ t.test(
   async (t) => {
     const DATABASE_URL = await testDatabase(t)
     const query = `select format('%s %s', count(*), 'it''s "$HOME"') from users`
-    const npm = ['npm', 'run', '--silent', 'psql', '--']
-    const { stdout, stderr, code } = await psql({ DATABASE_URL }, ['-XAtc', query], npm)
+    const program = sized(PROGRAM, ['npm', 'run', '--silent', 'psql', '--'])
+    const { stdout, stderr, code } = await psql({ DATABASE_URL }, ['-XAtc', query], program)
     t.strictSame({ stdout, stderr, code }, { stdout: `0 it's "$HOME"\n`, stderr: '', code: undefined })
 
     const wrong = await psql({ DATABASE_URL }, ['-XAtc', 'select from nothing'])

@@ -14,7 +14,7 @@ const PLACES = 2
 const USERS = 3_000
 /** More than an export that is read into memory at once. */
 const MANY = 2_100
-const READERS = sized(25, 100)
+const READERS = sized(10, 100)
 const EXPORT = '/v1/users/export?format=ndjson'
 const UNCACHED = `${EXPORT}&include=password`
 

@@ -1,7 +1,8 @@
 import type { Batch } from '../../src/batches/batches.ts'
 import { ALGORITHMS } from '../../src/passwords/hash-password.ts'
 import { stateOf } from '../../src/protocol/state.ts'
-import { startService } from '../http/service.ts'
+import { as, WITH_KEYS } from '../http/keys.ts'
+import { sharedService } from '../http/shared-service.ts'
 import { verifyLogin } from '../passwords/verify-login.ts'
 import { suite } from '../suite.ts'
 
@@ -9,18 +10,13 @@ const t = suite()
 
 /* Exported credentials, with which a load generator logs in. */
 
-const READER = 'reader-s3cret-of-32-characters-or-more'
-const LOGINS = 'logins-s3cret-of-32-characters-or-more'
-const MAKER = 'maker-s3cret-of-32-characters-or-more!'
-const API_KEYS = `reader=users:read=${READER},logins=users:read+credentials:read=${LOGINS},maker=users:write=${MAKER}`
-const { call, log, sql } = await startService(t, { API_KEYS })
+const { call, log, sql } = await sharedService(t, WITH_KEYS)
 
 const BOTH = 'include=password,password_hash'
-const bearer = (secret: string) => ({ authorization: `Bearer ${secret}` })
-const get = (query: string, secret = LOGINS) => call('GET', `/v1/users/export?${query}`, { headers: bearer(secret) })
+const get = (query: string, key = 'logins') => call('GET', `/v1/users/export?${query}`, { headers: as(key) })
 
 async function make(config: object, count = 3): Promise<Batch> {
-  const headers = { ...bearer(MAKER), prefer: 'wait=60' }
+  const headers = { ...as('maker'), prefer: 'wait=60' }
   const { status, json } = await call<Batch>('POST', '/v1/batches', { body: { count, config }, headers })
   if (status !== 201) throw new Error(`${status} ${JSON.stringify(json)}`)
   return json
@@ -106,7 +102,7 @@ t.test('a delta includes credentials, and a user inserted by SQL has none', asyn
 })
 
 t.test('credentials need their scope and are never logged', async (t) => {
-  t.match(await get(BOTH, READER), { status: 403, json: { code: 'forbidden', detail: /credentials:read/ } })
+  t.match(await get(BOTH, 'reader'), { status: 403, json: { code: 'forbidden', detail: /credentials:read/ } })
   t.match(await get('include=secrets'), { status: 400, json: { code: 'invalid_request' } })
   const secret = 'Planted-S3cret-To-Look-For'
   const batch = await make({ password: secret }, 1)

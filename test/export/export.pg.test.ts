@@ -2,7 +2,9 @@ import { brotliDecompressSync, gunzipSync, inflateSync, zstdDecompressSync } fro
 import { stateOf } from '../../src/protocol/state.ts'
 import { ANY_BATCH } from '../../src/states/filter.ts'
 import { applyExport } from '../../src/sync/apply-export.ts'
-import { type Answer, startService } from '../http/service.ts'
+import { as, WITH_KEYS } from '../http/keys.ts'
+import type { Answer } from '../http/service.ts'
+import { sharedService } from '../http/shared-service.ts'
 import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 import { NOTHING } from './observe.ts'
@@ -11,15 +13,12 @@ const t = suite()
 
 /* The export over HTTP: encodings, formats, headers, conditional requests. */
 
-const READER = 'reader-s3cret-of-32-characters-or-more'
-const ROOT = 'root-s3cret-of-32-characters-or-more'
-const API_KEYS = `reader=users:read=${READER},root=admin=${ROOT}`
-const { sql, call } = await startService(t, { MAX_WORKERS: '1', API_KEYS })
+const { sql, call } = await sharedService(t, WITH_KEYS)
 
-const get = <Json = unknown>(path: string, headers: Record<string, string> = {}, key = READER) =>
-  call<Json>('GET', path, { headers: { authorization: `Bearer ${key}`, ...headers } })
+const get = <Json = unknown>(path: string, headers: Record<string, string> = {}, key = 'reader') =>
+  call<Json>('GET', path, { headers: { ...as(key), ...headers } })
 
-const USERS = sized(5_000, 20_000)
+const USERS = sized(2_400, 20_000)
 const BULK_USERS = USERS * 0.75
 const BATCH = '01890000-0000-7000-8000-000000000000'
 await sql`
@@ -45,7 +44,7 @@ interface Export {
 }
 
 const currentState = async (query = '') =>
-  (await get<{ state: string }>(`/v1/states/current?${query}`, {}, ROOT)).json.state
+  (await get<{ state: string }>(`/v1/states/current?${query}`, {}, 'root')).json.state
 
 /** The headers of every export. */
 function checkHeaders(t: Tap, { headers }: Answer, expected: { kind: string; base: string; state: string }) {
@@ -223,11 +222,15 @@ t.test('each filter has its own users and its own state', async (t) => {
   ]
   const states = new Map<string, string>()
   for (const [query, users] of filters) {
-    const { raw } = await get(`/v1/users/export?format=ndjson&${query}`, {}, ROOT)
+    const { raw } = await get(`/v1/users/export?format=ndjson&${query}`, {}, 'root')
     const { held } = applyExport(NOTHING, raw.toString())
     t.equal(held.lines.size, users, query)
     t.equal(held.state, stateOf(held.lines.values()), query)
-    t.match((await get(`/v1/states/current?${query}`, {}, ROOT)).json, { state: held.state, total_count: users }, query)
+    t.match(
+      (await get(`/v1/states/current?${query}`, {}, 'root')).json,
+      { state: held.state, total_count: users },
+      query,
+    )
     states.set(query, held.state ?? '')
   }
   t.equal(states.get('pool=empty'), `u1-${'0'.repeat(64)}`)
@@ -239,13 +242,12 @@ t.test('each filter has its own users and its own state', async (t) => {
 t.test('only an admin key can read users that are not test users', async (t) => {
   for (const path of ['/v1/users/export', '/v1/states/current', '/v1/users']) {
     t.match(await get(`${path}?test_users_only=false`), { status: 403, json: { code: 'forbidden' } }, path)
-    t.equal((await get(`${path}?test_users_only=false`, {}, ROOT)).status, 200, path)
+    t.equal((await get(`${path}?test_users_only=false`, {}, 'root')).status, 200, path)
   }
 })
 
 t.test('HEAD has the same headers as GET, without the body', async (t) => {
-  const head = (path: string, headers = {}) =>
-    call('HEAD', path, { headers: { authorization: `Bearer ${READER}`, ...headers } })
+  const head = (path: string, headers = {}) => call('HEAD', path, { headers: { ...as('reader'), ...headers } })
   const state = await currentState()
   const full = await head('/v1/users/export?format=ndjson', { 'accept-encoding': 'gzip' })
   t.match({ status: full.status, length: full.raw.length }, { status: 200, length: 0 })

@@ -17,7 +17,7 @@ const t = suite()
  * next part started after the first line of the previous one; only one page read.
  */
 
-const RUNS = sized(8, 40)
+const RUNS = sized(6, 40)
 
 const url = await testDatabase(t)
 const sql = connect({ url, schema: 'usersync', connections: 2, name: 'test' })

@@ -22,7 +22,7 @@ for (const query of ['include=password', 'shard=0/1&include=password_hash']) {
     response.pause()
     await sleep(300) // the buffers on the way fill
     const killed = await sql`
-      select pg_terminate_backend(pid) from pg_stat_activity
+      select pg_terminate_backend(pid, 10000) from pg_stat_activity
       where application_name like 'usersync%' and datname = current_database() and xact_start is not null and pid <> pg_backend_pid()`
     t.ok(killed.length > 0)
     await sleep(100)

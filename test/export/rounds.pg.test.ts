@@ -3,6 +3,7 @@ import { pruneStep } from '../../src/states/retention.ts'
 import { applyExport, type Held } from '../../src/sync/apply-export.ts'
 import { testDatabase } from '../database.ts'
 import { startService } from '../http/service.ts'
+import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 import { NOTHING } from './observe.ts'
 
@@ -12,7 +13,7 @@ const t = suite()
  * Two services on one database, writers that use the API and plain SQL, and transactions that stay open across exports.
  */
 
-const ROUNDS = 12
+const ROUNDS = sized(5, 12)
 const DATABASE_URL = await testDatabase(t)
 const one = await startService(t, { DATABASE_URL })
 const other = await startService(t, { DATABASE_URL })

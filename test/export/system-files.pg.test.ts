@@ -1,28 +1,25 @@
 import { gunzipSync } from 'node:zlib'
 import type { Test } from 'tap'
 import type { Batch } from '../../src/batches/batches.ts'
-import { startService } from '../http/service.ts'
+import { as, WITH_KEYS } from '../http/keys.ts'
+import { sharedService } from '../http/shared-service.ts'
+import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()
 
 /* Files for systems under test, over HTTP. What they contain is tested in test/systems/. */
 
-const READER = 'reader-s3cret-of-32-characters-or-more'
-const LOGINS = 'logins-s3cret-of-32-characters-or-more'
-const MAKER = 'maker-s3cret-of-32-characters-or-more!'
-const API_KEYS = `reader=users:read=${READER},logins=users:read+credentials:read=${LOGINS},maker=users:write=${MAKER}`
-const { call, sql, url } = await startService(t, { API_KEYS, EXPORT_CONCURRENCY: '1' })
+const { call, sql, url } = await sharedService(t, { ...WITH_KEYS, EXPORT_CONCURRENCY: '1' })
 
-const bearer = (secret: string) => ({ authorization: `Bearer ${secret}` })
 const get = (path: string, headers: Record<string, string> = {}) =>
   call<{ code: string; detail: string; errors: { path: string; code: string }[] }>('GET', path, {
-    headers: { ...bearer(LOGINS), ...headers },
+    headers: { ...as('logins'), ...headers },
   })
 const file = (query: string) => `/v1/users/export?${query}`
 
 async function make(count: number, config: object): Promise<string> {
-  const headers = { ...bearer(MAKER), prefer: 'wait=60' }
+  const headers = { ...as('maker'), prefer: 'wait=60' }
   const { status, json } = await call<Batch>('POST', '/v1/batches', { body: { count, config }, headers })
   if (status !== 201) throw new Error(`${status} ${JSON.stringify(json)}`)
   return json.id
@@ -53,7 +50,7 @@ interface KeycloakFile {
 const keycloakIds = (text: string) =>
   (JSON.parse(text) as KeycloakFile).users.map(({ attributes }) => attributes.usersync_id[0])
 
-for (const count of [1, 499, 500, 501, 1_001]) {
+for (const count of sized([1, 500, 1_001], [1, 499, 500, 501, 1_001])) {
   t.test(`${count} users are all in the parts of at most 500, in order, none twice`, async (t) => {
     const batch = await make(count, ARGON2ID)
     const parts = (await partsOf(file(`format=keycloak&batch_id=${batch}`))).map(keycloakIds)
@@ -96,7 +93,7 @@ t.test('a part of Firebase ends where the hash settings change', async (t) => {
   for (const config of [BCRYPT, scrypt(1), scrypt(2)])
     await call('POST', '/v1/batches', {
       body: { pool: 'mixed', count: 3, config },
-      headers: { ...bearer(MAKER), prefer: 'wait=60' },
+      headers: { ...as('maker'), prefer: 'wait=60' },
     })
   const parts = (await partsOf(file('format=firebase&pool=mixed'))).map((text) => JSON.parse(text))
   const heads = parts.map(({ users, ...head }) => [users.length, head.hashAlgorithm, head.parallelization])
@@ -120,7 +117,7 @@ t.test('a part continues after the last user of the part before, whatever was wr
 })
 
 t.test('users that the system does not take are reported before the first byte', async (t) => {
-  const batch = await make(1_001, BCRYPT)
+  const batch = await make(501, BCRYPT)
   const [id] = await idsOf(batch)
   const refused = await get(file(`format=keycloak&batch_id=${batch}`))
   t.match(refused, {
@@ -132,7 +129,7 @@ t.test('users that the system does not take are reported before the first byte',
       errors: Array.from({ length: 20 }, () => ({ path: /^users\./, code: 'hash_unsupported' })),
     },
   })
-  t.equal((await call('HEAD', file(`format=keycloak&batch_id=${batch}`), { headers: bearer(LOGINS) })).status, 422)
+  t.equal((await call('HEAD', file(`format=keycloak&batch_id=${batch}`), { headers: as('logins') })).status, 422)
   const none = await make(3, NONE)
   for (const format of ['keycloak', 'ldif', 'okta', 'django', 'better-auth'])
     t.match(await get(file(`format=${format}&batch_id=${none}`)), {
@@ -143,7 +140,7 @@ t.test('users that the system does not take are reported before the first byte',
 
 t.test('logins need credentials:read, and Cognito’s file has none', async (t) => {
   const batch = await make(3, BCRYPT)
-  const read = (format: string) => get(file(`format=${format}&batch_id=${batch}`), bearer(READER))
+  const read = (format: string) => get(file(`format=${format}&batch_id=${batch}`), as('reader'))
   for (const format of 'keycloak kratos fusionauth auth0 supertokens firebase okta ldif django better-auth'.split(' '))
     t.match(await read(format), {
       status: 403,
@@ -164,7 +161,7 @@ t.test('the headers are those of a full export, and 304 is answered for the pres
     ...{ etag: `W/"${state}"`, 'usersync-kind': 'full', 'usersync-base': 'none', 'cache-control': 'private, no-cache' },
     ...{ vary: /authorization/i, 'content-type': 'application/json; charset=utf-8', 'usersync-pool-created': /^20/ },
   })
-  const head = await call('HEAD', path, { headers: bearer(LOGINS) })
+  const head = await call('HEAD', path, { headers: as('logins') })
   t.match(head, { status: 200, headers: { etag: headers['etag'], 'content-type': headers['content-type'] } })
   t.equal(head.raw.length, 0)
   t.match(await get(path, { 'if-none-match': `W/"${state}"` }), { status: 304 })
@@ -229,15 +226,15 @@ t.test('LDIF has the base that was requested, and numbers keep their digits', as
 t.test('clients that disconnect, and refused parts, give their place back', async (t) => {
   const batch = await make(2_000, NONE)
   const of = (format: string) => file(`format=${format}&batch_id=${batch}`)
-  for (let round = 0; round < 3; round++) {
+  for (let round = 0; round < sized(1, 3); round++) {
     for (const afterMs of [5, 60]) {
       const left = AbortSignal.timeout(afterMs)
-      await fetch(url + of('cognito'), { signal: left, headers: bearer(LOGINS) })
+      await fetch(url + of('cognito'), { signal: left, headers: as('logins') })
         .then((answer) => answer.text())
         .catch(() => {})
     }
     t.equal((await get(of('keycloak'))).status, 422)
-    t.equal((await call('HEAD', of('cognito'), { headers: bearer(LOGINS) })).status, 200)
+    t.equal((await call('HEAD', of('cognito'), { headers: as('logins') })).status, 200)
   }
   t.equal((await get(of('cognito'))).status, 200)
 })

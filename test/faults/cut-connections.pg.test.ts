@@ -14,8 +14,10 @@ const t = suite()
  */
 
 /** The minimum number of cuts. The test continues until an export and an import have succeeded. */
-const CUTS = sized(12, 80)
-const USERS = sized(6_000, 40_000)
+const CUTS = sized(8, 80)
+/** Of an import. */
+const ROWS = sized(100, 500)
+const USERS = sized(3_000, 40_000)
 
 t.test('no data are lost or duplicated when connections are terminated again and again', async (t) => {
   const url = await testDatabase(t)
@@ -31,7 +33,7 @@ t.test('no data are lost or duplicated when connections are terminated again and
   /** A confirmed import is complete; an unconfirmed one is complete or absent. */
   async function imports() {
     for (let n = 0; !over; n++) {
-      const rows = Array.from({ length: 500 }, (_, i) => JSON.stringify({ username: `import${n}_${i}@example.com` }))
+      const rows = Array.from({ length: ROWS }, (_, i) => JSON.stringify({ username: `import${n}_${i}@example.com` }))
       const answer = await fetch(`${service.url}/v1/users/import`, {
         method: 'POST',
         headers: { 'content-type': 'application/x-ndjson' },
@@ -42,11 +44,11 @@ t.test('no data are lost or duplicated when connections are terminated again and
       const [row] = await sql`select count(*)::int as count from users where username like ${`import${n}\\_%`}`
       if (answer.status === 201) {
         outcomes.imports++
-        if (row?.['count'] !== 500) t.fail(`a confirmed import has ${row?.['count']} users`)
+        if (row?.['count'] !== ROWS) t.fail(`a confirmed import has ${row?.['count']} users`)
       } else {
         outcomes.refused++
         if (answer.status !== 503) t.fail(`an import got status ${answer.status}`)
-        if (row?.['count'] !== 0 && row?.['count'] !== 500) t.fail(`half an import: ${row?.['count']} users`)
+        if (row?.['count'] !== 0 && row?.['count'] !== ROWS) t.fail(`half an import: ${row?.['count']} users`)
       }
     }
   }

@@ -23,7 +23,7 @@ const t = suite()
  * seed. SEED=n repeats a run.
  */
 
-const REQUESTS = sized(120, 1_000)
+const REQUESTS = sized(80, 1_000)
 const SEED = process.env.SEED === undefined ? undefined : Number(process.env.SEED)
 /** The data that requests refer to are restored after this many requests. */
 const ROUND = 250

@@ -1,5 +1,4 @@
 import { connect, type Socket } from 'node:net'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { keepAnswer } from '../run-record.ts'
 
 /** The responses to some bytes, in order, and whether the service closed the connection. */
@@ -17,26 +16,25 @@ export interface RawAnswer {
   body: string
 }
 
-/**
- * Writes each piece separately and reads until the service closes the connection, sends nothing for `quietMs` after a
- * response, or 20 s have passed without one.
- */
-export async function exchange(port: number, pieces: (string | Buffer)[], quietMs = 300): Promise<Exchange> {
+/** How long the service may send nothing. */
+const SILENCE_MS = 20_000
+
+/** Writes each piece separately and reads until the service closes the connection, as after `connection: close`. */
+export async function exchange(port: number, pieces: (string | Buffer)[]): Promise<Exchange> {
   const socket = connect(port, '127.0.0.1')
   socket.on('error', () => {})
   let received = ''
-  let receivedAt = performance.now()
-  let closed = false
   socket.on('data', (bytes: Buffer) => {
     received += bytes.toString('latin1')
-    receivedAt = performance.now()
   })
-  socket.on('end', () => (closed = true)).on('close', () => (closed = true))
+  const closed = new Promise<boolean>((resolve) => {
+    for (const event of ['end', 'close']) socket.on(event, () => resolve(true))
+    socket.setTimeout(SILENCE_MS, () => resolve(false))
+  })
   for (const piece of pieces) await write(socket, piece)
-  const isOver = () => performance.now() - receivedAt > (received === '' ? 20_000 : quietMs)
-  while (!closed && !isOver()) await sleep(5)
+  const isClosed = await closed
   socket.destroy()
-  return { ...answersIn(received), closed }
+  return { ...answersIn(received), closed: isClosed }
 }
 
 const write = (socket: Socket, piece: string | Buffer) =>

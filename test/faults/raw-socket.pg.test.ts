@@ -1,6 +1,7 @@
 import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { startService } from '../http/service.ts'
+import { as, secretOf, WITH_KEYS } from '../http/keys.ts'
+import { sharedService } from '../http/shared-service.ts'
 import { suite } from '../suite.ts'
 import { exchange, type RawAnswer } from './raw-exchange.ts'
 
@@ -8,13 +9,13 @@ const t = suite()
 
 /* Malformed HTTP. Each request gets the correct response, or one 4xx and a closed connection. */
 
-const KEY = 'raw-socket-s3cret-of-32-characters'
-const service = await startService(t, { MAX_WORKERS: '1', API_KEYS: `root=admin=${KEY}` })
+const service = await sharedService(t, WITH_KEYS)
 const { call, url } = service
 const port = Number(new URL(url).port)
 const say = (...pieces: (string | Buffer)[]) => exchange(port, pieces)
 
-const ADMIN = `host: x\r\nauthorization: Bearer ${KEY}\r\n`
+const KEY = as('root').authorization
+const ADMIN = `host: x\r\nauthorization: ${KEY}\r\n`
 const JSON_BODY = '{"name":"made"}'
 /** This would be a second request if its bytes were not part of the first. */
 const SMUGGLED = 'GET /v1/smuggled HTTP/1.1\r\nhost: x\r\n\r\n'
@@ -61,7 +62,9 @@ t.test('the end of a body is never ambiguous', async (t) => {
     t.match(answers[0], { status: /^4(00|13|31)$/, headers: { connection: 'close' } }, what)
     t.ok(answers[0] && isProblem(answers[0]), `${what} is a problem`)
   }
-  const right = await say(post('transfer-encoding: chunked\r\n', `f;a=b;c="d"\r\n${JSON_BODY}\r\n0\r\nx: y\r\n\r\n`))
+  const right = await say(
+    post('connection: close\r\ntransfer-encoding: chunked\r\n', `f;a=b;c="d"\r\n${JSON_BODY}\r\n0\r\nx: y\r\n\r\n`),
+  )
   t.match(right.answers, [{ status: 201 }], 'extensions and trailers are ignored')
   t.strictSame(sawSmuggled(), [])
 })
@@ -155,18 +158,18 @@ t.test('every form of request target leads to its route or to an error', async (
   const tunnel = await say('CONNECT evil.example:443 HTTP/1.1\r\nhost: evil.example\r\n\r\n')
   t.ok(tunnel.closed && tunnel.answers.every(({ status }) => status >= 400), 'no tunnel is opened')
   t.match((await say('GET /livez HTTP/1.0\r\n\r\n')).answers, [{ status: 200 }], 'HTTP/1.0 needs no Host')
-  const upgrade = await say(`GET /livez HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n`)
+  const upgrade = await say(`GET /livez HTTP/1.1\r\nhost: x\r\nconnection: upgrade, close\r\nupgrade: h2c\r\n\r\n`)
   t.match(upgrade.answers, [{ status: 200 }], 'the protocol is not upgraded')
 })
 
 t.test('duplicate headers give no access', async (t) => {
   const get = (path: string, headers: string) =>
     say(`GET ${path} HTTP/1.1\r\nhost: x\r\n${headers}connection: close\r\n\r\n`)
-  const right = `authorization: Bearer ${KEY}\r\n`
+  const right = `authorization: ${KEY}\r\n`
   const wrong = 'authorization: Bearer wrong\r\n'
   t.match((await get('/v1/pools', wrong + right)).answers, [{ status: 401 }], 'the first key is used')
   t.match((await get('/v1/pools', right + wrong)).answers, [{ status: 200 }])
-  t.match((await get('/v1/pools', `authorization: Bearer wrong, Bearer ${KEY}\r\n`)).answers, [{ status: 401 }])
+  t.match((await get('/v1/pools', `authorization: Bearer wrong, ${KEY}\r\n`)).answers, [{ status: 401 }])
 
   const post = (headers: string, body = JSON_BODY) =>
     say(
@@ -179,7 +182,7 @@ t.test('duplicate headers give no access', async (t) => {
   t.match(coded.answers, [{ status: 415 }], 'several content encodings are rejected')
 
   const { json: present } = await call<{ state: string }>('GET', '/v1/states/current', {
-    headers: { authorization: `Bearer ${KEY}` },
+    headers: as('root'),
   })
   const tags = `if-none-match: "x"\r\nif-none-match: W/"${present.state}"\r\n`
   t.match(
@@ -189,19 +192,23 @@ t.test('duplicate headers give no access', async (t) => {
   )
 })
 
+/** A request after which the connection is closed. */
+const LAST = 'GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n'
+
 t.test('100 pipelined requests are answered in order', async (t) => {
   const paths = Array.from({ length: 100 }, (_, n) =>
     n % 3 === 0 ? '/livez' : n % 3 === 1 ? '/v1/nothing' : '/v1/pools',
   )
-  const { answers, rest } = await say(paths.map((path) => `GET ${path} HTTP/1.1\r\n${ADMIN}\r\n`).join(''))
+  const requests = paths.map((path) => `GET ${path} HTTP/1.1\r\n${ADMIN}\r\n`)
+  const { answers, rest } = await say([...requests, LAST].join(''))
   t.equal(rest, '')
   t.strictSame(
     answers.map(({ status }) => status),
-    paths.map((path) => (path === '/v1/nothing' ? 404 : 200)),
+    [...paths.map((path) => (path === '/v1/nothing' ? 404 : 200)), 200],
   )
   const post = `POST /v1/pools HTTP/1.1\r\n${ADMIN}content-type: application/json\r\ncontent-length: 2\r\n\r\n{}`
-  const mixed = await say(`${post}GET /livez HTTP/1.1\r\nhost: x\r\n\r\n${post}`)
-  t.match(mixed.answers, [{ status: 400 }, { status: 200 }, { status: 400 }], 'also after bodies')
+  const mixed = await say(`${post}GET /livez HTTP/1.1\r\nhost: x\r\n\r\n${post}${LAST}`)
+  t.match(mixed.answers, [{ status: 400 }, { status: 200 }, { status: 400 }, { status: 200 }], 'also after bodies')
 })
 
 t.test('a client that disconnects during a body causes no error in the service', async (t) => {
@@ -222,5 +229,5 @@ t.test('a client that disconnects during a body causes no error in the service',
 t.test('after all of this the service works', async (t) => {
   t.match(await call('GET', '/readyz'), { status: 200 })
   t.strictSame(sawSmuggled(), [])
-  t.notOk(service.log.some((line) => line.includes(KEY)))
+  t.notOk(service.log.some((line) => line.includes(secretOf('root'))))
 })

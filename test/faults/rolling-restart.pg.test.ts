@@ -3,20 +3,18 @@ import type { Batch } from '../../src/batches/batches.ts'
 import { connect } from '../../src/database/connection.ts'
 import { testDatabase } from '../database.ts'
 import { stateFromScratch } from '../export/observe.ts'
+import { NO_NGINX, startNginx } from '../proxies/nginx.ts'
 import { type ServerProcess, startServerProcess } from '../server-process.ts'
 import { isFull } from '../size.ts'
 import { suite } from '../suite.ts'
 import { ask, beginBatch, untilEnded, untilMoving, untilReady } from './client.ts'
 import { checkExact } from './exact.ts'
 import { freePort } from './free-port.ts'
-import { NGINX, startNginx } from './nginx.ts'
 import { startSteadyLoad } from './steady-load.ts'
 
 const t = suite()
 
 /* Two replicas behind nginx, configured by docs/nginx.conf. They are restarted one after the other while in use. */
-
-const skip = NGINX ? false : 'nginx is not installed (Debian: apt-get install nginx-light)'
 
 /** Runs during the restarts. Small chunks and one thread per process make it slow. */
 const LARGE = 40_000
@@ -43,9 +41,9 @@ async function endWatched(replica: ServerProcess): Promise<{ code: number | stri
   return { code: await end, responses }
 }
 
-// The small size has batches/crash.pg.test.ts, with two replicas and a SIGTERM, and http/graceful-close.test.ts.
+// The small size has interrupted-batch.pg.test.ts and http/graceful-close.test.ts.
 if (isFull)
-  t.test('a rolling restart fails no request, and loses or repeats no job', { skip }, async (t) => {
+  t.test('a rolling restart fails no request, and loses or repeats no job', { skip: NO_NGINX }, async (t) => {
     const url = await testDatabase(t)
     const ports: [number, number] = [await freePort(), await freePort()]
     const start = (port: number) =>
@@ -57,7 +55,10 @@ if (isFull)
         DRAIN_DELAY_SECONDS: String(DRAIN_DELAY_SECONDS),
       })
     const replicas = await Promise.all(ports.map(start))
-    const nginx = await startNginx(t, ports)
+    const nginx = await startNginx(t, {
+      file: 'nginx.conf',
+      replace: { '127.0.0.1:3000 ': `127.0.0.1:${ports[0]} `, '127.0.0.1:3001 ': `127.0.0.1:${ports[1]} ` },
+    })
     t.equal((await ask(nginx.url, '/v1/pools', { name: 'small' })).status, 201)
 
     const load = startSteadyLoad(nginx.url)

@@ -2,13 +2,14 @@ import { once } from 'node:events'
 import { connect as connectSocket, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startService } from '../http/service.ts'
+import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()
 
 /* Clients request the largest possible pages and read nothing. */
 
-const READERS = 16
+const READERS = sized(6, 16)
 
 t.test('clients that read nothing do not keep the service from serving others', async (t) => {
   const { app, sql, url, call, memory } = await startService(t, {

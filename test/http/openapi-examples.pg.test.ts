@@ -1,11 +1,11 @@
 import { suite } from '../suite.ts'
-import { startService } from './service.ts'
+import { sharedService } from './shared-service.ts'
 
 const t = suite()
 
 /* Each body in the description works as it is, once what it refers to exists: “Try it out” in /docs starts with it. */
 
-const { call, url, app } = await startService(t, { MAX_WORKERS: '1' })
+const { call, url, app } = await sharedService(t)
 
 interface Media {
   example?: unknown

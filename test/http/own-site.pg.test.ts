@@ -1,9 +1,10 @@
 import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
+import { SCOPES } from '../../src/config/api-keys.ts'
 import { ERRORS, type ErrorCode } from '../../src/errors.ts'
 import { suite } from '../suite.ts'
-import { as, secretOf } from './planted.ts'
-import { type Answer, startService } from './service.ts'
+import { as, WITH_KEYS } from './keys.ts'
+import type { Answer } from './service.ts'
 import { sharedService } from './shared-service.ts'
 
 const t = suite()
@@ -114,8 +115,12 @@ t.test('the service’s own page, and clients that are not browsers, are served'
   )
 })
 
+t.test('without keys, every request has all scopes', async (t) => {
+  t.strictSame((await call('GET', '/v1/me')).json, { name: null, scopes: SCOPES, pools: [] })
+})
+
 t.test('with keys, any host and origin is accepted, because a page has no key', async (t) => {
-  const keyed = await startService(t, { MAX_WORKERS: '1', API_KEYS: `root=admin=${secretOf('root')}` })
+  const keyed = await sharedService(t, WITH_KEYS)
   const headers = { ...as('root'), host: 'usersync.example.org', origin: 'https://console.example.org' }
   t.match(await keyed.call('POST', '/v1/pools', { headers, body: { name: 'made' } }), { status: 201 })
 })

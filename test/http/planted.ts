@@ -1,9 +1,7 @@
+import { as, secretOf } from './keys.ts'
 import type { Service } from './service.ts'
 
 /* Pools with one of everything, whose ids, names, emails and states can be searched for in responses. */
-
-export const secretOf = (name: string) => `${name}-s3cret-of-32-characters-or-more`
-export const as = (name: string) => ({ authorization: `Bearer ${secretOf(name)}` })
 
 export const POOLS = ['default', 'shop', 'crm', 'mirror', 'tester'] as const
 export const REPLICAS: Record<string, string> = { mirror: 'everything', tester: 'test_users' }

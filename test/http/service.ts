@@ -9,6 +9,8 @@ import { readConfig } from '../../src/config/config.ts'
 import { connect } from '../../src/database/connection.ts'
 import { loggableError } from '../../src/database/loggable-error.ts'
 import { type Pace, type Service as RealService, startService as startRealService } from '../../src/service.ts'
+import { PUSH_PACE } from '../../src/sync/push.ts'
+import { SYNC_PACE } from '../../src/sync/sync-scheduler.ts'
 import { testDatabase } from '../database.ts'
 import { beginLog, keepAnswer } from '../run-record.ts'
 
@@ -35,11 +37,18 @@ export interface Service extends Omit<RealService, 'stop' | 'sql'> {
   /** Plain SQL from another client, on the test's own connections. */
   sql: Sql
   url: string
+  databaseUrl: string
   /** The service's DATA_DIR, removed at the end of the test. */
   dataDir: string
   /** The log lines so far, as JSON. */
   log: string[]
   call<Json = unknown>(method: string, path: string, request?: Request): Promise<Answer<Json>>
+}
+
+/** A run pauses for 20 ms before its second attempt. Counts of leased users are exact, however slow the machine is. */
+const TEST_PACE: Pace = {
+  leaseCountsRest: 0,
+  sync: { ...SYNC_PACE, push: { ...PUSH_PACE, firstPauseMs: 20 } },
 }
 
 /**
@@ -62,7 +71,7 @@ export async function startService(t: Test, settings: Record<string, string> = {
       },
     },
   )
-  const { app, workers, memory, stop } = await startRealService(config, databaseUrl, log, pace)
+  const { app, workers, memory, stop } = await startRealService(config, databaseUrl, log, { ...TEST_PACE, ...pace })
   const sql = connect({ url: databaseUrl, schema: config.schema, connections: 4, name: 'test' })
   await app.listen({ host: '127.0.0.1', port: 0 })
   const url = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`
@@ -74,6 +83,7 @@ export async function startService(t: Test, settings: Record<string, string> = {
   })
   return {
     url,
+    databaseUrl,
     dataDir,
     app,
     sql,

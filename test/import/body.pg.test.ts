@@ -112,15 +112,6 @@ t.test(
   },
 )
 
-t.test('an import has at most MAX_BATCH_USERS rows', async (t) => {
-  const small = await startService(t, { MAX_WORKERS: '1', MAX_BATCH_USERS: '10' })
-  const rows = (count: number) => Array.from({ length: count }, (_, n) => `{"username":"r${n}@example.com"}\n`).join('')
-  const send = (body: string) => small.call('POST', `${PATH}?on_conflict=skip`, { body, headers: NDJSON })
-  t.match(await send(rows(11)), { status: 413, json: { code: 'body_too_large', detail: /10 rows/ } })
-  t.same(await small.sql`select count(*)::int as count from users`, [{ count: 0 }])
-  t.match(await send(rows(10)), { status: 201, json: { created_count: 10 } })
-})
-
 t.test('an early response is received before the connection is closed', async (t) => {
   const refusals: [headers: Record<string, string>, status: number, code: string, query?: string][] = [
     [CSV, 400, 'invalid_request'],

@@ -56,7 +56,10 @@ t.test('CSV cells are read exactly as they were written', async (t) => {
     fc.string({ unit: anyCharacter, minLength: 1 }),
     fc.string({ unit: fc.constantFrom(',', '"', '\n', '\r', ';', 'a'), minLength: 1 }),
   )
-  const row = fc.record({ username: cell, email: cell, role: cell })
+  // A row of blank cells is ignored.
+  const row = fc
+    .record({ username: cell, email: cell, role: cell })
+    .filter((cells) => Object.values(cells).some((text) => text.trim() !== ''))
   await fc.assert(
     fc.asyncProperty(
       fc.array(row),

@@ -1,15 +1,14 @@
 import { readFile } from 'node:fs/promises'
 import { isInstalled, run } from '../../examples/check/command.ts'
 import { startShop } from '../../examples/check/shop.ts'
-import { startService } from '../http/service.ts'
 import { suite } from '../suite.ts'
-import { makePool } from './pool.ts'
+import { leaseService, makePool } from './pool.ts'
 
 const t = suite()
 
 /* The clients that the service serves: they are fetched from it, and used against it. */
 
-const service = await startService(t, { MAX_WORKERS: '1' })
+const service = await leaseService(t)
 const { url, call } = service
 const CLIENTS = { 'k6.js': 'text/javascript; charset=utf-8', 'usersync.py': 'text/x-python; charset=utf-8' }
 const fileOf = (name: string) => new URL(`../../src/leases/clients/${name}`, import.meta.url)
@@ -82,13 +81,13 @@ Object.assign(globalThis, { __VU: 7, __ENV: process.env })
 const { lease, renew, release, users } = await import('./k6.mjs')
 const say = (...what) => console.log(JSON.stringify(what))
 seen.isLost = true
-const mine = lease({ ttl_seconds: 30 })
+const mine = lease({ ttl_seconds: 600 })
 say('repeated', seen.requests.length, seen.pauses.length, seen.requests.every(({ key }) => key === 'Bearer secret'))
 say('not due', renew(mine), seen.requests.length)
-mine.renewed_at -= 11_000
+mine.renewed_at -= 201_000
 say('due', renew(mine), seen.requests.length)
 say('released', release(mine), release(mine))
-mine.renewed_at -= 11_000
+mine.renewed_at -= 201_000
 say('lost', renew(mine))
 say('users', users().map(({ username }) => username).sort())
 try {
@@ -174,7 +173,7 @@ const USE = `
 import sys, time
 from usersync import LeaseLost, UserPool, UsersExhausted, UsersyncError
 pool = UserPool()
-with pool.take(ttl=6, wait=0) as lease:
+with pool.take(ttl=12, wait=0) as lease:
     begun = lease._renewed
     while lease._renewed == begun:
         time.sleep(0.02)
@@ -209,8 +208,11 @@ pool.take(wait=0).release("dirty")
 pool.close()
 `
 
+/** Loads nothing: requests takes 0.3 s. */
+const FIND_REQUESTS = 'import sys, importlib.util as u; sys.exit(u.find_spec("requests") is None)'
+
 const noRequests = (await isInstalled('python3'))
-  ? (await run('python3', ['-c', 'import requests'], { cwd: '/', signal: AbortSignal.timeout(30_000) })).code !== 0
+  ? (await run('python3', ['-c', FIND_REQUESTS], { cwd: '/', signal: AbortSignal.timeout(30_000) })).code !== 0
   : true
 
 t.test(

@@ -1,14 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isInStep } from '../../src/leases/fill.ts'
-import { startService } from '../http/service.ts'
 import { suite } from '../suite.ts'
-import { addUsers, type Lease, makePool, problem } from './pool.ts'
+import { addUsers, type Lease, leaseService, makePool, problem } from './pool.ts'
 
 const t = suite()
 
 /* Users are created, changed and deleted while they are leased, by requests and by plain SQL. */
 
-const service = await startService(t, { MAX_WORKERS: '1' })
+const service = await leaseService(t)
 const { call, sql } = service
 const post = <Json = Lease>(path: string, body: object) => call<Json>('POST', path, { body })
 const stats = async (pool: string) => (await call<Record<string, number>>('GET', `/v1/leases/stats?pool=${pool}`)).json

@@ -1,13 +1,12 @@
 import type { Answer } from '../http/service.ts'
-import { startService } from '../http/service.ts'
 import { suite } from '../suite.ts'
-import { type Lease, makePool, problem } from './pool.ts'
+import { type Lease, leaseService, makePool, problem } from './pool.ts'
 
 const t = suite()
 
 /* What holders of leases can rely on, one after the other. */
 
-const service = await startService(t, { MAX_WORKERS: '1' })
+const service = await leaseService(t)
 const { call } = service
 const post = <Json = Lease>(path: string, body: object, headers = {}) => call<Json>('POST', path, { body, headers })
 const stats = async (pool: string) => (await call<Record<string, number>>('GET', `/v1/leases/stats?pool=${pool}`)).json

@@ -1,14 +1,14 @@
 import { request } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { startService } from '../http/service.ts'
+import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
-import { type Lease, makePool, problem } from './pool.ts'
+import { type Lease, leaseService, makePool, problem } from './pool.ts'
 
 const t = suite()
 
 /* Requests that wait for users: in which order they get them, and what is left of those that give up. */
 
-const service = await startService(t, { MAX_WORKERS: '1' })
+const service = await leaseService(t)
 const { call, sql, url } = service
 const take = (pool: string, members: object = {}, headers = {}) =>
   call<Lease>('POST', '/v1/leases', { body: { pool, ...members }, headers })
@@ -33,13 +33,16 @@ async function line(pool: string, members: object[]): Promise<Promise<Lease>[]> 
   return waiting
 }
 
-t.test('150 callers and 100 users: each gets one in the order of asking', async (t) => {
-  const pool = await makePool(service, 100)
-  const first = await Promise.all(Array.from({ length: 100 }, () => take(pool, { wait_seconds: 30 })))
-  t.equal(new Set(first.map(({ json }) => json.users[0]?.id)).size, 100)
+const USERS = sized(30, 100)
+const WAITING = USERS / 2
+
+t.test(`${USERS + WAITING} callers and ${USERS} users: each gets one in the order of asking`, async (t) => {
+  const pool = await makePool(service, USERS)
+  const first = await Promise.all(Array.from({ length: USERS }, () => take(pool, { wait_seconds: 30 })))
+  t.equal(new Set(first.map(({ json }) => json.users[0]?.id)).size, USERS)
   const waiting = await line(
     pool,
-    Array.from({ length: 50 }, (_, n) => ({ owner: `${n}` })),
+    Array.from({ length: WAITING }, (_, n) => ({ owner: `${n}` })),
   )
   const order: number[] = []
   for (const [n, lease] of waiting.entries()) void lease.then(() => order.push(n))
@@ -51,8 +54,8 @@ t.test('150 callers and 100 users: each gets one in the order of asking', async 
     milliseconds.push(performance.now() - begun)
     t.equal(users[0]?.id, first[n]?.json.users[0]?.id)
   }
-  t.strictSame(order, [...Array(50).keys()])
-  const median = milliseconds.toSorted((a, b) => a - b)[25] ?? 0
+  t.strictSame(order, [...Array(WAITING).keys()])
+  const median = milliseconds.toSorted((a, b) => a - b)[Math.floor(WAITING / 2)] ?? 0
   t.ok(median < 500, `half of them within ${median.toFixed(1)} ms after a return`)
 })
 

@@ -1,4 +1,6 @@
+import type { Test } from 'tap'
 import type { Service } from '../http/service.ts'
+import { sharedService } from '../http/shared-service.ts'
 
 export interface Lease {
   id: string
@@ -9,6 +11,10 @@ export interface Lease {
 
 /** The response to expect for an error. */
 export const problem = (status: number, code: string) => ({ status, json: { code } })
+
+/** The service of the tests of leases. A statement waits for a lock of a test as long as a busy machine needs. */
+export const PATIENT = { WAIT_SECONDS: '15' }
+export const leaseService = (t: Test) => sharedService(t, PATIENT)
 
 let pools = 0
 

@@ -1,19 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { testDatabase } from '../database.ts'
 import { startService } from '../http/service.ts'
 import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
-import { addUsers, type Lease, makePool, problem } from './pool.ts'
+import { addUsers, type Lease, leaseService, makePool, PATIENT, problem } from './pool.ts'
 
 const t = suite()
 
 /* Two things at once, in an order that a lock of the test forces. */
 
-const DATABASE_URL = await testDatabase(t)
-/** A statement waits for a lock of the test as long as a busy machine needs. */
-const settings = { DATABASE_URL, MAX_WORKERS: '1', WAIT_SECONDS: '15' }
-const service = await startService(t, settings)
-const other = await startService(t, settings)
+const service = await leaseService(t)
+const other = await startService(t, { ...PATIENT, DATABASE_URL: service.databaseUrl, MAX_WORKERS: '1' })
 const { call, sql } = service
 const take = (pool: string, members: object = {}, at = service) =>
   at.call<Lease>('POST', '/v1/leases', { body: { pool, ...members } })

@@ -1,10 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { finishResets } from '../../src/leases/finish-resets.ts'
-import { startService } from '../http/service.ts'
-import { PACE, sinkRoutes, startSystem } from '../sinks/sink.ts'
+import { sinkRoutes, startSystem } from '../sinks/sink.ts'
 import { DJANGO } from '../sinks/systems.ts'
 import { suite } from '../suite.ts'
-import type { Lease } from './pool.ts'
+import { type Lease, leaseService } from './pool.ts'
 
 const t = suite()
 
@@ -12,7 +11,7 @@ const t = suite()
 
 const FIRST_ID = '00000000-0000-0000-0000-000000000000'
 
-const service = await startService(t, { MAX_WORKERS: '1' }, PACE)
+const service = await leaseService(t)
 const { call, sql } = service
 const system = await startSystem(t, DJANGO)
 const { create, batch, sync, failures, status } = sinkRoutes(service)

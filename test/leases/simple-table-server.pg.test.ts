@@ -1,32 +1,23 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
-import { startService } from '../http/service.ts'
+import { as, secretOf } from '../http/keys.ts'
+import { sharedService } from '../http/shared-service.ts'
 import { suite } from '../suite.ts'
+import { API_KEYS } from './keys.ts'
 import { type Lease, makePool } from './pool.ts'
 
 const t = suite()
 
 /* The Simple Table Server in front of leases, as the scripts of JMeter see it: by the bytes of its pages. */
 
-const secret = (name: string) => name.padEnd(32, '-')
-const API_KEYS = [
-  ['lessee', 'users:lease+credentials:read'],
-  ['nameless', 'users:lease'],
-  ['shop', 'users:lease@shop+credentials:read@shop'],
-  ['root', 'admin'],
-  ['reader', 'users:read'],
-]
-  .map(([name = '', scopes]) => `${name}=${scopes}=${secret(name)}`)
-  .join()
-const service = await startService(t, { MAX_WORKERS: '1', API_KEYS })
-const root = { authorization: `Bearer ${secret('root')}` }
+const service = await sharedService(t, { API_KEYS })
 const asRoot: typeof service.call = (method, path, { headers, ...request } = {}) =>
-  service.call(method, path, { ...request, headers: { ...root, ...headers } })
+  service.call(method, path, { ...request, headers: { ...as('root'), ...headers } })
 const pool = (users: number) => makePool({ ...service, call: asRoot }, users)
 
 const basic = (name: string, scheme = 'Basic') => ({
-  authorization: `${scheme} ${Buffer.from(`${name}:${secret(name)}`).toString('base64')}`,
+  authorization: `${scheme} ${Buffer.from(`${name}:${secretOf(name)}`).toString('base64')}`,
 })
 /** The page that a command returns, and its status unless that is 200. */
 async function sts(command: string, parameters: Record<string, string> = {}, name = 'lessee', asForm = false) {

@@ -1,16 +1,15 @@
 import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
-import { as, secretOf } from '../http/planted.ts'
-import { startService } from '../http/service.ts'
+import { as, WITH_KEYS } from '../http/keys.ts'
+import { sharedService } from '../http/shared-service.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()
 
 /* The files of the operator's page, as any HTTP client sees them. */
 
-const API_KEYS = `root=admin=${secretOf('root')},both=users:read+users:write@shop=${secretOf('both')}`
-const { call } = await startService(t, { MAX_WORKERS: '1', API_KEYS })
+const { call } = await sharedService(t, WITH_KEYS)
 const folder = join(import.meta.dirname, '../../ui')
 const files = globSync('**/*.{js,css,svg,html}', { cwd: folder })
 const vendor = ['preact.mjs', 'hooks.mjs', 'htm.mjs'].map((name) => `vendor/${name}`)
@@ -100,6 +99,4 @@ t.test('a key learns what it allows', async (t) => {
     const answer = await call('GET', '/v1/me', { headers })
     t.match(answer, { status: 401, json: { code: 'unauthorized' }, headers: { 'www-authenticate': /Bearer/ } })
   }
-  const { call: open } = await startService(t, { MAX_WORKERS: '1' })
-  t.strictSame((await open('GET', '/v1/me')).json, { name: null, scopes, pools: [] }, 'without configured keys')
 })

@@ -1,7 +1,8 @@
 import { readFile } from 'node:fs/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Page } from 'playwright-core'
-import { as, secretOf } from '../http/planted.ts'
-import { startService } from '../http/service.ts'
+import { as, secretOf, WITH_KEYS } from '../http/keys.ts'
+import { sharedService } from '../http/shared-service.ts'
 import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 import { needsBrowser, openPage } from './open-page.ts'
@@ -10,18 +11,7 @@ const t = suite()
 
 /* The page as its user sees it: a real browser, a real service, and pools that the tests fill. */
 
-const SCOPES = {
-  root: 'admin',
-  reader: 'users:read',
-  writer: 'users:read+users:write',
-  maker: 'users:write',
-  lessee: 'users:lease',
-  shopkeeper: 'users:read@shop+users:write@shop',
-}
-const API_KEYS = Object.entries(SCOPES)
-  .map(([name, scopes]) => `${name}=${scopes}=${secretOf(name)}`)
-  .join(',')
-const { url, call, sql } = await startService(t, { API_KEYS })
+const { url, call, sql } = await sharedService(t, WITH_KEYS)
 for (const name of ['shop', 'marked', 'listed', 'shared']) {
   await call('POST', '/v1/pools', { headers: as('root'), body: { name } })
 }
@@ -106,7 +96,7 @@ t.test('names full of markup are text', needsBrowser, async (t) => {
 
 t.test('what a key does not allow is shown as not allowed, and not tried', needsBrowser, async (t) => {
   const id = await make('shop', { count: 1 })
-  const seen = async (key: keyof typeof SCOPES, place: string): Promise<[Page, string[]]> => {
+  const seen = async (key: string, place: string): Promise<[Page, string[]]> => {
     const { page, refusals } = await openPage(t, { key: secretOf(key) })
     await page.goto(`${url}/ui/#/${place}`)
     await page.locator('main h1').waitFor()
@@ -177,6 +167,8 @@ t.test('a batch that leaves the status of the list says so', needsBrowser, async
   })
   const body = { pool: 'left', count: 1, label: 'long', config }
   await call('POST', '/v1/batches', { headers: as('root'), body })
+  const running = () => sql`select from batches where label = 'long' and status = 'running'`
+  while ((await running()).length === 0) await sleep(10) // a list shows later rows only after a click
   const { page } = await openPage(t, { key: secretOf('reader') })
   await page.goto(`${url}/ui/#/batches?pool=left&status=running`)
   await page.getByRole('row', { name: /long.*running/ }).waitFor()

@@ -52,6 +52,8 @@ async function pullAll(what: string): Promise<string[]> {
 }
 
 const COUNT = sized(500, 3_000)
+/** Characters of a large user, in pairs. */
+const LARGE = sized(40_000, 200_000)
 
 t.test('the file equals the export after each change', async (t) => {
   t.match(await pullAll('no users'), [/^full, 0 users/])
@@ -62,7 +64,7 @@ t.test('the file equals the export after each change', async (t) => {
   await sql`insert into users (username, email, custom_attributes)
     values ('numbers', 'numbers@example.com', ${NUMBERS})`
   await sql`insert into users (username, email, custom_attributes)
-    values ('large', 'large@example.com', jsonb_build_object('text', repeat('x"', 200000)))`
+    values ('large', 'large@example.com', jsonb_build_object('text', repeat('x"', ${LARGE}::int)))`
   t.match(await pullAll('awkward users'), [/delta \+17 ~0 -0, 17 users, state u1-[0-9a-f]{4}…, \d+ KB, \d/])
 
   const body = { count: COUNT, config: { password_hash: { algorithm: 'none' } } }

@@ -3,14 +3,14 @@ import { authentication } from '../../src/auth/authentication.ts'
 import { readConfig } from '../../src/config/config.ts'
 import { createExports } from '../../src/export/exports.ts'
 import { replicaRoutes } from '../../src/replica/replica-routes.ts'
-import { sharedService } from '../http/shared-service.ts'
 import { suite } from '../suite.ts'
-import { makeUsers } from './pair.ts'
+import { makeUsers, startPair } from './pair.ts'
 
 const t = suite()
 
 t.test('HEAD returns the state without reading users', async (t) => {
-  const { sql, call } = await sharedService(t)
+  const { source } = await startPair(t)
+  const { sql, call } = source
   await makeUsers(sql, 200)
   t.match(await call('PATCH', '/v1/pools/default', { body: { replica: 'everything' } }), { status: 200 })
   const exports = createExports({

@@ -12,11 +12,11 @@ import { suite } from '../suite.ts'
 const t = suite()
 
 /*
- * A delta of 100 users applied to 20,000 users (60,000 with SIZE=full) reads only the users it contains, by key.
+ * A delta of 100 users applied to 12,000 users (60,000 with SIZE=full) reads only the users it contains, by key.
  * PostgreSQL counts, without statistics of the table and with them.
  */
 
-const USERS = sized(20_000, 60_000)
+const USERS = sized(12_000, 60_000)
 const FEW_ROWS = 2_000
 
 async function fill(url: string): Promise<void> {

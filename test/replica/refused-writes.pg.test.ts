@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
 import type { Batch } from '../../src/batches/batches.ts'
 import { makePool } from '../export/observe.ts'
-import { startService } from '../http/service.ts'
+import { sharedService } from '../http/shared-service.ts'
 import { suite } from '../suite.ts'
 import { exportOf, makeUsers, put, stateOf } from './pair.ts'
 
@@ -13,7 +13,7 @@ const t = suite()
  * its lock.
  */
 
-const service = await startService(t, { MAX_WORKERS: '1' }, { lockTimeoutMs: 2_000 })
+const service = await sharedService(t)
 const { sql, call, url } = service
 
 const setReplica = (pool: string, replica: string | boolean) =>
@@ -140,14 +140,14 @@ t.test('a full export is rejected by a pool with users that was not declared a r
 const isLockWaitedFor = async () =>
   (await sql`select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`).length > 0
 
-/** Sends a request while the pool is locked as by a PUT, then makes the pool a replica. Returns the response. */
-async function whileBecoming(pool: string, request: () => Promise<unknown>): Promise<unknown> {
+/** Sends a request while the pool is locked as by a PUT, then makes the pool a replica, or releases it. Returns the response. */
+async function whileBecoming(pool: string, isReplica: boolean, request: () => Promise<unknown>): Promise<unknown> {
   const locker = await sql.reserve()
   await locker`begin`
   await locker`select from pools where name = ${pool} for update`
   const answer = request()
   for (let n = 0; n < 300 && !(await isLockWaitedFor()); n++) await sleep(10)
-  await locker`update pools set replica_since = now() where name = ${pool}`
+  await locker`update pools set replica_since = case when ${isReplica} then now() end where name = ${pool}`
   await locker`commit`
   locker.release()
   return answer
@@ -156,12 +156,24 @@ async function whileBecoming(pool: string, request: () => Promise<unknown>): Pro
 t.test('a write that arrives while its pool becomes a replica waits, and is rejected', async (t: Test) => {
   const made = await poolWithBatch('becoming')
   for (const [method, path, body] of writesOf('becoming', made)) {
-    const answer = await whileBecoming('becoming', () => send(method, path, body))
+    const answer = await whileBecoming('becoming', true, () => send(method, path, body))
     t.match(answer, { status: 409, json: { code: 'pool_is_replica' } }, `${method} ${path}`)
     await sql`update pools set replica_since = null where name = 'becoming'`
   }
   t.match(await sql`select count(*)::int as count from users where batch_id = ${made.batch}`, [{ count: 2 }])
 })
+
+t.test(
+  'a write that arrives before its pool is released is rejected, also if the pool is released meanwhile',
+  async (t) => {
+    const made = await poolWithBatch('released')
+    for (const [method, path, body] of writesOf('released', made).filter(([, path]) => path.includes(made.user))) {
+      await setReplica('released', 'everything')
+      const answer = await whileBecoming('released', false, () => send(method, path, body))
+      t.match(answer, { status: 409, json: { code: 'pool_is_replica' } }, `${method} ${path}`)
+    }
+  },
+)
 
 t.test('while an import is running, declaring its pool a replica fails after some seconds', async (t) => {
   const poolId = await makePool(sql, 'busy-import')

@@ -1,12 +1,14 @@
 import type { Test } from 'tap'
 import { stateFromScratch } from '../export/observe.ts'
+import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 import { exportOf, makeUsers, put, startPair, stateOf, userLines } from './pair.ts'
 
 const t = suite()
 
 const { source, replica } = await startPair(t)
-await makeUsers(source.sql, 5_000)
+const USERS = sized(1_000, 5_000)
+await makeUsers(source.sql, USERS)
 await source.sql`
   insert into users (username, email, role, custom_attributes, created_at, updated_at) values
     (' "quoted", 🐉 ', ${'𝒳'.repeat(200)} || '@sub.example.com', E'ro\nle', '{"deep": [1e-7, 1.10, -0.0, "\\u0001"]}', '0001-01-01', '9999-12-31 23:59:59.999999+00'),
@@ -46,7 +48,7 @@ t.test('a full export fills an empty pool, and changes nothing the second time',
   const state = await stateOf(source)
   t.match(await put(replica.url, body), {
     status: 200,
-    json: { kind: 'full', state, total_count: 5_002, counts: { added: 5_002, updated: 0, deleted: 0 } },
+    json: { kind: 'full', state, total_count: USERS + 2, counts: { added: USERS + 2, updated: 0, deleted: 0 } },
   })
   await checkEqual(t, 'full')
   t.match(await replica.call('GET', '/v1/pools/default'), { json: { replica: 'everything' } }, 'it is a replica now')
@@ -99,8 +101,8 @@ t.test('deltas transfer swapped names and added, changed, deleted and recreated 
 })
 
 t.test('a full export repairs changes that plain SQL made to the replica', async (t) => {
-  await replica.sql`delete from users where username like 'user1%'`
-  await replica.sql`update users set role = 'spoilt' where username like 'user2%'`
+  const { count: deleted } = await replica.sql`delete from users where username like 'user1%'`
+  const { count: spoilt } = await replica.sql`update users set role = 'spoilt' where username like 'user2%'`
   await makeUsers(replica.sql, 5, 'foreign')
   const base = await stateOf(source)
   await source.sql`update users set role = 'x' where username = 'user100'`
@@ -110,7 +112,7 @@ t.test('a full export repairs changes that plain SQL made to the replica', async
   })
   t.match(await put(replica.url, await exportOf(source)), {
     status: 200,
-    json: { counts: { added: 1111, updated: 1111, deleted: 5 } },
+    json: { counts: { added: deleted, updated: spoilt, deleted: 5 } },
   })
   await checkEqual(t, 'repaired')
 })

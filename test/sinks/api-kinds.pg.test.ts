@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto'
 import type { Test } from 'tap'
-import { startService } from '../http/service.ts'
 import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 import { AUTH0_TOKEN, CONNECTION, startAuth0 } from './fakes/auth0.ts'
@@ -8,13 +7,13 @@ import type { FakeSystem, FakeUser } from './fakes/fake-api.ts'
 import { FUSIONAUTH_KEY, startFusionAuth } from './fakes/fusionauth.ts'
 import { KEYCLOAK_CLIENT, startKeycloak } from './fakes/keycloak.ts'
 import { startKratos } from './fakes/kratos.ts'
-import { PACE, sinkRoutes } from './sink.ts'
+import { ARGON2ID, CHEAP_HASH, sinkRoutes, sinkService } from './sink.ts'
 
 const t = suite()
 
 /* The kinds whose systems cannot be had here, against strict servers that stand for them. */
 
-const USERS = sized(40, 200)
+const USERS = sized(24, 200)
 const realm = { realm: 'shop', client_id: KEYCLOAK_CLIENT.client_id }
 
 interface Kind {
@@ -22,8 +21,8 @@ interface Kind {
   target: Record<string, unknown>
   /** The hashes of its users. */
   hash: object
-  /** A hash preset whose hashes the system does not take. */
-  otherPreset: string
+  /** Hashes that the system does not take. */
+  otherHash: object
   /** Whether the system has usernames beside emails. */
   hasUsernames: boolean
   /** Whether the system gives its users ids of its own. */
@@ -34,8 +33,8 @@ const KINDS: Record<string, Kind> = {
   keycloak: {
     start: startKeycloak,
     target: { key: KEYCLOAK_CLIENT.client_secret, mapping: realm },
-    hash: { preset: 'keycloak' },
-    otherPreset: 'auth0',
+    hash: ARGON2ID,
+    otherHash: { algorithm: 'bcrypt', cost: 4 },
     hasUsernames: true,
     givesIds: true,
   },
@@ -43,23 +42,23 @@ const KINDS: Record<string, Kind> = {
     start: startKratos,
     target: {},
     hash: { algorithm: 'bcrypt', cost: 4 },
-    otherPreset: 'better-auth',
+    otherHash: { preset: 'better-auth' },
     hasUsernames: false,
     givesIds: true,
   },
   fusionauth: {
     start: startFusionAuth,
     target: { key: FUSIONAUTH_KEY },
-    hash: { preset: 'fusionauth' },
-    otherPreset: 'keycloak',
+    hash: CHEAP_HASH,
+    otherHash: ARGON2ID,
     hasUsernames: false,
     givesIds: false,
   },
   auth0: {
     start: startAuth0,
     target: { key: AUTH0_TOKEN, mapping: { connection_id: CONNECTION } },
-    hash: { preset: 'auth0' },
-    otherPreset: 'better-auth',
+    hash: { algorithm: 'bcrypt', cost: 4 },
+    otherHash: { preset: 'better-auth' },
     hasUsernames: false,
     givesIds: false,
   },
@@ -67,7 +66,7 @@ const KINDS: Record<string, Kind> = {
 
 const OWN: FakeUser = { id: 'own', username: 'own', email: 'own@example.com', role: 'owner', hash: '', mark: undefined }
 
-const service = await startService(t, {}, PACE)
+const service = await sinkService(t)
 const { call, sql, log } = service
 
 /** A pool of its own for a test: its name, its id, and what the test does with its routes. */
@@ -84,7 +83,7 @@ function moveUser({ users }: FakeSystem, user: FakeUser): void {
   users.set(id, { ...user, id })
 }
 
-for (const [kind, { start, target, hash, otherPreset, hasUsernames, givesIds }] of Object.entries(KINDS)) {
+for (const [kind, { start, target, hash, otherHash, hasUsernames, givesIds }] of Object.entries(KINDS)) {
   t.test(kind, async (t) => {
     const system = await start(t)
     system.users.set(OWN.id, OWN)
@@ -106,7 +105,7 @@ for (const [kind, { start, target, hash, otherPreset, hasUsernames, givesIds }] 
       t.strictSame(system.users.get(OWN.id), OWN, 'the own user of the system is untouched')
     }
 
-    const made = await create({ kind, name: 's', url: system.url, limits: { batch: 15 }, ...target })
+    const made = await create({ kind, name: 's', url: system.url, limits: { batch: sized(9, 15) }, ...target })
     t.match(made, { status: 201, json: { kind } })
     await make(USERS)
     const dry = await call('POST', '/v1/sync', { body: { pool, target: 's', dry_run: true } })
@@ -131,7 +130,7 @@ for (const [kind, { start, target, hash, otherPreset, hasUsernames, givesIds }] 
       if (n % 17 === 5 && method === 'GET') return { status: 429, headers: { 'retry-after': '0' } }
       return n % 11 === 4 ? 'lose' : undefined
     }
-    await make(sized(12, 50))
+    await make(sized(9, 50))
     await sql`update users set role = 'admin' where id in (select id from users where pool_id = ${poolId} order by id limit 8)`
     await sql`delete from users where id in (select id from users where pool_id = ${poolId} and role = 'user' order by id limit 6)`
     for (let n = 0; n < 30 && (await sync('s')).failure !== null; n++);
@@ -141,7 +140,7 @@ for (const [kind, { start, target, hash, otherPreset, hasUsernames, givesIds }] 
 
     const name = hasUsernames ? 'own' : 'own@example.com'
     await make(1, { username_pattern: name })
-    await make(2, { username_pattern: 'x{id}@example.com', password_hash: { preset: otherPreset } })
+    await make(2, { username_pattern: 'x{id}@example.com', password_hash: otherHash })
     await make(1, { username_pattern: 'y{id}@example.com', password_hash: { algorithm: 'none' } })
     t.match(await sync('s'), { status: 'failed', failure: 'users_refused' })
     const refused = (await failures('s')).map(({ username, code }) => [username.replace(/\d+/, ''), code]).toSorted()
@@ -229,7 +228,7 @@ t.test('a key that no header can have is rejected', async (t) => {
 t.test('a Keycloak that drops attributes is refused, with what to mend, and keeps no user', async (t) => {
   const system = await startKeycloak(t, { keepsAttributes: false })
   const { create, sync, batch } = await makePool('dropping')
-  await batch(3, { password_hash: { preset: 'keycloak' } })
+  await batch(3, { password_hash: ARGON2ID })
   await create({ kind: 'keycloak', name: 's', url: system.url, ...KINDS['keycloak']?.target })
   t.match(await sync('s'), { status: 'failed', failure: 'refused', detail: /unmanaged attributes/ })
   t.equal(system.users.size, 0)

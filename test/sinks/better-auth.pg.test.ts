@@ -1,8 +1,7 @@
-import { startService } from '../http/service.ts'
 import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 import { startSite } from './better-auth-site.ts'
-import { PACE, sinkRoutes, startSystem } from './sink.ts'
+import { sinkRoutes, sinkService, startSystem } from './sink.ts'
 
 const t = suite()
 
@@ -15,7 +14,7 @@ const LOGINS = sized(1, 20)
 const PASSWORD = 'TestPass123!'
 
 t.test('users sign in to better-auth after a run, and clear leaves what was there', async (t) => {
-  const service = await startService(t, {}, PACE)
+  const service = await sinkService(t)
   const { sql } = service
   const system = await startSystem(t, '')
   const { url, post, signIn } = await startSite(t, system.url)

@@ -1,7 +1,6 @@
-import { startService } from '../http/service.ts'
 import { suite } from '../suite.ts'
 import { startLoginSystem } from './login-system.ts'
-import { PACE, sinkRoutes, startSystem } from './sink.ts'
+import { sinkRoutes, sinkService, startSystem } from './sink.ts'
 import { DJANGO } from './systems.ts'
 
 const t = suite()
@@ -9,7 +8,7 @@ const t = suite()
 /* After a run, some users log in to the system for real. */
 
 const ITERATIONS = 1_000
-const service = await startService(t, {}, PACE)
+const service = await sinkService(t)
 const { call, log } = service
 const system = await startSystem(t, DJANGO)
 const { url, bodies } = await startLoginSystem(t, system.sql, ITERATIONS)

@@ -1,13 +1,12 @@
 import type { Test } from 'tap'
-import { startService } from '../http/service.ts'
 import { suite } from '../suite.ts'
-import { PACE, sinkRoutes, startSystem } from './sink.ts'
+import { sinkRoutes, sinkService, startSystem } from './sink.ts'
 
 const t = suite()
 
 /* Tables whose columns do not keep a text as it is sent. Each user is found again, with the values that the mapping says. */
 
-const service = await startService(t, {}, PACE)
+const service = await sinkService(t)
 const { sql } = service
 const { create, sync, clear, failures, batch } = sinkRoutes(service)
 const system = await startSystem(

@@ -1,9 +1,8 @@
 import { logIn } from '../../src/sync/canary/logins.ts'
-import { startService } from '../http/service.ts'
 import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 import { ADMIN, djangoVersion, startDjangoSite } from './django-site.ts'
-import { PACE, sinkRoutes, startSystem } from './sink.ts'
+import { sinkRoutes, sinkService, startSystem } from './sink.ts'
 
 const t = suite()
 
@@ -21,7 +20,7 @@ const PASSWORD = 'TestPass123!'
 const skip = djangoVersion ? false : 'Django is not here (Debian: apt-get install python3-django python3-psycopg2)'
 
 t.test('users log in to Django after a run, and clear leaves what was there', { skip }, async (t) => {
-  const service = await startService(t, {}, PACE)
+  const service = await sinkService(t)
   const { call, sql } = service
   const system = await startSystem(t, '')
   const site = await startDjangoSite(t, system.url)

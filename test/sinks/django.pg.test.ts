@@ -1,8 +1,7 @@
 import type { Test } from 'tap'
-import { startService } from '../http/service.ts'
 import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
-import { PACE, sinkRoutes, startSystem } from './sink.ts'
+import { sinkRoutes, sinkService, startSystem } from './sink.ts'
 import { DJANGO } from './systems.ts'
 
 const t = suite()
@@ -10,7 +9,7 @@ const t = suite()
 /* Users in Django's own table, from their creation to their removal. */
 
 const USERS = sized(300, 5_000)
-const service = await startService(t, {}, PACE)
+const service = await sinkService(t)
 const { call, sql } = service
 const system = await startSystem(t, DJANGO)
 const { create, sync, clear, failures, status, batch } = sinkRoutes(service)

@@ -1,15 +1,14 @@
 import { PRESETS } from '../../src/sync/kinds/postgres/presets.ts'
 import { startProxy } from '../database-proxy.ts'
-import { startService } from '../http/service.ts'
 import { suite } from '../suite.ts'
-import { PACE, sinkRoutes, startSystem } from './sink.ts'
+import { LISTED_HOST, sinkRoutes, sinkService, startSystem } from './sink.ts'
 import { BETTER_AUTH, DJANGO } from './systems.ts'
 
 const t = suite()
 
 /* What is wrong with a target is found at its creation, or by its first run, which says what to mend. */
 
-const service = await startService(t, { TARGET_HOSTS: 'db.invalid' }, PACE)
+const service = await sinkService(t)
 const { call, sql, log } = service
 const system = await startSystem(t, DJANGO)
 const { create, sync, failures, batch, clear, status } = sinkRoutes(service)
@@ -84,12 +83,12 @@ t.test('all faults of a new target are listed with their paths', async (t) => {
     status: 400,
     json: { errors: [{ path: 'body.preset' }] },
   })
-  t.equal((await create({ name: 'listed', url: 'postgres://u@db.invalid/x', preset: 'django' })).status, 201)
+  t.equal((await create({ name: 'listed', url: `postgres://u@${LISTED_HOST}/x`, preset: 'django' })).status, 201)
 })
 
 t.test('a run does not connect to a host that is no longer listed', async (t) => {
-  await create({ name: 'unlisted', url: 'postgres://u@db.invalid/x', preset: 'django' })
-  await sql`update targets set url = replace(url, 'db.invalid', 'formerly.invalid') where name = 'unlisted'`
+  await create({ name: 'unlisted', url: `postgres://u@${LISTED_HOST}/x`, preset: 'django' })
+  await sql`update targets set url = replace(url, ${LISTED_HOST}, 'formerly.invalid') where name = 'unlisted'`
   t.match(await sync('unlisted'), { status: 'failed', failure: 'refused', detail: /TARGET_HOSTS/, attempts: 0 })
 })
 

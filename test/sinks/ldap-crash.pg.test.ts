@@ -3,12 +3,11 @@ import type { Sql } from 'postgres'
 import { connect } from '../../src/database/connection.ts'
 import type { SyncRun } from '../../src/sync/sync-runs.ts'
 import { testDatabase } from '../database.ts'
-import { startService } from '../http/service.ts'
 import { startServerProcess } from '../server-process.ts'
 import { isFull, sized } from '../size.ts'
 import { suite } from '../suite.ts'
 import { call as callUrl } from './call.ts'
-import { PACE, sinkRoutes } from './sink.ts'
+import { sinkRoutes, sinkService } from './sink.ts'
 import { HASHES, LOGIN, NO_SLAPD, type Slapd, startSlapd } from './slapd.ts'
 
 const t = suite()
@@ -87,7 +86,7 @@ if (isFull)
   )
 
 t.test('with a directory that is killed, restarted and stopped in the middle', { skip: NO_SLAPD }, async (t) => {
-  const { sql, call } = await startService(t, {}, PACE)
+  const { sql, call } = await sinkService(t)
   const { create, batch, sync, status, ended } = sinkRoutes({ call })
   const slapd = await startSlapd(t)
   await create({ ...LOGIN, name: 's', url: slapd.url, limits: { batch: 20 } })

@@ -8,16 +8,15 @@ import tls from 'node:tls'
 import { promisify } from 'node:util'
 import type { Test } from 'tap'
 import { connectEntries } from '../../src/sync/kinds/ldap/connect-entries.ts'
-import { startService } from '../http/service.ts'
 import { suite } from '../suite.ts'
-import { PACE, sinkRoutes } from './sink.ts'
+import { LISTED_HOST, sinkRoutes, sinkService } from './sink.ts'
 import { HASHES, LOGIN, NO_SLAPD, PEOPLE, startSlapd, WRITER } from './slapd.ts'
 
 const t = suite()
 
 /* What is wrong with a directory is found at the creation of the target, or by its first run, which says what to mend. */
 
-const service = await startService(t, { TARGET_HOSTS: 'ldap.invalid' }, PACE)
+const service = await sinkService(t)
 const { log } = service
 const { create, sync, batch } = sinkRoutes(service)
 await batch(30, HASHES)
@@ -70,10 +69,10 @@ t.test('all faults of a new target are listed with their paths', async (t) => {
     t.match(answer, { status: 400, json: { errors: [{ path: `body.${path}` }] } }, JSON.stringify(members))
     t.equal(answer.json.errors?.length, path === 'mapping.bind_dn' ? 2 : 1, path)
   }
-  t.equal((await create({ ...LOGIN, name: 'clear', url: 'ldap://ldap.invalid' })).status, 201)
+  t.equal((await create({ ...LOGIN, name: 'clear', url: `ldap://${LISTED_HOST}` })).status, 201)
   t.equal(log.filter((line) => line.includes('unencrypted')).length, 1, 'a password without TLS to another host')
   t.equal((await create({ ...LOGIN, name: 'ipv6', url: 'LDAPS://[::1]:1636/' })).json.url, 'ldaps://[::1]:1636')
-  t.equal((await create({ ...LOGIN, name: 'encrypted', url: 'ldaps://ldap.invalid' })).status, 201)
+  t.equal((await create({ ...LOGIN, name: 'encrypted', url: `ldaps://${LISTED_HOST}` })).status, 201)
   t.equal(log.filter((line) => line.includes('unencrypted')).length, 1)
 })
 

@@ -1,15 +1,14 @@
 import { Attribute, Change } from 'ldapts'
 import type { Test } from 'tap'
-import { startService } from '../http/service.ts'
 import { suite } from '../suite.ts'
-import { PACE, sinkRoutes } from './sink.ts'
+import { sinkRoutes, sinkService } from './sink.ts'
 import { HASHES, LOGIN, NO_SLAPD, PEOPLE, type Slapd, startSlapd, WRITER } from './slapd.ts'
 
 const t = suite()
 
 /* Directories that refuse single users, limit searches, or lack the assertion control: the other users arrive, and none twice. */
 
-const service = await startService(t, {}, PACE)
+const service = await sinkService(t)
 const { sql, log } = service
 const { create, sync, failures, batch, clear, status } = sinkRoutes(service)
 const USERS = 60

@@ -1,10 +1,9 @@
 import type { Entry } from 'ldapts'
 import type { Test } from 'tap'
 import { splitName } from '../../src/systems/distinguished-names.ts'
-import { startService } from '../http/service.ts'
 import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
-import { PACE, sinkRoutes } from './sink.ts'
+import { sinkRoutes, sinkService } from './sink.ts'
 import { HASHES, LOGIN, NO_SLAPD, PEOPLE, startSlapd } from './slapd.ts'
 
 const t = suite()
@@ -18,7 +17,7 @@ const CONFIG = { ...HASHES, password: PASSWORD }
 
 t.test('a directory', { skip: NO_SLAPD }, async (t) => {
   t.setTimeout(sized(60_000, 600_000))
-  const service = await startService(t, {}, PACE)
+  const service = await sinkService(t)
   const { call, sql } = service
   const slapd = await startSlapd(t)
   const { create, sync, clear, failures, status, batch } = sinkRoutes(service)

@@ -6,20 +6,20 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { Test } from 'tap'
-import { startService } from '../http/service.ts'
+import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 import { startScim, TOKEN } from './scim-server.ts'
-import { PACE, sinkRoutes } from './sink.ts'
+import { sinkRoutes, sinkService } from './sink.ts'
 import { startUnreliable } from './unreliable.ts'
 
 const t = suite()
 
 /* What is wrong with a SCIM target as a whole is found at its creation or by its first run, which says what to mend. */
 
-const service = await startService(t, {}, PACE)
+const service = await sinkService(t)
 const { call, sql, log } = service
 const { create, sync, clear, failures, batch } = sinkRoutes(service)
-const server = await startScim(t)
+const server = await startScim(t, sized({ BULK: '0' }, {}))
 const before = server.users()
 await batch(12)
 

@@ -1,9 +1,8 @@
 import type { Test } from 'tap'
-import { startService } from '../http/service.ts'
 import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 import { startScim, TOKEN } from './scim-server.ts'
-import { PACE, sinkRoutes } from './sink.ts'
+import { sinkRoutes, sinkService } from './sink.ts'
 import { type Mishap, startUnreliable } from './unreliable.ts'
 
 const t = suite()
@@ -13,7 +12,7 @@ const t = suite()
 const USERS = sized(60, 150)
 t.setTimeout(600_000)
 
-const service = await startService(t, {}, PACE)
+const service = await sinkService(t)
 const { call, sql } = service
 const { create, sync, clear, failures, status, batch } = sinkRoutes(service)
 await batch(USERS)

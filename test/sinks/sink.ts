@@ -4,12 +4,14 @@ import { connect } from '../../src/database/connection.ts'
 import type { SyncRun } from '../../src/sync/sync-runs.ts'
 import { emptyDatabase } from '../database.ts'
 import type { Answer, Service } from '../http/service.ts'
+import { sharedService } from '../http/shared-service.ts'
 import { sized } from '../size.ts'
 
-/** Several times as fast as in the service. */
-export const PACE = {
-  sync: { pollMs: 250, leaseMs: 10_000, push: { deadlineMs: 20_000, firstPauseMs: 20, silenceMs: 5_000 } },
-}
+/** The host of no system, on which the targets of these tests may be. */
+export const LISTED_HOST = 'listed.invalid'
+
+/** The service of the tests of sinks, with an empty database. */
+export const sinkService = (t: Test) => sharedService(t, { TARGET_HOSTS: LISTED_HOST })
 
 /** A database of a system under test, with its tables. */
 export async function startSystem(t: Test, tables: string) {
@@ -76,3 +78,6 @@ export function sinkRoutes({ call, log }: Pick<Service, 'call'> & { log?: string
 
 /** Costs no time. */
 export const CHEAP_HASH = { algorithm: 'pbkdf2_sha256', iterations: 1 }
+
+/** Costs little. */
+export const ARGON2ID = { algorithm: 'argon2id', memory_kib: 1_024, iterations: 1 }

@@ -9,6 +9,7 @@ import { Client, type Entry } from 'ldapts'
 import type { Test } from 'tap'
 import { debianProgram } from '../faults/debian-program.ts'
 import { freePort } from '../faults/free-port.ts'
+import { ARGON2ID } from './sink.ts'
 
 const SLAPD = debianProgram('slapd')
 
@@ -31,7 +32,7 @@ export const LOGIN = {
 }
 
 /** What a batch for this directory needs: hashes that OpenLDAP verifies, and that cost little. */
-export const HASHES = { password_hash: { algorithm: 'argon2id', memory_kib: 1_024, iterations: 1 } }
+export const HASHES = { password_hash: ARGON2ID }
 
 /** An OpenLDAP server for one test. The port stays the same over restarts. */
 export interface Slapd {

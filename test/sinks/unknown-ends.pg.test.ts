@@ -1,14 +1,14 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
-import { startService } from '../http/service.ts'
 import { suite } from '../suite.ts'
-import { PACE, sinkRoutes, startSystem } from './sink.ts'
+import { sinkRoutes, sinkService, startSystem } from './sink.ts'
 import { DJANGO } from './systems.ts'
 
 const t = suite()
 
 /* A process died between its announcement and the end of the target's transaction. The target says how that ended. */
 
-const service = await startService(t, {}, PACE)
+const service = await sinkService(t)
 const { sql } = service
 const system = await startSystem(t, DJANGO)
 const { create, sync, batch } = sinkRoutes(service)
@@ -71,6 +71,28 @@ t.test('a transaction of the future, after the database was replaced: the user i
   await sql`update sink_announcements set marker = '9999999999'`
   t.match(await sync('s'), { status: 'succeeded', added_count: 1 })
 })
+
+t.test('a transaction is announced before its commit; if that fails, the user is created once', async (t) => {
+  await sync('s') // removes the user of the previous test
+  await batch(1, { username_pattern: NAME })
+  t.teardown(() => sql`delete from users where username = ${NAME}`)
+  const { run } = await sql.begin(async (tx) => {
+    await tx`lock table sink_announcements in exclusive mode`
+    const run = sync('s')
+    while ((await waitingForLock()).count === 0) await sleep(5)
+    t.equal((await rows()).length, 0)
+    await system.sql`
+      select pg_terminate_backend(pid) from pg_stat_activity
+      where datname = current_database() and application_name = 'usersync sink' and xact_start is not null`
+    return { run }
+  })
+  t.match(await run, { status: 'succeeded', added_count: 1, attempts: 2 })
+  t.equal((await rows()).length, 1)
+})
+
+const waitingForLock = () => sql`
+  select from pg_stat_activity
+  where datname = current_database() and application_name = 'usersync' and wait_event_type = 'Lock'`
 
 t.test('still open: the run fails as busy and sends nothing, and the next one settles it', async (t) => {
   const blocking = await system.sql.reserve()

@@ -56,7 +56,8 @@ async function hasDatabase({ url }: OwnPostgres, name: string): Promise<boolean>
 }
 
 function open(t: Test, url: string): Sql {
-  const sql = connect({ url, schema: 'usersync', connections: 8, name: 'test' })
+  // On a busy machine, a query of one of 200 clients waits longer than the default of 5 s for a connection.
+  const sql = connect({ url, schema: 'usersync', connections: 8, name: 'test', waitMs: 60_000 })
   t.teardown(() => sql.end({ timeout: 5 }))
   return sql
 }

@@ -1,9 +1,10 @@
 import type { Sql } from 'postgres'
+import { sized } from '../size.ts'
 
 /** The batches of each pool: a statement that reads them all for a page of 100 is over its limit. */
-export const BATCHES = 10_000
+export const BATCHES = sized(4_000, 10_000)
 /** Of these many batches chunks are left. */
-const BATCHES_WITH_CHUNKS = 2_000
+const BATCHES_WITH_CHUNKS = sized(1_000, 2_000)
 const COMMITS = 60
 /** The users of a batch. */
 export const PER_BATCH = 1_000

@@ -18,7 +18,7 @@ const t = suite()
  * runs.
  */
 
-const OTHERS = sized(7_500, 18_000)
+const OTHERS = sized(6_500, 18_000)
 
 /** What a statement may read for each row that its request returns or changes, and in addition. */
 const ROWS = { each: 6, beside: 1_500 }

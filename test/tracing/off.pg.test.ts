@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import { testDatabase } from '../database.ts'
+import { recordOf } from '../run-record.ts'
 import { startServerProcess } from '../server-process.ts'
 import { isFull } from '../size.ts'
 import { suite } from '../suite.ts'
@@ -34,6 +35,7 @@ async function loaded(t: Test, settings: Record<string, string>): Promise<string
   const headers = { 'content-type': 'application/json', prefer: 'wait=30' }
   t.equal((await fetch(`${server.url}/v1/batches`, { method: 'POST', body, headers })).status, 201)
   t.equal(await server.end('SIGTERM'), 0)
+  t.match(await recordOf('.log'), `usersync listens on ${server.url}`, 'its log is in the record of the run')
   const modules = await readFile(file, 'utf8')
   t.match(modules, /fastify/, 'the record contains loaded modules')
   return [...new Set(modules.match(/@opentelemetry\/[a-z-]+/g))].sort()

@@ -1,13 +1,12 @@
-import { as, secretOf } from '../http/planted.ts'
-import { startService } from '../http/service.ts'
+import { as, WITH_KEYS } from '../http/keys.ts'
+import { sharedService } from '../http/shared-service.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()
 
 /* GET /v1/users?username=: at most one user, with exactly that name, that the filter and the key allow. */
 
-const API_KEYS = `root=admin=${secretOf('root')},reader=users:read=${secretOf('reader')}`
-const { sql, call } = await startService(t, { MAX_WORKERS: '1', API_KEYS })
+const { sql, call } = await sharedService(t, WITH_KEYS)
 await sql`
   insert into users (username, email, is_test_user, created_by_bulk) values
     ('Anna', 'anna@example.com', true, false), ('anna', 'anna2@example.com', true, true),

@@ -1,21 +1,17 @@
 import type { Batch } from '../../src/batches/batches.ts'
 import { base32, totpCode } from '../../src/passwords/totp.ts'
-import { startService } from '../http/service.ts'
+import { as, WITH_KEYS } from '../http/keys.ts'
+import { sharedService } from '../http/shared-service.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()
 
 /* The second factor of users, as exports and GET /v1/users/{id}/totp tell it. */
 
-const READER = 'reader-s3cret-of-32-characters-or-more'
-const LOGINS = 'logins-s3cret-of-32-characters-or-more'
-const ROOT = 'root-s3cret-of-32-characters-or-more!!'
-const API_KEYS = `reader=users:read=${READER},logins=users:read+credentials:read=${LOGINS},root=admin=${ROOT}`
-const { call, log, sql } = await startService(t, { API_KEYS })
+const { call, log, sql } = await sharedService(t, WITH_KEYS)
 
-const bearer = (secret: string) => ({ authorization: `Bearer ${secret}` })
-const exported = (query: string, key = LOGINS) => call('GET', `/v1/users/export?${query}`, { headers: bearer(key) })
-const totpOf = (id: string, key = LOGINS) => call<Totp>('GET', `/v1/users/${id}/totp`, { headers: bearer(key) })
+const exported = (query: string, key = 'logins') => call('GET', `/v1/users/export?${query}`, { headers: as(key) })
+const totpOf = (id: string, key = 'logins') => call<Totp>('GET', `/v1/users/${id}/totp`, { headers: as(key) })
 
 interface Totp {
   secret: string
@@ -33,7 +29,7 @@ interface User {
 const NO_HASH = { password_hash: { algorithm: 'none' } }
 
 async function make(config: object, count = 3): Promise<Batch> {
-  const headers = { ...bearer(ROOT), prefer: 'wait=60' }
+  const headers = { ...as('root'), prefer: 'wait=60' }
   const { status, json } = await call<Batch>('POST', '/v1/batches', { body: { count, config }, headers })
   if (status !== 201) throw new Error(`${status} ${JSON.stringify(json)}`)
   return json
@@ -107,8 +103,8 @@ t.test('a user keeps the secret in another batch; with the batch’s last user t
   await sql`update users set batch_id = ${to.id} where batch_id = ${from.id}`
   t.equal((await totpOf(user?.id ?? '')).json.secret, user?.totp_secret)
   t.match(new Set((await usersOf(to)).map(({ totp_secret }) => totp_secret)), new Set([user?.totp_secret, null]))
-  await call('DELETE', `/v1/batches/${to.id}`, { headers: bearer(ROOT) })
-  await call('DELETE', `/v1/batches/${from.id}`, { headers: bearer(ROOT) })
+  await call('DELETE', `/v1/batches/${to.id}`, { headers: as('root') })
+  await call('DELETE', `/v1/batches/${from.id}`, { headers: as('root') })
   t.strictSame(
     [...(await sql`select totp_ciphertext, password_ciphertext from batches where id = ${from.id}`)],
     [{ totp_ciphertext: null, password_ciphertext: null }],
@@ -124,8 +120,8 @@ t.test('who has none, who does not exist, who is protected, and who may not ask'
   const [chief] = await sql<{ id: string }[]>`
     insert into users (username, email, is_test_user) values ('chief', 'chief@real-company.com', false) returning id`
   t.match(await totpOf(chief?.id ?? ''), { status: 404, json: { code: 'user_not_found' } })
-  t.match(await totpOf(chief?.id ?? '', ROOT), { status: 404, json: { code: 'totp_not_found' } })
-  t.match(await totpOf(without?.id ?? '', READER), { status: 403, json: { code: 'forbidden' } })
-  t.match(await exported('include=totp_secret', READER), { status: 403, json: { code: 'forbidden' } })
+  t.match(await totpOf(chief?.id ?? '', 'root'), { status: 404, json: { code: 'totp_not_found' } })
+  t.match(await totpOf(without?.id ?? '', 'reader'), { status: 403, json: { code: 'forbidden' } })
+  t.match(await exported('include=totp_secret', 'reader'), { status: 403, json: { code: 'forbidden' } })
   t.match(await exported('include=totp_secret,totp_secret'), { status: 400, json: { code: 'invalid_request' } })
 })

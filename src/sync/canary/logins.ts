@@ -1,6 +1,5 @@
 import { Parser } from 'htmlparser2'
-import { request } from 'undici'
-import { asPeerError, connectAgent } from '../../client/peer.ts'
+import { asPeerError, request } from '../../client/peer.ts'
 import type { Canary } from './canary-settings.ts'
 
 /** A user with what it logs in with. */
@@ -143,12 +142,10 @@ function caller(signal: AbortSignal): Call {
       const answer = await request(url, {
         ...options,
         body: body ?? null,
-        dispatcher: connectAgent(),
         signal: deadline,
         headersTimeout: LOGIN_MS,
         bodyTimeout: LOGIN_MS,
       })
-      answer.body.on('error', () => {}) // an unread response that fails would end the process
       let text = ''
       for await (const part of answer.body.setEncoding('utf8')) {
         text += part

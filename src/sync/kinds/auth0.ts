@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Type } from 'typebox'
-import { FormData } from 'undici'
 import { PeerError } from '../../client/peer.ts'
 import { strict } from '../../http/schemas.ts'
 import { type Auth0User, auth0 as auth0Format } from '../../systems/auth0.ts'
@@ -95,13 +94,14 @@ function auth0Requests(call: CallApi, connectionId: string, signal: AbortSignal)
 
   /** Imports users by a job, and waits for its end. */
   async function importPart(users: Delivery<Auth0User>[]): Promise<Reply[] | Refusal> {
+    const { FormData } = await import('undici')
     const form = new FormData()
     const file = JSON.stringify(users.map(({ rendered }) => rendered))
     form.set('users', new Blob([file], { type: 'application/json' }), 'users.json')
     form.set('connection_id', connectionId)
     form.set('upsert', 'false')
     form.set('send_completion_email', 'false') // true by default
-    const answer = await call({ method: 'POST', path: '/jobs/users-imports', body: form })
+    const answer = await call({ method: 'POST', path: '/jobs/users-imports', form })
     const { id } = membersOf(answer.json)
     if (answer.status >= 300 || typeof id !== 'string') return statusRefusal('Auth0', answer)
     await untilEnded(id)

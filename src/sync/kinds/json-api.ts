@@ -1,5 +1,5 @@
-import { FormData, request } from 'undici'
-import { asPeerError, connectAgent, faultOf, PeerError, retryAfterOf } from '../../client/peer.ts'
+import type { FormData } from 'undici'
+import { asPeerError, faultOf, PeerError, request, retryAfterOf } from '../../client/peer.ts'
 import type { FieldError } from '../../errors.ts'
 
 /** A request to the API of a target. */
@@ -8,8 +8,10 @@ export interface ApiCall {
   /** Behind the URL of the target, with the query. */
   path: string
   headers?: Record<string, string>
-  /** An object is sent as JSON, a text or form as it is. */
+  /** An object is sent as JSON, a text as it is. */
   body?: object | string | undefined
+  /** Sent in place of a body. */
+  form?: FormData
 }
 
 export interface ApiAnswer {
@@ -70,21 +72,18 @@ const HINTS: [status: RegExp, hint: string][] = [
 export function jsonApi({ url, headers, mediaType = 'application/json', ...options }: ApiOptions): CallApi {
   const { signal, answerMs = ANSWER_MS } = options
   const base = url.replace(/\/+$/, '')
-  return async ({ method, path, headers: more, body }) => {
+  return async ({ method, path, headers: more, body, form }) => {
     // A request without a body has no type: Fastify rejects an empty body of a type that it parses.
-    const isAsIs = typeof body !== 'object' || body instanceof FormData
-    const contentType = body !== undefined && !(body instanceof FormData) && { 'content-type': mediaType }
+    const contentType = body !== undefined && { 'content-type': mediaType }
     try {
       const answer = await request(base + path, {
-        dispatcher: connectAgent(),
         method,
         headers: { accept: mediaType, ...contentType, ...headers, ...more },
-        body: isAsIs ? (body ?? null) : JSON.stringify(body),
+        body: form ?? (typeof body === 'object' ? JSON.stringify(body) : (body ?? null)),
         signal,
         headersTimeout: SILENCE_MS,
         bodyTimeout: SILENCE_MS,
       })
-      answer.body.on('error', () => {}) // an unread response that fails would end the process
       const text = await readText(answer.body, answerMs)
       const { statusCode: status } = answer
       const fault = faultOf(status)

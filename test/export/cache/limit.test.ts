@@ -47,7 +47,7 @@ t.test('the files together never exceed the limit', async (t) => {
   let most = 0
   let watching = true
   const watch = async () => {
-    for (; watching; await sleep(1)) most = Math.max(most, bytesIn(folder))
+    for (; watching; await sleep(2)) most = Math.max(most, bytesIn(folder))
   }
   const watched = watch()
   const streams = Array.from({ length: 16 }, async (_, n) => {

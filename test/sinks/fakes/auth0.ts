@@ -53,16 +53,25 @@ function importUser(value: unknown, users: Map<string, FakeUser>): unknown[] {
   const members = ['user_id', 'email', 'email_verified', 'app_metadata', 'user_metadata']
   const user = exactly(value, members, ['given_name', 'family_name', 'password_hash', 'custom_password_hash'])
   const email = String(user['email'])
-  const hash = String(user['password_hash'] ?? '')
+  const hash = hashOf(user)
   const refuse = (code: string) => [
     { user: { user_id: user['user_id'], email }, errors: [{ code, message: '', path: '' }] },
   ]
-  if (!/^\$2b\$10\$[\w./]{53}$/.test(hash)) return refuse('FORMAT')
+  if (hash === undefined) return refuse('FORMAT')
   if (isTaken(users, undefined, { email })) return refuse('DUPLICATED_USER')
   const id = `auth0|${user['user_id']}`
   const { role } = user['app_metadata'] as { role: string }
   users.set(id, { id, username: '', email, role, hash, mark: String(user['user_id']) })
   return []
+}
+
+/** A bcrypt hash of Auth0's own cost, or one of another cost as a custom hash. Undefined if Auth0 does not take it. */
+function hashOf({ password_hash: own, custom_password_hash: custom }: Record<string, unknown>): string | undefined {
+  if (custom === undefined) return /^\$2b\$10\$[\w./]{53}$/.test(String(own)) ? String(own) : undefined
+  const { algorithm, hash } = exactly(custom, ['algorithm', 'hash'])
+  const { value, encoding } = exactly(hash, ['value', 'encoding'])
+  const isKnown = algorithm === 'bcrypt' && encoding === 'utf8' && /^\$2[aby]\$\d\d\$[\w./]{53}$/.test(String(value))
+  return own === undefined && isKnown ? String(value) : undefined
 }
 
 function readMultipart(type: string, text: string): Map<string, string> {
