@@ -26,6 +26,7 @@ export const LANES = {
   'unit-sync': ['{export,import,pull,sync}/**/!(*.pg).test.ts'],
   'unit-timing': ['http/{overload,answer-budget}.test.ts'],
   batches: ['batches/!(*crash).pg.test.ts'],
+  citus: ['citus/*.pg.test.ts'],
   crash: ['{batches,replica,sinks}/*crash.pg.test.ts', 'sync/two-services.pg.test.ts'],
   database: ['database/{*.pg,driver-patch}.test.ts'],
   export: ['export/**/*.pg.test.ts'],
@@ -50,6 +51,7 @@ export const LANES = {
  */
 export const FULL_ONLY: Record<string, string> = {
   'batches/crash.pg.test.ts': 'faults/interrupted-batch, faults/cut-connections',
+  'citus/citus.pg.test.ts': 'statements/sql-forms, database/distributed-form, export/state-capture',
   'cli/node-20.pg.test.ts': 'cli/commands, pull/kill',
   'examples/leases.pg.test.ts': 'leases/clients, leases/simple-table-server',
   'faults/disk-full.pg.test.ts': 'database/embedded, export/cache',

@@ -1,4 +1,5 @@
 import type { Sql, TransactionSql } from 'postgres'
+import { setLocal } from '../database/set-local.ts'
 import { requireWritable } from '../pools/locks.ts'
 import type { BatchErrorCode } from './batch-errors.ts'
 import { batchNotFound } from './batches.ts'
@@ -94,5 +95,4 @@ async function deleteFreeChunks(tx: TransactionSql, poolId: number, id: string):
     ))`
 }
 
-const setLockTimeout = (tx: TransactionSql, milliseconds: number) =>
-  tx`select set_config('lock_timeout', ${`${milliseconds}ms`}, true)`
+const setLockTimeout = (tx: TransactionSql, milliseconds: number) => setLocal(tx, { lock_timeout: `${milliseconds}ms` })

@@ -61,14 +61,18 @@ const SESSION: Record<string, string> = {
   default_transaction_read_only: 'off',
   idle_session_timeout: '0', // the LISTEN connection is idle
   row_security: 'off', // a policy that hides rows causes an error, not an incomplete export
+  'citus.propagate_set_commands': 'local', // SET LOCAL reaches the workers of Citus (docs/citus.md)
 }
 
 /**
  * `transaction_timeout` exists since PostgreSQL 17. It is off, because statements and idle transactions have separate
- * timeouts.
+ * timeouts. Citus needs the values of the parameters to find the worker, so it cannot use a generic plan.
  */
 const SESSION_SQL = `
-  select set_config('transaction_timeout', '0', false) where current_setting('transaction_timeout', true) is not null`
+  select set_config('transaction_timeout', '0', false) where current_setting('transaction_timeout', true) is not null
+  union all
+  select set_config('plan_cache_mode', 'force_custom_plan', false)
+  where exists (select from pg_extension where extname = 'citus')`
 
 /**
  * Seconds before the driver reopens a lost or failed connection. Its default backoff grows to 20 s, during which a

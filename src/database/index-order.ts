@@ -1,4 +1,5 @@
 import type { ISql, PendingQuery, Row, Sql } from 'postgres'
+import { setLocal } from './set-local.ts'
 
 /**
  * Every page of an export or a listing has an index with its rows in its order. If statistics are missing or stale (the
@@ -21,11 +22,7 @@ const PLANNING = {
 }
 
 /** For the rest of the transaction, plans follow the order of an index and use the actual parameter values. */
-export function forceIndexScans(sql: ISql): PendingQuery<Row[]> {
-  return sql`
-    select set_config(name, value, true)
-    from unnest(${Object.keys(PLANNING)}::text[], ${Object.values(PLANNING)}::text[]) planning (name, value)`
-}
+export const forceIndexScans = (sql: ISql): PendingQuery<Row[]> => setLocal(sql, PLANNING)
 
 /** Runs one reading query whose order an index supports, in a separate transaction with these planner settings. */
 export async function readInIndexOrder<Found extends Row>(

@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url'
 import { type MigrationMeta, readMigrationFiles } from 'drizzle-orm/migrator'
 import type { Sql } from 'postgres'
+import { applyDistributedForm, distributedFormFaults, isDistributed } from './citus/distributed-form.ts'
 import { connect } from './connection.ts'
 import { INSUFFICIENT_PRIVILEGE, sqlState } from './sqlstate.ts'
 
@@ -51,7 +52,9 @@ const MIGRATION_WAIT_MS = 120_000
  * do, the role needs no right to create anything. Throws an Error that says what to do, or the error of the database.
  */
 export async function migrate(url: string, schema: string): Promise<void> {
-  const sql = connect({ url, schema, connections: 1, name: 'usersync migrate', lockTimeoutMs: MIGRATION_WAIT_MS })
+  const settings = { 'citus.enable_unsafe_triggers': 'on', 'citus.multi_shard_modify_mode': 'sequential' }
+  const name = 'usersync migrate'
+  const sql = connect({ url, schema, connections: 1, name, lockTimeoutMs: MIGRATION_WAIT_MS, settings })
   try {
     await requireUtf8(sql)
     await sql`select pg_advisory_lock(${MIGRATION_LOCK})`
@@ -61,7 +64,8 @@ export async function migrate(url: string, schema: string): Promise<void> {
     if (applied === undefined) await requireNoTables(sql, schema)
     else requireKnown(applied, schema)
     const missing = readMigrations().filter(({ folderMillis }) => folderMillis > (applied ?? 0))
-    if (missing.length > 0) await applyMigrations(sql, missing)
+    const isChanged = missing.length > 0 || (await hasWrongForm(sql, schema))
+    if (isChanged) await applyMigrations(sql, schema, missing)
   } catch (error) {
     if (sqlState(error) !== INSUFFICIENT_PRIVILEGE) throw error
     const [{ me } = { me: 'the role' }] = await sql<{ me: string }[]>`select current_user as me`
@@ -83,13 +87,21 @@ export async function requireMigrated(url: string, schema: string): Promise<void
   try {
     await requireUtf8(sql)
     const applied = await latestMigration(sql, schema)
-    if (applied === readMigrations().at(-1)?.folderMillis) return
+    if (applied === readMigrations().at(-1)?.folderMillis) {
+      if (await hasWrongForm(sql, schema)) throw wrongForm(schema, await distributedFormFaults(sql))
+      return
+    }
     const found = applied === undefined ? 'does not exist' : 'has another version than this program'
     throw new Error(`the schema ${schema} ${found}, and SCHEMA_MODE does not let this program change it`)
   } finally {
     await sql.end({ timeout: 5 })
   }
 }
+
+const wrongForm = (schema: string, names: string[]) =>
+  new Error(
+    `Citus distributes the schema ${schema}, but ${names.join(', ')} have the form for PostgreSQL: start one process with SCHEMA_MODE=always, which brings the other`,
+  )
 
 const readMigrations = () => readMigrationFiles({ migrationsFolder: MIGRATIONS })
 
@@ -117,7 +129,11 @@ function requireKnown(applied: number, schema: string): void {
   )
 }
 
-async function applyMigrations(sql: Sql, migrations: MigrationMeta[]): Promise<void> {
+/** Whether Citus distributes the schema, and part of it has the form for PostgreSQL. */
+const hasWrongForm = async (sql: Sql, schema: string) =>
+  (await isDistributed(sql, schema)) && (await distributedFormFaults(sql)).length > 0
+
+async function applyMigrations(sql: Sql, schema: string, migrations: MigrationMeta[]): Promise<void> {
   await sql.begin(async (transaction) => {
     await transaction`
       create table if not exists __drizzle_migrations (id serial primary key, hash text not null, created_at bigint)`
@@ -125,6 +141,7 @@ async function applyMigrations(sql: Sql, migrations: MigrationMeta[]): Promise<v
       for (const statement of statements) if (statement.trim() !== '') await transaction.unsafe(statement)
       await transaction`insert into __drizzle_migrations (hash, created_at) values (${hash}, ${folderMillis})`
     }
+    if (await isDistributed(transaction, schema)) await applyDistributedForm(transaction)
   })
 }
 

@@ -4,6 +4,7 @@ import { describeAddress, parseDatabaseUrl } from './database-url.ts'
 import { startEmbeddedDatabase } from './embedded/embedded.ts'
 import { makeDataDir } from './embedded/embedded-place.ts'
 import { migrate, requireMigrated } from './migrate.ts'
+import { requireProtection } from './protection.ts'
 import { isConnectionLimit, isDatabaseUnavailable, PROTOCOL_VIOLATION, sqlState } from './sqlstate.ts'
 
 interface Limit {
@@ -121,7 +122,7 @@ export interface PreparedDatabase extends AsyncDisposable {
 
 /**
  * Returns the configured database, or starts the embedded one, and creates or upgrades its schema as SCHEMA_MODE says.
- * The caller must dispose of it, which releases the embedded database. Throws the error of the database, or an Error
+ * Checks that users that are not test users are protected. The caller must dispose of it, which releases the embedded database. Throws the error of the database, or an Error
  * that says what to do.
  */
 export async function prepareDatabase({
@@ -139,6 +140,7 @@ export async function prepareDatabase({
     await assertUsable(url, schema)
     if (schemaMode === 'always' || (schemaMode === 'embedded' && embedded)) await migrate(url, schema)
     else await requireMigrated(url, schema)
+    await requireProtection(url, schema)
   } catch (error) {
     await leave()
     throw error

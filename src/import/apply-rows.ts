@@ -196,8 +196,7 @@ export async function updateRows(session: ISql, page: Page): Promise<Judged[]> {
       update users u set
         username = w.username, email = w.email, role = w.role, batch_id = w.batch_id, created_by_bulk = w.created_by_bulk,
         custom_attributes = w.custom_attributes, created_at = w.created_at,
-        updated_at = case when w.updated_at is distinct from u.updated_at and w.updated_at is not null then w.updated_at
-          else greatest(now(), u.updated_at + interval '1 microsecond') end
+        updated_at = coalesce(w.updated_at, u.updated_at) -- the trigger stamp_update raises one that stays
       from (
         select o.pool_id, o.id, j.username,
           case when j.given ? 'email' then j.email else o.email end as email,
@@ -209,6 +208,7 @@ export async function updateRows(session: ISql, page: Page): Promise<Judged[]> {
           (j.given->>'updated_at')::timestamptz as updated_at
         from judged j join users o on o.pool_id = j.pool_id and o.id = j.user_id
         where j.code is null
+        offset 0 -- Citus refuses a cast that is not immutable in the COALESCE of an update, where the planner would put it
       ) w
       where u.pool_id = w.pool_id and u.id = w.id and u.is_test_user and (
         (u.username, u.email, u.role, u.batch_id, u.created_by_bulk, u.custom_attributes::text, u.created_at)

@@ -5,6 +5,7 @@ import { makeIds } from '../batches/naming.ts'
 import { refreshStatistics } from '../batches/unfinished.ts'
 import { isReserved } from '../config/reserved-domain.ts'
 import { inTransaction, withSession } from '../database/session.ts'
+import { setLocal } from '../database/set-local.ts'
 import { sqlState, UNIQUE_VIOLATION } from '../database/sqlstate.ts'
 import { Problem } from '../errors.ts'
 import { requireWritable } from '../pools/locks.ts'
@@ -128,7 +129,7 @@ function withoutRealAddress({ n, code, username, email }: RowFault, reservedDoma
  * each other's row locks, and meet the shorter lock timeout or a deadlock.
  */
 async function waitForOtherImports(session: ISql, poolId: number): Promise<void> {
-  await session`select set_config('lock_timeout', ${`${IMPORT_WAIT_MS}ms`}, true)`
+  await setLocal(session, { lock_timeout: `${IMPORT_WAIT_MS}ms` })
   await session`select pg_advisory_xact_lock(hashtextextended(current_schema() || ' import', ${poolId}))`
   await session`set local lock_timeout to default`
 }
@@ -170,9 +171,10 @@ async function finishImportBatch(
   { created, updated, skipped, failed }: Counts,
 ): Promise<void> {
   await session`
+    with moment as materialized (select clock_timestamp() as at)
     update batches set total_requested = ${created + updated + skipped + failed}, created_count = ${created},
       updated_count = ${updated}, skipped_count = ${skipped}, failed_count = ${failed}, chunk_count = 1,
-      peak_memory_bytes = ${process.memoryUsage.rss()}, finished_at = clock_timestamp(),
+      peak_memory_bytes = ${process.memoryUsage.rss()}, finished_at = moment.at,
       status = ${failed > 0 ? 'completed_with_failures' : 'completed'}
-    where pool_id = ${poolId} and id = ${batchId}`
+    from moment where pool_id = ${poolId} and id = ${batchId}`
 }

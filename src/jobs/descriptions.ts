@@ -18,6 +18,10 @@ export const JOB_DESCRIPTIONS = {
       date,
     },
   },
+  distribute: {
+    description: 'moves the schema to a worker of Citus, and checks it (docs/citus.md)',
+    parameters: { date },
+  },
   expire: {
     description: 'removes the users of expired batches',
     parameters: { pool, date },

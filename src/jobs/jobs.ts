@@ -1,5 +1,7 @@
 import type { ISql, Sql } from 'postgres'
 import { type ExpiredBatch, expireBatches } from '../batches/expiry.ts'
+import { distributeSchema, distributionFaults, missingForDistribution } from '../database/citus/distribute.ts'
+import { requireProtection } from '../database/protection.ts'
 import { createExports } from '../export/exports.ts'
 import { schemaReader } from '../http/field-errors.ts'
 import { requireWritable } from '../pools/locks.ts'
@@ -20,6 +22,18 @@ export const JOBS: Record<string, Job> = {
   create: {
     ...JOB_DESCRIPTIONS.create,
     run: createUsers,
+  },
+  distribute: {
+    ...JOB_DESCRIPTIONS.distribute,
+    async run({ sql, databaseUrl, config: { schema } }) {
+      const missing = await missingForDistribution(sql)
+      if (missing.length > 0) throw new JobFailure(missing.join('; '))
+      const isMoved = await distributeSchema(sql, schema)
+      const faults = await distributionFaults(sql, schema)
+      if (faults.length > 0) throw new JobFailure(faults.join('; '))
+      await requireProtection(databaseUrl, schema)
+      return { schema, is_moved: isMoved }
+    },
   },
   expire: {
     ...JOB_DESCRIPTIONS.expire,

@@ -72,7 +72,7 @@ async function run(
       const context = { sql: connections, databaseUrl: database.url, config, log, signal: stop }
       const result = await job.run(context, run)
       await endRun(connection, run, { result, failure: null })
-      return report({ ...run, result }, 'completed', 0)
+      return report({ ...run, result, failure: null }, 'completed', 0)
     } catch (error) {
       const failure = failureOf(error)
       if (!(error instanceof JobFailure || error instanceof Problem)) log.error({ err: error }, 'job failed')

@@ -40,12 +40,14 @@ export const lockLease = (sql: ISql, { pool, id, fence }: LeaseName): Fragment =
     select x.pool_id, x.id from leases x
     where x.pool_id = (select id from pools where name = ${pool}) and x.id = ${id} and x.fence = ${fence} and x.ended_at is null
     for update
+  ), moment as materialized (
+    select clock_timestamp() as at from (select count(*) from locked) l
   )`
 
 /** Whether a row of `leases x` is the locked lease, and its time is not over. */
 export const isAlive = (sql: ISql): Fragment => sql`
   x.pool_id = (select pool_id from locked) and x.id = (select id from locked)
-  and x.ended_at is null and x.expires_at > clock_timestamp()`
+  and x.ended_at is null and x.expires_at > (select at from moment)`
 
 /**
  * Frees the users of the leases in `ended`. Rows of `ended` have pool_id, id, user_ids and outcome; the pool and the outcome of all are

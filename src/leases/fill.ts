@@ -1,4 +1,5 @@
 import type { Fragment, ISql, Sql, TransactionSql } from 'postgres'
+import { setLocal } from '../database/set-local.ts'
 import { ANY_BATCH } from '../states/filter.ts'
 
 /*
@@ -43,7 +44,7 @@ export async function isInStep(sql: Sql, poolId: number): Promise<boolean> {
  */
 export async function fillStep(sql: Sql, poolId: number): Promise<boolean> {
   return await sql.begin(async (tx) => {
-    await tx`select set_config('statement_timeout', ${STATEMENT_TIMEOUT}, true)`
+    await setLocal(tx, { statement_timeout: STATEMENT_TIMEOUT })
     await beginScan(tx, poolId)
     const [progress] = await tx<{ version: string; scan_before: string | null; is_forgotten: boolean }[]>`
       select version, scan_before, exists (
@@ -116,14 +117,19 @@ async function followCommits(tx: TransactionSql, poolId: number, version: string
  * and that lease is alive, it is still leased. The lock on that lease waits for an end in progress, which would miss the user.
  */
 const addUsers = (sql: ISql, users: Fragment): Fragment => sql`
-  insert into lease_users as l (pool_id, user_id, batch_id, draw)
-  select u.pool_id, u.id, u.batch_id, (random() * 4294967295 - 2147483648)::int from (${users}) u
-  on conflict (pool_id, user_id) do update set batch_id = excluded.batch_id, status = case
-    when l.status <> 'gone' then l.status
-    when exists (
-      select from leases x where x.pool_id = l.pool_id and x.id = l.lease_id and x.ended_at is null for update
-    ) then 'leased'
-    else 'free' end
+  insert into lease_users as l (pool_id, user_id, batch_id, draw, status)
+  select u.pool_id, u.id, u.batch_id, (random() * 4294967295 - 2147483648)::int,
+    case when held.lease_id is null then 'free' else 'leased' end
+  from (${users}) u
+  left join lateral (
+    select x.id as lease_id from lease_users g
+    cross join lateral (
+      select x.id from leases x where x.pool_id = g.pool_id and x.id = g.lease_id and x.ended_at is null for update offset 0
+    ) x
+    where g.pool_id = u.pool_id and g.user_id = u.id and g.status = 'gone' offset 0
+  ) held on true
+  on conflict (pool_id, user_id) do update set batch_id = excluded.batch_id,
+    status = case when l.status = 'gone' then excluded.status else l.status end
   where l.status = 'gone' or l.batch_id is distinct from excluded.batch_id`
 
 /** Marks the users that these commits deleted, or made other than test users. A user that was never leased has no journal to keep. */

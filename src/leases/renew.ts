@@ -20,7 +20,7 @@ export interface Renewed {
 export async function renewLease(sql: Sql, lease: LeaseName, ttlSeconds: number): Promise<Renewed> {
   const [renewed] = await sql<Renewed[]>`
     with ${lockLease(sql, lease)}, renewed as (
-      update leases x set expires_at = clock_timestamp() + ${ttlSeconds}::int * interval '1 second'
+      update leases x set expires_at = (select at from moment) + ${ttlSeconds}::int * interval '1 second'
       where ${isAlive(sql)}
       returning x.pool_id, x.id, x.fence, x.expires_at, x.user_ids, x.commit_ids
     )

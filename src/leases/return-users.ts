@@ -45,7 +45,7 @@ function requireOfLease(users: ReturnedUser[], ofLease: Set<string>): void {
   throw invalidRequest(foreign.slice(0, MAX_FAULTS).map((path) => ({ path, code: 'not_of_lease', message })))
 }
 
-/** Returns how many were not returned before. Two statements without a join: PostgreSQL may join in either order, and read the pool. */
+/** Returns how many were not returned before. Statements without a join: PostgreSQL may join in either order, and read the pool. */
 async function freeReturned(
   tx: TransactionSql,
   poolId: number,
@@ -53,16 +53,18 @@ async function freeReturned(
   users: ReturnedUser[],
 ): Promise<number> {
   const ids = users.map(({ id }) => id)
+  const rows = await tx<{ user_id: string }[]>`
+    select l.user_id from lease_users l
+    where l.pool_id = ${poolId} and l.user_id = any(${ids}::uuid[]) and l.lease_id = ${leaseId} and l.status in ('leased', 'gone')`
+  const held = new Set(rows.map(({ user_id }) => user_id))
+  const returned = [...new Map(users.toReversed().map((user) => [user.id.toLowerCase(), user])).values()] // the first of each
+    .filter(({ id }) => held.has(id.toLowerCase()))
   const { count } = await tx`
     insert into lease_returns (pool_id, lease_id, user_id, outcome, note)
-    select distinct on (r.id) ${poolId}::int, ${leaseId}::uuid, r.id, r.outcome, r.note
-    from unnest(${ids}::uuid[], ${users.map(({ outcome }) => outcome)}::text[], ${users.map(({ note }) => note ?? null)}::text[])
-      with ordinality r (id, outcome, note, n)
-    where exists (
-      select from lease_users l
-      where l.pool_id = ${poolId} and l.user_id = r.id and l.lease_id = ${leaseId} and l.status in ('leased', 'gone') offset 0
-    )
-    order by r.id, r.n
+    select ${poolId}::int, ${leaseId}::uuid, r.id, r.outcome, r.note
+    from unnest(${returned.map(({ id }) => id)}::uuid[], ${returned.map(({ outcome }) => outcome)}::text[],
+      ${returned.map(({ note }) => note ?? null)}::text[]) r (id, outcome, note)
+    order by r.id
     on conflict do nothing`
   await tx`
     update lease_users l

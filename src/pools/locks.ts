@@ -51,7 +51,7 @@ export async function setReplica(sql: Sql, name: string, replica: Replica): Prom
 
 /** Makes the pool a replica of this extent. The caller has locked the pool and checked that no batch is unfinished. */
 export async function declareReplica(tx: ISql, poolId: number, mirrors: Exclude<Replica, 'none'>): Promise<void> {
-  await tx`update pools set replica_since = coalesce(replica_since, now()), mirrors = ${mirrors} where id = ${poolId}`
+  await tx`update pools set replica_since = least(replica_since, now()), mirrors = ${mirrors} where id = ${poolId}`
 }
 
 /** Returns what the pool is a replica of. Throws `pool_not_found`. */

@@ -46,7 +46,8 @@ export async function createPool(sql: Sql, name: string, replica: Replica): Prom
   const declared = replica === 'none' ? sql`default, default` : sql`now(), ${replica}`
   try {
     const [pool] = await sql<[Pool]>`
-      insert into pools (name, replica_since, mirrors) values (${name}, ${declared}) returning ${columns(sql)}`
+      with made as (insert into pools (name, replica_since, mirrors) values (${name}, ${declared}) returning *)
+      select ${columns(sql)} from made`
     return pool
   } catch (error) {
     if (sqlState(error) !== UNIQUE_VIOLATION) throw error
@@ -74,8 +75,7 @@ export async function deletePool(sql: Sql, name: string, { force }: { force: boo
     await requireUnused(tx, pool.id)
     if (!force) await requireNoSinkUsers(tx, pool.id)
     await tx`delete from users where pool_id = ${pool.id}`
-    // Runs the deferred triggers now, so that the deletion is recorded before the pool's history is removed.
-    await tx`set constraints all immediate`
+    await tx`delete from part_changes where pool_id = ${pool.id}` // else the commit would record a state of the pool
     // Foreign keys delete batches, templates and targets with the pool. The tables below have none, because triggers
     // or leases write them.
     await tx`delete from tombstones where pool_id = ${pool.id}`

@@ -2,11 +2,12 @@ import type { ISql, Sql } from 'postgres'
 import { refreshStatistics } from '../batches/unfinished.ts'
 import { EMAIL_FORM, isReserved } from '../config/reserved-domain.ts'
 import { inTransaction, withSession } from '../database/session.ts'
+import { setLocal } from '../database/set-local.ts'
 import { Problem } from '../errors.ts'
 import { declareReplica, lockPool, readReplica, requireNoUnfinishedBatch } from '../pools/locks.ts'
 import type { Mirrors } from '../pools/pools.ts'
 import { type ExportHead, readExport } from '../protocol/read-export.ts'
-import { lookUpScope } from '../states/scope-state.ts'
+import { lookUpPending, lookUpScope } from '../states/scope-state.ts'
 import { applyStaged, asProblem, type Counts, stageExport } from './staged-export.ts'
 
 export const WHOLE_POOL = { batchId: undefined, testUsersOnly: false, bulkUsersOnly: false }
@@ -59,12 +60,12 @@ async function apply(session: ISql, { pool, isAdmin, reservedDomains }: Receiver
   const { mirrors, isReplica } = await requireTakeable(session, pool, head, isAdmin)
   if (mirrors === 'everything') {
     // Disables the trigger that protects users: an administrator declared that the source owns this pool's users.
-    await session`select set_config('usersync.service', 'off', true)`
+    await setLocal(session, { 'usersync.service': 'off' })
   } else {
     await requireTestUsers(session, reservedDomains)
   }
   const counts = await applyStaged(session, poolId, head, mirrors)
-  const { state, userCount } = await lookUpScope(session, pool, usersOf(mirrors))
+  const { state, userCount } = await lookUpPending(session, { poolId, ...usersOf(mirrors) })
   if (state !== head.state || userCount !== head.total_count) throw stateMismatch()
   if (!isReplica && head.kind !== 'unchanged') await declareReplica(session, poolId, mirrors)
   return { kind: head.kind, state, total_count: userCount, counts }

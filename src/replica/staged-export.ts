@@ -83,7 +83,7 @@ export interface Counts {
 }
 
 /**
- * Changes the pool's users to match the staged tables, and makes the triggers record the states now, not at the commit. A user that
+ * Changes the pool's users to match the staged tables. A user that
  * differs is deleted and inserted again, all deletions first: an update would change `updated_at`, and two users that swapped
  * names would conflict. Users that match are not touched.
  */
@@ -91,13 +91,16 @@ export async function applyStaged(tx: ISql, poolId: number, head: ExportHead, mi
   const ids = head.kind === 'full' ? notInExport(tx, poolId) : inDelta(tx, poolId)
   const removed = await deleteUsers(tx, poolId, ids, mirrors)
   const inserted = await insertUsers(tx, poolId)
-  await tx`set constraints all immediate`
   return { added: inserted - removed.again, updated: removed.again, deleted: removed.all - removed.again }
 }
 
+/** A staged table, in a form in which Citus sends its rows to the worker. It cannot join a local table with a distributed one. */
+const staged = (tx: ISql, table: 'staged_users' | 'staged_deletions'): Fragment =>
+  tx`(select * from ${tx(table)} offset 0)`
+
 /** A full export: ids of users who are not in it, or not as they are. It reads the pool once. */
 const notInExport = (tx: ISql, poolId: number): Fragment => tx`
-  select u.id from users u left join staged_users s on s.id = u.id
+  select u.id from users u left join ${staged(tx, 'staged_users')} s on s.id = u.id
   where u.pool_id = ${poolId} and (s.id is null or ${userLine(tx, 'u')} <> ${userLine(tx, 's')})`
 
 /**
@@ -105,9 +108,9 @@ const notInExport = (tx: ISql, poolId: number): Fragment => tx`
  * so the cost depends on the size of the delta, not of the pool.
  */
 const inDelta = (tx: ISql, poolId: number): Fragment => tx`
-  select d.id from staged_deletions d
+  select d.id from ${staged(tx, 'staged_deletions')} d
   union
-  select s.id from staged_users s
+  select s.id from ${staged(tx, 'staged_users')} s
   cross join lateral (
     select ${userLine(tx, 'u')} as line from users u where u.pool_id = ${poolId} and u.id = s.id offset 0
   ) u
@@ -125,7 +128,7 @@ async function deleteUsers(
     with removed as (
       delete from users u where u.pool_id = ${poolId} and u.id = any(array(${ids})) and ${isMirrored} returning u.id
     )
-    select count(*)::float8 as "all", count(s.id)::float8 as again from removed r left join staged_users s on s.id = r.id`
+    select count(*)::float8 as "all", count(s.id)::float8 as again from removed r left join ${staged(tx, 'staged_users')} s on s.id = r.id`
   return row ?? { all: 0, again: 0 }
 }
 
@@ -134,7 +137,7 @@ async function insertUsers(tx: ISql, poolId: number): Promise<number> {
   const { count } = await tx`
     insert into users (pool_id, id, username, email, role, is_test_user, batch_id, created_by_bulk, custom_attributes,
       created_at, updated_at)
-    select ${poolId}, s.* from staged_users s
+    select ${poolId}, s.* from ${staged(tx, 'staged_users')} s
     where (select u.id from users u where u.pool_id = ${poolId} and u.id = s.id) is null
     order by s.id`
   return count

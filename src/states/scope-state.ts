@@ -1,7 +1,7 @@
 import type { ISql, Sql } from 'postgres'
 import { poolNotFound } from '../pools/pools.ts'
 import { EMPTY_STATE, type State } from '../protocol/state.ts'
-import { ANY_BATCH, type Filter, isScope, isScopeInPool } from './filter.ts'
+import { ANY_BATCH, type Filter, isScope, isScopeInPool, selectsInPool } from './filter.ts'
 
 /** The state of a scope in one snapshot. */
 export interface ScopeState {
@@ -38,6 +38,25 @@ export async function lookUpScope(sql: ISql, pool: string, filter: Omit<Filter, 
   if (!row) throw poolNotFound(pool)
   const { pool_id: poolId, pool_created_at: poolCreatedAt, user_count: userCount, version } = row
   return { poolId, poolCreatedAt, state: row.state ?? EMPTY_STATE, userCount, version }
+}
+
+/**
+ * Returns the state and count that the filter will have after this transaction, whose changes the triggers add at the commit. Exact
+ * while the pool is locked. `set constraints all immediate` would add them now, but Citus does not pass it on to its workers.
+ */
+export async function lookUpPending(tx: ISql, filter: Filter): Promise<Pick<ScopeState, 'state' | 'userCount'>> {
+  const [row] = await tx<{ state: State; user_count: number }[]>`
+    select coalesce(sum(t.user_count), 0)::float8 as user_count, state_name(
+      wrap_word(coalesce(sum(t.word_0), 0)), wrap_word(coalesce(sum(t.word_1), 0)),
+      wrap_word(coalesce(sum(t.word_2), 0)), wrap_word(coalesce(sum(t.word_3), 0))) as state
+    from (
+      select s.user_count, s.word_0::numeric, s.word_1::numeric, s.word_2::numeric, s.word_3::numeric
+      from scopes s where ${isScope(tx, filter, 's')}
+      union all
+      select t.user_count, t.word_0, t.word_1, t.word_2, t.word_3
+      from part_changes t where t.pool_id = ${filter.poolId} ${selectsInPool(tx, filter, 't')}
+    ) t`
+  return { state: row?.state ?? EMPTY_STATE, userCount: row?.user_count ?? 0 }
 }
 
 /** A state that a delta can start from, and the latest version at which the scope had it. */

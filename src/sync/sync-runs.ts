@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import type { Fragment, ISql, Sql } from 'postgres'
 import type { PeerFault } from '../client/peer.ts'
 import { type Page, readPage } from '../database/page.ts'
@@ -161,11 +162,15 @@ export async function requestClear(sql: Sql, poolId: number, target: string): Pr
 /** Queues a run for each target whose interval is over. Each is queued once, however many replicas check at the same time. */
 export async function queueDueRuns(sql: Sql): Promise<void> {
   await sql`
-    with due as (
-      update targets set next_run_at = now() + interval_seconds * (0.95 + 0.1 * random()) * interval '1 second'
-      where next_run_at <= now() returning pool_id, name
+    with due as materialized (
+      select pool_id, name, now() + interval_seconds * (0.95 + 0.1 * random()) * interval '1 second' as next_run_at
+      from targets where next_run_at <= now()
+    ), queued as (
+      update targets t set next_run_at = d.next_run_at from due d
+      where t.pool_id = d.pool_id and t.name = d.name and t.next_run_at <= now()
+      returning t.pool_id, t.name
     )
-    insert into sync_runs (pool_id, target, trigger, "full") select pool_id, name, 'interval', false from due
+    insert into sync_runs (pool_id, target, trigger, "full") select pool_id, name, 'interval', false from queued
     on conflict do nothing`
 }
 
@@ -178,7 +183,7 @@ export async function claimRun(sql: Sql, leaseMs: number, only?: TargetNames): P
   const [row] = await sql<
     { pool_id: number; id: string; target: string; full: boolean; clear: boolean; holder: string }[]
   >`
-    update sync_runs r set status = 'running', holder = gen_random_uuid(), started_at = coalesce(r.started_at, now()),
+    update sync_runs r set status = 'running', holder = ${randomUUID()}, started_at = least(r.started_at, now()),
       lease_until = now() + ${leaseMs} * interval '1 millisecond'
     where (r.pool_id, r.id) = (
       select w.pool_id, w.id from sync_runs w

@@ -186,8 +186,12 @@ export async function changeTarget(
 /** Makes a target due now if it has an interval, and never if it has none. */
 async function scheduleNext(sql: TransactionSql, poolId: number, name: string): Promise<void> {
   await sql`
-    update targets set next_run_at = case when interval_seconds is not null then now() end
-    where pool_id = ${poolId} and name = ${name}`
+    update targets t set next_run_at = n.at
+    from (
+      select case when interval_seconds is not null then now() end as at from targets
+      where pool_id = ${poolId} and name = ${name} offset 0
+    ) n
+    where t.pool_id = ${poolId} and t.name = ${name}`
 }
 
 /**

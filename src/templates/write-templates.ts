@@ -80,14 +80,17 @@ async function upsert(tx: TransactionSql, poolId: number, templates: NewTemplate
   const descriptions = templates.map(({ description }) => description)
   const settings = templates.map(({ config }) => JSON.stringify(config))
   return await tx<(Template & { is_new: boolean })[]>`
-    insert into templates as t (pool_id, name, description, settings)
-    select ${poolId}::int, name, description, settings::jsonb
-    from unnest(${templates.map(({ name }) => name)}::text[], ${descriptions}::text[], ${settings}::text[])
-      as given (name, description, settings)
-    on conflict (pool_id, name) do update
-      set description = excluded.description, settings = excluded.settings, updated_at = now()
-      where ${overwrite}
-    returning ${templateColumns(tx)}, xmax = 0 as is_new`
+    with written as (
+      insert into templates as t (pool_id, name, description, settings)
+      select ${poolId}::int, name, description, settings::jsonb
+      from unnest(${templates.map(({ name }) => name)}::text[], ${descriptions}::text[], ${settings}::text[])
+        as given (name, description, settings)
+      on conflict (pool_id, name) do update
+        set description = excluded.description, settings = excluded.settings, updated_at = excluded.updated_at
+        where ${overwrite}
+      returning t.*, xmax = 0 as is_new
+    )
+    select ${templateColumns(tx)}, is_new from written t`
 }
 
 /** A template from a client. Its settings are not validated yet. */

@@ -46,9 +46,12 @@ export async function updateUser(sql: Sql, poolId: number, id: string, change: U
   }
   try {
     const [row] = await sql<{ line: string }[]>`
-      update users u set ${sql(columns as Record<string, string>)}
-      where u.pool_id = ${writablePool(sql, poolId)} and u.id = ${id} and u.is_test_user
-      returning ${userLine(sql, 'u')} as line`
+      with u as (
+        update users u set ${sql(columns as Record<string, string>)}
+        where u.pool_id = ${writablePool(sql, poolId)} and u.id = ${id} and u.is_test_user
+        returning u.*
+      )
+      select ${userLine(sql, 'u')} as line from u`
     return row?.line ?? (await refuse(sql, poolId, id))
   } catch (error) {
     if (sqlState(error) !== UNIQUE_VIOLATION) throw error

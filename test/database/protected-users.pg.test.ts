@@ -1,4 +1,9 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { readConfig } from '../../src/config/config.ts'
 import { connect } from '../../src/database/connection.ts'
+import { prepareDatabase } from '../../src/database/prepare.ts'
 import { sqlState } from '../../src/database/sqlstate.ts'
 import { testDatabase } from '../database.ts'
 import { suite } from '../suite.ts'
@@ -36,4 +41,43 @@ t.test('the service changes and deletes only test users, whatever statement it r
 t.test('plain SQL from other clients can change any user', async (t) => {
   t.equal((await plain`update users set role = 'x' where username = 'real'`).count, 1)
   t.equal((await plain`delete from users where username = 'real'`).count, 1)
+})
+
+t.test('a start is refused where the database does not protect them', async (t) => {
+  const dataDir = await mkdtemp(join(tmpdir(), 'usersync-data-'))
+  t.teardown(() => rm(dataDir, { recursive: true, force: true }))
+  const start = async () =>
+    (await prepareDatabase(readConfig({ DATABASE_URL: url, DATA_DIR: dataDir })))[Symbol.asyncDispose]()
+  const refusal = (what: string) => ({
+    message: new RegExp(
+      `^users that are not test users are not protected: .* ${what} one\\. Enable the trigger: alter table usersync.users`,
+    ),
+  })
+  const table = async () =>
+    await plain`select p.id, u.username from pools p left join users u on u.pool_id = p.id order by 1, 2`
+  const before = await table()
+
+  const other = await plain.reserve()
+  await other`begin`
+  await other`select from pools for update` // as while an export is applied to a pool
+  await start()
+  await other`rollback`
+  other.release()
+  await Promise.all([start(), start()])
+
+  await plain`alter table users disable trigger a_protect_users`
+  await t.rejects(start(), refusal('changes or deletes'))
+  await plain`alter table users enable trigger a_protect_users`
+  await start()
+  await plain`
+    create or replace function refuse_change_of_protected_user() returns trigger language plpgsql as $$
+    begin
+      if tg_op = 'UPDATE' then raise exception 'no' using errcode = 'US001'; end if;
+      return old;
+    end
+    $$`
+  await t.rejects(start(), refusal('deletes'))
+  await plain`drop trigger a_protect_users on users`
+  await t.rejects(start(), refusal('changes or deletes'))
+  t.strictSame([...(await table())], [...before], 'the attempts leave nothing behind')
 })

@@ -72,10 +72,10 @@ async function run(args: string[], settings: Record<string, string> = {}) {
 }
 const job = (...args: string[]) => run(args)
 
-/** Starts a job whose chunks of users have to wait, and stops its process once `begun` returns a row. */
+/** Starts a job whose first chunk has to wait, and stops its process once `begun` returns a row. */
 function startBlocked(args: string[], begun: () => Promise<unknown[]>) {
   return sql.begin(async (tx) => {
-    await tx`lock table users in share row exclusive mode`
+    await tx`lock table credentials in share row exclusive mode`
     const { child, ended } = start(args, { CHUNK_SIZE: '50' })
     for (const deadline = Date.now() + 30_000; Date.now() < deadline && (await begun()).length === 0; ) await sleep(20)
     child.kill('SIGSTOP')
@@ -186,6 +186,10 @@ t.test('a job does its own work only, and the audit trail lists what it changed'
   ])
 })
 
+t.test('distribute says what is missing on a PostgreSQL without Citus', async (t) => {
+  t.match(await job('distribute'), { code: 1, output: { failure: /has no Citus: .* create extension citus$/ } })
+})
+
 t.test('verify-states finds a stored state that differs from the users', async (t) => {
   await sql`update scopes set word_1 = word_1 + 1 where pool_id = 1 and not test_users_only and not bulk_users_only and batch_id = '00000000-0000-0000-0000-000000000000'`
   const { code, output } = await job('verify-states', '--date', '2026-04-01')
@@ -256,7 +260,7 @@ t.test('--help lists the jobs and parameters, also behind the name of a job', as
 t.test('a wrong call lists the jobs and parameters', async (t) => {
   t.match(await job('delete-everything'), {
     code: 2,
-    err: /no job delete-everything: create, expire, prune, sync, verify-states/,
+    err: /no job delete-everything: create, distribute, expire, prune, sync, verify-states/,
   })
   t.match(await job(), { code: 2, err: /no job without a name/ })
   t.match(await job('expire', '--poool', 'x'), {

@@ -60,9 +60,10 @@ export async function runSinkStatements(
     await sync()
   })
   await step('transactions whose end is not known', 20, async () => {
+    const users = await sql<{ id: string }[]>`select id from users where username = any(${some(4_000)})`
     await sql`
       insert into sink_announcements (pool_id, target, marker, user_ids)
-      select ${poolId}, 'sink', '3', array_agg(id) from users where username = any(${some(4_000)})`
+      values (${poolId}, 'sink', '3', ${users.map(({ id }) => id)}::uuid[])`
     await stillDue(direct, { poolId, name: 'sink' }, [{ id: NOBODY, external: null, is_known: true }])
     await settleUnseen(direct, { poolId, name: 'sink' }, 'none', 'aborted')
     await sync()

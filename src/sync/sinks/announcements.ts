@@ -112,7 +112,7 @@ async function recordRefusals(tx: ISql, { poolId, name }: SinkName, refused: Out
     from unnest(${idsOf(refused)}::uuid[], ${externalsOf(refused)}::text[], ${codes}::text[], ${details}::text[])
       o (user_id, external, code, detail)
     on conflict (pool_id, target, user_id) do update
-    set external = excluded.external, is_due = true, code = excluded.code, detail = excluded.detail, tried_at = now()`
+    set external = excluded.external, is_due = true, code = excluded.code, detail = excluded.detail, tried_at = excluded.tried_at`
 }
 
 /** Records what identifies these users at the target. `alsoSet` continues the list of assignments. */
