@@ -126,7 +126,7 @@ t.test('messages of a peer are printable, well-formed and bounded', async (t) =>
     t.match(error.message, /^The peer answers 400/)
     t.ok(error.message.isWellFormed() && error.message.length <= 500)
     t.notMatch(error.message, /[\p{Cc}\p{Cf}]/u)
-    t.strictSame(error.problem, { code: undefined, state: undefined })
+    t.strictSame(error.problem, { code: undefined, state: undefined, link: undefined })
   }
 })
 
