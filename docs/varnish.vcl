@@ -15,6 +15,10 @@ backend usersync {
 }
 
 sub vcl_recv {
+  # A client that must have the state of this moment says so.
+  if (req.url ~ "^/v1/states/current([?]|$)" && req.http.Cache-Control ~ "(?i)no-cache") {
+    return (pass);
+  }
   # The default rules would pass every request with a key.
   if ((req.method == "GET" || req.method == "HEAD") && req.url ~ "^/v1/(states/current([?]|$)|exports/)") {
     return (hash);

@@ -122,8 +122,8 @@ export interface PreparedDatabase extends AsyncDisposable {
 
 /**
  * Returns the configured database, or starts the embedded one, and creates or upgrades its schema as SCHEMA_MODE says.
- * Checks that users that are not test users are protected. The caller must dispose of it, which releases the embedded database. Throws the error of the database, or an Error
- * that says what to do.
+ * Checks that users that are not test users are protected. The caller must dispose of it, which releases the embedded
+ * database. Throws the error of the database, or an Error that says what to do.
  */
 export async function prepareDatabase({
   databaseUrl,

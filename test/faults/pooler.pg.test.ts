@@ -23,7 +23,7 @@ const skip = PGBOUNCER ? false : 'pgbouncer is not installed (Debian: apt-get in
 
 /** The session settings of the service, which PgBouncer does not support. */
 const SETTINGS =
-  'search_path,usersync.service,plan_cache_mode,statement_timeout,idle_in_transaction_session_timeout,idle_session_timeout,bytea_output,extra_float_digits,array_nulls,default_transaction_isolation,default_transaction_read_only,row_security,lock_timeout,IntervalStyle'
+  'search_path,usersync.service,plan_cache_mode,statement_timeout,idle_in_transaction_session_timeout,idle_session_timeout,bytea_output,extra_float_digits,array_nulls,default_transaction_isolation,default_transaction_read_only,row_security,lock_timeout,IntervalStyle,citus.propagate_set_commands'
 
 /** Starts PgBouncer in front of the database, and returns the URL through it. */
 async function startPgBouncer(t: Test, databaseUrl: string, ignored: string): Promise<string> {

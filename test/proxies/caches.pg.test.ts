@@ -35,8 +35,8 @@ async function startRecorded(t: Test, settings: Record<string, string>) {
   return { ...service, configure, seen }
 }
 
-async function get(url: string, key?: Key, coding = 'identity') {
-  const headers = { 'accept-encoding': coding, ...(key && { authorization: `Bearer ${keys[key]}` }) }
+async function get(url: string, key?: Key, coding = 'identity', more: Record<string, string> = {}) {
+  const headers = { 'accept-encoding': coding, ...(key && { authorization: `Bearer ${keys[key]}` }), ...more }
   const { statusCode: status, headers: received, body } = await request(url, { headers })
   return { status, coding: received['content-encoding'], raw: Buffer.from(await body.arrayBuffer()) }
 }
@@ -137,6 +137,18 @@ for (const { name, skip, start } of CACHES) {
       t.ok(await until(`${url}/v1/states/current`), 'the current state, within a second')
       if (briefly === undefined) return
       for (const path of [full, delta]) t.ok(await until(briefly + path), 'and nothing after that time')
+    })
+
+    await t.test('a look-up with no-cache has the state of this moment', async (t) => {
+      const stateIn = async (more?: Record<string, string>) =>
+        JSON.parse(String((await get(`${url}/v1/states/current`, 'a', 'identity', more)).raw)).state
+      const states = [await stateIn()]
+      for (const _ of [1, 2, 3]) {
+        await service.sql`update users set role = gen_random_uuid() where id in (select id from users limit 1)`
+        states.push(await stateIn({ 'cache-control': 'no-cache' }))
+        t.equal(states.at(-1), await currentState())
+      }
+      t.equal(new Set(states).size, 4)
     })
   })
 
