@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { SCOPES, type Scope } from '../src/config/api-keys.ts'
+import { examplePath } from './http/example-path.ts'
 import { as, secretOf, WITH_KEYS } from './http/keys.ts'
 import { ROUTE_BODIES } from './http/route-bodies.ts'
 import { sharedService } from './http/shared-service.ts'
@@ -95,11 +96,6 @@ const routes = Object.entries(paths).flatMap(([path, methods]) =>
     hasBody: !!requestBody,
   })),
 )
-const pathOf = (path: string) =>
-  path
-    .replace('{id}', '01890000-0000-7000-8000-000000000000')
-    .replace('{name}', 'nothing')
-    .replaceAll(/\{(base|state)\}/g, `u1-${'1'.repeat(64)}`)
 
 /** The key that has only this scope. */
 const KEY_OF: Record<Scope, string> = {
@@ -121,7 +117,7 @@ t.test('every route requires its scope, and rejects a missing or wrong key with 
   for (const { method, path, hasBody } of routes) {
     const needed = SCOPE_OF[`${method.replace('HEAD', 'GET')} ${path}`]
     const send = (headers: Record<string, string>) =>
-      call(method, pathOf(path), hasBody ? { headers, body: {} } : { headers })
+      call(method, examplePath(path), hasBody ? { headers, body: {} } : { headers })
     const without = await send({})
     t.equal(without.status === 401, needed !== null, `${method} ${path} without a key: ${without.status}`)
     t.equal(without.headers['www-authenticate'] !== undefined, needed !== null)
@@ -139,7 +135,7 @@ t.test('every route rejects an unknown query parameter', async (t) => {
   for (const { method, path, hasBody } of routes) {
     if (!path.startsWith('/v1/')) continue
     const body = ROUTE_BODIES[path] ?? { role: 'x' }
-    const answer = await call(method, `${pathOf(path)}?no_such=1`, {
+    const answer = await call(method, `${examplePath(path)}?no_such=1`, {
       headers: as('root'),
       ...(hasBody && { body }),
     })
@@ -151,7 +147,7 @@ t.test('every route rejects an unknown query parameter', async (t) => {
 t.test('an unsupported method answers 405 with Allow', async (t) => {
   for (const [path, methods] of Object.entries(paths)) {
     const other = 'put' in methods ? 'PATCH' : 'PUT'
-    const { status, headers, json } = await call(other, pathOf(path), { headers: as('root') })
+    const { status, headers, json } = await call(other, examplePath(path), { headers: as('root') })
     t.match({ status, json }, { status: 405, json: { code: 'method_not_allowed' } }, path)
     const allowed = String(headers.allow).split(', ')
     for (const method of Object.keys(methods)) t.ok(allowed.includes(method.toUpperCase()), `${path}: ${headers.allow}`)

@@ -1,4 +1,5 @@
 import type { Batch } from '../../src/batches/batches.ts'
+import { examplePath } from '../http/example-path.ts'
 import { resolveReferences } from '../http/resolve-references.ts'
 import { ROUTE_BODIES } from '../http/route-bodies.ts'
 import { sharedService } from '../http/shared-service.ts'
@@ -161,10 +162,7 @@ t.test('an unknown pool answers 404 on every route', async (t) => {
     for (const [method, { parameters = [], requestBody }] of Object.entries(methods)) {
       if (!parameters.some(({ name }) => name === 'pool') || path === '/v1/audit') continue // it includes deleted pools
       if (path.startsWith('/sts/')) continue // answers with pages; see test/leases/simple-table-server.pg.test.ts
-      const url = path
-        .replace('{id}', '01890000-0000-7000-8000-000000000000')
-        .replace('{name}', 'nothing')
-        .replaceAll(/\{(base|state)\}/g, `u1-${'1'.repeat(64)}`)
+      const url = examplePath(path)
       const body = requestBody && (ROUTE_BODIES[path] ?? { role: 'x' })
       const answer = await call(method.toUpperCase(), `${url}?pool=nowhere`, body && { body })
       t.match(answer, { status: 404, json: { code: 'pool_not_found' } }, `${method} ${path}`)

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http'
+import { examplePath } from '../http/example-path.ts'
 import { resolveReferences } from '../http/resolve-references.ts'
 import type { Service } from '../http/service.ts'
 import { suite } from '../suite.ts'
@@ -37,7 +38,7 @@ t.test('nginx finds the deployment of every request', { skip: NO_NJS }, async (t
   await t.test('every route by the pool in its query or its body', async (t) => {
     let [inQuery, inBody] = [0, 0]
     for (const [template, operations] of Object.entries(description.paths)) {
-      const path = template.replace('{id}', '01890000-0000-7000-8000-000000000000').replace('{name}', 'some')
+      const path = examplePath(template)
       for (const [name, { parameters = [], requestBody }] of Object.entries(operations)) {
         const method = name.toUpperCase()
         if (parameters.some((parameter) => parameter.in === 'query' && parameter.name === 'pool')) {
