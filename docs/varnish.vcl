@@ -1,7 +1,7 @@
 # Varnish as a cache for load generators that follow pools: however many there are, the service is asked twice a second, and once for each
 # delta. docs/caches.md explains it, and test/proxies/ runs this file with another port (Varnish 7.1). A service with keys needs
 # SHARED_CACHE=on. Start:
-#   varnishd -f /etc/varnish/usersync.vcl -a :8080 -s malloc,512m -p http_gzip_support=off -p timeout_linger=0
+#   varnishd -f /etc/varnish/usersync.vcl -a 127.0.0.1:8080 -s malloc,512m -p http_gzip_support=off -p timeout_linger=0
 # Otherwise Varnish asks for gzip only, whatever codings its clients accept, and keeps a thread for 50 ms after each request, although a
 # follower sends its next one after a second.
 vcl 4.1;
@@ -15,6 +15,10 @@ backend usersync {
 }
 
 sub vcl_recv {
+  # Vary looks at the first line of a header only, so the service must not get more. This removes further lines.
+  if (req.http.Accept-Encoding) {
+    set req.http.Accept-Encoding = req.http.Accept-Encoding;
+  }
   # A client that must have the state of this moment says so.
   if (req.url ~ "^/v1/states/current([?]|$)" && req.http.Cache-Control ~ "(?i)no-cache") {
     return (pass);

@@ -35,7 +35,7 @@ async function startRecorded(t: Test, settings: Record<string, string>) {
   return { ...service, configure, seen }
 }
 
-async function get(url: string, key?: Key, coding = 'identity', more: Record<string, string> = {}) {
+async function get(url: string, key?: Key, coding = 'identity', more: Record<string, string | string[]> = {}) {
   const headers = { 'accept-encoding': coding, ...(key && { authorization: `Bearer ${keys[key]}` }), ...more }
   const { statusCode: status, headers: received, body } = await request(url, { headers })
   return { status, coding: received['content-encoding'], raw: Buffer.from(await body.arrayBuffer()) }
@@ -81,6 +81,13 @@ for (const { name, skip, start } of CACHES) {
         }
         t.strictSame(service.seen(), [`200 ${full}`], coding)
       }
+      const path = `${full}&shard=0/1`
+      await get(url + path, 'a', 'identity', { 'accept-encoding': ['identity', 'zstd'] })
+      t.equal(
+        (await get(url + path, 'a')).coding,
+        undefined,
+        'a client whose header has two lines has an entry of its own',
+      )
     })
 
     await t.test('a request whose key the service has not accepted finds nothing', async (t) => {
