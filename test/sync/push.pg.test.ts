@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
 import type { SyncRun } from '../../src/sync/sync-runs.ts'
 import { startService } from '../http/service.ts'
-import { isFull, sized } from '../size.ts'
+import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 import { RECEIVER_KEY, type Receiver, startReceiver } from './receiver.ts'
 
@@ -129,19 +129,10 @@ t.test('each kind of target failure is reported as such', async (t) => {
       return 'done'
     }
   }
-  // At full size, also those that peer.test.ts and attempts.test.ts prove without a service.
-  const others: Record<string, (receiver: Receiver) => void> = {
-    server_error: answer(500),
-    refused: answer(404),
-    unreachable: (receiver) => {
-      receiver.misbehave = (request) => {
-        request.socket.destroy()
-        return 'done'
-      }
-    },
-  }
   const cases: Record<string, (receiver: Receiver) => void> = {
+    server_error: answer(500),
     busy: answer(503),
+    refused: answer(404),
     not_understood: (receiver) => {
       receiver.misbehave = (_request, response) => {
         response.end('{"status":"fine"}')
@@ -151,7 +142,12 @@ t.test('each kind of target failure is reported as such', async (t) => {
     timeout: (receiver) => {
       receiver.misbehave = () => 'done'
     },
-    ...(isFull && others),
+    unreachable: (receiver) => {
+      receiver.misbehave = (request) => {
+        request.socket.destroy()
+        return 'done'
+      }
+    },
   }
   await Promise.all(
     Object.entries(cases).map(async ([failure, misbehave]) => {
