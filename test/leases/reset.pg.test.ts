@@ -42,13 +42,15 @@ async function stats(): Promise<Stats> {
   return row
 }
 
-/** Waits until the counts are as wanted, for a minute. */
+/** Waits until the counts are as wanted, for a minute. The pauses grow, because a run may start a second later. */
 async function until(wanted: Partial<Stats>): Promise<void> {
   const names = Object.keys(wanted) as (keyof Stats)[]
-  for (const deadline = Date.now() + 60_000; ; await sleep(10)) {
+  const deadline = Date.now() + 60_000
+  for (let pauseMs = 10; ; pauseMs = Math.min(pauseMs * 1.5, 100)) {
     const found = await stats()
     if (names.every((name) => found[name] === wanted[name])) return
     if (Date.now() > deadline) throw new Error(`${JSON.stringify(found)} instead of ${JSON.stringify(wanted)}`)
+    await sleep(pauseMs)
   }
 }
 

@@ -204,8 +204,8 @@ t.test('an Auth0 that does not list the errors of a job: nobody counts as create
   const system = await startAuth0(t)
   const { create, sync, failures, batch } = await makePool('unlisted')
   system.users.set(OWN.id, OWN)
-  await batch(1, { username_pattern: OWN.email, password_hash: { preset: 'auth0' } })
-  await batch(2, { username_pattern: 'u{id}@example.com', password_hash: { preset: 'auth0' } })
+  await batch(1, { username_pattern: OWN.email, password_hash: KINDS['auth0']?.hash })
+  await batch(1, { username_pattern: 'u{id}@example.com', password_hash: { preset: 'auth0' } })
   await create({ kind: 'auth0', name: 's', url: system.url, ...KINDS['auth0']?.target })
   let isFirst = true
   system.disturb = (_, { path }) => {
@@ -213,7 +213,7 @@ t.test('an Auth0 that does not list the errors of a job: nobody counts as create
     isFirst = false
     return { status: 404 }
   }
-  t.match(await sync('s'), { status: 'failed', failure: 'users_refused', added_count: 2 })
+  t.match(await sync('s'), { status: 'failed', failure: 'users_refused', added_count: 1 })
   t.match(await failures('s'), [{ username: OWN.email, code: 'exists_already' }])
 })
 

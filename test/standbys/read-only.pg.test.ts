@@ -16,10 +16,12 @@ const { call, log } = await startService(t, { DATABASE_URL: address.href, WAIT_S
 const [user] = await sql<{ id: string }[]>`
   insert into users (username, email) values ('ada', 'ada@example.com') returning id`
 
+/** Waits up to a minute. The pauses grow, because the service itself pauses for seconds between its attempts. */
 async function until(condition: () => boolean | Promise<boolean>): Promise<boolean> {
-  for (let i = 0; i < 3_000; i++) {
+  const deadline = Date.now() + 60_000
+  for (let pauseMs = 10; Date.now() < deadline; pauseMs = Math.min(pauseMs * 1.5, 200)) {
     if (await condition()) return true
-    await sleep(10)
+    await sleep(pauseMs)
   }
   return false
 }
@@ -29,6 +31,7 @@ async function answerOf(method: string, path: string, request?: Request): Promis
   for (;;) {
     const answer = await call<{ code?: string }>(method, path, request)
     if (answer.json?.code !== 'database_unavailable') return answer
+    await sleep(20)
   }
 }
 

@@ -18,19 +18,30 @@ t.test('retryable errors are retried up to maxAttempts, and each pause is at mos
   t.ok(pauses.length === 2 && pauses.every((pause, i) => pause >= 0 && pause <= 500 * 2 ** i), pauses.join(' '))
 })
 
-t.test('other errors are not retried', async (t) => {
-  for (const error of [
-    new PeerError('unauthorized', 'no'),
-    new PeerError('refused', 'no'),
-    new Error('a fault of ours'),
-  ]) {
+t.test('an error that is no fault of the peer is not retried', async (t) => {
+  const error = new Error('a fault of ours')
+  let attempts = 0
+  const task = () => {
+    attempts++
+    return Promise.reject(error)
+  }
+  await t.rejects(retry(task, { maxAttempts: 5, signal: never }), error)
+  t.equal(attempts, 1)
+})
+
+t.test('each fault that may pass is retried, and no other', async (t) => {
+  const faults = {
+    ...{ unreachable: 2, timeout: 2, busy: 2, server_error: 2 },
+    ...{ unauthorized: 1, refused: 1, not_understood: 1 },
+  }
+  for (const [fault, expected] of Object.entries(faults)) {
     let attempts = 0
     const task = () => {
       attempts++
-      return Promise.reject(error)
+      return Promise.reject(new PeerError(fault as PeerError['fault'], 'no'))
     }
-    await t.rejects(retry(task, { maxAttempts: 5, signal: never }), error)
-    t.equal(attempts, 1)
+    await t.rejects(retry(task, { maxAttempts: 2, signal: never, firstPauseMs: 1 }), { name: 'PeerError' })
+    t.equal(attempts, expected, fault)
   }
 })
 

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
 import type { SyncRun } from '../../src/sync/sync-runs.ts'
 import { startService } from '../http/service.ts'
+import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 import { RECEIVER_KEY, type Receiver, startReceiver } from './receiver.ts'
 
@@ -190,7 +191,7 @@ t.test('silent targets do not delay others, and a target has at most one run at 
   await one.make(10)
   const dead = await startReceiver(t)
   dead.misbehave = () => 'done'
-  for (let n = 0; n < 20; n++) {
+  for (let n = 0; n < sized(8, 20); n++) {
     const body = { name: `dead${n}`, url: dead.url, key: RECEIVER_KEY }
     await call('POST', `/v1/targets?pool=${one.pool}`, { body })
     await call('POST', `/v1/sync?pool=${one.pool}`, { body: { target: `dead${n}` } })
