@@ -64,8 +64,10 @@ export const batchProgressRoutes: FastifyPluginCallbackTypebox<{
       if (streams >= MAX_STREAMS)
         throw retryLater('overloaded', 'All event streams are in use. Read the batch itself, or retry.', 5)
       streams++
-      const events = batchEvents({ read, draining: dispatcher.draining }, lastEventId)
-      const stream = Readable.from(events, { objectMode: false }).once('close', () => streams--)
+      // A client that has left must free its place at the next look, not at the next event, which may be 15 s away.
+      const ended = () => dispatcher.draining() || stream.destroyed
+      const stream: Readable = Readable.from(batchEvents({ read, ended }, lastEventId), { objectMode: false })
+      stream.once('close', () => streams--)
       return asEvents(reply).send(stream)
     },
   )
@@ -108,8 +110,8 @@ const MAX_DURATION_MS = 600_000
 
 interface Watching {
   read: () => Promise<Batch>
-  /** Whether the server is shutting down. */
-  draining: () => boolean
+  /** Whether the server is shutting down or the client has left. */
+  ended: () => boolean
 }
 
 /**
@@ -117,7 +119,7 @@ interface Watching {
  * `end`. The data is the batch. The id of an event is the number of completed hashes and users. A client that reconnects with
  * `Last-Event-ID` receives only newer progress, and always the end.
  */
-async function* batchEvents({ read, draining }: Watching, lastEventId: number): AsyncGenerator<string, void, void> {
+async function* batchEvents({ read, ended }: Watching, lastEventId: number): AsyncGenerator<string, void, void> {
   const done = (batch: Batch) => (batch.hashed_count ?? 0) + batch.created_count + batch.failed_count
   const write = (event: string, batch: Batch) =>
     `event: ${event}\nid: ${done(batch)}\ndata: ${JSON.stringify(batch)}\n\n`
@@ -125,7 +127,7 @@ async function* batchEvents({ read, draining }: Watching, lastEventId: number): 
   let lastSentCount = lastEventId
   let lastSentAt = Date.now()
   yield 'retry: 1000\n\n'
-  while (Date.now() < deadline && !draining()) {
+  while (Date.now() < deadline && !ended()) {
     const batch = await read()
     if (batch.finished_at !== null) {
       yield write('end', batch)

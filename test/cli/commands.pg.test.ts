@@ -76,8 +76,9 @@ t.test('progress is drawn on a terminal alone, and an interrupted wait says what
   t.match(await usersync('progress', `batch watch ${quiet.id}`), { code: 0, err: '' })
 
   const stop = new AbortController()
+  const slow = JSON.stringify({ ...JSON.parse(CHEAP), chunk_size: 100 }) // few users are made before it is cancelled
   const waiting = await usersync('progress', 'batch create 20000 --config -', {
-    ...{ stdin: CHEAP, isTty: true, stop: stop.signal },
+    ...{ stdin: slow, isTty: true, stop: stop.signal },
     onStderr: (text) => /of 20,000 users/.test(text) && stop.abort(new Stopped('SIGINT')),
   })
   t.match(waiting, {

@@ -112,7 +112,7 @@ export async function runLeaseStatements(
   })
   await step('leases that expire', 20, async () => {
     const { id } = await post('', { count: 10, ttl_seconds: 1 })
-    for (let status = 'active'; status !== 'expired'; await sleep(50)) {
+    for (let status = 'active'; status !== 'expired'; await sleep(200)) {
       ;({ status } = (await call<{ status: string }>('GET', `/v1/leases/${id}?pool=later`)).json)
     }
     await sleep(1_200) // the sweep
