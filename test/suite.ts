@@ -9,7 +9,7 @@ import { isFull, sized } from './size.ts'
 fc.configureGlobal({ numRuns: sized(25, 100) })
 
 /** The folders whose tests without a database have lanes of their own, as patterns. */
-const OTHER_UNITS = 'lanes|generators|passwords|systems|export|import|pull|sync'
+const OTHER_UNITS = 'lanes|generators|passwords|systems|export|import|pull|sync|http'
 
 /**
  * Each lane is a process that runs the test files matching its patterns, one after the other. A process for each file
@@ -18,11 +18,9 @@ const OTHER_UNITS = 'lanes|generators|passwords|systems|export|import|pull|sync'
  * left out.
  */
 export const LANES = {
-  unit: [
-    `{!(${OTHER_UNITS}),!(${OTHER_UNITS})/**}/!(*.pg|driver-patch|overload|answer-budget).test.ts`,
-    '!(*.pg).test.ts',
-  ],
+  unit: [`{!(${OTHER_UNITS}),!(${OTHER_UNITS})/**}/!(*.pg|driver-patch).test.ts`, '!(*.pg).test.ts'],
   'unit-data': ['{generators,passwords,systems}/!(*.pg).test.ts'],
+  'unit-http': ['http/**/!(*.pg|overload|answer-budget).test.ts'],
   'unit-sync': ['{export,import,pull,sync}/**/!(*.pg).test.ts'],
   'unit-timing': ['http/{overload,answer-budget}.test.ts'],
   batches: ['batches/!(*crash).pg.test.ts'],

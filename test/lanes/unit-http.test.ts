@@ -1,0 +1,3 @@
+import { runLane } from '../suite.ts'
+
+await runLane('unit-http')
