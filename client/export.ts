@@ -56,7 +56,10 @@ export interface Address {
   state: string
 }
 
-/** Requests the NDJSON export at an address. Throws UsersyncError `state_gone`, and `state_mismatch` if the response is not the address's. */
+/**
+ * Requests the NDJSON export at an address. Throws UsersyncError `state_gone`, and `state_mismatch` if the response belongs to another
+ * address.
+ */
 export async function openAddress(
   connection: Connection,
   { base, state }: Address,

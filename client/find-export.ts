@@ -10,14 +10,15 @@ import {
 } from './export.ts'
 
 /** What a client has. */
-export interface Held {
+export interface ClientState {
   state: string | undefined
   /** When the pool was created, if the client has logins. */
   poolCreated: string | null
 }
 
 interface FindOptions {
-  query: Omit<ExportQuery, 'base' | 'differential' | 'format'>
+  /** No shard: states are those of the whole filter. */
+  query: Omit<ExportQuery, 'base' | 'differential' | 'format' | 'shard'>
   signal: AbortSignal | undefined
   /** A cache may answer with the state of a second or two ago. */
   mayBeCached: boolean
@@ -35,7 +36,7 @@ const MAX_ADDRESSES = 2
  */
 export async function findExport(
   connection: Connection,
-  { state: base, poolCreated }: Held,
+  { state: base, poolCreated }: ClientState,
   { query, signal, mayBeCached }: FindOptions,
 ): Promise<OpenExport | UnchangedExport> {
   const { include, ...filter } = query

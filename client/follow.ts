@@ -105,9 +105,9 @@ export class Following {
 
   async #update(mayBeCached: boolean): Promise<Change | undefined> {
     const { everyMs: _every, patienceMs: _patience, signal, ...query } = this.#options
-    const held = { state: this.#state, poolCreated: this.#poolCreated }
+    const present = { state: this.#state, poolCreated: this.#poolCreated }
     try {
-      const opened = await findExport(this.#connection, held, { query, signal, mayBeCached })
+      const opened = await findExport(this.#connection, present, { query, signal, mayBeCached })
       // With logins: a pool that was deleted and created again may have the same state with other passwords.
       if (opened.head?.kind === 'full' || opened.poolCreated === this.#poolCreated) return await this.#take(opened)
       if (opened.head) await opened.end()

@@ -7,7 +7,10 @@ export class UsageError extends Error {
   override name = 'UsageError'
 }
 
-/** Returns the URL without a trailing slash, and without the `/v1` of its routes. Rejects credentials in it: every user of the machine can read the command line. */
+/**
+ * Returns the URL without a trailing slash, and without the `/v1` of its routes. Rejects credentials in it: every user of the machine
+ * can read the command line.
+ */
 export function checkedUrl(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined
   if (!url || !/^https?:$/.test(url.protocol)) throw new UsageError('--url expects an address such as http://host:3000')

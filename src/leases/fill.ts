@@ -119,7 +119,7 @@ async function followCommits(tx: TransactionSql, poolId: number, version: string
 const addUsers = (sql: ISql, users: Fragment): Fragment => sql`
   insert into lease_users as l (pool_id, user_id, batch_id, draw, status)
   select u.pool_id, u.id, u.batch_id, (random() * 4294967295 - 2147483648)::int,
-    case when held.lease_id is null then 'free' else 'leased' end
+    case when kept.lease_id is null then 'free' else 'leased' end
   from (${users}) u
   left join lateral (
     select x.id as lease_id from lease_users g
@@ -127,7 +127,7 @@ const addUsers = (sql: ISql, users: Fragment): Fragment => sql`
       select x.id from leases x where x.pool_id = g.pool_id and x.id = g.lease_id and x.ended_at is null for update offset 0
     ) x
     where g.pool_id = u.pool_id and g.user_id = u.id and g.status = 'gone' offset 0
-  ) held on true
+  ) kept on true
   on conflict (pool_id, user_id) do update set batch_id = excluded.batch_id,
     status = case when l.status = 'gone' then excluded.status else l.status end
   where l.status = 'gone' or l.batch_id is distinct from excluded.batch_id`

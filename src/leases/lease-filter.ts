@@ -4,7 +4,10 @@ import { ANY_BATCH } from '../states/filter.ts'
 import type { LeaseFilter } from './lease-schema.ts'
 import type { Selection } from './selection.ts'
 
-/** Returns the selection of a request, whose filter is at `path`. Equal filters have equal texts, so that they share one line. Throws `invalid_request`. */
+/**
+ * Returns the selection of a request, whose filter is at `path`. Equal filters have equal texts, so that they share one line.
+ * Throws `invalid_request`.
+ */
 export function selectionOf(
   pool: string,
   filter: Static<typeof LeaseFilter> = {},

@@ -56,9 +56,9 @@ async function freeReturned(
   const rows = await tx<{ user_id: string }[]>`
     select l.user_id from lease_users l
     where l.pool_id = ${poolId} and l.user_id = any(${ids}::uuid[]) and l.lease_id = ${leaseId} and l.status in ('leased', 'gone')`
-  const held = new Set(rows.map(({ user_id }) => user_id))
+  const onLease = new Set(rows.map(({ user_id }) => user_id))
   const returned = [...new Map(users.toReversed().map((user) => [user.id.toLowerCase(), user])).values()] // the first of each
-    .filter(({ id }) => held.has(id.toLowerCase()))
+    .filter(({ id }) => onLease.has(id.toLowerCase()))
   const { count } = await tx`
     insert into lease_returns (pool_id, lease_id, user_id, outcome, note)
     select ${poolId}::int, ${leaseId}::uuid, r.id, r.outcome, r.note

@@ -51,6 +51,7 @@ export async function setReplica(sql: Sql, name: string, replica: Replica): Prom
 
 /** Makes the pool a replica of this extent. The caller has locked the pool and checked that no batch is unfinished. */
 export async function declareReplica(tx: ISql, poolId: number, mirrors: Exclude<Replica, 'none'>): Promise<void> {
+  // `least` ignores a null. Citus refuses now() in COALESCE.
   await tx`update pools set replica_since = least(replica_since, now()), mirrors = ${mirrors} where id = ${poolId}`
 }
 

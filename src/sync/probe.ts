@@ -8,7 +8,7 @@ import { readRest } from './sinks/due-users.ts'
 import type { Target } from './targets.ts'
 
 /** What a receiver has. */
-interface Held {
+interface ReceiverState {
   state: State
   /** Whether a run makes the pool a replica of everything: it is empty, and none yet. */
   becomesReplica: boolean
@@ -22,7 +22,7 @@ export async function heldState(
   peer: Peer & { pool: string },
   { state, userCount }: { state: State; userCount: number },
   { signal, silenceMs }: { signal: AbortSignal; silenceMs: number },
-): Promise<Held> {
+): Promise<ReceiverState> {
   const counts = { added: 0, updated: 0, deleted: 0 }
   const head = { kind: 'unchanged', base: state, state, total_count: userCount, counts }
   const body = `${JSON.stringify(head)}\n${JSON.stringify({ end: state, lines: 0 })}\n`
@@ -87,12 +87,12 @@ export async function targetStatus(
   }
   const patience = AbortSignal.timeout(PATIENCE_MS)
   try {
-    const held = await heldState({ ...target, pool: target.remotePool }, present, {
+    const receiver = await heldState({ ...target, pool: target.remotePool }, present, {
       signal: patience,
       silenceMs: PATIENCE_MS,
     })
-    const isInStep = held.state === present.state
-    return { ...status, in_step: isInStep, remote_state: held.state, becomes_replica: held.becomesReplica }
+    const isInStep = receiver.state === present.state
+    return { ...status, in_step: isInStep, remote_state: receiver.state, becomes_replica: receiver.becomesReplica }
   } catch (error) {
     if (patience.aborted) return { ...status, remote_failure: 'timeout' }
     if (error instanceof PeerError) return { ...status, remote_failure: error.fault }

@@ -139,7 +139,10 @@ t.test(
     const insert = (n: number) => sql`
     insert into users (pool_id, username, email) values (${poolId}, ${`w${n}`}, ${`w${n}@example.com`})`
     for (let n = 0; n < 5; n++) await insert(n)
-    let [over, reached] = [false, 0]
+    let [over, isEnded, reached] = [false, false, 0]
+    t.teardown(() => {
+      isEnded = true // also if it fails
+    })
     const writing = (async () => {
       for (let n = 5; n < sized(60, 600); n++) {
         await insert(n)
@@ -147,7 +150,7 @@ t.test(
         await sql`update users set role = ${`r${n}`} where pool_id = ${poolId} and username = ${`w${n - 1}`}`
         if (n % 20 !== 0) continue
         const before = reached
-        while (reached === before) await sleep(5) // the follower may be slower than this
+        while (reached === before && !isEnded) await sleep(5) // the follower may be slower than this
       }
       over = true
     })()

@@ -12,7 +12,7 @@ import { CACHES } from './cache-programs.ts'
 
 const t = suite()
 
-/* What docs/nginx-cache.conf and docs/varnish.vcl store, and for whom. */
+/* What docs/nginx-cache.conf and docs/varnish.vcl store, and which clients get it. */
 
 const CROWD = 40
 const keys = { a: 'a'.repeat(40), b: 'b'.repeat(40), writer: 'w'.repeat(40), wrong: 'x'.repeat(40) }

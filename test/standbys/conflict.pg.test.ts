@@ -19,10 +19,12 @@ const startOne = () =>
     { standbys: { waitMs: 60_000, pollMs: 10, checkMs: 20, retryMs: 3_600_000 } },
   )
 await sql`insert into pools (name) values ('small')`
-/** Waits until the standby has replayed all that the primary has written. */
+/** Waits until the standby has replayed all that the primary has written, at most 30 s. */
 async function untilReplayed(): Promise<void> {
   const [now] = await sql<{ lsn: string }[]>`select pg_current_wal_lsn() as lsn`
-  while ((await there`select where pg_last_wal_replay_lsn() >= ${now?.lsn ?? ''}::pg_lsn`).length === 0) await sleep(10)
+  const isReplayed = async () =>
+    (await there`select where pg_last_wal_replay_lsn() >= ${now?.lsn ?? ''}::pg_lsn`).length > 0
+  for (let i = 0; i < 3_000 && !(await isReplayed()); i++) await sleep(10)
 }
 /** 16 MB: more than the kernel buffers for a client that does not read. */
 const USERS = 2_000
@@ -76,7 +78,7 @@ t.test('an export that replay cancels is cut off, and the next one is complete, 
   const isReading = async () =>
     (await there`select from pg_stat_activity where application_name = 'usersync standby' and backend_xmin is not null`)
       .length > 0
-  for (let isOpen = true; isOpen; isOpen = await isReading()) {
+  for (let i = 0; i === 0 || (i < 100 && (await isReading())); i++) {
     await sql`vacuum users`
     await untilReplayed()
   }

@@ -87,9 +87,9 @@ async function moveTables(tx: ISql, schema: string): Promise<void> {
   await tx`select citus_schema_distribute(oid::regnamespace) from pg_namespace where nspname = ${schema}`
 }
 
-/** Returns what does not hold in a distributed schema, though it must. Empty if all is well. */
+/** Returns the faults of a distributed schema. Empty if all is well. */
 export async function distributionFaults(sql: Sql, schema: string): Promise<string[]> {
-  const faults = (await distributedFormFaults(sql)).map((name) => `${name} has not the form for workers`)
+  const faults = (await distributedFormFaults(sql)).map((name) => `${name} does not have the form for workers`)
   const tables = await sql<{ name: string }[]>`
     select c.relname as name from pg_class c
     left join pg_dist_partition d on d.logicalrelid = c.oid

@@ -4,7 +4,7 @@ import { setLocal } from '../set-local.ts'
 
 /*
  * A schema that Citus distributes is on one worker, and its triggers run there, on tables with a number behind their names. So it has
- * other forms of some functions, defaults and triggers than the migrations write. Whoever migrates a distributed schema applies them
+ * other forms of some functions, defaults and triggers than the migrations write. A migration of a distributed schema applies them
  * again, in the same transaction, and every start checks them.
  */
 
@@ -55,7 +55,7 @@ export async function tablesWithTriggers(sql: ISql): Promise<string[]> {
   return rows.map(({ name }) => name)
 }
 
-/** Returns what has not the form for workers in the schema of the connection: names of functions, triggers and columns. */
+/** Returns what does not have the form for workers in the schema of the connection: names of functions, triggers and columns. */
 export async function distributedFormFaults(sql: ISql): Promise<string[]> {
   const functions = captureFunctions().map((text) => /function (\w+)\(.*?\$\$(.*)\$\$/s.exec(text) ?? [])
   const rows = await sql<{ name: string }[]>`
