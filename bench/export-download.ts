@@ -1,6 +1,5 @@
-import { once } from 'node:events'
-import { type IncomingMessage, request } from 'node:http'
 import type { Coding } from '../src/http/content-coding.ts'
+import { drainResponse } from './drain-response.ts'
 import type { Pool } from './export-pools.ts'
 
 /** An export as received by a client that discards the body. */
@@ -24,20 +23,9 @@ interface ExportRequest {
 }
 
 /** Requests so many bytes of the bare route on a new connection. Throws if they are not all sent. */
-export async function downloadBare(address: string, bytes: number, signal: AbortSignal): Promise<void> {
-  const outgoing = request(new URL(`/bytes/${bytes}`, address), { agent: false, signal })
-  outgoing.on('error', () => {})
-  outgoing.end()
-  const [incoming]: IncomingMessage[] = await once(outgoing, 'response')
-  if (!incoming) throw new Error('the bare route sent no response')
-  const received = await countBytes(incoming)
-  if (received !== bytes) throw new Error(`the bare route sent ${received} of ${bytes} bytes`)
-}
-
-async function countBytes(incoming: IncomingMessage): Promise<number> {
-  let bytes = 0
-  for await (const chunk of incoming) bytes += (chunk as Buffer).length
-  return bytes
+export async function downloadBare(address: string, expected: number, signal: AbortSignal): Promise<void> {
+  const { bytes } = await drainResponse(new URL(`/bytes/${expected}`, address), {}, signal)
+  if (bytes !== expected) throw new Error(`the bare route sent ${bytes} of ${expected} bytes`)
 }
 
 /**
@@ -48,17 +36,10 @@ export async function download(address: string, { pool, coding, base, signal }: 
   const url = new URL(`/v1/users/export?pool=${pool.name}&format=ndjson`, address)
   if (base !== undefined) url.searchParams.set('base', base)
   const start = performance.now()
-  const outgoing = request(url, { headers: { 'accept-encoding': coding }, agent: false, signal })
-  outgoing.on('error', () => {}) // `once` and the code below see it too, but not always
-  outgoing.end()
-  const [incoming]: IncomingMessage[] = await once(outgoing, 'response')
-  if (!incoming) throw new Error('an export got no response')
-  const bytes = await countBytes(incoming)
+  const { status, headers, bytes } = await drainResponse(url, { 'accept-encoding': coding }, signal)
   const milliseconds = performance.now() - start
-  const { statusCode, headers } = incoming
   const given = headers['content-encoding'] ?? 'identity'
-  if (statusCode !== 200 || given !== coding)
-    throw new Error(`an export in ${coding} was answered with ${statusCode} ${given}`)
+  if (status !== 200 || given !== coding) throw new Error(`an export in ${coding} was answered with ${status} ${given}`)
   return {
     milliseconds,
     bytes,
