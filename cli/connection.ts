@@ -4,7 +4,7 @@ import { checkedUrl, readKey } from '../src/client/service-options.ts'
 import { isCleartext } from '../src/config/loopback.ts'
 import type { Command, Options, Program } from './command.ts'
 
-/** Where the service listens if nobody says it: its own defaults of HOST and PORT. */
+/** Where the service listens unless HOST or PORT says otherwise. */
 export const DEFAULT_URL = 'http://127.0.0.1:3000'
 
 /** A person waits: 3 attempts take less than a second if nothing listens. */

@@ -40,7 +40,7 @@ export function readConfig(environment: Environment): Config {
   return Object.freeze(config)
 }
 
-/** Returns what looks wrong but does not prevent the start: suggestSetting variables, and URL parameters without an effect. */
+/** Returns what looks wrong but does not prevent the start: variables that resemble a setting, and URL parameters without an effect. */
 export function configWarnings(environment: Environment, { databaseUrl, readDatabaseUrls }: Config): string[] {
   const similar = Object.keys(environment).map((name) => [name, suggestSetting(name)])
   const unusedOf = (variable: string, urls: readonly string[]) => {
