@@ -47,8 +47,8 @@ export class Users {
   }
 
   /**
-   * Creates the users of `items`, which are sent as they come: objects, or the bytes of an NDJSON, JSON or CSV file (`format`). All or nothing.
-   * Only an array or a text is sent again if the service is overloaded.
+   * Creates the users of `items`, which are sent as they come: objects, or the bytes of an NDJSON, JSON or CSV file (`format`). Creates
+   * all or none. Only an array or a text is sent again if the service is overloaded.
    */
   import(
     items: ImportItems,

@@ -26,7 +26,10 @@ interface Upkeep {
   log: FastifyBaseLogger
 }
 
-/** Ends expired leases and resets, follows new users, and forgets old leases, in all pools that lease users. Every replica does; none waits. */
+/**
+ * Ends expired leases and resets, follows new users, and forgets old leases, in all pools that lease users. Every process does this, and
+ * none waits for another.
+ */
 export function startLeaseUpkeep(
   { sql, lines, observer, retention, log }: Upkeep,
   intervalMs = INTERVAL_MS,

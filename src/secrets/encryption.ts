@@ -54,7 +54,8 @@ async function lacksKey(sql: Sql): Promise<boolean> {
 /**
  * Returns the key of the setting (64 hex digits) or, if that is empty, the one in `dataDir`. Without a file there, it creates one if
  * `isFirst`: the database is not in use with a lost key. The file is linked into place when it is complete and synced to disk: two
- * services that start at once agree on one key, and a power cut cannot lose a key that is in use. Throws an Error if the file has no valid key, or other users can read it.
+ * services that start at once agree on one key, and a power cut cannot lose a key that is in use. Throws an Error if the file has no
+ * valid key, or other users can read it.
  */
 export async function loadEncryptionKey(configured: string, dataDir: string, isFirst: boolean): Promise<Buffer> {
   if (configured !== '') return Buffer.from(configured, 'hex')

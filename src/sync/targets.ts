@@ -102,7 +102,8 @@ function targetOf(row: TargetRow, encryptionKey: Buffer): Target {
 /** The columns of a row `t` of targets, in the pool `p`. */
 function targetColumns(sql: ISql): Fragment {
   return sql`t.pool_id, p.name as pool, t.name, t.kind, t.url, t.key_ciphertext, t.remote_pool, t.batch_id, t.test_users_only,
-    t.bulk_users_only, t.mapping, t.limits, t.canary, t.planned_state, t.is_filling, t.interval_seconds, rfc3339(t.created_at) as created_at, rfc3339(t.updated_at) as updated_at`
+    t.bulk_users_only, t.mapping, t.limits, t.canary, t.planned_state, t.is_filling, t.interval_seconds,
+    rfc3339(t.created_at) as created_at, rfc3339(t.updated_at) as updated_at`
 }
 
 /** Returns the target with this name. Throws `target_not_found`. */
