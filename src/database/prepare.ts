@@ -49,7 +49,7 @@ export async function checkConnectionBudget(
  * transaction pooler shares sessions and would lose them: queries would use another schema, non-test users would not be
  * protected, and locks and LISTEN would not work. Throws an Error that says what is wrong.
  */
-async function assertUsable(url: string, schema: string): Promise<void> {
+async function requireUsable(url: string, schema: string): Promise<void> {
   const sql = connect({ url, schema, connections: 2, name: 'usersync start', isService: true })
   try {
     const pids = []
@@ -58,7 +58,7 @@ async function assertUsable(url: string, schema: string): Promise<void> {
         select pg_backend_pid() as pid, current_setting('search_path') as path,
           current_setting('usersync.service', true) as service, pg_is_in_recovery() as is_standby`
       if (found?.path.replaceAll('"', '') !== `${schema}, pg_temp` || found.service !== 'on') {
-        throw isPooler('that drops the settings of a session')
+        throw poolerError('that drops the settings of a session')
       }
       if (found.is_standby) {
         throw new Error(
@@ -67,7 +67,7 @@ async function assertUsable(url: string, schema: string): Promise<void> {
       }
       pids.push(found.pid)
     }
-    if (pids[0] === pids[1]) throw isPooler('that shares sessions among connections')
+    if (pids[0] === pids[1]) throw poolerError('that shares sessions among connections')
   } catch (error) {
     const { message, code } = error as NodeJS.ErrnoException
     if (isConnectionLimit(error)) {
@@ -77,7 +77,7 @@ async function assertUsable(url: string, schema: string): Promise<void> {
       )
     }
     if (sqlState(error) === PROTOCOL_VIOLATION && /startup parameter/.test(message)) {
-      throw isPooler(`that refuses the settings of a session (${message})`)
+      throw poolerError(`that refuses the settings of a session (${message})`)
     }
     const server = `PostgreSQL at ${describeAddress(parseDatabaseUrl(url))}`
     if (code === 'CONNECTION_WAIT_TIMEOUT' || code === 'CONNECT_TIMEOUT') {
@@ -100,7 +100,7 @@ async function assertUsable(url: string, schema: string): Promise<void> {
 /** The user, its password, or the database is wrong. */
 const REFUSED_LOGIN = /^(28000|28P01|3D000)$/
 
-const isPooler = (kind: string) =>
+const poolerError = (kind: string) =>
   new Error(
     `DATABASE_URL leads to a connection pooler ${kind}, such as PgBouncer with pool_mode = transaction: give the address of PostgreSQL itself`,
   )
@@ -137,7 +137,7 @@ export async function prepareDatabase({
   const url = embedded?.url ?? databaseUrl
   const leave = async () => embedded?.stop()
   try {
-    await assertUsable(url, schema)
+    await requireUsable(url, schema)
     if (schemaMode === 'always' || (schemaMode === 'embedded' && embedded)) await migrate(url, schema)
     else await requireMigrated(url, schema)
     await requireProtection(url, schema)

@@ -1,6 +1,6 @@
 import type { Fragment, ISql, Sql } from 'postgres'
 import { Problem } from '../errors.ts'
-import { poolNotFound, type Replica } from './pools.ts'
+import { type Mirrors, poolNotFound, type Replica } from './pools.ts'
 
 /**
  * Locks the pool until the transaction ends: every writer of its users waits, plain SQL included. Returns the pool's
@@ -50,7 +50,7 @@ export async function setReplica(sql: Sql, name: string, replica: Replica): Prom
 }
 
 /** Makes the pool a replica of this extent. The caller has locked the pool and checked that no batch is unfinished. */
-export async function declareReplica(tx: ISql, poolId: number, mirrors: Exclude<Replica, 'none'>): Promise<void> {
+export async function declareReplica(tx: ISql, poolId: number, mirrors: Mirrors): Promise<void> {
   // `least` ignores a null. Citus refuses now() in COALESCE.
   await tx`update pools set replica_since = least(replica_since, now()), mirrors = ${mirrors} where id = ${poolId}`
 }

@@ -32,7 +32,7 @@ interface SyncRoutesOptions {
 const VERIFICATIONS = 1
 
 /** How long a verification waits for the one before it, before it is rejected. */
-const ADMISSION_WAIT_MS = 10_000
+const VERIFICATION_WAIT_MS = 10_000
 
 const TargetPath = Type.Object({ name: { ...TargetName, examples: ['tester'] } })
 
@@ -55,7 +55,7 @@ function requireSink(target: Target, path: string): Target {
 /** Routes for pushes to targets: request, list and compare. */
 export const syncRoutes: FastifyPluginCallbackTypebox<SyncRoutesOptions> = (app, options, done) => {
   const { sql, cursors, encryptionKey, exports, scheduler } = options
-  const verifications = createConcurrencyLimit(VERIFICATIONS, ADMISSION_WAIT_MS)
+  const verifications = createConcurrencyLimit(VERIFICATIONS, VERIFICATION_WAIT_MS)
   const read = { scope: 'users:read' } as const
   const tags = ['sync']
 

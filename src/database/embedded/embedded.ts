@@ -39,7 +39,7 @@ interface Options {
 const START_SECONDS = 120
 
 /** Longer than another service may need to create the cluster, start the server and fail. */
-const TURN_MILLISECONDS = 300_000
+const TURN_TIMEOUT_MS = 300_000
 
 /** For a service that shares a small machine. `wal_compression` stays off, because the packaged server has no lz4. */
 const SETTINGS = {
@@ -73,7 +73,7 @@ export async function startEmbeddedDatabase(options: Options): Promise<EmbeddedD
 
 async function start({ dataDir, settings = {} }: Options): Promise<EmbeddedDatabase> {
   const place = await findPlace(dataDir)
-  const takeTurn = () => acquireLock(join(place.directory, 'turn.lock'), TURN_MILLISECONDS)
+  const takeTurn = () => acquireLock(join(place.directory, 'turn.lock'), TURN_TIMEOUT_MS)
   const useFile = join(place.directory, 'use.lock')
 
   using _turn = await takeTurn()

@@ -53,7 +53,7 @@ function scimRequests(call: CallApi, lookUp: LookUp): Requests<ScimUser> {
         const operations = held.map(({ userId, external, rendered }): Operation => {
           return { userId, method: 'PUT', path: userPath(external), data: { ...rendered, id: external } }
         })
-        return await replies(operations, operate, (operation, result, n) =>
+        return await repliesTo(operations, operate, (operation, result, n) =>
           changeReply(operation, held[n]?.external ?? '', result),
         )
       })
@@ -63,7 +63,7 @@ function scimRequests(call: CallApi, lookUp: LookUp): Requests<ScimUser> {
         const operations = held.map(({ userId, external }): Operation => {
           return { userId, method: 'DELETE', path: userPath(external) }
         })
-        return await replies(operations, operate, (operation, result, n) =>
+        return await repliesTo(operations, operate, (operation, result, n) =>
           removalReply(operation, held[n]?.external ?? '', result),
         )
       })
@@ -75,7 +75,7 @@ function scimRequests(call: CallApi, lookUp: LookUp): Requests<ScimUser> {
     const operations = users.map(({ userId, rendered }): Operation => {
       return { userId, method: 'POST', path: '/Users', data: rendered }
     })
-    return await replies(operations, operate, creationReply)
+    return await repliesTo(operations, operate, creationReply)
   }
 
   /**
@@ -111,7 +111,7 @@ function scimRequests(call: CallApi, lookUp: LookUp): Requests<ScimUser> {
 }
 
 /** Does operations, and returns what their results mean. */
-async function replies(
+async function repliesTo(
   operations: Operation[],
   operate: Operate,
   replyOf: (operation: Operation, result: Awaited<ReturnType<Operate>>[number], n: number) => Reply,
