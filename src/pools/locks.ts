@@ -12,6 +12,17 @@ export async function lockPool(tx: ISql, name: string): Promise<number> {
   return pool.id
 }
 
+/**
+ * Locks the pool until the transaction ends, so that those who create templates or targets in it come one after the other and count
+ * right. Does not block writers of users, which lock it `for key share`. Throws `pool_not_found` if the pool was removed.
+ */
+export async function serializeCreations(tx: ISql, poolId: number): Promise<void> {
+  const { count: pools } = await tx`select from pools where id = ${poolId} for no key update`
+  if (pools === 0) throw poolRemoved()
+}
+
+const poolRemoved = () => new Problem('pool_not_found', 'The pool was removed.')
+
 /** For a write into a replica that does not come from an export. */
 export const poolIsReplica = () =>
   new Problem('pool_is_replica', 'To write to it, release it first: PATCH /v1/pools/{name} {"replica": "none"}.')
@@ -24,7 +35,7 @@ export const poolIsReplica = () =>
 export async function requireWritable(sql: ISql, poolId: number): Promise<void> {
   const [pool] = await sql<{ is_replica: boolean }[]>`
     select replica_since is not null as is_replica from pools where id = ${poolId} for key share`
-  if (!pool) throw new Problem('pool_not_found', 'The pool was removed.')
+  if (!pool) throw poolRemoved()
   if (pool.is_replica) throw poolIsReplica()
 }
 
