@@ -1,5 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Sql } from 'postgres'
+import { FIRST_ID } from '../database/id-bounds.ts'
 import { type Repeating, repeatEvery } from '../process/repeat.ts'
 import { sweepLeases } from './end-leases.ts'
 import { fillStep, isInStep } from './fill.ts'
@@ -13,9 +14,6 @@ const INTERVAL_MS = 1_000
 
 /** Steps of one pool in a row, so that pools take turns. */
 const STEPS = 20
-
-/** Sorts before every id. */
-const FIRST_ID = '00000000-0000-0000-0000-000000000000'
 
 interface Upkeep {
   sql: Sql

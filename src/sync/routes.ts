@@ -2,6 +2,7 @@ import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebo
 import type { Sql } from 'postgres'
 import { Type } from 'typebox'
 import { requireScope } from '../auth/authentication.ts'
+import { FIRST_ID } from '../database/id-bounds.ts'
 import { invalidRequest } from '../errors.ts'
 import type { Exports } from '../export/exports.ts'
 import { createConcurrencyLimit } from '../http/concurrency-limit.ts'
@@ -35,9 +36,6 @@ const VERIFICATIONS = 1
 const VERIFICATION_WAIT_MS = 10_000
 
 const TargetPath = Type.Object({ name: { ...TargetName, examples: ['tester'] } })
-
-/** Sorts before every id. */
-const FIRST_ID = '00000000-0000-0000-0000-000000000000'
 
 /** What does for a sink what a verification does for a receiver. */
 const VERIFY_A_SINK =
