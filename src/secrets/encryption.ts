@@ -2,6 +2,7 @@ import { createCipheriv, createDecipheriv, hkdfSync, randomBytes, randomUUID } f
 import { link, mkdir, open, unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Sql } from 'postgres'
+import { syncFolder } from '../process/sync-folder.ts'
 
 const NONCE_BYTES = 12
 const TAG_BYTES = 16
@@ -98,11 +99,6 @@ const OTHERS = 0o007
 
 const openToOthers = (file: string, mode: number) =>
   `${file} is open to every user of this machine (mode ${(mode & 0o777).toString(8)}). Run: chmod 600 ${file}. Where the file system has no modes, set ENCRYPTION_KEY instead`
-
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder)
-  await handle.sync().finally(() => handle.close())
-}
 
 /** The plaintext of the check, also used as its context. */
 const SEALED = 'usersync encryption key check'
