@@ -170,12 +170,8 @@ async function ensureDatabase(cluster: Cluster, port: number): Promise<boolean> 
     if (server?.data !== data) throw new Error(`it serves ${server?.data}, not ${data}`)
     await ensureServiceRole(sql, cluster)
     if (!server?.made) await sql`create database usersync owner ${sql(SERVICE_ROLE)}`
-    await using own = Object.assign(connectTo('usersync'), {
-      async [Symbol.asyncDispose]() {
-        await own.end({ timeout: 5 })
-      },
-    })
-    await giveToServiceRole(own)
+    const own = connectTo('usersync')
+    await giveToServiceRole(own).finally(() => own.end({ timeout: 5 }))
     return true
   } catch (cause) {
     if (isDatabaseUnavailable(cause)) {
