@@ -7,41 +7,47 @@ import { migrate, requireMigrated } from './migrate.ts'
 import { requireProtection } from './protection.ts'
 import { isConnectionLimit, isDatabaseUnavailable, PROTOCOL_VIOLATION, sqlState } from './sqlstate.ts'
 
-interface Limit {
-  name: string
-  allowed: number
+interface DatabaseSettings {
+  /** Empty for the embedded PostgreSQL in `dataDir`. */
+  databaseUrl: string
+  dataDir: string
+  schema: string
+  schemaMode: 'always' | 'embedded' | 'never'
+}
+
+/** A database with the schema of this program. */
+export interface PreparedDatabase extends AsyncDisposable {
+  url: string
+  /** The folder of the embedded PostgreSQL; undefined for another server. */
+  embeddedIn: string | undefined
 }
 
 /**
- * Checks that PostgreSQL allows the connections that this process may open, the sum of `settings`, by each of its three limits. Throws an
- * Error that names the lowest limit and what to do, so that the service fails at its start and not under load. A
- * superuser has only the limit of the server.
+ * Returns the configured database, or starts the embedded one, and creates or upgrades its schema as SCHEMA_MODE says.
+ * Checks that users that are not test users are protected. The caller must dispose of it, which releases the embedded
+ * database. Throws the error of the database, or an Error that says what to do.
  */
-export async function checkConnectionBudget(
-  sql: Sql,
-  needed: number,
-  settings = 'DATABASE_CONNECTIONS + MAX_WORKERS + 14',
-): Promise<void> {
-  const [lowest] = await sql<Limit[]>`
-    select name, allowed
-    from pg_roles role
-    join pg_database database on database.datname = current_database()
-    cross join lateral (values
-      ('max_connections', current_setting('max_connections')::int
-        - current_setting('superuser_reserved_connections')::int
-        - coalesce(current_setting('reserved_connections', true), '0')::int),
-      ('the CONNECTION LIMIT of the role ' || role.rolname,
-        case when role.rolconnlimit >= 0 and not role.rolsuper then role.rolconnlimit end),
-      ('the CONNECTION LIMIT of the database ' || database.datname,
-        case when database.datconnlimit >= 0 and not role.rolsuper then database.datconnlimit end)
-    ) limits (name, allowed)
-    where role.rolname = session_user and allowed is not null
-    order by allowed
-    limit 1`
-  if (!lowest || needed <= lowest.allowed) return
-  throw new Error(
-    `the service may open ${needed} database connections (${settings}), but ${lowest.name} allows ${lowest.allowed}: lower the settings or raise the limit`,
-  )
+export async function prepareDatabase({
+  databaseUrl,
+  dataDir,
+  schema,
+  schemaMode,
+}: DatabaseSettings): Promise<PreparedDatabase> {
+  requirePatchedDriver() // before a database is created
+  const embedded = databaseUrl === '' ? await startEmbeddedDatabase({ dataDir }) : undefined
+  if (!embedded) await makeDataDir(dataDir)
+  const url = embedded?.url ?? databaseUrl
+  const leave = async () => embedded?.stop()
+  try {
+    await requireUsable(url, schema)
+    if (schemaMode === 'always' || (schemaMode === 'embedded' && embedded)) await migrate(url, schema)
+    else await requireMigrated(url, schema)
+    await requireProtection(url, schema)
+  } catch (error) {
+    await leave()
+    throw error
+  }
+  return { url, embeddedIn: embedded?.directory, [Symbol.asyncDispose]: leave }
 }
 
 /**
@@ -105,45 +111,39 @@ const poolerError = (kind: string) =>
     `DATABASE_URL leads to a connection pooler ${kind}, such as PgBouncer with pool_mode = transaction: give the address of PostgreSQL itself`,
   )
 
-interface DatabaseSettings {
-  /** Empty for the embedded PostgreSQL in `dataDir`. */
-  databaseUrl: string
-  dataDir: string
-  schema: string
-  schemaMode: 'always' | 'embedded' | 'never'
-}
-
-/** A database with the schema of this program. */
-export interface PreparedDatabase extends AsyncDisposable {
-  url: string
-  /** The folder of the embedded PostgreSQL; undefined for another server. */
-  embeddedIn: string | undefined
+interface Limit {
+  name: string
+  allowed: number
 }
 
 /**
- * Returns the configured database, or starts the embedded one, and creates or upgrades its schema as SCHEMA_MODE says.
- * Checks that users that are not test users are protected. The caller must dispose of it, which releases the embedded
- * database. Throws the error of the database, or an Error that says what to do.
+ * Checks that PostgreSQL allows the connections that this process may open, the sum of `settings`, by each of its three limits. Throws an
+ * Error that names the lowest limit and what to do, so that the service fails at its start and not under load. A
+ * superuser has only the limit of the server.
  */
-export async function prepareDatabase({
-  databaseUrl,
-  dataDir,
-  schema,
-  schemaMode,
-}: DatabaseSettings): Promise<PreparedDatabase> {
-  requirePatchedDriver() // before a database is created
-  const embedded = databaseUrl === '' ? await startEmbeddedDatabase({ dataDir }) : undefined
-  if (!embedded) await makeDataDir(dataDir)
-  const url = embedded?.url ?? databaseUrl
-  const leave = async () => embedded?.stop()
-  try {
-    await requireUsable(url, schema)
-    if (schemaMode === 'always' || (schemaMode === 'embedded' && embedded)) await migrate(url, schema)
-    else await requireMigrated(url, schema)
-    await requireProtection(url, schema)
-  } catch (error) {
-    await leave()
-    throw error
-  }
-  return { url, embeddedIn: embedded?.directory, [Symbol.asyncDispose]: leave }
+export async function checkConnectionBudget(
+  sql: Sql,
+  needed: number,
+  settings = 'DATABASE_CONNECTIONS + MAX_WORKERS + 14',
+): Promise<void> {
+  const [lowest] = await sql<Limit[]>`
+    select name, allowed
+    from pg_roles role
+    join pg_database database on database.datname = current_database()
+    cross join lateral (values
+      ('max_connections', current_setting('max_connections')::int
+        - current_setting('superuser_reserved_connections')::int
+        - coalesce(current_setting('reserved_connections', true), '0')::int),
+      ('the CONNECTION LIMIT of the role ' || role.rolname,
+        case when role.rolconnlimit >= 0 and not role.rolsuper then role.rolconnlimit end),
+      ('the CONNECTION LIMIT of the database ' || database.datname,
+        case when database.datconnlimit >= 0 and not role.rolsuper then database.datconnlimit end)
+    ) limits (name, allowed)
+    where role.rolname = session_user and allowed is not null
+    order by allowed
+    limit 1`
+  if (!lowest || needed <= lowest.allowed) return
+  throw new Error(
+    `the service may open ${needed} database connections (${settings}), but ${lowest.name} allows ${lowest.allowed}: lower the settings or raise the limit`,
+  )
 }
