@@ -1,4 +1,5 @@
 import { PeerError } from '../../../client/peer.ts'
+import { createChecked } from '../api-requests.ts'
 import { byRequest, type Reply, type Requests } from '../by-request.ts'
 import { type CallApi, jsonApi } from '../json-api.ts'
 import type { Delivery, Removal, Sink, SinkAddress } from '../kind.ts'
@@ -36,17 +37,13 @@ function scimRequests(call: CallApi, lookUp: LookUp): Requests<ScimUser> {
       await lookUp.probe()
     },
     find: (users) => lookUp.find(users.map(({ userId }) => userId)),
-    async create(users) {
-      const replies: Reply[] = []
-      while (!keepsMark && replies.length < users.length) {
-        const reply = await createFirst(users[replies.length] as Delivery<ScimUser>)
-        if ('fault' in reply) {
-          const rest = users.slice(replies.length + 1).map(({ userId }) => ({ ...reply, userId, external: null }))
-          return [...replies, reply, ...rest]
-        }
-        replies.push(reply)
-      }
-      return [...replies, ...(await createAll(users.slice(replies.length), operate))]
+    create(users) {
+      return createChecked(
+        users,
+        () => keepsMark,
+        createFirst,
+        (rest) => createAll(rest, operate),
+      )
     },
     async change(users) {
       return await onOurs(users, async (held) => {
