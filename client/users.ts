@@ -57,9 +57,12 @@ export class Users {
     const upload = uploadOf(items, format)
     const { body, contentType } = upload
     const imported = this.#request('importUsers', {
-      ...{ timeoutMs: IMPORT_TIMEOUT_MS, deadlineMs: Number.POSITIVE_INFINITY, ...options },
+      timeoutMs: IMPORT_TIMEOUT_MS,
+      deadlineMs: Number.POSITIVE_INFINITY,
+      ...options,
       query: defined({ on_conflict, format, label, pool }),
-      ...{ body, contentType },
+      body,
+      contentType,
       ...(!isReplayable(items) && { attempts: 1 }),
     })
     return imported.catch((error) => {
