@@ -11,7 +11,7 @@ export const DEFAULT_URL = 'http://127.0.0.1:3000'
 const ATTEMPTS = 3
 
 /** The options of every command that calls a service. */
-export const CONNECTION_OPTIONS = {
+const CONNECTION_OPTIONS = {
   url: { value: 'URL', description: `the service (default: USERSYNC_URL, else ${DEFAULT_URL})` },
   'key-file': { value: 'PATH', description: 'read the API key from PATH, not from USERSYNC_KEY', isFile: true },
   pool: { value: 'NAME', description: 'the pool (default: default)' },

@@ -23,7 +23,7 @@ export interface DueRow {
 export type DueUser = SinkUser & DueRow
 
 /** Whether the user of a row `s` of sink_users is to be at the target: it is in the filter, and the run does not clear the sink. */
-export function isWanted(sql: ISql, filter: Omit<Filter, 'poolId'>, clear: boolean): Fragment {
+function isWanted(sql: ISql, filter: Omit<Filter, 'poolId'>, clear: boolean): Fragment {
   if (clear) return sql`false`
   return sql`exists (
     select from users u where u.pool_id = s.pool_id and u.id = s.user_id ${selectsInPool(sql, filter, 'u')} offset 0
