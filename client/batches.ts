@@ -36,7 +36,7 @@ export class Batches {
       ...(waitSeconds > 0 && { prefer: `wait=${waitSeconds}` }),
       ...(idempotencyKey !== undefined && { 'idempotency-key': idempotencyKey }),
     }
-    const timeoutMs = (options.timeoutMs ?? 30_000) + waitSeconds * 1000
+    const timeoutMs = (options.timeoutMs ?? this.#connection.timeoutMs) + waitSeconds * 1000
     return this.#request('createBatch', { ...options, timeoutMs, headers, body })
   }
 

@@ -1,3 +1,4 @@
+import type { Connection } from './connection.ts'
 import type { components, operations } from './description.ts'
 import { Lease, type LeaseTerms } from './lease.ts'
 import type { CallOptions } from './operation-types.ts'
@@ -15,9 +16,11 @@ const DEFAULT_TTL_SECONDS = 60
 
 /** Users that nobody else has. */
 export class Leases {
+  readonly #connection: Connection
   readonly #request: Request
 
-  constructor(request: Request) {
+  constructor(connection: Connection, request: Request) {
+    this.#connection = connection
     this.#request = request
   }
 
@@ -31,7 +34,7 @@ export class Leases {
     const begun = performance.now()
     const granted = await this.#request('createLease', {
       ...options,
-      timeoutMs: (options.timeoutMs ?? 30_000) + wait_seconds * 1000,
+      timeoutMs: (options.timeoutMs ?? this.#connection.timeoutMs) + wait_seconds * 1000,
       ...(idempotencyKey !== undefined && { headers: { 'idempotency-key': idempotencyKey } }),
       body: { ttl_seconds, ...body },
     })
