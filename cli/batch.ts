@@ -135,7 +135,7 @@ export const deleteBatch = clientCommand({
     }
     call.goesOn('The service may have deleted the users: repeat the command to see.')
     const deleted = await client.batches.delete(id, options)
-    await call.print(json ? `${JSON.stringify(deleted)}\n` : facts(deleted))
+    await call.print(json ? jsonLines([deleted]) : facts(deleted))
     return DONE
   },
 })

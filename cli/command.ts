@@ -35,7 +35,7 @@ export interface Call<Of extends Options = Record<never, never>> {
   program: Program
   /** The values of the command's own options. */
   values: Values<Of>
-  /** The arguments that are not options. For commands with `ownParser` all arguments. */
+  /** The arguments that are not options. For commands with `hasOwnParser`: all arguments. */
   args: string[]
   /** Whether data is printed as JSON, one value a line. */
   json: boolean

@@ -9,9 +9,11 @@ import type { Program } from './command.ts'
 export async function confirmed({ stdin, stderr, stop }: Program, what: string, count: number): Promise<boolean> {
   if (!stdin.isTTY) throw new UsageError(`${what} Confirm with --yes, since stdin is no terminal`)
   stderr.write(`${what} Type ${count} to confirm: `)
-  const lines = createInterface({ input: stdin })
+  const lines = createInterface({ input: stdin, signal: stop })
   try {
-    return (await lines.question('', { signal: stop })).trim().replaceAll(',', '') === String(count)
+    const { value: answer = '' } = await lines[Symbol.asyncIterator]().next() // `question` never resolves at the end of stdin
+    stop.throwIfAborted()
+    return answer.trim().replaceAll(',', '') === String(count)
   } finally {
     lines.close()
   }

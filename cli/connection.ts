@@ -4,14 +4,14 @@ import { checkedUrl, readKey } from '../src/client/service-options.ts'
 import { isCleartext } from '../src/config/loopback.ts'
 import type { Command, Options, Program } from './command.ts'
 
-/** Where the service listens if nobody says it: its own defaults of HOST and PORT. */
+/** Where the service listens unless HOST or PORT says otherwise. */
 export const DEFAULT_URL = 'http://127.0.0.1:3000'
 
 /** A person waits: 3 attempts take less than a second if nothing listens. */
 const ATTEMPTS = 3
 
 /** The options of every command that calls a service. */
-export const CONNECTION_OPTIONS = {
+const CONNECTION_OPTIONS = {
   url: { value: 'URL', description: `the service (default: USERSYNC_URL, else ${DEFAULT_URL})` },
   'key-file': { value: 'PATH', description: 'read the API key from PATH, not from USERSYNC_KEY', isFile: true },
   pool: { value: 'NAME', description: 'the pool (default: default)' },

@@ -23,6 +23,7 @@ export const NOT_NOW = 3
 export const UNAUTHORIZED = 4
 export const REJECTED = 5
 export const MISMATCH = 6
+const NO_ROOM = 7
 
 /** Errors of the client that have another exit code than their status says. */
 const CODES: Record<string, number> = {
@@ -40,9 +41,11 @@ const CODES: Record<string, number> = {
 export function exitCodeOf(error: unknown): number {
   if (error instanceof Stopped) return error.exitCode
   if (error instanceof UsageError) return WRONG_USAGE
-  if (!(error instanceof UsersyncError)) return FAILED
+  if (!(error instanceof UsersyncError)) return isNoRoom(error) ? NO_ROOM : FAILED
   const code = CODES[error.code]
   if (code !== undefined) return code
   if (error.status === 401 || error.status === 403) return UNAUTHORIZED
   return error.isPassing ? NOT_NOW : REJECTED
 }
+
+const isNoRoom = (error: unknown) => error instanceof Error && 'code' in error && error.code === 'ENOSPC'

@@ -40,7 +40,7 @@ function givenAs(path: string, command: Command | undefined): string {
   return path
 }
 
-/** What a key may lack the scope for, to say more than is needed. Undefined then. */
+/** For what a command says beyond what it must: undefined if the key lacks the scope. */
 export async function ifAllowed<Value>(request: Promise<Value>): Promise<Value | undefined> {
   try {
     return await request

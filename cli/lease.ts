@@ -1,11 +1,10 @@
-import type { components } from '../client/index.ts'
+import type { components, NewLease } from '../client/index.ts'
 import { clientCommand } from './command.ts'
 import { DONE } from './exit-codes.ts'
 import { countOf } from './input.ts'
 import { firstItems, jsonLines, limitOption } from './listing.ts'
 import { facts, table } from './table.ts'
 
-type NewLease = components['schemas']['NewLease']
 type LeaseReturn = components['schemas']['LeaseReturn']
 
 const OUTCOMES = ['clean', 'dirty', 'consumed'] as const
@@ -59,9 +58,7 @@ export const takeLease = clientCommand({
     const names = [...new Set(users.flatMap((user) => Object.keys(user)))]
     const heads = ['id', 'username', 'email', ...names.filter((name) => /^(password|totp)/.test(name))]
     const rows = users.map((user) => heads.map((name) => (user as Record<string, unknown>)[name]))
-    await call.print(
-      json ? `${JSON.stringify(lease)}\n` : `${facts({ lease: id, fence, expires_at })}\n${table(heads, rows)}`,
-    )
+    await call.print(json ? jsonLines([lease]) : `${facts({ lease: id, fence, expires_at })}\n${table(heads, rows)}`)
     return DONE
   },
 })
@@ -90,7 +87,7 @@ export const returnLease = clientCommand({
       ids.length === 0 ? { fence, outcome } : { fence, users: ids.map((id) => ({ id, outcome })) }
     call.goesOn('The service may have taken the users back: repeat the command to see.')
     const returned = await client.request('returnLease', { path: { id }, body, signal: program.stop })
-    await call.print(json ? `${JSON.stringify(returned)}\n` : facts(returned))
+    await call.print(json ? jsonLines([returned]) : facts(returned))
     return DONE
   },
 })

@@ -78,9 +78,13 @@ async function explained(error: unknown, connected: Connected | undefined): Prom
 /** Splits the arguments into the name of the command, of one or two words, and the rest. */
 function nameIn([first = '', second = '', ...rest]: string[]): { name: string; rest: string[] } {
   const after = (words: string[]) => words.filter((word, i) => word !== '' || i > 0)
-  if (first === 'help') return { name: [second, ...rest].filter(Boolean).join(' '), rest: ['--help'] }
-  if (first in GROUPS && `${first} ${second}` in COMMANDS) return { name: `${first} ${second}`, rest }
-  if (first in GROUPS || first in COMMANDS) return { name: first, rest: after([second, ...rest]) }
+  if (first === 'help') {
+    const { name, rest: others } = nameIn([second, ...rest])
+    return { name, rest: [...others, '--help'] }
+  }
+  const has = Object.hasOwn
+  if (has(GROUPS, first) && has(COMMANDS, `${first} ${second}`)) return { name: `${first} ${second}`, rest }
+  if (has(GROUPS, first) || has(COMMANDS, first)) return { name: first, rest: after([second, ...rest]) }
   return { name: '', rest: after([first, second, ...rest]) }
 }
 

@@ -1,6 +1,8 @@
 import { type Batch, type components, UsersyncError } from '../client/index.ts'
 import { type Call, clientCommand, type Options } from './command.ts'
 import { DONE, FAILED } from './exit-codes.ts'
+import { ifAllowed } from './faults.ts'
+import { jsonLines } from './listing.ts'
 import { facts, table } from './table.ts'
 import { statusTable } from './targets.ts'
 
@@ -14,14 +16,14 @@ export const status = clientCommand({
     const options = { signal: program.stop }
     const version = await connection.version(program.stop)
     const health = await readHealth(call)
-    const pools = await allowed(() => client.request('listPools', { ...options, query: { limit: 1000 } }))
-    const batches = await allowed(() => batchesInWork(call))
-    const leases = await allowed(() => client.request('getLeaseStats', options))
-    const targets = await allowed(() => client.request('getSyncStatus', options))
+    const pools = await ifAllowed(client.request('listPools', { ...options, query: { limit: 1000 } }))
+    const batches = await ifAllowed(batchesInWork(call))
+    const leases = await ifAllowed(client.request('getLeaseStats', options))
+    const targets = await ifAllowed(client.request('getSyncStatus', options))
     const names = pools?.items.map(({ name }) => name)
     if (json) {
       const found = { url, version, health, pools: names, batches, leases, targets: targets?.items }
-      await print(`${JSON.stringify(found)}\n`)
+      await print(jsonLines([found]))
     } else {
       const service = `${url}, usersync ${version}`
       const overview = {
@@ -70,13 +72,3 @@ const batchTable = (batches: Batch[]) =>
     ['batch', 'status', 'created', 'of', 'label'],
     batches.map((batch) => [batch.id, batch.status, batch.created_count, batch.total_requested, batch.label]),
   )
-
-/** Undefined if the key has no scope for it. */
-async function allowed<Value>(read: () => Promise<Value>): Promise<Value | undefined> {
-  try {
-    return await read()
-  } catch (error) {
-    if (error instanceof UsersyncError && error.status === 403) return undefined
-    throw error
-  }
-}

@@ -1,5 +1,5 @@
 /** Text of a service or a file, safe for a terminal: control characters could move its cursor or rename its window. */
-export const safe = (value: unknown): string => String(value ?? '-').replaceAll(/\p{Cc}/gu, '\ufffd')
+const safe = (value: unknown): string => String(value ?? '-').replaceAll(/\p{Cc}/gu, '\ufffd')
 
 /** Returns lines with aligned columns, and a head line in capitals. */
 export function table(heads: readonly string[], rows: unknown[][]): string {

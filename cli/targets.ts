@@ -3,6 +3,7 @@ import type { components } from '../client/index.ts'
 import { type Call, clientCommand, type Options } from './command.ts'
 import { DONE, FAILED, MISMATCH } from './exit-codes.ts'
 import { ifAllowed } from './faults.ts'
+import { jsonLines } from './listing.ts'
 import { facts, table, users } from './table.ts'
 
 type SyncRun = components['schemas']['SyncRun']
@@ -19,7 +20,7 @@ export const listTargets = clientCommand({
   async run(call) {
     call.progress('comparing the states of the targets')
     const { items } = await call.client.request('getSyncStatus', { signal: call.program.stop })
-    await call.print(call.json ? items.map((item) => `${JSON.stringify(item)}\n`).join('') : statusTable(items))
+    await call.print(call.json ? jsonLines(items) : statusTable(items))
     return DONE
   },
 })
@@ -51,19 +52,17 @@ export const syncTarget = clientCommand({
     const dryRun = values['dry-run'] === true
     const body = { target, ...(values.full && { full: true }), ...(dryRun && { dry_run: true }) }
     if (!dryRun) await warnOfReplica(call, target)
-    call.goesOn(`The service may have started a run: see \`usersync targets list\`.`)
+    call.goesOn('The service may have started a run: see `usersync targets list`.')
     const started = await client.request('createSyncRun', { body, signal: program.stop, timeoutMs: LONG_MS })
     if ('dry_run' in started) {
       const { users: _, ...counts } = started
-      await call.print(json ? `${JSON.stringify(started)}\n` : facts(counts))
+      await call.print(json ? jsonLines([started]) : facts(counts))
       return DONE
     }
     const run = values.detach ? started : await ended(call, started)
     const { id, status, kind, added_count, updated_count, deleted_count, failure, detail, duration_ms } = run
     const shown = { id, target, status, kind, added_count, updated_count, deleted_count, duration_ms }
-    await call.print(
-      json ? `${JSON.stringify(run)}\n` : facts(failure === null ? shown : { ...shown, failure, detail }),
-    )
+    await call.print(json ? jsonLines([run]) : facts(failure === null ? shown : { ...shown, failure, detail }))
     return status === 'failed' ? FAILED : DONE
   },
 })
@@ -106,7 +105,7 @@ export const verifyTarget = clientCommand({
       ...{ target, in_step, local: users(local.total_count), remote: users(remote.total_count) },
       ...{ missing: missing.count, extra: extra.count, changed: changed.count },
     }
-    await call.print(json ? `${JSON.stringify(found)}\n` : facts(shown))
+    await call.print(json ? jsonLines([found]) : facts(shown))
     return in_step ? DONE : MISMATCH
   },
 })

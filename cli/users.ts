@@ -1,6 +1,5 @@
 import { open, rename, rm } from 'node:fs/promises'
 import { extname } from 'node:path'
-import { Readable, Transform } from 'node:stream'
 import { UsersyncError } from '../client/index.ts'
 import { UsageError } from '../src/client/service-options.ts'
 import { UUID_FORM } from '../src/protocol/user-line.ts'
@@ -11,10 +10,10 @@ import { openFile } from './input.ts'
 import { firstItems, jsonLines, limitOption } from './listing.ts'
 import { facts, grouped, table, users } from './table.ts'
 
-const CONTENT_TYPES = { json: 'application/json', ndjson: 'application/x-ndjson', csv: 'text/csv' }
-type Format = keyof typeof CONTENT_TYPES
+const FORMATS = ['json', 'ndjson', 'csv'] as const
+type Format = (typeof FORMATS)[number]
 
-const FORMAT = { value: 'F', choices: Object.keys(CONTENT_TYPES) } as const
+const FORMAT = { value: 'F', choices: FORMATS } as const
 const BATCH = { value: 'ID', description: 'only the users of this batch' } as const
 
 /** `usersync users list`. */
@@ -86,14 +85,13 @@ export const importUsers = clientCommand({
     if (!format) throw new UsageError('users import: --format is missing: csv, ndjson or json')
     const { stream, bytes } = await openFile(program, 'users import', path)
     call.goesOn('The service applies nothing of a file that is cut off. `usersync batch list` shows a finished import.')
-    const batch = await client.request('importUsers', {
-      body: Readable.toWeb(stream.pipe(counter(call, bytes))) as ReadableStream<Uint8Array>,
-      contentType: CONTENT_TYPES[format],
-      query: {
-        ...(values['on-conflict'] && { on_conflict: values['on-conflict'] as 'fail' | 'skip' | 'update' }),
-        ...(values.label !== undefined && { label: values.label }),
-      },
-      ...{ signal: program.stop, timeoutMs: LONG_MS, deadlineMs: LONG_MS },
+    const batch = await client.users.import(counted(call, stream, bytes), {
+      format,
+      ...(values['on-conflict'] && { on_conflict: values['on-conflict'] as 'fail' | 'skip' | 'update' }),
+      ...(values.label !== undefined && { label: values.label }),
+      signal: program.stop,
+      timeoutMs: LONG_MS,
+      deadlineMs: LONG_MS,
     })
     return await printed(call, batch)
   },
@@ -102,16 +100,14 @@ export const importUsers = clientCommand({
 /** An upload takes as long as its sender needs. */
 const LONG_MS = 86_400_000
 
-function counter(call: Call<Options>, bytes: number | undefined): Transform {
+async function* counted(call: Call<Options>, stream: AsyncIterable<Buffer>, bytes: number | undefined) {
   let sent = 0
-  const of = bytes === undefined ? '' : ` of ${grouped(Math.ceil(bytes / 1000))}`
-  return new Transform({
-    transform(chunk: Buffer, _, done) {
-      sent += chunk.length
-      call.progress(`sending, ${grouped(Math.ceil(sent / 1000))}${of} KB`)
-      done(null, chunk)
-    },
-  })
+  const total = bytes === undefined ? '' : ` of ${grouped(Math.ceil(bytes / 1000))}`
+  for await (const part of stream) {
+    sent += part.length
+    call.progress(`sending, ${grouped(Math.ceil(sent / 1000))}${total} KB`)
+    yield part
+  }
 }
 
 /** `usersync users export`. */
@@ -172,5 +168,5 @@ async function replaceFile(path: string, mode: number, texts: AsyncIterable<stri
 /** Undefined if neither the option nor the extension of the file names a format. */
 function formatOf(given: string | undefined, path: string): Format | undefined {
   const name = given ?? extname(path).slice(1).toLowerCase()
-  return Object.hasOwn(CONTENT_TYPES, name) ? (name as Format) : undefined
+  return FORMATS.find((format) => format === name)
 }

@@ -36,7 +36,7 @@ export class Batches {
       ...(waitSeconds > 0 && { prefer: `wait=${waitSeconds}` }),
       ...(idempotencyKey !== undefined && { 'idempotency-key': idempotencyKey }),
     }
-    const timeoutMs = (options.timeoutMs ?? 30_000) + waitSeconds * 1000
+    const timeoutMs = (options.timeoutMs ?? this.#connection.timeoutMs) + waitSeconds * 1000
     return this.#request('createBatch', { ...options, timeoutMs, headers, body })
   }
 
@@ -74,8 +74,8 @@ export class Batches {
   }
 
   /**
-   * Yields a batch whenever its counts have changed, and at its end. Uses server-sent events, and reads the batch itself where they cannot be had:
-   * all streams of the service are in use, or a proxy keeps them back. `attempts` and `deadlineMs` apply to each request.
+   * Yields a batch whenever its counts have changed, and at its end. Uses server-sent events, and reads the batch itself where it gets
+   * none: all streams of the service are in use, or a proxy keeps them back. `attempts` and `deadlineMs` apply to each request.
    */
   async *watch(id: string, options: CallOptions = {}): AsyncGenerator<Batch, void, void> {
     const call = { ...options, path: { id } }

@@ -31,7 +31,7 @@ export function createClient(options: ClientOptions): Client {
     request,
     batches: new Batches(connection, request),
     users: new Users(connection, request),
-    leases: new Leases(request),
+    leases: new Leases(connection, request),
     async checkVersion(signal) {
       const found = await connection.version(signal)
       if (found !== VERSION) throw otherVersion(found)

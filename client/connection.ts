@@ -71,6 +71,11 @@ export class Connection {
     this.#base = url.href.replace(/[?#].*$/, '').replace(/\/+$/, '')
   }
 
+  /** How long the service may send nothing if a call says nothing else, in milliseconds. */
+  get timeoutMs(): number {
+    return this.#options.timeoutMs ?? 30_000
+  }
+
   /** Returns the body of a successful response: the value of JSON, otherwise text; undefined if there is none. */
   async read(id: keyof typeof OPERATIONS, call: Call): Promise<unknown> {
     return await this.#retry(id, call, async (signal) => {
@@ -127,7 +132,8 @@ export class Connection {
   }
 
   async #send(id: keyof typeof OPERATIONS, call: Call, signal: AbortSignal | undefined): Promise<Answer> {
-    const { timeoutMs = 30_000, fetch: send = fetch, key } = { ...defined(this.#options), ...defined(call) }
+    const { timeoutMs = this.timeoutMs } = call
+    const { fetch: send = fetch, key } = this.#options
     const silent = () => new UsersyncError('timeout', `The service sent nothing for ${timeoutMs} ms.`)
     const watchdog = new Watchdog(signal, timeoutMs, silent)
     const { headers, body } = contentOf(call)

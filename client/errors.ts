@@ -15,9 +15,10 @@ export type ProblemCode = {
 }[keyof operations]
 
 /**
- * The codes of errors that the client finds itself. `unreachable`: no connection, or it broke; `timeout`: silence; `unavailable`: a proxy
- * answers 5xx or 429 in place of the service; `not_usersync`: the URL leads to something else; `version_mismatch`: the service has another version
- * than the client; `export_cut`: an export ended too early; `state_mismatch`: users do not match the state; `lease_lost`: a lease is over.
+ * The codes of errors that the client finds itself. `unreachable`: no connection, or it broke; `timeout`: silence; `unavailable`: a
+ * proxy answers 5xx or 429 in place of the service; `not_usersync`: the URL leads to something else; `version_mismatch`: the service
+ * has another version than the client; `export_cut`: an export ended too early; `state_mismatch`: users do not match the state;
+ * `lease_lost`: a lease is over.
  */
 export type ClientCode =
   | 'unreachable'

@@ -14,7 +14,7 @@ type ReturnedUser = NonNullable<components['schemas']['LeaseReturn']['users']>[n
 
 export interface LeaseTerms {
   ttlSeconds: number
-  /** By performance.now(). No earlier than the lease ends by the clock of the database, because it counts from the request on. */
+  /** By performance.now(). No later than the end by the clock of the database, because it counts from before the request. */
   expires: number
   pool: string | undefined
 }

@@ -1,5 +1,5 @@
+import type { Connection } from './connection.ts'
 import type { components, operations } from './description.ts'
-import { UsersyncError } from './errors.ts'
 import { Lease, type LeaseTerms } from './lease.ts'
 import type { CallOptions } from './operation-types.ts'
 import { itemsOf } from './pages.ts'
@@ -16,29 +16,37 @@ const DEFAULT_TTL_SECONDS = 60
 
 /** Users that nobody else has. */
 export class Leases {
+  readonly #connection: Connection
   readonly #request: Request
 
-  constructor(request: Request) {
+  constructor(connection: Connection, request: Request) {
+    this.#connection = connection
     this.#request = request
   }
 
   /**
    * Takes users and renews the lease until they are returned. Throws UsersyncError `users_exhausted` if too few are free, after
-   * `wait_seconds`. With `await using`, they are returned at the end of the block.
+   * `wait_seconds`, and `lease_lost` if the lease ended before its response arrived. With `await using`, they are returned at the end
+   * of the block.
    */
   async take(body: NewLease = {}, { idempotencyKey, ...options }: TakeOptions = {}): Promise<Lease> {
     const { ttl_seconds = DEFAULT_TTL_SECONDS, wait_seconds = 0 } = body
     const begun = performance.now()
     const granted = await this.#request('createLease', {
       ...options,
-      timeoutMs: (options.timeoutMs ?? 30_000) + wait_seconds * 1000,
+      timeoutMs: (options.timeoutMs ?? this.#connection.timeoutMs) + wait_seconds * 1000,
       ...(idempotencyKey !== undefined && { headers: { 'idempotency-key': idempotencyKey } }),
       body: { ttl_seconds, ...body },
     })
     // A repeated request returns a lease that began with the first one.
-    const expires = begun + ttl_seconds * 1000
-    if (performance.now() >= expires)
-      throw new UsersyncError('lease_lost', 'The lease ended before its response arrived.')
+    let expires = begun + ttl_seconds * 1000
+    if (performance.now() >= expires) {
+      // The request may have waited for users: only the service knows whether the lease is over.
+      expires = performance.now() + ttl_seconds * 1000
+      const query = body.pool !== undefined && { query: { pool: body.pool } }
+      const renewal = { fence: granted.fence, ttl_seconds }
+      await this.#request('renewLease', { ...options, path: { id: granted.id }, ...query, body: renewal })
+    }
     const terms: LeaseTerms = { ttlSeconds: ttl_seconds, expires, pool: body.pool }
     return new Lease(this.#request, granted, terms)
   }

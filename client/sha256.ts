@@ -21,7 +21,7 @@ const INITIAL = constants(8, Math.sqrt)
 
 const schedule = new Int32Array(ROUNDS)
 const working = new Int32Array(8)
-const view = new DataView(new ArrayBuffer(64))
+const lastBlock = new DataView(new ArrayBuffer(64))
 const rotate = (x: number, bits: number) => (x >>> bits) | (x << (32 - bits))
 
 /** Returns the SHA-256 of `bytes` as eight big-endian words. */
@@ -31,16 +31,16 @@ export function sha256(bytes: Uint8Array): Uint32Array {
   const whole = length - (length % 64)
   const input = new DataView(bytes.buffer, bytes.byteOffset, length)
   for (let at = 0; at < whole; at += 64) addBlock(hash, input, at)
-  const last = new Uint8Array(view.buffer).fill(0)
+  const last = new Uint8Array(lastBlock.buffer).fill(0)
   last.set(bytes.subarray(whole))
   last[length - whole] = 0x80
   if (length - whole > 55) {
-    addBlock(hash, view, 0)
+    addBlock(hash, lastBlock, 0)
     last.fill(0)
   }
-  view.setUint32(56, Math.floor(length / 2 ** 29))
-  view.setUint32(60, (length << 3) >>> 0)
-  addBlock(hash, view, 0)
+  lastBlock.setUint32(56, Math.floor(length / 2 ** 29))
+  lastBlock.setUint32(60, (length << 3) >>> 0)
+  addBlock(hash, lastBlock, 0)
   return hash
 }
 

@@ -43,7 +43,7 @@ export class Watchdog {
   }
 }
 
-/** Timers fire at once after a longer time. */
+/** A timer of a longer time fires at once. */
 const MAX_TIMER_MS = 2 ** 31 - 1
 
 /** Waits. Throws the reason of the signal if it aborts. */

@@ -47,8 +47,8 @@ export class Users {
   }
 
   /**
-   * Creates the users of `items`, which are sent as they come: objects, or the bytes of an NDJSON, JSON or CSV file (`format`). All or nothing.
-   * Only an array or a text is sent again if the service is overloaded.
+   * Creates the users of `items`, which are sent as they come: objects, or the bytes of an NDJSON, JSON or CSV file (`format`). Creates
+   * all or none. Only an array or a text is sent again if the service is overloaded.
    */
   import(
     items: ImportItems,
@@ -57,9 +57,12 @@ export class Users {
     const upload = uploadOf(items, format)
     const { body, contentType } = upload
     const imported = this.#request('importUsers', {
-      ...{ timeoutMs: IMPORT_TIMEOUT_MS, deadlineMs: Number.POSITIVE_INFINITY, ...options },
+      timeoutMs: IMPORT_TIMEOUT_MS,
+      deadlineMs: Number.POSITIVE_INFINITY,
+      ...options,
       query: defined({ on_conflict, format, label, pool }),
-      ...{ body, contentType },
+      body,
+      contentType,
       ...(!isReplayable(items) && { attempts: 1 }),
     })
     return imported.catch((error) => {

@@ -80,8 +80,8 @@ async function listen({ app }: Service, config: Config, { embeddedIn, url }: Pre
 function describeFault(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
   const messages = error instanceof AggregateError ? error.errors.map(describeFault).join('; ') : error.message
-  const isSelected = error.cause === undefined || error.message.includes((error.cause as Error).message ?? '')
-  return `${error.name}: ${messages}${isSelected ? '' : ` (${describeFault(error.cause)})`}`
+  const includesCause = error.cause === undefined || error.message.includes((error.cause as Error).message ?? '')
+  return `${error.name}: ${messages}${includesCause ? '' : ` (${describeFault(error.cause)})`}`
 }
 
 try {

@@ -52,11 +52,10 @@ export function listEvents(
     sql,
     limit,
     (sql, rows) => sql<RecordedEvent[]>`
-    select id, rfc3339(at) as at, actor, action, pool, subject, status,
-      code, counts, request_id
-    from audit_events
-    where ${pool === undefined ? sql`true` : sql`pool = ${pool}`} and ${before === undefined ? sql`true` : sql`id < ${before}`}
-    order by id desc limit ${rows}`,
+      select id, rfc3339(at) as at, actor, action, pool, subject, status, code, counts, request_id from audit_events
+      where ${pool === undefined ? sql`true` : sql`pool = ${pool}`}
+        and ${before === undefined ? sql`true` : sql`id < ${before}`}
+      order by id desc limit ${rows}`,
   )
 }
 

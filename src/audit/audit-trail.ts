@@ -41,7 +41,7 @@ export const auditTrail = plugin<{ sql: Sql }>(
       next(null, payload)
     }
     const record: onSendAsyncHookHandler = async (request, reply, payload) => {
-      if (!mayChange(request) || isProbe(request)) return payload
+      if (!mayChange(request) || isStateProbe(request)) return payload
       const event = eventOf(request, reply.statusCode)
       request.log.info({ audit: event }, 'change')
       if (reply.statusCode === 503) return payload // nothing changed, and the database may be unavailable
@@ -70,7 +70,7 @@ function mayChange({ routeOptions, scopes }: FastifyRequest): boolean {
   return scope !== undefined && scopes?.has(scope)
 }
 
-const isProbe = ({ routeOptions, auditInfo }: FastifyRequest) =>
+const isStateProbe = ({ routeOptions, auditInfo }: FastifyRequest) =>
   routeOptions.config.isProbedWith === true && auditInfo?.isUnapplied === true
 
 function eventOf(request: FastifyRequest, status: number): AuditEvent {

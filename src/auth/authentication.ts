@@ -113,7 +113,6 @@ function scopesAnywhere(key: ApiKey | undefined): ReadonlySet<Scope> {
   return new Set([key.scopes, ...key.poolScopes.values()].flatMap((scopes) => [...scopes]))
 }
 
-/** For a request without a valid key. */
 /** The problem of a request without a valid key. Names Basic only where the route takes it. */
 export function unauthorized({ routeOptions: { config } }: FastifyRequest): Problem {
   const headers = { 'www-authenticate': `Bearer realm="usersync"${config.basicAuth ? ', Basic realm="usersync"' : ''}` }

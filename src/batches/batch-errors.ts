@@ -7,7 +7,7 @@ import {
 } from '../database/sqlstate.ts'
 
 /** What the chunks of a batch can meet, as the batch reports it in `last_error`. The codes are part of the API. */
-export const BATCH_ERRORS = {
+const BATCH_ERRORS = {
   connections_exhausted:
     'The database rejects further connections (max_connections, or CONNECTION LIMIT of the role or the database). Raise the limit, or lower DATABASE_CONNECTIONS or MAX_WORKERS. The batch is retried.',
   database_unavailable: 'The database cannot be reached, or has no space. The batch is retried.',

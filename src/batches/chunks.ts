@@ -74,7 +74,7 @@ async function doUsers(tx: TransactionSql, chunk: Chunk): Promise<ChunkOutcome> 
   const { kind, first_n, last_n } = chunk
   let created: number
   try {
-    created = await createUsers(tx, chunk)
+    created = await tx.savepoint((savepoint) => createUsers(savepoint, chunk)) // else pieces before the timeout would stay
   } catch (error) {
     if (sqlState(error) !== QUERY_CANCELED) throw error
     const canRetry = chunk.timeouts + 1 < MAX_TIMEOUTS && last_n > first_n

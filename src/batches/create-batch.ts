@@ -58,7 +58,8 @@ export const WAKE_CHANNEL = 'usersync_batches'
 /**
  * Writes a batch, its range of `{id}` numbers and its chunks in one transaction, and wakes the dispatchers of every
  * replica. Returns the batch's id, or that of the earlier batch with the same idempotency key and body. Throws
- * `idempotency_key_reused`, `pool_is_replica`, `population_exists`, and what `resolveSettings` and `planNames` throw; then it writes nothing.
+ * `idempotency_key_reused`, `pool_is_replica`, `population_exists`, and what `resolveSettings` and `planNames` throw; then it writes
+ * nothing.
  */
 export async function createBatch(sql: Sql, batch: NewBatch, surroundings: Surroundings): Promise<string> {
   const { poolId, idempotency } = batch

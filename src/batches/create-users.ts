@@ -68,7 +68,8 @@ const plannedEach = (tx: TransactionSql, { first_n, text }: UserLines) => tx`(
  *
  * Checking for conflicts row by row costs a quarter of the database's time, and conflicts are rare. So the first
  * attempt does not check, and users with a conflict are inserted twice (4.4 s instead of 3.6 s for 100,000 users that
- * all conflict). Both attempts use a savepoint, so the caller can continue the transaction after an error.
+ * all conflict). If it throws, pieces of the chunk may be inserted already: a caller that continues the transaction needs a savepoint of
+ * its own.
  */
 export async function createUsers(tx: TransactionSql, chunk: Chunk): Promise<number> {
   let created = 0

@@ -6,7 +6,8 @@ import { Nullable, named, strict } from '../http/schemas.ts'
 import { requireWritable } from '../pools/locks.ts'
 import { PoolQuery, poolIdOf, poolParam } from '../pools/pool-parameter.ts'
 import { BatchStatus } from './batch-schema.ts'
-import { type Candidate, type ExpiryObserver, expireBatches, listCandidates } from './expiry.ts'
+import { type Candidate, listCandidates } from './candidates.ts'
+import { type ExpiryObserver, expireBatches } from './expiry.ts'
 
 /** Maximum number of batches that one request removes. The client repeats the request while there are more. */
 const BATCHES_A_REQUEST = 20

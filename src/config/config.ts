@@ -3,13 +3,6 @@ import { editDistance } from './edit-distance.ts'
 import { isLoopback } from './loopback.ts'
 import { SETTINGS } from './settings.ts'
 
-/** Returns the setting that an unknown variable differs from by one or two letters. Skips short names: too many words are close. */
-function suggestSetting(name: string): string | undefined {
-  const variables = Object.values(SETTINGS).map(({ variable }) => variable)
-  if (name.length < 7 || variables.includes(name)) return undefined
-  return variables.find((variable) => variable.length >= 7 && editDistance(name.toUpperCase(), variable) <= 2)
-}
-
 /** The settings, parsed, validated and frozen. */
 export type Config = Readonly<{ [Key in keyof typeof SETTINGS]: ReturnType<(typeof SETTINGS)[Key]['parse']> }>
 
@@ -40,7 +33,7 @@ export function readConfig(environment: Environment): Config {
   return Object.freeze(config)
 }
 
-/** Returns what looks wrong but does not prevent the start: suggestSetting variables, and URL parameters without an effect. */
+/** Returns what looks wrong but does not prevent the start: variables that resemble a setting, and URL parameters without an effect. */
 export function configWarnings(environment: Environment, { databaseUrl, readDatabaseUrls }: Config): string[] {
   const similar = Object.keys(environment).map((name) => [name, suggestSetting(name)])
   const unusedOf = (variable: string, urls: readonly string[]) => {
@@ -52,6 +45,13 @@ export function configWarnings(environment: Environment, { databaseUrl, readData
     ...unusedOf('DATABASE_URL', databaseUrl === '' ? [] : [databaseUrl]),
     ...unusedOf('READ_DATABASE_URL', readDatabaseUrls),
   ]
+}
+
+/** Returns the setting that an unknown variable differs from by one or two letters. Skips short names: too many words are close. */
+function suggestSetting(name: string): string | undefined {
+  const variables = Object.values(SETTINGS).map(({ variable }) => variable)
+  if (name.length < 7 || variables.includes(name)) return undefined
+  return variables.find((variable) => variable.length >= 7 && editDistance(name.toUpperCase(), variable) <= 2)
 }
 
 /** Node decodes bytes that are not UTF-8 as U+FFFD, so a password or path with such a byte would silently change. */

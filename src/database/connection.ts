@@ -28,8 +28,6 @@ interface ConnectOptions {
 /** A connection attempt that takes longer is abandoned and repeated. */
 const CONNECT_TIMEOUT_SECONDS = 5
 
-const asItIs = (text: string) => text
-
 /** No statement of the service is meant to take longer. The longest is the deletion of a batch of a million users. */
 const STATEMENT_TIMEOUT_MS = 300_000
 
@@ -130,6 +128,8 @@ export function connect(options: ConnectOptions): Sql {
     wait_timeout: waitMs / 1000,
   })
 }
+
+const asItIs = (text: string) => text
 
 /**
  * Checks that postgres.js is patched. The published version ends the process when a connection is lost in a

@@ -95,7 +95,8 @@ const PARAMETERS: Record<string, Take> = {
     address.sslNegotiation = oneOf(value, ['postgres', 'direct'])
   },
   require_auth: (address, value) => {
-    address.requireScram = oneOf(value, ['scram-sha-256']) !== undefined
+    oneOf(value, ['scram-sha-256'])
+    address.requireScram = true
   },
   connect_timeout: (address, value) => {
     const seconds = integer(value, 600)

@@ -5,39 +5,6 @@ import { applyDistributedForm, distributedFormFaults, isDistributed } from './ci
 import { connect } from './connection.ts'
 import { INSUFFICIENT_PRIVILEGE, sqlState } from './sqlstate.ts'
 
-/**
- * Checks that only trusted roles can create a function or an operator in the schema: the service's definer functions
- * would call it with the rights of their owner. Trusted roles are this role, roles that it is a member of, roles that
- * are members of it, superusers, and the owner of the database, which is the administrator at most providers. Throws an
- * Error that says what to do.
- */
-async function requireSafeSchema(sql: Sql, schema: string): Promise<void> {
-  const [found] = await sql<{ owner: string; me: string; is_foreign: boolean; is_open: boolean }[]>`
-    select owner.rolname as owner, current_user as me,
-      not (
-        owner.rolsuper
-        or pg_has_role(current_user, owner.oid, 'member')
-        or pg_has_role(owner.oid, current_user, 'member')
-        or owner.oid = (select datdba from pg_database where datname = current_database())
-      ) as is_foreign,
-      exists (
-        select from aclexplode(n.nspacl) acl where acl.grantee = 0 and acl.privilege_type = 'CREATE'
-      ) as is_open
-    from pg_namespace n
-    join pg_roles owner on owner.oid = n.nspowner
-    where n.nspname = ${schema}`
-  if (found?.is_foreign) {
-    throw new Error(
-      `the schema ${schema} belongs to ${found.owner}: name another one with DB_SCHEMA, or make ${found.me} its owner`,
-    )
-  }
-  if (found?.is_open) {
-    throw new Error(
-      `every role may create objects in the schema ${schema}: revoke create on schema ${schema} from public, or name another one with DB_SCHEMA`,
-    )
-  }
-}
-
 const MIGRATIONS = fileURLToPath(new URL('../../migrations', import.meta.url))
 
 /** The same constant in every version of the service. */
@@ -109,6 +76,39 @@ const readMigrations = () => readMigrationFiles({ migrationsFolder: MIGRATIONS }
 async function createSchema(sql: Sql, schema: string): Promise<void> {
   const [found] = await sql`select from pg_namespace where nspname = ${schema}`
   if (!found) await sql`create schema ${sql(schema)}`
+}
+
+/**
+ * Checks that only trusted roles can create a function or an operator in the schema: the service's definer functions
+ * would call it with the rights of their owner. Trusted roles are this role, roles that it is a member of, roles that
+ * are members of it, superusers, and the owner of the database, which is the administrator at most providers. Throws an
+ * Error that says what to do.
+ */
+async function requireSafeSchema(sql: Sql, schema: string): Promise<void> {
+  const [found] = await sql<{ owner: string; me: string; is_foreign: boolean; is_open: boolean }[]>`
+    select owner.rolname as owner, current_user as me,
+      not (
+        owner.rolsuper
+        or pg_has_role(current_user, owner.oid, 'member')
+        or pg_has_role(owner.oid, current_user, 'member')
+        or owner.oid = (select datdba from pg_database where datname = current_database())
+      ) as is_foreign,
+      exists (
+        select from aclexplode(n.nspacl) acl where acl.grantee = 0 and acl.privilege_type = 'CREATE'
+      ) as is_open
+    from pg_namespace n
+    join pg_roles owner on owner.oid = n.nspowner
+    where n.nspname = ${schema}`
+  if (found?.is_foreign) {
+    throw new Error(
+      `the schema ${schema} belongs to ${found.owner}: name another one with DB_SCHEMA, or make ${found.me} its owner`,
+    )
+  }
+  if (found?.is_open) {
+    throw new Error(
+      `every role may create objects in the schema ${schema}: revoke create on schema ${schema} from public, or name another one with DB_SCHEMA`,
+    )
+  }
 }
 
 /** Returns the time of the last applied migration; undefined if there is none. The table is drizzle's. */

@@ -42,8 +42,8 @@ export class StandbyFailure extends Error {
 }
 
 /**
- * Whether the database could not be reached, had no room or took no writes, so that a later retry may succeed. Connection errors are known by
- * where they arose and not by a list of codes: `EAI_AGAIN` may as well come from a peer.
+ * Whether the database could not be reached, had no room or took no writes, so that a later retry may succeed. Connection errors are
+ * known by where they arose and not by a list of codes: `EAI_AGAIN` may as well come from a peer.
  */
 export function isDatabaseUnavailable(error: unknown): boolean {
   if (!(error instanceof Error)) return false

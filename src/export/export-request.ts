@@ -75,7 +75,10 @@ export interface ExportRequest {
   isMatch: (state: State) => boolean
 }
 
-/** Reads the query and headers of an export in one of our own formats. Throws `base_invalid`, `invalid_request`, `not_acceptable`, `forbidden`. */
+/**
+ * Reads the query and headers of an export in one of our own formats. Throws `base_invalid`, `invalid_request`, `not_acceptable`,
+ * `forbidden`.
+ */
 export function readExportRequest(request: FastifyRequest, query: ExportQuery): ExportRequest {
   const { base, differential = true, include, shard } = query
   refusePartParameters(query)

@@ -9,7 +9,7 @@ export interface JsonContext {
   exportTimestamp: string | undefined
 }
 
-/** JSON: one object, with `users` for a full export, and `added`, `updated`, `deleted` for the others (api.md). */
+/** JSON: one object, with `users` for a full export, and `added`, `updated`, `deleted` for the others (docs/states-and-deltas.md). */
 export async function* writeJson(answer: Answer, { filters, exportTimestamp }: JsonContext): Text {
   const { kind, reason, base, state, totalCount, counts, content } = answer
   const head = {

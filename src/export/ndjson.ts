@@ -1,7 +1,7 @@
 import type { Text } from '../protocol/text.ts'
 import type { Answer } from './answer.ts'
 
-/** NDJSON: a head line, deletions, user lines, and an last line. A body without the last line is truncated (api.md). */
+/** NDJSON: a head line, deletions, user lines, and a last line. A body without the last line is truncated (docs/states-and-deltas.md). */
 export async function* writeNdjson(answer: Answer): Text {
   const { content } = answer
   yield headLine(answer)

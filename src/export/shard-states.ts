@@ -7,49 +7,49 @@ import { lookUpScope, type PoolScopeState } from '../states/scope-state.ts'
 import { type ExportSource, openReading } from './open-export.ts'
 import { createSingleFlight } from './single-flight.ts'
 
-/** The state of a part of a filter's users. */
+/** The state of a shard of a filter's users. */
 export type ShardState = Pick<PoolScopeState, 'poolCreatedAt' | 'state' | 'userCount'>
 
-/** The parts of a filter when it was in `whole`. */
-interface Parts {
+/** All shards of a filter when it was in the state `whole`. */
+interface Shards {
   whole: PoolScopeState
-  parts: { state: State; userCount: number }[]
+  shards: { state: State; userCount: number }[]
 }
 
-/** Maximum number of parts that are kept, about 200 bytes each. */
-const MAX_PARTS = 50_000
+/** Maximum number of shards that are kept, about 200 bytes each. */
+const MAX_SHARDS = 50_000
 
 /**
- * Returns the current state of a part. No part is recorded, so all parts of a filter are computed in one read of its users, once for each
- * state, in one of the places of the exports. Concurrent requests share the read.
+ * Returns the current state of a shard. None is recorded, so all shards of a filter are computed in one read of its users, once for
+ * each state, in one of the places of the exports. Concurrent requests share the read.
  */
 export function createShardStates(
   source: ExportSource,
   currentScope: (scope: ScopeOfPool) => Promise<PoolScopeState>,
 ): (scope: ScopeOfPool, shard: Shard) => Promise<ShardState> {
-  const share = createSingleFlight<Parts>(1)
-  const kept = new Map<string, Parts>()
+  const share = createSingleFlight<Shards>(1)
+  const kept = new Map<string, Shards>()
 
-  function keep(key: string, parts: Parts): void {
+  function keep(key: string, shards: Shards): void {
     kept.delete(key)
-    kept.set(key, parts)
-    let total = [...kept.values()].reduce((sum, each) => sum + each.parts.length, 0)
-    for (const [oldest, { parts }] of kept) {
-      if (total <= MAX_PARTS) break
+    kept.set(key, shards)
+    let total = [...kept.values()].reduce((sum, each) => sum + each.shards.length, 0)
+    for (const [oldest, { shards }] of kept) {
+      if (total <= MAX_SHARDS) break
       kept.delete(oldest)
-      total -= parts.length
+      total -= shards.length
     }
   }
 
-  async function findKept(key: string, scope: ScopeOfPool): Promise<Parts | undefined> {
+  async function findKept(key: string, scope: ScopeOfPool): Promise<Shards | undefined> {
     const { poolId, state } = await currentScope(scope)
     const known = kept.get(key)
     return known?.whole.state === state && known.whole.poolId === poolId ? known : undefined
   }
 
   /** Looks again first: the read before this one may have been of the same state. */
-  async function readAndKeep(key: string, scope: ScopeOfPool, count: number): Promise<Parts> {
-    const known = (await findKept(key, scope)) ?? (await readParts(source, scope, count))
+  async function readAndKeep(key: string, scope: ScopeOfPool, count: number): Promise<Shards> {
+    const known = (await findKept(key, scope)) ?? (await readShards(source, scope, count))
     keep(key, known)
     return known
   }
@@ -58,22 +58,22 @@ export function createShardStates(
     const key = JSON.stringify([scope.pool, scope.filter, count])
     const known = (await findKept(key, scope)) ?? (await share(key, () => readAndKeep(key, scope, count)))
     const { poolCreatedAt } = known.whole
-    return { poolCreatedAt, ...(known.parts[index] ?? { state: EMPTY_STATE, userCount: 0 }) }
+    return { poolCreatedAt, ...(known.shards[index] ?? { state: EMPTY_STATE, userCount: 0 }) }
   }
 }
 
-const readParts = (source: ExportSource, scope: ScopeOfPool, count: number): Promise<Parts> =>
+const readShards = (source: ExportSource, scope: ScopeOfPool, count: number): Promise<Shards> =>
   openReading(source, scope, async ({ sql, release }) => {
     const whole = await lookUpScope(sql, scope.pool, scope.filter)
-    const rows = await selectParts(sql, { poolId: whole.poolId, ...scope.filter }, count)
+    const rows = await selectStates(sql, { poolId: whole.poolId, ...scope.filter }, count)
     await release()
-    const parts = Array.from({ length: count }, () => ({ state: EMPTY_STATE, userCount: 0 }))
-    for (const { index, state, user_count: userCount } of rows) parts[index] = { state, userCount }
-    return { whole, parts }
+    const shards = Array.from({ length: count }, () => ({ state: EMPTY_STATE, userCount: 0 }))
+    for (const { index, state, user_count: userCount } of rows) shards[index] = { state, userCount }
+    return { whole, shards }
   })
 
-/** Computes the state of each part that has users. Reads all users of the filter: about 4 s of PostgreSQL time for a million. */
-const selectParts = (sql: Sql, filter: Filter, count: number) => sql<
+/** Computes the state of each shard that has users. Reads all users of the filter: about 4 s of PostgreSQL time for a million. */
+const selectStates = (sql: Sql, filter: Filter, count: number) => sql<
   { index: number; user_count: number; state: State }[]
 >`
   select d.index::int, count(*)::float8 as user_count,

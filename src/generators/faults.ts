@@ -4,7 +4,7 @@ import { type FieldError, MAX_FAULTS } from '../errors.ts'
 /** Longer texts of a request are cut in messages. */
 const MAX_SHOWN = 60
 
-/** Most names that an unknown name is compared with. */
+/** Maximum number of names that an unknown name is compared with. */
 const MAX_COMPARED = 200
 
 /** Collects what is wrong with a population, at most 20 faults. */

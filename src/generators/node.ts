@@ -39,7 +39,7 @@ export interface Ranked {
   text: (rank: number, n: number, lane: number) => string
 }
 
-/** Most texts that are listed one by one. */
+/** Maximum number of texts that are listed one by one. */
 const MAX_TEXTS = 20_000
 
 /** Escapes a text as JSON does, without the quotes. */

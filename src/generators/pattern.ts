@@ -151,7 +151,6 @@ function repeat(item: TextPattern, least: number, most: number): TextPattern {
 function alternation(branches: readonly TextPattern[]): TextPattern {
   const total = branches.reduce((sum, { size }) => sum + size, 0)
   const sizes = branches.map(({ size }) => size)
-  const all = sums(branches)
   return {
     write: (below) => branches[below(branches.length)]?.write(below) ?? '',
     ranked: (rank, below) => {
@@ -163,10 +162,10 @@ function alternation(branches: readonly TextPattern[]): TextPattern {
     isDistinct: branches.every(
       (branch, index) => branch.isDistinct && branches.slice(index + 1).every((b) => differ(branch, b)),
     ),
-    ...all,
     least: Math.min(...branches.map(({ least }) => least)),
     most: Math.max(...branches.map(({ most }) => most)),
     maxBytes: Math.max(...branches.map(({ maxBytes }) => maxBytes)),
+    alphabet: branches.flatMap(({ alphabet }) => alphabet),
     first: branches.flatMap(({ first }) => first),
   }
 }

@@ -1,3 +1,4 @@
+import { memoize } from '../process/memoize.ts'
 import type { Compiler } from './compiler.ts'
 import { known, shown } from './faults.ts'
 import { isLocale, type LocaleName } from './locales.ts'
@@ -45,10 +46,10 @@ export function compileUsernames(pattern: string, compiler: Compiler): Usernames
   }
   const inherited = isLocale(compiler.settings.locale) ? compiler.settings.locale : 'en'
   const written = (text: string, { locale = inherited }: Node) => write(`${locale} ${text}`)
-  const write = memoized((key) => {
+  const write = memoize((key) => {
     const end = key.indexOf(' ')
     return namePart(toAsciiName(key.slice(end + 1), key.slice(0, end) as LocaleName))
-  })
+  }, MAX_KEPT)
   const fill = (n: number) => {
     let text = ''
     for (const part of parts)
@@ -113,16 +114,4 @@ function namePart(ascii: string): string {
 function longestOf(node: Node, written: (text: string, node: Node) => string): number {
   if (node.texts) return node.texts.reduce((most, text) => Math.max(most, written(text, node).length), 1)
   return node.isAscii ? Math.min(MAX_CHARACTERS, maxTextBytes(node)) : MAX_CHARACTERS
-}
-
-function memoized(write: (text: string) => string): (text: string) => string {
-  const kept = new Map<string, string>()
-  return (text) => {
-    const before = kept.get(text)
-    if (before !== undefined) return before
-    const name = write(text)
-    if (kept.size >= MAX_KEPT) kept.clear()
-    kept.set(text, name)
-    return name
-  }
 }

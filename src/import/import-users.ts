@@ -10,7 +10,7 @@ import { sqlState, UNIQUE_VIOLATION } from '../database/sqlstate.ts'
 import { Problem } from '../errors.ts'
 import { requireWritable } from '../pools/locks.ts'
 import { applyRows, type Counts } from './apply-rows.ts'
-import { importInvalid, MAX_FAULTS } from './problems.ts'
+import { importInvalid, MAX_ROW_FAULTS } from './problems.ts'
 import { checkRow, type GivenRow, isFault, type Row, type RowFault } from './row.ts'
 import { createStagedRows, RowStage, type Target } from './stage-rows.ts'
 
@@ -90,7 +90,7 @@ async function stageRows(
     faultCount++
     if (onConflict === 'fail') {
       rowFaults.push(row)
-      if (rowFaults.length === MAX_FAULTS) break
+      if (rowFaults.length === MAX_ROW_FAULTS) break
     } else if (faults.length < MAX_FAILURES) {
       faults.push(withoutRealAddress(row, reservedDomains))
     }

@@ -3,16 +3,16 @@ import { Problem } from '../errors.ts'
 import type { RowFault } from './row.ts'
 
 /** Maximum number of faults in a response. An upload with more usually has one in every row. */
-export const MAX_FAULTS = 100
+export const MAX_ROW_FAULTS = 100
 
 /** For an import with `on_conflict=fail` and invalid rows. Lists the first of them. */
 export function importInvalid(faults: RowFault[]): Problem {
-  const errors = faults.slice(0, MAX_FAULTS).map(({ n, code, member, message }) => ({
+  const errors = faults.slice(0, MAX_ROW_FAULTS).map(({ n, code, member, message }) => ({
     path: member === '' ? `rows.${n}` : `rows.${n}.${member}`,
     code,
     message,
   }))
-  const many = faults.length >= MAX_FAULTS ? `Only the first ${MAX_FAULTS} faults are listed. ` : ''
+  const many = faults.length >= MAX_ROW_FAULTS ? `Only the first ${MAX_ROW_FAULTS} faults are listed. ` : ''
   return new Problem(
     'import_invalid',
     `${many}Nothing was imported. Correct the rows, or skip them with on_conflict=skip.`,

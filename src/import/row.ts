@@ -34,7 +34,7 @@ const isId = (value: unknown) => typeof value === 'string' && UUID_FORM.test(val
 const isBoolean = (value: unknown) => typeof value === 'boolean'
 
 /** Whether the value is a JSON object. */
-export function isObject(value: unknown): value is Record<string, unknown> {
+function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 

@@ -16,7 +16,7 @@ export interface LeaseCounts {
  * Counts the users of a selection. `free` is what remains of all its test users, so it includes those that `lease_users` does not have
  * yet. Reads every user that is not free and, for a role or attributes, every user: 0.1 to 2 s in a pool of a million.
  */
-export async function countUsers(sql: Sql, poolId: number, selection: Omit<Selection, 'order'>): Promise<LeaseCounts> {
+async function countUsers(sql: Sql, poolId: number, selection: Omit<Selection, 'order'>): Promise<LeaseCounts> {
   const { batchId } = selection
   const scope = { poolId, batchId, testUsersOnly: true, bulkUsersOnly: false }
   const readsUsers = isSearch(selection)

@@ -1,4 +1,5 @@
 import type { Fragment, ISql, Sql, TransactionSql } from 'postgres'
+import { LAST_ID } from '../database/id-bounds.ts'
 import { setLocal } from '../database/set-local.ts'
 import { ANY_BATCH } from '../states/filter.ts'
 
@@ -16,8 +17,6 @@ const COMMITS_A_STEP = 4
 
 /** A commit of plain SQL may have millions of users, 20 s for each million. Nothing waits for it but other steps. */
 const STATEMENT_TIMEOUT = '300s'
-
-const LAST_ID = 'ffffffff-ffff-ffff-ffff-ffffffffffff'
 
 /** The scope of all test users of a pool, as a condition on rows of `scopes` or `states`. */
 const ofTestUsers = (sql: ISql, poolId: number, alias: 's' | 'e') => sql`

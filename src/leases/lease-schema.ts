@@ -7,7 +7,7 @@ import { LEASE_CREDENTIALS } from './lease-users.ts'
 import { ORDERS } from './selection.ts'
 
 /** Maximum number of users of one lease. */
-export const MAX_USERS = 10_000
+const MAX_USERS = 10_000
 
 export const DEFAULT_TTL_SECONDS = 60
 const MAX_TTL_SECONDS = 86_400

@@ -1,6 +1,6 @@
 import { createHmac } from 'node:crypto'
 import type { Sql } from 'postgres'
-import { Problem } from '../errors.ts'
+import { Problem, retryLater } from '../errors.ts'
 import { findPoolId, poolNotFound } from '../pools/pools.ts'
 import { deriveKey } from '../secrets/encryption.ts'
 import type { createCounts } from './counts.ts'
@@ -50,7 +50,8 @@ export interface Leasing {
 export async function requestLease(leasing: Leasing, request: LeaseRequest, left: AbortSignal): Promise<GrantedLease> {
   const lease =
     request.key === undefined ? await takeTurn(leasing, request, left) : await withKey(leasing, request, left)
-  if (lease === 'key_used') throw new Problem('overloaded', 'Another request with this Idempotency-Key is in progress.')
+  if (lease === 'key_used')
+    throw retryLater('overloaded', 'Another request with this Idempotency-Key is in progress. Try again.', 1)
   if (request.include.length === 0) return lease
   const { pool } = request.selection
   return { ...lease, users: await readLeaseUsers(leasing.sql, { pool, id: lease.id }, { ...leasing, ...request }) }

@@ -1,4 +1,5 @@
 import type { Sql, TransactionSql } from 'postgres'
+import { FIRST_ID } from '../database/id-bounds.ts'
 import { requestResends } from '../sync/sinks/resends.ts'
 import { type Selection, selectsUser } from './selection.ts'
 
@@ -22,8 +23,6 @@ export interface Reset {
 
 /** Users that one transaction resets. */
 const USERS_A_STEP = 5_000
-
-const FIRST_ID = '00000000-0000-0000-0000-000000000000'
 
 /** Resets the dirty and consumed users that the selection names, step by step. Idempotent. */
 export async function resetUsers(sql: Sql, poolId: number, selection: Omit<Selection, 'order'>): Promise<Reset> {

@@ -1,4 +1,5 @@
 import type { Fragment, ISql } from 'postgres'
+import { FIRST_ID } from '../database/id-bounds.ts'
 
 export const ORDERS = ['least_used', 'random', 'sequence'] as const
 export type Order = (typeof ORDERS)[number]
@@ -22,8 +23,6 @@ export interface Hand {
   draw: number
   userId: string
 }
-
-const FIRST_ID = '00000000-0000-0000-0000-000000000000'
 
 /** The beginning of the orders `least_used` and `sequence`; no user has this id. */
 export const BEGINNING: Hand = { uses: 0, draw: -2_147_483_648, userId: FIRST_ID }

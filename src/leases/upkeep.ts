@@ -1,5 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Sql } from 'postgres'
+import { FIRST_ID } from '../database/id-bounds.ts'
 import { type Repeating, repeatEvery } from '../process/repeat.ts'
 import { sweepLeases } from './end-leases.ts'
 import { fillStep, isInStep } from './fill.ts'
@@ -14,9 +15,6 @@ const INTERVAL_MS = 1_000
 /** Steps of one pool in a row, so that pools take turns. */
 const STEPS = 20
 
-/** Sorts before every id. */
-const FIRST_ID = '00000000-0000-0000-0000-000000000000'
-
 interface Upkeep {
   sql: Sql
   lines: Lines
@@ -26,7 +24,10 @@ interface Upkeep {
   log: FastifyBaseLogger
 }
 
-/** Ends expired leases and resets, follows new users, and forgets old leases, in all pools that lease users. Every replica does; none waits. */
+/**
+ * Ends expired leases and resets, follows new users, and forgets old leases, in all pools that lease users. Every process does this, and
+ * none waits for another.
+ */
 export function startLeaseUpkeep(
   { sql, lines, observer, retention, log }: Upkeep,
   intervalMs = INTERVAL_MS,

@@ -24,7 +24,7 @@ const REQUIRED = [/[A-Z]/, /[a-z]/, /[0-9]/, /[^A-Za-z0-9]/]
 const FAIR_BYTES = 256 - (256 % ALPHABET.length)
 
 /**
- * Derives the password of one user from the batch secret and the credential id. Always the same, so it need not be stored. 20
+ * Derives a password from the batch secret and the id of a credential. Always the same, so it need not be stored. 20
  * characters with at least one upper-case letter, lower-case letter, digit and special character; all such passwords are equally
  * likely (120 bits). Takes about 10 µs.
  *
@@ -33,10 +33,10 @@ const FAIR_BYTES = 256 - (256 % ALPHABET.length)
  * secret, so the secret must be random (`generatePassword`: 117 bits), not chosen by a person. Any change here changes every
  * password exported so far; derive.test.ts pins some of them.
  */
-export function derivePassword(secret: string, userId: string): string {
+export function derivePassword(secret: string, id: string): string {
   let password = ''
   for (let block = 0; ; block++) {
-    for (const byte of createHmac('sha256', secret).update(`${block}:${userId}`).digest()) {
+    for (const byte of createHmac('sha256', secret).update(`${block}:${id}`).digest()) {
       if (byte >= FAIR_BYTES) continue
       password += ALPHABET.charAt(byte % ALPHABET.length)
       if (password.length < LENGTH) continue

@@ -43,9 +43,9 @@ export const withCosts = (settings: { algorithm: Algorithm }) =>
   ({ ...DEFAULT_COSTS[settings.algorithm], ...settings }) as HashSettings
 
 /**
- * Hashes a password with a random salt, in the text format that systems under test store and verify
- * (hash-algorithms.ts lists these systems). Null for `none`. Blocks the thread for about `hashCostMs`, so it belongs in a worker thread. Throws what
- * `hashBcrypt` throws.
+ * Hashes a password with a random salt, in the text format that systems under test store and verify (hash-algorithms.ts lists these
+ * systems). Null for `none`. Blocks the thread for about `hashCostMs`, so it belongs in a worker thread. Throws what `hashBcrypt`
+ * throws.
  */
 export function hashPassword(settings: HashSettings, password: string): string | null {
   switch (settings.algorithm) {

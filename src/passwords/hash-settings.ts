@@ -45,7 +45,7 @@ type Wrong = (path: keyof HashOptions | '', code: string, message: string) => vo
 
 /**
  * Returns the settings completed: the preset's, or the algorithm (argon2id by default) with its default costs. Also returns the
- * faults: options that belong to another algorithm or contradict the preset, and costs that no worker thread stands. Options that
+ * faults: options that belong to another algorithm or contradict the preset, and costs too high for a worker thread. Options that
  * equal the preset's are accepted, so that the `config` of a batch can be sent again.
  */
 export function completeHash(given: HashOptions): { hash: HashSettings; faults: FieldError[] } {

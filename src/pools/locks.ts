@@ -1,6 +1,6 @@
 import type { Fragment, ISql, Sql } from 'postgres'
 import { Problem } from '../errors.ts'
-import { poolNotFound, type Replica } from './pools.ts'
+import { type Mirrors, poolNotFound, type Replica } from './pools.ts'
 
 /**
  * Locks the pool until the transaction ends: every writer of its users waits, plain SQL included. Returns the pool's
@@ -11,6 +11,17 @@ export async function lockPool(tx: ISql, name: string): Promise<number> {
   if (!pool) throw poolNotFound(name)
   return pool.id
 }
+
+/**
+ * Locks the pool until the transaction ends, so that those who create templates or targets in it come one after the other and count
+ * right. Does not block writers of users, which lock it `for key share`. Throws `pool_not_found` if the pool was removed.
+ */
+export async function serializeCreations(tx: ISql, poolId: number): Promise<void> {
+  const { count: pools } = await tx`select from pools where id = ${poolId} for no key update`
+  if (pools === 0) throw poolRemoved()
+}
+
+const poolRemoved = () => new Problem('pool_not_found', 'The pool was removed.')
 
 /** For a write into a replica that does not come from an export. */
 export const poolIsReplica = () =>
@@ -24,7 +35,7 @@ export const poolIsReplica = () =>
 export async function requireWritable(sql: ISql, poolId: number): Promise<void> {
   const [pool] = await sql<{ is_replica: boolean }[]>`
     select replica_since is not null as is_replica from pools where id = ${poolId} for key share`
-  if (!pool) throw new Problem('pool_not_found', 'The pool was removed.')
+  if (!pool) throw poolRemoved()
   if (pool.is_replica) throw poolIsReplica()
 }
 
@@ -50,7 +61,7 @@ export async function setReplica(sql: Sql, name: string, replica: Replica): Prom
 }
 
 /** Makes the pool a replica of this extent. The caller has locked the pool and checked that no batch is unfinished. */
-export async function declareReplica(tx: ISql, poolId: number, mirrors: Exclude<Replica, 'none'>): Promise<void> {
+export async function declareReplica(tx: ISql, poolId: number, mirrors: Mirrors): Promise<void> {
   // `least` ignores a null. Citus refuses now() in COALESCE.
   await tx`update pools set replica_since = least(replica_since, now()), mirrors = ${mirrors} where id = ${poolId}`
 }

@@ -1,4 +1,4 @@
-import type { ISql, Sql, TransactionSql } from 'postgres'
+import type { ISql, Sql } from 'postgres'
 import { sqlState, UNIQUE_VIOLATION } from '../database/sqlstate.ts'
 import { Problem } from '../errors.ts'
 
@@ -61,58 +61,3 @@ export const targetHoldsUsers = (targets: string[]) =>
     'target_holds_users',
     `Users are still at: ${targets.join(', ')}. POST /v1/targets/{name}/clear removes them; wait for its run. DELETE with force=true leaves them there.`,
   )
-
-/**
- * Removes a pool with all its users, batches and history. Locks the pool's row first, which blocks new writers, and
- * waits for writers in progress. Throws `pool_not_found`. Throws `pool_in_use` if it is the default pool, or contains a
- * non-test user or an unfinished batch. Throws `target_holds_users` without `force` if sinks have users of the pool.
- */
-export async function deletePool(sql: Sql, name: string, { force }: { force: boolean }): Promise<void> {
-  await sql.begin(async (tx) => {
-    const [pool] = await tx<{ id: number }[]>`select id from pools where name = ${name} for update`
-    if (!pool) throw poolNotFound(name)
-    if (pool.id === 1) throw new Problem('pool_in_use', 'The default pool cannot be removed.')
-    await requireUnused(tx, pool.id)
-    if (!force) await requireNoSinkUsers(tx, pool.id)
-    await tx`delete from users where pool_id = ${pool.id}`
-    await tx`delete from part_changes where pool_id = ${pool.id}` // else the commit would record a state of the pool
-    // Foreign keys delete batches, templates and targets with the pool. The tables below have none, because triggers
-    // or leases write them.
-    await tx`delete from tombstones where pool_id = ${pool.id}`
-    await tx`delete from states where pool_id = ${pool.id}`
-    await tx`delete from scopes where pool_id = ${pool.id}`
-    await tx`delete from credentials where pool_id = ${pool.id}`
-    await tx`delete from leases where pool_id = ${pool.id}`
-    await tx`delete from lease_users where pool_id = ${pool.id}`
-    await tx`delete from lease_resets where pool_id = ${pool.id}`
-    await tx`delete from pools where id = ${pool.id}`
-  })
-}
-
-async function requireUnused(tx: TransactionSql, poolId: number): Promise<void> {
-  const [pool] = await tx<{ holds_others: boolean; has_unfinished: boolean }[]>`
-    select exists (select from users where pool_id = ${poolId} and not is_test_user offset 0) as holds_others,
-      exists (select from batches where pool_id = ${poolId} and status in ('queued', 'running') offset 0) as has_unfinished`
-  if (pool?.holds_others) {
-    throw new Problem('pool_in_use', 'The pool has users that are not test users. The service never deletes them.')
-  }
-  if (pool?.has_unfinished) {
-    throw new Problem('pool_in_use', 'The pool has unfinished batches. Wait for them, or delete them first.')
-  }
-}
-
-/** Also locks the targets, so that no run writes users there until the transaction ends. */
-async function requireNoSinkUsers(tx: TransactionSql, poolId: number): Promise<void> {
-  await tx`select from targets where pool_id = ${poolId} for update`
-  const holding = await tx<{ name: string }[]>`
-    select t.name from targets t
-    where t.pool_id = ${poolId} and (
-      exists (
-        select from sink_users s
-        where s.pool_id = t.pool_id and s.target = t.name and s.external is not null offset 0
-      )
-      or exists (select from sink_announcements a where a.pool_id = t.pool_id and a.target = t.name)
-    )
-    order by t.name`
-  if (holding.length > 0) throw targetHoldsUsers(holding.map(({ name }) => name))
-}

@@ -41,7 +41,7 @@ function lockBySqlite({ DatabaseSync }: typeof import('node:sqlite'), file: stri
  * flock(1) locks the file that it inherits from this process, and the lock belongs to both: it stays when flock exits, until this
  * process closes the file or ends (flock(2)).
  */
-export function lockByFlock(file: string, mode: 'shared' | 'exclusive'): Disposable | undefined {
+function lockByFlock(file: string, mode: 'shared' | 'exclusive'): Disposable | undefined {
   const handle = openForLock(file)
   const { status } = spawnSync('flock', ['-n', mode === 'shared' ? '-s' : '-x', '3'], {
     stdio: ['ignore', 'ignore', 'ignore', handle],

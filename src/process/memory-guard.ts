@@ -35,8 +35,8 @@ const LONG_IDLE_SAMPLES = 240
  * Starts the guard. `limitBytes` applies to resident memory, which is what a container is killed for. V8 collects garbage while the
  * process works, but an idle process would keep what its start or an export needed. So the guard forces a collection, only while
  * the process is idle, when it delays no request. `isAtWork` says whether worker threads run, which leave the event loop idle: a
- * collection at that time delayed health checks by 100 ms. This one also returns the young generation to the system: 30 MiB after
- * the start. From then on V8 collects before the buffers of an export take 70 MiB, instead of 130.
+ * collection at that time delayed health checks by 100 ms. A last-resort collection also returns the young generation to
+ * the system: 30 MiB after the start. From then on V8 collects before the buffers of an export take 70 MiB, instead of 130.
  */
 export function startMemoryGuard(limitBytes: number, isAtWork: () => boolean, log: FastifyBaseLogger): MemoryGuard {
   setFlagsFromString('--expose-gc')

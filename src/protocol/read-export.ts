@@ -36,9 +36,9 @@ const USER = /^\{"id":"([^"\\]+)",.*\}$/s
 const KINDS = ['full', 'delta', 'unchanged']
 
 /**
- * Reads an NDJSON export (api.md) as it arrives: its head, then pages of rows. Memory holds one page. The pages end without an
- * error only if the last line arrived and its count of user lines is right; otherwise the caller must discard what it read. The
- * caller checks that the rows match the state. Throws ExportError `cut` or `malformed`.
+ * Reads an NDJSON export (docs/states-and-deltas.md) as it arrives: its head, then pages of rows. Memory holds one page. The pages
+ * end without an error only if the last line arrived and its count of user lines is right; otherwise the caller must discard what it
+ * read. The caller checks that the rows match the state. Throws ExportError `cut` or `malformed`.
  */
 export async function readExport(
   texts: AsyncIterable<string>,

@@ -2,8 +2,8 @@ import { hash } from 'node:crypto'
 import { memoize } from '../process/memoize.ts'
 
 /**
- * Computes the state of a set of users as defined in api.md: the SHA-256 of each user line as four big-endian words, summed word by
- * word modulo 2^64 (AdHash, Bellare and Micciancio 1997). The service maintains it in SQL; clients use this to check it.
+ * Computes the state of a set of users (docs/states-and-deltas.md): the SHA-256 of each user line as four big-endian words, summed
+ * word by word modulo 2^64 (AdHash, Bellare and Micciancio 1997). The service maintains it in SQL; clients use this to check it.
  */
 export class StateDigest {
   readonly #words = new BigUint64Array(4)
@@ -27,7 +27,7 @@ export function stateOf(lines: Iterable<string>): string {
   return digest.name()
 }
 
-/** Names the exact content that a filter selects (api.md, "States and differential export"). */
+/** Names the exact content that a filter selects (docs/states-and-deltas.md). */
 export type State = string
 
 /** The form of a state. */

@@ -27,7 +27,7 @@ export async function readChanges(head: ExportHead, pages: AsyncIterable<ExportR
 }
 
 /** Returns the id of the user of a row. */
-export const idOf = (row: ExportRow) => ('id' in row ? row.id : row.deleted)
+const idOf = (row: ExportRow) => ('id' in row ? row.id : row.deleted)
 
 /** A user with its line. */
 export type UserRow = Extract<ExportRow, { id: string }>

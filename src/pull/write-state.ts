@@ -1,8 +1,8 @@
-import { open } from 'node:fs/promises'
 import type { Answer } from '../export/answer.ts'
 import { lineOfCells } from '../export/csv.ts'
 import { FORMATS } from '../export/format.ts'
 import { endLine, headLine } from '../export/ndjson.ts'
+import { syncFolder } from '../process/sync-folder.ts'
 import { ExportError } from '../protocol/read-export.ts'
 import { StateDigest } from '../protocol/state.ts'
 import { characters } from '../protocol/text.ts'
@@ -120,12 +120,3 @@ function partsOf(line: string) {
 }
 
 const wrongSum = () => new ExportError('wrong_sum', 'the users do not match the state that the export names')
-
-async function syncFolder(path: string): Promise<void> {
-  const handle = await open(path)
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
-}

@@ -2,6 +2,7 @@ import { createCipheriv, createDecipheriv, hkdfSync, randomBytes, randomUUID } f
 import { link, mkdir, open, unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Sql } from 'postgres'
+import { syncFolder } from '../process/sync-folder.ts'
 
 const NONCE_BYTES = 12
 const TAG_BYTES = 16
@@ -54,7 +55,8 @@ async function lacksKey(sql: Sql): Promise<boolean> {
 /**
  * Returns the key of the setting (64 hex digits) or, if that is empty, the one in `dataDir`. Without a file there, it creates one if
  * `isFirst`: the database is not in use with a lost key. The file is linked into place when it is complete and synced to disk: two
- * services that start at once agree on one key, and a power cut cannot lose a key that is in use. Throws an Error if the file has no valid key, or other users can read it.
+ * services that start at once agree on one key, and a power cut cannot lose a key that is in use. Throws an Error if the file has no
+ * valid key, or other users can read it.
  */
 export async function loadEncryptionKey(configured: string, dataDir: string, isFirst: boolean): Promise<Buffer> {
   if (configured !== '') return Buffer.from(configured, 'hex')
@@ -97,11 +99,6 @@ const OTHERS = 0o007
 
 const openToOthers = (file: string, mode: number) =>
   `${file} is open to every user of this machine (mode ${(mode & 0o777).toString(8)}). Run: chmod 600 ${file}. Where the file system has no modes, set ENCRYPTION_KEY instead`
-
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder)
-  await handle.sync().finally(() => handle.close())
-}
 
 /** The plaintext of the check, also used as its context. */
 const SEALED = 'usersync encryption key check'

@@ -2,6 +2,7 @@ import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebo
 import type { Sql } from 'postgres'
 import { Type } from 'typebox'
 import { requireScope } from '../auth/authentication.ts'
+import { FIRST_ID } from '../database/id-bounds.ts'
 import { invalidRequest } from '../errors.ts'
 import type { Exports } from '../export/exports.ts'
 import { createConcurrencyLimit } from '../http/concurrency-limit.ts'
@@ -32,12 +33,9 @@ interface SyncRoutesOptions {
 const VERIFICATIONS = 1
 
 /** How long a verification waits for the one before it, before it is rejected. */
-const ADMISSION_WAIT_MS = 10_000
+const VERIFICATION_WAIT_MS = 10_000
 
 const TargetPath = Type.Object({ name: { ...TargetName, examples: ['tester'] } })
-
-/** Sorts before every id. */
-const FIRST_ID = '00000000-0000-0000-0000-000000000000'
 
 /** What does for a sink what a verification does for a receiver. */
 const VERIFY_A_SINK =
@@ -55,7 +53,7 @@ function requireSink(target: Target, path: string): Target {
 /** Routes for pushes to targets: request, list and compare. */
 export const syncRoutes: FastifyPluginCallbackTypebox<SyncRoutesOptions> = (app, options, done) => {
   const { sql, cursors, encryptionKey, exports, scheduler } = options
-  const verifications = createConcurrencyLimit(VERIFICATIONS, ADMISSION_WAIT_MS)
+  const verifications = createConcurrencyLimit(VERIFICATIONS, VERIFICATION_WAIT_MS)
   const read = { scope: 'users:read' } as const
   const tags = ['sync']
 

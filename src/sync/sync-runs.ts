@@ -213,15 +213,18 @@ export async function releaseRuns(sql: Sql, claims: string[]): Promise<void> {
     where status = 'running' and holder = any(${claims}::uuid[])`
 }
 
-/** Records the outcome of a run if the claim still has it, and deletes older runs that add no information. */
-export async function finishRun(sql: Sql, run: ClaimedRun, outcome: Outcome): Promise<void> {
+/**
+ * Records the outcome of a run if the claim still has it, and deletes older runs that add no information. Returns false if another claim
+ * has the run, or the run was deleted with its target.
+ */
+export async function finishRun(sql: Sql, run: ClaimedRun, outcome: Outcome): Promise<boolean> {
   const { claim, poolId, id, target } = run
   const status = outcome.failure === null ? 'succeeded' : 'failed'
-  await sql.begin(async (tx) => {
+  return await sql.begin(async (tx) => {
     const { count } = await tx`
       update sync_runs set ${tx({ ...outcome, canary: outcome.canary && JSON.stringify(outcome.canary), status })}, finished_at = now()
       where pool_id = ${poolId} and id = ${id} and status = 'running' and holder = ${claim}`
-    if (count === 0) return
+    if (count === 0) return false
     // Of consecutive interval runs with the same result, only the last is kept: one a second would leave 86,400 rows a day.
     await tx`
       with earlier as (
@@ -234,6 +237,7 @@ export async function finishRun(sql: Sql, run: ClaimedRun, outcome: Outcome): Pr
     await tx`
       delete from sync_runs r
       where r.pool_id = ${poolId} and r.target = ${target} and r.finished_at < now() - interval '30 days'`
+    return true
   })
 }
 

@@ -125,11 +125,12 @@ export function startSyncScheduler(
     inWork.set(run.claim, { run, lost, ended })
   }
 
-  /** Pushes, and records the outcome. Returns whether it was recorded. */
+  /** Pushes, and records the outcome. Returns whether this process is done with the run. */
   async function work(run: ClaimedRun, signal: AbortSignal): Promise<boolean> {
     const started = performance.now()
     try {
       const outcome = await record(run, await outcomeOf(run, signal))
+      if (!outcome) return true
       const { kind, failure, detail, sent_bytes, attempts } = outcome
       observer?.syncRunEnded(failure, (performance.now() - started) / 1000)
       const line = { target: run.target, run: run.id, kind, sent_bytes, attempts }
@@ -159,16 +160,17 @@ export function startSyncScheduler(
     }
   }
 
-  /** Returns the recorded outcome. If the database rejects an outcome, it would reject it again, so the run becomes `internal`. */
-  async function record(run: ClaimedRun, outcome: Outcome): Promise<Outcome> {
+  /**
+   * Returns the recorded outcome; undefined if the run is no longer this claim's. If the database rejects an outcome, it would reject it
+   * again, so the run becomes `internal`.
+   */
+  async function record(run: ClaimedRun, outcome: Outcome): Promise<Outcome | undefined> {
     try {
-      await finishRun(sql, run, outcome)
-      return outcome
+      return (await finishRun(sql, run, outcome)) ? outcome : undefined
     } catch (err) {
       if (isDatabaseUnavailable(err) || isBlocked(err)) throw err
       const internal = failed(run, err)
-      await finishRun(sql, run, internal)
-      return internal
+      return (await finishRun(sql, run, internal)) ? internal : undefined
     }
   }
 

@@ -2,6 +2,7 @@ import type { Fragment, ISql, Sql, TransactionSql } from 'postgres'
 import { type Page, readPage } from '../database/page.ts'
 import { sqlState, UNIQUE_VIOLATION } from '../database/sqlstate.ts'
 import { Problem } from '../errors.ts'
+import { serializeCreations } from '../pools/locks.ts'
 import { targetHoldsUsers } from '../pools/pools.ts'
 import type { State } from '../protocol/state.ts'
 import { decrypt, encrypt } from '../secrets/encryption.ts'
@@ -102,7 +103,8 @@ function targetOf(row: TargetRow, encryptionKey: Buffer): Target {
 /** The columns of a row `t` of targets, in the pool `p`. */
 function targetColumns(sql: ISql): Fragment {
   return sql`t.pool_id, p.name as pool, t.name, t.kind, t.url, t.key_ciphertext, t.remote_pool, t.batch_id, t.test_users_only,
-    t.bulk_users_only, t.mapping, t.limits, t.canary, t.planned_state, t.is_filling, t.interval_seconds, rfc3339(t.created_at) as created_at, rfc3339(t.updated_at) as updated_at`
+    t.bulk_users_only, t.mapping, t.limits, t.canary, t.planned_state, t.is_filling, t.interval_seconds,
+    rfc3339(t.created_at) as created_at, rfc3339(t.updated_at) as updated_at`
 }
 
 /** Returns the target with this name. Throws `target_not_found`. */
@@ -139,9 +141,7 @@ export async function createTarget(
   const columns = { pool_id: poolId, name, ...columnsOf(settings, encryptionKey, poolId, name) }
   try {
     await sql.begin(async (tx) => {
-      // Serializes creations, so that the count is right. Does not block writers of users, which use `for key share`.
-      const { count: pools } = await tx`select from pools where id = ${poolId} for no key update`
-      if (pools === 0) throw new Problem('pool_not_found', 'The pool was deleted meanwhile.')
+      await serializeCreations(tx, poolId)
       const [row] = await tx<{ count: number }[]>`select count(*)::int as count from targets where pool_id = ${poolId}`
       if ((row?.count ?? 0) >= MAX_TARGETS) {
         throw new Problem('target_limit', `A pool has at most ${MAX_TARGETS} targets. Delete one first.`)

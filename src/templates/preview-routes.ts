@@ -2,10 +2,10 @@ import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebo
 import type { Sql } from 'postgres'
 import { Type } from 'typebox'
 import { BatchConfig } from '../batches/batch-config.ts'
-import { TemplateName } from '../batches/batch-schema.ts'
+import { batchBody } from '../batches/request-batch.ts'
 import type { Config } from '../config/config.ts'
 import { Nullable, strict } from '../http/schemas.ts'
-import { PoolQuery, poolIdOf, poolParam } from '../pools/pool-parameter.ts'
+import { PoolQuery, poolIdOf } from '../pools/pool-parameter.ts'
 import { CustomAttributes } from '../users/user-schema.ts'
 import { AnySettings, Faults } from './exchange-routes.ts'
 import { batchPreviewer } from './preview.ts'
@@ -29,14 +29,7 @@ export const previewRoutes: FastifyPluginCallbackTypebox<{ config: Config; sql: 
         description:
           'Takes the body of POST /v1/batches and returns up to 100 users, with every fault and warning. Writes nothing. Send the returned seed to create these users.',
         querystring: PoolQuery,
-        body: strict({
-          ...poolParam,
-          count: Type.Integer({ minimum: 1, maximum: config.maxBatchUsers }),
-          label: Type.Optional(Type.String({ maxLength: 200 })),
-          expires_in: Type.Optional(Type.Integer({ minimum: 1, maximum: 315_360_000, description: 'Seconds' })),
-          template: Type.Optional(TemplateName),
-          config: Type.Optional(AnySettings),
-        }),
+        body: strict({ ...batchBody(config).properties, config: Type.Optional(AnySettings) }),
         example: { count: 3, config: { custom_attributes: { age: { $int: [18, 90] } } } },
         response: {
           200: Type.Object({

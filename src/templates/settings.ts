@@ -41,8 +41,9 @@ export function checkStorable(value: unknown): void {
 }
 
 /**
- * Returns the template's settings, overridden by the settings of the request. The members of `password_hash` are merged
- * one by one; but of the template only `distinct` stays if the request names an algorithm or a preset. Custom attributes are replaced as a whole, so that a request can also remove some.
+ * Returns the template's settings, overridden by the settings of the request. The members of `password_hash` are merged one by one; but
+ * of the template only `distinct` stays if the request names an algorithm or a preset. Custom attributes are replaced as a whole, so
+ * that a request can also remove some.
  */
 export function overlay(template: TemplateSettings, given: BatchConfigBody): BatchConfigBody {
   if (template === DEFAULT_USERS && given.epoch !== undefined) return given // the default pattern has {id}

@@ -1,5 +1,6 @@
 import type { Sql, TransactionSql } from 'postgres'
 import { type FieldError, Problem } from '../errors.ts'
+import { serializeCreations } from '../pools/locks.ts'
 import { isBuiltIn } from './built-in-templates.ts'
 import { attempt } from './settings.ts'
 import type { TemplateSettings } from './template-schema.ts'
@@ -55,7 +56,7 @@ function writeTemplates(
   { overwrite }: { overwrite: boolean },
 ): Promise<Written[]> {
   return sql.begin(async (tx) => {
-    await lockPool(tx, poolId)
+    await serializeCreations(tx, poolId)
     const names = templates.map(({ name }) => name)
     if ((await countOthers(tx, poolId, names)) + names.length > MAX_TEMPLATES) {
       throw new Problem('template_limit', `A pool has at most ${MAX_TEMPLATES} templates. Delete some first.`)
@@ -63,11 +64,6 @@ function writeTemplates(
     const rows = await upsert(tx, poolId, templates, overwrite)
     return rows.map(({ is_new: isNew, ...template }) => ({ template, isNew }))
   })
-}
-
-async function lockPool(tx: TransactionSql, poolId: number): Promise<void> {
-  const [pool] = await tx`select from pools where id = ${poolId} for no key update`
-  if (!pool) throw new Problem('pool_not_found', 'The pool was removed.')
 }
 
 async function countOthers(tx: TransactionSql, poolId: number, names: string[]): Promise<number> {

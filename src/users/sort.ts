@@ -7,12 +7,17 @@ type Column = (typeof COLUMNS)[number]
 /** Unique in a pool, so keys after one of these have no effect. */
 const UNIQUE: Column[] = ['id', 'username', 'email']
 
-/** The orders that an index of `users` supports, forwards or backwards, and two short names. */
-const CARRIED = [...UNIQUE.flatMap((column) => [column, `-${column}`]), 'created_at,-username', '-created_at,username']
-const SHORT: Record<string, string> = { created_at: 'created_at,-username', '-created_at': '-created_at,username' }
+/** The orders that an index of `users` supports, forwards or backwards. */
+const INDEXED = [...UNIQUE.flatMap((column) => [column, `-${column}`]), 'created_at,-username', '-created_at,username']
+
+/** The orders of which the second key may be omitted. */
+const SHORT_NAMES: Record<string, string> = {
+  created_at: 'created_at,-username',
+  '-created_at': '-created_at,username',
+}
 
 /** All values of `sort`, without keys after a unique one. */
-export const SUPPORTED_SORTS = [...CARRIED, ...Object.keys(SHORT)]
+export const SUPPORTED_SORTS = [...INDEXED, ...Object.keys(SHORT_NAMES)]
 const EXPECTED = `one of ${SUPPORTED_SORTS.join(' | ')}; more keys may follow id, username or email`
 
 /** The query member that orders a listing of users. */
@@ -41,8 +46,8 @@ export function readSort(text: string): Sort {
   const isList = columns.every((column) => COLUMNS.includes(column)) && new Set(columns).size === columns.length
   const unique = columns.findIndex((column) => UNIQUE.includes(column))
   const needed = names.slice(0, unique < 0 ? undefined : unique + 1).join()
-  const name = SHORT[needed] ?? needed
-  if (!isList || !CARRIED.includes(name)) {
+  const name = SHORT_NAMES[needed] ?? needed
+  if (!isList || !INDEXED.includes(name)) {
     const errors = [{ path: 'querystring.sort', code: 'unsupported_sort', message: `expects ${EXPECTED}` }]
     throw new Problem('invalid_request', `querystring.sort expects ${EXPECTED}`, { errors })
   }

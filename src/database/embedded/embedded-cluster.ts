@@ -1,9 +1,10 @@
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { chown, mkdtemp, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { chown, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { syncFolder } from '../../process/sync-folder.ts'
 import { EmbeddedDatabaseError, type Place } from './embedded-place.ts'
 
 /** A database cluster on disk: the files of one server. */
@@ -69,19 +70,13 @@ async function makeCluster(place: Place, folder: string, durable: boolean): Prom
       120,
     )
     await rename(unfinished, folder)
-    if (durable) await syncFolder(place.directory)
+    if (durable) await syncFolder(place.directory) // a power cut that undid the rename would lose everything written since
   } catch (cause) {
     await rm(unfinished, REMOVE)
     throw new EmbeddedDatabaseError(`PostgreSQL could not create a database cluster in ${folder}: ${reason(cause)}`, {
       cause,
     })
   }
-}
-
-/** Without this, a power cut could undo the rename and lose everything written since. */
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder)
-  await handle.sync().finally(() => handle.close())
 }
 
 /**

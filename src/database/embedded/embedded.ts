@@ -39,7 +39,7 @@ interface Options {
 const START_SECONDS = 120
 
 /** Longer than another service may need to create the cluster, start the server and fail. */
-const TURN_MILLISECONDS = 300_000
+const TURN_TIMEOUT_MS = 300_000
 
 /** For a service that shares a small machine. `wal_compression` stays off, because the packaged server has no lz4. */
 const SETTINGS = {
@@ -73,7 +73,7 @@ export async function startEmbeddedDatabase(options: Options): Promise<EmbeddedD
 
 async function start({ dataDir, settings = {} }: Options): Promise<EmbeddedDatabase> {
   const place = await findPlace(dataDir)
-  const takeTurn = () => acquireLock(join(place.directory, 'turn.lock'), TURN_MILLISECONDS)
+  const takeTurn = () => acquireLock(join(place.directory, 'turn.lock'), TURN_TIMEOUT_MS)
   const useFile = join(place.directory, 'use.lock')
 
   using _turn = await takeTurn()
@@ -170,12 +170,8 @@ async function ensureDatabase(cluster: Cluster, port: number): Promise<boolean> 
     if (server?.data !== data) throw new Error(`it serves ${server?.data}, not ${data}`)
     await ensureServiceRole(sql, cluster)
     if (!server?.made) await sql`create database usersync owner ${sql(SERVICE_ROLE)}`
-    await using own = Object.assign(connectTo('usersync'), {
-      async [Symbol.asyncDispose]() {
-        await own.end({ timeout: 5 })
-      },
-    })
-    await giveToServiceRole(own)
+    const own = connectTo('usersync')
+    await giveToServiceRole(own).finally(() => own.end({ timeout: 5 }))
     return true
   } catch (cause) {
     if (isDatabaseUnavailable(cause)) {

@@ -1,5 +1,5 @@
 import type { FastifyBaseLogger } from 'fastify'
-import { Problem } from '../../errors.ts'
+import { retryLater } from '../../errors.ts'
 import type { Coding } from '../../http/content-coding.ts'
 import type { Text } from '../../protocol/text.ts'
 import { openCacheFolder } from './cache-folder.ts'
@@ -46,7 +46,7 @@ export async function createExportCache(options: {
   const living = new Set<SharedExport>()
   let closing = false
   const refusal = () =>
-    new Problem('shutting_down', 'The service is shutting down. Retry, so that another replica answers.')
+    retryLater('shutting_down', 'The service is shutting down. Retry, so that another replica answers.', 1)
 
   const share = (path: string, coding: Coding, make: () => Text) => {
     const forget = () => {

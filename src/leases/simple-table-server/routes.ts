@@ -4,7 +4,7 @@ import { Type } from 'typebox'
 import { requireScope } from '../../auth/authentication.ts'
 import { refuseCrossSite } from '../../auth/own-site.ts'
 import { scopesIn } from '../../config/api-keys.ts'
-import { Problem } from '../../errors.ts'
+import { Problem, retryLater } from '../../errors.ts'
 import { poolIdOf, poolOf } from '../../pools/pool-parameter.ts'
 import { returnLease } from '../end-leases.ts'
 import { selectionOf } from '../lease-filter.ts'
@@ -53,7 +53,7 @@ export const simpleTableServer: FastifyPluginCallbackTypebox<{ leasing: Leasing 
     const giveBack = () => endOf(pool, { ...lease, pool })
     try {
       const [user] = JSON.parse(`[${lease.users}]`)
-      if (user === undefined) throw new Problem('overloaded', 'The user was deleted at this moment. Read again.')
+      if (user === undefined) throw retryLater('overloaded', 'The user was deleted at this moment. Read again.', 1)
       const line = lineOf(user, form)
       if (KEEP === 'TRUE') await giveBack()
       return okPage(line)

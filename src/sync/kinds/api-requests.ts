@@ -64,6 +64,27 @@ export async function inHalves<Item extends User>(
   return [...before, ...(await inHalves(users.slice(half), send))]
 }
 
+/**
+ * Creates users one by one until `keepsMark` says that the API has kept our mark of one, and then the rest together. Ends after a fault,
+ * which all further requests would meet, too.
+ */
+export async function createChecked<Item extends User>(
+  users: Item[],
+  keepsMark: () => boolean,
+  createOne: (user: Item) => Promise<Reply>,
+  createRest: (users: Item[]) => Promise<Reply[]>,
+): Promise<Reply[]> {
+  const replies: Reply[] = []
+  while (!keepsMark() && replies.length < users.length) {
+    const reply = await createOne(users[replies.length] as Item)
+    replies.push(reply)
+    if (!('fault' in reply)) continue
+    const rest = users.slice(replies.length).map(({ userId }) => ({ userId, external: null, fault: reply.fault }))
+    return [...replies, ...rest]
+  }
+  return [...replies, ...(await createRest(users.slice(replies.length)))]
+}
+
 function passingFault(error: unknown): PeerError {
   if (error instanceof PeerError && error.isPassing) return error
   throw error

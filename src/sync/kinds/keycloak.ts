@@ -3,7 +3,7 @@ import { PeerError } from '../../client/peer.ts'
 import { strict } from '../../http/schemas.ts'
 import { type KeycloakUser, keycloak as keycloakFormat } from '../../systems/keycloak.ts'
 import type { SystemUser } from '../../systems/system-format.ts'
-import { inHalves, inTurn, isAbsent, membersOf, statusRefusal } from './api-requests.ts'
+import { createChecked, inHalves, inTurn, isAbsent, membersOf, statusRefusal } from './api-requests.ts'
 import { byRequest, type Reply, type Requests } from './by-request.ts'
 import { type CallApi, jsonApi, readApiUrl } from './json-api.ts'
 import { createTokens } from './keycloak-token.ts'
@@ -74,16 +74,13 @@ function keycloakRequests(call: CallApi): Requests<KeycloakUser> {
       }
       return found
     },
-    async create(users) {
-      const replies: Reply[] = []
-      while (!keepsMark && replies.length < users.length) {
-        const reply = await createFirst(users[replies.length] as Delivery<KeycloakUser>)
-        replies.push(reply)
-        if (!('fault' in reply)) continue
-        const rest = users.slice(replies.length).map(({ userId }) => ({ userId, external: null, fault: reply.fault }))
-        return [...replies, ...rest]
-      }
-      return [...replies, ...(await inHalves(users.slice(replies.length), importAll))]
+    create(users) {
+      return createChecked(
+        users,
+        () => keepsMark,
+        createFirst,
+        (rest) => inHalves(rest, importAll),
+      )
     },
     change: (users) =>
       inTurn(users, async ({ userId, external, rendered: { credentials: _, ...user } }) => {

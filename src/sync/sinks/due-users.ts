@@ -1,4 +1,5 @@
 import type { Fragment, ISql, PendingQuery, Sql } from 'postgres'
+import { FIRST_ID } from '../../database/id-bounds.ts'
 import { readInIndexOrder } from '../../database/index-order.ts'
 import { type Filter, selects, selectsInPool } from '../../states/filter.ts'
 import type { SinkUser } from '../kinds/kind.ts'
@@ -22,18 +23,12 @@ export interface DueRow {
 export type DueUser = SinkUser & DueRow
 
 /** Whether the user of a row `s` of sink_users is to be at the target: it is in the filter, and the run does not clear the sink. */
-export function isWanted(sql: ISql, filter: Omit<Filter, 'poolId'>, clear: boolean): Fragment {
+function isWanted(sql: ISql, filter: Omit<Filter, 'poolId'>, clear: boolean): Fragment {
   if (clear) return sql`false`
   return sql`exists (
     select from users u where u.pool_id = s.pool_id and u.id = s.user_id ${selectsInPool(sql, filter, 'u')} offset 0
   )`
 }
-
-/** Sorts before every id. */
-export const FIRST_ID = '00000000-0000-0000-0000-000000000000'
-
-/** Sorts after every id. */
-export const LAST_ID = 'ffffffff-ffff-ffff-ffff-ffffffffffff'
 
 interface PageOptions {
   filter: Omit<Filter, 'poolId'>

@@ -146,8 +146,9 @@ export function columnStatement(table: Table, users: number, column: string): st
 }
 
 /**
- * Describes tables, and views and foreign tables by `is_table`: the types of their columns, and the columns of each key that `on conflict` can rely on. Of `char(5)`, the type
- * without its length is `bpchar`, since `char` alone means `char(1)`: hence the -1.
+ * Describes tables, views and foreign tables, which `is_table` tells apart: the types of their columns, and the columns of each key
+ * that `on conflict` can rely on. Of `char(5)`, the type without its length is `bpchar`, since `char` alone means `char(1)`: hence the
+ * -1.
  */
 export const DESCRIBE_TABLES = `
   select r.n, c.relkind in ('r', 'p') as is_table,

@@ -1,4 +1,5 @@
 import { PeerError } from '../../../client/peer.ts'
+import { createChecked } from '../api-requests.ts'
 import { byRequest, type Reply, type Requests } from '../by-request.ts'
 import { type CallApi, jsonApi } from '../json-api.ts'
 import type { Delivery, Removal, Sink, SinkAddress } from '../kind.ts'
@@ -36,24 +37,20 @@ function scimRequests(call: CallApi, lookUp: LookUp): Requests<ScimUser> {
       await lookUp.probe()
     },
     find: (users) => lookUp.find(users.map(({ userId }) => userId)),
-    async create(users) {
-      const replies: Reply[] = []
-      while (!keepsMark && replies.length < users.length) {
-        const reply = await createFirst(users[replies.length] as Delivery<ScimUser>)
-        if ('fault' in reply) {
-          const rest = users.slice(replies.length + 1).map(({ userId }) => ({ ...reply, userId, external: null }))
-          return [...replies, reply, ...rest]
-        }
-        replies.push(reply)
-      }
-      return [...replies, ...(await createAll(users.slice(replies.length), operate))]
+    create(users) {
+      return createChecked(
+        users,
+        () => keepsMark,
+        createFirst,
+        (rest) => createAll(rest, operate),
+      )
     },
     async change(users) {
       return await onOurs(users, async (held) => {
         const operations = held.map(({ userId, external, rendered }): Operation => {
           return { userId, method: 'PUT', path: userPath(external), data: { ...rendered, id: external } }
         })
-        return await replies(operations, operate, (operation, result, n) =>
+        return await repliesTo(operations, operate, (operation, result, n) =>
           changeReply(operation, held[n]?.external ?? '', result),
         )
       })
@@ -63,7 +60,7 @@ function scimRequests(call: CallApi, lookUp: LookUp): Requests<ScimUser> {
         const operations = held.map(({ userId, external }): Operation => {
           return { userId, method: 'DELETE', path: userPath(external) }
         })
-        return await replies(operations, operate, (operation, result, n) =>
+        return await repliesTo(operations, operate, (operation, result, n) =>
           removalReply(operation, held[n]?.external ?? '', result),
         )
       })
@@ -75,7 +72,7 @@ function scimRequests(call: CallApi, lookUp: LookUp): Requests<ScimUser> {
     const operations = users.map(({ userId, rendered }): Operation => {
       return { userId, method: 'POST', path: '/Users', data: rendered }
     })
-    return await replies(operations, operate, creationReply)
+    return await repliesTo(operations, operate, creationReply)
   }
 
   /**
@@ -111,7 +108,7 @@ function scimRequests(call: CallApi, lookUp: LookUp): Requests<ScimUser> {
 }
 
 /** Does operations, and returns what their results mean. */
-async function replies(
+async function repliesTo(
   operations: Operation[],
   operate: Operate,
   replyOf: (operation: Operation, result: Awaited<ReturnType<Operate>>[number], n: number) => Reply,
