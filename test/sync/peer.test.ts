@@ -1,11 +1,13 @@
 import { createServer, type RequestListener } from 'node:http'
 import { type AddressInfo, createServer as createSocketServer, type Server } from 'node:net'
 import { text } from 'node:stream/consumers'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { createServer as createTlsServer } from 'node:tls'
 import type { Test } from 'tap'
 import { asPeerError, callPeer, PeerError, readJson } from '../../src/client/peer.ts'
 import { isDatabaseUnavailable } from '../../src/database/sqlstate.ts'
 import { EMPTY_STATE } from '../../src/protocol/state.ts'
+import { heldState } from '../../src/sync/probe.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()
@@ -144,6 +146,13 @@ t.test('silence before or during the response is a timeout', async (t) => {
   const stalled = await answering(t, (_, response) => void response.write('a'))
   const { body } = await ask(stalled, 300)
   t.equal(await faultOf(readJson(body)), 'timeout')
+})
+
+t.test('a probe of a silent receiver takes no longer than its patience', async (t) => {
+  const receiver = { url: await answering(t, () => {}), key: undefined, pool: 'default' }
+  const probe = heldState(receiver, { state: EMPTY_STATE, userCount: 0 }, { patienceMs: 1_100 })
+  // The timers of undici take 1.5 s for that, or more. Two timers of Node fire in their order, also on a busy machine.
+  t.equal(await Promise.race([faultOf(probe), sleep(1_400, 'none in time')]), 'timeout')
 })
 
 t.test(
