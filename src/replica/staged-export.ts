@@ -54,6 +54,7 @@ async function createTables(session: ISql): Promise<void> {
       created_by_bulk boolean, custom_attributes jsonb, created_at timestamptz, updated_at timestamptz
     )`
   await session`create temp table staged_deletions (id uuid not null)`
+  await session`create temp table staged_removals (id uuid not null, credential_id bigint)`
 }
 
 /**
@@ -85,17 +86,18 @@ export interface Counts {
 /**
  * Changes the pool's users to match the staged tables. A user that
  * differs is deleted and inserted again, all deletions first: an update would change `updated_at`, and two users that swapped
- * names would conflict. Users that match are not touched.
+ * names would conflict. It keeps its login, of which an export and its state say nothing. Users that match are not touched.
  */
 export async function applyStaged(tx: ISql, poolId: number, head: ExportHead, mirrors: Mirrors): Promise<Counts> {
   const ids = head.kind === 'full' ? notInExport(tx, poolId) : inDelta(tx, poolId)
-  const removed = await deleteUsers(tx, poolId, ids, mirrors)
+  await deleteUsers(tx, poolId, ids, mirrors)
+  const removed = await countRemovals(tx)
   const inserted = await insertUsers(tx, poolId)
   return { added: inserted - removed.again, updated: removed.again, deleted: removed.all - removed.again }
 }
 
 /** A staged table, in a form in which Citus sends its rows to the worker. It cannot join a local table with a distributed one. */
-const staged = (tx: ISql, table: 'staged_users' | 'staged_deletions'): Fragment =>
+const staged = (tx: ISql, table: 'staged_users' | 'staged_deletions' | 'staged_removals'): Fragment =>
   tx`(select * from ${tx(table)} offset 0)`
 
 /** A full export: ids of users who are not in it, or not as they are. It reads the pool once. */
@@ -116,19 +118,22 @@ const inDelta = (tx: ISql, poolId: number): Fragment => tx`
   ) u
   where u.line <> ${userLine(tx, 's')}`
 
-/** Deletes the users with these ids that belong to the replica. Returns how many, and how many of them will be inserted again. */
-async function deleteUsers(
-  tx: ISql,
-  poolId: number,
-  ids: Fragment,
-  mirrors: Mirrors,
-): Promise<{ all: number; again: number }> {
+/** Deletes the users with these ids that belong to the replica, and stages which ones, with their logins. */
+async function deleteUsers(tx: ISql, poolId: number, ids: Fragment, mirrors: Mirrors): Promise<void> {
   const isMirrored = mirrors === 'everything' ? tx`true` : tx`u.is_test_user`
-  const [row] = await tx<{ all: number; again: number }[]>`
+  await tx`
     with removed as (
-      delete from users u where u.pool_id = ${poolId} and u.id = any(array(${ids})) and ${isMirrored} returning u.id
+      delete from users u where u.pool_id = ${poolId} and u.id = any(array(${ids})) and ${isMirrored}
+      returning u.id, u.credential_id
     )
-    select count(*)::float8 as "all", count(s.id)::float8 as again from removed r left join ${staged(tx, 'staged_users')} s on s.id = r.id`
+    insert into staged_removals (id, credential_id) select r.id, r.credential_id from removed r`
+  await tx`analyze staged_removals`
+}
+
+/** Returns how many users were deleted, and how many of them will be inserted again. */
+async function countRemovals(tx: ISql): Promise<{ all: number; again: number }> {
+  const [row] = await tx<{ all: number; again: number }[]>`
+    select count(*)::float8 as "all", count(s.id)::float8 as again from staged_removals r left join staged_users s on s.id = r.id`
   return row ?? { all: 0, again: 0 }
 }
 
@@ -136,8 +141,9 @@ async function deleteUsers(
 async function insertUsers(tx: ISql, poolId: number): Promise<number> {
   const { count } = await tx`
     insert into users (pool_id, id, username, email, role, is_test_user, batch_id, created_by_bulk, custom_attributes,
-      created_at, updated_at)
-    select ${poolId}, s.* from ${staged(tx, 'staged_users')} s
+      created_at, updated_at, credential_id)
+    select ${poolId}, s.*, r.credential_id
+    from ${staged(tx, 'staged_users')} s left join ${staged(tx, 'staged_removals')} r on r.id = s.id
     where (select u.id from users u where u.pool_id = ${poolId} and u.id = s.id) is null
     order by s.id`
   return count
