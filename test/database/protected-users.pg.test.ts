@@ -6,6 +6,7 @@ import { connect } from '../../src/database/connection.ts'
 import { prepareDatabase } from '../../src/database/prepare.ts'
 import { sqlState } from '../../src/database/sqlstate.ts'
 import { testDatabase } from '../database.ts'
+import { openTransaction } from '../open-transaction.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()
@@ -57,12 +58,10 @@ t.test('a start is refused where the database does not protect them', async (t) 
     await plain`select p.id, u.username from pools p left join users u on u.pool_id = p.id order by 1, 2`
   const before = await table()
 
-  const other = await plain.reserve()
-  await other`begin`
+  const other = await openTransaction(t, plain)
   await other`select from pools for update` // as while an export is applied to a pool
   await start()
-  await other`rollback`
-  other.release()
+  await other.rollback()
   await Promise.all([start(), start()])
 
   await plain`alter table users disable trigger a_protect_users`
