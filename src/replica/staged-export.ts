@@ -51,7 +51,8 @@ async function createTables(session: ISql): Promise<void> {
   await session`
     create temp table staged_users (
       id uuid primary key, username text, email text, role text, is_test_user boolean, batch_id uuid,
-      created_by_bulk boolean, custom_attributes jsonb, created_at timestamptz, updated_at timestamptz
+      created_by_bulk boolean, custom_attributes jsonb, created_at timestamptz, updated_at timestamptz,
+      credential_id bigint
     )`
   await session`create temp table staged_deletions (id uuid not null)`
   await session`create temp table staged_removals (id uuid not null, credential_id bigint)`
@@ -91,13 +92,13 @@ export interface Counts {
 export async function applyStaged(tx: ISql, poolId: number, head: ExportHead, mirrors: Mirrors): Promise<Counts> {
   const ids = head.kind === 'full' ? notInExport(tx, poolId) : inDelta(tx, poolId)
   await deleteUsers(tx, poolId, ids, mirrors)
-  const removed = await countRemovals(tx)
+  const removed = await keepLogins(tx)
   const inserted = await insertUsers(tx, poolId)
   return { added: inserted - removed.again, updated: removed.again, deleted: removed.all - removed.again }
 }
 
 /** A staged table, in a form in which Citus sends its rows to the worker. It cannot join a local table with a distributed one. */
-const staged = (tx: ISql, table: 'staged_users' | 'staged_deletions' | 'staged_removals'): Fragment =>
+const staged = (tx: ISql, table: 'staged_users' | 'staged_deletions'): Fragment =>
   tx`(select * from ${tx(table)} offset 0)`
 
 /** A full export: ids of users who are not in it, or not as they are. It reads the pool once. */
@@ -130,8 +131,11 @@ async function deleteUsers(tx: ISql, poolId: number, ids: Fragment, mirrors: Mir
   await tx`analyze staged_removals`
 }
 
-/** Returns how many users were deleted, and how many of them will be inserted again. */
-async function countRemovals(tx: ISql): Promise<{ all: number; again: number }> {
+/** Keeps the logins of deleted users that will be inserted again. Returns how many were deleted, and how many of them are. */
+async function keepLogins(tx: ISql): Promise<{ all: number; again: number }> {
+  await tx`
+    update staged_users s set credential_id = r.credential_id
+    from staged_removals r where r.id = s.id and r.credential_id is not null`
   const [row] = await tx<{ all: number; again: number }[]>`
     select count(*)::float8 as "all", count(s.id)::float8 as again from staged_removals r left join staged_users s on s.id = r.id`
   return row ?? { all: 0, again: 0 }
@@ -142,8 +146,7 @@ async function insertUsers(tx: ISql, poolId: number): Promise<number> {
   const { count } = await tx`
     insert into users (pool_id, id, username, email, role, is_test_user, batch_id, created_by_bulk, custom_attributes,
       created_at, updated_at, credential_id)
-    select ${poolId}, s.*, r.credential_id
-    from ${staged(tx, 'staged_users')} s left join ${staged(tx, 'staged_removals')} r on r.id = s.id
+    select ${poolId}, s.* from ${staged(tx, 'staged_users')} s
     where (select u.id from users u where u.pool_id = ${poolId} and u.id = s.id) is null
     order by s.id`
   return count
