@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { readConfig } from '../../src/config/config.ts'
 import { connect } from '../../src/database/connection.ts'
 import { prepareDatabase } from '../../src/database/prepare.ts'
+import { requireProtection } from '../../src/database/protection.ts'
 import { sqlState } from '../../src/database/sqlstate.ts'
 import { testDatabase } from '../database.ts'
 import { openTransaction } from '../open-transaction.ts'
@@ -79,4 +80,13 @@ t.test('a start is refused where the database does not protect them', async (t) 
   await plain`drop trigger a_protect_users on users`
   await t.rejects(start(), refusal('changes or deletes'))
   t.strictSame([...(await table())], [...before], 'the attempts leave nothing behind')
+})
+
+t.test('a start that meets a lock on the whole table says who has it', async (t) => {
+  const other = await openTransaction(t, plain)
+  const [session] = await other<{ pid: number }[]>`select pg_backend_pid() as pid`
+  await other`lock table users in share mode` // as CREATE INDEX does
+  await t.rejects(requireProtection(url, 'usersync', 100), {
+    message: `the table usersync.users is locked for longer than 0.1 s by test with pid ${session?.pid}: start again when the lock is released`,
+  })
 })
