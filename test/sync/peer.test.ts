@@ -211,6 +211,7 @@ t.test('every failure before a response is unreachable, with its error code', as
     }
   }
   t.equal(asPeerError(new Error('no code')).fault, 'unreachable')
+  t.equal(asPeerError(new DOMException('s3cret', 'TimeoutError')).fault, 'timeout', 'a deadline of this service')
 })
 
 t.test('an aborted call rejects with the reason', async (t) => {
