@@ -111,7 +111,7 @@ export async function connectAgent(): Promise<Dispatcher> {
 const loadUndici = () => import('undici')
 
 /**
- * undici counts it in ticks of half a second, so it ends after 4.0 to 4.5 s: before the 5 s of a probe (src/sync/probe.ts),
+ * undici counts it in ticks of half a second, so it ends after 4.0 to 4.5 s: before the 5 or 6 s of a probe (src/sync/probe.ts),
  * which then says that the target accepts no connection, and not that it is silent.
  */
 const CONNECT_MS = 4_000

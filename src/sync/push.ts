@@ -77,8 +77,11 @@ const ATTEMPTS = 4
 /** How often an attempt sends again because the receiver has another state than it reported. */
 const SENDS = 3
 
-/** How long a push may take, wait between its attempts, and wait for the state that the receiver holds. */
-export const PUSH_PACE = { deadlineMs: 900_000, firstPauseMs: 500, patienceMs: 5_000 }
+/**
+ * How long a push may take, wait between its attempts, and wait for the state that the receiver holds: a second longer than a
+ * receiver waits for a lock or a connection before it answers 503.
+ */
+export const PUSH_PACE = { deadlineMs: 900_000, firstPauseMs: 500, patienceMs: 6_000 }
 
 interface Push {
   exports: Exports
