@@ -1,6 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Fragment, ISql, Sql, TransactionSql } from 'postgres'
 import { forgetEvents, recordOwnChange } from '../audit/audit-events.ts'
+import { attemptEach } from '../database/attempt-each.ts'
 import { isBlocked, isDatabaseUnavailable } from '../database/sqlstate.ts'
 import { Problem } from '../errors.ts'
 import { type Repeating, repeatEvery } from '../process/repeat.ts'
@@ -18,7 +19,8 @@ const INTERVAL_MS = 10_000
 
 /**
  * Removes expired data in all pools: expired batches, credentials without users, and audit events older than
- * `auditRetention` seconds. A batch and its audit event share one transaction, so no removal lacks its event.
+ * `auditRetention` seconds. A batch and its audit event share one transaction, so no removal lacks its event. If one
+ * of the three fails, the others still run.
  */
 export function startExpiry(
   sql: Sql,
@@ -27,21 +29,28 @@ export function startExpiry(
   log: FastifyBaseLogger,
   intervalMs = INTERVAL_MS,
 ): Repeating {
+  async function removeBatches(signal: AbortSignal): Promise<void> {
+    const expired = expireBatches(sql, {
+      poolId: undefined,
+      record: (tx, { batch_id: subject, pool, ...counts }) =>
+        recordOwnChange(tx, { action: 'expiry', pool, subject, counts }),
+      signal,
+      log,
+    })
+    for await (const { batch_id: batch, pool, ...counts } of expired) {
+      observer.batchesExpired(1)
+      log.info({ batch, pool, ...counts }, 'batch expired')
+    }
+  }
+
   return repeatEvery(async (signal) => {
+    const steps = [
+      () => removeBatches(signal),
+      () => sweepCredentials(sql, signal),
+      () => forgetEvents(sql, auditRetention),
+    ]
     try {
-      const expired = expireBatches(sql, {
-        poolId: undefined,
-        record: (tx, { batch_id: subject, pool, ...counts }) =>
-          recordOwnChange(tx, { action: 'expiry', pool, subject, counts }),
-        signal,
-        log,
-      })
-      for await (const { batch_id: batch, pool, ...counts } of expired) {
-        observer.batchesExpired(1)
-        log.info({ batch, pool, ...counts }, 'batch expired')
-      }
-      await sweepCredentials(sql, signal)
-      await forgetEvents(sql, auditRetention)
+      await attemptEach(steps, (step) => step())
       observer.lookedForExpired('done')
     } catch (err) {
       observer.lookedForExpired('failed')

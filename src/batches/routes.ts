@@ -149,7 +149,8 @@ export const batchRoutes: FastifyPluginCallbackTypebox<BatchRoutesOptions> = (ap
         operationId: 'deleteBatch',
         tags,
         summary: 'Delete the test users of a batch',
-        description: 'Also deletes their passwords and the failures. The batch stays as a record.',
+        description:
+          'Also deletes their passwords and the failures. Does not wait for leases: their holders hear of the deletion at the next renewal. The batch stays as a record.',
         params: BatchPath,
         querystring: PoolQuery,
         response: {

@@ -1,4 +1,5 @@
 import type { Fragment, Sql, TransactionSql } from 'postgres'
+import { attemptEach } from '../database/attempt-each.ts'
 
 /**
  * Maximum number of rows of `credential_checks`, which the trigger `note_credentials` adds, that one transaction
@@ -8,12 +9,14 @@ const CHECKS_A_SWEEP = 100
 
 /**
  * Deletes, in all pools, the credentials that lost their last user, and the secrets that no credential needs. It does
- * not matter how the users were deleted; plain SQL is fine. Two sweeps at once are harmless.
+ * not matter how the users were deleted; plain SQL is fine. Two sweeps at once are harmless. A pool that cannot be swept
+ * does not stop the others; then it throws at the end.
  */
 export async function sweepCredentials(sql: Sql, signal?: AbortSignal): Promise<void> {
-  for (const { pool_id } of await sql<{ pool_id: number }[]>`select distinct pool_id from credential_checks`) {
+  const pools = await sql<{ pool_id: number }[]>`select distinct pool_id from credential_checks order by pool_id`
+  await attemptEach(pools, async ({ pool_id }) => {
     while (!signal?.aborted && (await sweepPool(sql, pool_id)) === CHECKS_A_SWEEP);
-  }
+  })
 }
 
 /** Returns how many rows of `credential_checks` it handled. */

@@ -110,10 +110,16 @@ export async function connectAgent(): Promise<Dispatcher> {
 /** Loads undici with the first request: 25 ms of CPU time, and many services send none. */
 const loadUndici = () => import('undici')
 
+/**
+ * undici counts it in ticks of half a second, so it ends after 4.0 to 4.5 s: before the 5 or 6 s of a probe (src/sync/probe.ts),
+ * which then says that the target accepts no connection, and not that it is silent.
+ */
+const CONNECT_MS = 4_000
+
 function createAgent(undici: typeof import('undici')): EnvHttpProxyAgent {
   const { no_proxy: noProxy = process.env['NO_PROXY'] ?? '' } = process.env
   return new undici.EnvHttpProxyAgent({
-    connect: { timeout: 5_000 },
+    connect: { timeout: CONNECT_MS },
     keepAliveTimeout: 4_000,
     noProxy: `${noProxy},${LOOPBACK}`,
     proxyTunnel: false, // for http:, as proxies expect; https: always has a tunnel
@@ -177,7 +183,7 @@ export function asPeerError(error: unknown): PeerError {
   if (error instanceof PeerError) return error
   if (error instanceof Error && error.name === 'HTTPParserError') return notUnderstood()
   const code = codeOf(error)
-  if (code === 'UND_ERR_HEADERS_TIMEOUT' || code === 'UND_ERR_BODY_TIMEOUT')
+  if (['UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT', 'TimeoutError'].includes(code))
     return new PeerError('timeout', 'The peer sends nothing.')
   if (code === 'UND_ERR_CONNECT_TIMEOUT') return new PeerError('unreachable', 'The peer accepts no connection.')
   const [, hint = ''] = HINTS.find(([codes]) => codes.test(code)) ?? []

@@ -4,17 +4,20 @@ import { isDistributed } from './citus/distributed-form.ts'
 import { connect } from './connection.ts'
 import { isBlocked, PROTECTED_USER, sqlState } from './sqlstate.ts'
 
-/** How long a start waits for a lock on the whole table, such as that of CREATE INDEX. */
-const LOCK_WAIT_MS = 60_000
+/**
+ * How long a start waits for a lock on the whole table, such as that of CREATE INDEX: three times as long as a request does. The
+ * operator sees nothing while it waits, and the name of the session that has the lock when it ends.
+ */
+const LOCK_WAIT_MS = 15_000
 
 /**
  * Checks that the database refuses when this service changes or deletes a user that is not a test user. It tries both, with a user
  * of its own in a transaction that is rolled back: whether the trigger exists, is enabled and sees the setting `usersync.service`
  * counts only together. Throws an Error that says what to do.
  */
-export async function requireProtection(url: string, schema: string): Promise<void> {
+export async function requireProtection(url: string, schema: string, lockWaitMs = LOCK_WAIT_MS): Promise<void> {
   const name = 'usersync start'
-  const sql = connect({ url, schema, connections: 1, name, isService: true, lockTimeoutMs: LOCK_WAIT_MS })
+  const sql = connect({ url, schema, connections: 1, name, isService: true, lockTimeoutMs: lockWaitMs })
   try {
     const missing = await attemptChanges(sql)
     if (missing.length === 0) return
@@ -24,11 +27,21 @@ export async function requireProtection(url: string, schema: string): Promise<vo
     )
   } catch (error) {
     if (!isBlocked(error)) throw error
-    const locked = `another session has locked the table ${schema}.users for longer than ${LOCK_WAIT_MS / 1000} s`
-    throw new Error(`${locked}: start again when it has ended`, { cause: error })
+    const locked = `the table ${schema}.users is locked for longer than ${lockWaitMs / 1000} s${await lockHolders(sql)}`
+    throw new Error(`${locked}: start again when the lock is released`, { cause: error })
   } finally {
     await sql.end({ timeout: 5 })
   }
+}
+
+/** Names the sessions of which the locks do not allow writes, as far as they are still there. */
+async function lockHolders(sql: Sql): Promise<string> {
+  const [row] = await sql<{ names: string | null }[]>`
+    select string_agg(distinct concat_ws(' ', a.application_name, 'with pid', a.pid), ', ') as names
+    from pg_locks l join pg_stat_activity a on a.pid = l.pid
+    where l.relation = 'users'::regclass and l.granted
+      and l.mode in ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')`
+  return row?.names ? ` by ${row.names}` : ''
 }
 
 const adviceForPostgres = (schema: string) =>

@@ -1,4 +1,4 @@
-import type { ISql, Sql } from 'postgres'
+import type { Fragment, ISql, Sql } from 'postgres'
 import { jsonLine, type LineRow, withCredentials } from '../export/lines.ts'
 import { deriveTotpSecret, openTotpKey, totpCode } from '../passwords/totp.ts'
 import { CREDENTIALS } from '../protocol/user-line.ts'
@@ -32,7 +32,7 @@ export async function readLeaseUsers(
 }
 
 /** Whether the user of `g` was not returned before the end of the lease `x`. */
-const isUnreturned = (sql: ISql) => sql`not exists (
+export const isUnreturned = (sql: ISql): Fragment => sql`not exists (
   select from lease_returns r where r.pool_id = x.pool_id and r.lease_id = x.id and r.user_id = g.user_id offset 0
 )`
 

@@ -66,17 +66,14 @@ export async function readLease(sql: Sql, poolId: number, id: string): Promise<L
   const [lease] = await sql<LeaseWithUsers[]>`
     select ${columns(sql)}, (
       select json_agg(json_build_object('id', g.user_id, 'username', u.username, 'status', coalesce(
-          r.outcome, case l.status when 'gone' then 'gone' else coalesce(x.outcome, ${ending(sql)}, 'leased') end, 'gone'
+          r.outcome, case when u.is_test_user then coalesce(x.outcome, ${ending(sql)}, 'leased') else 'gone' end
         )) order by g.n)
       from unnest(x.user_ids) with ordinality g (user_id, n)
       left join lateral (
         select * from lease_returns r where r.pool_id = x.pool_id and r.lease_id = x.id and r.user_id = g.user_id offset 0
       ) r on true
       left join lateral (
-        select * from lease_users l where l.pool_id = x.pool_id and l.user_id = g.user_id offset 0
-      ) l on true
-      left join lateral (
-        select u.username from users u where u.pool_id = x.pool_id and u.id = g.user_id offset 0
+        select u.username, u.is_test_user from users u where u.pool_id = x.pool_id and u.id = g.user_id offset 0
       ) u on true
     ) as users
     from leases x where x.pool_id = ${poolId} and x.id = ${id}`

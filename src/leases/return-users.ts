@@ -1,6 +1,7 @@
 import type { Sql, TransactionSql } from 'postgres'
 import { invalidRequest, MAX_FAULTS } from '../errors.ts'
-import { isAlive, type LeaseName, lockLease, type Outcome, requireReturned } from './end-leases.ts'
+import { freeUsers, isAlive, type LeaseName, lockLease, type Outcome, requireReturned } from './end-leases.ts'
+import { isUnreturned } from './lease-users.ts'
 
 /** A user that its holder returns before the lease ends. */
 export interface ReturnedUser {
@@ -16,8 +17,8 @@ export interface Rest {
 }
 
 /**
- * Returns some users of a lease; the last one ends it. Idempotent: a user that was returned before keeps its first outcome and is not
- * counted. Throws `lease_lost`, and `invalid_request` if a user is not of the lease; then nothing changes.
+ * Returns some users of a lease; the last one ends it, apart from users that were deleted. Idempotent: a user that was returned before
+ * keeps its first outcome and is not counted. Throws `lease_lost`, and `invalid_request` if a user is not of the lease; then nothing changes.
  */
 export async function returnUsers(sql: Sql, lease: LeaseName, users: ReturnedUser[]): Promise<Rest> {
   return await sql.begin(async (tx) => {
@@ -30,10 +31,7 @@ export async function returnUsers(sql: Sql, lease: LeaseName, users: ReturnedUse
     requireOfLease(users, new Set(row.user_ids))
     const returned = await freeReturned(tx, row.pool_id, lease.id, users)
     const held = await countHeld(tx, row.pool_id, lease.id)
-    if (held === 0) {
-      await tx`
-        update leases set ended_at = now(), ending = 'returned' where pool_id = ${row.pool_id} and id = ${lease.id}`
-    }
+    if (held === 0) await endEmpty(tx, row.pool_id, lease.id)
     return { returned_count: returned, held_count: held }
   })
 }
@@ -76,12 +74,24 @@ async function freeReturned(
   return count
 }
 
-/** Counts the users of an alive lease that were not returned. */
+/** Counts the users of an alive lease that exist and were not returned. */
 async function countHeld(tx: TransactionSql, poolId: number, leaseId: string): Promise<number> {
   const [row] = await tx<{ held: number }[]>`
-    select cardinality(x.user_ids) - (
-      select count(*)::int from lease_returns r where r.pool_id = x.pool_id and r.lease_id = x.id
-    ) as held
-    from leases x where x.pool_id = ${poolId} and x.id = ${leaseId}`
+    select count(*)::int as held from leases x
+    cross join lateral unnest(x.user_ids) g (user_id)
+    cross join lateral (
+      select from users u where u.pool_id = x.pool_id and u.id = g.user_id and u.is_test_user offset 0
+    ) u
+    where x.pool_id = ${poolId} and x.id = ${leaseId} and ${isUnreturned(tx)}`
   return row?.held ?? 0
+}
+
+/** Ends a lease that has no user left. A deleted user may be created again with its id: then it is free. */
+async function endEmpty(tx: TransactionSql, poolId: number, leaseId: string): Promise<void> {
+  await tx`
+    with ended as (
+      update leases x set ended_at = now(), ending = 'returned' where x.pool_id = ${poolId} and x.id = ${leaseId}
+      returning x.pool_id, x.id, x.user_ids, x.outcome
+    )
+    ${freeUsers(tx)}`
 }

@@ -1,5 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Sql } from 'postgres'
+import { attemptEach } from '../database/attempt-each.ts'
 import { FIRST_ID } from '../database/id-bounds.ts'
 import { type Repeating, repeatEvery } from '../process/repeat.ts'
 import { sweepLeases } from './end-leases.ts'
@@ -48,7 +49,7 @@ export function startLeaseUpkeep(
 
   return repeatEvery(async (signal) => {
     try {
-      for (const { id, name } of await leasePools(sql)) {
+      await attemptEach(await leasePools(sql), async ({ id, name }) => {
         await inSteps(signal, async () => {
           const expired = await sweepLeases(sql, id)
           if (expired > 0) observer.leasesEnded('expired', expired)
@@ -58,7 +59,7 @@ export function startLeaseUpkeep(
         await inSteps(signal, async () => !(await isInStep(sql, id)) && (await fillStep(sql, id)))
         await inSteps(signal, () => finishNext(id, name))
         await inSteps(signal, async () => (await forgetLeases(sql, id, retention)) > 0)
-      }
+      })
       isFailing = false
     } catch (err) {
       if (!isFailing) log.warn({ err }, 'upkeep of leases failed, retrying')

@@ -51,9 +51,11 @@ async function createTables(session: ISql): Promise<void> {
   await session`
     create temp table staged_users (
       id uuid primary key, username text, email text, role text, is_test_user boolean, batch_id uuid,
-      created_by_bulk boolean, custom_attributes jsonb, created_at timestamptz, updated_at timestamptz
+      created_by_bulk boolean, custom_attributes jsonb, created_at timestamptz, updated_at timestamptz,
+      credential_id bigint
     )`
   await session`create temp table staged_deletions (id uuid not null)`
+  await session`create temp table staged_removals (id uuid not null, credential_id bigint)`
 }
 
 /**
@@ -85,11 +87,12 @@ export interface Counts {
 /**
  * Changes the pool's users to match the staged tables. A user that
  * differs is deleted and inserted again, all deletions first: an update would change `updated_at`, and two users that swapped
- * names would conflict. Users that match are not touched.
+ * names would conflict. It keeps its login, of which an export and its state say nothing. Users that match are not touched.
  */
 export async function applyStaged(tx: ISql, poolId: number, head: ExportHead, mirrors: Mirrors): Promise<Counts> {
   const ids = head.kind === 'full' ? notInExport(tx, poolId) : inDelta(tx, poolId)
-  const removed = await deleteUsers(tx, poolId, ids, mirrors)
+  await deleteUsers(tx, poolId, ids, mirrors)
+  const removed = await keepLogins(tx)
   const inserted = await insertUsers(tx, poolId)
   return { added: inserted - removed.again, updated: removed.again, deleted: removed.all - removed.again }
 }
@@ -116,19 +119,25 @@ const inDelta = (tx: ISql, poolId: number): Fragment => tx`
   ) u
   where u.line <> ${userLine(tx, 's')}`
 
-/** Deletes the users with these ids that belong to the replica. Returns how many, and how many of them will be inserted again. */
-async function deleteUsers(
-  tx: ISql,
-  poolId: number,
-  ids: Fragment,
-  mirrors: Mirrors,
-): Promise<{ all: number; again: number }> {
+/** Deletes the users with these ids that belong to the replica, and stages which ones, with their logins. */
+async function deleteUsers(tx: ISql, poolId: number, ids: Fragment, mirrors: Mirrors): Promise<void> {
   const isMirrored = mirrors === 'everything' ? tx`true` : tx`u.is_test_user`
-  const [row] = await tx<{ all: number; again: number }[]>`
+  await tx`
     with removed as (
-      delete from users u where u.pool_id = ${poolId} and u.id = any(array(${ids})) and ${isMirrored} returning u.id
+      delete from users u where u.pool_id = ${poolId} and u.id = any(array(${ids})) and ${isMirrored}
+      returning u.id, u.credential_id
     )
-    select count(*)::float8 as "all", count(s.id)::float8 as again from removed r left join ${staged(tx, 'staged_users')} s on s.id = r.id`
+    insert into staged_removals (id, credential_id) select r.id, r.credential_id from removed r`
+  await tx`analyze staged_removals`
+}
+
+/** Keeps the logins of deleted users that will be inserted again. Returns how many were deleted, and how many of them are. */
+async function keepLogins(tx: ISql): Promise<{ all: number; again: number }> {
+  await tx`
+    update staged_users s set credential_id = r.credential_id
+    from staged_removals r where r.id = s.id and r.credential_id is not null`
+  const [row] = await tx<{ all: number; again: number }[]>`
+    select count(*)::float8 as "all", count(s.id)::float8 as again from staged_removals r left join staged_users s on s.id = r.id`
   return row ?? { all: 0, again: 0 }
 }
 
@@ -136,7 +145,7 @@ async function deleteUsers(
 async function insertUsers(tx: ISql, poolId: number): Promise<number> {
   const { count } = await tx`
     insert into users (pool_id, id, username, email, role, is_test_user, batch_id, created_by_bulk, custom_attributes,
-      created_at, updated_at)
+      created_at, updated_at, credential_id)
     select ${poolId}, s.* from ${staged(tx, 'staged_users')} s
     where (select u.id from users u where u.pool_id = ${poolId} and u.id = s.id) is null
     order by s.id`

@@ -1,5 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Sql, TransactionSql } from 'postgres'
+import { attemptEach } from '../database/attempt-each.ts'
 import { type Repeating, repeatEvery } from '../process/repeat.ts'
 import { ANY_BATCH } from './filter.ts'
 
@@ -16,7 +17,7 @@ const STEPS_A_POOL = 1_000
 export function startRetention(sql: Sql, seconds: number, log: FastifyBaseLogger): Repeating {
   async function pruneAll(signal: AbortSignal): Promise<void> {
     const pools = await sql<{ id: number }[]>`select id from pools order by id`
-    for (const { id } of pools) await prunePool(id, signal)
+    await attemptEach(pools, ({ id }) => prunePool(id, signal))
   }
 
   async function prunePool(poolId: number, signal: AbortSignal): Promise<void> {

@@ -77,15 +77,18 @@ const ATTEMPTS = 4
 /** How often an attempt sends again because the receiver has another state than it reported. */
 const SENDS = 3
 
-/** How long a push may take, wait between its attempts, and wait for the state that the receiver holds. */
-export const PUSH_PACE = { deadlineMs: 900_000, firstPauseMs: 500, silenceMs: 5_000 }
+/**
+ * How long a push may take, wait between its attempts, and wait for the state that the receiver holds: a second longer than a
+ * receiver waits for a lock or a connection before it answers 503.
+ */
+export const PUSH_PACE = { deadlineMs: 900_000, firstPauseMs: 500, patienceMs: 6_000 }
 
 interface Push {
   exports: Exports
   target: Target
   signal: AbortSignal
-  /** How long the receiver may be silent in reporting its state. */
-  silenceMs: number
+  /** How long the receiver may take to report its state. */
+  patienceMs: number
   /** What came of it so far, also of attempts that fail. */
   outcome: Outcome
 }
@@ -102,7 +105,7 @@ export async function push(
 ): Promise<Outcome> {
   const deadline = AbortSignal.timeout(pace.deadlineMs)
   const outcome = nothingYet()
-  const task = { exports, target, signal: AbortSignal.any([signal, deadline]), silenceMs: pace.silenceMs, outcome }
+  const task = { exports, target, signal: AbortSignal.any([signal, deadline]), patienceMs: pace.patienceMs, outcome }
   try {
     await retry(
       async (attempt) => {
@@ -139,10 +142,10 @@ export const nothingYet = (): Outcome => ({
 })
 
 async function bringInStep(task: Push, full: boolean): Promise<void> {
-  const { exports, target, signal, silenceMs, outcome } = task
+  const { exports, target, signal, patienceMs, outcome } = task
   const { pool, filter } = target
   const present = await exports.currentScope({ pool, filter })
-  const held = full ? undefined : await heldState(receiverOf(target), present, { signal, silenceMs })
+  const held = full ? undefined : await heldState(receiverOf(target), present, { signal, patienceMs })
   let receiverState = held?.state
   if (receiverState === present.state) {
     Object.assign(outcome, { kind: 'unchanged', base: receiverState, state: receiverState })

@@ -124,6 +124,7 @@ export const userRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: Curso
         operationId: 'deleteUser',
         tags,
         summary: 'Delete a test user',
+        description: 'Does not wait for a lease: its holder hears of the deletion at its next renewal.',
         params: UserPath,
         querystring: PoolQuery,
         response: { 204: Type.Null() },

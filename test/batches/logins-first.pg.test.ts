@@ -5,6 +5,7 @@ import { connect } from '../../src/database/connection.ts'
 import { testDatabase } from '../database.ts'
 import type { Service } from '../http/service.ts'
 import { sharedService } from '../http/shared-service.ts'
+import { openTransaction } from '../open-transaction.ts'
 import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 import { KEY, newBatch } from './new-batch.ts'
@@ -24,13 +25,11 @@ t.test('no chunk of users starts while a chunk of credentials is in progress', a
   await sql`insert into chunks (pool_id, batch_id, kind, first_n, last_n) values (1, ${id}, 'credentials', 2, 2)`
   const work = () => workChunk(sql, 1, id, KEY)
 
-  const other = await sql.reserve() // another worker, in the middle of the first chunk
-  await other`begin`
+  const other = await openTransaction(t, sql) // another worker, in the middle of the first chunk
   await other`select from chunks where batch_id = ${id} and kind = 'credentials' and first_n = 1 for update`
   t.match(await work(), { outcome: 'done', kind: 'credentials', first_n: 2 })
   t.match(await work(), { outcome: 'none' })
-  await other`rollback`
-  other.release()
+  await other.rollback()
   t.match(await work(), { outcome: 'done', kind: 'credentials', first_n: 1 })
   t.match([await work(), await work()], [{ kind: 'users' }, { kind: 'users' }])
   t.match(await work(), { outcome: 'none' })

@@ -3,6 +3,7 @@ import type { Test } from 'tap'
 import type { Batch } from '../../src/batches/batches.ts'
 import { sweepCredentials } from '../../src/batches/unused-credentials.ts'
 import { sharedService } from '../http/shared-service.ts'
+import { openTransaction } from '../open-transaction.ts'
 import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 
@@ -173,16 +174,14 @@ t.test('a user that got another id keeps its login', async (t) => {
 })
 
 t.test('a sweep does not touch unfinished batches', async (t) => {
-  const other = await sql.reserve()
-  await other`begin`
+  const other = await openTransaction(t, sql)
   await other`lock table users in share row exclusive mode`
   const batch = await make(PER_USER, {}, 'respond-async')
   for (let i = 0; i < 500 && (await leftovers())['credentials'] !== 20; i++) await sleep(10)
   await sql`insert into credential_checks (pool_id, first_id, last_id) select 1, min(id), max(id) from credentials`
   await sweepCredentials(sql)
   t.match(await leftovers(), { credentials: 20, secrets: 1 })
-  await other`rollback`
-  other.release()
+  await other.rollback()
   t.match(await end(batch), { status: 'completed', created_count: 20 })
   await sweepCredentials(sql)
   t.match(await leftovers(), { users: 20, credentials: 20, secrets: 1 })
@@ -191,8 +190,7 @@ t.test('a sweep does not touch unfinished batches', async (t) => {
 })
 
 t.test('deleting a batch waits for the chunk in progress and deletes its users too', async (t) => {
-  const other = await sql.reserve()
-  await other`begin`
+  const other = await openTransaction(t, sql)
   await other`lock table users in share row exclusive mode` // the worker holds its chunk and waits here
   const batch = await make({ ...NO_HASH, chunk_size: 5, max_workers: 1 }, {}, 'respond-async')
   const waiting = () =>
@@ -204,8 +202,7 @@ t.test('deleting a batch waits for the chunk in progress and deletes its users t
   })
   await sleep(200)
   t.notOk(isOver)
-  await other`rollback`
-  other.release()
+  await other.rollback()
   t.match(await removal, { status: 200, json: { deleted_count: 5 } })
   t.match(await read(batch), { status: 'cancelled', created_count: 5 })
   t.strictSame(await leftovers(), NOTHING)

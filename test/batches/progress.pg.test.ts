@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Batch } from '../../src/batches/batches.ts'
 import type { Failure } from '../../src/batches/failures.ts'
 import { sharedService } from '../http/shared-service.ts'
+import { openTransaction } from '../open-transaction.ts'
 import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 
@@ -97,8 +98,7 @@ t.test('events report the progress, then the end', async (t) => {
 })
 
 t.test('100 concurrent event streams are served, and their places are free after they close', async (t) => {
-  const writer = await sql.reserve()
-  await writer`begin`
+  const writer = await openTransaction(t, sql)
   await writer`lock table users in share row exclusive mode` // so that the batch does not complete
   const { json } = await make({ count: 10, config: NO_HASH }, {})
   const path = `/v1/batches/${json.id}/events`
@@ -111,6 +111,7 @@ t.test('100 concurrent event streams are served, and their places are free after
   const closeAll = () => {
     for (const stream of open.splice(0)) stream.destroy()
   }
+  t.teardown(closeAll)
   await Promise.all(Array.from({ length: 99 }, openStream))
   t.match(await call('HEAD', path), { status: 200, headers: { 'content-length': undefined } })
   await openStream()
@@ -131,8 +132,7 @@ t.test('100 concurrent event streams are served, and their places are free after
     await sleep(50)
   }
   closeAll()
-  await writer`rollback`
-  writer.release()
+  await writer.rollback()
   await call('POST', `/v1/batches/${json.id}/cancel`)
   await call('DELETE', `/v1/batches/${json.id}`)
 })

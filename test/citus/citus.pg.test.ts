@@ -11,6 +11,7 @@ import { sqlState } from '../../src/database/sqlstate.ts'
 import { runJob } from '../../src/jobs/run-job.ts'
 import { testHistories } from '../export/state-histories.ts'
 import { startService } from '../http/service.ts'
+import { openTransaction } from '../open-transaction.ts'
 import { sized } from '../size.ts'
 import { runEveryStatement } from '../statements/every-statement.ts'
 import { fillPool } from '../statements/fill-pool.ts'
@@ -91,13 +92,11 @@ async function testOnCitus(base: string): Promise<void> {
 
   await t.test('a wait for a lock on a worker ends', async (t) => {
     const [batch] = await plain<{ id: string }[]>`select batch_id as id from users limit 1`
-    const other = await plain.reserve()
-    await other`begin`
+    const other = await openTransaction(t, plain)
     await other`select from users where batch_id = ${batch?.id ?? null} for update`
     const blocked = deleteBatch(service, 1, batch?.id ?? '', { userWaitMs: 200 })
     t.equal(sqlState(await blocked.catch((error) => error)), '55P03')
-    await other`rollback`
-    other.release()
+    await other.rollback()
   })
 
   await t.test('random histories of writers', (t) => testHistories(t, plain, sized(5, 60)))

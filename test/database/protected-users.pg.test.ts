@@ -4,8 +4,10 @@ import { join } from 'node:path'
 import { readConfig } from '../../src/config/config.ts'
 import { connect } from '../../src/database/connection.ts'
 import { prepareDatabase } from '../../src/database/prepare.ts'
+import { requireProtection } from '../../src/database/protection.ts'
 import { sqlState } from '../../src/database/sqlstate.ts'
 import { testDatabase } from '../database.ts'
+import { openTransaction } from '../open-transaction.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()
@@ -57,12 +59,10 @@ t.test('a start is refused where the database does not protect them', async (t) 
     await plain`select p.id, u.username from pools p left join users u on u.pool_id = p.id order by 1, 2`
   const before = await table()
 
-  const other = await plain.reserve()
-  await other`begin`
+  const other = await openTransaction(t, plain)
   await other`select from pools for update` // as while an export is applied to a pool
   await start()
-  await other`rollback`
-  other.release()
+  await other.rollback()
   await Promise.all([start(), start()])
 
   await plain`alter table users disable trigger a_protect_users`
@@ -80,4 +80,13 @@ t.test('a start is refused where the database does not protect them', async (t) 
   await plain`drop trigger a_protect_users on users`
   await t.rejects(start(), refusal('changes or deletes'))
   t.strictSame([...(await table())], [...before], 'the attempts leave nothing behind')
+})
+
+t.test('a start that meets a lock on the whole table says who has it', async (t) => {
+  const other = await openTransaction(t, plain)
+  const [session] = await other<{ pid: number }[]>`select pg_backend_pid() as pid`
+  await other`lock table users in share mode` // as CREATE INDEX does
+  await t.rejects(requireProtection(url, 'usersync', 100), {
+    message: `the table usersync.users is locked for longer than 0.1 s by test with pid ${session?.pid}: start again when the lock is released`,
+  })
 })

@@ -3,6 +3,7 @@ import { pruneStep } from '../../src/states/retention.ts'
 import { applyExport, type Held } from '../../src/sync/apply-export.ts'
 import { testDatabase } from '../database.ts'
 import { startService } from '../http/service.ts'
+import { openTransaction } from '../open-transaction.ts'
 import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 import { NOTHING } from './observe.ts'
@@ -44,9 +45,8 @@ t.test('every base leads to the current state, at both services', async (t) => {
     (await sql<{ id: string }[]>`select id from users order by random() limit 1`)[0]?.id ?? ''
 
   for (let round = 0; round < ROUNDS; round++) {
-    const open = round % 2 === 0 ? await sql.reserve() : undefined
+    const open = round % 2 === 0 ? await openTransaction(t, sql) : undefined
     if (open) {
-      await open`begin`
       await open`update users set role = ${`open ${round}`} where batch_id = ${watched.id} and username like ${`%${random(10)}`}`
       await open`insert into users (username, email, batch_id) values (${`open${round}`}, ${`open${round}@example.com`}, ${watched.id})`
     }
@@ -68,10 +68,7 @@ t.test('every base leads to the current state, at both services', async (t) => {
     ]
     const held = Promise.all(writers.map((write) => write()))
     for (const filter of filters) seen.get(filter)?.push((await hold(round % 3 ? one : other, filter)).held)
-    if (open) {
-      await open`commit`
-      open.release()
-    }
+    await open?.commit()
     await held
     for (const filter of filters) seen.get(filter)?.push((await hold(other, filter)).held)
   }

@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import type { Sql } from 'postgres'
 import type { Test } from 'tap'
 import type { Held } from '../../src/sync/apply-export.ts'
+import { openTransaction } from '../open-transaction.ts'
 import { FILTERS, runStep, runTransaction, transaction } from './history.ts'
 import { expectedCounts, exportTo, makePool, NOTHING, stateFromScratch } from './observe.ts'
 
@@ -108,14 +109,12 @@ export async function testHistories(t: Test, sql: Sql, runs: number): Promise<vo
     const poolId = await makePool(sql, pool)
     const filter = { batchId: undefined, testUsersOnly: true, bulkUsersOnly: false }
     const insert = (n: number) => ({ do: 'insert', user: n, batch: null, test: true, bulk: true }) as const
-    const early = await sql.reserve()
-    await early`begin`
+    const early = await openTransaction(t, sql)
     await runStep(early, poolId, insert(1))
     await runStep(sql, poolId, insert(2))
     const { held } = await exportTo(sql, pool, filter, NOTHING)
     t.equal(held.lines.size, 1, 'only committed rows')
-    await early`commit`
-    early.release()
+    await early.commit()
     const { head } = await exportTo(sql, pool, filter, held)
     t.match(head, { kind: 'delta', counts: { added: 1, updated: 0, deleted: 0 } })
   })

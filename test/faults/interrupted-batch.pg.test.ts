@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { connect } from '../../src/database/connection.ts'
 import { testDatabase } from '../database.ts'
 import { startService } from '../http/service.ts'
+import { openTransaction } from '../open-transaction.ts'
 import { suite } from '../suite.ts'
 import { beginBatch, untilEnded } from './client.ts'
 import { checkExact } from './exact.ts'
@@ -33,19 +34,17 @@ t.test('another service completes the batch, with exactly its users', async (t) 
   let id = ''
   await t.test('the service that stops', async (t) => {
     const service = await startService(t, settings) // until the end of this subtest
-    const table = await sql.reserve()
-    await table`begin`
+    const table = await openTransaction(t, sql)
     await table`lock table users in share mode` // so that no chunk ends before its batch is locked
     id = await beginBatch(service.url, USERS, { chunk_size: USERS / CHUNKS })
     while ((await waiting('relation')).count === 0) await sleep(5)
     await sql.begin(async (batch) => {
       await batch`select from batches where id = ${id} for no key update` // a chunk ends with an update of this row
-      await table`rollback`
+      await table.rollback()
       while ((await waiting('transactionid')).count === 0) await sleep(5)
       t.same(await counts(), { users: 0, chunks: CHUNKS })
       for (const { pid } of await waiting('transactionid')) await batch`select pg_terminate_backend(${pid})`
     })
-    table.release()
   })
   const other = await startService(t, settings)
   await checkExact(t, url, await untilEnded(other.url, id), USERS)

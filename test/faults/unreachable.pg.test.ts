@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
 import { testDatabase } from '../database.ts'
 import { startService } from '../http/service.ts'
+import { openTransaction } from '../open-transaction.ts'
 import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 import { type Answer, ask, beginBatch, untilEnded, untilMoving, untilReady } from './client.ts'
@@ -107,8 +108,7 @@ t.test('when all connections are busy, other requests get 503, and running ones 
     { MAX_WORKERS: '1', DATABASE_CONNECTIONS: '4', EXPORT_CONCURRENCY: '1', WAIT_SECONDS },
     { lockTimeoutMs: 60_000 },
   )
-  const lock = await service.sql.reserve()
-  await lock`begin`
+  const lock = await openTransaction(t, service.sql)
   await lock`lock table users in access exclusive mode`
   const refused: Answer[] = []
   const requests = Array.from({ length: 12 }, async () => {
@@ -123,8 +123,7 @@ t.test('when all connections are busy, other requests get 503, and running ones 
     t.match({ status, code: json.code }, { status: 503, code: 'database_unavailable' })
     t.ok(ms > 900, `after ${Math.round(ms)} ms`)
   }
-  await lock`rollback`
-  lock.release()
+  await lock.rollback()
   const statuses = await Promise.all(requests)
   t.equal(statuses.filter((status) => status === 200).length, 4, 'running requests are not cut')
   await untilReady(service.url)

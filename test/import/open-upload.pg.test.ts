@@ -8,6 +8,7 @@ import { testDatabase } from '../database.ts'
 import { makePool } from '../export/observe.ts'
 import { startService } from '../http/service.ts'
 import { sharedService } from '../http/shared-service.ts'
+import { openTransaction } from '../open-transaction.ts'
 import { exportOf } from '../replica/pair.ts'
 import { suite } from '../suite.ts'
 
@@ -102,8 +103,7 @@ t.test(
     const [user] = await sql<{ id: string }[]>`
     insert into users (username, email) values ('held', 'held@example.com') returning id`
     await call('GET', '/readyz')
-    const holder = await sql.reserve()
-    await holder`begin`
+    const holder = await openTransaction(t, sql)
     await holder`update users set role = 'held' where username = 'held'`
     const patch = () => call<{ code: string }>('PATCH', `/v1/users/${user?.id}`, { body: { role: 'x' } })
     const patches = Array.from({ length: 4 }, patch)
@@ -114,30 +114,27 @@ t.test(
     for (const answer of await Promise.all(patches)) {
       t.match(answer, { status: 503, json: { code: 'overloaded' }, headers: { 'retry-after': /^\d+$/ } })
     }
-    await holder`rollback`
-    holder.release()
+    await holder.rollback()
     t.match(await patch(), { status: 200 })
   },
 )
 
 t.test('a target can be created while a writer uses its pool, but not if the pool is deleted', async (t) => {
   const poolId = await makePool(sql, 'written')
-  const holder = await sql.reserve()
   const create = () => call('POST', '/v1/targets?pool=written', { body: { name: 'one', ...target } })
-  await holder`begin`
-  await holder`select from pools where id = ${poolId} for key share` // as every writer of its users does
+  const writer = await openTransaction(t, sql)
+  await writer`select from pools where id = ${poolId} for key share` // as every writer of its users does
   t.match(await create(), { status: 201 })
-  await holder`rollback`
+  await writer.rollback()
 
   await sql`delete from targets`
-  await holder`begin`
-  await holder`delete from pools where id = ${poolId}`
+  const deletion = await openTransaction(t, sql)
+  await deletion`delete from pools where id = ${poolId}`
   const answer = create()
   const waits = async () =>
     (await sql`select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`).length > 0
   while (!(await waits())) await sleep(10)
-  await holder`commit`
-  holder.release()
+  await deletion.commit()
   t.match(await answer, { status: 404, json: { code: 'pool_not_found' } })
   t.same(await sql`select from targets`, [])
 })

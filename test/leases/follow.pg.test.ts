@@ -93,6 +93,30 @@ t.test('a holder hears what became of its users', async (t) => {
   })
 })
 
+t.test('a lease ends with the last of its users that exist, and a deleted one that is back is free', async (t) => {
+  const pool = await makePool(service, 2)
+  const poolId = await idOf(pool)
+  const { json: lease } = await post('/v1/leases', { pool, count: 2 })
+  const [gone, left] = lease.users.map(({ id }) => id)
+  const give = (id: string | undefined) =>
+    post(`/v1/leases/${lease.id}/return`, { pool, fence: lease.fence, users: [{ id, outcome: 'clean' }] })
+  const read = async () => (await call<Lease>('GET', `/v1/leases/${lease.id}?pool=${pool}`)).json
+  await untilInStep(pool)
+  await sql.begin(async (tx) => {
+    await tx`select from lease_pools where pool_id = ${poolId} for update` // nothing follows the deletion yet
+    t.equal((await call('DELETE', `/v1/users/${gone}?pool=${pool}`)).status, 204)
+    const statuses = { [gone ?? '']: 'gone', [left ?? '']: 'leased' }
+    t.match(await read(), { status: 'active', users: lease.users.map(({ id }) => ({ id, status: statuses[id] })) })
+    t.match(await give(left), { status: 200, json: { returned_count: 1, held_count: 0 } })
+    t.match(await read(), { status: 'returned' })
+    t.match(await give(gone), { status: 200, json: { returned_count: 0, held_count: 0 } })
+    await sql`insert into users (pool_id, id, username, email) values (${poolId}, ${gone ?? ''}, 'back', 'back@example.com')`
+  })
+  await untilInStep(pool)
+  t.match(await stats(pool), { free: 2, leased: 0 })
+  t.equal((await post('/v1/leases', { pool, count: 2 })).status, 201)
+})
+
 t.test('a batch with leased users is deleted, and created again with the same ids', async (t) => {
   const pool = await makePool(service, 0)
   const config = {

@@ -1,5 +1,7 @@
 import { request } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { StandbyFailure } from '../../src/database/sqlstate.ts'
+import { createLine } from '../../src/leases/line.ts'
 import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 import { type Lease, leaseService, makePool, problem } from './pool.ts'
@@ -151,6 +153,36 @@ t.test('a caller that disconnects leaves the line, and takes nobody with it', as
   }
   t.ok((await statuses()).includes('abandoned'), 'a client left before it had its response')
   await until(pool, 'free', 2)
+})
+
+t.test('a caller that disconnects during its statement does not count as waiting', async (t) => {
+  const pool = await makePool(service, 1)
+  await take(pool)
+  const ends = { 'too few users': async () => false, 'no database': () => Promise.reject(new StandbyFailure()) }
+  for (const [end, replenish] of Object.entries(ends)) {
+    const caller = new AbortController()
+    const { promise: ended, resolve } = Promise.withResolvers<void>()
+    const line = createLine({
+      sql,
+      selection: { pool, batchId: undefined, role: undefined, attributes: {}, order: 'least_used' },
+      inTurn: (work) => work().finally(resolve),
+      replenish() {
+        caller.abort() // the statement has found no user, and the line has not yet decided
+        return replenish()
+      },
+    })
+    t.teardown(() => line.close(new Error('the test is over')))
+    line.enter({
+      ...{ count: 1, partial: false, ttlSeconds: 60, owner: '', apiKey: null, idempotency: undefined },
+      deadline: performance.now() + 30_000,
+      left: caller.signal,
+      settle: () => t.fail('settled'),
+      fail: () => t.fail('failed'),
+    })
+    await ended
+    t.ok(caller.signal.aborted)
+    t.equal(line.waiting(), 0, end)
+  }
 })
 
 t.test('an Idempotency-Key: a repetition gets the same lease, whatever became of the first response', async (t) => {

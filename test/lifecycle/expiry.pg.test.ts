@@ -100,6 +100,24 @@ t.test(
   },
 )
 
+t.test('a pool whose credentials cannot be swept stops no other pool and no other step', async (t) => {
+  const [other] = await sql<{ id: number }[]>`insert into pools (name) values ('other') returning id`
+  await sql`insert into credential_checks (pool_id, first_id, last_id) values (1, 1, 1), (${other?.id ?? 0}, 1, 1)`
+  await sql`insert into audit_events (action, pool, status, at) values ('old', 'default', 200, now() - interval '2 days')`
+  const release = await refuse('delete', 'credential_checks', 'old.pool_id = 1', '23514')
+  t.teardown(release)
+  const left = async () => {
+    const checks = sql<{ pool_id: number }[]>`select pool_id from credential_checks`
+    const events = sql<{ action: string }[]>`select action from audit_events where action = 'old'`
+    return [...(await checks).map(({ pool_id }) => pool_id), ...(await events).map(({ action }) => action)]
+  }
+  const expiry = startExpiry(sql, 86_400, createMetrics(), log, 20)
+  for (let i = 0; i < 500 && (await left()).length > 1; i++) await sleep(10)
+  await expiry.stop()
+  t.strictSame(await left(), [1])
+  t.ok(lines.some((line) => line.includes('expiry failed, retrying')))
+})
+
 t.test('the search for expired batches reads no removed ones, because an index contains only the others', async (t) => {
   t.match(await sql`select count(*)::int as count from batches where removed_at is null`, [{ count: 0 }])
   const plan = await sql.begin(async (tx) => {

@@ -3,6 +3,7 @@ import type { Test } from 'tap'
 import type { Batch } from '../../src/batches/batches.ts'
 import { makePool } from '../export/observe.ts'
 import { sharedService } from '../http/shared-service.ts'
+import { openTransaction } from '../open-transaction.ts'
 import { suite } from '../suite.ts'
 import { exportOf, makeUsers, put, stateOf } from './pair.ts'
 
@@ -95,15 +96,13 @@ t.test('a pool with unfinished batches cannot become a replica', async (t) => {
   ).json
   await sql`delete from users where pool_id = ${poolId}`
   await sql`update batches set status = 'running', finished_at = null where id = ${id}`
-  const holder = await sql.reserve()
-  await holder`begin`
+  const holder = await openTransaction(t, sql)
   await holder`select from batches where id = ${id} for update`
   const inUse = { status: 409, json: { code: 'pool_in_use' } }
   t.match(await setReplica('busy', true), inUse)
   await makePool(sql, 'empty')
   t.match(await put(url, await exportOf(service, { pool: 'empty' }), { pool: 'busy' }), inUse, 'nor by an export')
-  await holder`rollback`
-  holder.release()
+  await holder.rollback()
 })
 
 t.test('a full export is rejected by a pool with users that was not declared a replica', async (t) => {
@@ -142,14 +141,12 @@ const isLockWaitedFor = async () =>
 
 /** Sends a request while the pool is locked as by a PUT, then makes the pool a replica, or releases it. Returns the response. */
 async function whileBecoming(pool: string, isReplica: boolean, request: () => Promise<unknown>): Promise<unknown> {
-  const locker = await sql.reserve()
-  await locker`begin`
+  const locker = await openTransaction(t, sql)
   await locker`select from pools where name = ${pool} for update`
   const answer = request()
   for (let n = 0; n < 300 && !(await isLockWaitedFor()); n++) await sleep(10)
   await locker`update pools set replica_since = case when ${isReplica} then now() end where name = ${pool}`
-  await locker`commit`
-  locker.release()
+  await locker.commit()
   return answer
 }
 
@@ -177,8 +174,7 @@ t.test(
 
 t.test('while an import is running, declaring its pool a replica fails after some seconds', async (t) => {
   const poolId = await makePool(sql, 'busy-import')
-  const holder = await sql.reserve()
-  await holder`begin`
+  const holder = await openTransaction(t, sql)
   await holder`select from pools where id = ${poolId} for key share`
   const answers = await Promise.all([
     setReplica('busy-import', true),
@@ -191,7 +187,6 @@ t.test('while an import is running, declaring its pool a replica fails after som
   for (const answer of answers) {
     t.match(answer, { status: 503, json: { code: 'overloaded' }, headers: { 'retry-after': '5' } })
   }
-  await holder`rollback`
-  holder.release()
+  await holder.rollback()
   t.match(await put(url, await exportOf(service), { pool: 'busy-import' }), { status: 200 })
 })

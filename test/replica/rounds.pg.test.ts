@@ -1,4 +1,5 @@
 import fc from 'fast-check'
+import { sweepCredentials } from '../../src/batches/unused-credentials.ts'
 import { WHOLE_POOL } from '../../src/replica/apply-export.ts'
 import { runTransaction, transaction } from '../export/history.ts'
 import { makePool, stateFromScratch } from '../export/observe.ts'
@@ -8,7 +9,7 @@ import { exportOf, makeUsers, put, startPair, stateOf, userLines } from './pair.
 
 const t = suite()
 
-/* Histories of plain SQL, pushed as deltas, and concurrent exports. */
+/* Histories of plain SQL, pushed as deltas, concurrent exports, and what an export says nothing of. */
 
 t.test('deltas bring the replica to the source’s state after any history of changes', async (t) => {
   const { source, replica } = await startPair(t)
@@ -102,4 +103,34 @@ t.test('plain SQL on the replica during exports is repaired by the next full exp
   t.equal((await put(replica.url, await exportOf(source))).status, 200)
   t.equal(await stateOf(replica), await stateOf(source))
   t.equal(await stateFromScratch(replica.sql, 1, WHOLE_POOL), await stateOf(source))
+})
+
+t.test('a user that an export changes keeps its login, and a deleted one does not', async (t) => {
+  const { source, replica } = await startPair(t)
+  const logins = async () => {
+    const include = 'format=ndjson&include=password,password_hash,totp_secret'
+    const { raw } = await replica.call('GET', `/v1/users/export?${include}`)
+    const users = userLines(raw.toString()).map((line) => JSON.parse(line))
+    return Object.fromEntries(users.map((user) => [user.id, [user.password, user.password_hash, user.totp_secret]]))
+  }
+  const password_hash = { algorithm: 'argon2id', memory_kib: 8, iterations: 1, distinct: 3 }
+  const config = { password_mode: 'per_user', password_hash, totp: true, username_pattern: 'u{n}' }
+  await replica.call('POST', '/v1/batches', { body: { count: 3, config }, headers: { prefer: 'wait=30' } })
+  t.equal((await put(source.url, await exportOf(replica))).status, 200)
+  await replica.call('PATCH', '/v1/pools/default', { body: { replica: 'everything' } })
+  const [base, before] = [await stateOf(source), await logins()]
+
+  await source.sql`update users set custom_attributes = '{"plan": "gold"}' where username = 'u1'`
+  const delta = await put(replica.url, await exportOf(source, { base }))
+  t.match(delta, { status: 200, json: { kind: 'delta', counts: { added: 0, updated: 1, deleted: 0 } } })
+  t.strictSame(await logins(), before)
+
+  await source.sql`update users set email = 'another@example.com' where username = 'u2'`
+  const [deleted] = await source.sql<{ id: string }[]>`delete from users where username = 'u3' returning id`
+  const full = await put(replica.url, await exportOf(source))
+  t.match(full, { status: 200, json: { kind: 'full', counts: { added: 0, updated: 1, deleted: 1 } } })
+  await sweepCredentials(replica.sql)
+  const { [deleted?.id ?? '']: _, ...left } = before
+  t.strictSame(await logins(), left)
+  t.match(await replica.sql`select count(*)::int as count from credentials`, [{ count: 2 }])
 })

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
+import { openTransaction } from '../open-transaction.ts'
 import { suite } from '../suite.ts'
 import { sinkRoutes, sinkService, startSystem } from './sink.ts'
 import { DJANGO } from './systems.ts'
@@ -23,8 +24,7 @@ async function announce(t: Test, end: 'commit' | 'rollback'): Promise<void> {
   await batch(1, { username_pattern: NAME })
   t.teardown(() => sql`delete from users where username = ${NAME}`)
   const [user] = await sql`select id from users where username = ${NAME}`
-  const tx = await system.sql.reserve()
-  await tx`begin`
+  const tx = await openTransaction(t, system.sql)
   const row = { ...COLUMNS, username: NAME, is_active: true, date_joined: '2026-01-01T00:00:00Z' }
   const [made] = await tx`
     insert into auth_user ${tx(row)} returning id, pg_current_xact_id()::text as xid`
@@ -34,8 +34,7 @@ async function announce(t: Test, end: 'commit' | 'rollback'): Promise<void> {
   await sql`
     insert into sink_announcements (pool_id, target, marker, user_ids)
     values (1, 's', ${made?.['xid']}, array[${user?.['id']}]::uuid[])`
-  await tx.unsafe(end)
-  tx.release()
+  await tx[end]()
 }
 
 const rows = () => system.sql`select id, password from auth_user where username = ${NAME}`
@@ -95,15 +94,13 @@ const waitingForLock = () => sql`
   where datname = current_database() and application_name = 'usersync' and wait_event_type = 'Lock'`
 
 t.test('still open: the run fails as busy and sends nothing, and the next one settles it', async (t) => {
-  const blocking = await system.sql.reserve()
   await announce(t, 'rollback')
-  await blocking`begin`
+  const blocking = await openTransaction(t, system.sql)
   const [open] = await blocking`select pg_current_xact_id()::text as xid`
   await sql`update sink_announcements set marker = ${open?.['xid']}`
   t.match(await sync('s'), { status: 'failed', failure: 'busy', attempts: 4 })
   t.equal((await rows()).length, 0)
-  await blocking`rollback`
-  blocking.release()
+  await blocking.rollback()
   t.match(await sync('s'), { status: 'succeeded', added_count: 1 })
 })
 

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { get, type IncomingMessage } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startService } from '../http/service.ts'
+import { openTransaction } from '../open-transaction.ts'
 import { suite } from '../suite.ts'
 import { serversOf, untilStatus } from './client.ts'
 import { configure, pairDatabase } from './replicated.ts'
@@ -37,8 +38,7 @@ await sql`
 t.test('a small export, or a part, whose reading fails is read from the primary', async (t) => {
   const { call } = await startOne()
   const EXPORTS = { small: 'format=ndjson&pool=small', part: 'format=cognito&pool=small' }
-  const lock = await sql.reserve()
-  await lock`begin`
+  const lock = await openTransaction(t, sql)
   await lock`lock table users in access exclusive mode` // blocks reads at the standby too, as soon as it is replayed
   await sql`insert into pools (name) values ('flush')` // a commit sends the log up to here; otherwise that takes 15 s
   for (;;) {
@@ -55,8 +55,7 @@ t.test('a small export, or a part, whose reading fails is read from the primary'
     ended += killed.length
     await sleep(10)
   }
-  await lock`rollback`
-  lock.release()
+  await lock.rollback()
   for (const [index, name] of Object.keys(EXPORTS).entries()) {
     const answer = await answers[index]
     t.equal(answer?.status, 200, name)

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startProxy } from '../database-proxy.ts'
 import { type Answer, type Request, startService } from '../http/service.ts'
+import { openTransaction } from '../open-transaction.ts'
 import { suite } from '../suite.ts'
 import { pairDatabase } from './replicated.ts'
 
@@ -37,8 +38,7 @@ async function answerOf(method: string, path: string, request?: Request): Promis
 
 t.test('writes get 503 read_only, reads are answered, and work continues afterwards', async (t) => {
   const body = { count: 5, config: { password_hash: { algorithm: 'none' } } }
-  const lock = await sql.reserve()
-  await lock`begin`
+  const lock = await openTransaction(t, sql)
   await lock`lock table users in share mode` // so that the chunk is still open when the address changes
   const { json: batch } = await call<{ id: string }>('POST', '/v1/batches', { body })
   t.ok(
@@ -71,8 +71,7 @@ t.test('writes get 503 read_only, reads are answered, and work continues afterwa
   t.ok(await until(() => /"code":"read_only"[^\n]*"chunk failed, retrying"/.test(log.join(''))), 'workers retry')
   t.ok(await until(() => /"sqlstate":"25006"[^\n]*"expiry failed, retrying"/.test(log.join(''))), 'schedulers retry')
 
-  await lock`rollback`
-  lock.release()
+  await lock.rollback()
   await proxy.redirect(portOf(urls.primary))
   const isCompleted = async () =>
     (await call<{ status: string }>('GET', `/v1/batches/${batch.id}`)).json.status === 'completed'

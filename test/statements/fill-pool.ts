@@ -32,9 +32,9 @@ export async function fillPool(sql: Sql, pool: string, users: number): Promise<n
   const poolId = made?.id ?? 0
   const batchId = sql`('01890000-0000-7000-8000-' || lpad(to_hex(b), 12, '0'))::uuid`
   await sql`
-    insert into batches (pool_id, id, label, status, total_requested, first_user_number, first_credential_id, username_pattern,
+    insert into batches (pool_id, id, label, status, total_requested, first_user_number, first_credential_id, credential_count, username_pattern,
       email_suffix, config, password_ciphertext, created_at, started_at, finished_at, expires_at, idempotency_key)
-    select ${poolId}, ${batchId}, 'batch ' || b, 'completed', 2000, 1, 1, 'u{n}', '@example.com',
+    select ${poolId}, ${batchId}, 'batch ' || b, 'completed', 2000, 1, (b - 1) * ${PER_BATCH}::int, ${PER_BATCH}, 'u{n}', '@example.com',
       ${CONFIG}, ${Buffer.alloc(60)}, now() - interval '2 days', now() - interval '2 days',
       now() - interval '1 day', case when b % 2 = 0 then now() + interval '1 day' end, 'key ' || b
     from generate_series(1, ${BATCHES}::int) b`

@@ -6,6 +6,7 @@ import type { Test } from 'tap'
 import { asPeerError, callPeer, PeerError, readJson } from '../../src/client/peer.ts'
 import { isDatabaseUnavailable } from '../../src/database/sqlstate.ts'
 import { EMPTY_STATE } from '../../src/protocol/state.ts'
+import { heldState } from '../../src/sync/probe.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()
@@ -142,8 +143,20 @@ t.test('silence before or during the response is a timeout', async (t) => {
   const silent = await answering(t, () => {})
   t.equal(await faultOf(ask(silent, 300)), 'timeout')
   const stalled = await answering(t, (_, response) => void response.write('a'))
-  const { body } = await ask(stalled, 300)
-  t.equal(await faultOf(readJson(body)), 'timeout')
+  t.equal(await faultOf(ask(stalled, 300).then(({ body }) => readJson(body))), 'timeout')
+})
+
+t.test('a probe ends when its time is up, also if the receiver goes on sending', async (t) => {
+  const url = await answering(t, (_, response) => {
+    const sending = setInterval(() => response.write(' '.repeat(1_000)), 50) // 65 of them would be too long for a response
+    response.once('close', () => clearInterval(sending))
+  })
+  const probe = heldState(
+    { url, key: undefined, pool: 'default' },
+    { state: EMPTY_STATE, userCount: 0 },
+    { patienceMs: 300 },
+  )
+  t.equal(await faultOf(probe), 'timeout')
 })
 
 t.test(
@@ -202,6 +215,7 @@ t.test('every failure before a response is unreachable, with its error code', as
     }
   }
   t.equal(asPeerError(new Error('no code')).fault, 'unreachable')
+  t.equal(asPeerError(new DOMException('s3cret', 'TimeoutError')).fault, 'timeout', 'a deadline of this service')
 })
 
 t.test('an aborted call rejects with the reason', async (t) => {

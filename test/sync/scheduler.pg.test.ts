@@ -32,7 +32,7 @@ t.teardown(() => sql.end({ timeout: 5 }))
 await sql`insert into users (username, email) values ('one', 'one@example.com')`
 
 /** Several times as fast as in the service. */
-const PACE = { pollMs: 50, leaseMs: 1_500, push: { deadlineMs: 20_000, firstPauseMs: 20, silenceMs: 5_000 } }
+const PACE = { pollMs: 50, leaseMs: 1_500, push: { deadlineMs: 20_000, firstPauseMs: 20, patienceMs: 5_000 } }
 
 /** Starts a scheduler that connects through the proxy. It is stopped at the end of `t`. */
 function startScheduler(t: Test, { pace = PACE, change = (exports: Exports) => exports } = {}) {
@@ -214,7 +214,7 @@ t.test('runs that have ended make room: 110 runs end, though at most 100 are in 
 })
 
 t.test('whatever a receiver responds, the run ends within its deadline', async (t) => {
-  startScheduler(t, { pace: { ...PACE, push: { deadlineMs: 200, firstPauseMs: 5, silenceMs: 5_000 } } })
+  startScheduler(t, { pace: { ...PACE, push: { deadlineMs: 200, firstPauseMs: 5, patienceMs: 5_000 } } })
   const { receiver, push } = await startTarget(t)
   const words = fc.oneof(
     fc.constantFrom('a\0b', '\ud800', '\u001b[2J\n', 'x'.repeat(1_000_000), `u1-${'0'.repeat(64)}`, 'base_mismatch'),

@@ -70,7 +70,8 @@ export const simpleTableServer: FastifyPluginCallbackTypebox<{ leasing: Leasing 
     const pool = poolOf(request)
     const user = await findNamedUser(sql, await poolIdOf(sql, request), named, readerOf(request))
     if (!user) {
-      const how = 'Create users with POST /v1/batches or POST /v1/users/import; ADD only returns those that READ gave.'
+      const how =
+        'Create users with POST /v1/batches or POST /v1/users/import. ADD only returns those that READ gave; one that was deleted since then need not be returned.'
       throw new Problem('invalid_request', `The pool ${pool} has no user with this ${named.column}. ${how}`)
     }
     if (user.lease) {
