@@ -1,5 +1,7 @@
 import { once } from 'node:events'
+import { Agent, type IncomingMessage, request } from 'node:http'
 import { type AddressInfo, connect, type Socket } from 'node:net'
+import { text } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
 import Fastify from 'fastify'
 import type { Test } from 'tap'
@@ -56,8 +58,10 @@ async function listening(t: Test, options: { totalBytes: number; waitMs: number;
     return socket
   }
   const send = async (method: string, path: string) => {
-    const answer = await fetch(`http://127.0.0.1:${port}${path}`, { method })
-    return { status: answer.status, text: await answer.text() }
+    const agent = new Agent({ keepAlive: true })
+    t.teardown(() => agent.destroy())
+    const [answer] = (await once(request({ port, method, path, agent }).end(), 'response')) as [IncomingMessage]
+    return { status: answer.statusCode, text: await text(answer) }
   }
   return { app, neverRead, send }
 }
