@@ -12,11 +12,11 @@ fc.configureGlobal({ numRuns: sized(25, 100) })
 const OTHER_UNITS = 'lanes|generators|passwords|systems|export|import|pull|sync|http'
 
 /**
- * Each lane is a process that runs the test files matching its patterns, one after the other. A process takes 1 s of CPU time
- * before its first test with a database: it loads tap, the service and its packages, and V8 compiles them. So there are few
- * lanes, each with 10 to 15 s of CPU time. They start in alphabetical order: the lanes without a database fill both cores at the end.
- * Each of these takes 6 to 7 s, of which it waits for more or less, so that all together take less than 10 s on two cores.
- * test/lanes.test.ts checks that no file is left out.
+ * Each lane is a process that runs the test files matching its patterns, one after the other. A process takes 0.6 s of CPU time to
+ * load tap, the service and its packages, and more until V8 has compiled them. So there are few lanes, those with a database with
+ * 10 to 15 s of CPU time each. They start in alphabetical order: the lanes without a database come last and fill both cores until the
+ * end. Each of these takes 6 to 8 s if it runs alone, so the five of them take about 10 s together, although some mostly wait and
+ * others only compute. test/lanes.test.ts checks that no file is left out.
  */
 export const LANES = {
   app: [
