@@ -4,6 +4,8 @@ import { fakeService, type Handler, hangUp, html, json, silence } from './fake-s
 
 const t = suite()
 
+t.jobs = 8 // the tests wait most of the time, each for a service of its own
+
 /* How the client retries, and what it says of responses that the service does not send. */
 
 const STATS = { pool: 'default', total_users: 3 }

@@ -5,6 +5,7 @@ import { readNdjson } from '../../src/import/read-ndjson.ts'
 import type { GivenRow } from '../../src/import/row.ts'
 import { MAX_ROW_LENGTH } from '../../src/protocol/text.ts'
 import { anyCharacter } from '../any-character.ts'
+import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 import { csvOf } from './csv.ts'
 
@@ -133,7 +134,11 @@ t.test('invalid columns are reported by name', async (t) => {
     ['username\n"a"b\n', { code: 'invalid_csv', message: /Line 2/ }],
     [`username\n${'x'.repeat(MAX_ROW_LENGTH + 1)}`, { name: 'ContentError', fault: 'too_large' }],
     [`username\n"${'x'.repeat(MAX_ROW_LENGTH + 1)}`, { name: 'ContentError', fault: 'too_large' }],
-    [`username\n${','.repeat(MAX_ROW_LENGTH + 1)}`, { name: 'ContentError', fault: 'too_large' }],
+    // At the small size, body.pg.test.ts alone sends such a row.
+    ...sized<[string, Expected][]>(
+      [],
+      [[`username\n${','.repeat(MAX_ROW_LENGTH + 1)}`, { name: 'ContentError', fault: 'too_large' }]],
+    ),
   ]
   for (const [text, expected] of table) await t.rejects(values(readCsv, text, 65_536), expected, text.slice(0, 30))
 })

@@ -87,7 +87,7 @@ t.test('neither a fast text nor a slow reader fills the memory', async (t) => {
   const folder = await makeFolder(t)
   const cache = await makeCache(t, folder)
   const PAGE = 'x'.repeat(600_000)
-  const PAGES = 100
+  const PAGES = sized(40, 100)
   let given = 0
   let ahead = 0
   async function* fast() {

@@ -1,3 +1,3 @@
 import { runLane } from '../suite.ts'
 
-await runLane('page')
+await runLane('unit-backpressure')

@@ -1,3 +1,3 @@
 import { runLane } from '../suite.ts'
 
-await runLane('statements')
+await runLane('app')

@@ -1,3 +1,0 @@
-import { runLane } from '../suite.ts'
-
-await runLane('standbys')
