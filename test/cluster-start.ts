@@ -11,12 +11,11 @@ import { migrate } from '../src/database/migrate.ts'
 import { databaseUrl, onServer, readCluster, removeCluster, type TestCluster, writeCluster } from './cluster.ts'
 import { plant } from './search-record.ts'
 
-/**
- * Tests need no data after a power cut, and no replicas. Without waiting for the disk, a database is cloned in 30 ms.
- */
+/** Tests need no data after a power cut, and no replicas. */
 const SETTINGS = {
   ...{ fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' },
   ...{ wal_level: 'minimal', max_wal_senders: '0', max_connections: '300' },
+  autovacuum: 'off', // no plan of a test depends on when it ran
   scram_iterations: '1', // each of the default of 4096 costs a client that connects, 2 ms in all
 }
 
