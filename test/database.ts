@@ -5,11 +5,7 @@ import { databaseUrl, onServer, readCluster } from './cluster.ts'
 
 const OBJECT_IN_USE = '55006'
 
-/*
- * The databases stay until the end of the run, when their server is removed. ext4 does not reuse an inode within a minute
- * of its deletion, and looks at each such inode for every new file: after a few `drop database`, the next `create database`
- * took 100 ms of CPU time instead of 15.
- */
+/* The databases stay until the end of the run, when their server is removed: to drop them slows down the next ones (server-folder.ts). */
 
 /** Creates a database for the caller, migrated in the schema `usersync`, and returns its URL. */
 export async function testDatabase(_t: unknown): Promise<string> {
