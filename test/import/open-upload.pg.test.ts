@@ -8,7 +8,7 @@ import { testDatabase } from '../database.ts'
 import { makePool } from '../export/observe.ts'
 import { startService } from '../http/service.ts'
 import { sharedService } from '../http/shared-service.ts'
-import { exportOf } from '../replica/pair.ts'
+import { exportOf, put } from '../replica/pair.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()
@@ -98,7 +98,8 @@ t.test(
     await standard.end()
 
     const settings = { DATABASE_URL, MAX_WORKERS: '1', DATABASE_CONNECTIONS: '4', EXPORT_CONCURRENCY: '1' }
-    const { sql, call } = await startService(t, settings, { lockTimeoutMs: 1_500 })
+    const service = await startService(t, settings, { lockTimeoutMs: 1_500 })
+    const { sql, call } = service
     const [user] = await sql<{ id: string }[]>`
     insert into users (username, email) values ('held', 'held@example.com') returning id`
     await call('GET', '/readyz')
@@ -115,8 +116,21 @@ t.test(
       t.match(answer, { status: 503, json: { code: 'overloaded' }, headers: { 'retry-after': /^\d+$/ } })
     }
     await holder`rollback`
-    holder.release()
     t.match(await patch(), { status: 200 })
+
+    const poolId = await makePool(sql, 'busy')
+    await holder`begin`
+    await holder`select from pools where id = ${poolId} for key share` // as an import does while it applies its rows
+    const full = await exportOf(service)
+    const push = () => put(service.url, full, { pool: 'busy' })
+    const [declared, pushed] = await Promise.all([call('PATCH', '/v1/pools/busy', { body: { replica: true } }), push()])
+    const overloaded = { status: 503, json: { code: 'overloaded' } }
+    t.match(declared, { ...overloaded, headers: { 'retry-after': '5' } }, 'a pool with an import becomes no replica')
+    t.match(pushed, overloaded)
+    t.equal(pushed.headers.get('retry-after'), '5')
+    await holder`rollback`
+    holder.release()
+    t.match(await push(), { status: 200 })
   },
 )
 

@@ -12,7 +12,7 @@ const t = suite()
 /* Pushes of a real service to receivers that keep their users in memory, with independent code. */
 
 /** Short, so that silent and failing targets are given up soon. */
-const PACE = { pollMs: 500, leaseMs: 30_000, push: { deadlineMs: 900_000, firstPauseMs: 50, silenceMs: 1_500 } }
+const PACE = { pollMs: 200, leaseMs: 30_000, push: { deadlineMs: 900_000, firstPauseMs: 50, silenceMs: 1_500 } }
 const { call, sql, log } = await startService(t, { MAX_WORKERS: '1' }, { sync: PACE })
 
 interface Status {
@@ -57,7 +57,7 @@ async function push(t: Test, pool: string, options: Record<string, unknown> = {}
 
 async function finished(location: string): Promise<SyncRun> {
   const deadline = Date.now() + 60_000
-  for (let pauseMs = 20; Date.now() < deadline; pauseMs *= 1.5) {
+  for (let pauseMs = 20; Date.now() < deadline; pauseMs = Math.min(pauseMs * 1.5, 200)) {
     const { json } = await call<SyncRun>('GET', location)
     if (json.finished_at !== null) return json
     await sleep(pauseMs)
