@@ -8,13 +8,13 @@ const OBJECT_IN_USE = '55006'
 /* The databases stay until the end of the run, when their server is removed: to drop them slows down the next ones (server-folder.ts). */
 
 /** Creates a database for the caller, migrated in the schema `usersync`, and returns its URL. */
-export async function testDatabase(_t: unknown): Promise<string> {
+export async function testDatabase(): Promise<string> {
   const { url, template } = await runningCluster()
   return await createDatabase(url, template, template)
 }
 
 /** Like `testDatabase`, but without our schema. */
-export async function emptyDatabase(_t: unknown): Promise<string> {
+export async function emptyDatabase(): Promise<string> {
   const { url, template } = await runningCluster()
   return await createDatabase(url, template, 'template0')
 }

@@ -17,7 +17,7 @@ const open = (url: string, connections: number) => connect({ url, schema: 'users
 
 /** Starts a server in front of a database. `serve` gets each client, and a function that connects to the database for it. */
 async function startServer(t: Test, serve: (client: Socket, database: () => Socket) => void): Promise<string> {
-  const url = new URL(await testDatabase(t))
+  const url = new URL(await testDatabase())
   const databasePort = Number(url.port)
   const server = createServer((client) => {
     client.on('error', () => {})
@@ -52,7 +52,7 @@ t.test('a query that follows a connection reset at once fails too', async (t) =>
 })
 
 t.test('a server that closes each connection at once is an error, and is not asked in a loop', async (t) => {
-  const proxy = await startProxy(t, await testDatabase(t))
+  const proxy = await startProxy(t, await testDatabase())
   proxy.hangUp()
   const sql = open(proxy.url, 1)
   t.teardown(() => sql.end({ timeout: 0 }))

@@ -31,7 +31,7 @@ if (account) await chown(path('server.key'), account.uid, account.gid)
 await chmod(path('server.key'), 0o600)
 
 /** The server of the run has no TLS. */
-const plain = await emptyDatabase(t)
+const plain = await emptyDatabase()
 const secure = await startOwnPostgres(t, {
   settings: { ssl: 'on', ssl_cert_file: path('server.pem'), ssl_key_file: path('server.key') },
 })

@@ -92,7 +92,7 @@ t.test('an open import and an open push block no other request', async (t) => {
 t.test(
   'requests that wait for the lock of another writer fail in time, and health checks do not queue behind them',
   async (t) => {
-    const DATABASE_URL = await testDatabase(t)
+    const DATABASE_URL = await testDatabase()
     const standard = connect({ url: DATABASE_URL, schema: 'usersync', connections: 1, name: 'test' })
     t.match(await standard`show lock_timeout`, [{ lock_timeout: '5s' }], 'every connection has the timeout')
     await standard.end()
