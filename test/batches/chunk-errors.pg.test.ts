@@ -26,7 +26,7 @@ async function begin(config: object, count = 400): Promise<string> {
 const readBatch = async (id: string) => (await call<Batch>('GET', `/v1/batches/${id}`)).json
 
 async function until(id: string, isSo: (batch: Batch) => boolean, read = readBatch): Promise<Batch> {
-  for (const deadline = Date.now() + 30_000; ; await sleep(20)) {
+  for (const deadline = Date.now() + 30_000; ; await sleep(50)) {
     const batch = await read(id)
     if (isSo(batch)) return batch
     if (Date.now() > deadline) throw new Error(`the batch is still ${JSON.stringify(batch)}`)

@@ -12,7 +12,7 @@ const t = suite()
 /* Pushes of a real service to receivers that keep their users in memory, with independent code. */
 
 /** Short, so that silent and failing targets are given up soon. */
-const PACE = { pollMs: 200, leaseMs: 30_000, push: { deadlineMs: 900_000, firstPauseMs: 50, silenceMs: 1_500 } }
+const PACE = { pollMs: 500, leaseMs: 30_000, push: { deadlineMs: 900_000, firstPauseMs: 50, silenceMs: 1_500 } }
 const { call, sql, log } = await startService(t, { MAX_WORKERS: '1' }, { sync: PACE })
 
 interface Status {
