@@ -82,7 +82,7 @@ t.test('a connection that is opening takes the next query, and another one opens
     if (connections++ !== 1) socket.pipe(database()).pipe(socket) // the second one never opens
   })
   const sql = open(url, 9)
-  t.teardown(() => sql.end({ timeout: 1 }))
+  t.teardown(() => sql.end({ timeout: 0 }))
   let slow = 0
   for (let n = 0; n < 5; n++) {
     const begun = performance.now()
