@@ -2,7 +2,7 @@
 // folder that records what services log and answer.
 
 import { randomBytes } from 'node:crypto'
-import { chmod, mkdtemp } from 'node:fs/promises'
+import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { startEmbeddedDatabase } from '../src/database/embedded/embedded.ts'
@@ -10,13 +10,13 @@ import { isAlive } from '../src/database/embedded/embedded-postmaster.ts'
 import { migrate } from '../src/database/migrate.ts'
 import { databaseUrl, onServer, readCluster, removeCluster, type TestCluster, writeCluster } from './cluster.ts'
 import { plant } from './search-record.ts'
+import { makeServerFolder } from './server-folder.ts'
 
-/**
- * Tests need no data after a power cut, and no replicas. Without waiting for the disk, a database is cloned in 30 ms.
- */
+/** Tests need no data after a power cut, and no replicas. */
 const SETTINGS = {
   ...{ fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' },
   ...{ wal_level: 'minimal', max_wal_senders: '0', max_connections: '300' },
+  autovacuum: 'off', // no plan of a test depends on when it ran
   scram_iterations: '1', // each of the default of 4096 costs a client that connects, 2 ms in all
 }
 
@@ -52,8 +52,7 @@ async function removePrevious(): Promise<void> {
 }
 
 async function startServer(): Promise<string> {
-  cluster.dataDir = await mkdtemp(join(tmpdir(), 'usersync-test-'))
-  await chmod(cluster.dataDir, 0o755) // root runs PostgreSQL as another user
+  cluster.dataDir = await makeServerFolder('usersync-test-')
   cluster.directory = join(cluster.dataDir, 'postgresql')
   await writeCluster(cluster)
   const { adminUrl, directory } = await startEmbeddedDatabase({ dataDir: cluster.dataDir, settings: SETTINGS })

@@ -76,7 +76,7 @@ async function dropDatabases(url: string, prefix: string): Promise<void> {
 
 /** Runs `task` with its own connection to the server, and closes the connection afterwards. */
 export async function onServer(url: string, task: (sql: postgres.Sql) => Promise<unknown>): Promise<void> {
-  const sql = postgres(url, { max: 1, connect_timeout: 10, onnotice: () => {} })
+  const sql = postgres(url, { max: 1, connect_timeout: 10, fetch_types: false, onnotice: () => {} })
   try {
     await task(sql)
   } finally {

@@ -45,7 +45,7 @@ t.test('no collection is forced while worker threads are at work', async (t) => 
 })
 
 t.test('above the memory limit new work is rejected, and accepted work is kept', async (t) => {
-  const DATABASE_URL = await testDatabase(t)
+  const DATABASE_URL = await testDatabase()
   const full = await startService(t, { DATABASE_URL, MEMORY_LIMIT_MB: '128' })
   await until(full.memory.isOver)
   const refusal = { status: 503, headers: { 'retry-after': '5' }, json: { code: 'overloaded' } }

@@ -22,7 +22,7 @@ const PROJECT = fileURLToPath(new URL('..', import.meta.url))
 /** Runs `npm start` in its own process group, as a terminal does, and waits until the service listens. */
 async function npmStart(t: Test) {
   const dataDir = await mkdtemp(join(tmpdir(), 'usersync-data-'))
-  const env = { ...CHILD_ENV, PORT: '0', DATA_DIR: dataDir, MAX_WORKERS: '1', DATABASE_URL: await testDatabase(t) }
+  const env = { ...CHILD_ENV, PORT: '0', DATA_DIR: dataDir, MAX_WORKERS: '1', DATABASE_URL: await testDatabase() }
   const npm = spawn('npm', ['start'], { cwd: PROJECT, env, detached: true, stdio: ['ignore', 'pipe', 'ignore'] })
   const group = -(npm.pid ?? 0)
   // The pipe stays open as long as the service lives, even if npm has exited.

@@ -26,7 +26,7 @@ async function temporaryFolder(t: Test): Promise<string> {
 }
 
 t.test('a schema with tables of another program stops the start with one line', async (t) => {
-  const url = await emptyDatabase(t)
+  const url = await emptyDatabase()
   const sql = connect({ url, schema: 'usersync', connections: 1, name: 'test' })
   await sql`create schema usersync`
   await sql`create table usersync.users (id int)`
@@ -37,7 +37,7 @@ t.test('a schema with tables of another program stops the start with one line', 
 })
 
 t.test('a start without a database names the server, what is wrong and DATABASE_URL', async (t) => {
-  const { host, href } = new URL(await emptyDatabase(t))
+  const { host, href } = new URL(await emptyDatabase())
   const missing = href.replace(/\/usersync_[^/?]*/, '/usersync_missing')
   const { code, output } = await refusedStart({ DATABASE_URL: 'postgres://ada:s3cret@127.0.0.1:1/x' })
   t.equal(code, 1)
@@ -51,7 +51,7 @@ t.test('a start without a database names the server, what is wrong and DATABASE_
 })
 
 t.test('a failed start releases everything it had started', async (t) => {
-  const url = await testDatabase(t)
+  const url = await testDatabase()
   const dataDir = await temporaryFolder(t)
   await writeFile(join(dataDir, 'exports'), 'a file where the cache expects its folder')
   const config = readConfig({ DATA_DIR: dataDir, ENCRYPTION_KEY: 'e1'.repeat(32), MAX_WORKERS: '1' })
@@ -68,7 +68,7 @@ t.test('a failed start releases everything it had started', async (t) => {
 })
 
 t.test('a new data folder is accessible only to the user of the service', async (t) => {
-  const url = await testDatabase(t)
+  const url = await testDatabase()
   const dataDir = join(await temporaryFolder(t), 'new', 'data')
   await using _database = await prepareDatabase(readConfig({ DATABASE_URL: url, DATA_DIR: dataDir }))
   t.equal((await stat(dataDir)).mode & 0o777, 0o700)

@@ -26,7 +26,7 @@ async function begin(config: object, count = 400): Promise<string> {
 const readBatch = async (id: string) => (await call<Batch>('GET', `/v1/batches/${id}`)).json
 
 async function until(id: string, isSo: (batch: Batch) => boolean, read = readBatch): Promise<Batch> {
-  for (const deadline = Date.now() + 30_000; ; await sleep(20)) {
+  for (const deadline = Date.now() + 30_000; ; await sleep(50)) {
     const batch = await read(id)
     if (isSo(batch)) return batch
     if (Date.now() > deadline) throw new Error(`the batch is still ${JSON.stringify(batch)}`)
@@ -101,7 +101,7 @@ t.test('a rule checked at commit also fails the batch, and users created before 
 })
 
 t.test('a password that cannot be decrypted fails the batch', async (t) => {
-  const alone = connect({ url: await testDatabase(t), schema: 'usersync', connections: 1, name: 'test' })
+  const alone = connect({ url: await testDatabase(), schema: 'usersync', connections: 1, name: 'test' })
   t.teardown(() => alone.end())
   const id = await newBatch(alone)
   const outcome = await workChunk(alone, 1, id, Buffer.alloc(32, 'another key'))
@@ -111,7 +111,7 @@ t.test('a password that cannot be decrypted fails the batch', async (t) => {
 
 t.test('a batch whose workers cannot connect reports it, and continues when they can', async (t) => {
   const role = `limited_${randomBytes(6).toString('hex')}`
-  const url = new URL(await testDatabase(t))
+  const url = new URL(await testDatabase())
   await sql.unsafe(`create role ${role} login password 'limited' in role ${url.username}`)
   t.teardown(() => sql.unsafe(`drop role ${role}`))
   Object.assign(url, { username: role, password: 'limited' })

@@ -38,7 +38,7 @@ async function checkUsers(t: Test, url: string, batch: Batch): Promise<void> {
 }
 
 t.test('a batch survives kill -9 and then SIGTERM in the middle of the work', async (t) => {
-  const url = await testDatabase(t)
+  const url = await testDatabase()
   const first = await startServerProcess(t, settings(url))
   const { batch } = await call(first, '/v1/batches', { count: USERS, config: { chunk_size: 100 } })
   await untilMoving(first, batch.id)
@@ -53,7 +53,7 @@ t.test('a batch survives kill -9 and then SIGTERM in the middle of the work', as
 // The small size suspends one of two replicas in faults/stopped-replica.pg.test.ts.
 if (isFull)
   t.test('a batch shared by two replicas survives repeated kills of one of them', async (t) => {
-    const url = await testDatabase(t)
+    const url = await testDatabase()
     const survivor = await startService(t, settings(url))
     let victim = await startServerProcess(t, settings(url))
     const { batch } = await call(survivor, '/v1/batches', { count: USERS, config: { chunk_size: 100 } })

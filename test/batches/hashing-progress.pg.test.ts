@@ -8,7 +8,7 @@ import { KEY, newBatch } from './new-batch.ts'
 const t = suite()
 
 t.test('progress and eta_seconds count the hashing, in proportion to its cost', async (t) => {
-  const sql = connect({ url: await testDatabase(t), schema: 'usersync', connections: 1, name: 'test' })
+  const sql = connect({ url: await testDatabase(), schema: 'usersync', connections: 1, name: 'test' })
   t.teardown(() => sql.end())
   const id = await newBatch(sql, {
     password_mode: 'per_user',
@@ -33,7 +33,7 @@ t.test('progress and eta_seconds count the hashing, in proportion to its cost', 
 })
 
 t.test('a batch without hashes progresses by its users', async (t) => {
-  const sql = connect({ url: await testDatabase(t), schema: 'usersync', connections: 1, name: 'test' })
+  const sql = connect({ url: await testDatabase(), schema: 'usersync', connections: 1, name: 'test' })
   t.teardown(() => sql.end())
   const id = await newBatch(sql)
   for (const [hashed_count, created_count, progress] of [

@@ -18,7 +18,7 @@ const t = suite()
  */
 
 t.test('no chunk of users starts while a chunk of credentials is in progress', async (t) => {
-  const sql = connect({ url: await testDatabase(t), schema: 'usersync', connections: 3, name: 'test' })
+  const sql = connect({ url: await testDatabase(), schema: 'usersync', connections: 3, name: 'test' })
   t.teardown(() => sql.end())
   const id = await newBatch(sql, { password_hash: { algorithm: 'none', distinct: 2 } })
   await sql`update chunks set last_n = 1 where batch_id = ${id} and kind = 'credentials'`

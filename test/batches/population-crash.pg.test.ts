@@ -40,7 +40,7 @@ const request = (division: object) => ({
 // The small size has population.pg.test.ts, in which the work is divided otherwise.
 if (isFull)
   t.test('a population of a server that was killed equals that of an undisturbed server', async (t) => {
-    const DATABASE_URL = await testDatabase(t)
+    const DATABASE_URL = await testDatabase()
     const settings = { ENCRYPTION_KEY, MAX_WORKERS: '2', LOG_LEVEL: 'info' }
     let killed = await startServerProcess(t, { DATABASE_URL, ...settings })
     const { batch } = await call(killed, '/v1/batches', request({ chunk_size: 40 }))

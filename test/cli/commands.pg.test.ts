@@ -12,7 +12,7 @@ const t = suite()
 
 const KEY = 'operator-0123456789-0123456789-0123'
 const READER = 'reader-0123456789-0123456789-012345'
-const databaseUrl = await testDatabase(t)
+const databaseUrl = await testDatabase()
 const { url, sql } = await startService(t, {
   DATABASE_URL: databaseUrl,
   API_KEYS: `ops=admin+users:lease+credentials:read=${KEY},reader=users:read=${READER}`,

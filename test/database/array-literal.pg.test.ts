@@ -6,7 +6,7 @@ import { suite } from '../suite.ts'
 
 const t = suite()
 
-const sql = connect({ url: await emptyDatabase(t), schema: 'public', connections: 1, name: 'test' })
+const sql = connect({ url: await emptyDatabase(), schema: 'public', connections: 1, name: 'test' })
 t.teardown(() => sql.end({ timeout: 5 }))
 
 const piece = fc.constantFrom(

@@ -15,7 +15,7 @@ const t = suite()
  * has its own pool and its own writer connection, so that settings do not leak.
  */
 
-const url = await testDatabase(t)
+const url = await testDatabase()
 const sql = connect({ url, schema: 'usersync', connections: 4, name: 'test' })
 t.teardown(() => sql.end())
 

@@ -16,7 +16,7 @@ const t = suite()
 const PERMISSION_DENIED = '42501'
 const WRONG_TABLE = '42809'
 
-const url = await testDatabase(t)
+const url = await testDatabase()
 const owner = connect({ url, schema: 'usersync', connections: 1, name: 'test' })
 t.teardown(() => owner.end())
 

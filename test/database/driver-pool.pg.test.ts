@@ -6,7 +6,7 @@ import { suite } from '../suite.ts'
 
 const t = suite()
 
-const DATABASE = await testDatabase(t)
+const DATABASE = await testDatabase()
 
 /* Waiting for a connection, sessions, transactions and cursors (patches/postgres+3.4.9.patch). */
 

@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Sql } from 'postgres'
-import { connect } from '../../src/database/connection.ts'
+import { ARRAY_TYPES, connect } from '../../src/database/connection.ts'
 import { testDatabase } from '../database.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()
 
-const DATABASE = await testDatabase(t)
+const DATABASE = await testDatabase()
 
 /* Lost connections, and how fast queries are sent (patches/postgres+3.4.9.patch). Its neighbours driver-*.test.ts have the rest. */
 
@@ -70,6 +70,20 @@ t.test('a query is sent during the current turn of the event loop', async (t) =>
   const end = Date.now() + 1_000
   while (Date.now() < end) {} // the rest of the turn
   t.ok((await response) < end, 'it ran before the turn ended')
+})
+
+t.test('arrays of built-in types have the numbers that the driver knows without a query', async (t) => {
+  const sql = connect({ url: DATABASE, schema: 'usersync', connections: 1, name: 'test' })
+  t.teardown(() => sql.end())
+  const found = await sql<{ oid: number; typarray: number }[]>`
+    select oid, typarray from pg_type where oid = any(${ARRAY_TYPES.map(([oid]) => oid)}::oid[]) order by oid`
+  t.same(
+    found.map(({ oid, typarray }) => [oid, typarray]),
+    ARRAY_TYPES,
+  )
+  const [row] =
+    await sql`select ${['a', null, 'b,"c'].map(String)}::text[] as texts, ${[[1], [2]]}::int[] as nested, ${[]}::uuid[] as none`
+  t.same(row, { texts: ['a', 'null', 'b,"c'], nested: [[1], [2]], none: [] })
 })
 
 t.test('sequential queries use one connection, and the others become idle', async (t) => {

@@ -1,7 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readdir, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
@@ -11,6 +10,7 @@ import { connect } from '../../src/database/connection.ts'
 import type { EmbeddedDatabase } from '../../src/database/embedded/embedded.ts'
 import { findPostmaster } from '../../src/database/embedded/embedded-postmaster.ts'
 import { CHILD_ENV } from '../child-env.ts'
+import { makeServerFolder } from '../server-folder.ts'
 
 /** Settings for a server whose data need not survive. */
 export const FAST = { fsync: 'off', shared_buffers: '16MB' }
@@ -29,9 +29,8 @@ const SERVICE = `
  * removed.
  */
 export async function temporaryFolder(t: Test): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'usersync-embedded-'))
+  const folder = await makeServerFolder('usersync-embedded-')
   t.teardown(() => removeServer(join(folder, 'postgresql')))
-  await chmod(folder, 0o755)
   return folder
 }
 

@@ -6,7 +6,7 @@ import { suite } from '../suite.ts'
 
 const t = suite()
 
-const url = await emptyDatabase(t)
+const url = await emptyDatabase()
 
 /** A connection to one schema, closed at the end of `t`. */
 function connectTo(schema: string) {

@@ -12,7 +12,7 @@ import { suite } from '../suite.ts'
 
 const t = suite()
 
-const url = await testDatabase(t)
+const url = await testDatabase()
 const service = connect({ url, schema: 'usersync', connections: 1, name: 'test', isService: true })
 const plain = connect({ url, schema: 'usersync', connections: 1, name: 'test' })
 t.teardown(() => Promise.all([service.end(), plain.end()]).then(() => {}))

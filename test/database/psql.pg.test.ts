@@ -47,7 +47,7 @@ t.test(
   'npm run psql queries the database of DATABASE_URL in the schema, and passes arguments on',
   { skip },
   async (t) => {
-    const DATABASE_URL = await testDatabase(t)
+    const DATABASE_URL = await testDatabase()
     const query = `select format('%s %s', count(*), 'it''s "$HOME"') from users`
     const program = sized(PROGRAM, ['npm', 'run', '--silent', 'psql', '--'])
     const { stdout, stderr, code } = await psql({ DATABASE_URL }, ['-XAtc', query], program)
@@ -59,7 +59,7 @@ t.test(
 )
 
 t.test('the arguments of psql contain no password', { skip }, async (t) => {
-  const url = new URL(await testDatabase(t))
+  const url = new URL(await testDatabase())
   url.password ||= 'secret' // a server that trusts everyone
   const { stdout } = await psql({ DATABASE_URL: url.href }, ['-XAt', '-c', String.raw`\! ps -ww -o args= -p $PPID`])
   t.match(stdout, /psql -XAt -c/)

@@ -13,7 +13,7 @@ const t = suite()
 
 /** A role without rights, an empty database, and an administrator connection. */
 async function scene(t: Test) {
-  const url = await emptyDatabase(t)
+  const url = await emptyDatabase()
   const name = `role_${randomBytes(6).toString('hex')}`
   const database = new URL(url).pathname.slice(1)
   const admin = connect({ url, schema: 'usersync', connections: 1, name: 'test' })

@@ -30,7 +30,7 @@ async function readTables(): Promise<Snapshot> {
   return generateDrizzleJson(exported)
 }
 
-const url = await emptyDatabase(t)
+const url = await emptyDatabase()
 
 /**
  * Columns, constraints and indexes of the tables, as PostgreSQL describes them, without those that drizzle cannot

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { connect } from '../../src/database/connection.ts'
 import { findPlace } from '../../src/database/embedded/embedded-place.ts'
+import { emptyDatabase } from '../database.ts'
 import { startOwnPostgres } from '../faults/own-postgres.ts'
 import { suite } from '../suite.ts'
 
@@ -29,7 +30,8 @@ const { account } = await findPlace(folder)
 if (account) await chown(path('server.key'), account.uid, account.gid)
 await chmod(path('server.key'), 0o600)
 
-const plain = await startOwnPostgres(t)
+/** The server of the run has no TLS. */
+const plain = await emptyDatabase()
 const secure = await startOwnPostgres(t, {
   settings: { ssl: 'on', ssl_cert_file: path('server.pem'), ssl_key_file: path('server.key') },
 })
@@ -64,8 +66,8 @@ t.test('each sslmode works as in libpq', async (t) => {
     [`${secure.url}?sslmode=require&sslrootcert=${path('other.pem')}`, /^(UNABLE_TO|SELF_SIGNED|DEPTH_ZERO)/],
     [`${secure.url}?sslmode=verify-full`, /^(UNABLE_TO|SELF_SIGNED|DEPTH_ZERO)/],
     [`${secure.url}?sslmode=require&sslnegotiation=direct`, true],
-    [plain.url, false],
-    [`${plain.url}?sslmode=require`, 'CONNECTION_WITHOUT_TLS'],
+    [plain, false],
+    [`${plain}?sslmode=require`, 'CONNECTION_WITHOUT_TLS'],
   ]
   for (const [url, expected] of cases) t.match(await tryTls(url), expected, url.replace(/:[^:@]*@/, '@'))
 })

@@ -17,7 +17,7 @@ const t = suite()
  * of commits; a delta to a state that recurs marked as immutable; a snapshot whose state is not compared with the address.
  */
 
-const DATABASE_URL = await testDatabase(t)
+const DATABASE_URL = await testDatabase()
 const one = await startService(t, { DATABASE_URL })
 const other = await startService(t, { DATABASE_URL })
 const { sql } = one

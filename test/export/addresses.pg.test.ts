@@ -23,7 +23,7 @@ const secretOf = (name: string) => `${name}-s3cret-of-32-characters-or-more`
 const API_KEYS = Object.entries(SECRETS)
   .map(([name, scopes]) => `${name}=${scopes}=${secretOf(name)}`)
   .join(',')
-const DATABASE_URL = await testDatabase(t)
+const DATABASE_URL = await testDatabase()
 const settings = { DATABASE_URL, API_KEYS, SHARED_CACHE: 'on' }
 const service = await startService(t, settings)
 const { sql } = service

@@ -9,7 +9,7 @@ import { makePool } from './observe.ts'
 
 const t = suite()
 
-const url = await testDatabase(t)
+const url = await testDatabase()
 const sql = connect({ url, schema: 'usersync', connections: 4, name: 'usersync test' })
 t.teardown(() => sql.end())
 await makePool(sql, 'other')

@@ -19,7 +19,7 @@ const t = suite()
 
 const RUNS = sized(6, 40)
 
-const url = await testDatabase(t)
+const url = await testDatabase()
 const sql = connect({ url, schema: 'usersync', connections: 2, name: 'test' })
 t.teardown(() => sql.end())
 

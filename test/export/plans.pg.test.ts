@@ -97,7 +97,7 @@ function checkPlans(t: Test, plans: Awaited<ReturnType<typeof plansOf>>, maxRows
 }
 
 t.test(`exports among ${USERS} users use their indexes`, async (t) => {
-  const url = await testDatabase(t)
+  const url = await testDatabase()
   const base = await fill(url)
   for (const statistics of ['without statistics', 'with statistics']) {
     if (statistics === 'with statistics') await analyze(url)

@@ -19,7 +19,7 @@ const t = suite()
  * first unpruned commit from the latest one; forgetting the state before the first unpruned commit.
  */
 
-const url = await testDatabase(t)
+const url = await testDatabase()
 const sql = connect({ url, schema: 'usersync', connections: 4, name: 'test' })
 t.teardown(() => sql.end())
 
@@ -153,7 +153,7 @@ t.test('pruning runs in small steps, oldest first, in one process at a time', as
 })
 
 t.test('the service prunes in the background and reports the oldest base', async (t) => {
-  const databaseUrl = await testDatabase(t)
+  const databaseUrl = await testDatabase()
   const writer = connect({ url: databaseUrl, schema: 'usersync', connections: 1, name: 'test' })
   await writer`insert into users (username, email) values ('anna', 'anna@example.com')`
   await writer`update states set recorded_at = now() - interval '2 days'`

@@ -15,7 +15,7 @@ const t = suite()
  */
 
 const ROUNDS = sized(5, 12)
-const DATABASE_URL = await testDatabase(t)
+const DATABASE_URL = await testDatabase()
 const one = await startService(t, { DATABASE_URL })
 const other = await startService(t, { DATABASE_URL })
 const { sql } = one

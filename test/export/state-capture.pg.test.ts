@@ -6,7 +6,7 @@ import { testHistories } from './state-histories.ts'
 
 const t = suite()
 
-const url = await testDatabase(t)
+const url = await testDatabase()
 const sql = connect({ url, schema: 'usersync', connections: 6, name: 'test' })
 t.teardown(() => sql.end())
 

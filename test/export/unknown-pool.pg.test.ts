@@ -32,7 +32,7 @@ function maxRows({ Plans = [], ...node }: PlanNode): number {
   return Math.max(rows * node['Actual Loops'], ...Plans.map(maxRows))
 }
 
-const DATABASE_URL = await testDatabase(t)
+const DATABASE_URL = await testDatabase()
 const { sql: admin, call } = await startService(t, { DATABASE_URL, MAX_WORKERS: '1' })
 const config = {
   password_mode: 'per_user',

@@ -27,7 +27,7 @@ for (const [wrong, offset] of [
   ['ten years behind', '-3650d'],
 ] as const) {
   t.test(`a replica with its clock ${wrong} stores correct times`, { skip }, async (t) => {
-    const url = await testDatabase(t)
+    const url = await testDatabase()
     const settings = { DATABASE_URL: url, ENCRYPTION_KEY: '5e'.repeat(32), MAX_WORKERS: '2' }
     const [right, off] = await Promise.all([
       startService(t, settings),

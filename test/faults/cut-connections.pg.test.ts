@@ -20,7 +20,7 @@ const ROWS = sized(100, 500)
 const USERS = sized(3_000, 40_000)
 
 t.test('no data are lost or duplicated when connections are terminated again and again', async (t) => {
-  const url = await testDatabase(t)
+  const url = await testDatabase()
   const service = await startService(t, {
     ...{ DATABASE_URL: url, ENCRYPTION_KEY: '5e'.repeat(32), MAX_WORKERS: '2', EXPORT_CACHE_MB: '0' },
   })

@@ -18,7 +18,7 @@ const USERS = 200
 const CHUNKS = 4
 
 t.test('another service completes the batch, with exactly its users', async (t) => {
-  const url = await testDatabase(t)
+  const url = await testDatabase()
   const settings = { DATABASE_URL: url, MAX_WORKERS: '1' }
   const sql = connect({ url, schema: 'usersync', connections: 4, name: 'test' })
   t.teardown(() => sql.end({ timeout: 5 }))

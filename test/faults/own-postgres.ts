@@ -1,13 +1,13 @@
 import { execFile } from 'node:child_process'
-import { chmod, mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { rm } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { type Cluster, openCluster, runProgram } from '../../src/database/embedded/embedded-cluster.ts'
 import { findPlace } from '../../src/database/embedded/embedded-place.ts'
 import { findPostmaster } from '../../src/database/embedded/embedded-postmaster.ts'
 import { migrate } from '../../src/database/migrate.ts'
+import { makeServerFolder } from '../server-folder.ts'
 import { freePort } from './free-port.ts'
 
 interface Test {
@@ -34,8 +34,7 @@ export async function startOwnPostgres(
   t: Test,
   { settings = {}, dataDir }: { settings?: Record<string, string>; dataDir?: string } = {},
 ): Promise<OwnPostgres> {
-  const folder = dataDir ?? (await mkdtemp(join(tmpdir(), 'usersync-faults-')))
-  await chmod(folder, 0o755) // root runs PostgreSQL as another user
+  const folder = dataDir ?? (await makeServerFolder('usersync-faults-'))
   const place = await findPlace(folder)
   const remove = async () => {
     await server?.kill()

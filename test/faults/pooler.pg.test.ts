@@ -74,7 +74,7 @@ async function checkRefused(t: Test, url: string, why: RegExp): Promise<void> {
 }
 
 t.test('PgBouncer with its default settings is rejected at the start', { skip }, async (t) => {
-  const url = await startPgBouncer(t, await testDatabase(t), 'extra_float_digits')
+  const url = await startPgBouncer(t, await testDatabase(), 'extra_float_digits')
   const { code, output } = await refusedStart({ DATABASE_URL: url })
   t.equal(code, 1)
   t.match(output, /cannot start.*refuses the settings of a session \(unsupported startup parameter/)
@@ -82,12 +82,12 @@ t.test('PgBouncer with its default settings is rejected at the start', { skip },
 })
 
 t.test('PgBouncer that ignores the session settings is rejected at the start', { skip }, async (t) => {
-  const url = await startPgBouncer(t, await testDatabase(t), SETTINGS)
+  const url = await startPgBouncer(t, await testDatabase(), SETTINGS)
   await checkRefused(t, url, /drops the settings of a session/)
 })
 
 t.test('PgBouncer is rejected at the start even if the database has the session settings', { skip }, async (t) => {
-  const database = await testDatabase(t)
+  const database = await testDatabase()
   const sql = connect({ url: database, schema: 'usersync', connections: 1, name: 'test' })
   const name = sql(new URL(database).pathname.slice(1))
   await sql`alter database ${name} set search_path = usersync, pg_temp`

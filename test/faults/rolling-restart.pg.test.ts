@@ -44,7 +44,7 @@ async function endWatched(replica: ServerProcess): Promise<{ code: number | stri
 // The small size has interrupted-batch.pg.test.ts and http/graceful-close.test.ts.
 if (isFull)
   t.test('a rolling restart fails no request, and loses or repeats no job', { skip: NO_NGINX }, async (t) => {
-    const url = await testDatabase(t)
+    const url = await testDatabase()
     const ports: [number, number] = [await freePort(), await freePort()]
     const start = (port: number) =>
       startServerProcess(t, {

@@ -22,7 +22,7 @@ const USERS = sized(1_000, 8_000)
 const PACE = { workerIdleTimeoutMs: 2_000 }
 
 t.test('the chunks of a suspended replica are done by another, and it continues when it is resumed', async (t) => {
-  const url = await testDatabase(t)
+  const url = await testDatabase()
   const settings = {
     DATABASE_URL: `${url}?application_name=stopped`,
     ENCRYPTION_KEY: 'e1'.repeat(32),

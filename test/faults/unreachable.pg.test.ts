@@ -62,7 +62,7 @@ async function checkRefused(t: Test, url: string, what: string): Promise<void> {
 t.test(
   'a silent, closing or refusing database leads to 503 in time, and the service recovers without a restart',
   async (t) => {
-    const url = await testDatabase(t)
+    const url = await testDatabase()
     const proxy = await startProxy(t, url)
     const settings = {
       ...{

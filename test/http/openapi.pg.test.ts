@@ -72,7 +72,7 @@ t.test('the health routes respond when everything works', async (t) => {
 })
 
 t.test('without its database the service is live but not ready, and it recovers', async (t) => {
-  const url = new URL(await testDatabase(t))
+  const url = new URL(await testDatabase())
   const proxy = await startProxy(t, Number(url.port))
   url.port = String(proxy.port)
   const service = await startService(t, { MAX_WORKERS: '1', DATABASE_URL: url.href })

@@ -56,7 +56,7 @@ const TEST_PACE: Pace = {
  * `settings` are environment variables. Everything stops at the end of `t`.
  */
 export async function startService(t: Test, settings: Record<string, string> = {}, pace?: Pace): Promise<Service> {
-  const databaseUrl = settings['DATABASE_URL'] ?? (await testDatabase(t))
+  const databaseUrl = settings['DATABASE_URL'] ?? (await testDatabase())
   const dataDir = await mkdtemp(join(tmpdir(), 'usersync-data-'))
   t.teardown(() => rm(dataDir, { recursive: true, force: true }))
   const config = readConfig({ MAX_WORKERS: '1', ENCRYPTION_KEY: 'e1'.repeat(32), DATA_DIR: dataDir, ...settings })

@@ -9,7 +9,7 @@ import { makePool } from '../export/observe.ts'
 import { startService } from '../http/service.ts'
 import { sharedService } from '../http/shared-service.ts'
 import { openTransaction } from '../open-transaction.ts'
-import { exportOf } from '../replica/pair.ts'
+import { exportOf, put } from '../replica/pair.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()
@@ -93,13 +93,14 @@ t.test('an open import and an open push block no other request', async (t) => {
 t.test(
   'requests that wait for the lock of another writer fail in time, and health checks do not queue behind them',
   async (t) => {
-    const DATABASE_URL = await testDatabase(t)
+    const DATABASE_URL = await testDatabase()
     const standard = connect({ url: DATABASE_URL, schema: 'usersync', connections: 1, name: 'test' })
     t.match(await standard`show lock_timeout`, [{ lock_timeout: '5s' }], 'every connection has the timeout')
     await standard.end()
 
     const settings = { DATABASE_URL, MAX_WORKERS: '1', DATABASE_CONNECTIONS: '4', EXPORT_CONCURRENCY: '1' }
-    const { sql, call } = await startService(t, settings, { lockTimeoutMs: 1_500 })
+    const service = await startService(t, settings, { lockTimeoutMs: 1_500 })
+    const { sql, call } = service
     const [user] = await sql<{ id: string }[]>`
     insert into users (username, email) values ('held', 'held@example.com') returning id`
     await call('GET', '/readyz')
@@ -116,6 +117,19 @@ t.test(
     }
     await holder.rollback()
     t.match(await patch(), { status: 200 })
+
+    const poolId = await makePool(sql, 'busy')
+    const importing = await openTransaction(t, sql)
+    await importing`select from pools where id = ${poolId} for key share` // as an import does while it applies its rows
+    const full = await exportOf(service)
+    const push = () => put(service.url, full, { pool: 'busy' })
+    const [declared, pushed] = await Promise.all([call('PATCH', '/v1/pools/busy', { body: { replica: true } }), push()])
+    const overloaded = { status: 503, json: { code: 'overloaded' } }
+    t.match(declared, { ...overloaded, headers: { 'retry-after': '5' } }, 'a pool with an import becomes no replica')
+    t.match(pushed, overloaded)
+    t.equal(pushed.headers.get('retry-after'), '5')
+    await importing.rollback()
+    t.match(await push(), { status: 200 })
   },
 )
 

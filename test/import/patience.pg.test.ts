@@ -12,7 +12,7 @@ import { suite } from '../suite.ts'
 const t = suite()
 
 t.test('a silent client gets 408, and its transaction and place are released', async (t) => {
-  const url = await testDatabase(t)
+  const url = await testDatabase()
   const sql = connect({ url, schema: 'usersync', connections: 4, name: 'usersync uploads', isService: true })
   t.teardown(() => sql.end())
   const app = Fastify()

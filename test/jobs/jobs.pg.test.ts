@@ -22,7 +22,7 @@ const LABEL = 'bücher 店'
 const MANY = sized(350, 10_000)
 
 const JOB = fileURLToPath(new URL('../../src/job.ts', import.meta.url))
-const DATABASE_URL = await testDatabase(t)
+const DATABASE_URL = await testDatabase()
 const DATA_DIR = await mkdtemp(join(tmpdir(), 'usersync-job-'))
 t.teardown(() => rm(DATA_DIR, { recursive: true, force: true }))
 const sql = connect({ url: DATABASE_URL, schema: 'usersync', connections: 2, name: 'test' })
@@ -276,7 +276,7 @@ t.test('a wrong call lists the jobs and parameters', async (t) => {
 })
 
 t.test('SCHEMA_MODE decides who creates the schema, under any name, and jobs that start at once agree', async (t) => {
-  const settings = { DATABASE_URL: await emptyDatabase(t), DB_SCHEMA: 'load_test' }
+  const settings = { DATABASE_URL: await emptyDatabase(), DB_SCHEMA: 'load_test' }
   const never = { ...settings, SCHEMA_MODE: 'never' }
   t.match(await run(['prune'], never), { code: 1, err: /the schema load_test does not exist, and SCHEMA_MODE/ })
   t.match(await run(['prune'], { ...settings, SCHEMA_MODE: 'embedded' }), { code: 1, err: /does not exist/ })

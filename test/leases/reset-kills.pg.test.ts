@@ -17,7 +17,7 @@ const KILLS = sized(1, 4)
 const USERS = sized(60, 1_000)
 
 t.test('a reset goes on after kill -9, and frees no user that is not right', async (t) => {
-  const url = await testDatabase(t)
+  const url = await testDatabase()
   const system = await startSystem(t, DJANGO)
   const sql = connect({ url, schema: 'usersync', connections: 2, name: 'test' })
   t.teardown(() => sql.end({ timeout: 5 }))

@@ -10,7 +10,7 @@ const t = suite()
 
 /* A round of expiry reaches every expired batch, even if others cannot be removed. */
 
-const sql = connect({ url: await testDatabase(t), schema: 'usersync', connections: 4, name: 'test' })
+const sql = connect({ url: await testDatabase(), schema: 'usersync', connections: 4, name: 'test' })
 t.teardown(() => sql.end())
 const lines: string[] = []
 const log = pino({ base: null }, { write: (line: string) => void lines.push(line) })

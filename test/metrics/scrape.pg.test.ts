@@ -24,7 +24,7 @@ t.test('/metrics is Prometheus text, needs no key, and is compressed if requeste
 })
 
 t.test('if the database is down or silent, a scrape does not wait for it and has all other metrics', async (t) => {
-  const url = new URL(await testDatabase(t))
+  const url = new URL(await testDatabase())
   const proxy = await startProxy(t, Number(url.port))
   url.port = String(proxy.port)
   const service = await startService(t, { MAX_WORKERS: '1', DATABASE_URL: url.href })
@@ -51,7 +51,7 @@ t.test('if the database is down or silent, a scrape does not wait for it and has
 })
 
 t.test('the database is queried about once a second, however often /metrics is scraped', async (t) => {
-  const sql = connect({ url: await testDatabase(t), schema: 'usersync', connections: 2, name: 'test' })
+  const sql = connect({ url: await testDatabase(), schema: 'usersync', connections: 2, name: 'test' })
   t.teardown(() => sql.end())
   let statements = 0
   const counted = new Proxy(sql, {

@@ -12,7 +12,7 @@ import { suite } from '../suite.ts'
 const t = suite()
 
 t.test('the first key is stored, even if several start at once, and other keys are rejected', async (t) => {
-  const sql = connect({ url: await testDatabase(t), schema: 'usersync', connections: 4, name: 'test' })
+  const sql = connect({ url: await testDatabase(), schema: 'usersync', connections: 4, name: 'test' })
   const keys = [randomBytes(32), randomBytes(32), randomBytes(32)] as const
   const starters = await Promise.allSettled(keys.map((key) => checkEncryptionKey(sql, key)))
   t.equal(starters.filter(({ status }) => status === 'fulfilled').length, 1)
@@ -25,7 +25,7 @@ t.test('the first key is stored, even if several start at once, and other keys a
 })
 
 t.test('a replica with a different key does not start', async (t) => {
-  const DATABASE_URL = await testDatabase(t)
+  const DATABASE_URL = await testDatabase()
   const start = (key: string) =>
     startService(readConfig({ DATABASE_URL, ENCRYPTION_KEY: key.repeat(32) }), DATABASE_URL, pino({ level: 'silent' }))
   await (await start('a1')).stop()
@@ -33,7 +33,7 @@ t.test('a replica with a different key does not start', async (t) => {
 })
 
 t.test('a lost key file is not replaced by a new key, which would hide the loss', async (t) => {
-  const DATABASE_URL = await testDatabase(t)
+  const DATABASE_URL = await testDatabase()
   const sql = connect({ url: DATABASE_URL, schema: 'usersync', connections: 1, name: 'test' })
   const dataDir = t.testdir({})
   const config = { encryptionKey: '', dataDir }

@@ -20,7 +20,7 @@ export async function startDeployments(
   settings: Record<string, string> = {},
 ): Promise<Deployments> {
   const start = async () => {
-    const databaseUrl = await testDatabase(t)
+    const databaseUrl = await testDatabase()
     return { ...(await startService(t, { ...settings, DATABASE_URL: databaseUrl })), databaseUrl }
   }
   const [first, second] = await Promise.all([start(), start()])

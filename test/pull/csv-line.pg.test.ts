@@ -12,7 +12,7 @@ const t = suite()
 
 /* A parsed user line, written as CSV, equals the CSV line that PostgreSQL writes for the same user. */
 
-const sql = connect({ url: await testDatabase(t), schema: 'usersync', connections: 4, name: 'test' })
+const sql = connect({ url: await testDatabase(), schema: 'usersync', connections: 4, name: 'test' })
 t.teardown(() => sql.end())
 
 /** Every character that PostgreSQL can store: no NUL, no lone surrogate. */

@@ -20,7 +20,7 @@ const USERS = sized(2_000, 15_000)
 t.test('a replica has the old or the new state after kill -9 during a PUT, again and again', async (t) => {
   const source = await startService(t, { MAX_WORKERS: '1' })
   await makeUsers(source.sql, USERS)
-  const url = await testDatabase(t)
+  const url = await testDatabase()
   const sql = connect({ url, schema: 'usersync', connections: 2, name: 'test' })
   t.teardown(() => sql.end())
   const settings = { DATABASE_URL: url, ENCRYPTION_KEY: '5e'.repeat(32), MAX_WORKERS: '1', LOG_LEVEL: 'info' }

@@ -91,7 +91,7 @@ async function checkDelta(t: Test, url: string, round: number): Promise<void> {
 }
 
 t.test(`a delta among ${USERS} users reads only the users it contains`, async (t) => {
-  const url = await testDatabase(t)
+  const url = await testDatabase()
   await fill(url)
   await t.test('without statistics', (t) => checkDelta(t, url, 1))
   const sql = connect({ url, schema: 'usersync', connections: 1, name: 'test' })

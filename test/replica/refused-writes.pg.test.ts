@@ -171,22 +171,3 @@ t.test(
     }
   },
 )
-
-t.test('while an import is running, declaring its pool a replica fails after some seconds', async (t) => {
-  const poolId = await makePool(sql, 'busy-import')
-  const holder = await openTransaction(t, sql)
-  await holder`select from pools where id = ${poolId} for key share`
-  const answers = await Promise.all([
-    setReplica('busy-import', true),
-    put(url, await exportOf(service), { pool: 'busy-import' }).then(({ status, json, headers }) => ({
-      status,
-      json,
-      headers: { 'retry-after': headers.get('retry-after') },
-    })),
-  ])
-  for (const answer of answers) {
-    t.match(answer, { status: 503, json: { code: 'overloaded' }, headers: { 'retry-after': '5' } })
-  }
-  await holder.rollback()
-  t.match(await put(url, await exportOf(service), { pool: 'busy-import' }), { status: 200 })
-})

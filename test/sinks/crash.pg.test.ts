@@ -36,7 +36,7 @@ const digest = async (system: System) =>
   ]
 
 t.test('after kill -9 in the middle of runs, the target has exactly the users of the state', async (t) => {
-  const url = await testDatabase(t)
+  const url = await testDatabase()
   const system = await startSystem(t, DJANGO)
   const sql = connect({ url, schema: 'usersync', connections: 2, name: 'test' })
   t.teardown(() => sql.end({ timeout: 5 }))

@@ -44,7 +44,7 @@ if (isFull)
     'after kill -9 of the service, the directory has exactly the users of the state',
     { skip: NO_SLAPD },
     async (t) => {
-      const url = await testDatabase(t)
+      const url = await testDatabase()
       const slapd = await startSlapd(t)
       const before = await slapd.entries()
       const sql = connect({ url, schema: 'usersync', connections: 2, name: 'test' })

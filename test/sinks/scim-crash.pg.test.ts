@@ -24,7 +24,7 @@ t.setTimeout(240_000 + KILLS * 60_000)
 for (const BULK of sized(['25'], ['25', '0'])) {
   const name = BULK === '0' ? 'without bulk requests' : 'with bulk requests'
   t.test(`after kill -9 in the middle of runs, the server has exactly the users of the state (${name})`, async (t) => {
-    const database = await testDatabase(t)
+    const database = await testDatabase()
     const scim = await startScim(t, { BULK })
     const proxy = await startUnreliable(t, scim.url)
     const before = scim.users()

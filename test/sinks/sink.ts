@@ -15,7 +15,7 @@ export const sinkService = (t: Test) => sharedService(t, { TARGET_HOSTS: LISTED_
 
 /** A database of a system under test, with its tables. */
 export async function startSystem(t: Test, tables: string) {
-  const url = await emptyDatabase(t)
+  const url = await emptyDatabase()
   const sql = connect({ url, schema: 'public', connections: 4, name: 'system' })
   t.teardown(() => sql.end({ timeout: 5 }))
   await sql.unsafe(tables)

@@ -59,7 +59,7 @@ t.test('every statement in src was run', async (t) => {
 })
 
 async function runAll(t: Test, kind: keyof typeof KINDS): Promise<void> {
-  const databaseUrl = await testDatabase(t)
+  const databaseUrl = await testDatabase()
   const sql = connect({ url: databaseUrl, schema: 'usersync', connections: 1, name: 'test' })
   t.teardown(() => sql.end())
   for (const { name } of await sql<{ name: string }[]>`

@@ -57,7 +57,7 @@ async function push(t: Test, pool: string, options: Record<string, unknown> = {}
 
 async function finished(location: string): Promise<SyncRun> {
   const deadline = Date.now() + 60_000
-  for (let pauseMs = 20; Date.now() < deadline; pauseMs = Math.min(pauseMs * 1.5, 500)) {
+  for (let pauseMs = 20; Date.now() < deadline; pauseMs = Math.min(pauseMs * 1.5, 200)) {
     const { json } = await call<SyncRun>('GET', location)
     if (json.finished_at !== null) return json
     await sleep(pauseMs)

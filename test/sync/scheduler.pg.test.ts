@@ -25,7 +25,7 @@ const t = suite()
 
 const POOL = 1
 const encryptionKey = Buffer.alloc(32, 7)
-const url = new URL(await testDatabase(t))
+const url = new URL(await testDatabase())
 const proxy = await startProxy(t, Number(url.port))
 const sql = connect({ url: url.href, schema: 'usersync', connections: 4, name: 'test' })
 t.teardown(() => sql.end({ timeout: 5 }))

@@ -16,7 +16,7 @@ const file = t
 
 const USERS = sized(4_000, 20_000)
 const { call, url } = await startService(t)
-const DATABASE_URL = await testDatabase(t)
+const DATABASE_URL = await testDatabase()
 const ENCRYPTION_KEY = 'c3'.repeat(32)
 const receiver = await startServerProcess(t, { DATABASE_URL, ENCRYPTION_KEY, MAX_WORKERS: '1' })
 const replica = connect({ url: DATABASE_URL, schema: 'usersync', connections: 2, name: 'test' })

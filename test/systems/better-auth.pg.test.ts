@@ -12,7 +12,7 @@ import { users, userWith } from './check-format.ts'
 
 const t = suite()
 
-const sql = connect({ url: await emptyDatabase(t), schema: 'public', connections: 1, name: 'test' })
+const sql = connect({ url: await emptyDatabase(), schema: 'public', connections: 1, name: 'test' })
 t.teardown(() => sql.end())
 await sql.unsafe(BETTER_AUTH)
 

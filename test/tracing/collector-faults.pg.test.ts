@@ -28,7 +28,7 @@ async function answers(t: Test, url: string): Promise<void> {
 t.test('a collector that never responds does not affect requests or the shutdown', async (t) => {
   const collector = await startCollector(t)
   collector.answer = () => {}
-  const DATABASE_URL = await testDatabase(t)
+  const DATABASE_URL = await testDatabase()
   const settings = { DATABASE_URL, ENCRYPTION_KEY: 'c3'.repeat(32), MAX_WORKERS: '1' }
   const server = await startServerProcess(t, { ...settings, OTEL_EXPORTER_OTLP_ENDPOINT: collector.url })
   await answers(t, server.url)

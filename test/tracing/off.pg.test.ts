@@ -24,7 +24,7 @@ async function loaded(t: Test, settings: Record<string, string>): Promise<string
   t.teardown(() => rm(folder, { recursive: true, force: true }))
   const file = join(folder, 'modules')
   const server = await startServerProcess(t, {
-    DATABASE_URL: await testDatabase(t),
+    DATABASE_URL: await testDatabase(),
     ENCRYPTION_KEY: 'c3'.repeat(32),
     MAX_WORKERS: '1',
     NODE_OPTIONS: `--import=${LOADED}`,

@@ -129,7 +129,7 @@ const traceOf = (batchId: string) => batchId.replaceAll('-', '')
 
 t.test('a push and the requests at its target are one trace', async (t) => {
   const receiver = await startServerProcess(t, {
-    DATABASE_URL: await testDatabase(t),
+    DATABASE_URL: await testDatabase(),
     ENCRYPTION_KEY: 'c3'.repeat(32),
     MAX_WORKERS: '1',
     API_KEYS: `sender=admin=${KEY}`,

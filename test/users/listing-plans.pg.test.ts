@@ -21,7 +21,7 @@ const SMALL_USERS = 1_000
 const LIMIT = 101
 const LAST = 50
 
-const databaseUrl = await testDatabase(t)
+const databaseUrl = await testDatabase()
 const sql = connect({ url: databaseUrl, schema: 'usersync', connections: 1, name: 'test' })
 t.teardown(() => sql.end({ timeout: 5 }))
 
