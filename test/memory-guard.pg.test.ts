@@ -8,7 +8,7 @@ import { suite } from './suite.ts'
 const t = suite()
 
 const until = async (condition: () => boolean) => {
-  for (let i = 0; i < 100 && !condition(); i++) await sleep(100)
+  for (let i = 0; i < 300 && !condition(); i++) await sleep(100)
 }
 
 t.test('crossing the memory limit raises an alert, and falling below it ends the alert', async (t) => {
@@ -32,16 +32,23 @@ t.test('crossing the memory limit raises an alert, and falling below it ends the
   t.match(lines, [/above its limit/, /below its limit/])
 })
 
-t.test('no collection is forced while worker threads are at work', async (t) => {
+t.test('no collection is forced while worker threads are at work, and below the limit only if wanted', async (t) => {
   let isAtWork = true
-  const collections: boolean[] = []
-  const log = { warn() {}, info() {}, debug: () => collections.push(isAtWork) }
-  const guard = startMemoryGuard(1, () => isAtWork, log as never)
-  t.teardown(async () => guard.stop())
+  const collections: [guard: string, isAtWork: boolean][] = []
+  const start = (name: string, limitBytes: number) => {
+    const log = { warn() {}, info() {}, debug: () => collections.push([name, isAtWork]) }
+    const guard = startMemoryGuard(limitBytes, () => isAtWork, log as never)
+    t.teardown(async () => guard.stop())
+    return guard
+  }
+  start('above', 1)
+  start('below', Number.MAX_SAFE_INTEGER)
+  start('trims', Number.MAX_SAFE_INTEGER).trimWhileIdle()
   await sleep(3_000) // an idle process is collected after 2 s
   isAtWork = false
-  await until(() => collections.length > 0)
-  t.strictSame(collections, [false])
+  await until(() => new Set(collections.map(([name]) => name)).size > 1)
+  t.strictSame(new Set(collections.map(([name]) => name)), new Set(['above', 'trims']))
+  t.notOk(collections.some(([, atWork]) => atWork))
 })
 
 t.test('above the memory limit new work is rejected, and accepted work is kept', async (t) => {
