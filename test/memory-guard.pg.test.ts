@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startMemoryGuard } from '../src/process/memory-guard.ts'
-import { testDatabase } from './database.ts'
 import { startService } from './http/service.ts'
+import { sharedService } from './http/shared-service.ts'
 import { scrapeUntil } from './metrics/scrape.ts'
 import { suite } from './suite.ts'
 
@@ -52,8 +52,8 @@ t.test('no collection is forced while worker threads are at work, and below the 
 })
 
 t.test('above the memory limit new work is rejected, and accepted work is kept', async (t) => {
-  const DATABASE_URL = await testDatabase(t)
-  const full = await startService(t, { DATABASE_URL, MEMORY_LIMIT_MB: '128' })
+  const roomy = await sharedService(t)
+  const full = await startService(t, { DATABASE_URL: roomy.databaseUrl, MEMORY_LIMIT_MB: '128' })
   await until(full.memory.isOver)
   const refusal = { status: 503, headers: { 'retry-after': '5' }, json: { code: 'overloaded' } }
   t.match(await full.call('POST', '/v1/batches', { body: { count: 10 } }), refusal)
@@ -65,7 +65,6 @@ t.test('above the memory limit new work is rejected, and accepted work is kept',
   t.equal(over.value('usersync_memory_over_limit'), 1, 'a scrape is not rejected as work')
   t.equal((await full.call('GET', '/v1/users')).status, 200, 'cheap requests still work')
 
-  const roomy = await startService(t, { DATABASE_URL, MEMORY_LIMIT_MB: '100000' })
   const headers = { prefer: 'wait=20' }
   const made = await roomy.call('POST', '/v1/batches', { body: { count: 10 }, headers })
   t.match(made, { status: 201, json: { created_count: 10 } })
