@@ -51,6 +51,7 @@ async function start() {
   try {
     database = await prepareDatabase(config)
     service = await startService(config, database.url, log)
+    service.memory.trimWhileIdle()
     await listen(service, config, database)
   } catch (error) {
     await release()

@@ -1,14 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startMemoryGuard } from '../src/process/memory-guard.ts'
-import { testDatabase } from './database.ts'
 import { startService } from './http/service.ts'
+import { sharedService } from './http/shared-service.ts'
 import { scrapeUntil } from './metrics/scrape.ts'
 import { suite } from './suite.ts'
 
 const t = suite()
 
 const until = async (condition: () => boolean) => {
-  for (let i = 0; i < 100 && !condition(); i++) await sleep(100)
+  for (let i = 0; i < 300 && !condition(); i++) await sleep(100)
 }
 
 t.test('crossing the memory limit raises an alert, and falling below it ends the alert', async (t) => {
@@ -32,21 +32,28 @@ t.test('crossing the memory limit raises an alert, and falling below it ends the
   t.match(lines, [/above its limit/, /below its limit/])
 })
 
-t.test('no collection is forced while worker threads are at work', async (t) => {
+t.test('no collection is forced while worker threads are at work, and below the limit only if wanted', async (t) => {
   let isAtWork = true
-  const collections: boolean[] = []
-  const log = { warn() {}, info() {}, debug: () => collections.push(isAtWork) }
-  const guard = startMemoryGuard(1, () => isAtWork, log as never)
-  t.teardown(async () => guard.stop())
+  const collections: [guard: string, isAtWork: boolean][] = []
+  const start = (name: string, limitBytes: number) => {
+    const log = { warn() {}, info() {}, debug: () => collections.push([name, isAtWork]) }
+    const guard = startMemoryGuard(limitBytes, () => isAtWork, log as never)
+    t.teardown(async () => guard.stop())
+    return guard
+  }
+  start('above', 1)
+  start('below', Number.MAX_SAFE_INTEGER)
+  start('trims', Number.MAX_SAFE_INTEGER).trimWhileIdle()
   await sleep(3_000) // an idle process is collected after 2 s
   isAtWork = false
-  await until(() => collections.length > 0)
-  t.strictSame(collections, [false])
+  await until(() => new Set(collections.map(([name]) => name)).size > 1)
+  t.strictSame(new Set(collections.map(([name]) => name)), new Set(['above', 'trims']))
+  t.notOk(collections.some(([, atWork]) => atWork))
 })
 
 t.test('above the memory limit new work is rejected, and accepted work is kept', async (t) => {
-  const DATABASE_URL = await testDatabase()
-  const full = await startService(t, { DATABASE_URL, MEMORY_LIMIT_MB: '128' })
+  const roomy = await sharedService(t)
+  const full = await startService(t, { DATABASE_URL: roomy.databaseUrl, MEMORY_LIMIT_MB: '128' })
   await until(full.memory.isOver)
   const refusal = { status: 503, headers: { 'retry-after': '5' }, json: { code: 'overloaded' } }
   t.match(await full.call('POST', '/v1/batches', { body: { count: 10 } }), refusal)
@@ -58,7 +65,6 @@ t.test('above the memory limit new work is rejected, and accepted work is kept',
   t.equal(over.value('usersync_memory_over_limit'), 1, 'a scrape is not rejected as work')
   t.equal((await full.call('GET', '/v1/users')).status, 200, 'cheap requests still work')
 
-  const roomy = await startService(t, { DATABASE_URL, MEMORY_LIMIT_MB: '100000' })
   const headers = { prefer: 'wait=20' }
   const made = await roomy.call('POST', '/v1/batches', { body: { count: 10 }, headers })
   t.match(made, { status: 201, json: { created_count: 10 } })

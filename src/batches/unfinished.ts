@@ -17,15 +17,21 @@ export interface UnfinishedBatch {
   pool_id: number
   id: string
   status: 'queued' | 'running'
+  /** The batch's setting, or the number of chunks of a kind that it began with, if that is less. */
   max_workers: number
   /** Whether any chunk is not completed; it may be in progress. */
   has_open_chunks: boolean
 }
 
-/** The oldest unfinished batches of all pools. */
+/**
+ * The oldest unfinished batches of all pools. A further worker would find no chunk of a small batch, but start a thread and open a
+ * connection for it. A chunk has at least one credential.
+ */
 export async function unfinishedBatches(sql: Sql, limit: number): Promise<UnfinishedBatch[]> {
   return await sql<UnfinishedBatch[]>`
-    select b.pool_id, b.id, b.status, (b.config->>'max_workers')::int as max_workers,
+    select b.pool_id, b.id, b.status,
+      least((b.config->>'max_workers')::int,
+        greatest(b.credential_count, ceil(b.total_requested / (b.config->>'chunk_size')::float8)))::int as max_workers,
       exists (select from chunks c where c.pool_id = b.pool_id and c.batch_id = b.id) as has_open_chunks
     from batches b where b.status in ('queued', 'running') order by b.id limit ${limit}`
 }

@@ -27,13 +27,13 @@ const YOUNG_GENERATION_MB = 8
 const LOADING_TIMEOUT_MS = 5_000
 
 /**
- * Starts a pool of up to `threads` worker threads: one now, each other when a task finds no free thread, because a thread takes 18 MiB
- * and 0.1 s of CPU time. Each opens its database connection with its first task.
+ * Creates a pool of up to `threads` worker threads. Each starts when a task finds no free thread, because a thread takes 18 MiB and
+ * 0.1 s of CPU time, and many services make no batch for a long time. Each opens its database connection with its first task.
  */
 export function startWorkerPool(threads: number, options: ThreadOptions): WorkerPool {
   const piscina = new Piscina({
     filename: new URL(`./worker-thread${extname(import.meta.url)}`, import.meta.url).href, // .js in the package
-    minThreads: 1,
+    minThreads: 0,
     maxThreads: threads,
     idleTimeout: Number.POSITIVE_INFINITY,
     resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },

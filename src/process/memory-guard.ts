@@ -8,6 +8,8 @@ export interface MemoryGuard {
   isOver(): boolean
   /** How many times memory exceeded the limit since the start. */
   alerts(): number
+  /** From now on also collects below the limit, when the process has grown. Only for a process that has nothing else to do. */
+  trimWhileIdle(): void
   stop(): void
 }
 
@@ -33,15 +35,14 @@ const LONG_IDLE_SAMPLES = 240
 
 /**
  * Starts the guard. `limitBytes` applies to resident memory, which is what a container is killed for. V8 collects garbage while the
- * process works, but an idle process would keep what its start or an export needed. So the guard forces a collection, only while
- * the process is idle, when it delays no request. `isAtWork` says whether worker threads run, which leave the event loop idle: a
- * collection at that time delayed health checks by 100 ms. A last-resort collection also returns the young generation to
- * the system: 30 MiB after the start. From then on V8 collects before the buffers of an export take 70 MiB, instead of 130.
+ * process works, but an idle process would keep what its start or an export needed. So the guard forces a collection above the limit,
+ * only while the process is idle, when it delays no request. `isAtWork` says whether worker threads run, which leave the event loop
+ * idle: a collection at that time delayed health checks by 100 ms. This one also returns the young generation to the system: 30 MiB
+ * after the start. From then on V8 collects before the buffers of an export take 70 MiB, instead of 130.
  */
 export function startMemoryGuard(limitBytes: number, isAtWork: () => boolean, log: FastifyBaseLogger): MemoryGuard {
-  setFlagsFromString('--expose-gc')
-  const collect = runInNewContext(`() => gc({ type: 'major', execution: 'sync', flavor: 'last-resort' })`) as () => void
   let over = false
+  let trims = false
   let alerts = 0
   let collectedAt = Date.now()
   let bytesCollected = 0
@@ -64,13 +65,26 @@ export function startMemoryGuard(limitBytes: number, isAtWork: () => boolean, lo
     idleSamples = isBusy || isAtWork() ? 0 : idleSamples + 1
     const hasGrown = bytes > bytesCollected + GROWTH_BYTES
     const enough = over || bytesCollected === 0 ? IDLE_SAMPLES : LONG_IDLE_SAMPLES
-    if ((over || hasGrown) && idleSamples >= enough && Date.now() - collectedAt > COLLECTION_MS) {
-      collect()
+    if ((over || (trims && hasGrown)) && idleSamples >= enough && Date.now() - collectedAt > COLLECTION_MS) {
+      collectGarbage()
       collectedAt = Date.now()
       bytesCollected = process.memoryUsage.rss()
       log.debug({ bytes, bytesCollected }, 'memory collected while idle')
     }
   }
   const timer = setInterval(sample, SAMPLE_MS).unref()
-  return { isOver: () => over, alerts: () => alerts, stop: () => clearInterval(timer) }
+  return {
+    isOver: () => over,
+    alerts: () => alerts,
+    trimWhileIdle() {
+      trims = true
+    },
+    stop: () => clearInterval(timer),
+  }
+}
+
+/** The function `gc` exists only in contexts that are made after the flag was set. */
+function collectGarbage(): void {
+  setFlagsFromString('--expose-gc')
+  runInNewContext(`gc({ type: 'major', execution: 'sync', flavor: 'last-resort' })`)
 }

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Batch } from '../../src/batches/batches.ts'
+import { unfinishedBatches } from '../../src/batches/unfinished.ts'
 import { sharedService } from '../http/shared-service.ts'
 import { suite } from '../suite.ts'
 
@@ -8,7 +9,7 @@ const t = suite()
 /* All batches share the threads and take turns, chunk by chunk. */
 
 const NO_HASH = { password_hash: { algorithm: 'none' } }
-const { call } = await sharedService(t)
+const { call, sql } = await sharedService(t)
 
 const make = async (body: object, prefer: string) => {
   const { json } = await call<Batch>('POST', '/v1/batches', { body, headers: { prefer } })
@@ -32,4 +33,23 @@ t.test('a small batch does not wait until earlier large batches end', async (t) 
   }
   for (const { id } of big) await call('POST', `/v1/batches/${id}/cancel`) // before a deletion gives the others time to grow
   for (const { id } of big) await call('DELETE', `/v1/batches/${id}`)
+})
+
+t.test('a batch takes no more workers than it has chunks of users or credentials', async (t) => {
+  const workersOf = async (count: number, chunkSize: number, credentials: number) => {
+    const open = await sql.reserve()
+    await open`begin` // never committed, so no dispatcher sees the batch
+    await open`
+      insert into batches (pool_id, id, total_requested, first_user_number, first_credential_id, credential_count,
+        username_pattern, email_suffix, config)
+      values (1, uuid_v7(), ${count}, 1, 1, ${credentials}, 'x', '', ${JSON.stringify({ max_workers: 3, chunk_size: chunkSize })})`
+    const [batch] = await unfinishedBatches(open, 1)
+    await open`rollback`
+    open.release()
+    return batch?.max_workers
+  }
+  t.equal(await workersOf(10, 10, 1), 1)
+  t.equal(await workersOf(11, 10, 1), 2)
+  t.equal(await workersOf(100, 10, 1), 3, 'the setting of the batch is the maximum')
+  t.equal(await workersOf(10, 10, 2), 2)
 })

@@ -3,8 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import fc from 'fast-check'
 import { EMPTY_STATE } from '../../src/protocol/state.ts'
 import { applyExport, type Held } from '../../src/sync/apply-export.ts'
-import { testDatabase } from '../database.ts'
-import { type Answer, startService } from '../http/service.ts'
+import type { Answer } from '../http/service.ts'
+import { sharedService } from '../http/shared-service.ts'
 import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 import { runTransaction, transaction } from './history.ts'
@@ -17,9 +17,8 @@ const t = suite()
  * of commits; a delta to a state that recurs marked as immutable; a snapshot whose state is not compared with the address.
  */
 
-const DATABASE_URL = await testDatabase()
-const one = await startService(t, { DATABASE_URL })
-const other = await startService(t, { DATABASE_URL })
+const one = await sharedService(t)
+const other = await sharedService(t, { DATABASE_URL: one.databaseUrl })
 const { sql } = one
 
 let pools = 0

@@ -1,8 +1,7 @@
 import type { Batch } from '../../src/batches/batches.ts'
 import { pruneStep } from '../../src/states/retention.ts'
 import { applyExport, type Held } from '../../src/sync/apply-export.ts'
-import { testDatabase } from '../database.ts'
-import { startService } from '../http/service.ts'
+import { sharedService } from '../http/shared-service.ts'
 import { openTransaction } from '../open-transaction.ts'
 import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
@@ -15,9 +14,8 @@ const t = suite()
  */
 
 const ROUNDS = sized(5, 12)
-const DATABASE_URL = await testDatabase()
-const one = await startService(t, { DATABASE_URL })
-const other = await startService(t, { DATABASE_URL })
+const one = await sharedService(t)
+const other = await sharedService(t, { DATABASE_URL: one.databaseUrl })
 const { sql } = one
 
 const random = (most: number) => Math.floor(Math.random() * most)

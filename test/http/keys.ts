@@ -1,6 +1,6 @@
 /* The API keys of a service that several test files share. */
 
-const SCOPES = {
+export const SCOPES: Record<string, string> = {
   root: 'admin',
   reader: 'users:read',
   maker: 'users:write',
@@ -10,6 +10,9 @@ const SCOPES = {
   logins: 'users:read+credentials:read',
   both: 'users:read+users:write@shop',
   shopkeeper: 'users:read@shop+users:write@shop',
+  'shop-reader': 'users:read@shop',
+  'shop-writer': 'users:read@shop+users:write@shop+users:read@tester',
+  'shop-lessee': 'users:lease@shop+credentials:read@shop',
 }
 
 export const secretOf = (name: string) => `${name}-s3cret-of-32-characters-or-more`

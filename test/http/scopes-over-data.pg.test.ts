@@ -1,10 +1,11 @@
 import { type ApiKey, parseApiKeys, scopesIn } from '../../src/config/api-keys.ts'
 import { isFull, sized } from '../size.ts'
 import { suite } from '../suite.ts'
-import { apiKeys, as } from './keys.ts'
+import { as, SCOPES, WITH_KEYS } from './keys.ts'
 import { type Planted, POOLS, plant, REPLICAS } from './planted.ts'
 import { resolveReferences } from './resolve-references.ts'
-import { type Request, startService } from './service.ts'
+import type { Request } from './service.ts'
+import { sharedService } from './shared-service.ts'
 
 const t = suite()
 
@@ -14,22 +15,15 @@ const t = suite()
  * the hook reads only from the query; verify, status and runs of a target of all users for `users:read`.
  */
 
-const SCOPES_OF: Record<string, string> = {
-  reader: 'users:read',
-  writer: 'users:write',
-  teller: 'users:read+credentials:read',
-  'shop-reader': 'users:read@shop',
-  'shop-writer': 'users:read@shop+users:write@shop+users:read@tester',
-  lessee: 'users:lease',
-  'shop-lessee': 'users:lease@shop+credentials:read@shop',
-  root: 'admin',
-}
-const API_KEYS = apiKeys(SCOPES_OF)
-/** In the small size without the keys whose scopes are among those of another one. */
+const NAMES = ['maker', 'logins', 'shop-writer', 'shop-lessee', 'root']
+/** Their scopes are among those of the others. */
 const AMONG_OTHERS = ['reader', 'shop-reader', 'lessee']
-const keys = parseApiKeys(API_KEYS).filter(({ name }) => isFull || !AMONG_OTHERS.includes(name))
+const names = sized(NAMES, [...NAMES, ...AMONG_OTHERS])
+const keys = parseApiKeys(WITH_KEYS.API_KEYS)
+  .filter(({ name }) => names.includes(name))
+  .toReversed() // root last: it deletes most
 
-const service = await startService(t, { MAX_WORKERS: '1', API_KEYS })
+const service = await sharedService(t, WITH_KEYS)
 const { app, call, sql } = service
 await call('POST', '/v1/pools', { headers: as('root'), body: { name: 'sink', replica: 'everything' } })
 
@@ -179,7 +173,7 @@ function poolsFor(key: ApiKey): string[] {
 }
 
 for (const key of keys) {
-  t.test(`a key with these scopes reads and changes only what they allow: ${SCOPES_OF[key.name]}`, async (t) => {
+  t.test(`a key with these scopes reads and changes only what they allow: ${SCOPES[key.name]}`, async (t) => {
     const planted = await Promise.all(poolsFor(key).map((pool) => plant(service, pool)))
     const before = await protectedUsers()
     const isAdmin = key.scopes.has('admin')

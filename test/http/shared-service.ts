@@ -21,7 +21,7 @@ const idle = new Map<string, Shared[]>()
 /**
  * A service with two worker threads and an empty database. It removes expired batches only on request. It is shared: at
  * the end of `t` its database is emptied, and the next caller in this process with the same settings gets it. A service
- * costs 0.4 to 1 s of CPU time, an emptied database 0.05 s. A test that needs counters, caches or background work that
+ * costs 0.2 to 0.5 s of CPU time, an emptied database 0.05 s. A test that needs counters, caches or background work that
  * nobody else uses starts its own with `startService`.
  */
 export async function sharedService(t: Test, settings: Record<string, string> = {}): Promise<Service> {

@@ -1,5 +1,8 @@
+import { once } from 'node:events'
 import { globSync, readFileSync } from 'node:fs'
+import { connect } from 'node:net'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
 import { as, WITH_KEYS } from '../http/keys.ts'
 import { sharedService } from '../http/shared-service.ts'
@@ -9,7 +12,7 @@ const t = suite()
 
 /* The files of the operator's page, as any HTTP client sees them. */
 
-const { call } = await sharedService(t, WITH_KEYS)
+const { call, url, log } = await sharedService(t, WITH_KEYS)
 const folder = join(import.meta.dirname, '../../ui')
 const files = globSync('**/*.{js,css,svg,html}', { cwd: folder })
 const vendor = ['preact.mjs', 'hooks.mjs', 'htm.mjs'].map((name) => `vendor/${name}`)
@@ -57,6 +60,19 @@ t.test('nothing else of the disk is served', async (t) => {
   for (const path of [...outside, 'vendor/../../package.json', 'nothing.js', 'style', 'vendor/']) {
     t.match(await call('GET', `/ui/${path}`), { status: 404 }, path)
   }
+})
+
+t.test('a client that is gone before the first byte is no error', async (t) => {
+  const { host, hostname, port } = new URL(url)
+  for (let ms = 0; ms < 30; ms++) {
+    const socket = connect(Number(port), hostname)
+    await once(socket, 'connect')
+    socket.write(`GET /ui/api.js HTTP/1.1\r\nhost: ${host}\r\n\r\n`)
+    await sleep(ms % 4)
+    socket.resetAndDestroy()
+  }
+  await call('GET', '/ui/')
+  t.notOk(log.find((line) => /"level":[45]0/.test(line)))
 })
 
 t.test('every address in the files is relative, and leads to a file', (t) => {

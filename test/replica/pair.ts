@@ -43,12 +43,12 @@ export async function stateOf(service: Service, pool = 'default'): Promise<strin
 /** The user lines of an export, without head, deletions and end. */
 export const userLines = (text: string) => text.split('\n').filter((line) => line.startsWith('{"id"'))
 
-/** Less than the default, so that an upload is soon too large. */
-const LIMIT = { IMPORT_LIMIT_MB: '5' }
+/** A service with a limit below the default, so that an upload is soon too large. */
+export const replicaService = (t: Test) => sharedService(t, { IMPORT_LIMIT_MB: '5' })
 
 /** A source and a replica, each with its own database. */
 export async function startPair(t: Test) {
-  return { source: await sharedService(t, LIMIT), replica: await sharedService(t, LIMIT) }
+  return { source: await replicaService(t), replica: await replicaService(t) }
 }
 
 /** Users of all kinds, in one commit: non-test users, batches, and numbers that a double cannot represent. */

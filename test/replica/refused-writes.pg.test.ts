@@ -2,10 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
 import type { Batch } from '../../src/batches/batches.ts'
 import { makePool } from '../export/observe.ts'
-import { sharedService } from '../http/shared-service.ts'
 import { openTransaction } from '../open-transaction.ts'
 import { suite } from '../suite.ts'
-import { exportOf, makeUsers, put, stateOf } from './pair.ts'
+import { exportOf, makeUsers, put, replicaService, stateOf } from './pair.ts'
 
 const t = suite()
 
@@ -14,7 +13,7 @@ const t = suite()
  * its lock.
  */
 
-const service = await sharedService(t)
+const service = await replicaService(t)
 const { sql, call, url } = service
 
 const setReplica = (pool: string, replica: string | boolean) =>
