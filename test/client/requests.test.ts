@@ -61,6 +61,24 @@ t.test('a batch is created once, whatever is lost: all attempts have one Idempot
   t.match(own.requests[0]?.headers, { 'idempotency-key': 'mine', prefer: 'wait=3' })
 })
 
+t.test('a lease that was granted after its ttl is renewed, since it may have begun late', async (t) => {
+  const lease = { id: 'x', fence: 1, users: [{ id: 'u' }] }
+  const late: Handler = (request, response) => void setTimeout(json(201, lease), 20, request, response)
+  const { url, requests } = await fakeService(t, late, json(200, {}))
+  const taken = await createClient({ url }).leases.take({ ttl_seconds: 0.01, wait_seconds: 30 })
+  t.notOk(taken.lost.aborted)
+  t.match(requests[1], { url: '/v1/leases/x/renew' })
+  await taken.return()
+})
+
+t.test('while the service waits for users or a batch, it may send nothing for timeoutMs longer', async (t) => {
+  const { url } = await fakeService(t, silence)
+  const client = createClient({ url, timeoutMs: 10, attempts: 1 })
+  const message = /sent nothing for 30 ms/
+  const calls = [client.leases.take({ wait_seconds: 0.02 }), client.batches.create({ count: 1 }, { waitSeconds: 0.02 })]
+  for (const error of await Promise.all(calls.map(failure))) t.match(error, { code: 'timeout', message })
+})
+
 t.test('the pause is at least Retry-After, and no attempt begins after the deadline', async (t) => {
   const busy = json(503, { code: 'overloaded' }, { 'retry-after': '1' })
   const patient = await fakeService(t, busy, json(200, STATS))
