@@ -142,6 +142,20 @@ t.test('what does not come from usersync is said to', async (t) => {
   }
 })
 
+t.test('a service that is not ready says why; a proxy in its place does not', async (t) => {
+  const body = { status: 'not_ready' as const, reasons: ['database'] }
+  const { url, requests } = await fakeService(t, json(503, body))
+  const client = createClient({ url, attempts: 1 })
+  for (const id of ['getHealth', 'getReadiness'] as const) t.strictSame(await client.request(id), body)
+  t.match(await failure(client.request('getStats')), { code: 'unavailable' })
+  for (const handler of [html(503), json(503, {}), json(503, { code: 'overloaded' })]) {
+    const other = await fakeService(t, handler)
+    const error = await failure(createClient({ url: other.url, attempts: 1 }).request('getHealth'))
+    t.match(error, { code: /^(unavailable|overloaded)$/, status: 503 })
+  }
+  t.equal(requests.length, 3)
+})
+
 t.test('another version of the service is named', async (t) => {
   const description = json(200, { openapi: '3.1.0', info: { title: 'usersync', version: '0.9.0' } })
   const { url } = await fakeService(t, json(404, { code: 'route_not_found' }), description)
