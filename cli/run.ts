@@ -25,7 +25,8 @@ export async function run(argv: string[], program: Program): Promise<number> {
     const { name, rest } = nameIn(argv)
     command = COMMANDS[name]
     if (!command || isHelp(rest)) {
-      if (!command && !isHelp(rest) && argv.length > 0) throw unknownCommand(name, rest)
+      const isNamed = /^[^-]/.test(rest[0] ?? '')
+      if (!command && argv.length > 0 && (isNamed || !isHelp(rest))) throw unknownCommand(name, rest)
       await write(program.stdout, helpOf(name) ?? '')
       return DONE
     }

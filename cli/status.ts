@@ -1,4 +1,4 @@
-import { type Batch, type components, UsersyncError } from '../client/index.ts'
+import type { Batch, components } from '../client/index.ts'
 import { type Call, clientCommand, type Options } from './command.ts'
 import { DONE, FAILED } from './exit-codes.ts'
 import { ifAllowed } from './faults.ts'
@@ -13,13 +13,9 @@ export const status = clientCommand({
   examples: ['usersync status', 'usersync status --json | jq .health.status'],
   async run(call) {
     const { client, connection, program, url, json, print } = call
-    const options = { signal: program.stop }
     const version = await connection.version(program.stop)
-    const health = await readHealth(call)
-    const pools = await ifAllowed(client.request('listPools', { ...options, query: { limit: 1000 } }))
-    const batches = await ifAllowed(batchesInWork(call))
-    const leases = await ifAllowed(client.request('getLeaseStats', options))
-    const targets = await ifAllowed(client.request('getSyncStatus', options))
+    const health = await client.request('getHealth', { signal: program.stop, attempts: 1 })
+    const { pools, batches, leases, targets } = health.reasons.includes('database') ? NOTHING : await readRest(call)
     const names = pools?.items.map(({ name }) => name)
     if (json) {
       const found = { url, version, health, pools: names, batches, leases, targets: targets?.items }
@@ -39,26 +35,35 @@ export const status = clientCommand({
   },
 })
 
-interface Health {
-  status: 'ready' | 'not_ready'
-  reasons: string[]
-  warnings?: string[]
-}
-
-/** Not ready is 503, whose body is no problem. */
-async function readHealth({ client, program }: Call<Options>): Promise<Health> {
-  try {
-    return await client.request('getHealth', { signal: program.stop, attempts: 1 })
-  } catch (error) {
-    if (error instanceof UsersyncError && error.status === 503) return { status: 'not_ready', reasons: [] }
-    throw error
+/** Returns what the key may see of the data of the service. */
+async function readRest(call: Call<Options>) {
+  const { client, program } = call
+  const options = { signal: program.stop }
+  return {
+    pools: await ifAllowed(client.request('listPools', { ...options, query: { limit: 1000 } })),
+    batches: await ifAllowed(batchesInWork(call)),
+    leases: await ifAllowed(client.request('getLeaseStats', options)),
+    targets: await ifAllowed(client.request('getSyncStatus', options)),
   }
 }
+
+/** What a service without its database can say of its data. */
+const NOTHING: Partial<Awaited<ReturnType<typeof readRest>>> = {}
 
 const leaseText = ({ free, leased, dirty, consumed }: components['schemas']['LeaseStats']) =>
   `${free} free, ${leased} leased, ${dirty} dirty, ${consumed} consumed`
 
-const healthText = ({ status, reasons, warnings = [] }: Health) => [status, ...reasons, ...warnings].join(', ')
+/** The reasons and warnings of `/healthz`. */
+const MEANINGS = new Map([
+  ['database', 'does not answer'],
+  ['draining', 'the service is shutting down'],
+  ['memory', 'above its limit, new work is refused'],
+])
+
+function healthText({ status, reasons, warnings = [] }: components['schemas']['Readiness']): string {
+  const named = [...reasons, ...warnings].map((name) => (MEANINGS.has(name) ? `${name} (${MEANINGS.get(name)})` : name))
+  return [status, ...named].join(', ')
+}
 
 async function batchesInWork({ client, program }: Call<Options>): Promise<Batch[]> {
   const found: Batch[] = []

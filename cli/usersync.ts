@@ -2,15 +2,16 @@
 // The command `usersync` of the npm package: creates, watches and deletes test users, pulls them, and runs the service. docs/command.md.
 
 import { onStopSignal, STOP_CODES, Stopped } from '../src/process/shutdown.ts'
+import { DONE, exitCodeOf } from './exit-codes.ts'
 import { run } from './run.ts'
 
 const { env, stdin, stdout, stderr } = process
 
-// `usersync users list | head`: the reader has what it wants.
 for (const stream of [stdout, stderr]) {
   stream.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error
-    process.exit(0)
+    if (error.code === 'EPIPE') process.exit(DONE) // `usersync users list | head`: the reader has what it wants
+    if (stream === stdout) stderr.write(`usersync: stdout: ${error.message}\n`)
+    process.exit(exitCodeOf(error))
   })
 }
 

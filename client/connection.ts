@@ -1,6 +1,7 @@
 import { errorOf, notUsersync, UsersyncError } from './errors.ts'
 import type { CallOptions, RawBody } from './operation-types.ts'
 import { OPERATIONS, VERSION } from './operations.ts'
+import { isReadiness } from './readiness.ts'
 import { sleep, Watchdog } from './signals.ts'
 
 /** Where the service is, and how patient its client is. */
@@ -153,6 +154,8 @@ export class Connection {
         text += piece
         if (text.length > MAX_PROBLEM_LENGTH) break
       }
+      if (response.status === 503 && isReadiness(id, text))
+        return { ...answer, ...bodyOf(new Response(text), watchdog) }
       throw errorOf(response, text)
     } catch (error) {
       const reason = watchdog.signal.aborted ? watchdog.signal.reason : unreachable(error)

@@ -26,7 +26,7 @@ export class Leases {
 
   /**
    * Takes users and renews the lease until they are returned. Throws UsersyncError `users_exhausted` if too few are free, after
-   * `wait_seconds`, and `lease_lost` if the lease ended before its response arrived. With `await using`, they are returned at the end
+   * `wait_seconds`, and `lease_lost` if the lease is over, such as that of an earlier call with the same key. With `await using`, they are returned at the end
    * of the block.
    */
   async take(body: NewLease = {}, { idempotencyKey, ...options }: TakeOptions = {}): Promise<Lease> {
@@ -38,10 +38,10 @@ export class Leases {
       ...(idempotencyKey !== undefined && { headers: { 'idempotency-key': idempotencyKey } }),
       body: { ttl_seconds, ...body },
     })
-    // A repeated request returns a lease that began with the first one.
     let expires = begun + ttl_seconds * 1000
-    if (performance.now() >= expires) {
-      // The request may have waited for users: only the service knows whether the lease is over.
+    // With a key of the caller, it may be the lease of an earlier call, which began before this one. And the request may have waited for
+    // users longer than the ttl. Only the service knows when such a lease ends.
+    if (idempotencyKey !== undefined || performance.now() >= expires) {
       expires = performance.now() + ttl_seconds * 1000
       const query = body.pool !== undefined && { query: { pool: body.pool } }
       const renewal = { fence: granted.fence, ttl_seconds }

@@ -153,7 +153,7 @@ export async function buildApp(config: Config, services: Services) {
   await app.register(addressRoutes, { ...parts, observer: services.metrics })
   await app.register(leaseRoutes, parts)
   await app.register(leaseListingRoutes, { ...parts, scheduler: services.syncScheduler })
-  await app.register(simpleTableServer, parts)
+  await app.register(simpleTableServer, { ...parts, scheduler: services.syncScheduler })
   await app.register(clientFiles)
   await app.register(importRoutes, parts)
   await app.register(lifecycleRoutes, { ...parts, observer: services.metrics })

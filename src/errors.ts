@@ -70,6 +70,12 @@ export const ERRORS = {
 
 export type ErrorCode = keyof typeof ERRORS
 
+/** Codes of errors that pass, whose responses have `Retry-After`: see `retryLater`. */
+type PassingCode = { [Code in ErrorCode]: (typeof ERRORS)[Code]['status'] extends 429 | 503 ? Code : never }[ErrorCode]
+
+/** Codes of errors that do not pass by themselves. */
+export type LastingCode = Exclude<ErrorCode, PassingCode>
+
 /** One invalid member of a request: its path, a stable code, and what is expected there. */
 export interface FieldError {
   path: string
@@ -80,6 +86,13 @@ export interface FieldError {
 /** Maximum number of invalid members that a response lists. */
 export const MAX_FAULTS = 20
 
+interface ProblemOptions {
+  errors?: FieldError[]
+  headers?: Record<string, string>
+  members?: Record<string, string | number | null>
+  cause?: unknown
+}
+
 /** An error of the catalogue. `detail` goes to the client: it says what to do and contains no secret. */
 export class Problem extends Error {
   override name = 'Problem'
@@ -89,16 +102,9 @@ export class Problem extends Error {
   /** Additional members of the response (RFC 9457 section 3.2). */
   readonly members: Record<string, string | number | null>
 
-  constructor(
-    code: ErrorCode,
-    detail: string,
-    options: {
-      errors?: FieldError[]
-      headers?: Record<string, string>
-      members?: Record<string, string | number | null>
-      cause?: unknown
-    } = {},
-  ) {
+  constructor(code: LastingCode, detail: string, options?: ProblemOptions)
+  constructor(code: ErrorCode, detail: string, options: ProblemOptions & { headers: { 'retry-after': string } })
+  constructor(code: ErrorCode, detail: string, options: ProblemOptions = {}) {
     super(detail, { cause: options.cause })
     this.code = code
     this.errors = options.errors
@@ -108,7 +114,7 @@ export class Problem extends Error {
 }
 
 /** For invalid members of a request. The detail lists them. */
-export function invalidRequest(errors: FieldError[], code: ErrorCode = 'invalid_request'): Problem {
+export function invalidRequest(errors: FieldError[], code: LastingCode = 'invalid_request'): Problem {
   const sentences = errors.map(({ path, message }) => `${path} ${message.replace(/\.$/, '')}`)
   return new Problem(code, sentences.join('; '), { errors })
 }

@@ -1,43 +1,14 @@
 import type { Fragment, ISql, PendingQuery, Sql } from 'postgres'
+import type { Static } from 'typebox'
 import { type Page, readPage } from '../database/page.ts'
 import { Problem } from '../errors.ts'
 import { ANY_BATCH } from '../states/filter.ts'
-import type { BatchConfig } from './batch-config.ts'
 import { completedPart } from './batch-cost.ts'
 import { batchError } from './batch-errors.ts'
-import type { ImportConfig } from './batch-schema.ts'
+import type { BatchResponse } from './batch-schema.ts'
 
 /** A batch as the API returns it; times are RFC 3339 in UTC. */
-export interface Batch {
-  id: string
-  kind: 'creation' | 'import'
-  label: string | null
-  status: 'queued' | 'running' | 'completed' | 'completed_with_failures' | 'cancelled' | 'failed'
-  total_requested: number
-  created_count: number
-  /** Only for a creation: distinct password hashes created. */
-  hashed_count?: number
-  /** Only for an import, like `skipped_count`. */
-  updated_count?: number
-  skipped_count?: number
-  failed_count: number
-  /** Its test users that exist now. */
-  user_count: number
-  progress: number
-  throughput_per_second: number | null
-  eta_seconds: number | null
-  created_at: string
-  started_at: string | null
-  finished_at: string | null
-  expires_at: string | null
-  /** When its users were removed, because it was deleted or expired. */
-  removed_at: string | null
-  /** Why the batch failed; while it runs, the last error of a chunk. */
-  last_error: { code: string; detail: string } | null
-  config: BatchConfig | ImportConfig
-  profile: { duration_ms: number | null; peak_memory_bytes: number | null; chunks: number; workers: number }
-  state: string
-}
+export type Batch = Static<typeof BatchResponse>
 
 interface BatchRow
   extends Omit<Batch, 'progress' | 'throughput_per_second' | 'eta_seconds' | 'profile' | 'last_error'> {

@@ -10,7 +10,7 @@ import {
   READ_ONLY_TRANSACTION,
   sqlState,
 } from '../database/sqlstate.ts'
-import { ERRORS, type ErrorCode, invalidRequest, Problem, retryLater } from '../errors.ts'
+import { ERRORS, type ErrorCode, invalidRequest, type LastingCode, Problem, retryLater } from '../errors.ts'
 import { TOO_LARGE } from '../protocol/longest-line.ts'
 import { ContentError, type ContentFault } from '../protocol/text.ts'
 import { UNDECODABLE_HELP, UNKNOWN_CODING_HELP, ZSTD_WINDOW_HELP, ZSTD_WINDOW_TOO_LARGE } from './decompress.ts'
@@ -81,13 +81,13 @@ function problemOf(error: FastifyError, request: FastifyRequest): Problem {
   return fastifyProblem(error) ?? databaseProblem(error) ?? internalProblem(error)
 }
 
-const CONTENT_CODES: Record<ContentFault, ErrorCode> = {
+const CONTENT_CODES: Record<ContentFault, LastingCode> = {
   unknown_coding: 'media_type_unsupported',
   undecodable: 'invalid_request',
   too_large: 'body_too_large',
 }
 
-const FASTIFY_CODES: Record<string, [ErrorCode, string]> = {
+const FASTIFY_CODES: Record<string, [LastingCode, string]> = {
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: ['invalid_request', 'The body length does not match Content-Length.'],
   FST_ERR_CTP_INVALID_MEDIA_TYPE: ['media_type_unsupported', 'Send the body as application/json.'],
   FST_CP_ERR_INVALID_CONTENT_ENCODING: ['media_type_unsupported', UNKNOWN_CODING_HELP],

@@ -2,7 +2,7 @@ import rateLimit from '@fastify/rate-limit'
 import underPressure from '@fastify/under-pressure'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import plugin from 'fastify-plugin'
-import { Problem, retryLater } from '../errors.ts'
+import { retryLater } from '../errors.ts'
 import type { MemoryGuard } from '../process/memory-guard.ts'
 import { isProbe } from './request-log.ts'
 
@@ -157,11 +157,11 @@ export const overload = plugin<OverloadOptions>(
       cache: 10_000, // counted keys and addresses; evicts the oldest
       allowList: isHealth,
       keyGenerator: ({ apiKey, ip }) => apiKey?.name ?? ip,
-      errorResponseBuilder: (_request, { max, ttl }) =>
-        new Problem(
-          'rate_limited',
-          `A key, or an address without a valid key, may send ${max} requests a minute. Wait ${Math.ceil(ttl / 1000)} s.`,
-        ),
+      errorResponseBuilder(_request, { max, ttl }) {
+        const seconds = Math.ceil(ttl / 1000)
+        const detail = `A key, or an address without a valid key, may send ${max} requests a minute. Wait ${seconds} s.`
+        return retryLater('rate_limited', detail, seconds)
+      },
     })
     // The plugin's own hooks are per route: they would run after the key is rejected, and never for unknown paths.
     app.addHook('onRequest', app.rateLimit())

@@ -1,33 +1,12 @@
 import type { Fragment, ISql, Sql } from 'postgres'
+import type { Static } from 'typebox'
 import { type Page, readPage } from '../database/page.ts'
-import { leaseNotFound, type Outcome } from './end-leases.ts'
+import { leaseNotFound } from './end-leases.ts'
+import type { HoldingItem, LeaseDetail, LeaseItem } from './lease-schema.ts'
 
-/** A lease as the API shows it. */
-export interface Lease {
-  id: string
-  fence: number
-  owner: string
-  api_key: string | null
-  status: 'active' | 'returned' | 'expired' | 'forced' | 'abandoned'
-  granted_at: string
-  expires_at: string
-  ended_at: string | null
-  user_count: number
-}
-
-/** One entry of a user's journal. */
-export interface Holding {
-  lease_id: string
-  fence: number
-  owner: string
-  api_key: string | null
-  granted_at: string
-  /** When the holder lost or returned the user; null if it has it. */
-  ended_at: string | null
-  ending: 'returned' | 'expired' | 'forced' | 'abandoned' | null
-  outcome: Outcome | null
-  note: string | null
-}
+type Lease = Static<typeof LeaseItem>
+type LeaseWithUsers = Static<typeof LeaseDetail>
+type Holding = Static<typeof HoldingItem>
 
 /** A lease whose time is over is expired, also before the sweep has ended it. */
 const endedAt = (sql: ISql): Fragment =>
@@ -55,10 +34,6 @@ export function listLeases(
         ${before === undefined ? sql`` : sql`and x.id < ${before}`}
       order by x.id desc limit ${rows}`,
   )
-}
-
-interface LeaseWithUsers extends Lease {
-  users: { id: string; username: string | null; status: string }[]
 }
 
 /** Returns a lease and the state of each of its users. Throws `lease_not_found`. */

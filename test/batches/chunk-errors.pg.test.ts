@@ -56,6 +56,22 @@ t.test('a chunk that hits the statement timeout is split in half', async (t) => 
   t.match(await ended(id), { status: 'completed', created_count: 400, last_error: null, profile: { chunks: 4 } })
 })
 
+t.test('a timeout in a later statement of a chunk undoes the earlier ones', async (t) => {
+  await sql.unsafe(`
+    create function usersync.too_late() returns trigger language plpgsql as $$ begin
+      if exists (
+        select from new_rows n join usersync.chunks c on c.batch_id = n.batch_id and c.timeouts = 0 where n.username = 'piece_39'
+      ) then raise exception 'too late' using errcode = '57014'; end if;
+      return null;
+    end $$;
+    create trigger too_late after insert on usersync.users
+    referencing new table as new_rows for each statement execute function usersync.too_late()`)
+  t.teardown(() => sql.unsafe('drop trigger too_late on usersync.users; drop function usersync.too_late'))
+  const attributes = { n: { $int: [1, 9] }, text: 'x'.repeat(20_000) } // an INSERT has at most 524,288 characters
+  const id = await begin({ chunk_size: 40, username_pattern: 'piece_{n}', custom_attributes: attributes }, 40)
+  t.match(await ended(id), { status: 'completed', created_count: 40, failed_count: 0, profile: { chunks: 2 } })
+})
+
 t.test('splitting also works when users are inserted one by one because of a conflict', async (t) => {
   await sql`insert into users (username, email) values ('half_5', 'half_5@example.com')`
   await refuseMoreThan(t, 100, '57014')

@@ -65,6 +65,8 @@ t.test('a batch is created, watched, listed and deleted', async (t) => {
   })
   const misread = await usersync('batches', `batch delete ${id}`, { isTty: true, stdin: 'yes\n' })
   t.match(misread, { code: 2, err: /Type 5 to confirm: .*not confirmed, nothing is deleted/ })
+  const ended = await usersync('batches', `batch delete ${id}`, { isTty: true, stdin: '' })
+  t.match(ended, { code: 2, err: /not confirmed, nothing is deleted/ }, 'Ctrl-D')
   const typed = await usersync('batches', `batch delete ${id}`, { isTty: true, stdin: '5\n' })
   t.match(typed, { code: 0, out: /^id +.*\ndeleted_count +5\nprotected_count +0\n$/ })
   t.match(await valuesOf('batches', `batch delete ${id} --yes`), [{ deleted_count: 0 }], 'may be repeated')

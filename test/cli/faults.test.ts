@@ -33,6 +33,11 @@ t.test('wrong usage is one line and exit code 2', async (t) => {
     ['batch', /batch: a command is missing: expected create, watch/],
     ['batch frob', /there is no command frob: expected create, watch/],
     ['--frob', /a command is missing/],
+    ['constructor', /there is no command constructor: expected serve/],
+    ['batch constructor', /there is no command constructor: expected create/],
+    ['help frob', /there is no command frob: expected serve/],
+    ['help batch frob', /there is no command frob: expected create/],
+    ['frob --help', /there is no command frob/],
     ['batch create', /COUNT is missing/],
     ['batch create five', /COUNT expects a whole number/],
     ['batch create 5 6', /unexpected argument 6/],
@@ -94,6 +99,26 @@ t.test('a service that is down behind its proxy, or shuts down, may be tried aga
   await fails(t, ['status', '--url', closing], 3, /shutting_down/)
   const cut = await usersync(['users', 'import', '-', '--format', 'csv', '--url', closing])
   t.match(cut, { code: 3, err: /cannot be reached/ })
+})
+
+t.test('a service that is not ready is exit code 1, and the line says why', async (t) => {
+  const notReady = (reason: string) =>
+    serve(t, ({ url: path }, response) => {
+      const answer = { '/openapi.json': { info: { title: 'usersync', version: VERSION } } }[String(path)]
+      if (answer) return response.end(JSON.stringify(answer))
+      response.writeHead(503, { 'content-type': 'application/json' })
+      return response.end(JSON.stringify({ status: 'not_ready', reasons: [reason], warnings: ['memory'] }))
+    })
+  const url = await notReady('database')
+  const { code, out, err } = await usersync(['status', '--url', url])
+  t.match({ code, err }, { code: 1, err: '' })
+  t.match(out, /^health +not_ready, database \(does not answer\), memory \(above its limit, new work is refused\)\n$/m)
+  t.match(JSON.parse((await usersync(['status', '--url', url, '--json'])).out), { health: { reasons: ['database'] } })
+})
+
+t.test('a file that fails while it is read is exit code 1', async (t) => {
+  const url = await serve(t, () => {})
+  await fails(t, ['users', 'import', '/proc/self/mem', '--format', 'csv', '--url', url], 1, /EIO: i\/o error, read/)
 })
 
 t.test('a request that was never sent has no second line, one that may have arrived has', async (t) => {

@@ -45,6 +45,15 @@ t.test('a reader that has enough ends the command quietly', async (t) => {
   t.equal(err, '')
 })
 
+t.test('a full disk is exit code 7', async (t) => {
+  const script = '"$0" "$1" users export > /dev/full'
+  const answer: RequestListener = (_, response) => response.end('{"kind":"full"}\n')
+  const child = await start(t, answer, 'bash', ['-c', script, process.execPath, COMMAND])
+  const [err, [code]] = await Promise.all([text(child.stderr), once(child, 'close')])
+  t.equal(code, 7)
+  t.match(err, /^usersync: stdout: ENOSPC: .*\n$/)
+})
+
 t.test('a signal ends the command with its code, and the line says what the service may have done', async (t) => {
   const child = await start(t, () => child.kill('SIGTERM'), process.execPath, [COMMAND, 'lease', 'take'])
   const [err, [code]] = await Promise.all([text(child.stderr), once(child, 'close')])

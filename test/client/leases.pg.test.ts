@@ -34,6 +34,21 @@ t.test('users are leased until the end of the block', async (t) => {
   t.match(await client.leases.stats(), { free: 4, leased: 0 })
 })
 
+t.test(
+  'a call that repeats an earlier one by its key renews the lease, which began with the earlier one',
+  async (t) => {
+    const take = () => client.leases.take({ ttl_seconds: 3600 }, { idempotencyKey: 'again' })
+    const expiry = async ({ id }: Lease) => Date.parse((await client.request('getLease', { path: { id } })).expires_at)
+    const first = await take()
+    await sql`update leases set expires_at = now() + interval '1 minute' where id = ${first.id}`
+    const again = await take()
+    t.equal(again.id, first.id)
+    t.ok((await expiry(again)) > Date.now() + 3_000_000)
+    await first.return()
+    t.match(await failure(take()), { code: 'lease_lost' })
+  },
+)
+
 t.test('users come back one by one, or dirty, and are free after a reset', async (t) => {
   const lease = await client.leases.take({ count: 3 })
   await lease.returnUsers([{ id: lease.user.id, outcome: 'consumed' }])

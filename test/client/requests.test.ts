@@ -63,6 +63,24 @@ t.test('a batch is created once, whatever is lost: all attempts have one Idempot
   t.match(own.requests[0]?.headers, { 'idempotency-key': 'mine', prefer: 'wait=3' })
 })
 
+t.test('a lease that was granted after its ttl is renewed, since it may have begun late', async (t) => {
+  const lease = { id: 'x', fence: 1, users: [{ id: 'u' }] }
+  const late: Handler = (request, response) => void setTimeout(json(201, lease), 20, request, response)
+  const { url, requests } = await fakeService(t, late, json(200, {}))
+  const taken = await createClient({ url }).leases.take({ ttl_seconds: 0.01, wait_seconds: 30 })
+  t.notOk(taken.lost.aborted)
+  t.match(requests[1], { url: '/v1/leases/x/renew' })
+  await taken.return()
+})
+
+t.test('while the service waits for users or a batch, it may send nothing for timeoutMs longer', async (t) => {
+  const { url } = await fakeService(t, silence)
+  const client = createClient({ url, timeoutMs: 10, attempts: 1 })
+  const message = /sent nothing for 30 ms/
+  const calls = [client.leases.take({ wait_seconds: 0.02 }), client.batches.create({ count: 1 }, { waitSeconds: 0.02 })]
+  for (const error of await Promise.all(calls.map(failure))) t.match(error, { code: 'timeout', message })
+})
+
 t.test('the pause is at least Retry-After, and no attempt begins after the deadline', async (t) => {
   const busy = json(503, { code: 'overloaded' }, { 'retry-after': '1' })
   const patient = await fakeService(t, busy, json(200, STATS))
@@ -124,6 +142,20 @@ t.test('what does not come from usersync is said to', async (t) => {
     const { url } = await fakeService(t, handler)
     t.match(await failure(createClient({ url }).batches.get('x')), { code: 'not_usersync' })
   }
+})
+
+t.test('a service that is not ready says why; a proxy in its place does not', async (t) => {
+  const body = { status: 'not_ready' as const, reasons: ['database'] }
+  const { url, requests } = await fakeService(t, json(503, body))
+  const client = createClient({ url, attempts: 1 })
+  for (const id of ['getHealth', 'getReadiness'] as const) t.strictSame(await client.request(id), body)
+  t.match(await failure(client.request('getStats')), { code: 'unavailable' })
+  for (const handler of [html(503), json(503, {}), json(503, { code: 'overloaded' })]) {
+    const other = await fakeService(t, handler)
+    const error = await failure(createClient({ url: other.url, attempts: 1 }).request('getHealth'))
+    t.match(error, { code: /^(unavailable|overloaded)$/, status: 503 })
+  }
+  t.equal(requests.length, 3)
 })
 
 t.test('another version of the service is named', async (t) => {

@@ -6,7 +6,7 @@ import Fastify from 'fastify'
 import postgres from 'postgres'
 import { Type } from 'typebox'
 import { connect as connectDatabase } from '../../src/database/connection.ts'
-import { ERRORS, type ErrorCode, Problem } from '../../src/errors.ts'
+import { ERRORS, type ErrorCode, Problem, retryLater } from '../../src/errors.ts'
 import { compilers } from '../../src/http/compilers.ts'
 import { answerClientError, clientErrorResponse, errorResponses } from '../../src/http/error-responses.ts'
 import { validation } from '../../src/http/validation.ts'
@@ -65,7 +65,7 @@ t.test('headers of a body that failed before its first byte are removed', async 
   const app = Fastify()
   await app.register(errorResponses)
   app.get('/', (_request, reply) => {
-    const failing = new Readable({ read: () => failing.destroy(new Problem('overloaded', 'Try again.')) })
+    const failing = new Readable({ read: () => failing.destroy(retryLater('overloaded', 'Try again.', 1)) })
     return reply.headers({ 'content-encoding': 'br', 'content-length': 7, etag: 'W/"state"' }).send(failing)
   })
   const { statusCode, headers, body } = await app.inject('/')

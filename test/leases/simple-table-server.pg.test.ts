@@ -118,6 +118,15 @@ t.test('a line has the chosen columns', async (t) => {
   t.equal(await sts('LENGTH', { FILENAME }), ok(1))
 })
 
+t.test('a refusal is shown even if the user cannot be returned at that moment', async (t) => {
+  const FILENAME = await pool(1)
+  await service.sql.unsafe(`
+    create function usersync.no_end() returns trigger language plpgsql as $$ begin raise exception 'no'; end $$;
+    create trigger no_end before update of ended_at on usersync.leases for each row execute function usersync.no_end()`)
+  t.teardown(() => service.sql.unsafe('drop trigger no_end on usersync.leases; drop function usersync.no_end'))
+  t.match(await sts('READ', { FILENAME, COLUMNS: 'totp_secret' }), /KO.*\n.*Error : The user has no totp_secret\. /)
+})
+
 t.test('ADD returns only what this client read', async (t) => {
   const FILENAME = await pool(2)
   const add = (LINE: string, more = {}) => sts('ADD', { FILENAME, LINE, ...NAMES, ...more })

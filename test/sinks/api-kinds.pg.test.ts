@@ -232,4 +232,16 @@ t.test('a Keycloak that drops attributes is refused, with what to mend, and keep
   await create({ kind: 'keycloak', name: 's', url: system.url, ...KINDS['keycloak']?.target })
   t.match(await sync('s'), { status: 'failed', failure: 'refused', detail: /unmanaged attributes/ })
   t.equal(system.users.size, 0)
+  for (const [status, why] of Object.entries({
+    400: /status 400\.$/,
+    403: /lacks a permission\.$/,
+    503: /status 503\.$/,
+  })) {
+    system.disturb = (_, { method }) => (method === 'DELETE' ? { status: Number(status) } : undefined)
+    const { failure, detail } = await sync('s')
+    const [left] = system.users.keys()
+    t.match([failure, detail], ['refused', why], status)
+    t.match(detail, `/users/${left} was created and could not be removed`, status)
+    system.users.clear()
+  }
 })

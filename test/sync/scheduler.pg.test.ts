@@ -35,14 +35,20 @@ await sql`insert into users (username, email) values ('one', 'one@example.com')`
 const PACE = { pollMs: 50, leaseMs: 1_500, push: { deadlineMs: 20_000, firstPauseMs: 20, patienceMs: 5_000 } }
 
 /** Starts a scheduler that connects through the proxy. It is stopped at the end of `t`. */
-function startScheduler(t: Test, { pace = PACE, change = (exports: Exports) => exports } = {}) {
+function startScheduler(
+  t: Test,
+  { pace = PACE, change = (exports: Exports) => exports, afterPush = async (_run: { id: string }) => {} } = {},
+) {
   const behindProxy = new URL(url)
   behindProxy.port = String(proxy.port)
   const own = connect({ url: behindProxy.href, schema: 'usersync', connections: 6, name: 'scheduler', waitMs: 500 })
   const exports = change(createExports({ sql: own, encryptionKey, concurrency: 2, waitMs: 500, cache: undefined }))
   const log: Record<string, unknown>[] = []
   const logger = pino({ level: 'info' }, { write: (line: string) => void log.push(JSON.parse(line)) })
-  const observer: RunObserver = { syncRunEnded: () => {}, push: (_run, _target, push) => push() }
+  const observer: RunObserver = {
+    syncRunEnded: () => {},
+    push: (run, _target, push) => push().finally(() => afterPush(run)),
+  }
   const parts = { sql: own, exports, encryptionKey, targetHosts: [], observer }
   const scheduler = startSyncScheduler(parts, logger, pace)
   t.teardown(async () => {
@@ -178,6 +184,25 @@ t.test('a run claimed by another process ends here without a result', async (t) 
   await until('the abort', () => (answer.destroyed ? true : undefined))
   t.match(await sql`select holder, status from sync_runs where id = ${id}`, [{ holder, status: 'running' }])
   t.match(await finished(id), { status: 'succeeded' }, 'its lease was not renewed here, and expired')
+})
+
+t.test('only the process that records the outcome of a run logs it', async (t) => {
+  let pushes = 0
+  const { scheduler, log } = startScheduler(t, {
+    async afterPush({ id }) {
+      if (pushes++ > 0) return
+      await sql`update sync_runs set holder = gen_random_uuid(), lease_until = '-infinity' where id = ${id}`
+    },
+  })
+  const { push } = await startTarget(t)
+  t.match(await push(), { status: 'succeeded', kind: 'unchanged' })
+  await scheduler.stop()
+  t.equal(pushes, 2)
+  const recorded = log.filter(({ msg }) => msg === 'target in sync')
+  t.strictSame(
+    recorded.map(({ kind }) => kind),
+    ['unchanged'],
+  )
 })
 
 t.test('deleting a target deletes its runs, including a running one', async (t) => {

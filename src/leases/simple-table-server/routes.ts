@@ -6,6 +6,7 @@ import { refuseCrossSite } from '../../auth/own-site.ts'
 import { scopesIn } from '../../config/api-keys.ts'
 import { Problem, retryLater } from '../../errors.ts'
 import { poolIdOf, poolOf } from '../../pools/pool-parameter.ts'
+import type { SyncScheduler } from '../../sync/sync-scheduler.ts'
 import { returnLease } from '../end-leases.ts'
 import { selectionOf } from '../lease-filter.ts'
 import { type Leasing, requestLease } from '../request-lease.ts'
@@ -18,13 +19,18 @@ import { DEFAULT_TTL_SECONDS, readParameters, type StsParameters, StsQuery } fro
 import { answerKo } from './refusals.ts'
 import { credentialsIn, lineForm, lineOf, userNamedBy } from './user-lines.ts'
 
+interface StsOptions {
+  leasing: Leasing
+  scheduler: SyncScheduler
+}
+
 /**
  * `/sts/`: leases in the form of JMeter's Simple Table Server, so that a script which reads its logins from there changes only its host.
  * Commands, parameters, pages and sentences are those of HttpSimpleTableServer.java (jmeter-plugins, "HTTP Simple Table Server";
  * read in vdaburon/simple-table-server-alone @ed2d93b). A file is a pool, and a line a user. What differs is in docs/load-generators.md:
  * a line that is read with KEEP=FALSE comes back after TTL, and only its reader can add it again.
  */
-export const simpleTableServer: FastifyPluginCallbackTypebox<{ leasing: Leasing }> = (app, { leasing }, done) => {
+export const simpleTableServer: FastifyPluginCallbackTypebox<StsOptions> = (app, { leasing, scheduler }, done) => {
   const { sql, lines, counts, observer } = leasing
 
   app.setErrorHandler(answerKo)
@@ -51,16 +57,17 @@ export const simpleTableServer: FastifyPluginCallbackTypebox<{ leasing: Leasing 
       left,
     )
     const giveBack = () => endOf(pool, { ...lease, pool })
+    let line: string
     try {
       const [user] = JSON.parse(`[${lease.users}]`)
       if (user === undefined) throw retryLater('overloaded', 'The user was deleted at this moment. Read again.', 1)
-      const line = lineOf(user, form)
-      if (KEEP === 'TRUE') await giveBack()
-      return okPage(line)
+      line = lineOf(user, form)
     } catch (error) {
-      await giveBack()
+      await giveBack().catch(() => {}) // then it expires
       throw error
     }
+    if (KEEP === 'TRUE') await giveBack()
+    return okPage(line)
   })
 
   command('ADD', 'Return the user of a line that this client read', async (request) => {
@@ -97,8 +104,9 @@ export const simpleTableServer: FastifyPluginCallbackTypebox<{ leasing: Leasing 
 
   audited('RESET', 'Free dirty and consumed users', async (request) => {
     const pool = poolOf(request)
-    await resetUsers(sql, await poolIdOf(sql, request), selectionOf(pool))
+    const { waiting } = await resetUsers(sql, await poolIdOf(sql, request), selectionOf(pool))
     lines.wake(pool)
+    if (waiting > 0) scheduler.wake()
     return okPage()
   })
 

@@ -1,6 +1,7 @@
 import { PeerError } from '../../client/peer.ts'
+import { untrustedText } from '../../protocol/untrusted-text.ts'
 import type { Reply, ReplyToKnown } from './by-request.ts'
-import type { ApiAnswer } from './json-api.ts'
+import type { ApiAnswer, CallApi } from './json-api.ts'
 import { type Failed, type Refusal, UNSURE } from './kind.ts'
 
 /* How the users of a batch are sent to an API: each in a request of its own, or many in one. */
@@ -83,6 +84,23 @@ export async function createChecked<Item extends User>(
     return [...replies, ...rest]
   }
   return [...replies, ...(await createRest(users.slice(replies.length)))]
+}
+
+/**
+ * Removes a user that the API has created without our mark, and throws PeerError `refused` with `detail`. Nobody can find such a user by
+ * our id, so the detail names it if the API does not remove it.
+ */
+export async function refuseUnmarked(call: CallApi, path: string, detail: string): Promise<never> {
+  const left = (why: string) =>
+    new PeerError(
+      'refused',
+      `${detail} ${untrustedText(path, 200)} was created and could not be removed: remove it. ${why}`,
+    )
+  const answer = await call({ method: 'DELETE', path }).catch((error: unknown) => {
+    throw error instanceof PeerError ? left(error.message) : error
+  })
+  if (answer.status >= 300 && !isAbsent(answer)) throw left(`The target answers with status ${answer.status}.`)
+  throw new PeerError('refused', detail)
 }
 
 function passingFault(error: unknown): PeerError {

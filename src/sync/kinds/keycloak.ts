@@ -3,7 +3,7 @@ import { PeerError } from '../../client/peer.ts'
 import { strict } from '../../http/schemas.ts'
 import { type KeycloakUser, keycloak as keycloakFormat } from '../../systems/keycloak.ts'
 import type { SystemUser } from '../../systems/system-format.ts'
-import { createChecked, inHalves, inTurn, isAbsent, membersOf, statusRefusal } from './api-requests.ts'
+import { createChecked, inHalves, inTurn, isAbsent, membersOf, refuseUnmarked, statusRefusal } from './api-requests.ts'
 import { byRequest, type Reply, type Requests } from './by-request.ts'
 import { type CallApi, jsonApi, readApiUrl } from './json-api.ts'
 import { createTokens } from './keycloak-token.ts'
@@ -109,8 +109,7 @@ function keycloakRequests(call: CallApi): Requests<KeycloakUser> {
     if (!reply || 'fault' in reply || reply.external === null) return reply ?? { userId: user.userId, external: null }
     keepsMark = (await idOf(user.userId)) === reply.external
     if (keepsMark) return reply
-    await call({ method: 'DELETE', path: `/users/${reply.external}` })
-    throw new PeerError('refused', NOT_KEPT)
+    return await refuseUnmarked(call, `/users/${reply.external}`, NOT_KEPT)
   }
 
   /** Keycloak's id of the user with our id. Undefined: there is none. */

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { text as readText } from 'node:stream/consumers'
 import type { Test as TapTest } from 'tap'
-import { Problem } from '../../../src/errors.ts'
+import { retryLater } from '../../../src/errors.ts'
 import { suite } from '../../suite.ts'
 import { controlledText, filesIn, makeCache, makeFolder, openFilesIn, text, textOf, until } from './harness.ts'
 
@@ -75,7 +75,7 @@ t.test('an error before the first page rejects all waiting requests', async (t) 
   const cache = await makeCache(t, folder)
   const source = controlledText()
   const opening = Array.from({ length: 5 }, () => cache.open('key', 'gzip', source.make))
-  const refused = new Problem('overloaded', 'All exports are taken.')
+  const refused = retryLater('overloaded', 'All exports are taken.', 1)
   source.fail(refused)
   for (const each of opening) await t.rejects(each, refused)
   for (const settled of await Promise.allSettled(opening))
@@ -177,6 +177,6 @@ t.test('close ends all unfinished exports, readers, and waiting requests', async
   t.strictSame([source.counts().freed, late.counts().freed], [1, 1])
   t.equal(openFilesIn(folder), 0)
   t.equal((await filesIn(folder)).length, 1, 'the finished export is kept')
-  await t.rejects(cache.open('key', 'zstd', source.make), { code: 'shutting_down' })
+  await t.rejects(cache.open('key', 'zstd', source.make), { code: 'shutting_down', headers: { 'retry-after': '1' } })
   await cache.close()
 })

@@ -1,5 +1,4 @@
-import { PeerError } from '../../../client/peer.ts'
-import { createChecked } from '../api-requests.ts'
+import { createChecked, refuseUnmarked } from '../api-requests.ts'
 import { byRequest, type Reply, type Requests } from '../by-request.ts'
 import { type CallApi, jsonApi } from '../json-api.ts'
 import type { Delivery, Removal, Sink, SinkAddress } from '../kind.ts'
@@ -85,11 +84,8 @@ function scimRequests(call: CallApi, lookUp: LookUp): Requests<ScimUser> {
     if ('fault' in reply || reply.external === null) return reply
     keepsMark = await lookUp.isOurs(user.userId, reply.external)
     if (keepsMark) return reply
-    await call({ method: 'DELETE', path: userPath(reply.external) })
-    throw new PeerError(
-      'refused',
-      'The server does not keep the externalId of users, so they could not be found again.',
-    )
+    const detail = 'The server does not keep the externalId of users, so they could not be found again.'
+    return await refuseUnmarked(call, userPath(reply.external), detail)
   }
 
   /** Does something with those of the users that the server has. The others are gone. */
