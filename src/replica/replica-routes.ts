@@ -1,4 +1,3 @@
-import { Readable } from 'node:stream'
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import type { Sql } from 'postgres'
@@ -10,6 +9,7 @@ import type { ExportRequest } from '../export/export-request.ts'
 import { EXPORT_HEADERS, NDJSON_EXPORT } from '../export/export-schema.ts'
 import type { Exports } from '../export/exports.ts'
 import { directStream } from '../export/open-export.ts'
+import { sendWithoutBody } from '../http/replies.ts'
 import { named } from '../http/schemas.ts'
 import { acceptUploads, type Patience } from '../http/upload.ts'
 import { PoolQuery, poolOf } from '../pools/pool-parameter.ts'
@@ -113,7 +113,7 @@ export const replicaRoutes: FastifyPluginCallbackTypebox<ReplicaRoutesOptions> =
       if (request.method === 'HEAD') {
         const { state } = await exports.currentScope({ pool, filter: usersOf(mirrors) })
         reply.headers(stateHeaders('full', undefined, state))
-        return reply.send(Readable.from([])) // a stream, or Fastify would send Content-Length: 0
+        return sendWithoutBody(reply)
       }
       const opened = await exports.openDirect(wholeExportOf(pool, mirrors))
       reply.headers(stateHeaders(opened.plan.kind, undefined, opened.state))
