@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import type { Sql } from 'postgres'
 import type { Test } from 'tap'
-import type { Held } from '../../src/sync/apply-export.ts'
+import type { Held } from './apply-export.ts'
 import { FILTERS, runStep, runTransaction, transaction } from './history.ts'
 import { expectedCounts, exportTo, makePool, NOTHING, stateFromScratch } from './observe.ts'
 
