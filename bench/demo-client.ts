@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { type IncomingHttpHeaders, type IncomingMessage, request } from 'node:http'
 import { brotliDecompressSync, gunzipSync, inflateSync, zstdDecompressSync } from 'node:zlib'
 import type { ExportHead } from '../src/protocol/read-export.ts'
-import { applyExport, type Held } from '../src/sync/apply-export.ts'
+import { applyExport, type Held } from '../test/export/apply-export.ts'
 
 /** The decoder of each content encoding. */
 const DECODERS = {

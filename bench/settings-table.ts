@@ -1,6 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises'
+import { presetsTable, systemsTable } from '../scripts/password-tables.ts'
 import { settingsTable } from '../src/config/config.ts'
-import { presetsTable, systemsTable } from '../src/passwords/presets.ts'
 
 /** Writes the tables of docs/ that follow from the code (`npm run settings-table`). test/readme.test.ts fails if they differ. */
 await writeTable('configuration', 'settings', settingsTable())

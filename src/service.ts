@@ -83,7 +83,11 @@ export async function startService(
   started.defer(() => uploads.end({ timeout: 5 }))
   const leaseSql = connectForLeases({ url: databaseUrl, schema, waitMs })
   started.defer(() => leaseSql.end({ timeout: 5 }))
-  await checkConnectionBudget(sql, connections + maxWorkers + OTHER_CONNECTIONS)
+  await checkConnectionBudget(
+    sql,
+    connections + maxWorkers + OTHER_CONNECTIONS,
+    `DATABASE_CONNECTIONS + MAX_WORKERS + ${OTHER_CONNECTIONS}`,
+  )
   const encryptionKey = await openEncryptionKey(sql, config)
   const metrics = createMetrics()
   const tracing = await openTracing(config, log)

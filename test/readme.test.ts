@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { readdir, readFile } from 'node:fs/promises'
+import { presetsTable, systemsTable } from '../scripts/password-tables.ts'
 import { settingsTable } from '../src/config/config.ts'
-import { presetsTable, systemsTable } from '../src/passwords/presets.ts'
 import { suite } from './suite.ts'
 
 const t = suite()

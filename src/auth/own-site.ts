@@ -1,6 +1,7 @@
 import type { FastifyInstance, onRequestHookHandler } from 'fastify'
 import plugin from 'fastify-plugin'
 import { isLoopback } from '../config/loopback.ts'
+import { withoutBrackets } from '../config/url.ts'
 import { Problem } from '../errors.ts'
 import { memoize } from '../process/memoize.ts'
 
@@ -54,7 +55,7 @@ function authorityIn(target: string): string | undefined {
 /** Returns the host of `host:port`, in lower case and without IPv6 brackets. Undefined if it is not a host. */
 function hostnameOf(authority: string): string | undefined {
   const [, name] = /^(\[[0-9a-f:.]+\]|[^:@[\]]+)(:\d*)?$/i.exec(authority) ?? []
-  return name?.toLowerCase().replace(/^\[|\]$/g, '')
+  return name && withoutBrackets(name.toLowerCase())
 }
 
 /** Rejects a request from a page of another site, whatever its method: for routes where GET changes something. */

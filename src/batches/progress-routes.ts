@@ -6,6 +6,7 @@ import type { Sql } from 'postgres'
 import { Type } from 'typebox'
 import { retryLater } from '../errors.ts'
 import { type Cursors, makePage, pageOf, pageParams } from '../http/pagination.ts'
+import { sendWithoutBody } from '../http/replies.ts'
 import { strict, Uuid } from '../http/schemas.ts'
 import { PoolQuery, poolIdOf, poolParam } from '../pools/pool-parameter.ts'
 import { type Batch, readBatch } from './batches.ts'
@@ -59,7 +60,7 @@ export const batchProgressRoutes: FastifyPluginCallbackTypebox<{
       const poolId = await poolIdOf(sql, request)
       const read = () => readBatch(sql, poolId, request.params.id)
       await read() // an unknown batch is a 404, not a broken stream
-      if (request.method === 'HEAD') return asEvents(reply).send(Readable.from([])) // a stream, because Fastify would set content-length 0
+      if (request.method === 'HEAD') return sendWithoutBody(asEvents(reply))
       const lastEventId = Number(request.headers['last-event-id'] ?? -1)
       if (streams >= MAX_STREAMS)
         throw retryLater('overloaded', 'All event streams are in use. Read the batch itself, or retry.', 5)

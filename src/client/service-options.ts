@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises'
+import { serviceAddress } from '../config/url.ts'
 
 /* Where a service is, and the key for it, as programs are given them. */
 
@@ -12,12 +13,12 @@ export class UsageError extends Error {
  * can read the command line.
  */
 export function checkedUrl(text: string): string {
-  const url = URL.canParse(text) ? new URL(text) : undefined
+  const url = URL.parse(text)
   if (!url || !/^https?:$/.test(url.protocol)) throw new UsageError('--url expects an address such as http://host:3000')
   if (url.username || url.password)
     throw new UsageError('--url must not contain a key: put it into USERSYNC_KEY or --key-file')
   if (url.search || url.hash) throw new UsageError('--url expects an address without ? and #')
-  return url.href.replace(/(\/+v1)?\/*$/, '')
+  return serviceAddress(url)
 }
 
 /** Returns the key: the text of the file, else USERSYNC_KEY, if set. Throws UsageError, which never contains the key. */

@@ -121,11 +121,7 @@ interface Limit {
  * Error that names the lowest limit and what to do, so that the service fails at its start and not under load. A
  * superuser has only the limit of the server.
  */
-export async function checkConnectionBudget(
-  sql: Sql,
-  needed: number,
-  settings = 'DATABASE_CONNECTIONS + MAX_WORKERS + 14',
-): Promise<void> {
+export async function checkConnectionBudget(sql: Sql, needed: number, settings: string): Promise<void> {
   const [lowest] = await sql<Limit[]>`
     select name, allowed
     from pg_roles role

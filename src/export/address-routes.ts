@@ -1,4 +1,3 @@
-import { Readable } from 'node:stream'
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Sql } from 'postgres'
@@ -7,6 +6,7 @@ import type { Config } from '../config/config.ts'
 import { Problem } from '../errors.ts'
 import { sendHead } from '../http/compression.ts'
 import type { Coding } from '../http/content-coding.ts'
+import { sendWithoutBody } from '../http/replies.ts'
 import { strict } from '../http/schemas.ts'
 import { STATE_FORM, type State } from '../protocol/state.ts'
 import { isRecurring } from '../states/scope-state.ts'
@@ -123,7 +123,7 @@ export const addressRoutes: FastifyPluginCallbackTypebox<AddressRoutesOptions> =
     observer.exported(exported.plan)
     if (request.method !== 'HEAD') return sendBody(reply, exported)
     discardBody(exported)
-    return reply.send(Readable.from([])) // a stream, because Fastify would set content-length 0
+    return sendWithoutBody(reply)
   }
 
   done()

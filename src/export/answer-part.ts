@@ -1,6 +1,6 @@
-import { Readable } from 'node:stream'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { type Cursors, setNextLink } from '../http/pagination.ts'
+import { sendWithoutBody } from '../http/replies.ts'
 import { CACHING_HEADERS, stateHeaders } from './answer-headers.ts'
 import type { Exports } from './exports.ts'
 import { directStream } from './open-export.ts'
@@ -37,5 +37,5 @@ export async function answerPart(
   observer.exported({ kind: 'full' })
   if (request.method !== 'HEAD') return reply.send(directStream(part))
   await part.release()
-  return reply.send(Readable.from([])) // a stream, because Fastify would set content-length 0
+  return sendWithoutBody(reply)
 }

@@ -75,6 +75,22 @@ export interface ExportRequest {
   isMatch: (state: State) => boolean
 }
 
+/** The NDJSON export of a filter from `base`, or the full export if that is undefined, for a reader that sends no request itself. */
+export const ndjsonRequest = (
+  { pool, filter }: Pick<ExportRequest, 'pool' | 'filter'>,
+  base: State | undefined,
+): ExportRequest => ({
+  pool,
+  filter,
+  format: 'ndjson',
+  shard: undefined,
+  credentials: [],
+  differential: base !== undefined,
+  reproducible: false,
+  knownStates: base === undefined ? [] : [base],
+  isMatch: () => false,
+})
+
 /**
  * Reads the query and headers of an export in one of our own formats. Throws `base_invalid`, `invalid_request`, `not_acceptable`,
  * `forbidden`.

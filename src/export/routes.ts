@@ -1,9 +1,9 @@
-import { Readable } from 'node:stream'
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
 import type { Sql } from 'postgres'
 import { Type } from 'typebox'
 import type { Coding } from '../http/content-coding.ts'
 import type { Cursors } from '../http/pagination.ts'
+import { sendWithoutBody } from '../http/replies.ts'
 import { CACHING_HEADERS, stateHeaders } from './answer-headers.ts'
 import { answerPart } from './answer-part.ts'
 import { ExportQuery, readExportRequest } from './export-request.ts'
@@ -65,7 +65,7 @@ export const exportRoutes: FastifyPluginCallbackTypebox<ExportRoutesOptions> = (
         const plan = await planAnswer(sql, filter, present, exportRequest)
         reply.headers(stateHeaders(plan.kind, plan.base?.state, present.state))
         observer.exported(plan)
-        return reply.send(Readable.from([])) // a stream, because Fastify would set content-length 0
+        return sendWithoutBody(reply)
       }
       // The compression plugin has already chosen the coding, and does not encode an encoded body again.
       const exported = await exports.open(exportRequest, request.headers['accept-encoding'] as Coding)

@@ -23,13 +23,13 @@ export function createTickLimiter(
   const waiting: (() => void)[] = []
   let begun = 0
   let lastBegin = 0
-  const nextTurn = () => {
+  const startNext = () => {
     const urgent = cameUrgent()
     if (waiting.length === 0) {
       begun = 0
       return
     }
-    setImmediate(nextTurn)
+    setImmediate(startNext)
     begun = most
     if (urgent && performance.now() - lastBegin < MAX_YIELD_MS) return
     lastBegin = performance.now()
@@ -46,7 +46,7 @@ export function createTickLimiter(
     }
     if (begun === 0) {
       lastBegin = performance.now()
-      setImmediate(nextTurn)
+      setImmediate(startNext)
     }
     begun++
     begin()
@@ -87,13 +87,13 @@ interface OverloadOptions {
 const SHARE_OF_A_KEY = 0.75
 
 /** Starting a cached export takes 0.3 to 0.5 ms, so this many take about 15 ms. */
-const REQUESTS_A_TURN = 32
+const REQUESTS_A_TICK = 32
 
 /**
  * A rejection takes about 60 µs, so this many take about 6 ms. At 10,000 requests at once, 8,000 rejections in one tick delayed
  * health checks by 0.6 s.
  */
-const REFUSALS_A_TURN = 100
+const REFUSALS_A_TICK = 100
 const MAX_REFUSALS_WAITING = 10_000
 
 /**
@@ -113,25 +113,25 @@ export const overload = plugin<OverloadOptions>(
     app.server.on('connection', () => {
       connected = true
     })
-    const inTurn = createTickLimiter(REQUESTS_A_TURN, maxRequests, () => {
+    const startInTick = createTickLimiter(REQUESTS_A_TICK, maxRequests, () => {
       const cameUrgent = connected
       connected = false
       return cameUrgent
     })
-    const refuseInTurn = createTickLimiter(REFUSALS_A_TURN, MAX_REFUSALS_WAITING, () => false)
+    const refuseInTick = createTickLimiter(REFUSALS_A_TICK, MAX_REFUSALS_WAITING, () => false)
     app.addHook('onRequest', (request, reply, next) => {
       if (!isWork(request)) return next()
       const keyName = request.apiKey?.name
       const ofKey = keyName === undefined ? 0 : (inProgressOf.get(keyName) ?? 0)
-      if (inProgress >= maxRequests) return refuseInTurn(() => next(full))
-      if (ofKey >= maxRequestsOfKey) return refuseInTurn(() => next(fullForKey))
+      if (inProgress >= maxRequests) return refuseInTick(() => next(full))
+      if (ofKey >= maxRequestsOfKey) return refuseInTick(() => next(fullForKey))
       inProgress++
       if (keyName !== undefined) inProgressOf.set(keyName, ofKey + 1)
       reply.raw.on('close', () => {
         inProgress--
         if (keyName !== undefined) inProgressOf.set(keyName, (inProgressOf.get(keyName) ?? 1) - 1)
       })
-      inTurn(next)
+      startInTick(next)
     })
     // The first sample covers the start itself, which takes seconds on a busy machine, and before it @fastify/under-pressure 9.2.0
     // reports an infinite delay.

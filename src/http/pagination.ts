@@ -1,8 +1,9 @@
-import { createHmac, hkdfSync, timingSafeEqual } from 'node:crypto'
+import { createHmac, timingSafeEqual } from 'node:crypto'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { type TSchema, Type } from 'typebox'
 import type { Page } from '../database/page.ts'
 import { Problem } from '../errors.ts'
+import { deriveKey } from '../secrets/encryption.ts'
 import { Nullable } from './schemas.ts'
 
 /** Creates and reads the cursors of all listings. */
@@ -21,7 +22,7 @@ const SIGNATURE_BYTES = 16
  * derives from the service's encryption key: all replicas of the service share it, and cursors survive a restart.
  */
 export function createCursors(encryptionKey: Buffer): Cursors {
-  const key = Buffer.from(hkdfSync('sha256', encryptionKey, '', 'usersync cursor', 32))
+  const key = deriveKey(encryptionKey, 'cursor')
 
   const encode = (listing: string, last: string) => {
     const signed = JSON.stringify([listing, last]) // unambiguous boundary between the two texts

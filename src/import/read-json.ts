@@ -43,75 +43,37 @@ const noExport = (path: string, code: string, message: string) =>
  */
 export class ElementCutter {
   #place: 'before' | 'envelope' | 'array' | 'after' = 'before'
-  /** The current element, or the envelope, as far as it has arrived. */
+  /** The current element, or the envelope, as far as it arrived in earlier pieces. */
   #text = ''
+  #piece = ''
+  /** Where in the piece the current element, or the envelope, goes on. */
+  #start = 0
   #depth = 0
   #inString = false
-  #escaped = false
+  #isEscaped = false
   #isEmpty = true
   /** The envelope without the users; undefined for a bare array. */
   #envelope: string | undefined
-  #keyStart = -1
+  /** Whether the next string of the envelope is the name of a member. */
   #expectsKey = false
+  /** Where in the envelope the name begins that is being read; else -1. */
+  #keyStart = -1
   #key = ''
 
   /** Returns the elements that this piece completes. */
   push(piece: string): string[] {
     const elements: string[] = []
-    let start = 0
-    /** Appends the text since the last cut, up to the character at `end`. */
-    const take = (end: number) => {
-      const text = this.#text + piece.slice(start, end)
-      requireRowLength(text.length)
-      this.#text = ''
-      start = end + 1
-      return text
-    }
-    for (let i = 0; i < piece.length; i++) {
-      const char = piece.charCodeAt(i)
-      if (this.#inString) {
-        if (this.#escaped) this.#escaped = false
-        else if (char === 0x5c) this.#escaped = true
-        else if (char === 0x22) {
-          this.#inString = false
-          if (this.#keyStart >= 0) this.#readKey(this.#text + piece.slice(start, i + 1))
-        }
-      } else if (char === 0x22 && (this.#place === 'array' || this.#place === 'envelope')) {
-        this.#inString = true
-        if (this.#expectsKey && this.#depth === 1) this.#keyStart = this.#text.length + i - start
-        this.#expectsKey = false
-      } else if (this.#place === 'array') {
-        if (char === 0x2c && this.#depth === 0) elements.push(this.#element(take(i)))
-        else if (char === 0x5d && this.#depth === 0) {
-          const last = take(i)
-          if (!this.#isEmpty || last.trim() !== '') elements.push(this.#element(last))
-          this.#leaveArray()
-        } else this.#count(char)
-      } else if (this.#place === 'envelope') {
-        if (this.#depth === 1 && char === 0x5b && this.#key === 'users') {
-          this.#envelope = `${take(i)}[]`
-          this.#place = 'array'
-          this.#depth = 0
-        } else {
-          this.#count(char)
-          if (this.#depth === 1 && (char === 0x7b || char === 0x2c)) this.#expectsKey = true
-          if (this.#depth === 0) this.#endEnvelope(take(i))
-        }
-      } else if (!isSpace(char)) {
-        if (this.#place === 'after') throw invalidJson('There is text after the end of the JSON.')
-        if (char !== 0x5b && char !== 0x7b)
-          throw invalidJson('The body is neither an array of users nor a full export.')
-        this.#place = char === 0x5b ? 'array' : 'envelope'
-        if (char === 0x5b) start = i + 1
-        else {
-          start = i
-          this.#depth = 1
-          this.#expectsKey = true
-        }
-      }
+    this.#piece = piece
+    this.#start = 0
+    let at = 0
+    while (at < piece.length) {
+      if (this.#inString) at = this.#readString(at)
+      else if (this.#place === 'array') at = this.#readArray(at, elements)
+      else if (this.#place === 'envelope') at = this.#readEnvelope(at)
+      else at = this.#readOutside(at)
     }
     if (this.#place === 'array' || this.#place === 'envelope') {
-      this.#text += piece.slice(start)
+      this.#text = this.#textUntil(piece.length)
       requireRowLength(this.#text.length)
     }
     return elements
@@ -122,14 +84,107 @@ export class ElementCutter {
     if (this.#place !== 'after') throw invalidJson('The body ends in the middle of the JSON.')
   }
 
+  /* Each of these reads the piece from `from`, up to where another one takes over, and returns that place. */
+
+  /** Reads up to the bracket that begins the JSON. Allows only whitespace before it and after the JSON. */
+  #readOutside(from: number): number {
+    const char = this.#piece.charCodeAt(from)
+    if (isSpace(char)) return from + 1
+    if (this.#place === 'after') throw invalidJson('There is text after the end of the JSON.')
+    if (char === OPEN_BRACKET) {
+      this.#place = 'array'
+      this.#start = from + 1
+    } else if (char === OPEN_BRACE) {
+      this.#place = 'envelope'
+      this.#start = from
+      this.#depth = 1
+      this.#expectsKey = true
+    } else throw invalidJson('The body is neither an array of users nor a full export.')
+    return from + 1
+  }
+
+  /** Reads the rest of a string. */
+  #readString(from: number): number {
+    const piece = this.#piece
+    for (let at = from; at < piece.length; at++) {
+      const char = piece.charCodeAt(at)
+      if (this.#isEscaped) this.#isEscaped = false
+      else if (char === BACKSLASH) this.#isEscaped = true
+      else if (char === QUOTE) {
+        this.#inString = false
+        if (this.#keyStart >= 0) this.#readKey(this.#textUntil(at + 1))
+        return at + 1
+      }
+    }
+    return piece.length
+  }
+
+  /** Reads elements up to a string, or to the end of the array. */
+  #readArray(from: number, elements: string[]): number {
+    const piece = this.#piece
+    for (let at = from; at < piece.length; at++) {
+      const char = piece.charCodeAt(at)
+      if (char === QUOTE) {
+        this.#inString = true
+        return at + 1
+      }
+      if (char === COMMA && this.#depth === 0) {
+        elements.push(this.#take(at))
+        this.#isEmpty = false
+      } else if (char === CLOSE_BRACKET && this.#depth === 0) {
+        const last = this.#take(at)
+        if (!this.#isEmpty || last.trim() !== '') elements.push(last)
+        this.#leaveArray()
+        return at + 1
+      } else this.#count(char)
+    }
+    return piece.length
+  }
+
+  /** Reads the envelope up to a string, to the array of users, or to its end. */
+  #readEnvelope(from: number): number {
+    const piece = this.#piece
+    for (let at = from; at < piece.length; at++) {
+      const char = piece.charCodeAt(at)
+      if (char === QUOTE) {
+        this.#inString = true
+        if (this.#expectsKey && this.#depth === 1) this.#keyStart = this.#text.length + at - this.#start
+        this.#expectsKey = false
+        return at + 1
+      }
+      if (char === OPEN_BRACKET && this.#depth === 1 && this.#key === 'users') {
+        this.#envelope = `${this.#take(at)}[]`
+        this.#place = 'array'
+        this.#depth = 0
+        return at + 1
+      }
+      this.#count(char)
+      if (char === COMMA && this.#depth === 1) this.#expectsKey = true
+      if (this.#depth === 0) {
+        this.#endEnvelope(this.#take(at))
+        return at + 1
+      }
+    }
+    return piece.length
+  }
+
   #count(char: number): void {
-    if (char === 0x7b || char === 0x5b) this.#depth++
-    else if (char === 0x7d || char === 0x5d) this.#depth--
+    if (char === OPEN_BRACE || char === OPEN_BRACKET) this.#depth++
+    else if (char === CLOSE_BRACE || char === CLOSE_BRACKET) this.#depth--
     if (this.#depth < 0) throw invalidJson('The body has an unmatched closing bracket.')
   }
 
-  #element(text: string): string {
-    this.#isEmpty = false
+  /** Returns the text since the last cut. */
+  #textUntil(end: number): string {
+    return this.#text + this.#piece.slice(this.#start, end)
+  }
+
+  /** Cuts the text at the character at `end`, which belongs to neither side. Returns what is before it. */
+  #take(end: number): string {
+    const text = this.#textUntil(end)
+    requireRowLength(text.length)
+    this.#text = ''
+    this.#start = end + 1
     return text
   }
 
@@ -157,6 +212,14 @@ export class ElementCutter {
     this.#place = 'after'
   }
 }
+
+const QUOTE = 0x22
+const COMMA = 0x2c
+const OPEN_BRACKET = 0x5b
+const BACKSLASH = 0x5c
+const CLOSE_BRACKET = 0x5d
+const OPEN_BRACE = 0x7b
+const CLOSE_BRACE = 0x7d
 
 const isSpace = (char: number) => char === 0x20 || char === 0x0a || char === 0x0d || char === 0x09
 

@@ -3,6 +3,7 @@ import type { FastifyReply } from 'fastify'
 import { Type } from 'typebox'
 import { requireScope } from '../auth/authentication.ts'
 import { invalidRequest } from '../errors.ts'
+import { sendJsonText } from '../http/replies.ts'
 import { idempotencyKey, Uuid } from '../http/schemas.ts'
 import { PoolQuery, poolOf, urlInPool } from '../pools/pool-parameter.ts'
 import { type LeaseName, returnLease } from './end-leases.ts'
@@ -68,7 +69,7 @@ export const leaseRoutes: FastifyPluginCallbackTypebox<{ leasing: Leasing }> = (
         .code(201)
         .header('location', urlInPool(`/v1/leases/${id}`, pool))
         .header('cache-control', 'no-store')
-      return sendJson(reply, `{"id":"${id}","fence":${fence},"expires_at":"${expires_at}","users":[${users}]}`)
+      return sendJsonText(reply, `{"id":"${id}","fence":${fence},"expires_at":"${expires_at}","users":[${users}]}`)
     },
   )
 
@@ -93,7 +94,7 @@ export const leaseRoutes: FastifyPluginCallbackTypebox<{ leasing: Leasing }> = (
       const { fence, ttl_seconds = DEFAULT_TTL_SECONDS } = request.body
       const renewed = await renewLease(sql, nameOf(request.params.id, fence, poolOf(request)), ttl_seconds)
       const { changed, ...rest } = renewed
-      return sendJson(reply, `${JSON.stringify(rest).slice(0, -1)},"changed":[${changed.join(',')}]}`)
+      return sendJsonText(reply, `${JSON.stringify(rest).slice(0, -1)},"changed":[${changed.join(',')}]}`)
     },
   )
 
@@ -143,9 +144,4 @@ export function leftSignal(reply: FastifyReply): AbortSignal {
     if (!reply.raw.writableFinished) left.abort()
   })
   return left.signal
-}
-
-/** Sends JSON text that PostgreSQL wrote: parsing and serialising it again would change its numbers. */
-function sendJson(reply: { type(contentType: string): unknown }, text: string): never {
-  return (reply.type('application/json; charset=utf-8') as FastifyReply).send(text) as never
 }

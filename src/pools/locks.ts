@@ -1,6 +1,6 @@
-import type { Fragment, ISql, Sql } from 'postgres'
+import type { Fragment, ISql } from 'postgres'
 import { Problem } from '../errors.ts'
-import { type Mirrors, poolNotFound, type Replica } from './pools.ts'
+import { poolNotFound } from './pools.ts'
 
 /**
  * Locks the pool until the transaction ends: every writer of its users waits, plain SQL included. Returns the pool's
@@ -42,36 +42,6 @@ export async function requireWritable(sql: ISql, poolId: number): Promise<void> 
 /** Returns the pool's id with the same lock, as a value in a writing statement; null if the pool is a replica. */
 export function writablePool(sql: ISql, poolId: number): Fragment {
   return sql`(select id from pools where id = ${poolId} and replica_since is null for key share)`
-}
-
-/**
- * Declares the pool a replica, whose users come only from exports, or releases it. Waits for writers in progress.
- * Throws `pool_in_use` if unfinished batches would still create users in a replica, and `pool_not_found`.
- */
-export async function setReplica(sql: Sql, name: string, replica: Replica): Promise<void> {
-  await sql.begin(async (tx) => {
-    const poolId = await lockPool(tx, name)
-    if (replica === 'none') {
-      await tx`update pools set replica_since = null where id = ${poolId}`
-    } else {
-      await requireNoUnfinishedBatch(tx, poolId)
-      await declareReplica(tx, poolId, replica)
-    }
-  })
-}
-
-/** Makes the pool a replica of this extent. The caller has locked the pool and checked that no batch is unfinished. */
-export async function declareReplica(tx: ISql, poolId: number, mirrors: Mirrors): Promise<void> {
-  // `least` ignores a null. Citus refuses now() in COALESCE.
-  await tx`update pools set replica_since = least(replica_since, now()), mirrors = ${mirrors} where id = ${poolId}`
-}
-
-/** Returns what the pool is a replica of. Throws `pool_not_found`. */
-export async function readReplica(sql: ISql, name: string): Promise<Replica> {
-  const [row] = await sql<{ replica: Replica }[]>`
-    select case when replica_since is null then 'none' else mirrors end as replica from pools where name = ${name}`
-  if (!row) throw poolNotFound(name)
-  return row.replica
 }
 
 /** Throws `pool_in_use` if batches of the pool may still create users. */

@@ -4,9 +4,9 @@ import { Type } from 'typebox'
 import { type Cursors, makePage, pageOf, pageParams } from '../http/pagination.ts'
 import { named, strict } from '../http/schemas.ts'
 import { deletePool } from './delete-pool.ts'
-import { setReplica } from './locks.ts'
 import { PoolName } from './pool-parameter.ts'
 import { createPool, getPool, listPools, type Replica } from './pools.ts'
+import { setReplica } from './replica.ts'
 
 export const PoolResponse = named('Pool', {
   name: Type.String(),

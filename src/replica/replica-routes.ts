@@ -1,4 +1,3 @@
-import { Readable } from 'node:stream'
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import type { Sql } from 'postgres'
@@ -6,14 +5,15 @@ import { Type } from 'typebox'
 import type { Config } from '../config/config.ts'
 import { Problem } from '../errors.ts'
 import { CACHING_HEADERS, stateHeaders } from '../export/answer-headers.ts'
-import type { ExportRequest } from '../export/export-request.ts'
+import { ndjsonRequest } from '../export/export-request.ts'
 import { EXPORT_HEADERS, NDJSON_EXPORT } from '../export/export-schema.ts'
 import type { Exports } from '../export/exports.ts'
 import { directStream } from '../export/open-export.ts'
+import { sendWithoutBody } from '../http/replies.ts'
 import { named } from '../http/schemas.ts'
 import { acceptUploads, type Patience } from '../http/upload.ts'
 import { PoolQuery, poolOf } from '../pools/pool-parameter.ts'
-import { findPoolId, type Mirrors } from '../pools/pools.ts'
+import { findPoolId } from '../pools/pools.ts'
 import { EMPTY_STATE } from '../protocol/state.ts'
 import { requireAdmin, requireReplica, takeExport, usersOf } from './apply-export.ts'
 
@@ -113,9 +113,9 @@ export const replicaRoutes: FastifyPluginCallbackTypebox<ReplicaRoutesOptions> =
       if (request.method === 'HEAD') {
         const { state } = await exports.currentScope({ pool, filter: usersOf(mirrors) })
         reply.headers(stateHeaders('full', undefined, state))
-        return reply.send(Readable.from([])) // a stream, or Fastify would send Content-Length: 0
+        return sendWithoutBody(reply)
       }
-      const opened = await exports.openDirect(wholeExportOf(pool, mirrors))
+      const opened = await exports.openDirect(ndjsonRequest({ pool, filter: usersOf(mirrors) }, undefined))
       reply.headers(stateHeaders(opened.plan.kind, undefined, opened.state))
       return reply.send(directStream(opened))
     },
@@ -123,19 +123,6 @@ export const replicaRoutes: FastifyPluginCallbackTypebox<ReplicaRoutesOptions> =
 
   done()
 }
-
-/** The plain export of every user that a replica mirrors. */
-const wholeExportOf = (pool: string, mirrors: Mirrors): ExportRequest => ({
-  pool,
-  filter: usersOf(mirrors),
-  format: 'ndjson',
-  shard: undefined,
-  credentials: [],
-  differential: false,
-  reproducible: false,
-  knownStates: [],
-  isMatch: () => false,
-})
 
 /** Throws `media_type_unsupported` unless the body is NDJSON. */
 function requireNdjson({ headers }: FastifyRequest): void {

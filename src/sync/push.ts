@@ -4,29 +4,13 @@ import { zstdCompress } from 'node:zlib'
 import { callPeer, type Peer, PeerError, type PeerResponse } from '../client/peer.ts'
 import { retry } from '../client/retry.ts'
 import { Problem } from '../errors.ts'
-import type { ExportRequest } from '../export/export-request.ts'
+import { type ExportRequest, ndjsonRequest } from '../export/export-request.ts'
 import type { Export, Exports } from '../export/exports.ts'
 import { ZLIB_OPTIONS } from '../http/content-coding.ts'
 import type { State } from '../protocol/state.ts'
 import { heldState, otherState, replicaPath, requireState } from './probe.ts'
 import type { Outcome, RunFailure } from './sync-runs.ts'
 import type { Target } from './targets.ts'
-
-/** The export for a target: the delta from the target's state, or the full export if that state is undefined. */
-export const exportForTarget = (
-  { pool, filter }: Pick<Target, 'pool' | 'filter'>,
-  receiverState: State | undefined,
-): ExportRequest => ({
-  pool,
-  filter,
-  format: 'ndjson',
-  shard: undefined,
-  credentials: [],
-  differential: receiverState !== undefined,
-  reproducible: false,
-  knownStates: receiverState === undefined ? [] : [receiverState],
-  isMatch: () => false,
-})
 
 const compress = promisify(zstdCompress)
 
@@ -166,7 +150,7 @@ async function bringInStep(task: Push, full: boolean): Promise<void> {
 
 /** Sends the delta from `receiverState`, or the full export, and records the outcome. */
 async function send({ exports, target, signal, outcome }: Push, receiverState: State | undefined): Promise<void> {
-  const exported = await open(exports, exportForTarget(target, receiverState))
+  const exported = await open(exports, ndjsonRequest(target, receiverState))
   const { plan, state } = exported
   Object.assign(outcome, { kind: plan.kind, base: plan.base?.state ?? null, state })
   const onBytes = (bytes: number) => {

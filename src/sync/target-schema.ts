@@ -1,17 +1,14 @@
 import { Type } from 'typebox'
+import { plainHttpUrl, serviceAddress } from '../config/url.ts'
 import { Problem } from '../errors.ts'
 import { Nullable, named, strict, strictNamed, Uuid } from '../http/schemas.ts'
 import { PoolName, poolParam } from '../pools/pool-parameter.ts'
 import { kindOf, SINK_KINDS } from './kinds/kinds.ts'
 
-/**
- * Returns the normalized URL of a receiver: http or https, with an optional path and nothing else. Drops a `/v1` at its end, since people
- * copy the address of a route. Throws `invalid_request`. The key is a separate member, since URLs are shown and logged.
- */
+/** Returns the normalized URL of a receiver: http or https, with an optional path and nothing else. Throws `invalid_request`. */
 export function receiverUrl(text: string): string {
-  const url = URL.parse(text)
-  const isPlain = url !== null && !url.username && !url.password && !url.search && !url.hash
-  if (isPlain && /^https?:$/.test(url.protocol)) return url.href.replace(/(\/+v1)?\/*$/, '')
+  const url = plainHttpUrl(text)
+  if (url) return serviceAddress(url)
   const message =
     'expects http://host:port or https://host, with a port from 1 to 65535 and without user, query or fragment'
   throw new Problem('invalid_request', `body.url ${message}`, {

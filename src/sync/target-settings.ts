@@ -1,5 +1,6 @@
 import type { Static } from 'typebox'
 import { isLoopback } from '../config/loopback.ts'
+import { withoutBrackets } from '../config/url.ts'
 import { type FieldError, invalidRequest, Problem } from '../errors.ts'
 import { schemaReader } from '../http/field-errors.ts'
 import { type Canary, isAllowedUrl, readCanary } from './canary/canary-settings.ts'
@@ -93,8 +94,7 @@ export function requireOtherPool(
 /** A path before `/v1` leads to another service, since a proxy may serve several at one origin. */
 function isSameAddress(a: URL | null, b: URL | null): boolean {
   if (!a || !b || a.pathname !== b.pathname) return false
-  const isSameHost =
-    a.hostname === b.hostname || [a, b].every(({ hostname }) => isLoopback(hostname.replace(/^\[|\]$/g, '')))
+  const isSameHost = a.hostname === b.hostname || [a, b].every(({ hostname }) => isLoopback(withoutBrackets(hostname)))
   return isSameHost && a.protocol === b.protocol && a.port === b.port
 }
 

@@ -1,12 +1,12 @@
 import { answerTexts, callPeer, PeerError } from '../client/peer.ts'
 import { Problem } from '../errors.ts'
+import { ndjsonRequest } from '../export/export-request.ts'
 import type { Exports } from '../export/exports.ts'
 import { ExportError, type ExportRow, readExport } from '../protocol/read-export.ts'
 import { StateDigest } from '../protocol/state.ts'
 import { ContentError, characters } from '../protocol/text.ts'
 import { UUID_FORM } from '../protocol/user-line.ts'
 import { replicaPath } from './probe.ts'
-import { exportForTarget } from './push.ts'
 import type { Target } from './targets.ts'
 
 /** Maximum number of ids listed per kind of difference. With more differences, a full push is the remedy. */
@@ -135,7 +135,7 @@ export async function verifyTarget(exports: Exports, target: Target): Promise<Co
 }
 
 async function compare(exports: Exports, target: Target, remote: AsyncIterable<string>): Promise<Comparison> {
-  const local = await exports.openDirect(exportForTarget(target, undefined))
+  const local = await exports.openDirect(ndjsonRequest(target, undefined))
   try {
     return await compareExports(characters(local.text), remote)
   } finally {

@@ -1,7 +1,7 @@
-import { userPassword } from '../passwords/user-password.ts'
 import { writeRdn } from './distinguished-names.ts'
 import { base64 } from './password-hash.ts'
 import { NO_LIMIT, namesOf, renderer, type SystemFormat, type SystemUser } from './system-format.ts'
+import { userPassword } from './user-password.ts'
 
 /** The attributes of an entry, in order. */
 export type LdapEntry = [attribute: string, value: string][]
@@ -22,7 +22,7 @@ export const ldif = (baseDn: string): SystemFormat<LdapEntry> => ({
     name: 'OpenLDAP',
     preset: 'openldap',
     takes: 'argon2id, bcrypt, scrypt, and pbkdf2_sha256 with "salt_bytes": 16',
-    password: ({ text }) => userPassword(text),
+    password: userPassword,
     // IA5String is ASCII.
     fault: ({ email }) => (/\P{ASCII}/u.test(email) ? 'email is not ASCII' : undefined),
     object: (user, password) => entryOf(user, password, baseDn),

@@ -1,10 +1,10 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
-import type { FastifyReply } from 'fastify'
 import type { Sql } from 'postgres'
 import { Type } from 'typebox'
 import { requireReservedDomain } from '../config/reserved-domain.ts'
 import { Problem } from '../errors.ts'
 import { type Cursors, makePage, pageOf, pageParams } from '../http/pagination.ts'
+import { sendJsonText } from '../http/replies.ts'
 import { strict, Uuid } from '../http/schemas.ts'
 import { PoolQuery, poolIdOf } from '../pools/pool-parameter.ts'
 import { filterMembers, filterOf } from './filter-parameters.ts'
@@ -51,13 +51,13 @@ export const userRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: Curso
       const filter = { poolId: await poolIdOf(sql, request), ...filterOf(request, request.query) }
       if (username !== undefined) {
         cursors.decode('user by name', cursor) // there is only one page
-        return sendJson(reply, `{"items":[${await findUserLines(sql, filter, username)}],"next_cursor":null}`)
+        return sendJsonText(reply, `{"items":[${await findUserLines(sql, filter, username)}],"next_cursor":null}`)
       }
       const listing = `users ${JSON.stringify(filter)} ${sort.name}`
       const after = readMark(cursors.decode(listing, cursor))
       const page = await listUserLines(sql, { filter, sort, after, limit })
       const { items, next_cursor } = makePage({ request, reply, cursors, listing }, page, (line) => markOf(sort, line))
-      return sendJson(reply, `{"items":[${items.join(',')}],"next_cursor":${JSON.stringify(next_cursor)}}`)
+      return sendJsonText(reply, `{"items":[${items.join(',')}],"next_cursor":${JSON.stringify(next_cursor)}}`)
     },
   )
 
@@ -78,7 +78,7 @@ export const userRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: Curso
     async (request, reply) => {
       const poolId = await poolIdOf(sql, request)
       const testUsersOnly = !request.scopes.has('admin')
-      return sendJson(reply, await readUserLine(sql, poolId, request.params.id, testUsersOnly))
+      return sendJsonText(reply, await readUserLine(sql, poolId, request.params.id, testUsersOnly))
     },
   )
 
@@ -112,7 +112,7 @@ export const userRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: Curso
         throw new Problem('invalid_request', 'The body has no member to change. Name at least one.')
       if (change.email !== undefined) requireReservedDomain(change.email, reservedDomains, 'body.email')
       const poolId = await poolIdOf(sql, request)
-      return sendJson(reply, await updateUser(sql, poolId, request.params.id, change))
+      return sendJsonText(reply, await updateUser(sql, poolId, request.params.id, change))
     },
   )
 
@@ -138,9 +138,4 @@ export const userRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: Curso
   )
 
   done()
-}
-
-/** Sends JSON text unchanged. PostgreSQL wrote it; parsing and serialising it again would only change its numbers. */
-function sendJson(reply: { type(contentType: string): unknown }, text: string): never {
-  return (reply.type('application/json; charset=utf-8') as FastifyReply).send(text) as never
 }

@@ -81,17 +81,18 @@ t.test('a schema owned by another role, or open to PUBLIC, is rejected', async (
 t.test('the connection budget is checked against the lowest of three limits', async (t) => {
   const { admin, name, database, open } = await scene(t)
   const sql = open()
-  await checkConnectionBudget(sql, 20)
-  await t.rejects(checkConnectionBudget(sql, 10_000), { message: /max_connections allows \d+: lower/ })
+  const check = (needed: number) => checkConnectionBudget(sql, needed, 'DATABASE_CONNECTIONS')
+  await check(20)
+  await t.rejects(check(10_000), { message: /max_connections allows \d+: lower/ })
   await admin.unsafe(`alter role ${name} connection limit 15`)
-  await t.rejects(checkConnectionBudget(sql, 20), {
+  await t.rejects(check(20), {
     message: `the CONNECTION LIMIT of the role ${name} allows 15: lower the settings or raise the limit`,
   })
   await admin.unsafe(`alter database ${database} connection limit 12`)
-  await t.rejects(checkConnectionBudget(sql, 20), {
+  await t.rejects(check(20), {
     message: `the CONNECTION LIMIT of the database ${database} allows 12: lower`,
   })
-  await checkConnectionBudget(sql, 12)
+  await check(12)
 })
 
 t.test('settings of the role, the database and the URL do not change results', async (t) => {

@@ -1,9 +1,9 @@
 import type { Test } from 'tap'
 import type { Batch } from '../../src/batches/batches.ts'
-import { applyExport, type Held } from '../../src/sync/apply-export.ts'
 import { sharedService } from '../http/shared-service.ts'
 import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
+import { applyExport, type Held } from './apply-export.ts'
 import { NOTHING } from './observe.ts'
 
 const t = suite()

@@ -1,12 +1,12 @@
 import { brotliDecompressSync, gunzipSync, inflateSync, zstdDecompressSync } from 'node:zlib'
 import { stateOf } from '../../src/protocol/state.ts'
 import { ANY_BATCH } from '../../src/states/filter.ts'
-import { applyExport } from '../../src/sync/apply-export.ts'
 import { as, WITH_KEYS } from '../http/keys.ts'
 import type { Answer } from '../http/service.ts'
 import { sharedService } from '../http/shared-service.ts'
 import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
+import { applyExport } from './apply-export.ts'
 import { NOTHING } from './observe.ts'
 
 const t = suite()

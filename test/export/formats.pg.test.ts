@@ -3,10 +3,10 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { applyExport } from '../../src/sync/apply-export.ts'
 import { sharedService } from '../http/shared-service.ts'
 import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
+import { applyExport } from './apply-export.ts'
 import { NOTHING } from './observe.ts'
 
 const t = suite()

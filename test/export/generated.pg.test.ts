@@ -1,8 +1,8 @@
 import type { Batch } from '../../src/batches/batches.ts'
-import { applyExport } from '../../src/sync/apply-export.ts'
 import { everyGenerator } from '../generators/every-generator.ts'
 import { sharedService } from '../http/shared-service.ts'
 import { suite } from '../suite.ts'
+import { applyExport } from './apply-export.ts'
 import { makePool, NOTHING } from './observe.ts'
 
 const t = suite()

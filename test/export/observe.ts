@@ -6,7 +6,7 @@ import { writeNdjson } from '../../src/export/ndjson.ts'
 import type { ExportHead } from '../../src/protocol/read-export.ts'
 import type { Filter } from '../../src/states/filter.ts'
 import { lookUpScope } from '../../src/states/scope-state.ts'
-import { applyExport, type Held } from '../../src/sync/apply-export.ts'
+import { applyExport, type Held } from './apply-export.ts'
 
 type PoollessFilter = Omit<Filter, 'poolId'>
 

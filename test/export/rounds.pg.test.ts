@@ -1,10 +1,10 @@
 import type { Batch } from '../../src/batches/batches.ts'
 import { pruneStep } from '../../src/states/retention.ts'
-import { applyExport, type Held } from '../../src/sync/apply-export.ts'
 import { sharedService } from '../http/shared-service.ts'
 import { openTransaction } from '../open-transaction.ts'
 import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
+import { applyExport, type Held } from './apply-export.ts'
 import { NOTHING } from './observe.ts'
 
 const t = suite()

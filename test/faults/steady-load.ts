@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Batch } from '../../src/batches/batches.ts'
-import { applyExport, type Held } from '../../src/sync/apply-export.ts'
+import { applyExport, type Held } from '../export/apply-export.ts'
 
 /** The result of the load. */
 export interface LoadReport {

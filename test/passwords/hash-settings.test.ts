@@ -1,7 +1,8 @@
 import fc from 'fast-check'
+import { SYSTEMS } from '../../scripts/password-tables.ts'
 import { ALGORITHMS, DEFAULT_COSTS, hashCostMs, withCosts } from '../../src/passwords/hash-password.ts'
 import { completeHash, type HashOptions, hashOptions, MAX_HASH_MS } from '../../src/passwords/hash-settings.ts'
-import { PRESET_NAMES, PRESETS, SYSTEMS } from '../../src/passwords/presets.ts'
+import { PRESET_NAMES, PRESETS } from '../../src/passwords/presets.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()

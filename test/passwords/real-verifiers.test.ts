@@ -5,7 +5,8 @@ import { writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { type HashSettings, hashPassword } from '../../src/passwords/hash-password.ts'
 import { PRESETS, type Preset } from '../../src/passwords/presets.ts'
-import { userPassword } from '../../src/passwords/user-password.ts'
+import { parseHash } from '../../src/systems/password-hash.ts'
+import { userPassword } from '../../src/systems/user-password.ts'
 import { debianProgram } from '../faults/debian-program.ts'
 import { freePort } from '../faults/free-port.ts'
 import { suite } from '../suite.ts'
@@ -83,10 +84,14 @@ t.test('OpenLDAP: bind', { skip: noSlapd }, async (t) => {
   const folderOfModules = join(dirname(slapd ?? ''), '../lib/ldap')
   const hasPbkdf2 = existsSync(join(folderOfModules, 'pw-pbkdf2.so')) // Debian: slapd-contrib
   const pbkdf2 = { algorithm: 'pbkdf2_sha256', iterations: 1_000, salt_bytes: 16 } as const
+  const ldapForm = (settings: HashSettings) => {
+    const hash = parseHash(hashOf(settings))
+    return hash && userPassword(hash)
+  }
   const passwords = {
-    argon2: userPassword(hashOf(PRESETS.openldap)),
-    crypt: userPassword(hashOf(PRESETS.kratos)),
-    ...(hasPbkdf2 && { pbkdf2: userPassword(hashOf(pbkdf2)) }),
+    argon2: ldapForm(PRESETS.openldap),
+    crypt: ldapForm(PRESETS.kratos),
+    ...(hasPbkdf2 && { pbkdf2: ldapForm(pbkdf2) }),
   }
   // The administrator of a database needs neither a schema nor an entry.
   const databases = Object.entries(passwords).map(

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { zstdDecompressSync } from 'node:zlib'
-import { applyExport, type Held } from '../../src/sync/apply-export.ts'
+import { applyExport, type Held } from '../export/apply-export.ts'
 import { NOTHING } from '../export/observe.ts'
 import { Connection } from './connection.ts'
 

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ExportHead } from '../../src/protocol/read-export.ts'
-import { applyExport, type Held } from '../../src/sync/apply-export.ts'
+import { applyExport, type Held } from '../export/apply-export.ts'
 import { NOTHING } from '../export/observe.ts'
 import type { Service } from '../http/service.ts'
 import { scrape } from '../metrics/scrape.ts'

@@ -4,7 +4,7 @@ import { buffer } from 'node:stream/consumers'
 import { zstdDecompressSync } from 'node:zlib'
 import { ExportError } from '../../src/protocol/read-export.ts'
 import { EMPTY_STATE } from '../../src/protocol/state.ts'
-import { applyExport, type Held } from '../../src/sync/apply-export.ts'
+import { applyExport, type Held } from '../export/apply-export.ts'
 
 interface Test {
   teardown(fn: () => void): void

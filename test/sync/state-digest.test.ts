@@ -5,7 +5,7 @@ import { suite } from '../suite.ts'
 
 const t = suite()
 
-/** The definition in api.md, in arbitrary precision. */
+/** The definition in docs/states-and-deltas.md, in arbitrary precision. */
 function stateByDefinition(lines: string[]): string {
   const words = [0, 1, 2, 3].map((word) =>
     lines

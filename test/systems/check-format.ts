@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import type { Test } from 'tap'
+import { SYSTEMS } from '../../scripts/password-tables.ts'
 import { type Algorithm, type HashSettings, hashPassword } from '../../src/passwords/hash-password.ts'
-import { SYSTEMS } from '../../src/passwords/presets.ts'
 import type { SystemFormat, SystemUser } from '../../src/systems/system-format.ts'
 import { sized } from '../size.ts'
 import type { Verify } from './strict.ts'

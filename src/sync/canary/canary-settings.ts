@@ -1,4 +1,5 @@
 import { type Static, type TSchema, Type } from 'typebox'
+import { withoutBrackets } from '../../config/url.ts'
 import { type FieldError, Problem } from '../../errors.ts'
 import { schemaReader } from '../../http/field-errors.ts'
 import { strict } from '../../http/schemas.ts'
@@ -97,7 +98,5 @@ function placeholdersIn(value: unknown): string | undefined {
 /** Whether the service may connect to the host of a URL. A URL with a user or password would show it. */
 export function isAllowedUrl(text: string, isAllowed: (host: string) => boolean): boolean {
   const parsed = URL.parse(text)
-  return parsed !== null && !parsed.username && !parsed.password && isAllowed(hostOf(parsed))
+  return parsed !== null && !parsed.username && !parsed.password && isAllowed(withoutBrackets(parsed.hostname))
 }
-
-const hostOf = ({ hostname }: URL) => hostname.replace(/^\[|\]$/g, '')

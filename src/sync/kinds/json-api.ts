@@ -1,5 +1,6 @@
 import type { FormData } from 'undici'
 import { asPeerError, faultOf, PeerError, request, retryAfterOf } from '../../client/peer.ts'
+import { plainHttpUrl, withoutBrackets } from '../../config/url.ts'
 import type { FieldError } from '../../errors.ts'
 
 /** A request to the API of a target. */
@@ -44,15 +45,10 @@ const ANSWER_MS = 60_000
 /** Maximum size of an answer. A bulk answer has a few hundred bytes per user. */
 const MAX_ANSWER = 16 * 1024 * 1024
 
-/**
- * Reads the URL of an API: http or https, with an optional path. Returns faults if it is not one. The key is a separate member, since
- * URLs are shown and logged.
- */
+/** Reads the URL of an API: http or https, with an optional path. Returns faults if it is not one. */
 export function readApiUrl(text: string): { url: string; key: undefined; hosts: string[] } | FieldError[] {
-  const url = URL.parse(text)
-  const isPlain = url !== null && !url.username && !url.password && !url.search && !url.hash
-  if (isPlain && /^https?:$/.test(url.protocol))
-    return { url: url.href.replace(/\/+$/, ''), key: undefined, hosts: [url.hostname.replace(/^\[|\]$/g, '')] }
+  const url = plainHttpUrl(text)
+  if (url) return { url: url.href.replace(/\/+$/, ''), key: undefined, hosts: [withoutBrackets(url.hostname)] }
   const message =
     'expects http://host:port/path or https://host/path, with a port from 1 to 65535 and without user, query or fragment'
   return [{ path: 'body.url', code: 'format', message }]

@@ -1,3 +1,4 @@
+import { withoutBrackets } from '../../config/url.ts'
 import type { FieldError } from '../../errors.ts'
 import type { Kind } from './kind.ts'
 import { connectEntries } from './ldap/connect-entries.ts'
@@ -27,5 +28,5 @@ function readUrl(text: string): { url: string; key: undefined; hosts: string[] }
       'expects ldaps://host or ldap://host, with a port from 1 to 65535 if it is not 636 or 389. The login is mapping.bind_dn and key'
     return [{ path: 'body.url', code: 'format', message }]
   }
-  return { url: `${url.protocol}//${url.host}`.toLowerCase(), key: undefined, hosts: [host.replace(/^\[|\]$/g, '')] }
+  return { url: `${url.protocol}//${url.host}`.toLowerCase(), key: undefined, hosts: [withoutBrackets(host)] }
 }

@@ -1,11 +1,11 @@
 import type { ISql, Sql } from 'postgres'
 import { forceIndexScans } from '../../database/index-order.ts'
+import { ndjsonRequest } from '../../export/export-request.ts'
 import type { Exports } from '../../export/exports.ts'
 import { type ExportRow, readExport } from '../../protocol/read-export.ts'
 import type { State } from '../../protocol/state.ts'
 import { characters } from '../../protocol/text.ts'
 import { lookUpScope } from '../../states/scope-state.ts'
-import { exportForTarget } from '../push.ts'
 import type { Outcome } from '../sync-runs.ts'
 import type { Target } from '../targets.ts'
 import { requireClaim, type Work } from './claim.ts'
@@ -54,7 +54,7 @@ export async function planRun<Result>(
     return await inTransaction(options, use, async () => planned)
   }
   if (plannedState !== null && !full) {
-    const opened = await exports.openDirect(exportForTarget(target, plannedState))
+    const opened = await exports.openDirect(ndjsonRequest(target, plannedState))
     try {
       const { plan, state } = opened
       if (plan.kind !== 'full') {

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { connect as connectTls } from 'node:tls'
 import { Attribute, BerWriter, Change, Client, Control, EqualityFilter, OrFilter, ResultCodeError } from 'ldapts'
 import { asPeerError, PeerError } from '../../../client/peer.ts'
+import { withoutBrackets } from '../../../config/url.ts'
 import { CODES, ResultError } from './faults.ts'
 
 /* An LDAP connection: the requests of a sink, by ldapts. It is opened once: ldapts would reconnect by itself, without a login. */
@@ -150,7 +151,7 @@ export async function openDirectory({ url, bindDn, password, signal }: Directory
 async function openSocket(url: string, signal: AbortSignal): Promise<Socket> {
   const { protocol, hostname, port } = new URL(url)
   const isTls = protocol === 'ldaps:'
-  const host = hostname.replace(/^\[|\]$/g, '')
+  const host = withoutBrackets(hostname)
   const address = { host, port: Number(port || (isTls ? 636 : 389)), noDelay: true }
   const socket = isTls ? connectTls({ ...address, ...(isIP(host) === 0 && { servername: host }) }) : connect(address)
   const patience = AbortSignal.timeout(OPEN_MS)

@@ -1,8 +1,9 @@
 import { Type } from 'typebox'
 import type { FieldError } from '../../../errors.ts'
 import { strict } from '../../../http/schemas.ts'
-import { userPassword } from '../../../passwords/user-password.ts'
 import { writeRdn } from '../../../systems/distinguished-names.ts'
+import { parseHash } from '../../../systems/password-hash.ts'
+import { userPassword } from '../../../systems/user-password.ts'
 import type { Refusal, SinkUser } from '../kind.ts'
 import { type CompiledValue, compileValue, HIDDEN, InvalidValue } from '../values.ts'
 
@@ -124,8 +125,9 @@ function compileSingle(value: unknown): Fill {
 }
 
 /** The password hash with the scheme of LDAP. */
-function passwordOf({ password_hash: hash }: SinkUser, withSecrets: boolean): string[] | Refusal {
-  const value = userPassword(hash ?? '')
+function passwordOf({ password_hash: stored }: SinkUser, withSecrets: boolean): string[] | Refusal {
+  const hash = parseHash(stored ?? '')
+  const value = hash && userPassword(hash)
   if (value !== undefined) return [withSecrets ? value : HIDDEN]
   const detail =
     'OpenLDAP does not verify the hash of this user. It takes argon2id, bcrypt, scrypt, and pbkdf2_sha256 with salt_bytes 16: create the users with "password_hash": {"preset": "openldap"}.'

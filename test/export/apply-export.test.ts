@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import { ExportError } from '../../src/protocol/read-export.ts'
 import { stateOf } from '../../src/protocol/state.ts'
-import { applyExport, type Held } from '../../src/sync/apply-export.ts'
 import { suite } from '../suite.ts'
+import { applyExport, type Held } from './apply-export.ts'
 
 const t = suite()
 

@@ -1,5 +1,5 @@
-import { ExportError, type ExportHead } from '../protocol/read-export.ts'
-import { stateOf } from '../protocol/state.ts'
+import { ExportError, type ExportHead } from '../../src/protocol/read-export.ts'
+import { stateOf } from '../../src/protocol/state.ts'
 
 /** What a client has: the user lines by id, and their state. */
 export interface Held {
