@@ -161,7 +161,7 @@ export class ElementCutter {
       this.#count(char)
       if (char === COMMA && this.#depth === 1) this.#expectsKey = true
       if (this.#depth === 0) {
-        this.#endEnvelope(this.#take(at))
+        this.#endEnvelope(`${this.#take(at)}${piece[at]}`)
         return at + 1
       }
     }
@@ -205,7 +205,7 @@ export class ElementCutter {
   }
 
   #endEnvelope(text: string): void {
-    const envelope = parse(`${text}}`) as { kind?: unknown }
+    const envelope = parse(text) as { kind?: unknown }
     if (envelope.kind === undefined) throw noExport('body.kind', 'missing_member', 'is missing')
     if (envelope.kind !== 'full') throw notFull()
     if (this.#envelope === undefined) throw invalidJson('The export has no array of users.')

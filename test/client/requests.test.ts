@@ -198,5 +198,5 @@ t.test('an upload that fails while its source still reads leaves nothing behind'
   isRead.resolve()
   await cancelled.promise
   await new Promise(setImmediate)
-  t.equal(timers(), before)
+  t.ok(timers() <= before, 'fewer if a timer of another test has ended')
 })

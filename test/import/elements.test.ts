@@ -73,6 +73,7 @@ t.test('a text that is neither an array nor a full export is rejected', (t) => {
     ['[] []', 'invalid_json'],
     ['[}', 'invalid_json'],
     ['{"kind":"full","users":[]', 'invalid_json'],
+    ['{"kind":"full","users":[]]', 'invalid_json'],
     ['{"kind":"full"}', 'invalid_json'],
     ['{"kind":"full","users":{}}', 'invalid_json'],
     ['{"kind":"full","users":[],}', 'invalid_json'],
