@@ -9,7 +9,7 @@ import { isFull, sized } from './size.ts'
 fc.configureGlobal({ numRuns: sized(25, 100) })
 
 /** The folders whose tests without a database have lanes of their own, as patterns. */
-const OTHER_UNITS = 'lanes|generators|passwords|systems|export|import|pull|sync|http'
+const OTHER_UNITS = 'lanes|generators|passwords|systems|client|export|import|pull|sync|http'
 
 /**
  * Each lane is a process that runs the test files matching its patterns, one after the other. A process takes 0.6 s of CPU time to
@@ -32,10 +32,10 @@ export const LANES = {
   pull: ['{cli,client,examples,jobs,package,pull}/*.pg.test.ts'],
   replica: ['{replica,sync,targets}/*.pg.test.ts'],
   sinks: ['{sinks,systems}/*.pg.test.ts'],
-  'unit-backpressure': ['http/{overload,answer-budget}.test.ts'],
   'unit-data': ['{export,generators,import,passwords,systems}/**/!(*.pg).test.ts'],
   'unit-http': ['http/**/!(*.pg|overload|answer-budget).test.ts'],
   'unit-sync': ['{pull,sync}/**/!(*.pg).test.ts'],
+  'unit-waiting': ['client/!(*.pg).test.ts', 'http/{overload,answer-budget}.test.ts'],
   unit: [`{!(${OTHER_UNITS}),!(${OTHER_UNITS})/**}/!(*.pg|driver-patch).test.ts`, '!(*.pg).test.ts'],
 } satisfies Record<string, string[]>
 
