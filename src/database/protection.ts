@@ -39,7 +39,7 @@ async function lockHolders(sql: Sql): Promise<string> {
   const [row] = await sql<{ names: string | null }[]>`
     select string_agg(distinct concat_ws(' ', a.application_name, 'with pid', a.pid), ', ') as names
     from pg_locks l join pg_stat_activity a on a.pid = l.pid
-    where l.relation = 'users'::regclass and l.granted
+    where a.datname = current_database() and l.relation = 'users'::regclass and l.granted
       and l.mode in ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')`
   return row?.names ? ` by ${row.names}` : ''
 }

@@ -86,6 +86,10 @@ t.test('a start that meets a lock on the whole table says who has it', async (t)
   const other = await openTransaction(t, plain)
   const [session] = await other<{ pid: number }[]>`select pg_backend_pid() as pid`
   await other`lock table users in share mode` // as CREATE INDEX does
+  const elsewhere = connect({ url: await testDatabase(), schema: 'usersync', connections: 1, name: 'elsewhere' })
+  t.teardown(() => elsewhere.end())
+  const unrelated = await openTransaction(t, elsewhere)
+  await unrelated`lock table users in share mode` // with the same oid, because both databases have the same template
   await t.rejects(requireProtection(url, 'usersync', 100), {
     message: `the table usersync.users is locked for longer than 0.1 s by test with pid ${session?.pid}: start again when the lock is released`,
   })
