@@ -4,6 +4,7 @@ import type { Test } from 'tap'
 import { forgetEvents } from '../../src/audit/audit-events.ts'
 import { failBatch } from '../../src/batches/end-batch.ts'
 import { expireBatches } from '../../src/batches/expiry.ts'
+import { sweepCredentials } from '../../src/batches/unused-credentials.ts'
 import { batchKey, missingUsersReason } from '../../src/jobs/create.ts'
 import type { JobContext } from '../../src/jobs/job.ts'
 import { beginRun, endRun, findOrMakeRun, type JobRun, lockRun } from '../../src/jobs/job-runs.ts'
@@ -268,7 +269,7 @@ export async function runEveryStatement(t: Test, watched: Watched): Promise<void
     await ok('POST', '/v1/lifecycle/expire', { pool: 'later', dry_run: true })
     await ok('POST', '/v1/lifecycle/expire', { pool: 'later' })
     await Array.fromAsync(expireBatches(direct, { poolId: undefined, limit: 20, log: app.log }))
-    await forgetEvents(direct, 1_000)
+    await Promise.all([sweepCredentials(direct), forgetEvents(direct, 1_000)])
   })
   await step('standbys', 1, async () => {
     await isStandby(direct)

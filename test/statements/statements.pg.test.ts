@@ -71,7 +71,9 @@ async function runAll(t: Test, kind: keyof typeof KINDS): Promise<void> {
   if (kind === 'true statistics') await sql`analyze`
 
   const recorder = await recordPlans(t, databaseUrl)
-  const service = await startService(t, { DATABASE_URL: recorder.url, EXPORT_CACHE_MB: '0' })
+  // The steps run expiry themselves: in the background, it would sweep the credentials of one step during another.
+  const pace = { expiryMs: 3_600_000 }
+  const service = await startService(t, { DATABASE_URL: recorder.url, EXPORT_CACHE_MB: '0' }, pace)
   const direct = connect({ url: recorder.url, schema: 'usersync', connections: 1, name: 'test', isService: true })
   t.teardown(() => direct.end())
 
