@@ -53,7 +53,7 @@ export function readParameters(known: Parameters, args: string[]): Record<string
   for (let i = 0; i < args.length; i += 2) {
     const [option = '', text] = args.slice(i, i + 2)
     const name = /^--([a-z][a-z-]*)$/.exec(option)?.[1]?.replaceAll('-', '_')
-    const parameter = name === undefined ? undefined : known[name]
+    const parameter = name !== undefined && Object.hasOwn(known, name) ? known[name] : undefined
     if (name === undefined || !parameter) throw new JobUsageError(`there is no parameter ${option}: ${listOf(known)}`)
     if (values.has(name)) throw new JobUsageError(`${option} is set twice`)
     const { form, parse } = TYPES[parameter.type]

@@ -33,7 +33,7 @@ export async function runJob([name = '', ...args]: string[], program: JobProgram
       program.stdout.write(`${USAGE}\n`)
       return 0
     }
-    const job = JOBS[name]
+    const job = Object.hasOwn(JOBS, name) ? JOBS[name] : undefined
     if (!job) throw new JobUsageError(`there is no job ${name || 'without a name'}: ${Object.keys(JOBS).join(', ')}`)
     return await run({ name, job, parameters: readParameters(job.parameters, args) }, program)
   } catch (error) {

@@ -16,12 +16,14 @@ export const UNAUTHORIZED = 4
 export function exitCodeOf(error: unknown): number {
   if (error instanceof UsageError) return 2
   if (error instanceof ExportError) return 6
-  if (error instanceof NoRoom) return 7
+  if (error instanceof NoRoom || isDiskFull(error)) return 7
   if (error instanceof DOMException && error.name === 'TimeoutError') return 3
   if (!(error instanceof PeerError)) return 1
   if (error.fault === 'unauthorized') return UNAUTHORIZED
   return error.isPassing ? 3 : 5
 }
+
+const isDiskFull = (error: unknown) => error instanceof Error && 'code' in error && error.code === 'ENOSPC'
 
 /** The parsed command line. */
 export interface PullOptions {

@@ -263,6 +263,8 @@ t.test('a wrong call lists the jobs and parameters', async (t) => {
     err: /no job delete-everything: create, distribute, expire, prune, sync, verify-states/,
   })
   t.match(await job(), { code: 2, err: /no job without a name/ })
+  t.match(await job('constructor'), { code: 2, err: /no job constructor: create/ })
+  t.match(await job('expire', '--constructor', '3'), { code: 2, err: /no parameter --constructor: / })
   t.match(await job('expire', '--poool', 'x'), {
     code: 2,
     err: /no parameter --poool: \[--pool TEXT\] \[--date YYYY-MM-DD\]/,

@@ -128,6 +128,11 @@ t.test('a shard is checked by its counts, because its state is unknown', async (
     t.match(await pullOldThen(t, [exportOf(wrong)], { shard: { index: 0, count: 2 } }), { code: 6, isUntouched: true })
 })
 
+t.test('a disk that is full while a file is written has the exit code of one without room', (t) => {
+  t.equal(exitCodeOf(Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' })), 7)
+  t.end()
+})
+
 t.test('each content encoding is decoded, and an unknown or cut one is rejected', async (t) => {
   const body = fullOf(NEW)
   const codings: Record<string, [Buffer, number]> = {
