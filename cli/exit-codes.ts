@@ -1,6 +1,7 @@
 import { UsersyncError } from '../client/index.ts'
 import { UsageError } from '../src/client/service-options.ts'
 import { Stopped } from '../src/process/shutdown.ts'
+import { isNoRoom } from '../src/pull/room.ts'
 
 /** The exit codes of all commands. */
 export const EXIT_CODES = {
@@ -47,5 +48,3 @@ export function exitCodeOf(error: unknown): number {
   if (error.status === 401 || error.status === 403) return UNAUTHORIZED
   return error.isPassing ? NOT_NOW : REJECTED
 }
-
-const isNoRoom = (error: unknown) => error instanceof Error && 'code' in error && error.code === 'ENOSPC'

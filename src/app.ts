@@ -27,7 +27,14 @@ import { overload, refuseUnderMemoryPressure } from './http/overload.ts'
 import { createCursors } from './http/pagination.ts'
 import { bodyDeadline } from './http/request-body.ts'
 import { createRequestIds, requestLog } from './http/request-log.ts'
-import { expectations, methodResponses, originalMethod, requestHead, routeUnusedMethods } from './http/strict-http.ts'
+import {
+  expectations,
+  methodResponses,
+  originalMethod,
+  ranges,
+  requestHead,
+  routeUnusedMethods,
+} from './http/strict-http.ts'
 import { ui } from './http/ui.ts'
 import { UPLOAD_TIMEOUT_MS } from './http/upload.ts'
 import { validation } from './http/validation.ts'
@@ -115,6 +122,7 @@ export async function buildApp(config: Config, services: Services) {
     next()
   })
   await app.register(expectations)
+  await app.register(ranges)
   await app.register(errorResponses)
   await app.register(requestHead)
   await app.register(ownSite, { withKeys: asksForKeys(config), host: config.host })

@@ -16,6 +16,21 @@ export const expectations = plugin(
   { name: 'expectations' },
 )
 
+/**
+ * Ignores `Range`, as RFC 9110 section 14.2 allows: @fastify/static answers one that cannot be satisfied with an error that has no code
+ * of the catalogue.
+ */
+export const ranges = plugin(
+  (app: FastifyInstance, _options, done) => {
+    app.addHook('onRequest', ({ headers }, _reply, next) => {
+      if (headers.range !== undefined) headers.range = undefined
+      next()
+    })
+    done()
+  },
+  { name: 'ranges' },
+)
+
 declare module 'fastify' {
   interface FastifyInstance {
     /** Answers 405 with `Allow` if a path has no route for the method. Call it after all routes are registered. */

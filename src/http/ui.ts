@@ -39,11 +39,6 @@ const HEADERS = {
  */
 export const ui = plugin(
   async (app: FastifyInstance) => {
-    // Ranges may be ignored (RFC 9110 section 14.2). @fastify/static answers one that cannot be satisfied with an error that has no code.
-    app.addHook('onRequest', ({ headers }, _reply, next) => {
-      if (headers.range !== undefined) headers.range = undefined
-      next()
-    })
     for (const path of ['/', '/ui']) {
       app.get(path, { schema: { hide: true } }, (_request, reply) => reply.redirect('ui/', 302))
     }

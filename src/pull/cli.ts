@@ -7,7 +7,7 @@ import { ExportError } from '../protocol/read-export.ts'
 import { CREDENTIALS, type Credential, UUID_FORM } from '../protocol/user-line.ts'
 import type { PullSource } from './base-label.ts'
 import { PULL_OPTIONS } from './options.ts'
-import { NoRoom } from './room.ts'
+import { isNoRoom } from './room.ts'
 
 /** The exit code if the service rejects the key, or needs one. */
 export const UNAUTHORIZED = 4
@@ -16,14 +16,12 @@ export const UNAUTHORIZED = 4
 export function exitCodeOf(error: unknown): number {
   if (error instanceof UsageError) return 2
   if (error instanceof ExportError) return 6
-  if (error instanceof NoRoom || isDiskFull(error)) return 7
+  if (isNoRoom(error)) return 7
   if (error instanceof DOMException && error.name === 'TimeoutError') return 3
   if (!(error instanceof PeerError)) return 1
   if (error.fault === 'unauthorized') return UNAUTHORIZED
   return error.isPassing ? 3 : 5
 }
-
-const isDiskFull = (error: unknown) => error instanceof Error && 'code' in error && error.code === 'ENOSPC'
 
 /** The parsed command line. */
 export interface PullOptions {

@@ -12,6 +12,10 @@ export class NoRoom extends Error {
   override name = 'NoRoom'
 }
 
+/** Whether the disk, or `--max-mb`, has no room for what a program writes. */
+export const isNoRoom = (error: unknown): boolean =>
+  error instanceof NoRoom || (error instanceof Error && 'code' in error && error.code === 'ENOSPC')
+
 /** Limits what a round writes, whatever the server sends. */
 export interface Room {
   /** Reserves space for this many bytes. Throws NoRoom. */

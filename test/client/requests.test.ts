@@ -170,33 +170,3 @@ t.test('a wrong URL is refused before anything is sent', (t) => {
   for (const url of ['nothing', 'ftp://x', 'http://user:password@x']) t.throws(() => createClient({ url }), TypeError)
   t.end()
 })
-
-t.test('an upload that fails while its source still reads leaves nothing behind', async (t) => {
-  const isRead = Promise.withResolvers<void>()
-  const cancelled = Promise.withResolvers<void>()
-  async function* source() {
-    try {
-      await isRead.promise
-      yield { username: 'u1', email: 'u1@example.com' }
-      yield { username: 'u2', email: 'u2@example.com' }
-    } finally {
-      cancelled.resolve()
-    }
-  }
-  const failing = async (_url: unknown, { body }: { body: ReadableStream }) => {
-    void body
-      .getReader()
-      .read()
-      .catch(() => {}) // as Node does while it looks up the host
-    await new Promise(setImmediate)
-    throw new TypeError('fetch failed', { cause: { code: 'ENOTFOUND' } })
-  }
-  const timers = () => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length
-  const before = timers()
-  const client = createClient({ url: 'http://usersync.example', fetch: failing as unknown as typeof fetch })
-  t.match(await failure(client.users.import(source())), { code: 'unreachable' })
-  isRead.resolve()
-  await cancelled.promise
-  await new Promise(setImmediate)
-  t.ok(timers() <= before, 'fewer if a timer of another test has ended')
-})
