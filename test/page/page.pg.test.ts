@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Page } from 'playwright-core'
 import { as, secretOf, WITH_KEYS } from '../http/keys.ts'
 import { sharedService } from '../http/shared-service.ts'
+import { openTransaction } from '../open-transaction.ts'
 import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 import { needsBrowser, openPage } from './open-page.ts'
@@ -159,12 +160,8 @@ t.test('a list stays while it is read, and new rows wait for a click', needsBrow
 
 t.test('a batch that leaves the status of the list says so', needsBrowser, async (t) => {
   await call('POST', '/v1/pools', { headers: as('root'), body: { name: 'left' } })
-  const { promise: released, resolve: release } = Promise.withResolvers<void>()
-  t.teardown(release)
-  const holding = sql.begin(async (tx) => {
-    await tx`lock table users in share mode` // so that the batch cannot write its users
-    await released
-  })
+  const holder = await openTransaction(t, sql)
+  await holder`lock table users in share mode` // so that the batch cannot write its users
   const body = { pool: 'left', count: 1, label: 'long', config }
   await call('POST', '/v1/batches', { headers: as('root'), body })
   const running = () => sql`select from batches where label = 'long' and status = 'running'`
@@ -172,9 +169,8 @@ t.test('a batch that leaves the status of the list says so', needsBrowser, async
   const { page } = await openPage(t, { key: secretOf('reader') })
   await page.goto(`${url}/ui/#/batches?pool=left&status=running`)
   await page.getByRole('row', { name: /long.*running/ }).waitFor()
-  release()
+  await holder.rollback()
   await page.getByRole('row', { name: /long.*no longer running/ }).waitFor()
-  await holding
 })
 
 t.test('a service that goes and comes back needs no reload', needsBrowser, async (t) => {
