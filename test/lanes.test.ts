@@ -3,11 +3,12 @@ import { FULL_ONLY, filesOf, LANES, suite } from './suite.ts'
 
 const t = suite()
 
-t.test('every test file runs in exactly one lane, and every lane has a process', (t) => {
+t.test('every test file runs in exactly one lane, and every lane has a process, in order', (t) => {
   const lanes = Object.keys(LANES) as (keyof typeof LANES)[]
   const cwd = import.meta.dirname
   t.strictSame(lanes.flatMap(filesOf).toSorted(), globSync('{*,!(lanes)/**/*}.test.ts', { cwd }).toSorted())
-  t.strictSame(globSync('lanes/*.test.ts', { cwd }).toSorted(), lanes.map((lane) => `lanes/${lane}.test.ts`).toSorted())
+  const processes = lanes.map((lane, n) => `lanes/${String(n + 1).padStart(2, '0')}-${lane}.test.ts`)
+  t.strictSame(globSync('lanes/*.test.ts', { cwd }).toSorted(), processes)
   t.end()
 })
 

@@ -154,7 +154,7 @@ t.test('a pool moves while clients follow it', { skip: NO_NJS }, async (t) => {
     ...followers.map(async (follower) => {
       while (!isOver) {
         await follow(follower)
-        await sleep(100 * Math.random())
+        await sleep(400 * Math.random())
       }
     }),
   ]

@@ -19,7 +19,7 @@ const USERS = sized(300, 600)
 const CLIENTS = sized(10, 200)
 const WRITERS = sized(1, 3)
 const WAIT_MS = sized(3_000, 10_000)
-const STORM_MS = sized(1_500, 60_000)
+const STORM_MS = sized(1_500, 30_000)
 /** Every client follows one of these. */
 const FILTERS = ['', '&test_users_only=false', '&bulk_users_only=true']
 
