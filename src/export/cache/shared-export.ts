@@ -81,8 +81,8 @@ export function shareExport(open: () => Promise<Source>, blocks: SharedBlocks, f
       const source = await opened
       const { file } = source
       try {
-        // The modification time shows all processes which export is the least recently used.
-        if (file.complete()) await file.handle.utimes(new Date(), new Date())
+        // The modification time shows all processes which export is the least recently used. A read-only disk does not allow it.
+        if (file.complete()) await file.handle.utimes(new Date(), new Date()).catch(() => {})
         if (failure) throw failure
       } catch (error) {
         leave(source)
