@@ -19,6 +19,7 @@ import { stateRoutes } from './export/state-routes.ts'
 import { answerBudget } from './http/answer-budget.ts'
 import { compilers } from './http/compilers.ts'
 import { compression } from './http/compression.ts'
+import { cutBodies } from './http/cut-body.ts'
 import { answerClientError, answerError, errorResponses } from './http/error-responses.ts'
 import { gracefulClose } from './http/graceful-close.ts'
 import { healthRoutes } from './http/health.ts'
@@ -137,6 +138,7 @@ export async function buildApp(config: Config, services: Services) {
   await app.register(refuseUnderMemoryPressure, services)
   const unreadBytes = (config.memoryLimitMb * 1_048_576) / 6 // 256 MiB by default
   await app.register(answerBudget, { waitMs: config.waitSeconds * 1000, totalBytes: unreadBytes })
+  await app.register(cutBodies)
   await app.register(compression, { threshold: config.compressionThreshold })
   await app.register(openapi)
   await app.register(methodResponses)

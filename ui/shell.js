@@ -7,7 +7,6 @@ import {
   connection,
   go,
   html,
-  Loading,
   link,
   number,
   paused,
@@ -20,6 +19,7 @@ import {
   useLive,
   useRef,
   useStore,
+  Waiting,
 } from './kit.js'
 import { VIEWS } from './views.js'
 
@@ -28,7 +28,7 @@ function Shell() {
   const { status } = useStore(session)
   const { path, params } = useStore(route)
   const isLost = useStore(connection) === 'lost'
-  const { refresh } = useLive(readMe, [])
+  const { error, refresh } = useLive(readMe, [])
   useEffect(() => connection.subscribe(() => connection.get() === 'present' && refresh()), [refresh])
 
   const pool = params['pool'] ?? 'default'
@@ -79,7 +79,7 @@ function Shell() {
       <div role="status">
         ${isLost && html`<p class="notice warn"><strong>The service does not answer.</strong> The page tries again by itself.</p>`}
       </div>
-      ${status === 'none' && !isLost && html`<${Loading} />`}
+      ${status === 'none' && !isLost && html`<${Waiting} error=${error} />`}
       ${status === 'key_needed' && html`<${KeyForm} onAccepted=${refresh} />`}
       ${
         status === 'ready' &&

@@ -198,7 +198,7 @@ export const SETTINGS = {
     fallback: '512',
     unit: 'MiB',
     description:
-      'Size of the cache of encoded exports in `DATA_DIR/exports`: clients that request the same state share one export. 0: no cache.',
+      'Size of the cache of encoded exports in `DATA_DIR/exports`: clients that request the same state share one export. Evicted exports stay on the disk while clients read them, up to twice as much. 0: no cache.',
     parse: integer(0, 1_048_576),
   }),
   sharedCache: setting({

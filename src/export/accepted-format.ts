@@ -15,9 +15,9 @@ const formatOf = memoize((given) => {
   return FORMAT_NAMES.find((name) => FORMATS[name].mediaType === accepted)
 })
 
-/** Returns the format that `Accept` prefers. Throws `not_acceptable`. */
+/** Returns the format that `Accept` prefers. An empty one, as of a tool whose header has no value, prefers none. Throws `not_acceptable`. */
 export function acceptedFormat(request: FastifyRequest): Format {
-  const format = formatOf(request.headers.accept ?? '*/*')
+  const format = formatOf(request.headers.accept || '*/*')
   if (format === undefined)
     throw new Problem('not_acceptable', `Accept allows no available media type. Available: ${MEDIA_TYPES.join(', ')}.`)
   return format

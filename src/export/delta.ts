@@ -1,12 +1,10 @@
-import type { Fragment, PendingQuery, Sql } from 'postgres'
+import type { Fragment, Sql } from 'postgres'
 import { ANY_BATCH, isScope, selectsInPool } from '../states/filter.ts'
 import type { Delta } from './answer.ts'
+import { fetchLines } from './fetch-lines.ts'
 import { isSelectedInPool, type LineRow, type Selection } from './lines.ts'
 
-/** Lines per fetch of a cursor. With attributes of 1 MB each they still fit into one string, which V8 limits to 512 MB. */
-const LINES_A_FETCH = 100
-
-/** More than of lines: ids are short, and each fetch is a round trip. */
+/** Ids are short, and each fetch is a round trip. */
 const IDS_A_FETCH = 5_000
 
 /**
@@ -65,12 +63,11 @@ export function readDelta(sql: Sql, selection: Selection, baseVersion: string): 
     )`
 
   const lines = (condition: Fragment) =>
-    fetched(
-      sql<LineRow[]>`
+    texts(
+      fetchLines(sql<LineRow[]>`
         select ${form.columns(sql)} from ${changedUsers} ${form.joins(sql)} where ${condition}
-        order by ${isDeltaById ? sql`u.id` : sql`e.version`}`,
+        order by ${isDeltaById ? sql`u.id` : sql`e.version`}`),
       form.text,
-      LINES_A_FETCH,
     )
 
   return {
@@ -85,25 +82,23 @@ export function readDelta(sql: Sql, selection: Selection, baseVersion: string): 
       return row ?? { added: 0, updated: 0, deleted: 0 }
     },
     deletedIds: () =>
-      fetched(
+      texts(
         sql<
           { user_id: string }[]
-        >`select t.user_id from ${endedStays} where ${isGone} ${isDeltaById ? sql`order by t.user_id` : sql``}`,
+        >`select t.user_id from ${endedStays} where ${isGone} ${isDeltaById ? sql`order by t.user_id` : sql``}`.cursor(
+          IDS_A_FETCH,
+        ),
         ({ user_id }) => user_id,
-        IDS_A_FETCH,
       ),
     addedLines: () => lines(sql`not ${wasInBase}`),
     updatedLines: () => lines(wasInBase),
   }
 }
 
-/** Returns the rows of a query through a cursor, so that only one fetch is in memory. */
-async function* fetched<Row extends object>(
-  query: PendingQuery<Row[]>,
+/** Returns the texts of the rows, one fetch of a cursor at a time. */
+async function* texts<Row>(
+  fetches: AsyncIterable<Row[]>,
   text: (row: Row) => string,
-  rowsAFetch: number,
 ): AsyncGenerator<string[], void, void> {
-  for await (const rows of query.cursor(rowsAFetch)) {
-    if (rows.length > 0) yield (rows as Row[]).map(text)
-  }
+  for await (const rows of fetches) if (rows.length > 0) yield rows.map(text)
 }

@@ -8,7 +8,7 @@ import type { Text } from '../protocol/text.ts'
 import type { Standbys } from '../standbys/standbys.ts'
 import { lookUpScope, type PoolScopeState } from '../states/scope-state.ts'
 import type { Plan } from './answer.ts'
-import type { ExportCache } from './cache/export-cache.ts'
+import { CacheFull, type ExportCache } from './cache/export-cache.ts'
 import type { ExportRequest } from './export-request.ts'
 import { planAnswer } from './make-answer.ts'
 import { directStream, type ExportSource, type OpenExport, openExport } from './open-export.ts'
@@ -137,8 +137,8 @@ export function createExports(options: ExportsOptions): Exports {
           return { plan, state, updated, body: { ...opened, encoded: coding } }
         } catch (error) {
           if (error instanceof ExportChanged) continue
-          if (usable.fits(bytes)) throw error
-          break // the disk failed: bypass the cache
+          if (usable.fits(bytes) && !(error instanceof CacheFull)) throw error
+          break // the disk failed or is full: bypass the cache
         }
       }
       const opened = await openExport(source, request)

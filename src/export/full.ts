@@ -1,14 +1,12 @@
 import type { Fragment, Sql } from 'postgres'
 import type { Text } from '../protocol/text.ts'
+import { fetchLines } from './fetch-lines.ts'
 import { isSelected, type LineRow, type Selection } from './lines.ts'
 
 /** Returns the lines of all users in the selection, in the order of ids, with `separator` between them. */
 export function readFull(sql: Sql, selection: Selection, separator: string): Text {
   return selection.form.isPlain ? fullPages(sql, selection, separator) : fullLines(sql, selection, separator)
 }
-
-/** Rows per fetch of the cursor. With attributes of 1 MB each they still fit into one string, which V8 limits to 512 MB. */
-const ROWS_A_FETCH = 100
 
 /**
  * Like `fullPages`, for a form of line that PostgreSQL cannot write: row by row through a cursor, at about four times
@@ -19,8 +17,7 @@ async function* fullLines(sql: Sql, selection: Selection, separator: string): Te
   let before = ''
   const query = sql<LineRow[]>`
     select ${form.columns(sql)} from users u ${form.joins(sql)} where ${isSelected(sql, selection)} order by u.id`
-  for await (const rows of query.cursor(ROWS_A_FETCH)) {
-    if (rows.length === 0) continue
+  for await (const rows of fetchLines(query)) {
     yield before + rows.map(form.text).join(separator)
     before = separator
   }

@@ -3,6 +3,7 @@ import type { State } from '../protocol/state.ts'
 import type { Text } from '../protocol/text.ts'
 import { lookUpScope } from '../states/scope-state.ts'
 import type { SystemFormat, SystemUser } from '../systems/system-format.ts'
+import { fetchLines } from './fetch-lines.ts'
 import { isSelected, jsonLine, type LineRow, type Selection, withCredentials } from './lines.ts'
 import { measurePart, notImportable } from './measure-part.ts'
 import { type ExportSource, openReading, releasing } from './open-export.ts'
@@ -38,9 +39,6 @@ export const openPart = (source: ExportSource, request: PartRequest, after: stri
     return { state, text, next: hasMore ? last : undefined, release }
   })
 
-/** Rows per fetch of the cursor. With attributes of 1 MB each they still fit into one string, which V8 limits to 512 MB. */
-const ROWS_A_FETCH = 100
-
 interface Range {
   /** The ids before the first user and of the last one. Undefined: no bound. */
   after: string | undefined
@@ -56,9 +54,7 @@ async function* readUsers(sql: Sql, selection: Selection, { after, last, limit }
     where ${isSelected(sql, selection)} ${after === undefined ? sql`` : sql`and u.id > ${after}`}
       ${last === undefined ? sql`` : sql`and u.id <= ${last}`}
     order by u.id limit ${limit}`
-  for await (const rows of query.cursor(ROWS_A_FETCH)) {
-    if (rows.length > 0) yield rows.map(userOf)
-  }
+  for await (const rows of fetchLines(query)) yield rows.map(userOf)
 }
 
 const userOf = ({ line, password_hash = null }: LineRow): SystemUser => ({ ...parseExactly(line), password_hash })

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import type { FastifyInstance, FastifyRequest, HTTPMethods } from 'fastify'
+import type { FastifyContextConfig, FastifyInstance, FastifyRequest, HTTPMethods } from 'fastify'
 import plugin from 'fastify-plugin'
 import { Problem } from '../errors.ts'
 import { routeNotFound } from './error-responses.ts'
@@ -32,6 +32,10 @@ export const ranges = plugin(
 )
 
 declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** For a route of many addresses: whether there is something at that of the request. If not, every method is 404. */
+    isThere?: (request: FastifyRequest) => boolean
+  }
   interface FastifyInstance {
     /** Answers 405 with `Allow` if a path has no route for the method. Call it after all routes are registered. */
     refuseOtherMethods(): void
@@ -77,18 +81,19 @@ export const originalMethod = plugin(
  */
 export const methodResponses = plugin(
   (app: FastifyInstance, _options, done) => {
-    const methodsOfPath = new Map<string, Set<HTTPMethods>>()
-    app.addHook('onRoute', ({ url, method }) => {
-      const methods = methodsOfPath.get(url) ?? new Set()
+    const paths = new Map<string, { methods: Set<HTTPMethods>; config: FastifyContextConfig }>()
+    app.addHook('onRoute', ({ url, method, config = {} }) => {
+      const { methods } = paths.get(url) ?? { methods: new Set() }
       for (const one of [method].flat()) methods.add(one)
-      methodsOfPath.set(url, methods)
+      paths.set(url, { methods, config })
     })
     app.addHook('onRequest', (request, _reply, next) => next(addressProblem(request)))
     app.decorate('refuseOtherMethods', () => {
-      for (const [url, methods] of [...methodsOfPath]) {
+      for (const [url, { methods, config }] of [...paths]) {
         const allow = [...methods].sort().join(', ')
         app.route({
           url,
+          config: { ...(config.isThere && { isThere: config.isThere }) },
           method: ([...USED, STAND_IN] as HTTPMethods[]).filter((method) => !methods.has(method)),
           schema: { hide: true },
           onRequest: (_request, _reply, next) => {
@@ -107,10 +112,12 @@ export const methodResponses = plugin(
  * Without this, `/v1/batches/` would be read as the batch with an empty id, and `*`, which is no path (RFC 9112 section 3.2.4),
  * as `/`.
  */
-function addressProblem({ is404, url }: FastifyRequest): Problem | undefined {
+function addressProblem(request: FastifyRequest): Problem | undefined {
+  const { is404, url } = request
   const [, withoutSlash] = /^(\/v1\/[^?]*[^?/])\/+(\?|$)/.exec(url) ?? []
   if (withoutSlash) return routeNotFound(`No route ends in a slash. Use ${withoutSlash}.`)
-  return is404 || url === '*' ? routeNotFound() : undefined
+  const { isThere } = request.routeOptions.config
+  return is404 || url === '*' || isThere?.(request) === false ? routeNotFound() : undefined
 }
 
 /**

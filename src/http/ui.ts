@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import fastifyStatic from '@fastify/static'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import plugin from 'fastify-plugin'
-import { answerError, routeNotFound } from './error-responses.ts'
+import { answerError } from './error-responses.ts'
 
 const FOLDER = join(import.meta.dirname, '../../ui')
 
@@ -48,14 +48,14 @@ export const ui = plugin(
     )
     await app.register(fastifyStatic, { root: FOLDER, serve: false, cacheControl: false }) // for sendFile
     // One route for all: with one for each file and method, these are a third of all routes, 20 ms of CPU time at every start.
-    app.get<{ Params: { '*': string } }>(
+    app.get(
       '/ui/*',
-      { schema: { hide: true }, errorHandler: answerUnlessGone },
-      (request, reply) => {
-        const path = request.params['*'] || 'index.html'
-        if (!files.has(path)) throw routeNotFound()
-        return reply.headers(HEADERS).sendFile(path)
+      {
+        schema: { hide: true },
+        config: { isThere: (request) => files.has(fileOf(request)) },
+        errorHandler: answerUnlessGone,
       },
+      (request, reply) => reply.headers(HEADERS).sendFile(fileOf(request)),
     )
     for (const [name, specifier] of Object.entries(VENDOR)) {
       const text = vendorModule(specifier)
@@ -67,6 +67,8 @@ export const ui = plugin(
   },
   { name: 'ui' },
 )
+
+const fileOf = ({ params }: FastifyRequest) => (params as { '*': string })['*'] || 'index.html'
 
 /** A client that is gone before the first byte is no error. The routes of @fastify/static itself do the same. */
 function answerUnlessGone(error: FastifyError, request: FastifyRequest, reply: FastifyReply) {

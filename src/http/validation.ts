@@ -114,6 +114,18 @@ const unexpectedBody = (body: unknown) => {
   return invalidRequest(paths.map((path) => ({ path, ...fault })))
 }
 
+/** Reads bodies of a media type as strict JSON, in the routes of `app`. */
+export function acceptJson(app: FastifyInstance, mediaType: string): void {
+  app.addContentTypeParser(mediaType, { parseAs: 'buffer' }, (request, bytes: Buffer, parsed) => {
+    request.bodyBytes = bytes.length
+    try {
+      parsed(null, readBody(bytes))
+    } catch (error) {
+      parsed(error as Error)
+    }
+  })
+}
+
 /** Headers that describe a body. Many clients send the first with each request. */
 const OF_THE_BODY = ['content-type', 'content-encoding']
 
@@ -126,14 +138,7 @@ export const validation = plugin(
   (app: FastifyInstance, _options, done) => {
     app.removeContentTypeParser(['application/json', 'text/plain'])
     app.decorateRequest('bodyBytes')
-    app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, bytes: Buffer, parsed) => {
-      request.bodyBytes = bytes.length
-      try {
-        parsed(null, readBody(bytes))
-      } catch (error) {
-        parsed(error as Error)
-      }
-    })
+    acceptJson(app, 'application/json')
     app.addHook('onRequest', ({ raw: { url = '' } }, _reply, next) => {
       next(isDecodable(url) ? undefined : malformedAddress())
     })

@@ -6,6 +6,7 @@ import { Problem } from '../errors.ts'
 import { type Cursors, makePage, pageOf, pageParams } from '../http/pagination.ts'
 import { sendJsonText } from '../http/replies.ts'
 import { strict, Uuid } from '../http/schemas.ts'
+import { acceptJson } from '../http/validation.ts'
 import { PoolQuery, poolIdOf } from '../pools/pool-parameter.ts'
 import { filterMembers, filterOf } from './filter-parameters.ts'
 import { listUserLines } from './list-users.ts'
@@ -14,6 +15,9 @@ import { User, UserChangeBody } from './user-schema.ts'
 import { deleteUser, findUserLines, readUserLine, updateUser } from './users.ts'
 
 const UserPath = Type.Object({ id: Uuid })
+
+/** RFC 7396. */
+const MERGE_PATCH = 'application/merge-patch+json'
 
 /** Single users, and the paged listing. A user is returned as its user line: the text that is hashed into states. */
 export const userRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: Cursors; reservedDomains: string[] }> = (
@@ -24,6 +28,7 @@ export const userRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: Curso
   const read = { scope: 'users:read' } as const
   const write = { scope: 'users:write' } as const
   const tags = ['users']
+  acceptJson(app, MERGE_PATCH)
 
   app.get(
     '/v1/users',
@@ -94,6 +99,7 @@ export const userRoutes: FastifyPluginCallbackTypebox<{ sql: Sql; cursors: Curso
         params: UserPath,
         querystring: PoolQuery,
         body: UserChangeBody,
+        consumes: ['application/json', MERGE_PATCH],
         example: { role: 'admin', custom_attributes: { plan: 'gold' } },
         response: { 200: User },
         problems: [

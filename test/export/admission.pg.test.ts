@@ -21,7 +21,7 @@ const UNCACHED = `${EXPORT}&include=password`
 /** A service with users of 4 KB that hardly compress. */
 async function startFilled(users: number, settings: Record<string, string> = {}) {
   const service = await startService(t, {
-    ...{ MAX_WORKERS: '1', EXPORT_CONCURRENCY: String(PLACES), WAIT_SECONDS: '60' },
+    ...{ MAX_WORKERS: '1', EXPORT_CONCURRENCY: String(PLACES), WAIT_SECONDS: '60', EXPORT_CACHE_MB: '16' },
     ...settings,
   })
   await service.sql`
@@ -80,6 +80,19 @@ t.test('a slow reader keeps no snapshot open, and many slow readers share one ex
   t.ok((await openFiles()) <= 1)
   const whole = await call('GET', EXPORT, { headers: { 'accept-encoding': 'gzip' } })
   t.equal(whole.headers['content-length'], String(whole.raw.length), 'others get the finished file meanwhile')
+  for (const reader of readers) reader.destroy()
+  t.ok(await nothingIsOpen())
+})
+
+t.test('slow readers do not fill the disk: beyond twice the cache, an export is read from the database', async (t) => {
+  const paths = ['ndjson', 'json', 'csv'].map((format) => `/v1/users/export?format=${format}&shard=0/1`)
+  const readers: IncomingMessage[] = []
+  for (const path of paths) readers.push(await beginExport(path)) // 36 MB
+  t.ok(await until(async () => (await openSnapshots()) === 0))
+  readers.push(await beginExport(EXPORT))
+  t.equal(await openSnapshots(), 1)
+  for (const path of paths) readers.push(await beginExport(path))
+  t.strictSame([await openSnapshots(), await openFiles()], [1, 3], 'further readers of the same exports share them')
   for (const reader of readers) reader.destroy()
   t.ok(await nothingIsOpen())
 })

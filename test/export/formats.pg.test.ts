@@ -248,6 +248,7 @@ t.test('Accept selects the format unless the query does', async (t) => {
     form: 'application/json' | 'application/x-ndjson' | 'text/csv' | 406,
   ][] = [
     [undefined, '', 'application/json'],
+    ['', '', 'application/json'],
     ['*/*', '', 'application/json'],
     ['application/*', '', 'application/json'],
     ['application/json', '', 'application/json'],

@@ -129,3 +129,20 @@ t.test('a response that fails halfway is cut, and does not look complete', async
   // A compressed response may be complete before the connection to the database is lost.
   t.ok(endings.filter((ending) => ending === 'cut').length >= 3, endings.join())
 })
+
+/** How a response to HTTP/1.0 ends for its client if its database connection is lost after its first bytes. */
+async function loseDatabaseDuringOldRequest(path: string): Promise<'reset' | 'ended'> {
+  const socket = connect(port, '127.0.0.1')
+  socket.write(`GET ${path} HTTP/1.0\r\nhost: localhost\r\n\r\n`)
+  const reset = once(socket, 'error').then(() => 'reset' as const)
+  await once(socket, 'readable')
+  await sql`
+    select pg_terminate_backend(pid) from pg_stat_activity
+    where datname = current_database() and application_name = 'usersync' and xact_start is not null`
+  const ended = once(socket.resume(), 'end').then(() => 'ended' as const)
+  return await Promise.race([reset, ended.catch(() => reset)])
+}
+
+t.test('a response to HTTP/1.0 that fails halfway ends with a reset', async (t) => {
+  t.equal(await loseDatabaseDuringOldRequest('/v1/users/export?format=csv&include=password'), 'reset')
+})

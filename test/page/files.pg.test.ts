@@ -21,7 +21,11 @@ t.test('the root leads to the page by a relative address, so a proxy may add a p
   for (const path of ['/', '/ui']) {
     t.match(await call('GET', path), { status: 302, headers: { location: 'ui/' } }, path)
   }
-  for (const method of ['POST', 'DELETE']) t.match(await call(method, '/ui/'), { status: 405 }, method)
+  for (const method of ['POST', 'DELETE']) {
+    for (const path of ['', 'api.js', 'vendor/htm.mjs']) {
+      t.match(await call(method, `/ui/${path}`), { status: 405, headers: { allow: 'GET, HEAD' } }, `${method} ${path}`)
+    }
+  }
 })
 
 t.test('every file is served without a key, under the policy, and again as 304', async (t) => {
@@ -58,7 +62,9 @@ t.test('nothing else of the disk is served', async (t) => {
     'answers.d.ts',
   ]
   for (const path of [...outside, 'vendor/../../package.json', 'nothing.js', 'style', 'vendor/']) {
-    t.match(await call('GET', `/ui/${path}`), { status: 404 }, path)
+    for (const method of ['GET', 'HEAD', 'POST', 'PROPFIND']) {
+      t.match(await call(method, `/ui/${path}`), { status: 404 }, `${method} ${path}`)
+    }
   }
 })
 

@@ -129,6 +129,9 @@ t.test('what a key does not allow is shown as not allowed, and not tried', needs
   await shopkeeper.waitForURL(/pool=shop/)
   await shopkeeper.getByRole('table', { name: 'Batches' }).waitFor()
   t.strictSame(refusedShopkeeper, [])
+
+  await reader.goto(`${url}/ui/#/?pool=Shop`)
+  await reader.getByRole('main').getByText('querystring.pool').waitFor() // a name that no pool can have
 })
 
 t.test('a list stays while it is read, and new rows wait for a click', needsBrowser, async (t) => {

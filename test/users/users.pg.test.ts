@@ -86,6 +86,16 @@ t.test('a change keeps all other members', async (t) => {
   t.equal((await patch(id, { username: 'both' })).status, 200, 'the same change again is not an error')
 })
 
+t.test('a change may be sent as the media type of a JSON merge patch', async (t) => {
+  const id = await makeUser()
+  const headers = { 'content-type': 'application/merge-patch+json' }
+  const send = (method: string, path: string, body: object) => call<User>(method, path, { body, headers })
+  const { status, json } = await send('PATCH', `/v1/users/${id}`, { role: 'buyer', custom_attributes: { n: null } })
+  t.match({ status, json }, { status: 200, json: { role: 'buyer', custom_attributes: { n: undefined } } })
+  t.match(await send('PATCH', `/v1/users/${id}`, { id }), { status: 400 }, 'the same rules')
+  t.match(await send('POST', '/v1/batches', { count: 1 }), { status: 415 }, 'no other route takes it')
+})
+
 t.test('an invalid change is rejected and changes nothing', async (t) => {
   const id = await makeUser()
   const before = (await call('GET', `/v1/users/${id}`)).raw

@@ -15,7 +15,6 @@ import {
   faultsOf,
   go,
   html,
-  Loading,
   link,
   number,
   send,
@@ -27,6 +26,7 @@ import {
   useForm,
   useLive,
   useRef,
+  Waiting,
   words,
 } from '../kit.js'
 import { BATCH_COLUMNS } from './batches.js'
@@ -39,7 +39,7 @@ const PROCESS_EVERY_MS = 5_000
 export function Overview({ stats, statsError }) {
   const { data, users, exports, delay } = useProcess()
   if (isMissing(statsError)) return html`<${ErrorNotice} error=${statsError} />`
-  if (stats === undefined) return html`<${Loading} />`
+  if (stats === undefined) return html`<${Waiting} error=${statsError} />`
   return html`<div class="stack">
     ${stats.total_users === 0 && isIdle(stats) && html`<${FirstSteps} />`}
     <div class="tiles">

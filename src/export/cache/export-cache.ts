@@ -18,7 +18,7 @@ export interface ExportCache {
    * callers that arrive meanwhile, and encodes and writes its text while they read. So the text must depend only on the
    * key. The text may acquire resources (a place, a snapshot) at its first read, and must release them in a `finally`.
    * If it fails before its first page, all waiting callers throw its error; later, the error destroys their streams.
-   * Throws `shutting_down`.
+   * Throws `shutting_down`, and CacheFull if a new export finds no room.
    */
   open(key: string, coding: Coding, make: () => Text): Promise<OpenedExport>
   /**
@@ -30,9 +30,17 @@ export interface ExportCache {
   close(): Promise<void>
 }
 
+/** Thrown if clients still read so many exports that a new one could fill the disk: an evicted one remains there while it is read. */
+export class CacheFull extends Error {
+  override name = 'CacheFull'
+}
+
+/** Maximum size of the exports that are read at once, as a multiple of the limit: the current states, and those before. */
+const MAX_READ = 2
+
 /**
  * Creates the cache of a folder, which other processes may share. Its files, growing ones included, stay within
- * `limitBytes`. Throws if the folder cannot be created or read.
+ * `limitBytes`, besides deleted ones that are still read. Throws if the folder cannot be created or read.
  */
 export async function createExportCache(options: {
   folder: string
@@ -52,9 +60,13 @@ export async function createExportCache(options: {
     const forget = () => {
       if (joinable.get(path) === shared) joinable.delete(path)
     }
-    const source = async () =>
-      (await folder.watch(openFinishedSource(path))) ??
-      produce(make(), coding, () => createPartialFile(folder, path), log)
+    const source = async () => {
+      const finished = await folder.watch(openFinishedSource(path))
+      if (finished) return finished
+      const read = [...living].reduce((total, { bytes }) => total + bytes(), 0)
+      if (read > MAX_READ * limitBytes) throw new CacheFull()
+      return await produce(make(), coding, () => createPartialFile(folder, path), log)
+    }
     const shared = shareExport(source, blocks, forget)
     joinable.set(path, shared)
     living.add(shared)

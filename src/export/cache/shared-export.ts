@@ -21,6 +21,8 @@ export interface OpenedExport {
 export interface SharedExport {
   /** Adds a reader. Throws the error of the source. */
   follow(): Promise<OpenedExport>
+  /** Bytes on the disk, which remain until the last reader has left, also if the file is deleted. */
+  bytes(): number
   /** Destroys the streams of all readers, which ends the export. */
   fail(error: Error): void
   /** Resolves when there is no producer and no reader, and the handle is closed. */
@@ -37,6 +39,7 @@ export function shareExport(open: () => Promise<Source>, blocks: SharedBlocks, f
   let followers = 0
   let over = false
   let failure: Error | undefined
+  let bytes = () => 0
 
   const close = (source: Source) => {
     forget()
@@ -59,6 +62,7 @@ export function shareExport(open: () => Promise<Source>, blocks: SharedBlocks, f
   }
   const run = async () => {
     const source = await open()
+    bytes = source.file.readable
     source.over.catch(fail).finally(() => {
       over = true
       if (followers === 0) close(source)
@@ -77,8 +81,8 @@ export function shareExport(open: () => Promise<Source>, blocks: SharedBlocks, f
       const source = await opened
       const { file } = source
       try {
-        // The modification time shows all processes which export is the least recently used.
-        if (file.complete()) await file.handle.utimes(new Date(), new Date())
+        // The modification time shows all processes which export is the least recently used. A read-only disk does not allow it.
+        if (file.complete()) await file.handle.utimes(new Date(), new Date()).catch(() => {})
         if (failure) throw failure
       } catch (error) {
         leave(source)
@@ -91,6 +95,7 @@ export function shareExport(open: () => Promise<Source>, blocks: SharedBlocks, f
       streams.add(stream)
       return { stream, bytes: file.complete() ? file.readable() : undefined }
     },
+    bytes: () => bytes(),
     fail,
     ended: ended.promise,
   }

@@ -83,16 +83,20 @@ export function completeDocument<Given extends Document>(
     const { example, operationId = '' } = route.schema ?? {}
     const [first] = [route.method].flat()
     const [needs, security] = accessOf(route)
-    const media = operation.requestBody?.content['application/json']
+    const { requestBody } = operation
     return {
       ...operation,
       operationId:
         method.toUpperCase() === first ? operationId : `${operationId}By${method[0]?.toUpperCase()}${method.slice(1)}`,
       description: [operation.description, needs].filter(Boolean).join('\n\n'),
       security,
-      ...(example && {
-        requestBody: { ...operation.requestBody, content: { 'application/json': { ...media, example } } },
-      }),
+      ...(example &&
+        requestBody && {
+          requestBody: {
+            ...requestBody,
+            content: mapValues(requestBody.content, (_, media) => ({ ...media, example })),
+          },
+        }),
       responses: {
         ...problems.of(route),
         ...mapValues(operation.responses as Record<string, Response>, (status, response) =>

@@ -23,6 +23,8 @@ const BASIC = {
   description: 'The key as the password, for clients that can send nothing else. The name is not used.',
 } as const
 
+const SERVER = { url: '/', description: 'This service' }
+
 /** The features of the service. Each route belongs to one. */
 const TAGS = {
   pools: 'Systems under test. Every user, batch, state and export belongs to one pool',
@@ -69,7 +71,7 @@ export const openapi = plugin(
           description: DESCRIPTION,
           license: { name: 'MIT', identifier: 'MIT' },
         },
-        servers: [{ url: '/', description: 'This service' }],
+        servers: [SERVER],
         tags: Object.entries(TAGS).map(([name, description]) => ({ name, description })),
         components: { securitySchemes: { key: KEY, basic: BASIC } },
         security: [{ key: [] }],
@@ -80,6 +82,9 @@ export const openapi = plugin(
     // Serializing the document takes a millisecond, and the routes do not change: cache the text.
     let text: string | undefined
     const document = () => (text ??= JSON.stringify(app.swagger()))
+    // The page requests /docs/json. Relative to that, so that it also works behind a proxy that adds a path.
+    let pageText: string | undefined
+    const pageDocument = () => (pageText ??= JSON.stringify({ ...app.swagger(), servers: [{ ...SERVER, url: '..' }] }))
     await app.register(swaggerUi, {
       routePrefix: '/docs',
       staticCSP: true,
@@ -87,9 +92,10 @@ export const openapi = plugin(
       transformStaticCSP: (policy) =>
         policy.replace(' upgrade-insecure-requests;', '').replace("frame-ancestors 'self'", "frame-ancestors 'none'"),
       uiHooks: {
-        // Serve the same text for the page's own copies of the document.
         onRequest({ url }, reply, next) {
-          if (/^\/docs\/json(\?|$)/.test(url)) reply.type(JSON_TYPE).send(document())
+          if (/^\/docs\/json(\?|$)/.test(url)) reply.type(JSON_TYPE).send(pageDocument())
+          // The addresses in the page are relative only if its own ends in a slash.
+          else if (/^\/docs(\?|$)/.test(url)) reply.redirect('docs/', 302)
           else next()
         },
       },

@@ -86,11 +86,16 @@ t.test('an error before the first page rejects all waiting requests', async (t) 
   t.equal(await textOf(stream, 'gzip'), 'new')
 })
 
+/** What all file handles inherit from. */
+async function prototypeOfHandles() {
+  const handle = await open(import.meta.filename)
+  await handle.close()
+  return Object.getPrototypeOf(handle)
+}
+
 /** Makes file writes fail from the `nth` one on, until the test ends. */
 async function failWrites(t: TapTest, nth: number) {
-  const handle = await open(import.meta.filename)
-  const prototype = Object.getPrototypeOf(handle)
-  await handle.close()
+  const prototype = await prototypeOfHandles()
   const { write } = prototype
   let writes = 0
   t.teardown(() => {
@@ -133,6 +138,22 @@ t.test('an export that cannot be kept in the cache is still delivered completely
   await until(() => openFilesIn(folder) === 0)
   t.strictSame(await filesIn(folder), [])
   t.match(cache.warnings, [{ err: { message: 'no space left on device' } }])
+})
+
+t.test('a disk that became read-only still serves the finished exports', async (t) => {
+  const cache = await makeCache(t, await makeFolder(t))
+  const first = await cache.open('key', 'identity', text('whole'))
+  t.equal(await textOf(first.stream), 'whole')
+  const prototype = await prototypeOfHandles()
+  const { utimes } = prototype
+  t.teardown(() => {
+    prototype.utimes = utimes
+  })
+  prototype.utimes = () => Promise.reject(Object.assign(new Error('read-only file system'), { code: 'EROFS' }))
+  await until(async () => {
+    const { stream, bytes } = await cache.open('key', 'identity', text('not used'))
+    return (await textOf(stream)) === 'whole' && bytes === 5
+  })
 })
 
 t.test('if the file cannot be created, the request is rejected and the text released', async (t) => {

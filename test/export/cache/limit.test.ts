@@ -99,6 +99,24 @@ t.test('a reader of an evicted export can finish reading', async (t) => {
   t.equal(await textOf(stream), 'a'.repeat(300_000))
 })
 
+t.test(
+  'exports that are read, also after their eviction, leave no room for new ones beyond twice the limit',
+  async (t) => {
+    const folder = await makeFolder(t)
+    const cache = await makeCache(t, folder, LIMIT)
+    const open = (key: string) => cache.open(key, 'identity', text(...Array.from({ length: 6 }, () => pageOf(key))))
+    const unread = []
+    for (const key of ['a', 'b', 'c', 'd', 'e', 'f', 'g']) unread.push((await open(key)).stream)
+    await until(async () => (await filesIn(folder)).every((name) => !name.endsWith('.partial')))
+    await t.rejects(open('h'), { name: 'CacheFull' })
+    const again = await open('a')
+    t.equal(await textOf(again.stream), 'a'.repeat(300_000), 'another reader of one of them needs no room')
+    for (const stream of unread) stream.destroy()
+    await until(() => openFilesIn(folder) === 0)
+    t.ok(await use(cache, 'h', folder))
+  },
+)
+
 t.test('a lower limit applies from the start, and other files are neither counted nor deleted', async (t) => {
   const folder = await makeFolder(t)
   const cache = await makeCache(t, folder, LIMIT)
