@@ -1,9 +1,13 @@
 import { once } from 'node:events'
-import { createServer, type RequestListener } from 'node:http'
+import { chmod, writeFile } from 'node:fs/promises'
+import { createServer, type RequestListener, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { mock } from 'node:test'
 import type { Test } from 'tap'
 import { VERSION } from '../../client/index.ts'
 import { freePort } from '../faults/free-port.ts'
+import { outFolder } from '../pull/pull-process.ts'
 import { suite } from '../suite.ts'
 import { usersync } from './call.ts'
 
@@ -114,6 +118,33 @@ t.test('a service that is not ready is exit code 1, and the line says why', asyn
   t.match({ code, err }, { code: 1, err: '' })
   t.match(out, /^health +not_ready, database \(does not answer\), memory \(above its limit, new work is refused\)\n$/m)
   t.match(JSON.parse((await usersync(['status', '--url', url, '--json'])).out), { health: { reasons: ['database'] } })
+})
+
+t.test('a dry run of a target may take minutes', async (t) => {
+  const arrived = Promise.withResolvers<ServerResponse>()
+  const url = await serve(t, (_, response) => arrived.resolve(response))
+  mock.timers.enable({ apis: ['setTimeout'] })
+  t.teardown(() => mock.timers.reset())
+  const ended = usersync(['targets', 'sync', 'shop', '--dry-run', '--url', url])
+  const response = await arrived.promise
+  mock.timers.tick(200_000)
+  response.setHeader('content-type', 'application/json')
+  response.end(JSON.stringify({ dry_run: true, added_count: 3 }))
+  t.match(await ended, { code: 0, err: '', out: /added_count +3/ })
+})
+
+t.test('a file that may not be read is exit code 2', async (t) => {
+  const folder = await outFolder(t)
+  const file = join(folder, 'users.csv')
+  await writeFile(file, 'username\n', { mode: 0 })
+  await chmod(folder, 0o755)
+  const isRoot = process.geteuid?.() === 0 // may read everything
+  if (isRoot) process.seteuid?.(65_534)
+  try {
+    await fails(t, ['users', 'import', file], 2, /users.csv cannot be read \(EACCES\)/)
+  } finally {
+    if (isRoot) process.seteuid?.(0)
+  }
 })
 
 t.test('a file that fails while it is read is exit code 1', async (t) => {
