@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { isInstalled, run } from '../../examples/check/command.ts'
 import { startShop } from '../../examples/check/shop.ts'
+import { fakeService } from '../pull/fake-service.ts'
 import { suite } from '../suite.ts'
 import { leaseService, makePool } from './pool.ts'
 
@@ -53,8 +54,8 @@ function send(...request) {
 export const seen = { requests: [], pauses: [], isLost: false, checks: [] }
 const jar = new Map()
 const http = {
-  request(method, url, body, { headers = {} } = {}) {
-    seen.requests.push({ url, key: headers.Authorization })
+  request(method, url, body, { headers = {}, redirects } = {}) {
+    seen.requests.push({ url, key: headers.Authorization, redirects })
     const isForm = typeof body === 'object' && body !== null
     const type = isForm && { 'content-type': 'application/x-www-form-urlencoded' }
     const answer = send(method, url, isForm ? String(new URLSearchParams(body)) : body, {
@@ -82,10 +83,13 @@ const { lease, renew, release, users } = await import('./k6.mjs')
 const say = (...what) => console.log(JSON.stringify(what))
 seen.isLost = true
 const mine = lease({ ttl_seconds: 600 })
-say('repeated', seen.requests.length, seen.pauses.length, seen.requests.every(({ key }) => key === 'Bearer secret'))
+const isRight = ({ key, redirects }) => key === 'Bearer secret' && redirects === 0
+say('repeated', seen.requests.length, seen.pauses.length, seen.requests.every(isRight))
 say('not due', renew(mine), seen.requests.length)
 mine.renewed_at -= 201_000
 say('due', renew(mine), seen.requests.length)
+mine.renewed_at += 3_600_000
+say('clock set back', renew(mine), seen.requests.length)
 say('released', release(mine), release(mine))
 mine.renewed_at -= 201_000
 say('lost', renew(mine))
@@ -123,6 +127,7 @@ t.test('k6.js leases, renews and releases users, with a stand-in for the modules
       ['repeated', 2, 1, true],
       ['not due', true, 2],
       ['due', true, 3],
+      ['clock set back', true, 4],
       ['released', true, true],
       ['lost', false],
       ['users', ['u1', 'u2']],
@@ -243,3 +248,61 @@ t.test(
     t.match(await stats(pool), { free: 0, leased: 1, dirty: 1 })
   },
 )
+
+const USE_BADLY = `
+import usersync
+from usersync import UserPool, UsersyncError
+usersync.MAX_PAUSE_SECONDS = 0
+pool = UserPool()
+lease = pool.take(ttl=60, wait=0)
+begun = lease._renewed = lease._renewed - 20
+pool._wakes.set()
+while lease._renewed == begun and pool._renewer.is_alive():
+    pool._renewer.join(0.02)
+print("renews:", pool._renewer.is_alive())
+try:
+    lease.release("dirty")
+except UsersyncError as error:
+    print(error)
+lease.release("dirty")
+lease.release("dirty")
+try:
+    pool.take(wait=0)
+except UsersyncError as error:
+    print(error)
+`
+
+t.test(
+  'usersync.py goes on whatever a proxy answers',
+  { skip: noRequests && 'python3-requests is not here' },
+  async (t) => {
+    const granted: Answer = [201, JSON.stringify({ id: 'x', fence: 1, users: [{ username: 'u' }] })]
+    const busy: Answer = [503, '"busy"', { 'retry-after': 'Wed, 21 Oct 2026 07:28:00 GMT' }]
+    const answers: Record<string, Answer[]> = {
+      'POST /v1/leases': [granted, [302, '', { location: '/v1/leases' }]],
+      'POST /v1/leases/x/renew': [busy, [200, '<html>'], [200, '{"id":"x"}']],
+      'POST /v1/leases/x/return': [busy, busy, busy, busy, busy, [200, '{"id":"x"}']],
+    }
+    const requests: string[] = []
+    const proxy = await fakeService(t, ({ method, url = '' }, response) => {
+      const request = `${method} ${url.replace(/\?.*/, '')}`
+      requests.push(request)
+      const [status, body, headers] = answers[request]?.shift() ?? [500, '']
+      response.writeHead(status, headers).end(body)
+    })
+    const folder = t.testdir({ 'use.py': USE_BADLY, 'usersync.py': await readFile(fileOf('usersync.py'), 'utf8') })
+    const { code, output, errors } = await run('python3', ['use.py'], {
+      cwd: folder,
+      env: { USERSYNC_URL: proxy },
+      signal: AbortSignal.timeout(60_000),
+    })
+    t.strictSame([code, errors], [0, ''])
+    const unknown = 'This does not come from usersync: check USERSYNC_URL and proxies.'
+    t.strictSame(output.trim().split('\n'), ['renews: True', `HTTP 503. ${unknown}`, `HTTP 302. ${unknown}`])
+    const returns = requests.filter((request) => request.endsWith('/return'))
+    t.equal(returns.length, 6, 'a return that failed is sent again, one that succeeded is not')
+    t.notMatch(requests.join(), /GET/, 'no redirect is followed')
+  },
+)
+
+type Answer = [status: number, body: string, headers?: Record<string, string>]
