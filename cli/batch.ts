@@ -89,11 +89,12 @@ export const listBatches = clientCommand({
     const rows = found.map((batch) => [
       batch.id,
       batch.removed_at === null ? batch.status : 'removed',
+      batch.created_count,
       batch.user_count,
       batch.created_at,
       batch.label,
     ])
-    const heads = ['id', 'status', 'users', 'created', 'label']
+    const heads = ['id', 'status', 'users', 'left', 'created', 'label'] // as on the page
     await call.print(json ? jsonLines(found) : table(heads, rows))
     return DONE
   },
