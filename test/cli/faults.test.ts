@@ -179,14 +179,14 @@ t.test('a service of another version is exit code 5, and the line names both ver
   }
 })
 
-t.test('control characters of a service do not reach the terminal', async (t) => {
+t.test('characters that steer a terminal or turn its lines round do not reach it', async (t) => {
   const lease = {
     id: 'x',
     fence: 1,
     status: 'active',
     user_count: 1,
     expires_at: '\u001b[2J',
-    owner: '\u001b]0;x\u0007',
+    owner: '\u001b]0;x\u0007\u202enna',
   }
   const url = await serve(t, (_, response) => {
     response.setHeader('content-type', 'application/json')
@@ -194,5 +194,5 @@ t.test('control characters of a service do not reach the terminal', async (t) =>
   })
   const { code, out } = await usersync(['lease', 'list', '--url', url])
   t.equal(code, 0)
-  for (const character of ['\u001b', '\u0007']) t.notOk(out.includes(character))
+  for (const character of ['\u001b', '\u0007', '\u202e']) t.notOk(out.includes(character))
 })

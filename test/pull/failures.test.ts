@@ -68,6 +68,7 @@ t.test('each kind of rejection has its exit code and is not retried', async (t) 
     })
     const done = await pull({ url, out })
     t.equal(done.code, code, `${status}: ${done.output}`)
+    if (status === '302') t.match(done.output, /answers 302: a redirect, which is not followed/)
     t.equal(requests, 1)
   }
 })
