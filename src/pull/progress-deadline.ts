@@ -13,15 +13,12 @@ export interface ProgressDeadline extends Disposable {
  * Gives a round 10 minutes, and 10 more each time it has received 10 MB. So a large export over a slow network ends, and one that drips
  * does not last.
  */
-export function progressDeadline(stop: AbortSignal, ms = DEADLINE_MS, bytesEach = BYTES): ProgressDeadline {
+export function progressDeadline(stop: AbortSignal): ProgressDeadline {
   const controller = new AbortController()
   const onStop = () => controller.abort(stop.reason)
-  const onTime = () => {
-    const [megabytes, minutes] = [bytesEach / 1e6, ms / 60_000]
-    controller.abort(new DOMException(`less than ${megabytes} MB arrived in ${minutes} minutes`, 'TimeoutError'))
-  }
-  let timer = setTimeout(onTime, ms)
-  let left = bytesEach
+  const onTime = () => controller.abort(new DOMException('less than 10 MB arrived in 10 minutes', 'TimeoutError'))
+  let timer = setTimeout(onTime, DEADLINE_MS)
+  let left = BYTES
   if (stop.aborted) onStop()
   else stop.addEventListener('abort', onStop, { once: true })
   return {
@@ -29,9 +26,9 @@ export function progressDeadline(stop: AbortSignal, ms = DEADLINE_MS, bytesEach 
     received(bytes) {
       left -= bytes
       if (left > 0) return
-      left = bytesEach
+      left = BYTES
       clearTimeout(timer)
-      timer = setTimeout(onTime, ms)
+      timer = setTimeout(onTime, DEADLINE_MS)
     },
     [Symbol.dispose]() {
       clearTimeout(timer)
