@@ -88,15 +88,16 @@ export class Batches {
     let last = ''
     for (;;) {
       if (streams) {
+        streams = false // a stream without events is one that a proxy keeps back
         try {
           for await (const { name, id: eventId, batch } of this.#events(call, lastEventId)) {
+            streams = true
             lastEventId = eventId
             yield batch
             if (name === 'end') return
           }
         } catch (error) {
           if (!(error instanceof UsersyncError) || !(error.isPassing || error.code === 'not_usersync')) throw error
-          streams = false
         }
       } else {
         const batch = await this.get(id, options)

@@ -124,6 +124,22 @@ t.test('a deletion may take longer than other calls', async (t) => {
   t.match(await client.batches.delete('x'), { deleted_count: 1 })
 })
 
+t.test('a batch is watched to its end, whatever a proxy does with its events', async (t) => {
+  const empty: Handler = (_request, response) =>
+    void response.writeHead(200, { 'content-type': 'text/event-stream' }).end('retry: 1000\n\n')
+  const kept: Handler = (_request, response) =>
+    void response.writeHead(200, { 'content-type': 'text/event-stream' }).write('retry: 1000\n\n')
+  const batch = { id: 'x', finished_at: '2026-01-01T00:00:00Z' }
+  const watched = [empty, kept].map(async (events) => {
+    const { url } = await fakeService(t, (request, response) =>
+      (request.url?.endsWith('/events') ? events : json(200, batch))(request, response),
+    )
+    const signal = AbortSignal.timeout(60_000)
+    t.match(await createClient({ url }).batches.finished('x', { timeoutMs: 1_000, signal }), batch)
+  })
+  await Promise.all(watched)
+})
+
 t.test('the pool of the client is that of each call that names no other, in its query or body', async (t) => {
   const { url, requests } = await fakeService(t, json(202, { id: 'x' }))
   const client = createClient({ url, pool: 'one' })
