@@ -90,10 +90,11 @@ export const listBatches = clientCommand({
       batch.id,
       batch.removed_at === null ? batch.status : 'removed',
       batch.created_count,
+      batch.user_count,
       batch.created_at,
       batch.label,
     ])
-    const heads = ['id', 'status', 'users', 'created', 'label']
+    const heads = ['id', 'status', 'users', 'left', 'created', 'label'] // as on the page
     await call.print(json ? jsonLines(found) : table(heads, rows))
     return DONE
   },
@@ -108,7 +109,7 @@ export const cancelBatch = clientCommand({
   async run(call) {
     call.goesOn('The service may have cancelled the batch: see `usersync batch list`.')
     const batch = await call.client.batches.cancel(call.args[0] ?? '', { signal: call.program.stop })
-    await printed(call, batch)
+    await print(call, batch)
     return DONE
   },
 })
@@ -159,8 +160,17 @@ function progressText({ status, created_count, total_requested, progress, eta_se
   return `${status}, ${grouped(created_count)} of ${users(total_requested)} (${Math.floor(100 * progress)} %)${left}`
 }
 
-/** Prints a batch. Returns the exit code that its status means. */
+/** Prints a batch, and on stderr what went wrong. Returns the exit code that its status means. */
 export async function printed(call: AnyCall, batch: Batch): Promise<number> {
+  await print(call, batch)
+  const { status, total_requested, created_count, failed_count } = batch
+  if (!['completed_with_failures', 'cancelled', 'failed'].includes(status)) return DONE
+  const made = `${grouped(created_count)} of ${users(total_requested)} created`
+  call.note(`usersync: the batch is ${status}: ${made}, ${grouped(failed_count)} failed`)
+  return FAILED
+}
+
+async function print(call: AnyCall, batch: Batch): Promise<void> {
   const { id, label, status, total_requested, created_count, failed_count, expires_at, profile, last_error } = batch
   const { updated_count, skipped_count } = batch
   const shown = {
@@ -170,7 +180,4 @@ export async function printed(call: AnyCall, batch: Batch): Promise<number> {
     ...(last_error && { last_error: `${last_error.code}: ${last_error.detail}` }),
   }
   await call.print(call.json ? jsonLines([batch]) : facts(shown))
-  const isFailed = ['completed_with_failures', 'cancelled', 'failed'].includes(status)
-  if (isFailed) call.note(`usersync: the batch is ${status}: ${users(failed_count)} failed`)
-  return isFailed ? FAILED : DONE
 }

@@ -1,5 +1,5 @@
 import { createReadStream } from 'node:fs'
-import { stat } from 'node:fs/promises'
+import { open, stat } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { UsageError } from '../src/client/service-options.ts'
@@ -21,6 +21,7 @@ export async function openFile(
   try {
     const found = await stat(path)
     if (found.isDirectory()) throw new UsageError(`${name}: ${path} is a folder`)
+    if (found.isFile()) await (await open(path)).close() // the stream would fail within the request
     return { stream: createReadStream(path), bytes: found.isFile() ? found.size : undefined }
   } catch (cause) {
     if (cause instanceof UsageError) throw cause

@@ -1,5 +1,8 @@
-/** Text of a service or a file, safe for a terminal: control characters could move its cursor or rename its window. */
-const safe = (value: unknown): string => String(value ?? '-').replaceAll(/\p{Cc}/gu, '\ufffd')
+/** Control characters, which move the cursor of a terminal or rename its window, and those that turn the direction of a line. */
+const STEERING = /[\p{Cc}\p{Bidi_Control}]/gu
+
+/** Text of a service or a file, safe for a terminal. */
+const safe = (value: unknown): string => String(value ?? '-').replaceAll(STEERING, '\ufffd')
 
 /** Returns lines with aligned columns, and a head line in capitals. */
 export function table(heads: readonly string[], rows: unknown[][]): string {

@@ -8,8 +8,8 @@ import { facts, table, users } from './table.ts'
 
 type SyncRun = components['schemas']['SyncRun']
 
-/** A comparison reads all users on both sides. */
-const LONG_MS = 3_600_000
+/** A comparison reads all users on both sides, and a dry run all on ours. */
+const PATIENCE = { timeoutMs: 3_600_000, deadlineMs: 3_600_000 }
 
 const POLL_MS = 500
 
@@ -53,7 +53,7 @@ export const syncTarget = clientCommand({
     const body = { target, ...(values.full && { full: true }), ...(dryRun && { dry_run: true }) }
     if (!dryRun) await warnOfReplica(call, target)
     call.goesOn('The service may have started a run: see `usersync targets list`.')
-    const started = await client.request('createSyncRun', { body, signal: program.stop, timeoutMs: LONG_MS })
+    const started = await client.request('createSyncRun', { body, signal: program.stop, ...PATIENCE })
     if ('dry_run' in started) {
       const { users: _, ...counts } = started
       await call.print(json ? jsonLines([started]) : facts(counts))
@@ -98,8 +98,7 @@ export const verifyTarget = clientCommand({
     const { client, program, json } = call
     call.progress('comparing all users')
     const body = { target: call.args[0] ?? '' }
-    const limits = { timeoutMs: LONG_MS, deadlineMs: LONG_MS }
-    const found = await client.request('verifyTarget', { body, signal: program.stop, ...limits })
+    const found = await client.request('verifyTarget', { body, signal: program.stop, ...PATIENCE })
     const { target, in_step, local, remote, missing, extra, changed } = found
     const shown = {
       ...{ target, in_step, local: users(local.total_count), remote: users(remote.total_count) },

@@ -1,8 +1,10 @@
-import { open, rename, rm } from 'node:fs/promises'
+import { randomUUID } from 'node:crypto'
+import { lstat, open, rename, rm } from 'node:fs/promises'
 import { extname } from 'node:path'
 import { UsersyncError } from '../client/index.ts'
 import { UsageError } from '../src/client/service-options.ts'
 import { UUID_FORM } from '../src/protocol/user-line.ts'
+import { isNoRoom } from '../src/pull/room.ts'
 import { printed } from './batch.ts'
 import { type Call, clientCommand, type Options } from './command.ts'
 import { DONE } from './exit-codes.ts'
@@ -134,11 +136,26 @@ export const exportUsers = clientCommand({
       query: { format, differential: false, batch_id: values.batch, shard: values.shard, include: values.include },
       signal: program.stop,
     })
-    if (path === '-') for await (const text of answer.texts()) await call.print(text)
-    else await replaceFile(path, values.include ? 0o600 : 0o666, shown(call, answer.texts()))
+    const texts = complete(answer.texts(), format)
+    if (path === '-') for await (const text of texts) await call.print(text)
+    else await replaceFile(path, values.include ? 0o600 : 0o666, shown(call, texts))
     return DONE
   },
 })
+
+/** How a complete export ends. A CSV has no last line of its own. */
+const ENDS = { json: /\]\}\n$/, ndjson: /(^|\n)\{"end":"[^"]+","lines":\d+\}\n$/, csv: /\n$/ }
+const END_CHARACTERS = 200
+
+/** Throws UsersyncError `export_cut` at the end of a body that is cut: a proxy may end it as if it were complete. */
+async function* complete(texts: AsyncIterable<string>, format: Format) {
+  let end = ''
+  for await (const text of texts) {
+    end = (end + text).slice(-END_CHARACTERS)
+    yield text
+  }
+  if (!ENDS[format].test(end)) throw new UsersyncError('export_cut', 'The export ended before its last line.')
+}
 
 async function* shown(call: Call<Options>, texts: AsyncIterable<string>) {
   let lines = 0
@@ -151,9 +168,10 @@ async function* shown(call: Call<Options>, texts: AsyncIterable<string>) {
 
 /** Writes a file beside `path`, which it replaces at the end: a program that reads `path` never sees a part. */
 async function replaceFile(path: string, mode: number, texts: AsyncIterable<string>): Promise<void> {
-  const part = `${path}.part`
+  const present = await lstat(path).catch(() => undefined)
+  if (present && !present.isFile()) throw new UsageError(`users export: ${path} is not a regular file`)
+  const part = `${path}.${randomUUID().slice(0, 8)}.part` // of this export alone: another one, or a pull, may write the same file
   try {
-    await rm(part, { force: true }) // it may have another mode
     await using file = await open(part, 'wx', mode)
     for await (const text of texts) await file.writeFile(text)
     await file.sync()
@@ -161,7 +179,9 @@ async function replaceFile(path: string, mode: number, texts: AsyncIterable<stri
   } catch (error) {
     await rm(part, { force: true }).catch(() => {})
     const { code, syscall } = error as NodeJS.ErrnoException
-    throw syscall === 'open' ? new UsageError(`users export: ${path} cannot be written (${code})`) : error
+    throw syscall === 'open' && !isNoRoom(error)
+      ? new UsageError(`users export: ${path} cannot be written (${code})`)
+      : error
   }
 }
 

@@ -20,6 +20,9 @@ interface CreateOptions extends CallOptions {
 /** Pause between reads of a batch whose events cannot be had, and before a broken stream is opened again. */
 const POLL_MS = 1_000
 
+/** A deletion is one statement, which the service ends after this time. */
+const DELETION_MS = 300_000
+
 /** Creation of users in bulk. */
 export class Batches {
   readonly #connection: Connection
@@ -70,7 +73,8 @@ export class Batches {
 
   /** Deletes the users of a batch. May be repeated. */
   delete(id: string, options: CallOptions = {}) {
-    return this.#request('deleteBatch', { ...options, path: { id } })
+    const patience = { timeoutMs: DELETION_MS, deadlineMs: 2 * DELETION_MS }
+    return this.#request('deleteBatch', { ...patience, ...options, path: { id } })
   }
 
   /**
@@ -84,15 +88,16 @@ export class Batches {
     let last = ''
     for (;;) {
       if (streams) {
+        streams = false // a stream without events is one that a proxy keeps back
         try {
           for await (const { name, id: eventId, batch } of this.#events(call, lastEventId)) {
+            streams = true
             lastEventId = eventId
             yield batch
             if (name === 'end') return
           }
         } catch (error) {
           if (!(error instanceof UsersyncError) || !(error.isPassing || error.code === 'not_usersync')) throw error
-          streams = false
         }
       } else {
         const batch = await this.get(id, options)

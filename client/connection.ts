@@ -108,7 +108,7 @@ export class Connection {
     task: (signal: AbortSignal) => Promise<Result>,
   ): Promise<Result> {
     const { deadlineMs = 120_000, attempts = 5 } = { ...defined(this.#options), ...defined(call) }
-    const end = Date.now() + deadlineMs
+    const end = performance.now() + deadlineMs
     let last: UsersyncError | undefined
     const late = () => last ?? new UsersyncError('timeout', `No response within ${deadlineMs} ms.`)
     const deadline = new Watchdog(call.signal, deadlineMs, late)
@@ -123,7 +123,7 @@ export class Connection {
           last = error
           const pauseMs = Math.random() * Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (attempt - 1))
           const pause = Math.max(error.retryAfterMs, pauseMs)
-          if (Date.now() + pause > end) throw error
+          if (performance.now() + pause > end) throw error
           await sleep(pause, deadline.signal)
         }
       }
@@ -158,13 +158,15 @@ export class Connection {
         return { ...answer, ...bodyOf(new Response(text), watchdog) }
       throw errorOf(response, text)
     } catch (error) {
-      const reason = watchdog.signal.aborted ? watchdog.signal.reason : unreachable(error)
+      // Reading no more than a part of an error's body aborts too.
+      const isOurs = error instanceof UsersyncError || !watchdog.signal.aborted
+      const reason = isOurs ? unreachable(error) : watchdog.signal.reason
       watchdog.abort() // a body that was not sent to its end is cancelled
       throw reason
     }
   }
 
-  #urlOf(id: keyof typeof OPERATIONS, { path = {}, query = {} }: Call): string {
+  #urlOf(id: keyof typeof OPERATIONS, { path = {}, query = {}, body }: Call): string {
     const operation: { path: string; pool?: boolean } = OPERATIONS[id]
     const filled = operation.path.replace(/\{(\w+)\}/g, (_, name: string) => {
       if (path[name] === undefined) throw new TypeError(`${id}: path.${name} is missing`)
@@ -172,8 +174,9 @@ export class Connection {
     })
     const parameters = new URLSearchParams()
     const { pool } = this.#options
-    const all = { ...(operation.pool && pool !== undefined && { pool }), ...query }
-    for (const [name, value] of Object.entries(all)) if (value !== undefined) parameters.set(name, String(value))
+    const isNamed = typeof body === 'object' && body !== null && 'pool' in body && body.pool !== undefined
+    const all = { ...(operation.pool && !isNamed && pool !== undefined && { pool }), ...defined(query) }
+    for (const [name, value] of Object.entries(all)) parameters.set(name, String(value))
     return `${this.#base}${filled}${parameters.size > 0 ? `?${parameters}` : ''}`
   }
 

@@ -74,16 +74,17 @@ export class Following {
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Change, void, void> {
     const { everyMs = 5_000, patienceMs = 600_000, signal } = this.#options
-    let lastAnswer = Date.now()
+    let lastAnswer = performance.now()
     while (!signal?.aborted) {
       try {
         const change = await this.#inTurn(true)
-        lastAnswer = Date.now()
+        lastAnswer = performance.now()
         if (change) yield change
         await sleep(everyMs, signal)
       } catch (error) {
         if (signal?.aborted) return
-        if (!(error instanceof UsersyncError) || !error.isPassing || Date.now() - lastAnswer > patienceMs) throw error
+        const isOver = performance.now() - lastAnswer > patienceMs
+        if (!(error instanceof UsersyncError) || !error.isPassing || isOver) throw error
         await sleep(everyMs, signal).catch(() => {})
       }
     }

@@ -118,7 +118,8 @@ export class Lease {
   async #keep(): Promise<void> {
     const leftMs = this.#terms.expires - performance.now()
     if (leftMs <= 0) return this.#lose()
-    await this.renew({ timeoutMs: leftMs, deadlineMs: leftMs, attempts: 1 }).catch(() => {
+    // A connection may be dead without a sign, so one attempt gets only half of the time.
+    await this.renew({ deadlineMs: leftMs / 2, attempts: 1 }).catch(() => {
       if (!this.#isOver) this.#schedule(Math.min(RETRY_MS, this.#terms.expires - performance.now()))
     })
   }

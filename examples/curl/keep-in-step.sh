@@ -6,6 +6,7 @@
 #
 # Set USERSYNC_KEY if the service needs a key. Use a folder for one service and one filter, and for one run at a time.
 # A failed run does not change users.csv. Needs curl 7.68 or later.
+# A proxy must speak HTTP/1.1 to the service (nginx: proxy_http_version 1.1). Otherwise an answer that was cut looks complete.
 set -eu
 
 url="$1/v1/users/export?format=csv${2:+&$2}"

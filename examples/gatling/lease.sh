@@ -31,8 +31,9 @@ fence=$(printf '%s' "$lease" | sed 's/^{"id":"[^"]*","fence":\([0-9]*\).*/\1/')
 # The users are the last member of the response.
 printf '%s' "$lease" | sed 's/^{"id":"[^"]*","fence":[0-9]*,"expires_at":"[^"]*","users"://; s/}$//' >accounts.json
 
-# Its output is not ours: the last sleep outlives this script, and would keep the caller waiting for the end of the output.
-(while sleep $((TTL / 3)); do post "/v1/leases/$id/renew" "{\"fence\": $fence, \"ttl_seconds\": $TTL}" || true; done) >/dev/null 2>&1 &
+# Ends with this script, also if that is killed. Its output is not ours: the last sleep outlives this script, and would keep the caller
+# waiting for the end of the output.
+(while sleep $((TTL / 3)) && kill -0 $$; do post "/v1/leases/$id/renew" "{\"fence\": $fence, \"ttl_seconds\": $TTL}" || true; done) >/dev/null 2>&1 &
 renewal=$!
 trap 'kill $renewal; rm -f accounts.json; post "/v1/leases/$id/return" "{\"fence\": $fence, \"outcome\": \"clean\"}" >/dev/null' EXIT
 trap 'exit 130' INT TERM

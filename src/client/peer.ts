@@ -219,7 +219,8 @@ async function refusal(status: number, { headers, body }: Dispatcher.ResponseDat
     ...(becomes_replica === 'everything' && { becomesReplica: true }),
     link: headers['link']?.toString(),
   }
-  const parts = [`The peer answers ${status}`, problem.code, detail].filter((part) => typeof part === 'string')
+  const why = status >= 300 && status < 400 ? 'a redirect, which is not followed: is the URL the final one?' : detail
+  const parts = [`The peer answers ${status}`, problem.code, why].filter((part) => typeof part === 'string')
   const retryAfterMs = retryAfterOf(headers['retry-after'])
   return new PeerError(faultOf(status), untrustedText(parts.join(': ')), { retryAfterMs, problem })
 }

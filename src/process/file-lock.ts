@@ -1,8 +1,10 @@
 import { spawnSync } from 'node:child_process'
 import { closeSync, openSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { isDiskFull } from './disk-full.ts'
 
 const SQLITE_BUSY = 5
+const SQLITE_CANTOPEN = 14
 
 /** Thrown if a lock cannot be acquired. */
 export class FileLockError extends Error {}
@@ -32,7 +34,9 @@ function lockBySqlite({ DatabaseSync }: typeof import('node:sqlite'), file: stri
     return { [Symbol.dispose]: () => holder?.close() }
   } catch (cause) {
     holder?.close()
-    if (cause instanceof Error && 'errcode' in cause && cause.errcode === SQLITE_BUSY) return undefined
+    const code = cause instanceof Error && 'errcode' in cause ? cause.errcode : undefined
+    if (code === SQLITE_BUSY) return undefined
+    if (code === SQLITE_CANTOPEN) closeSync(openForLock(file)) // its error has the reason, which that of SQLite lacks
     throw cannotLock(file, cause)
   }
 }
@@ -61,8 +65,10 @@ function openForLock(file: string): number {
   }
 }
 
-const cannotLock = (file: string, cause: unknown) =>
-  new FileLockError(`Cannot lock ${file}: does it belong to another user?`, { cause })
+function cannotLock(file: string, cause: unknown): FileLockError {
+  const reason = isDiskFull(cause) ? 'the disk is full' : 'does it belong to another user?'
+  return new FileLockError(`Cannot lock ${file}: ${reason}`, { cause })
+}
 
 /** Waits for the exclusive lock on `file`, at most `timeout` milliseconds, then throws FileLockError. */
 export async function acquireLock(file: string, timeout: number): Promise<Disposable> {

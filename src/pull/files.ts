@@ -3,8 +3,9 @@ import { readSync } from 'node:fs'
 import { lstat, open, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { UsageError } from '../client/service-options.ts'
+import { isDiskFull } from '../process/disk-full.ts'
 import { LocksMissing, tryLock } from '../process/file-lock.ts'
-import type { Room } from './room.ts'
+import { NoRoom, type Room } from './room.ts'
 
 /** The files of a pull. All are in one folder, so that a rename replaces a file atomically. */
 export interface OutFiles {
@@ -19,7 +20,7 @@ export const outFiles = (out: string): OutFiles => ({ out, base: `${out}.base`, 
 /**
  * Locks `out` against other pulls until the lock is disposed of or the process ends; a kill leaves no stale lock. The lock file
  * stays: removing it could remove the file that another process has just locked. Throws UsageError if another pull is running, or
- * the folder is not writable.
+ * the folder is not writable, and NoRoom.
  */
 export async function lockOut({ out, folder }: OutFiles): Promise<Disposable> {
   if (!(await lstat(folder).catch(() => undefined))) throw new UsageError(`--out: there is no folder ${folder}`)
@@ -35,6 +36,7 @@ function lockOf(path: string): Disposable | undefined {
     return tryLock(path, 'exclusive')
   } catch (cause) {
     if (cause instanceof LocksMissing) throw new UsageError(cause.message)
+    if (cause instanceof Error && isDiskFull(cause.cause)) throw new NoRoom(`the disk of ${dirname(path)} is full`)
     throw new UsageError(`--out: ${path} cannot be written`, { cause })
   }
 }
@@ -64,11 +66,12 @@ export const removePart = (path: string) => rm(partOf(path), { force: true })
 
 /**
  * Creates the file that will replace `path`, with these permissions. `reserved` is its beginning, a placeholder for text that is
- * known only after the rest is written.
+ * known only after the rest is written. Throws NoRoom.
  */
 export async function createPart(path: string, mode: number, room: Room, reserved = ''): Promise<PartFile> {
   const part = partOf(path)
   await removePart(path)
+  await room.take(Buffer.byteLength(reserved)) // before the file is there
   const handle = await open(part, 'wx+', mode)
   const digest = createHash('sha256')
   await handle.writeFile(reserved)

@@ -47,8 +47,12 @@ export async function requestExport(
 ): Promise<Requested> {
   const { source, key, isFollower } = request
   const peer: Peer = { url: source.url, key }
-  const get = (path: string, headers: Record<string, string>) =>
-    callPeer(peer, { method: 'GET', path, headers, silenceMs: SILENCE_MS, signal })
+  async function get(path: string, headers: Record<string, string>): Promise<PeerResponse> {
+    const response = await callPeer(peer, { method: 'GET', path, headers, silenceMs: SILENCE_MS, signal })
+    if (!textOf(response.headers['content-type'])?.startsWith('text/html')) return response
+    response.body.destroy()
+    throw notUnderstood() // the page of a login, or of another site
+  }
 
   async function lookUp(): Promise<State | undefined> {
     const response = await get(lookUpPath(source), isFollower ? {} : EXACT)

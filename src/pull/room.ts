@@ -1,10 +1,11 @@
 import { statfs } from 'node:fs/promises'
+import { isDiskFull } from '../process/disk-full.ts'
 
 /** Free space that a pull leaves on a disk for other programs. On a small disk it leaves a tenth. */
 const RESERVE_BYTES = 1_000_000_000
 const RESERVE_SHARE = 0.1
 
-/** The free space is checked again after this many bytes. */
+/** The free space is checked again after this many bytes, or after half of what is free: a disk may be small. */
 const BYTES_BETWEEN_LOOKS = 16_777_216
 
 /** Thrown if the users need more space than the disk or `--max-mb` allows. */
@@ -13,8 +14,7 @@ export class NoRoom extends Error {
 }
 
 /** Whether the disk, or `--max-mb`, has no room for what a program writes. */
-export const isNoRoom = (error: unknown): boolean =>
-  error instanceof NoRoom || (error instanceof Error && 'code' in error && error.code === 'ENOSPC')
+export const isNoRoom = (error: unknown): boolean => error instanceof NoRoom || isDiskFull(error)
 
 /** Limits what a round writes, whatever the server sends. */
 export interface Room {
@@ -30,11 +30,11 @@ export function createRoom(folder: string, maxBytes = Number.POSITIVE_INFINITY):
       taken += bytes
       if (taken > maxBytes) throw new NoRoom(`the users need more than ${maxBytes / 1_000_000} MB (--max-mb)`)
       if (taken < nextLook) return
-      nextLook = taken + BYTES_BETWEEN_LOOKS
       const { bavail, blocks, bsize } = await statfs(folder)
       const reserve = Math.min(RESERVE_BYTES, blocks * bsize * RESERVE_SHARE)
-      if (bavail * bsize < reserve + bytes)
-        throw new NoRoom(`the disk of ${folder} has less than ${Math.ceil(reserve / 1_000_000)} MB left`)
+      const left = bavail * bsize - reserve - bytes
+      nextLook = taken + Math.min(BYTES_BETWEEN_LOOKS, left / 2)
+      if (left < 0) throw new NoRoom(`the disk of ${folder} has less than ${Math.ceil(reserve / 1_000_000)} MB left`)
     },
   }
 }

@@ -5,11 +5,11 @@ import { ExportError } from '../protocol/read-export.ts'
 import { type LocalBase, readBase } from './base.ts'
 import { removePart } from './files.ts'
 import { DeltaTooLarge } from './merge.ts'
+import { progressDeadline } from './progress-deadline.ts'
 import { type Report, roundText } from './report.ts'
 import { type Job, type Transferred, transfer } from './transfer.ts'
 
 const MAX_ATTEMPTS = 6
-const DEADLINE_MS = 600_000
 
 export interface RoundEvents {
   /** An attempt failed, and the next one follows after the pause. */
@@ -19,7 +19,7 @@ export interface RoundEvents {
 }
 
 /**
- * Brings the files to the current state, in at most 10 minutes. If the export cannot be used, requests the full export once.
+ * Brings the files to the current state. Ends if it makes no progress. If the export cannot be used, requests the full export once.
  * Throws what `transfer` throws.
  */
 export async function pullRound(
@@ -28,14 +28,15 @@ export async function pullRound(
   stop: AbortSignal,
   { onPause, onDistrust }: RoundEvents,
 ): Promise<Transferred> {
-  const signal = AbortSignal.any([stop, AbortSignal.timeout(DEADLINE_MS)])
+  using deadline = progressDeadline(stop)
+  const { signal } = deadline
   const attempts = { maxAttempts: MAX_ATTEMPTS, signal, onPause, firstPauseMs: job.firstPauseMs }
   try {
-    return await retry(() => transfer(job, local, false, signal), attempts)
+    return await retry(() => transfer(job, local, false, deadline), attempts)
   } catch (error) {
     if (!(error instanceof ExportError || error instanceof DeltaTooLarge)) throw error
     onDistrust(error)
-    return await retry(() => transfer(job, local, true, signal), attempts)
+    return await retry(() => transfer(job, local, true, deadline), attempts)
   }
 }
 

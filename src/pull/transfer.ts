@@ -4,6 +4,7 @@ import { ContentError } from '../protocol/text.ts'
 import type { LocalBase } from './base.ts'
 import type { OutFiles } from './files.ts'
 import { merge, readChanges, type UserRow, usersOf } from './merge.ts'
+import type { ProgressDeadline } from './progress-deadline.ts'
 import { otherPool, type PullRequest, requestExport, textOf } from './request-export.ts'
 import { createRoom } from './room.ts'
 import { type Content, writeState } from './write-state.ts'
@@ -32,19 +33,19 @@ export interface Transferred {
 
 /**
  * Requests the difference between the files and the current state, and applies it. With `forceFull`, requests the full export whatever
- * the files contain. Throws PeerError, ExportError, DeltaTooLarge, NoRoom, the reason of `signal`, and disk errors; the file is then
+ * the files contain. Throws PeerError, ExportError, DeltaTooLarge, NoRoom, the reason of the deadline, and disk errors; the file is then
  * unchanged.
  */
 export async function transfer(
   job: Job,
   local: LocalBase | undefined,
   forceFull: boolean,
-  signal: AbortSignal,
+  deadline: ProgressDeadline,
 ): Promise<Transferred> {
   try {
-    return await ask(job, forceFull ? undefined : local, forceFull, signal)
+    return await ask(job, forceFull ? undefined : local, forceFull, deadline)
   } catch (error) {
-    if (signal.aborted) throw signal.reason
+    if (deadline.signal.aborted) throw deadline.signal.reason
     throw error instanceof ContentError ? new ExportError('malformed', error.message) : error
   }
 }
@@ -53,7 +54,7 @@ async function ask(
   job: Job,
   local: LocalBase | undefined,
   forceFull: boolean,
-  signal: AbortSignal,
+  { signal, received }: ProgressDeadline,
 ): Promise<Transferred> {
   const { source, files } = job
   const requested = await requestExport(job, local, forceFull, signal)
@@ -67,6 +68,7 @@ async function ask(
     const meter = { bytes: 0 }
     const texts = answerTexts(response, (bytes) => {
       meter.bytes += bytes
+      received(bytes)
     })
     const { head, pages } = await readExport(texts)
     requireCounts(head)

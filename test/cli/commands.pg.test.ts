@@ -53,7 +53,7 @@ t.test('a batch is created, watched, listed and deleted', async (t) => {
   t.equal((await valuesOf('batches', 'batch list --limit 1')).length, 1)
   t.match(
     (await usersync('batches', 'batch list')).out,
-    /^ID +STATUS +USERS +CREATED +LABEL\n[0-9a-f-]{36} {2}completed {2}3/,
+    /^ID +STATUS +USERS +LEFT +CREATED +LABEL\n[0-9a-f-]{36} {2}completed {2}3 {6}3 /,
   )
 
   await usersync('batches', `lease take 2 --batch ${id}`)
@@ -70,6 +70,7 @@ t.test('a batch is created, watched, listed and deleted', async (t) => {
   const typed = await usersync('batches', `batch delete ${id}`, { isTty: true, stdin: '5\n' })
   t.match(typed, { code: 0, out: /^id +.*\ndeleted_count +5\nprotected_count +0\n$/ })
   t.match(await valuesOf('batches', `batch delete ${id} --yes`), [{ deleted_count: 0 }], 'may be repeated')
+  t.match((await usersync('batches', 'batch list')).out, new RegExp(`\n${id}  removed +5 +0 `), 'its users are gone')
 })
 
 t.test('progress is drawn on a terminal alone, and an interrupted wait says what goes on', async (t) => {
@@ -90,8 +91,12 @@ t.test('progress is drawn on a terminal alone, and an interrupted wait says what
   })
   const [{ id }] = await valuesOf('progress', 'batch list --limit 1')
   const cancelled = await usersync('progress', `batch cancel ${id}`)
-  t.match(cancelled.out, /status +(cancelled|completed)/)
-  t.match(await usersync('progress', `batch watch ${id}`), { code: /status +cancelled/.test(cancelled.out) ? 1 : 0 })
+  t.match(cancelled, { code: 0, err: '', out: /status +(cancelled|completed)/ })
+  const isCancelled = /status +cancelled/.test(cancelled.out)
+  t.match(await usersync('progress', `batch watch ${id}`), {
+    code: isCancelled ? 1 : 0,
+    err: isCancelled ? /^usersync: the batch is cancelled: [\d,]+ of 20,000 users created, 0 failed\n$/ : '',
+  })
 })
 
 t.test('users are imported, listed, shown and exported', async (t) => {

@@ -1,9 +1,13 @@
 import { once } from 'node:events'
-import { createServer, type RequestListener } from 'node:http'
+import { chmod, writeFile } from 'node:fs/promises'
+import { createServer, type RequestListener, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { mock } from 'node:test'
 import type { Test } from 'tap'
 import { VERSION } from '../../client/index.ts'
 import { freePort } from '../faults/free-port.ts'
+import { outFolder } from '../pull/pull-process.ts'
 import { suite } from '../suite.ts'
 import { usersync } from './call.ts'
 
@@ -116,6 +120,33 @@ t.test('a service that is not ready is exit code 1, and the line says why', asyn
   t.match(JSON.parse((await usersync(['status', '--url', url, '--json'])).out), { health: { reasons: ['database'] } })
 })
 
+t.test('a dry run of a target may take minutes', async (t) => {
+  const arrived = Promise.withResolvers<ServerResponse>()
+  const url = await serve(t, (_, response) => arrived.resolve(response))
+  mock.timers.enable({ apis: ['setTimeout'] })
+  t.teardown(() => mock.timers.reset())
+  const ended = usersync(['targets', 'sync', 'shop', '--dry-run', '--url', url])
+  const response = await arrived.promise
+  mock.timers.tick(200_000)
+  response.setHeader('content-type', 'application/json')
+  response.end(JSON.stringify({ dry_run: true, added_count: 3 }))
+  t.match(await ended, { code: 0, err: '', out: /added_count +3/ })
+})
+
+t.test('a file that may not be read is exit code 2', async (t) => {
+  const folder = await outFolder(t)
+  const file = join(folder, 'users.csv')
+  await writeFile(file, 'username\n', { mode: 0 })
+  await chmod(folder, 0o755)
+  const isRoot = process.geteuid?.() === 0 // may read everything
+  if (isRoot) process.seteuid?.(65_534)
+  try {
+    await fails(t, ['users', 'import', file], 2, /users.csv cannot be read \(EACCES\)/)
+  } finally {
+    if (isRoot) process.seteuid?.(0)
+  }
+})
+
 t.test('a file that fails while it is read is exit code 1', async (t) => {
   const url = await serve(t, () => {})
   await fails(t, ['users', 'import', '/proc/self/mem', '--format', 'csv', '--url', url], 1, /EIO: i\/o error, read/)
@@ -148,14 +179,14 @@ t.test('a service of another version is exit code 5, and the line names both ver
   }
 })
 
-t.test('control characters of a service do not reach the terminal', async (t) => {
+t.test('characters that steer a terminal or turn its lines round do not reach it', async (t) => {
   const lease = {
     id: 'x',
     fence: 1,
     status: 'active',
     user_count: 1,
     expires_at: '\u001b[2J',
-    owner: '\u001b]0;x\u0007',
+    owner: '\u001b]0;x\u0007\u202enna',
   }
   const url = await serve(t, (_, response) => {
     response.setHeader('content-type', 'application/json')
@@ -163,5 +194,5 @@ t.test('control characters of a service do not reach the terminal', async (t) =>
   })
   const { code, out } = await usersync(['lease', 'list', '--url', url])
   t.equal(code, 0)
-  for (const character of ['\u001b', '\u0007']) t.notOk(out.includes(character))
+  for (const character of ['\u001b', '\u0007', '\u202e']) t.notOk(out.includes(character))
 })

@@ -47,7 +47,7 @@ t.test('a reader that has enough ends the command quietly', async (t) => {
 
 t.test('a full disk is exit code 7', async (t) => {
   const script = '"$0" "$1" users export > /dev/full'
-  const answer: RequestListener = (_, response) => response.end('{"kind":"full"}\n')
+  const answer: RequestListener = (_, response) => response.end('{"kind":"full"}\n{"end":"u1-0","lines":0}\n')
   const child = await start(t, answer, 'bash', ['-c', script, process.execPath, COMMAND])
   const [err, [code]] = await Promise.all([text(child.stderr), once(child, 'close')])
   t.equal(code, 7)

@@ -22,6 +22,7 @@ t.test('a request that may be repeated is, after every fault that may pass', asy
     ['rate limit', json(429, { code: 'rate_limited' }, { 'retry-after': '0' })],
     ['internal error', json(500, { code: 'internal_error' })],
     ['proxy without service', html(502)],
+    ['proxy with a page of megabytes', html(502, 'x'.repeat(2_000_000))],
   ]
   for (const [name, fault] of faults) {
     const { url, requests } = await fakeService(t, fault, json(200, STATS))
@@ -114,6 +115,44 @@ t.test('attempts and silence are bounded', async (t) => {
   t.match(await failure(createClient({ url: stalled.url, timeoutMs: 30, attempts: 1 }).request('getStats')), {
     code: 'timeout',
   })
+})
+
+t.test('a deletion may take longer than other calls', async (t) => {
+  const late: Handler = (request, response) => void setTimeout(json(200, { deleted_count: 1 }), 60, request, response)
+  const { url } = await fakeService(t, late)
+  const client = createClient({ url, timeoutMs: 20, attempts: 1 })
+  t.match(await client.batches.delete('x'), { deleted_count: 1 })
+})
+
+t.test('a batch is watched to its end, whatever a proxy does with its events', async (t) => {
+  const empty: Handler = (_request, response) =>
+    void response.writeHead(200, { 'content-type': 'text/event-stream' }).end('retry: 1000\n\n')
+  const kept: Handler = (_request, response) =>
+    void response.writeHead(200, { 'content-type': 'text/event-stream' }).write('retry: 1000\n\n')
+  const batch = { id: 'x', finished_at: '2026-01-01T00:00:00Z' }
+  const watched = [empty, kept].map(async (events) => {
+    const { url } = await fakeService(t, (request, response) =>
+      (request.url?.endsWith('/events') ? events : json(200, batch))(request, response),
+    )
+    const signal = AbortSignal.timeout(60_000)
+    t.match(await createClient({ url }).batches.finished('x', { timeoutMs: 1_000, signal }), batch)
+  })
+  await Promise.all(watched)
+})
+
+t.test('the pool of the client is that of each call that names no other, in its query or body', async (t) => {
+  const { url, requests } = await fakeService(t, json(202, { id: 'x' }))
+  const client = createClient({ url, pool: 'one' })
+  await client.batches.create({ count: 1, pool: 'two' })
+  await client.batches.create({ count: 1 })
+  await client.batches.get('x')
+  await client.request('getBatch', { path: { id: 'x' }, query: { pool: 'two' } })
+  const unset = { pool: undefined } as unknown as { pool: string } // as of a variable of the environment that is not set
+  await client.request('getBatch', { path: { id: 'x' }, query: unset })
+  t.strictSame(
+    requests.map((request) => request.url),
+    ['', '?pool=one', '/x?pool=one', '/x?pool=two', '/x?pool=one'].map((rest) => `/v1/batches${rest}`),
+  )
 })
 
 t.test('an aborted call throws the reason of its signal, while it waits and while it pauses', async (t) => {

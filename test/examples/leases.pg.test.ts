@@ -1,4 +1,5 @@
 import { readdir } from 'node:fs/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
 import { run } from '../../examples/check/command.ts'
@@ -53,6 +54,10 @@ t.test('lease.sh keeps accounts for the command that it runs', async (t) => {
   t.strictSame(await readdir(folder), [], 'no account is left on the disk')
   const tooMany = await lease('4', 'sh', '-c', 'exit 0')
   t.match(tooMany, { code: 1, errors: /users_exhausted/ })
+  Object.assign(env, { TTL: '3' })
+  t.match(await lease('2', 'sh', '-c', 'kill -9 $PPID'), { code: null })
+  while (await leasedIn(pool)) await sleep(100)
+  t.pass('accounts come back after a kill')
 })
 
 t.test('the fixture for Playwright keeps an account for a worker', async (t) => {

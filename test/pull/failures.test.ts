@@ -68,8 +68,19 @@ t.test('each kind of rejection has its exit code and is not retried', async (t) 
     })
     const done = await pull({ url, out })
     t.equal(done.code, code, `${status}: ${done.output}`)
+    if (status === '302') t.match(done.output, /answers 302: a redirect, which is not followed/)
     t.equal(requests, 1)
   }
+})
+
+t.test('a page in place of an answer is no usersync: exit code 5', async (t) => {
+  let requests = 0
+  const url = await fakeService(t, (_, response) => {
+    requests++
+    response.writeHead(200, { 'content-type': 'text/html; charset=utf-8' }).end('<h1>Welcome</h1>')
+  })
+  t.match(await pull({ url, out }), { code: 5, output: /^usersync: The URL does not lead to a usersync\.\n$/ })
+  t.equal(requests, 1)
 })
 
 t.test('retryable errors are retried, six requests in total, then exit code 3', async (t) => {

@@ -46,7 +46,8 @@ export function lease(options = {}) {
  */
 export function renew(mine) {
   const begun = Date.now()
-  if (begun - mine.renewed_at < (mine.ttl_seconds * 1000) / 3) return true
+  const age = begun - mine.renewed_at // below 0 after the clock of the machine was set back
+  if (age >= 0 && age < (mine.ttl_seconds * 1000) / 3) return true
   const { fence, ttl_seconds } = mine
   const renewed = request('renew', 'POST', `/v1/leases/${mine.id}/renew`, { fence, ttl_seconds }, {}, 'lease_lost')
   if (!renewed) return false
@@ -75,6 +76,7 @@ function request(name, method, path, body, headers, allowed) {
     headers: { 'Content-Type': 'application/json', ...headers },
     tags: { name: `usersync ${name}` },
     timeout: '60s',
+    redirects: 0, // one would make a GET of a POST
     responseType: 'text',
   }
   if (__ENV.USERSYNC_KEY) params.headers.Authorization = `Bearer ${__ENV.USERSYNC_KEY}`

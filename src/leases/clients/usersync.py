@@ -57,6 +57,7 @@ class Lease:
         self.fence = granted["fence"]
         self.ttl = ttl
         self.is_over = False
+        self._is_back = False
         self._pool = pool
         self._users = granted["users"]
         self._renewed = begun
@@ -81,20 +82,22 @@ class Lease:
         try:
             self._pool._call("POST", f"/v1/leases/{self.id}/renew", {"fence": self.fence, "ttl_seconds": self.ttl})
         except LeaseLost:
-            self.is_over = True
+            self.is_over = self._is_back = True
             raise
         self._renewed = begun
 
     def release(self, outcome="clean"):
-        """Returns the users: `clean` (free again), `dirty` or `consumed` (nobody gets them before a reset). May be repeated."""
+        """Returns the users: `clean` (free again), `dirty` or `consumed` (nobody gets them before a reset). May be repeated,
+        also after an error."""
         self._pool._forget(self)
-        if self.is_over:
-            return
         self.is_over = True
+        if self._is_back:
+            return
         try:
             self._pool._call("POST", f"/v1/leases/{self.id}/return", {"fence": self.fence, "outcome": outcome})
         except LeaseLost:
             pass  # they are back already
+        self._is_back = True
 
     def __enter__(self):
         return self
@@ -177,16 +180,21 @@ class UserPool:
         sent = {**(headers or {}), **({"Authorization": f"Bearer {self._key}"} if self._key else {})}
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                response = self._session().request(method, url, json=body, headers=sent, timeout=(5, 60))
+                # A redirect would make a GET of a POST.
+                response = self._session().request(
+                    method, url, json=body, headers=sent, timeout=(5, 60), allow_redirects=False
+                )
             except requests.RequestException as error:
                 failure, pause = UsersyncError(f"{self._url} cannot be reached ({type(error).__name__})"), attempt
             else:
-                if response.ok:
-                    return response.json()
-                failure = _failure(response)
+                answer = _object_in(response)
+                if answer and 200 <= response.status_code < 300:
+                    return answer
+                failure = _failure(response.status_code, answer)
                 if response.status_code != 429 and response.status_code < 500:
                     raise failure
-                pause = float(response.headers.get("Retry-After", attempt))
+                seconds = response.headers.get("Retry-After", "")  # or a date, which only proxies send
+                pause = float(seconds) if seconds.isdecimal() else attempt
             if attempt == ATTEMPTS:
                 raise failure
             time.sleep(min(pause, MAX_PAUSE_SECONDS))
@@ -197,11 +205,17 @@ class UserPool:
         return self._sessions.value
 
 
-def _failure(response):
+def _object_in(response):
+    """The JSON object of a response. Empty for what is none, such as a proxy's page."""
     try:
-        problem = response.json()
+        answer = response.json()
     except ValueError:
-        problem = {}  # a proxy's page
+        return {}
+    return answer if isinstance(answer, dict) else {}
+
+
+def _failure(status, problem):
     code = problem.get("code")
     kind = {"users_exhausted": UsersExhausted, "lease_lost": LeaseLost}.get(code, UsersyncError)
-    return kind(f"{problem.get('title', response.status_code)}. {problem.get('detail', '')}", code)
+    unknown = "This does not come from usersync: check USERSYNC_URL and proxies."
+    return kind(f"{problem.get('title', f'HTTP {status}')}. {problem.get('detail', unknown)}", code)
