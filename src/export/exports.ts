@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream'
 import type { Sql } from 'postgres'
+import project from '../../package.json' with { type: 'json' }
 import { StandbyFailure } from '../database/sqlstate.ts'
 import { createConcurrencyLimit } from '../http/concurrency-limit.ts'
 import type { Coding } from '../http/content-coding.ts'
@@ -200,9 +201,9 @@ async function* textOf(
 const keyOfScope = (pool: string, { batchId = '', testUsersOnly, bulkUsersOnly }: ExportRequest['filter']) =>
   `${pool} ${batchId} ${testUsersOnly} ${bulkUsersOnly}`
 
-/** Everything that determines the text of an export: its state, and how it is written. */
+/** Everything that determines the text of an export: its state, and how it is written. The cache outlives a release, which may write otherwise. */
 const keyOf = (
   { pool, filter, format, shard, reproducible }: ExportRequest,
   { kind, reason, base }: Plan,
   state: State,
-) => JSON.stringify([pool, filter, format, shard, reproducible, kind, reason, base?.state, state])
+) => JSON.stringify([project.version, pool, filter, format, shard, reproducible, kind, reason, base?.state, state])

@@ -110,6 +110,12 @@ try:
     pool.take(wait=0)
 except UsersyncError as error:
     print(error)
+pool.take(wait=0)
+pool.take(wait=0)
+try:
+    pool.close()
+except UsersyncError as error:
+    print(error)
 `
 
 t.test(
@@ -119,7 +125,7 @@ t.test(
     const granted: Answer = [201, JSON.stringify({ id: 'x', fence: 1, users: [{ username: 'u' }] })]
     const busy: Answer = [503, '"busy"', { 'retry-after': 'Wed, 21 Oct 2026 07:28:00 GMT' }]
     const answers: Record<string, Answer[]> = {
-      'POST /v1/leases': [granted, [302, '', { location: '/v1/leases' }]],
+      'POST /v1/leases': [granted, [302, '', { location: '/v1/leases' }], granted, granted],
       'POST /v1/leases/x/renew': [busy, [200, '<html>'], [200, '{"id":"x"}']],
       'POST /v1/leases/x/return': [busy, busy, busy, busy, busy, [200, '{"id":"x"}']],
     }
@@ -138,9 +144,18 @@ t.test(
     })
     t.strictSame([code, errors], [0, ''])
     const unknown = 'This does not come from usersync: check USERSYNC_URL and proxies.'
-    t.strictSame(output.trim().split('\n'), ['renews: True', `HTTP 503. ${unknown}`, `HTTP 302. ${unknown}`])
+    t.strictSame(output.trim().split('\n'), [
+      'renews: True',
+      `HTTP 503. ${unknown}`,
+      `HTTP 302. ${unknown}`,
+      `HTTP 500. ${unknown}`,
+    ])
     const returns = requests.filter((request) => request.endsWith('/return'))
-    t.equal(returns.length, 6, 'a return that failed is sent again, one that succeeded is not')
+    t.equal(
+      returns.length,
+      6 + 2 * 5,
+      'a return that failed is sent again, one that succeeded is not; close tries each lease',
+    )
     t.notMatch(requests.join(), /GET/, 'no redirect is followed')
   },
 )

@@ -142,11 +142,17 @@ class UserPool:
         return self._call("GET", "/v1/users/export?format=json")["users"]
 
     def close(self):
-        """Releases all leases, at the end of a program."""
+        """Releases all leases, at the end of a program. Raises the last error, after it has tried all."""
         with self._lock:
             leases = list(self._leases)
+        failure = None
         for lease in leases:
-            lease.release()
+            try:
+                lease.release()
+            except UsersyncError as error:
+                failure = error
+        if failure:
+            raise failure
 
     def _forget(self, lease):
         with self._lock:
