@@ -159,12 +159,15 @@ async function send({ exports, target, signal, outcome }: Push, receiverState: S
   }
   const path = replicaPath(target.remotePool)
   const answer = await sendExport(receiverOf(target), exported, { path, signal, onBytes })
-  const { counts } = await requireState(answer, state)
-  for (const kind of ['added', 'updated', 'deleted'] as const) {
-    const count: unknown = (counts as Record<string, unknown> | undefined)?.[kind]
-    if (Number.isSafeInteger(count) && Number(count) >= 0) outcome[`${kind}_count`] = Number(count)
-  }
+  const { counts, total_count: total } = await requireState(answer, state)
+  const { added, updated, deleted } = (counts ?? {}) as Record<string, unknown>
+  outcome.added_count = countOf(added)
+  outcome.deleted_count = countOf(deleted)
+  // A full export sends all users. The receiver counts those that differ.
+  outcome.updated_count = Math.max(countOf(updated), plan.kind === 'full' ? countOf(total) - outcome.added_count : 0)
 }
+
+const countOf = (value: unknown) => (Number.isSafeInteger(value) && Number(value) > 0 ? Number(value) : 0)
 
 /**
  * Throws `target_not_found` if the pool that the export was opened in is not the target's, but one that has been created since under the
