@@ -26,6 +26,8 @@ export interface Page {
   outcome: Outcome
   /** Runs a step again if its fault may pass. */
   attempts: (task: () => Promise<void>) => Promise<void>
+  /** The number of users that a page has at most. */
+  size: number
   pace: Pacer
   /** Learns of each user that was created or changed. */
   onSent: (sent: { userId: string; external: string }) => void
