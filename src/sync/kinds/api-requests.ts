@@ -96,10 +96,13 @@ export async function refuseUnmarked(call: CallApi, path: string, detail: string
       'refused',
       `${detail} ${untrustedText(path, 200)} was created and could not be removed: remove it. ${why}`,
     )
-  const answer = await call({ method: 'DELETE', path }).catch((error: unknown) => {
+  try {
+    const answer = await call({ method: 'DELETE', path })
+    if (answer.status >= 300 && !isAbsent(answer))
+      throw new PeerError('refused', `The target answers with status ${answer.status}.`)
+  } catch (error) {
     throw error instanceof PeerError ? left(error.message) : error
-  })
-  if (answer.status >= 300 && !isAbsent(answer)) throw left(`The target answers with status ${answer.status}.`)
+  }
   throw new PeerError('refused', detail)
 }
 
@@ -114,8 +117,16 @@ export const statusRefusal = (name: string, { status }: Pick<ApiAnswer, 'status'
     ? { code: 'exists_already', detail: `${name} has another user with the same unique value (status 409).` }
     : { code: 'refused', detail: `${name} refuses the user (status ${status}).` }
 
-/** Whether a status says that a user is not there. */
-export const isAbsent = ({ status }: Pick<ApiAnswer, 'status'>): boolean => status === 404 || status === 410
+/**
+ * Whether an answer says that a user is not there. Throws PeerError `server_error` for a 404 that is not the API's: a proxy that has lost
+ * the system sends one, and a user that it is believed about would stay in the system, and be forgotten here.
+ */
+export function isAbsent({ status, isForeign }: Pick<ApiAnswer, 'status' | 'isForeign'>): boolean {
+  const isMissing = status === 404 || status === 410
+  if (isMissing && isForeign)
+    throw new PeerError('server_error', `Something else than the API answers, with status ${status} and no JSON.`)
+  return isMissing
+}
 
 /** The members of a JSON object; empty if the value is none. */
 export const membersOf = (json: unknown): Record<string, unknown> =>

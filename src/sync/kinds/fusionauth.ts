@@ -61,6 +61,7 @@ function fusionAuthRequests(call: CallApi, applicationId: string | undefined): R
           'not_understood',
           `url: there is no API of FusionAuth (status ${status} for an unknown user).`,
         )
+      await requireApi()
       if (applicationId === undefined) return
       const { status: found } = await call({ method: 'GET', path: `/api/application/${applicationId}` })
       if (found !== 200)
@@ -69,10 +70,12 @@ function fusionAuthRequests(call: CallApi, applicationId: string | undefined): R
     async find(users) {
       const found = new Map<string, string>()
       for (const { userId } of users) {
-        const { status } = await call({ method: 'GET', path: `/api/user/${userId}` })
-        if (status === 200) found.set(userId, userId)
-        else if (status !== 404) throw new PeerError('refused', `FusionAuth does not look users up (status ${status}).`)
+        const answer = await call({ method: 'GET', path: `/api/user/${userId}` })
+        if (answer.status === 200) found.set(userId, userId)
+        else if (!isAbsent(answer))
+          throw new PeerError('refused', `FusionAuth does not look users up (status ${answer.status}).`)
       }
+      if (found.size < users.length) await requireApi()
       return found
     },
     create: (users) => inHalves(users, importAll),
@@ -99,10 +102,18 @@ function fusionAuthRequests(call: CallApi, applicationId: string | undefined): R
     return refusalOf(answer)
   }
 
+  /** FusionAuth's 404 for a user has no body, so that of a proxy that has lost FusionAuth looks the same. */
+  async function requireApi(): Promise<void> {
+    const { status } = await call({ method: 'GET', path: '/api/application' })
+    if (status === 200) return
+    throw new PeerError('not_understood', `url: there is no API of FusionAuth (status ${status} for /api/application).`)
+  }
+
   /** Removes users at once and permanently. Unknown ids do no harm. */
   async function removeAll(users: Removal[]): Promise<Reply[] | Refusal> {
     const body = { userIds: users.map(({ external }) => external), hardDelete: true }
     const answer = await call({ method: 'DELETE', path: '/api/user/bulk', body })
+    if (isAbsent(answer)) await requireApi()
     if (answer.status === 200 || isAbsent(answer)) return users.map(({ userId }) => ({ userId, external: null }))
     return refusalOf(answer)
   }

@@ -1,4 +1,5 @@
 import { PeerError } from '../../../client/peer.ts'
+import { isAbsent } from '../api-requests.ts'
 import type { CallApi } from '../json-api.ts'
 import type { ScimUser } from './mapping.ts'
 
@@ -27,7 +28,11 @@ export const operateSingly = (call: CallApi): Operate =>
     for (const { method, path, data } of operations) {
       if (end) results.push({ fault: end, isSent: false })
       else {
-        const result = await passing(() => call({ method, path, body: data }))
+        const result = await passing(async () => {
+          const answer = await call({ method, path, body: data })
+          isAbsent(answer) // throws for a 404 that is not the server's
+          return answer
+        })
         if ('fault' in result && result.fault.fault !== 'server_error') end = result.fault
         results.push(result)
       }
