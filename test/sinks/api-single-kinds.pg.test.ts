@@ -1,19 +1,25 @@
 import { suite } from '../suite.ts'
-import { FUSIONAUTH_KEY, startFusionAuth } from './fakes/fusionauth.ts'
+import { APPLICATION, FUSIONAUTH_KEY, startFusionAuth } from './fakes/fusionauth.ts'
+import { KEYCLOAK_CLIENT, startKeycloak } from './fakes/keycloak.ts'
 import { startKratos } from './fakes/kratos.ts'
-import { sinkRoutes, sinkService } from './sink.ts'
+import { ARGON2ID, sinkRoutes, sinkService } from './sink.ts'
 
 const t = suite()
 
 /* What single kinds of APIs need beside what api-kinds.pg.test.ts tests of all, against the same servers. */
 
 const service = await sinkService(t)
-const { call } = service
+const { call, sql } = service
+const client = {
+  key: KEYCLOAK_CLIENT.client_secret,
+  mapping: { realm: 'shop', client_id: KEYCLOAK_CLIENT.client_id },
+}
 
 /** A pool of its own for a test. */
 async function makePool(name: string) {
   await call('POST', '/v1/pools', { body: { name } })
-  return sinkRoutes(service, name)
+  const [row] = await sql<{ id: number }[]>`select id from pools where name = ${name}`
+  return { poolId: row?.id ?? 0, ...sinkRoutes(service, name) }
 }
 
 t.test('a FusionAuth behind a proxy that has lost it: its empty 404 removes nobody', async (t) => {
@@ -36,6 +42,42 @@ t.test('a FusionAuth behind a proxy that has lost it: its empty 404 removes nobo
   t.equal(system.users.size, 2)
   t.match(await sync('s'), { status: 'succeeded', deleted_count: 2 })
   t.equal(system.users.size, 0)
+})
+
+t.test('a changed role reaches the registration at FusionAuth, also one that somebody removed', async (t) => {
+  const system = await startFusionAuth(t)
+  const { poolId, create, sync, batch } = await makePool('registrations')
+  await batch(2)
+  await create({
+    kind: 'fusionauth',
+    name: 's',
+    url: system.url,
+    key: FUSIONAUTH_KEY,
+    mapping: { application_id: APPLICATION },
+  })
+  t.match(await sync('s'), { status: 'succeeded', added_count: 2 })
+  const roles = () => [...system.users.values()].map((user) => user.roles)
+  t.strictSame(roles(), [['user'], ['user']])
+  const [first] = system.users.values()
+  delete first?.roles
+  await sql`update users set role = 'vip' where pool_id = ${poolId}`
+  t.match(await sync('s'), { status: 'succeeded', updated_count: 2 })
+  t.strictSame(roles(), [['vip'], ['vip']])
+})
+
+t.test('of users whose names differ in case only, one arrives at Keycloak, and the other has no part', async (t) => {
+  const system = await startKeycloak(t)
+  const { poolId, create, sync, failures, batch } = await makePool('cases')
+  await batch(1, { username_pattern: 'a', password_hash: ARGON2ID }) // sent first, alone, to see whether marks are kept
+  await batch(2, { username_pattern: 'u{n}@example.com', password_hash: ARGON2ID })
+  await sql`update users set username = case username when 'u1@example.com' then 'Ann' else 'ann' end
+    where pool_id = ${poolId} and username like 'u%'`
+  await create({ kind: 'keycloak', name: 's', url: system.url, ...client })
+  t.match(await sync('s'), { status: 'failed', failure: 'users_refused', added_count: 2 })
+  t.match(await failures('s'), [{ code: 'exists_already' }])
+  await sql`delete from users where pool_id = ${poolId} and username = ${(await failures('s'))[0]?.username ?? ''}`
+  t.match(await sync('s'), { status: 'succeeded', deleted_count: 0 })
+  t.equal(system.users.size, 2)
 })
 
 t.test('per_second bounds what is sent at once', async (t) => {

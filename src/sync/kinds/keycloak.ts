@@ -125,7 +125,10 @@ function keycloakRequests(call: CallApi): Requests<KeycloakUser> {
     return typeof user?.['id'] === 'string' ? user['id'] : undefined
   }
 
-  /** Imports users in one transaction of Keycloak. A user whose name exists is skipped. Keycloak writes names in lower case. */
+  /**
+   * Imports users in one transaction of Keycloak. A user whose name exists is skipped. Keycloak writes names in lower case. Of users whose
+   * names differ in case only, the answer does not say which one was added: they count as taken, and are looked up by our mark.
+   */
   async function importAll(users: Delivery<KeycloakUser>[]): Promise<Reply[] | Refusal> {
     const body = { ifResourceExists: 'SKIP', users: users.map(({ rendered }) => rendered) }
     const answer = await call({ method: 'POST', path: '/partialImport', body })
@@ -137,8 +140,10 @@ function keycloakRequests(call: CallApi): Requests<KeycloakUser> {
         .filter(({ action }) => action === 'ADDED')
         .map(({ resourceName, id }) => [String(resourceName).toLowerCase(), id]),
     )
-    return users.map(({ userId, rendered }) => {
-      const id = added.get(rendered.username.toLowerCase())
+    const names = users.map(({ rendered }) => rendered.username.toLowerCase())
+    return users.map(({ userId }, n) => {
+      const name = names[n] ?? ''
+      const id = names.indexOf(name) === names.lastIndexOf(name) ? added.get(name) : undefined
       if (typeof id === 'string') return { userId, external: id }
       return { userId, external: null, refusal: statusRefusal('Keycloak', { status: 409 }) }
     })
