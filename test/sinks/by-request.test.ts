@@ -1,6 +1,7 @@
 import { deepStrictEqual } from 'node:assert/strict'
 import fc from 'fast-check'
 import { PeerError } from '../../src/client/peer.ts'
+import { inHalves } from '../../src/sync/kinds/api-requests.ts'
 import { byRequest, type Reply, type Requests } from '../../src/sync/kinds/by-request.ts'
 import { UNSURE } from '../../src/sync/kinds/kind.ts'
 import { sized } from '../size.ts'
@@ -118,6 +119,24 @@ const created = (userId: string) => ({ userId, external: `x${userId}` })
 const failed = (fault: PeerError) => (userId: string) => ({ userId, external: UNSURE, fault })
 const down = new PeerError('server_error', 'The target answers with status 500.')
 const busy = new PeerError('busy', 'The target answers with status 429.', { retryAfterMs: 15 })
+
+t.test('users with whom an API fails are found among many; an API that is down gets few requests', async (t) => {
+  const users = Array.from({ length: 200 }, (_, n) => ({ userId: `u${n}`, external: null }))
+  async function import_(poison: (userId: string) => boolean) {
+    let requests = 0
+    const replies = await inHalves(users, (part) => {
+      requests++
+      if (part.some(({ userId }) => poison(userId))) return Promise.reject(down)
+      return Promise.resolve(part.map(({ userId }) => created(userId)))
+    })
+    return { requests, failed: replies.flatMap((reply) => ('fault' in reply ? [reply.userId] : [])) }
+  }
+  t.strictSame((await import_((id) => id === 'u70')).failed, ['u70'])
+  t.strictSame((await import_((id) => ['u3', 'u4', 'u199'].includes(id))).failed.includes('u9'), false)
+  const { requests, failed } = await import_(() => true)
+  t.equal(failed.length, 200)
+  t.ok(requests < 20, `${requests} requests`)
+})
 
 t.test('a target that takes two users at a time gets all of them, with its pauses', async (t) => {
   const began = performance.now()

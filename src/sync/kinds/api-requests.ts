@@ -42,27 +42,38 @@ export async function inTurn<Item extends User>(
 }
 
 /**
- * Sends many users in one request that is carried out for all of them or for none. If the API refuses it because of single users, it is
- * halved until these are known: one in a hundred costs about ten more requests each. `send` returns the replies, or why the request was
+ * Sends many users in one request that is carried out for all of them or for none. If the API refuses it because of single users, or fails
+ * with a 5xx, it is halved until these are known: one in a hundred costs about ten more requests each. If the API fails with two single
+ * users in a row, the fault is its own, and no part is halved until a request succeeds. `send` returns the replies, or why the request was
  * refused. Throws PeerError for faults that do not pass.
  */
 export async function inHalves<Item extends User>(
   users: Item[],
   send: (users: Item[]) => Promise<Reply[] | Refusal>,
 ): Promise<Reply[]> {
-  const [first] = users
-  if (!first) return []
-  try {
-    const answer = await send(users)
-    if (Array.isArray(answer)) return answer
-    if (users.length === 1) return [{ userId: first.userId, external: first.external, refusal: answer }]
-  } catch (error) {
-    const fault = passingFault(error)
-    return users.map((user) => failed(user, fault))
+  /** Single users in a row with which the API has failed. */
+  let failures = 0
+
+  async function sendPart(users: Item[]): Promise<Reply[]> {
+    const [first] = users
+    if (!first) return []
+    const isSingle = users.length === 1
+    try {
+      const answer = await send(users)
+      failures = 0
+      if (Array.isArray(answer)) return answer
+      if (isSingle) return [{ userId: first.userId, external: first.external, refusal: answer }]
+    } catch (error) {
+      const fault = passingFault(error)
+      if (isSingle) failures++
+      if (isSingle || fault.fault !== 'server_error' || failures > 1) return users.map((user) => failed(user, fault))
+    }
+    const half = users.length >> 1
+    const before = await sendPart(users.slice(0, half))
+    return [...before, ...(await sendPart(users.slice(half)))]
   }
-  const half = users.length >> 1
-  const before = await inHalves(users.slice(0, half), send)
-  return [...before, ...(await inHalves(users.slice(half), send))]
+
+  return await sendPart(users)
 }
 
 /**
