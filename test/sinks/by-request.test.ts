@@ -120,6 +120,36 @@ const failed = (fault: PeerError) => (userId: string) => ({ userId, external: UN
 const down = new PeerError('server_error', 'The target answers with status 500.')
 const busy = new PeerError('busy', 'The target answers with status 429.', { retryAfterMs: 15 })
 
+t.test('a user that a lagging look-up does not show stays unsure, so that it can be removed later', async (t) => {
+  let isThere = false
+  let isShown = false
+  const create = () => {
+    const isTaken = isThere
+    isThere = true // also if the answer is lost
+    return isTaken ? Promise.resolve([taken]) : Promise.resolve([failed(busy)('u0'), created('u1')])
+  }
+  const taken: Reply = { userId: 'u0', external: null, refusal: { code: 'exists_already', detail: '' } }
+  const requests: Requests = {
+    probe: () => Promise.resolve(),
+    close: () => Promise.resolve(),
+    find: () => Promise.resolve(new Map(isShown ? [['u0', 'x0']] : [])),
+    create,
+    change: () => Promise.resolve([]),
+    remove: (users) => {
+      isThere = false
+      return Promise.resolve(users.map(({ userId }) => ({ userId, external: null })))
+    },
+  }
+  const sink = byRequest(requests, new AbortController().signal, 1)
+  const announce = () => Promise.resolve()
+  const users = ['u0', 'u1'].map((userId) => ({ userId, external: null, rendered: {} }))
+  const [, sent] = await sink.send(users, announce)
+  t.match(sent, { userId: 'u0', external: UNSURE, refusal: { code: 'exists_already' } })
+  isShown = true
+  await sink.remove([{ userId: 'u0', external: sent?.external ?? '' }], announce)
+  t.notOk(isThere)
+})
+
 t.test('users with whom an API fails are found among many; an API that is down gets few requests', async (t) => {
   const users = Array.from({ length: 200 }, (_, n) => ({ userId: `u${n}`, external: null }))
   async function import_(poison: (userId: string) => boolean) {
