@@ -118,6 +118,7 @@ export const nothingYet = (): Outcome => ({
   added_count: 0,
   updated_count: 0,
   deleted_count: 0,
+  sent_count: 0,
   sent_bytes: 0,
   attempts: 0,
   failure: null,
@@ -162,9 +163,10 @@ async function send({ exports, target, signal, outcome }: Push, receiverState: S
   const { counts, total_count: total } = await requireState(answer, state)
   const { added, updated, deleted } = (counts ?? {}) as Record<string, unknown>
   outcome.added_count = countOf(added)
+  outcome.updated_count = countOf(updated)
   outcome.deleted_count = countOf(deleted)
-  // A full export sends all users. The receiver counts those that differ.
-  outcome.updated_count = Math.max(countOf(updated), plan.kind === 'full' ? countOf(total) - outcome.added_count : 0)
+  // The receiver counts what differed there. A full export sends all users.
+  outcome.sent_count = Math.max(outcome.added_count + outcome.updated_count, plan.kind === 'full' ? countOf(total) : 0)
 }
 
 const countOf = (value: unknown) => (Number.isSafeInteger(value) && Number(value) > 0 ? Number(value) : 0)

@@ -24,12 +24,10 @@ export const RunResponse = named('SyncRun', {
   kind: Nullable(Type.Enum(['unchanged', 'delta', 'full'])),
   base: Nullable(Type.String()),
   state: Nullable(Type.String()),
-  added_count: Type.Integer({
-    description:
-      'Users, as counted by the receiver. A full export sends each user: those that are not added count as updated, also if they were the same there',
-  }),
+  added_count: Type.Integer({ description: 'Users, as counted by the receiver' }),
   updated_count: Type.Integer(),
   deleted_count: Type.Integer(),
+  sent_count: Type.Integer({ description: 'Users that were sent, also those that were the same there' }),
   sent_bytes: Type.Integer({ description: 'On the wire, including failed attempts' }),
   attempts: Type.Integer(),
   failure: Nullable(Type.String({ description: 'Why the target is not in sync; null: it is' })),

@@ -76,6 +76,8 @@ export const syncRuns = pgTable(
     addedCount: bigNumber('added_count').notNull().default(0),
     updatedCount: bigNumber('updated_count').notNull().default(0),
     deletedCount: bigNumber('deleted_count').notNull().default(0),
+    /** Users that were sent, also those that were the same there. */
+    sentCount: bigNumber('sent_count').notNull().default(0),
     /** Bytes of exports sent on the wire, including failed attempts. */
     sentBytes: bigNumber('sent_bytes').notNull().default(0),
     attempts: integer('attempts').notNull().default(0),

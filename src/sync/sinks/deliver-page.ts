@@ -49,7 +49,11 @@ export async function deliverPage(page: Page, users: DueUser[]): Promise<void> {
     // A user without an outcome would have no record, and never be sent again.
     if (sent.length !== rendered.length) throw new Error('the kind returned no outcome for some users')
     const present = new Set(due.filter(({ external }) => external !== null && external !== UNSURE).map(({ id }) => id))
-    const count = (userId: string) => (present.has(userId) ? outcome.updated_count++ : outcome.added_count++)
+    const count = (userId: string) => {
+      outcome.sent_count++
+      if (present.has(userId)) outcome.updated_count++
+      else outcome.added_count++
+    }
     return { outcomes: [...refused, ...sent], count }
   })
 }
