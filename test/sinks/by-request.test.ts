@@ -1,7 +1,7 @@
 import { deepStrictEqual } from 'node:assert/strict'
 import fc from 'fast-check'
 import { PeerError } from '../../src/client/peer.ts'
-import { inHalves } from '../../src/sync/kinds/api-requests.ts'
+import { inHalves, inTurn } from '../../src/sync/kinds/api-requests.ts'
 import { byRequest, type Reply, type Requests } from '../../src/sync/kinds/by-request.ts'
 import { UNSURE } from '../../src/sync/kinds/kind.ts'
 import { sized } from '../size.ts'
@@ -149,6 +149,39 @@ t.test('a user that a lagging look-up does not show stays unsure, so that it can
   await sink.remove([{ userId: 'u0', external: sent?.external ?? '' }], announce)
   t.notOk(isThere)
 })
+
+t.test(
+  'a user whom the key may not change is refused, and the others are changed; a wrong key is a fault',
+  async (t) => {
+    const forbidden = new PeerError('unauthorized', 'The target answers with status 403.')
+    async function change(isForbidden: (userId: string) => boolean) {
+      const send = ({ userId, external }: { userId: string; external: string }) =>
+        isForbidden(userId) ? Promise.reject(forbidden) : Promise.resolve({ userId, external })
+      const none = () => Promise.resolve([])
+      const requests: Requests = {
+        probe: () => Promise.resolve(),
+        close: () => Promise.resolve(),
+        find: () => Promise.resolve(new Map()),
+        create: none,
+        change: (users) => inTurn(users, send),
+        remove: none,
+      }
+      const users = ['u0', 'u1', 'u2'].map((userId) => ({ userId, external: `x${userId}`, rendered: {} }))
+      return await byRequest(requests, new AbortController().signal, 1).send(users, () => Promise.resolve())
+    }
+    const outcomes = (await change((id) => id === 'u1')).toSorted((a, b) => (a.userId < b.userId ? -1 : 1))
+    t.match(outcomes, [
+      { userId: 'u0' },
+      { external: 'xu1', refusal: { code: 'refused', detail: /403/ } },
+      { userId: 'u2' },
+    ])
+    t.equal(outcomes.filter((outcome) => 'refusal' in outcome).length, 1)
+    await t.rejects(
+      change(() => true),
+      forbidden,
+    )
+  },
+)
 
 t.test('users with whom an API fails are found among many; an API that is down gets few requests', async (t) => {
   const users = Array.from({ length: 200 }, (_, n) => ({ userId: `u${n}`, external: null }))

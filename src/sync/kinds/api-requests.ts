@@ -16,8 +16,8 @@ const failed = ({ userId, external }: User, fault: PeerError): Failed => ({
 })
 
 /**
- * Sends a request for each user, one after the other. Goes on after a 5xx, which one user may cause; ends after other faults, such as
- * 429, which all further requests would meet, too. Throws PeerError for faults that do not pass.
+ * Sends a request for each user, one after the other. Goes on after a 5xx and a 403, which one user may cause; ends after other faults,
+ * such as 429, which all further requests would meet, too.
  */
 export async function inTurn<Item extends User>(
   users: Item[],
@@ -33,9 +33,9 @@ export async function inTurn<Item extends User>(
     try {
       replies.push(await send(user))
     } catch (error) {
-      const fault = passingFault(error)
-      if (fault.fault !== 'server_error') end = fault
-      replies.push(failed(user, fault))
+      if (!(error instanceof PeerError)) throw error
+      if (concernsAll(error)) end = error
+      replies.push(failed(user, error))
     }
   }
   return replies
@@ -116,6 +116,9 @@ export async function refuseUnmarked(call: CallApi, path: string, detail: string
   }
   throw new PeerError('refused', detail)
 }
+
+/** Whether all further requests would meet the fault of one, too. If a key is wrong, they do; but 403 may be about one user. */
+export const concernsAll = ({ isPassing, fault }: PeerError): boolean => isPassing && fault !== 'server_error'
 
 function passingFault(error: unknown): PeerError {
   if (error instanceof PeerError && error.isPassing) return error
