@@ -80,6 +80,20 @@ t.test('of users whose names differ in case only, one arrives at Keycloak, and t
   t.equal(system.users.size, 2)
 })
 
+t.test('a Keycloak that keeps usernames as they are is not in step after a user was renamed', async (t) => {
+  const system = await startKeycloak(t, { editsUsernames: false })
+  const { poolId, create, sync, failures, status, batch } = await makePool('renamed')
+  await batch(2, { password_hash: ARGON2ID })
+  await create({ kind: 'keycloak', name: 's', url: system.url, ...client })
+  t.match(await sync('s'), { status: 'succeeded', added_count: 2 })
+  await sql`update users set role = 'vip' where pool_id = ${poolId}`
+  t.match(await sync('s'), { status: 'succeeded', updated_count: 2 })
+  await sql`update users set username = 'ann' where pool_id = ${poolId} and id = (select max(id::text)::uuid from users where pool_id = ${poolId})`
+  t.match(await sync('s'), { status: 'failed', failure: 'users_refused' })
+  t.match(await failures('s'), [{ username: 'ann', operation: 'update', code: 'refused', detail: /edit usernames/ }])
+  t.match(await status('s'), { in_step: false })
+})
+
 t.test('per_second bounds what is sent at once', async (t) => {
   const system = await startKratos(t)
   const { create, sync, batch } = await makePool('paced')
