@@ -133,8 +133,10 @@ t.test('a server that shows a new user late gets all users', async (t) => {
       ? { answer: { status: 200, body: '{"totalResults": 0, "Resources": []}' } }
       : undefined
   }
+  await sql`update users set role = 'vip' where username = (select min(username) from users)`
+  t.match(await sync('lags'), { status: 'succeeded', updated_count: 1 }, 'one that it does not show yet is changed')
   t.match(await clear('lags'), { status: 'succeeded', deleted_count: 12 })
-  t.strictSame(server.users(), before, 'also those that it does not show yet are removed')
+  t.strictSame(server.users(), before, 'those that it does not show yet are removed')
 })
 
 t.test('passwords are sent, but not shown; a user without one is refused', async (t) => {

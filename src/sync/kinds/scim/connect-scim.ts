@@ -45,7 +45,7 @@ function scimRequests(call: CallApi, lookUp: LookUp): Requests<ScimUser> {
       )
     },
     async change(users) {
-      return await onOurs(users, await lookUp.findHeld(users), async (held) => {
+      return await onOurs(users, async (held) => {
         const operations = held.map(({ userId, external, rendered }): Operation => {
           return { userId, method: 'PUT', path: userPath(external), data: { ...rendered, id: external } }
         })
@@ -55,7 +55,7 @@ function scimRequests(call: CallApi, lookUp: LookUp): Requests<ScimUser> {
       })
     },
     async remove(users) {
-      return await onOurs(users, await lookUp.findHeld(users, { orUnseen: true }), async (held) => {
+      return await onOurs(users, async (held) => {
         const operations = held.map(({ userId, external }): Operation => {
           return { userId, method: 'DELETE', path: userPath(external) }
         })
@@ -88,12 +88,12 @@ function scimRequests(call: CallApi, lookUp: LookUp): Requests<ScimUser> {
     return await refuseUnmarked(call, userPath(reply.external), detail)
   }
 
-  /** Does something with those of the users that were found. The others are gone. */
+  /** Does something with those of the users that the server has. The others are gone. */
   async function onOurs<User extends Removal>(
     users: User[],
-    found: Map<string, string>,
     task: (held: User[]) => Promise<Reply[]>,
   ): Promise<Reply[]> {
+    const found = await lookUp.findHeld(users)
     const held = users.flatMap((user) => {
       const external = found.get(user.userId)
       return external === undefined ? [] : [{ ...user, external }]

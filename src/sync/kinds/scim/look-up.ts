@@ -19,10 +19,10 @@ export interface LookUp {
   find(userIds: string[]): Promise<Map<string, string>>
   /**
    * Returns the server's ids of those users that it has. Their known ids are not enough: a server that was reset may have given them to
-   * somebody else. Those that the filter does not find are read by their id, since the index of a server may lag behind. `orUnseen`: also
-   * those whose id nobody has there, since reads may lag behind, too.
+   * somebody else. Those that the filter does not find are read by their id, since the index of a server may lag behind. Those whose id
+   * nobody has are returned, too, since reads may lag behind: a request for them meets a 404 if they are gone.
    */
-  findHeld(users: Removal[], options?: { orUnseen: boolean }): Promise<Map<string, string>>
+  findHeld(users: Removal[]): Promise<Map<string, string>>
   /**
    * Whether the resource with this id at the server is that user, who was just created. Waits for a server whose reads lag behind. Throws
    * PeerError if it never shows the user.
@@ -57,12 +57,12 @@ export function createLookUp(callOnce: CallApi, signal: AbortSignal): LookUp {
       }
       return found
     },
-    async findHeld(users, { orUnseen } = { orUnseen: false }) {
+    async findHeld(users) {
       const found = await lookUp.find(users.map(({ userId }) => userId))
       for (const { userId, external } of users) {
         if (found.has(userId)) continue
-        const owner = await ownerOf(call, external)
-        if (owner === userId || (orUnseen && owner === undefined)) found.set(userId, external)
+        const owner = (await ownerOf(call, external)) ?? userId
+        if (owner === userId) found.set(userId, external)
       }
       return found
     },
