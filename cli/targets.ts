@@ -60,8 +60,9 @@ export const syncTarget = clientCommand({
       return DONE
     }
     const run = values.detach ? started : await ended(call, started)
-    const { id, status, kind, added_count, updated_count, deleted_count, failure, detail, duration_ms } = run
-    const shown = { id, target, status, kind, added_count, updated_count, deleted_count, duration_ms }
+    const { id, status, kind, added_count, updated_count, deleted_count, sent_count, failure, detail, duration_ms } =
+      run
+    const shown = { id, target, status, kind, added_count, updated_count, deleted_count, sent_count, duration_ms }
     await call.print(json ? jsonLines([run]) : facts(failure === null ? shown : { ...shown, failure, detail }))
     return status === 'failed' ? FAILED : DONE
   },
@@ -81,7 +82,7 @@ async function ended(call: Call<Options>, run: SyncRun): Promise<SyncRun> {
   const { stop } = call.program
   for (let now = run; ; ) {
     if (now.finished_at !== null) return now
-    call.progress(`${now.status}, ${users(now.added_count + now.updated_count)} sent, ${now.deleted_count} deleted`)
+    call.progress(`${now.status}, ${users(now.sent_count)} sent, ${now.deleted_count} deleted`)
     await sleep(POLL_MS, undefined, { signal: stop })
     now = await call.client.request('getSyncRun', { path: { id: run.id }, signal: stop })
   }

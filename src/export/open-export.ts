@@ -30,6 +30,8 @@ export interface ExportSource {
 export interface OpenExport {
   plan: Plan
   state: State
+  /** The version of the scope that has the state. */
+  version: string
   /** Number of added, updated and deleted users. */
   changes: number
   /** Number of updated users among them. */
@@ -96,7 +98,8 @@ export const openExport = (source: ExportSource, request: ExportRequest): Promis
     const { credentials, reproducible } = request
     const context = { filters: filtersOf(request), credentials, reproducible }
     const text = releasing(FORMATS[request.format].write(answer, context), reading)
-    return { plan, state: present.state, changes: added + updated + deleted, updated, text, release }
+    const { state, version } = present
+    return { plan, state, version, changes: added + updated + deleted, updated, text, release }
   })
 
 function selectionOf(request: ExportRequest, poolId: number, encryptionKey: Buffer): Selection {

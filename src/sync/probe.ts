@@ -97,7 +97,8 @@ export async function targetStatus(
   if (isSink(target.kind)) {
     const { isDue } = await readRest(sql, { poolId: target.poolId, name })
     const remoteState = isDue ? null : target.plannedState
-    return { ...status, in_step: remoteState === present.state, remote_state: remoteState }
+    const isInStep = remoteState === present.state && target.plannedVersion === present.version
+    return { ...status, in_step: isInStep, remote_state: remoteState }
   }
   try {
     const receiver = await heldState({ ...target, pool: target.remotePool }, present, {

@@ -10,7 +10,7 @@ import { ZLIB_OPTIONS } from '../http/content-coding.ts'
 import type { State } from '../protocol/state.ts'
 import { heldState, otherState, replicaPath, requireState } from './probe.ts'
 import type { Outcome, RunFailure } from './sync-runs.ts'
-import type { Target } from './targets.ts'
+import { type Target, targetNotFound } from './targets.ts'
 
 const compress = promisify(zstdCompress)
 
@@ -118,6 +118,7 @@ export const nothingYet = (): Outcome => ({
   added_count: 0,
   updated_count: 0,
   deleted_count: 0,
+  sent_count: 0,
   sent_bytes: 0,
   attempts: 0,
   failure: null,
@@ -151,6 +152,7 @@ async function bringInStep(task: Push, full: boolean): Promise<void> {
 /** Sends the delta from `receiverState`, or the full export, and records the outcome. */
 async function send({ exports, target, signal, outcome }: Push, receiverState: State | undefined): Promise<void> {
   const exported = await open(exports, ndjsonRequest(target, receiverState))
+  await requireOwnPool(exports, target, exported)
   const { plan, state } = exported
   Object.assign(outcome, { kind: plan.kind, base: plan.base?.state ?? null, state })
   const onBytes = (bytes: number) => {
@@ -158,10 +160,28 @@ async function send({ exports, target, signal, outcome }: Push, receiverState: S
   }
   const path = replicaPath(target.remotePool)
   const answer = await sendExport(receiverOf(target), exported, { path, signal, onBytes })
-  const { counts } = await requireState(answer, state)
-  for (const kind of ['added', 'updated', 'deleted'] as const) {
-    const count: unknown = (counts as Record<string, unknown> | undefined)?.[kind]
-    if (Number.isSafeInteger(count) && Number(count) >= 0) outcome[`${kind}_count`] = Number(count)
+  const { counts, total_count: total } = await requireState(answer, state)
+  const { added, updated, deleted } = (counts ?? {}) as Record<string, unknown>
+  outcome.added_count = countOf(added)
+  outcome.updated_count = countOf(updated)
+  outcome.deleted_count = countOf(deleted)
+  // The receiver counts what differed there. A full export sends all users.
+  outcome.sent_count = Math.max(outcome.added_count + outcome.updated_count, plan.kind === 'full' ? countOf(total) : 0)
+}
+
+const countOf = (value: unknown) => (Number.isSafeInteger(value) && Number(value) > 0 ? Number(value) : 0)
+
+/**
+ * Throws `target_not_found` if the pool that the export was opened in is not the target's, but one that has been created since under the
+ * name: the target was deleted with its pool. The pool's id is read after the export, so the export is of no other pool.
+ */
+async function requireOwnPool(exports: Exports, { poolId, pool, filter }: Target, { body }: Export): Promise<void> {
+  try {
+    const present = await exports.currentScope({ pool, filter })
+    if (present.poolId !== poolId) throw targetNotFound()
+  } catch (error) {
+    if ('stream' in body) body.stream.destroy()
+    throw error
   }
 }
 

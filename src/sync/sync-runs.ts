@@ -36,6 +36,7 @@ export interface SyncRun {
   added_count: number
   updated_count: number
   deleted_count: number
+  sent_count: number
   sent_bytes: number
   attempts: number
   failure: RunFailure | null
@@ -52,7 +53,7 @@ export type Outcome = Pick<
   SyncRun,
   'kind' | 'base' | 'state' | 'sent_bytes' | 'attempts' | 'failure' | 'detail' | 'canary'
 > &
-  Pick<SyncRun, 'added_count' | 'updated_count' | 'deleted_count'>
+  Pick<SyncRun, 'added_count' | 'updated_count' | 'deleted_count' | 'sent_count'>
 
 /** A run in progress. */
 export interface ClaimedRun {
@@ -74,7 +75,7 @@ export interface TargetNames {
 /** The columns of a row `r` of sync_runs, as they are answered. */
 function runColumns(sql: ISql): Fragment {
   return sql`r.id, r.target, r.trigger, r."full", r.clear, r.status, r.kind, r.base, r.state, r.added_count::float8,
-    r.updated_count::float8, r.deleted_count::float8, r.sent_bytes::float8, r.attempts, r.failure, r.detail, r.canary,
+    r.updated_count::float8, r.deleted_count::float8, r.sent_count::float8, r.sent_bytes::float8, r.attempts, r.failure, r.detail, r.canary,
     rfc3339(r.created_at) as created_at, rfc3339(r.started_at) as started_at, rfc3339(r.finished_at) as finished_at,
     (extract(epoch from r.finished_at - r.started_at) * 1000)::float8 as duration_ms`
 }

@@ -27,6 +27,7 @@ export const RunResponse = named('SyncRun', {
   added_count: Type.Integer({ description: 'Users, as counted by the receiver' }),
   updated_count: Type.Integer(),
   deleted_count: Type.Integer(),
+  sent_count: Type.Integer({ description: 'Users that were sent, also those that were the same there' }),
   sent_bytes: Type.Integer({ description: 'On the wire, including failed attempts' }),
   attempts: Type.Integer(),
   failure: Nullable(Type.String({ description: 'Why the target is not in sync; null: it is' })),

@@ -38,6 +38,8 @@ export const targets = pgTable(
     canary: jsonb('canary').$type<object>(),
     /** The state whose difference to a sink is in sink_users. Null: none, so the next run compares all users. */
     plannedState: bytewiseText('planned_state'),
+    /** The version of the filter's scope that had it. The scope may have that state again later, and others in between. */
+    plannedVersion: bigNumber('planned_version'),
     /** Whether users of the filter that have no row in sink_users are due, too: a full run has not reached them yet. */
     isFilling: boolean('is_filling').notNull().default(false),
     /** Null: pushed on request only. */
@@ -74,6 +76,8 @@ export const syncRuns = pgTable(
     addedCount: bigNumber('added_count').notNull().default(0),
     updatedCount: bigNumber('updated_count').notNull().default(0),
     deletedCount: bigNumber('deleted_count').notNull().default(0),
+    /** Users that were sent, also those that were the same there. */
+    sentCount: bigNumber('sent_count').notNull().default(0),
     /** Bytes of exports sent on the wire, including failed attempts. */
     sentBytes: bigNumber('sent_bytes').notNull().default(0),
     attempts: integer('attempts').notNull().default(0),

@@ -31,6 +31,8 @@ export interface Target {
   canary: Canary | null
   /** The state whose difference to a sink is recorded. Null: none. */
   plannedState: State | null
+  /** The version of the filter's scope that had the planned state. Text, as in a ScopeState. */
+  plannedVersion: string | null
   /** Whether users that a sink has never had are due, too, without a record of each. */
   isFilling: boolean
   intervalSeconds: number | null
@@ -59,6 +61,7 @@ interface TargetRow {
   limits: Limits
   canary: Canary | null
   planned_state: State | null
+  planned_version: string | null
   is_filling: boolean
   interval_seconds: number | null
   created_at: string
@@ -93,6 +96,7 @@ function targetOf(row: TargetRow, encryptionKey: Buffer): Target {
     limits,
     canary: row.canary,
     plannedState: row.planned_state,
+    plannedVersion: row.planned_version,
     isFilling: row.is_filling,
     intervalSeconds: row.interval_seconds,
     createdAt: row.created_at,
@@ -103,8 +107,8 @@ function targetOf(row: TargetRow, encryptionKey: Buffer): Target {
 /** The columns of a row `t` of targets, in the pool `p`. */
 function targetColumns(sql: ISql): Fragment {
   return sql`t.pool_id, p.name as pool, t.name, t.kind, t.url, t.key_ciphertext, t.remote_pool, t.batch_id, t.test_users_only,
-    t.bulk_users_only, t.mapping, t.limits, t.canary, t.planned_state, t.is_filling, t.interval_seconds,
-    rfc3339(t.created_at) as created_at, rfc3339(t.updated_at) as updated_at`
+    t.bulk_users_only, t.mapping, t.limits, t.canary, t.planned_state, t.planned_version, t.is_filling,
+    t.interval_seconds, rfc3339(t.created_at) as created_at, rfc3339(t.updated_at) as updated_at`
 }
 
 /** Returns the target with this name. Throws `target_not_found`. */

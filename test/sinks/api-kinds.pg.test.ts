@@ -153,6 +153,15 @@ for (const [kind, { start, target, hash, otherHash, hasUsernames, givesIds }] of
     await sql`delete from users where pool_id = ${poolId} and username ~ '^(x|y|own)'`
     t.match(await sync('s'), { status: 'succeeded', failure: null })
 
+    let proxied = 0
+    system.disturb = (_, { method }) =>
+      method === 'DELETE' && proxied++ === 0 ? { status: 404, text: '<h1>404 page not found</h1>' } : undefined
+    await sql`delete from users where id in (select id from users where pool_id = ${poolId} order by id limit 1)`
+    t.match(await sync('s'), { status: 'succeeded', deleted_count: 1 })
+    t.ok(proxied > 1)
+    await isInStep(t, 'a user is not removed because a proxy answers 404')
+    system.disturb = () => undefined
+
     const [one] = [...system.users.values()].filter(({ mark }) => mark !== undefined)
     t.ok(system.users.delete(one?.id ?? ''))
     t.match(await sync('s', { full: true }), { status: 'succeeded', failure: null })

@@ -1,6 +1,7 @@
 import { deepStrictEqual } from 'node:assert/strict'
 import fc from 'fast-check'
 import { PeerError } from '../../src/client/peer.ts'
+import { inHalves, inTurn } from '../../src/sync/kinds/api-requests.ts'
 import { byRequest, type Reply, type Requests } from '../../src/sync/kinds/by-request.ts'
 import { UNSURE } from '../../src/sync/kinds/kind.ts'
 import { sized } from '../size.ts'
@@ -118,6 +119,87 @@ const created = (userId: string) => ({ userId, external: `x${userId}` })
 const failed = (fault: PeerError) => (userId: string) => ({ userId, external: UNSURE, fault })
 const down = new PeerError('server_error', 'The target answers with status 500.')
 const busy = new PeerError('busy', 'The target answers with status 429.', { retryAfterMs: 15 })
+
+t.test('a user that a lagging look-up does not show stays unsure, so that it can be removed later', async (t) => {
+  let isThere = false
+  let isShown = false
+  const create = () => {
+    const isTaken = isThere
+    isThere = true // also if the answer is lost
+    return isTaken ? Promise.resolve([taken]) : Promise.resolve([failed(busy)('u0'), created('u1')])
+  }
+  const taken: Reply = { userId: 'u0', external: null, refusal: { code: 'exists_already', detail: '' } }
+  const requests: Requests = {
+    probe: () => Promise.resolve(),
+    close: () => Promise.resolve(),
+    find: () => Promise.resolve(new Map(isShown ? [['u0', 'x0']] : [])),
+    create,
+    change: () => Promise.resolve([]),
+    remove: (users) => {
+      isThere = false
+      return Promise.resolve(users.map(({ userId }) => ({ userId, external: null })))
+    },
+  }
+  const sink = byRequest(requests, new AbortController().signal, 1)
+  const announce = () => Promise.resolve()
+  const users = ['u0', 'u1'].map((userId) => ({ userId, external: null, rendered: {} }))
+  const [, sent] = await sink.send(users, announce)
+  t.match(sent, { userId: 'u0', external: UNSURE, refusal: { code: 'exists_already' } })
+  isShown = true
+  await sink.remove([{ userId: 'u0', external: sent?.external ?? '' }], announce)
+  t.notOk(isThere)
+})
+
+t.test(
+  'a user whom the key may not change is refused, and the others are changed; a wrong key is a fault',
+  async (t) => {
+    const forbidden = new PeerError('unauthorized', 'The target answers with status 403.')
+    async function change(isForbidden: (userId: string) => boolean) {
+      const send = ({ userId, external }: { userId: string; external: string }) =>
+        isForbidden(userId) ? Promise.reject(forbidden) : Promise.resolve({ userId, external })
+      const none = () => Promise.resolve([])
+      const requests: Requests = {
+        probe: () => Promise.resolve(),
+        close: () => Promise.resolve(),
+        find: () => Promise.resolve(new Map()),
+        create: none,
+        change: (users) => inTurn(users, send),
+        remove: none,
+      }
+      const users = ['u0', 'u1', 'u2'].map((userId) => ({ userId, external: `x${userId}`, rendered: {} }))
+      return await byRequest(requests, new AbortController().signal, 1).send(users, () => Promise.resolve())
+    }
+    const outcomes = (await change((id) => id === 'u1')).toSorted((a, b) => (a.userId < b.userId ? -1 : 1))
+    t.match(outcomes, [
+      { userId: 'u0' },
+      { external: 'xu1', refusal: { code: 'refused', detail: /403/ } },
+      { userId: 'u2' },
+    ])
+    t.equal(outcomes.filter((outcome) => 'refusal' in outcome).length, 1)
+    await t.rejects(
+      change(() => true),
+      forbidden,
+    )
+  },
+)
+
+t.test('users with whom an API fails are found among many; an API that is down gets few requests', async (t) => {
+  const users = Array.from({ length: 200 }, (_, n) => ({ userId: `u${n}`, external: null }))
+  async function import_(poison: (userId: string) => boolean) {
+    let requests = 0
+    const replies = await inHalves(users, (part) => {
+      requests++
+      if (part.some(({ userId }) => poison(userId))) return Promise.reject(down)
+      return Promise.resolve(part.map(({ userId }) => created(userId)))
+    })
+    return { requests, failed: replies.flatMap((reply) => ('fault' in reply ? [reply.userId] : [])) }
+  }
+  t.strictSame((await import_((id) => id === 'u70')).failed, ['u70'])
+  t.strictSame((await import_((id) => ['u3', 'u4', 'u199'].includes(id))).failed.includes('u9'), false)
+  const { requests, failed } = await import_(() => true)
+  t.equal(failed.length, 200)
+  t.ok(requests < 20, `${requests} requests`)
+})
 
 t.test('a target that takes two users at a time gets all of them, with its pauses', async (t) => {
   const began = performance.now()

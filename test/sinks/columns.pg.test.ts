@@ -78,6 +78,24 @@ t.test('users with the same key: the first one arrives, and the others are refus
   await clear('same')
 })
 
+t.test('users whose keys are the same to a column that ignores case: each row is of one user', async (t) => {
+  await system.sql.unsafe(`
+    create collation caseless (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+    create table people (id serial, login text collate caseless unique)`)
+  for (const [user, login] of Object.entries({ u1: 'Zoë', u2: 'ann', u3: 'ANN' }))
+    await sql`update users set custom_attributes = jsonb_build_object('login', ${login}::text) where username = ${user}`
+  const columns = { login: '{custom_attributes.login}' }
+  const tables = [{ table: 'people', columns, key: ['login'], returning: 'id' }]
+  await create({ name: 'people', url: system.url, mapping: { tables } })
+  t.match(await sync('people'), { failure: 'users_refused', added_count: 2 })
+  t.match(await failures('people'), [{ username: 'u3', code: 'exists_already' }])
+  await sql`update users set custom_attributes = '{"login": "bob"}' where username = 'u3'`
+  t.match(await sync('people'), { failure: null, added_count: 1, updated_count: 0 })
+  const logins = async () => (await system.sql`select login from people order by id`).map(({ login }) => login)
+  t.strictSame(await logins(), ['Zoë', 'ann', 'bob'], 'the row of the other user is not renamed')
+  t.match(await clear('people'), { failure: null, deleted_count: 3 })
+})
+
 t.test('a row that a trigger leaves out is a refused user', async (t) => {
   const tables = [{ table: 'narrow', columns: { name: '{username}', email: '{email}' }, key: ['name'] }]
   await create({ name: 'left', url: system.url, mapping: { tables } })

@@ -119,6 +119,26 @@ t.test('a server that does not keep externalId gets no user', async (t) => {
   t.strictSame(server.users(), before)
 })
 
+t.test('a server that shows a new user late gets all users', async (t) => {
+  const lags = await startUnreliable(t, server.url)
+  let hidden = 0
+  lags.mishap = ({ method, path }) =>
+    method === 'GET' && /\/Users\/[^?]+$/.test(path) && ++hidden < 3 ? { answer: { status: 404 } } : undefined
+  await create({ name: 'lags', kind: 'scim', url: lags.url, key: TOKEN, preset: 'user' })
+  t.match(await sync('lags'), { status: 'succeeded', failure: null })
+  t.equal(hidden, 3)
+  lags.mishap = ({ method, path }) => {
+    if (method === 'GET' && /\/Users\/[^?]+$/.test(path)) return { answer: { status: 404 } }
+    return method === 'GET' && path.includes('/Users?')
+      ? { answer: { status: 200, body: '{"totalResults": 0, "Resources": []}' } }
+      : undefined
+  }
+  await sql`update users set role = 'vip' where username = (select min(username) from users)`
+  t.match(await sync('lags'), { status: 'succeeded', updated_count: 1 }, 'one that it does not show yet is changed')
+  t.match(await clear('lags'), { status: 'succeeded', deleted_count: 12 })
+  t.strictSame(server.users(), before, 'those that it does not show yet are removed')
+})
+
 t.test('passwords are sent, but not shown; a user without one is refused', async (t) => {
   const members = {
     kind: 'scim',

@@ -81,12 +81,13 @@ t.test('a push sends nothing, everything, or the difference', async (t) => {
 
   await make(60)
   const second = await push()
-  t.match(second, { kind: 'delta', base: first.state, added_count: 60, deleted_count: 0 })
+  t.match(second, { kind: 'delta', base: first.state, added_count: 60, deleted_count: 0, sent_count: 60 })
   await call('DELETE', `/v1/batches/${batch}?pool=${pool}`)
   t.match(await push(), { kind: 'delta', base: second.state, deleted_count: 200 })
   t.equal(receiver.held.lines.size, 60)
   t.match(await push(), { kind: 'unchanged' })
-  t.match(await push({ full: true }), { kind: 'full', base: null, added_count: 60, full: true })
+  const none = { added_count: 0, updated_count: 0, deleted_count: 0 }
+  t.match(await push({ full: true }), { kind: 'full', base: null, full: true, ...none, sent_count: 60 })
   t.match(await status(), { in_step: true, remote_failure: null, last_run: { kind: 'full' } })
   t.ok(receiver.seen.includes('delta zstd') && receiver.seen.includes('full zstd'), receiver.seen.join(', '))
 })
@@ -108,7 +109,7 @@ t.test('a target whose users do not match its state is repaired by a full export
   const [id = ''] = receiver.held.lines.keys()
   receiver.held.lines.delete(id)
   await make(1)
-  t.match(await push(), { status: 'succeeded', kind: 'full', added_count: 21 })
+  t.match(await push(), { status: 'succeeded', kind: 'full', added_count: 2, sent_count: 21 })
   t.ok(receiver.seen.includes('wrong_sum'), 'the delta was tried first')
 })
 

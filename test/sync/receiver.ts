@@ -55,9 +55,10 @@ async function take(receiver: Receiver, request: IncomingMessage) {
   const body = (coding === 'zstd' ? zstdDecompressSync(sent) : sent).toString()
   try {
     const { head, held } = applyExport(receiver.held, body)
+    const counts = changesOf(receiver.held, held)
     receiver.held = held
     receiver.seen.push(`${head.kind} ${coding}`)
-    return { status: 200, answer: { kind: head.kind, state: head.state, counts: head.counts } }
+    return { status: 200, answer: { kind: head.kind, state: head.state, total_count: held.lines.size, counts } }
   } catch (error) {
     if (!(error instanceof ExportError)) throw error
     receiver.seen.push(error.fault)
@@ -65,4 +66,11 @@ async function take(receiver: Receiver, request: IncomingMessage) {
       return { status: 409, answer: { code: 'base_mismatch', state: receiver.held.state } }
     return { status: 422, answer: { code: error.fault === 'wrong_sum' ? 'state_mismatch' : 'export_invalid' } }
   }
+}
+
+/** What an export has changed: users that are the same as before do not count. */
+function changesOf({ lines: before }: Held, { lines: after }: Held) {
+  const added = [...after.keys()].filter((id) => !before.has(id)).length
+  const updated = [...after].filter(([id, line]) => before.has(id) && before.get(id) !== line).length
+  return { added, updated, deleted: before.size + added - after.size }
 }

@@ -184,6 +184,7 @@ const RUN_COLUMNS = [
   numberColumn('Added', 'added_count'),
   numberColumn('Updated', 'updated_count'),
   numberColumn('Deleted', 'deleted_count'),
+  numberColumn('Sent', 'sent_count'),
   { title: 'Took', isNumber: true, cell: ({ duration_ms: took }) => (took === null ? '–' : duration(took / 1000)) },
   {
     title: 'Canary',

@@ -16,8 +16,8 @@ const failed = ({ userId, external }: User, fault: PeerError): Failed => ({
 })
 
 /**
- * Sends a request for each user, one after the other. Goes on after a 5xx, which one user may cause; ends after other faults, such as
- * 429, which all further requests would meet, too. Throws PeerError for faults that do not pass.
+ * Sends a request for each user, one after the other. Goes on after a 5xx and a 403, which one user may cause; ends after other faults,
+ * such as 429, which all further requests would meet, too.
  */
 export async function inTurn<Item extends User>(
   users: Item[],
@@ -33,36 +33,47 @@ export async function inTurn<Item extends User>(
     try {
       replies.push(await send(user))
     } catch (error) {
-      const fault = passingFault(error)
-      if (fault.fault !== 'server_error') end = fault
-      replies.push(failed(user, fault))
+      if (!(error instanceof PeerError)) throw error
+      if (concernsAll(error)) end = error
+      replies.push(failed(user, error))
     }
   }
   return replies
 }
 
 /**
- * Sends many users in one request that is carried out for all of them or for none. If the API refuses it because of single users, it is
- * halved until these are known: one in a hundred costs about ten more requests each. `send` returns the replies, or why the request was
+ * Sends many users in one request that is carried out for all of them or for none. If the API refuses it because of single users, or fails
+ * with a 5xx, it is halved until these are known: one in a hundred costs about ten more requests each. If the API fails with two single
+ * users in a row, the fault is its own, and no part is halved until a request succeeds. `send` returns the replies, or why the request was
  * refused. Throws PeerError for faults that do not pass.
  */
 export async function inHalves<Item extends User>(
   users: Item[],
   send: (users: Item[]) => Promise<Reply[] | Refusal>,
 ): Promise<Reply[]> {
-  const [first] = users
-  if (!first) return []
-  try {
-    const answer = await send(users)
-    if (Array.isArray(answer)) return answer
-    if (users.length === 1) return [{ userId: first.userId, external: first.external, refusal: answer }]
-  } catch (error) {
-    const fault = passingFault(error)
-    return users.map((user) => failed(user, fault))
+  /** Single users in a row with which the API has failed. */
+  let failures = 0
+
+  async function sendPart(users: Item[]): Promise<Reply[]> {
+    const [first] = users
+    if (!first) return []
+    const isSingle = users.length === 1
+    try {
+      const answer = await send(users)
+      failures = 0
+      if (Array.isArray(answer)) return answer
+      if (isSingle) return [{ userId: first.userId, external: first.external, refusal: answer }]
+    } catch (error) {
+      const fault = passingFault(error)
+      if (isSingle) failures++
+      if (isSingle || fault.fault !== 'server_error' || failures > 1) return users.map((user) => failed(user, fault))
+    }
+    const half = users.length >> 1
+    const before = await sendPart(users.slice(0, half))
+    return [...before, ...(await sendPart(users.slice(half)))]
   }
-  const half = users.length >> 1
-  const before = await inHalves(users.slice(0, half), send)
-  return [...before, ...(await inHalves(users.slice(half), send))]
+
+  return await sendPart(users)
 }
 
 /**
@@ -96,12 +107,18 @@ export async function refuseUnmarked(call: CallApi, path: string, detail: string
       'refused',
       `${detail} ${untrustedText(path, 200)} was created and could not be removed: remove it. ${why}`,
     )
-  const answer = await call({ method: 'DELETE', path }).catch((error: unknown) => {
+  try {
+    const answer = await call({ method: 'DELETE', path })
+    if (answer.status >= 300 && !isAbsent(answer))
+      throw new PeerError('refused', `The target answers with status ${answer.status}.`)
+  } catch (error) {
     throw error instanceof PeerError ? left(error.message) : error
-  })
-  if (answer.status >= 300 && !isAbsent(answer)) throw left(`The target answers with status ${answer.status}.`)
+  }
   throw new PeerError('refused', detail)
 }
+
+/** Whether all further requests would meet the fault of one, too. If a key is wrong, they do; but 403 may be about one user. */
+export const concernsAll = ({ isPassing, fault }: PeerError): boolean => isPassing && fault !== 'server_error'
 
 function passingFault(error: unknown): PeerError {
   if (error instanceof PeerError && error.isPassing) return error
@@ -114,8 +131,16 @@ export const statusRefusal = (name: string, { status }: Pick<ApiAnswer, 'status'
     ? { code: 'exists_already', detail: `${name} has another user with the same unique value (status 409).` }
     : { code: 'refused', detail: `${name} refuses the user (status ${status}).` }
 
-/** Whether a status says that a user is not there. */
-export const isAbsent = ({ status }: Pick<ApiAnswer, 'status'>): boolean => status === 404 || status === 410
+/**
+ * Whether an answer says that a user is not there. Throws PeerError `server_error` for a 404 that is not the API's: a proxy that has lost
+ * the system sends one, and a user that it is believed about would stay in the system, and be forgotten here.
+ */
+export function isAbsent({ status, isForeign }: Pick<ApiAnswer, 'status' | 'isForeign'>): boolean {
+  const isMissing = status === 404 || status === 410
+  if (isMissing && isForeign)
+    throw new PeerError('server_error', `Something else than the API answers, with status ${status} and no JSON.`)
+  return isMissing
+}
 
 /** The members of a JSON object; empty if the value is none. */
 export const membersOf = (json: unknown): Record<string, unknown> =>

@@ -61,9 +61,10 @@ function auth0Requests(call: CallApi, connectionId: string, signal: AbortSignal)
     async find(users) {
       const found = new Map<string, string>()
       for (const { userId } of users) {
-        const { status } = await call({ method: 'GET', path: pathOf(externalOf(userId)) })
-        if (status === 200) found.set(userId, externalOf(userId))
-        else if (status !== 404) throw new PeerError('refused', `Auth0 does not look users up (status ${status}).`)
+        const answer = await call({ method: 'GET', path: pathOf(externalOf(userId)) })
+        if (answer.status === 200) found.set(userId, externalOf(userId))
+        else if (!isAbsent(answer))
+          throw new PeerError('refused', `Auth0 does not look users up (status ${answer.status}).`)
       }
       return found
     },

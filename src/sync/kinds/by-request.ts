@@ -12,7 +12,8 @@ import { type Announce, type Delivery, type Failed, type Outcome, type Removal, 
  * return it, and `create` is refused with `exists_already`.
  *
  * A request may also take effect after its connection broke, and after `find` found nothing. Then `create` is refused because of our
- * own user. So refused names are looked up once more.
+ * own user. So refused names are looked up once more. If that does not show our user, since it lags behind, the user stays UNSURE:
+ * without a record, it would be forgotten if it is deleted here.
  *
  * It may even take effect after its repetition created the user, and somebody else removed that one. Then our user is there with another
  * external id than the recorded one, as in a system that was rebuilt from an export of its users. So users that may have moved are
@@ -117,7 +118,10 @@ export function byRequest<Rendered>(
       absent.length === 0 ? [] : await requests.create(absent.map((user) => ({ ...user, external: null })))
     const ours = await locateTaken(absent, created)
     const adopted = (await change(ours)).filter((reply) => !isGone(reply))
-    return lastOfEach([...changed, ...created, ...adopted])
+    const unsure = new Set(users.filter(({ external }) => external === UNSURE).map(({ userId }) => userId))
+    return lastOfEach([...changed, ...created, ...adopted]).map((reply) =>
+      reply.external === null && unsure.has(reply.userId) ? { ...reply, external: UNSURE } : reply,
+    )
   }
 
   /** Changes the users that are at the target, wherever they are. */

@@ -12,8 +12,8 @@ import { HIDDEN } from './values.ts'
 
 /*
  * Users of FusionAuth, by its API. They keep our ids. A hash is part of the import alone, so a change leaves the password as it is; the
- * hash of one of our users never changes. Sources: fusionauth-site apis/_import-users-request-body.mdx @092407f, apis/users.mdx @028c568.
- * Not run against a real FusionAuth.
+ * hash of one of our users never changes. A registration is changed by itself. Sources: fusionauth-site
+ * apis/_import-users-request-body.mdx @092407f, apis/users.mdx @028c568, apis/registrations.mdx @0e8a70b. Not run against a real FusionAuth.
  */
 
 interface FusionAuthMapping {
@@ -22,7 +22,12 @@ interface FusionAuthMapping {
 }
 
 /** A user with its registration for an application. */
-type User = FusionAuthUser & { registrations?: { applicationId: string; roles: string[] }[] }
+type User = FusionAuthUser & { registrations?: Registration[] }
+
+interface Registration {
+  applicationId: string
+  roles: string[]
+}
 
 const Id = Type.Optional(Type.String({ pattern: '^[0-9a-fA-F-]{36}$', description: 'a UUID' }))
 
@@ -61,6 +66,7 @@ function fusionAuthRequests(call: CallApi, applicationId: string | undefined): R
           'not_understood',
           `url: there is no API of FusionAuth (status ${status} for an unknown user).`,
         )
+      await requireApi()
       if (applicationId === undefined) return
       const { status: found } = await call({ method: 'GET', path: `/api/application/${applicationId}` })
       if (found !== 200)
@@ -69,23 +75,28 @@ function fusionAuthRequests(call: CallApi, applicationId: string | undefined): R
     async find(users) {
       const found = new Map<string, string>()
       for (const { userId } of users) {
-        const { status } = await call({ method: 'GET', path: `/api/user/${userId}` })
-        if (status === 200) found.set(userId, userId)
-        else if (status !== 404) throw new PeerError('refused', `FusionAuth does not look users up (status ${status}).`)
+        const answer = await call({ method: 'GET', path: `/api/user/${userId}` })
+        if (answer.status === 200) found.set(userId, userId)
+        else if (!isAbsent(answer))
+          throw new PeerError('refused', `FusionAuth does not look users up (status ${answer.status}).`)
       }
+      if (found.size < users.length) await requireApi()
       return found
     },
     create: (users) => inHalves(users, importAll),
     change: (users) =>
       inTurn(users, async ({ userId, external, rendered }) => {
-        const { password: _, salt: __, factor: ___, encryptionScheme: ____, registrations: _____, ...user } = rendered
+        const { password: _, salt: __, factor: ___, encryptionScheme: ____, registrations, ...user } = rendered
         const answer = await call({
           method: 'PUT',
           path: `/api/user/${external}`,
           body: { user, skipVerification: true },
         })
         if (isAbsent(answer)) return { userId, external: null }
-        return answer.status === 200 ? { userId, external } : { userId, external, refusal: refusalOf(answer) }
+        if (answer.status !== 200) return { userId, external, refusal: refusalOf(answer) }
+        const [registration] = registrations ?? []
+        const refusal = registration && (await register(external, registration))
+        return refusal ? { userId, external, refusal } : { userId, external }
       }),
     remove: (users) => inHalves(users, removeAll),
     close: () => Promise.resolve(),
@@ -99,10 +110,28 @@ function fusionAuthRequests(call: CallApi, applicationId: string | undefined): R
     return refusalOf(answer)
   }
 
+  /** Changes the registration of a user, or creates it if somebody removed it. Returns why FusionAuth refuses it, if it does. */
+  async function register(userId: string, registration: Registration): Promise<Refusal | undefined> {
+    const path = `/api/user/registration/${userId}`
+    const changed = await call({ method: 'PUT', path: `${path}/${registration.applicationId}`, body: { registration } })
+    const answer = isAbsent(changed)
+      ? await call({ method: 'POST', path, body: { registration, skipRegistrationVerification: true } })
+      : changed
+    return answer.status === 200 ? undefined : refusalOf(answer)
+  }
+
+  /** FusionAuth's 404 for a user has no body, so that of a proxy that has lost FusionAuth looks the same. */
+  async function requireApi(): Promise<void> {
+    const { status } = await call({ method: 'GET', path: '/api/application' })
+    if (status === 200) return
+    throw new PeerError('not_understood', `url: there is no API of FusionAuth (status ${status} for /api/application).`)
+  }
+
   /** Removes users at once and permanently. Unknown ids do no harm. */
   async function removeAll(users: Removal[]): Promise<Reply[] | Refusal> {
     const body = { userIds: users.map(({ external }) => external), hardDelete: true }
     const answer = await call({ method: 'DELETE', path: '/api/user/bulk', body })
+    if (isAbsent(answer)) await requireApi()
     if (answer.status === 200 || isAbsent(answer)) return users.map(({ userId }) => ({ userId, external: null }))
     return refusalOf(answer)
   }

@@ -20,6 +20,8 @@ export interface ApiAnswer {
   headers: Record<string, string | string[] | undefined>
   /** Undefined if the answer has no body, or another one than JSON. */
   json: unknown
+  /** Whether the body is something else than JSON, such as the page of a proxy. */
+  isForeign?: boolean
 }
 
 export type CallApi = (call: ApiCall) => Promise<ApiAnswer>
@@ -88,7 +90,8 @@ export function jsonApi({ url, headers, mediaType = 'application/json', ...optio
         const retryAfterMs = retryAfterOf(answer.headers['retry-after'])
         throw new PeerError(fault, `The target answers with status ${status}.${hint}`, { retryAfterMs })
       }
-      return { status, headers: answer.headers, json: asJson(text) }
+      const json = asJson(text)
+      return { status, headers: answer.headers, json, isForeign: json === undefined && text !== '' }
     } catch (error) {
       if (signal.aborted) throw signal.reason
       throw asPeerError(error)

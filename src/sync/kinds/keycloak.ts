@@ -13,7 +13,8 @@ import { HIDDEN } from './values.ts'
 /*
  * Users of a realm of Keycloak, by its admin API. Keycloak sets an id of its own, so the attribute `usersync_id` has ours. A change leaves
  * the password as it is; the hash of one of our users never changes. Sources: keycloak/keycloak UsersResource.java, UserResource.java,
- * partialimport/UsersPartialImport.java. Not run against a real Keycloak.
+ * partialimport/UsersPartialImport.java,
+ * userprofile/DeclarativeUserProfileProviderFactory.java. Not run against a real Keycloak.
  */
 
 interface KeycloakMapping {
@@ -55,6 +56,8 @@ const MARK = 'usersync_id'
 
 const NOT_KEPT = `Keycloak does not keep the attribute ${MARK}, so its users could not be found again. Allow unmanaged attributes in the realm (Realm settings, User profile), or add the attribute to the profile.`
 
+const NOT_RENAMED = 'Keycloak keeps the former username. Allow to edit usernames in the realm (Realm settings, Login).'
+
 function keycloakRequests(call: CallApi): Requests<KeycloakUser> {
   /** Whether Keycloak has kept our mark of a user that was created. */
   let keepsMark = false
@@ -86,9 +89,10 @@ function keycloakRequests(call: CallApi): Requests<KeycloakUser> {
       inTurn(users, async ({ userId, external, rendered: { credentials: _, ...user } }) => {
         const answer = await call({ method: 'PUT', path: `/users/${external}`, body: user })
         if (isAbsent(answer)) return { userId, external: null, mayHaveMoved: true }
-        return answer.status < 300
+        if (answer.status >= 300) return { userId, external, refusal: statusRefusal('Keycloak', answer) }
+        return (await hasName(external, user.username))
           ? { userId, external }
-          : { userId, external, refusal: statusRefusal('Keycloak', answer) }
+          : { userId, external, refusal: { code: 'refused', detail: NOT_RENAMED } }
       }),
     remove: (users) =>
       inTurn(users, async ({ userId, external }) => {
@@ -98,6 +102,13 @@ function keycloakRequests(call: CallApi): Requests<KeycloakUser> {
         return { userId, external, refusal: statusRefusal('Keycloak', answer) }
       }),
     close: () => Promise.resolve(),
+  }
+
+  /** Whether a user has this name. A realm that does not allow to edit usernames, as by default, ignores another one with status 204. */
+  async function hasName(id: string, name: string): Promise<boolean> {
+    const { status, json } = await call({ method: 'GET', path: `/users/${id}` })
+    if (status !== 200) throw new PeerError('server_error', `Keycloak does not show a user (status ${status}).`)
+    return String(membersOf(json)['username']).toLowerCase() === name.toLowerCase()
   }
 
   /**
@@ -125,7 +136,10 @@ function keycloakRequests(call: CallApi): Requests<KeycloakUser> {
     return typeof user?.['id'] === 'string' ? user['id'] : undefined
   }
 
-  /** Imports users in one transaction of Keycloak. A user whose name exists is skipped. Keycloak writes names in lower case. */
+  /**
+   * Imports users in one transaction of Keycloak. A user whose name exists is skipped. Keycloak writes names in lower case. Of users whose
+   * names differ in case only, the answer does not say which one was added: they count as taken, and are looked up by our mark.
+   */
   async function importAll(users: Delivery<KeycloakUser>[]): Promise<Reply[] | Refusal> {
     const body = { ifResourceExists: 'SKIP', users: users.map(({ rendered }) => rendered) }
     const answer = await call({ method: 'POST', path: '/partialImport', body })
@@ -137,8 +151,10 @@ function keycloakRequests(call: CallApi): Requests<KeycloakUser> {
         .filter(({ action }) => action === 'ADDED')
         .map(({ resourceName, id }) => [String(resourceName).toLowerCase(), id]),
     )
-    return users.map(({ userId, rendered }) => {
-      const id = added.get(rendered.username.toLowerCase())
+    const names = users.map(({ rendered }) => rendered.username.toLowerCase())
+    return users.map(({ userId }, n) => {
+      const name = names[n] ?? ''
+      const id = names.indexOf(name) === names.lastIndexOf(name) ? added.get(name) : undefined
       if (typeof id === 'string') return { userId, external: id }
       return { userId, external: null, refusal: statusRefusal('Keycloak', { status: 409 }) }
     })

@@ -71,10 +71,11 @@ function kratosRequests(call: CallApi, { schema_id: schemaId = 'default' }: Krat
     async find(users) {
       const found = new Map<string, string>()
       for (const { userId } of users) {
-        const { status, json } = await call({ method: 'GET', path: `/admin/identities/by/external/${userId}` })
-        const { id } = membersOf(json)
-        if (status === 200 && typeof id === 'string') found.set(userId, id)
-        else if (status !== 404) throw new PeerError('refused', `Kratos does not look users up (status ${status}).`)
+        const answer = await call({ method: 'GET', path: `/admin/identities/by/external/${userId}` })
+        const { id } = membersOf(answer.json)
+        if (answer.status === 200 && typeof id === 'string') found.set(userId, id)
+        else if (!isAbsent(answer))
+          throw new PeerError('refused', `Kratos does not look users up (status ${answer.status}).`)
       }
       return found
     },

@@ -26,6 +26,8 @@ export interface Page {
   outcome: Outcome
   /** Runs a step again if its fault may pass. */
   attempts: (task: () => Promise<void>) => Promise<void>
+  /** The number of users that a page has at most. */
+  size: number
   pace: Pacer
   /** Learns of each user that was created or changed. */
   onSent: (sent: { userId: string; external: string }) => void
@@ -47,7 +49,11 @@ export async function deliverPage(page: Page, users: DueUser[]): Promise<void> {
     // A user without an outcome would have no record, and never be sent again.
     if (sent.length !== rendered.length) throw new Error('the kind returned no outcome for some users')
     const present = new Set(due.filter(({ external }) => external !== null && external !== UNSURE).map(({ id }) => id))
-    const count = (userId: string) => (present.has(userId) ? outcome.updated_count++ : outcome.added_count++)
+    const count = (userId: string) => {
+      outcome.sent_count++
+      if (present.has(userId)) outcome.updated_count++
+      else outcome.added_count++
+    }
     return { outcomes: [...refused, ...sent], count }
   })
 }

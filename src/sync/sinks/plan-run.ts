@@ -3,9 +3,8 @@ import { forceIndexScans } from '../../database/index-order.ts'
 import { ndjsonRequest } from '../../export/export-request.ts'
 import type { Exports } from '../../export/exports.ts'
 import { type ExportRow, readExport } from '../../protocol/read-export.ts'
-import type { State } from '../../protocol/state.ts'
 import { characters } from '../../protocol/text.ts'
-import { lookUpScope } from '../../states/scope-state.ts'
+import { lookUpScope, type ScopeState } from '../../states/scope-state.ts'
 import type { Outcome } from '../sync-runs.ts'
 import type { Target } from '../targets.ts'
 import { requireClaim, type Work } from './claim.ts'
@@ -17,6 +16,8 @@ export type Plan = Pick<Outcome, 'kind' | 'base' | 'state'>
 /** A plan, and whether users of the filter without a row in sink_users are due after it. */
 interface Planned {
   plan: Plan
+  /** The version of the filter's scope that has the state of the plan. Null: the plan clears the sink. */
+  version: string | null
   isFilling: boolean
 }
 
@@ -34,33 +35,37 @@ interface PlanOptions {
  * Marks the users of which the target may differ from the present state as due, and records that state, in one transaction: after a
  * crash the work is neither lost nor planned twice. Passes that transaction to `use`, and returns what `use` returns. Throws ClaimLost,
  * `pool_not_found` and `overloaded`.
+ *
+ * A delta begins with the planned version, not with any version that had the planned state. An example. A seeded batch is deleted while a
+ * run fills the sink, so the run finds no more users, and is made again, which gives the same state. The sink lacks users, and the delta
+ * from the last version with that state is empty. So all users are compared.
  */
 export async function planRun<Result>(
   options: PlanOptions,
   use: (planned: Planned, tx: ISql) => Promise<Result>,
 ): Promise<Result> {
   const { sql, exports, target, full, clear } = options
-  const { plannedState, isFilling } = target
+  const { plannedState, plannedVersion, isFilling } = target
   if (clear) {
     return await inTransaction(options, use, async (tx) => {
       await markAll(tx, target)
-      return { plan: { kind: 'full', base: plannedState, state: null }, isFilling: false }
+      return { plan: { kind: 'full', base: plannedState, state: null }, version: null, isFilling: false }
     })
   }
-  const { state: present } = await exports.currentScope(target)
-  if (plannedState === present && !full) {
-    const planned: Planned = { plan: { kind: 'unchanged', base: present, state: present }, isFilling }
+  const { state: present, version } = await exports.currentScope(target)
+  if (plannedState === present && plannedVersion === version && !full) {
+    const planned: Planned = { plan: { kind: 'unchanged', base: present, state: present }, version, isFilling }
     if (!(await hasOpenResends(sql, target))) return await use(planned, sql)
     return await inTransaction(options, use, async () => planned)
   }
   if (plannedState !== null && !full) {
     const opened = await exports.openDirect(ndjsonRequest(target, plannedState))
     try {
-      const { plan, state } = opened
-      if (plan.kind !== 'full') {
+      const { plan, state, version } = opened
+      if (plan.kind !== 'full' && plan.base.version === plannedVersion) {
         return await inTransaction(options, use, async (tx) => {
           await markChanged(tx, target, characters(opened.text))
-          return { plan: { kind: 'delta', base: plannedState, state }, isFilling }
+          return { plan: { kind: 'delta', base: plannedState, state }, version, isFilling }
         })
       }
     } finally {
@@ -69,7 +74,8 @@ export async function planRun<Result>(
     }
   }
   return await inTransaction(options, use, async (tx) => {
-    return { plan: { kind: 'full', base: null, state: await markFull(tx, target) }, isFilling: true }
+    const { state, version } = await markFull(tx, target)
+    return { plan: { kind: 'full', base: null, state }, version, isFilling: true }
   })
 }
 
@@ -129,10 +135,10 @@ async function markUsers(tx: ISql, { poolId, name }: Target, ids: string[]): Pro
  * Marks all users that the target has. Those that it does not have are due without a mark (`isFilling`). Returns the state, which is
  * read first: what changes before the users are read is due, and part of the delta from that state as well.
  */
-async function markFull(tx: ISql, target: Target): Promise<State> {
-  const { state } = await lookUpScope(tx, target.pool, target.filter)
+async function markFull(tx: ISql, target: Target): Promise<ScopeState> {
+  const scope = await lookUpScope(tx, target.pool, target.filter)
   await markAll(tx, target)
-  return state
+  return scope
 }
 
 async function markAll(tx: ISql, { poolId, name }: Target): Promise<void> {
@@ -140,7 +146,8 @@ async function markAll(tx: ISql, { poolId, name }: Target): Promise<void> {
     update sink_users set is_due = true where pool_id = ${poolId} and target = ${name} and not is_due`
 }
 
-async function recordPlan(tx: ISql, { poolId, name }: Target, { plan, isFilling }: Planned): Promise<void> {
+async function recordPlan(tx: ISql, { poolId, name }: Target, { plan, version, isFilling }: Planned): Promise<void> {
   await tx`
-    update targets set planned_state = ${plan.state}, is_filling = ${isFilling} where pool_id = ${poolId} and name = ${name}`
+    update targets set planned_state = ${plan.state}, planned_version = ${version}, is_filling = ${isFilling}
+    where pool_id = ${poolId} and name = ${name}`
 }

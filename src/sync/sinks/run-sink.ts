@@ -64,6 +64,8 @@ export async function runSink(
       const sample = createSample(target.canary)
       const page: Page = {
         ...{ sql: parts.sql, kind, sink, target, work, signal, outcome, attempts },
+        // A batch is sent at once, so it has no more users than a second allows.
+        size: Math.min(target.limits.batch, perSecond ?? Number.POSITIVE_INFINITY),
         pace: createPacer(perSecond),
         onSent: sample.add,
       }
@@ -114,18 +116,18 @@ async function deliver(
   page: Page,
   { members, isFilling, clear }: { members: UserMembers; isFilling: boolean; clear: boolean },
 ): Promise<void> {
-  const { sql, target, work } = page
-  const { filter, limits } = target
+  const { sql, target, work, size: limit } = page
+  const { filter } = target
   await inBatches(
     page,
-    (after) => readRemovals(sql, target, { filter, clear, after, limit: limits.batch }),
+    (after) => readRemovals(sql, target, { filter, clear, after, limit }),
     (rows) => removePage(page, rows),
   )
   if (clear) return
   const filling = isFilling ? { lastKnown: await readLastKnown(sql, target) } : undefined
   await inBatches(
     page,
-    (after) => readDueUsers(sql, target, { filter, members, filling, after, limit: limits.batch }),
+    (after) => readDueUsers(sql, target, { filter, members, filling, after, limit }),
     (users) => deliverPage(page, users),
   )
   if (isFilling) {
@@ -137,7 +139,7 @@ async function deliver(
 
 /** Works through due users once, in the order of ids, several batches at a time. Reads one batch ahead. */
 async function inBatches<Row extends { id: string }>(
-  { target: { limits }, signal }: Page,
+  { target: { limits }, size, signal }: Page,
   read: (after: string) => Promise<Row[]>,
   send: (rows: Row[]) => Promise<void>,
 ): Promise<void> {
@@ -145,7 +147,7 @@ async function inBatches<Row extends { id: string }>(
   let ahead = read(FIRST_ID)
   const next = () => {
     const rows = ahead
-    ahead = rows.then((rows) => (rows.length < limits.batch ? [] : read(rows.at(-1)?.id ?? FIRST_ID)))
+    ahead = rows.then((rows) => (rows.length < size ? [] : read(rows.at(-1)?.id ?? FIRST_ID)))
     ahead.catch(() => {}) // thrown by the call that waits for it
     return rows
   }

@@ -29,10 +29,12 @@ export interface FakeUser {
   hash: string
   /** Our id. Undefined: a user of the system's own. */
   mark: string | undefined
+  /** The roles of the registration for an application. Undefined: there is none. */
+  roles?: string[]
 }
 
 /** What happens to a request: `lose` breaks the connection after it was carried out. */
-export type Disturbance = 'lose' | { status: number; headers?: Record<string, string> } | undefined
+export type Disturbance = 'lose' | { status: number; headers?: Record<string, string>; text?: string } | undefined
 
 export interface FakeSystem {
   url: string
@@ -64,7 +66,8 @@ export async function startFake(
     const { method = '', headers } = request
     const call = { method, path, query, headers, text: body.length > 0 ? body.toString() : undefined }
     const disturbance = system.disturb(++count, call)
-    if (typeof disturbance === 'object') return response.writeHead(disturbance.status, disturbance.headers).end()
+    if (typeof disturbance === 'object')
+      return response.writeHead(disturbance.status, disturbance.headers).end(disturbance.text)
     const { status, json } = tryAnswer(call)
     if (disturbance === 'lose') return response.destroy()
     response.writeHead(status, { 'content-type': 'application/json' })

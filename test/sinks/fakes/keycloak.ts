@@ -6,9 +6,12 @@ export const KEYCLOAK_CLIENT = { client_id: 'usersync', client_secret: 'the-clie
 
 /**
  * Keycloak's admin API, by keycloak/keycloak UsersResource.java, UserResource.java, partialimport/. Tokens live for a moment. Without
- * unmanaged attributes, it drops attributes silently.
+ * unmanaged attributes, it drops attributes silently. Without editable usernames, which is the default, it keeps usernames silently.
  */
-export async function startKeycloak(t: Test, { keepsAttributes = true, tokenSeconds = 11 } = {}) {
+export async function startKeycloak(
+  t: Test,
+  { keepsAttributes = true, editsUsernames = true, tokenSeconds = 11 } = {},
+) {
   const tokens = new Map<string, number>()
   return await startFake(t, ({ method, path, query, headers, text = '' }, users): Reply => {
     if (path === '/realms/shop/protocol/openid-connect/token') {
@@ -50,8 +53,10 @@ export async function startKeycloak(t: Test, { keepsAttributes = true, tokenSeco
     const present = users.get(id)
     if (!present) return { status: 404, json: { error: 'User not found' } }
     if (method === 'DELETE') return { status: users.delete(id) ? 204 : 404 }
+    if (method === 'GET') return { status: 200, json: { id, username: present.username } }
     if (method !== 'PUT') throw new Refused(405)
     const user = readUser({ ...JSON.parse(text), credentials: undefined }, keepsAttributes)
+    if (!editsUsernames) user.username = present.username
     if (isTaken(users, id, { username: user.username, email: user.email })) throw new Refused(409)
     users.set(id, { ...user, id, hash: present.hash })
     return { status: 204 }

@@ -148,11 +148,13 @@ export function columnStatement(table: Table, users: number, column: string): st
 /**
  * Describes tables, views and foreign tables, which `is_table` tells apart: the types of their columns, and the columns of each key
  * that `on conflict` can rely on. Of `char(5)`, the type without its length is `bpchar`, since `char` alone means `char(1)`: hence the
- * -1.
+ * -1. A type has the collation of its column, so that values are the same here if they are the same in its index: `Ann` and `ann`, if
+ * the column ignores case.
  */
 export const DESCRIBE_TABLES = `
   select r.n, c.relkind in ('r', 'p') as is_table,
-    (select json_object_agg(a.attname, format_type(a.atttypid, -1)) from pg_attribute a
+    (select json_object_agg(a.attname, format_type(a.atttypid, -1)
+        || case when a.attcollation <> 0 then ' collate ' || a.attcollation::regcollation else '' end) from pg_attribute a
       where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped) as columns,
     (select json_agg(k.names) from (
       select (select json_agg(a.attname order by a.attname) from pg_attribute a

@@ -82,7 +82,7 @@ function scimRequests(call: CallApi, lookUp: LookUp): Requests<ScimUser> {
     const [reply] = await createAll([user], singly)
     if (!reply) throw new Error('a creation without a reply')
     if ('fault' in reply || reply.external === null) return reply
-    keepsMark = await lookUp.isOurs(user.userId, reply.external)
+    keepsMark = await lookUp.isNewOneOurs(user.userId, reply.external)
     if (keepsMark) return reply
     const detail = 'The server does not keep the externalId of users, so they could not be found again.'
     return await refuseUnmarked(call, userPath(reply.external), detail)

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { PeerError } from '../../../client/peer.ts'
 import { retry } from '../../../client/retry.ts'
+import { isAbsent } from '../api-requests.ts'
 import type { CallApi } from '../json-api.ts'
 import type { Removal } from '../kind.ts'
 
@@ -18,15 +19,22 @@ export interface LookUp {
   find(userIds: string[]): Promise<Map<string, string>>
   /**
    * Returns the server's ids of those users that it has. Their known ids are not enough: a server that was reset may have given them to
-   * somebody else. Those that the filter does not find are read by their id, since the index of a server may lag behind.
+   * somebody else. Those that the filter does not find are read by their id, since the index of a server may lag behind. Those whose id
+   * nobody has are returned, too, since reads may lag behind: a request for them meets a 404 if they are gone.
    */
   findHeld(users: Removal[]): Promise<Map<string, string>>
-  /** Whether the resource with this id at the server is that user. */
-  isOurs(userId: string, id: string): Promise<boolean>
+  /**
+   * Whether the resource with this id at the server is that user, who was just created. Waits for a server whose reads lag behind. Throws
+   * PeerError if it never shows the user.
+   */
+  isNewOneOurs(userId: string, id: string): Promise<boolean>
 }
 
 /** How often a look-up is tried. Many users of a batch depend on each. */
 const ATTEMPTS = 4
+
+/** How often a user that was just created is read: for up to 12 s. */
+const NEW_ATTEMPTS = 8
 
 export function createLookUp(callOnce: CallApi, signal: AbortSignal): LookUp {
   const call: CallApi = (request) =>
@@ -51,16 +59,30 @@ export function createLookUp(callOnce: CallApi, signal: AbortSignal): LookUp {
     },
     async findHeld(users) {
       const found = await lookUp.find(users.map(({ userId }) => userId))
-      for (const { userId, external } of users)
-        if (!found.has(userId) && (await lookUp.isOurs(userId, external))) found.set(userId, external)
+      for (const { userId, external } of users) {
+        if (found.has(userId)) continue
+        const owner = (await ownerOf(call, external)) ?? userId
+        if (owner === userId) found.set(userId, external)
+      }
       return found
     },
-    async isOurs(userId, id) {
-      const { status, json } = await call({ method: 'GET', path: userPath(id) })
-      return status === 200 && asResource(json)?.externalId === userId
+    async isNewOneOurs(userId, id) {
+      const read = async () => {
+        const owner = await ownerOf(callOnce, id)
+        if (owner !== undefined) return owner === userId
+        throw new PeerError('server_error', 'The server does not show a user that it has just created.')
+      }
+      return await retry(read, { maxAttempts: NEW_ATTEMPTS, signal, firstPauseMs: 100 })
     },
   }
   return lookUp
+}
+
+/** The id of our user that has this id at the server; empty if it is nobody of ours. Undefined: nobody has it there. */
+async function ownerOf(call: CallApi, id: string): Promise<string | undefined> {
+  const answer = await call({ method: 'GET', path: userPath(id) })
+  if (isAbsent(answer)) return undefined
+  return (answer.status === 200 && asResource(answer.json)?.externalId) || ''
 }
 
 /** The path of a user. An id may have any characters. */
