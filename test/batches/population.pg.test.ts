@@ -1,10 +1,12 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Batch } from '../../src/batches/batches.ts'
 import { sharedService } from '../http/shared-service.ts'
+import { openTransaction } from '../open-transaction.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()
 
-const { call } = await sharedService(t)
+const { call, sql } = await sharedService(t)
 
 type Answer = Batch & { code?: string; detail?: string; errors?: { path: string }[]; batch_id?: string }
 
@@ -71,6 +73,33 @@ t.test('a population that a pool already has is refused with the address of its 
   const second = await create(pool, { ...POPULATION, max_workers: 1, chunk_size: 7 })
   t.match(second, { status: 409, json: { code: 'population_exists', batch_id: first.json.id } })
   t.match(second.headers.location, `/v1/batches/${first.json.id}`)
+})
+
+/** Waits until `count` statements that contain `text` wait for a lock. */
+async function untilBlocked(text: string, count: number): Promise<void> {
+  const blocked = () => sql`
+    select from pg_stat_activity
+    where datname = current_database() and wait_event_type = 'Lock' and position(${text} in query) > 0`
+  for (const deadline = Date.now() + 30_000; (await blocked()).length < count; await sleep(10)) {
+    if (Date.now() > deadline) throw new Error(`fewer than ${count} statements with ${text} wait`)
+  }
+}
+
+t.test('two requests at once for one population, with one Idempotency-Key, get one batch', async (t) => {
+  const pool = await newPool('population-key')
+  const other = await openTransaction(t, sql)
+  await other`select from pools where name = ${pool} for no key update` // both wait for it, and neither has found the key
+  const post = () =>
+    call<Answer>('POST', `/v1/batches?pool=${pool}`, {
+      body: { count: 4, config: POPULATION },
+      headers: { 'idempotency-key': 'once', prefer: 'wait=30' },
+    })
+  const both = [post(), post()]
+  await untilBlocked('next_user_number', 2)
+  await other.rollback()
+  const [one, two] = await Promise.all(both)
+  t.match([one?.status, two?.status], [201, 201])
+  t.equal(one?.json.id, two?.json.id)
 })
 
 t.test('a deleted population can be created again, with the same logins', async (t) => {
