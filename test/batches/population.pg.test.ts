@@ -102,6 +102,18 @@ t.test('two requests at once for one population, with one Idempotency-Key, get o
   t.equal(one?.json.id, two?.json.id)
 })
 
+t.test('a population does not wait for the same population in another pool', async (t) => {
+  const [held, free] = [await newPool('population-held'), await newPool('population-free')]
+  const config = { ...POPULATION, username_pattern: 'apart_{n}' }
+  const other = await openTransaction(t, sql)
+  await other`
+    insert into users (pool_id, username, email) select id, 'apart_1', 'apart@example.com' from pools where name = ${held}`
+  await call('POST', `/v1/batches?pool=${held}`, { body: { count: 4, config } })
+  await untilBlocked('insert into users', 1)
+  t.match(await create(free, config, 4), { status: 201, json: { created_count: 4 } })
+  await other.rollback()
+})
+
 t.test('a deleted population can be created again, with the same logins', async (t) => {
   for (const mode of ['shared', 'per_user']) {
     const pool = await newPool(`population-again-${mode.replace('_', '-')}`)
