@@ -114,6 +114,18 @@ t.test('a population does not wait for the same population in another pool', asy
   await other.rollback()
 })
 
+t.test('users of a population whose ids an import has brought are listed as failures', async (t) => {
+  const [from, to] = [await newPool('population-from'), await newPool('population-to')]
+  const first = await create(from, POPULATION, 3)
+  const { raw } = await call('GET', `/v1/users/export?pool=${from}&format=ndjson`)
+  const [body, headers] = [raw.toString(), { 'content-type': 'application/x-ndjson' }]
+  t.match(await call('POST', `/v1/users/import?pool=${to}`, { body, headers }), { status: 201 })
+  const second = await create(to, POPULATION, 3)
+  t.match(second.json, { id: first.json.id, status: 'completed_with_failures', created_count: 0, failed_count: 3 })
+  const { json } = await call('GET', `/v1/batches/${first.json.id}/failures?pool=${to}`)
+  t.match(json, { items: [1, 2, 3].map((n) => ({ n, code: 'username_taken' })) })
+})
+
 t.test('a deleted population can be created again, with the same logins', async (t) => {
   for (const mode of ['shared', 'per_user']) {
     const pool = await newPool(`population-again-${mode.replace('_', '-')}`)
