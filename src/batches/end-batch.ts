@@ -1,5 +1,6 @@
 import type { Sql, TransactionSql } from 'postgres'
 import { setLocal } from '../database/set-local.ts'
+import { deleteUsers } from '../pools/delete-users.ts'
 import { requireWritable } from '../pools/locks.ts'
 import type { BatchErrorCode } from './batch-errors.ts'
 import { batchNotFound } from './batches.ts'
@@ -49,8 +50,7 @@ export function deleteBatch(sql: Sql, poolId: number, id: string, removal: Remov
     await requireWritable(tx, poolId)
     await endBatch(tx, poolId, id, 'cancelled')
     await setLockTimeout(tx, userWaitMs)
-    const { count: deleted } = await tx`
-      delete from users where pool_id = ${poolId} and batch_id = ${id} and is_test_user`
+    const deleted = await deleteUsers(tx, { poolId, batchId: id })
     await tx`delete from failures where pool_id = ${poolId} and batch_id = ${id}`
     const { count: first } = await tx`
       update batches set removed_at = now() where pool_id = ${poolId} and id = ${id} and removed_at is null`
