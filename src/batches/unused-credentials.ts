@@ -3,7 +3,7 @@ import { attemptEach } from '../database/attempt-each.ts'
 
 /**
  * Maximum number of rows of `credential_checks`, which the trigger `note_credentials` adds, that one transaction
- * handles. Each deletion of a single user adds one, and to handle it takes as long as to handle all that overlap it.
+ * handles. Each deletion of a single user adds one, and all that name the same credential take as long as one.
  */
 const CHECKS_A_SWEEP = 10_000
 

@@ -10,6 +10,7 @@ const t = suite()
 const { sql } = await sharedService(t)
 
 const [GONE, OTHER] = ['01890000-0000-7000-8000-000000000000', '01890000-0000-7000-8000-000000000100'] as const
+const NIL = '00000000-0000-0000-0000-000000000000'
 
 t.test('a large deletion takes several statements, and deletes what one statement would', async (t) => {
   await sql.unsafe(`
@@ -20,13 +21,13 @@ t.test('a large deletion takes several statements, and deletes what one statemen
     create trigger too_many after delete on usersync.users
     referencing old table as old_rows for each statement execute function usersync.too_many()`)
   t.teardown(() => sql.unsafe('drop trigger too_many on usersync.users; drop function usersync.too_many'))
-  for (const size of [0, 9, 10, 11, 20, 35]) {
+  for (const size of [0, 1, 9, 10, 11, 20, 35]) {
     const [poolId, neighbour] = [await makePool(sql, `gone-${size}`), await makePool(sql, `stays-${size}`)]
     for (const pool of [poolId, neighbour]) {
       for (const [batch, sign] of [[GONE, 'g'] as const, [OTHER, 'o'] as const]) {
         await sql`
           insert into users (pool_id, id, username, email, batch_id, is_test_user)
-          select ${pool}, md5(${sign} || n)::uuid, ${sign} || n, ${sign} || n, ${batch}, n <> 7
+          select ${pool}, case when ${sign} || n = 'g1' then ${NIL}::uuid else md5(${sign} || n)::uuid end, ${sign} || n, ${sign} || n, ${batch}, n <> 7
           from generate_series(1, ${size}::int) n`
       }
     }
