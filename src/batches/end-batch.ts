@@ -76,8 +76,8 @@ async function endBatch(
 ): Promise<void> {
   await setLockTimeout(tx, CHUNK_WAIT_MS)
   await deleteFreeChunks(tx, poolId, id)
-  const [batch] = await tx<{ is_finished: boolean }[]>`
-    select finished_at is not null as is_finished from batches where pool_id = ${poolId} and id = ${id} for update`
+  // If a population replaces the record of a deleted one meanwhile, only the next statement sees the new row.
+  const batch = (await lockBatch(tx, poolId, id)) ?? (await lockBatch(tx, poolId, id))
   if (!batch) throw batchNotFound()
   if (batch.is_finished) return
   await deleteFreeChunks(tx, poolId, id) // those that a worker released meanwhile
@@ -85,6 +85,16 @@ async function endBatch(
     update batches set status = ${status}, finished_at = now(), last_error = coalesce(${error}, last_error)
     where pool_id = ${poolId} and id = ${id}`
   await deleteUnusedCredentials(tx, poolId, id)
+}
+
+async function lockBatch(
+  tx: TransactionSql,
+  poolId: number,
+  id: string,
+): Promise<{ is_finished: boolean } | undefined> {
+  const [batch] = await tx<{ is_finished: boolean }[]>`
+    select finished_at is not null as is_finished from batches where pool_id = ${poolId} and id = ${id} for update`
+  return batch
 }
 
 /** Deletes by position, because a join of the locked rows with the table compared each with each: 17 s for 10,000 chunks. */

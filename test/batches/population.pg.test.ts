@@ -139,6 +139,21 @@ t.test('a deleted population can be created again, with the same logins', async 
   }
 })
 
+t.test('a deletion that meets the replacement of a deleted population finds the new batch', async (t) => {
+  const pool = await newPool('population-replaced')
+  const { id } = (await create(pool, POPULATION, 2)).json
+  const remove = () => call('DELETE', `/v1/batches/${id}?pool=${pool}`)
+  await remove()
+  const other = await openTransaction(t, sql)
+  await other`
+    with old as (delete from batches b using pools p where p.id = b.pool_id and p.name = ${pool} and b.id = ${id} returning b.*)
+    insert into batches select * from old`
+  const again = remove()
+  await untilBlocked('from batches where pool_id', 1)
+  await other.commit()
+  t.match(await again, { status: 200, json: { id, deleted_count: 0 } })
+})
+
 t.test('another password for a deleted population is refused, because the state would not show it', async (t) => {
   const pool = await newPool('population-password')
   const first = await create(pool, { ...POPULATION, password: 'TestPass123!' })
