@@ -48,10 +48,11 @@ export async function workChunk(
  * export contained a user without its login, it would never correct this, because a login changes no state.
  *
  * Locks the batch's row before the chunk. Ending a batch locks the row for update, and so waits for chunks in progress;
- * no chunk starts after the batch has ended. The shared lock lets other chunks update the counters.
+ * no chunk starts after the batch has ended. The shared lock lets other chunks update the counters. It does not wait: a
+ * deletion holds the row until a million users are deleted, and would occupy every thread meanwhile.
  */
 async function takeChunk(tx: TransactionSql, poolId: number, batchId: string): Promise<Chunk | undefined> {
-  // Sends both statements at once. PostgreSQL runs the second after the first has its lock.
+  // Sends both statements at once. PostgreSQL runs the second after the first.
   const [[batch], [chunk]] = await Promise.all([shareBatch(tx, poolId, batchId), lockChunk(tx, poolId, batchId)])
   return batch && chunk && { ...batch, ...chunk }
 }
@@ -61,7 +62,7 @@ const shareBatch = (tx: TransactionSql, poolId: number, batchId: string) => tx<B
     config, total_requested, config->>'epoch' as epoch,
     password_ciphertext, config->>'password_mode' as password_mode, config->'password_hash' as password_hash
   from batches where pool_id = ${poolId} and id = ${batchId} and status in ('queued', 'running')
-  for key share`
+  for key share skip locked`
 
 const lockChunk = (tx: TransactionSql, poolId: number, batchId: string) => tx<ChunkPart[]>`
   select c.kind, c.first_n, c.last_n, c.timeouts from chunks c

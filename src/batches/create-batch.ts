@@ -70,8 +70,8 @@ export async function createBatch(sql: Sql, batch: NewBatch, surroundings: Surro
     const resolved = await batch.resolveSettings()
     return await sql.begin((tx) => insertBatch(tx, { ...batch, ...resolved }, digest, surroundings))
   } catch (error) {
-    // Another request with the same key was faster, in this replica or another.
-    if (!idempotency || sqlState(error) !== UNIQUE_VIOLATION) throw error
+    // Another request with the same key may have been faster, in this replica or another. A population then exists already.
+    if (!idempotency || !(error instanceof Problem || sqlState(error) === UNIQUE_VIOLATION)) throw error
     const winner = await findByKey(sql, poolId, idempotency, digest)
     if (winner === undefined) throw error
     return winner

@@ -93,6 +93,10 @@ export async function createUsers(tx: TransactionSql, chunk: Chunk): Promise<num
 const idOf = (tx: TransactionSql, chunk: Chunk) =>
   tx`(left(${chunk.batch_id}::text, 28) || lpad(to_hex(planned.n), 8, '0'))::uuid`
 
+/** The credential of user n of the batch. No other batch has it. */
+const credentialOf = (tx: TransactionSql, { first_credential_id, credential_count }: Chunk) =>
+  tx`${first_credential_id}::bigint + (planned.n - 1) % ${credential_count}::int`
+
 /** Inserts all planned users. */
 function insertPlanned(tx: TransactionSql, chunk: Chunk, planned: Planned) {
   return tx`
@@ -100,7 +104,7 @@ function insertPlanned(tx: TransactionSql, chunk: Chunk, planned: Planned) {
       (pool_id, id, username, email, role, is_test_user, batch_id, created_by_bulk, custom_attributes, credential_id,
         created_at, updated_at)
     select ${chunk.pool_id}, ${idOf(tx, chunk)}, username, username || ${chunk.email_suffix}, role, true, ${chunk.batch_id},
-      true, custom_attributes, ${chunk.first_credential_id}::bigint + (n - 1) % ${chunk.credential_count}::int,
+      true, custom_attributes, ${credentialOf(tx, chunk)},
       coalesce(${chunk.epoch}::timestamptz, now()), coalesce(${chunk.epoch}::timestamptz, now())
     from ${planned(tx)}`
 }
@@ -113,8 +117,8 @@ async function insertWithoutConflicts(tx: TransactionSql, chunk: Chunk, planned:
 }
 
 /**
- * Records which planned users are missing, and whether their username or email is taken. `offset 0` prevents the
- * planner from reading the whole pool into a hash table.
+ * Records which planned users are missing, and whether their username, email or id is taken: an import may have brought the
+ * ids of a population. `offset 0` prevents the planner from reading the whole pool into a hash table.
  */
 async function recordFailures(tx: TransactionSql, chunk: Chunk, planned: Planned): Promise<void> {
   const { pool_id, batch_id, email_suffix } = chunk
@@ -124,10 +128,14 @@ async function recordFailures(tx: TransactionSql, chunk: Chunk, planned: Planned
       case
         when exists (select from users u where u.pool_id = ${pool_id} and u.username = p.username offset 0) then 'username_taken'
         when exists (select from users u where u.pool_id = ${pool_id} and u.email = p.email offset 0) then 'email_taken'
+        when exists (select from users u where u.pool_id = ${pool_id} and u.id = p.id offset 0) then 'id_taken'
         else 'conflict' -- the other user is gone by now
       end
     from (
-      select n, ${idOf(tx, chunk)} as id, username, username || ${email_suffix} as email from ${planned(tx)}
+      select n, ${idOf(tx, chunk)} as id, ${credentialOf(tx, chunk)} as credential_id, username, username || ${email_suffix} as email
+      from ${planned(tx)}
     ) p
-    where not exists (select from users u where u.pool_id = ${pool_id} and u.id = p.id offset 0)`
+    where not exists (
+      select from users u where u.pool_id = ${pool_id} and u.id = p.id and u.credential_id = p.credential_id offset 0
+    )`
 }

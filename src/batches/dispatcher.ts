@@ -47,6 +47,9 @@ const backoffMs = (refusals: number) => Math.min(500 * 2 ** refusals, 5_000)
 /** Errors of the server as a whole, which affect every chunk of every batch. */
 const REFUSALS = new Set<BatchErrorCode>(['connections_exhausted', 'database_unavailable', 'read_only'])
 
+/** Identifies a batch. A population has the same id in each pool. */
+const keyOf = ({ pool_id, id }: UnfinishedBatch) => `${pool_id} ${id}`
+
 interface DispatcherOptions {
   sql: Sql
   workers: WorkerPool
@@ -95,7 +98,7 @@ export async function startDispatcher(options: DispatcherOptions): Promise<Dispa
       progress.emit('progress')
     }
     const open = batches.filter(({ has_open_chunks }) => has_open_chunks)
-    lastServed = new Map(open.map(({ id }) => [id, lastServed.get(id) ?? serveCount]))
+    lastServed = new Map(open.map(keyOf).map((key) => [key, lastServed.get(key) ?? serveCount]))
     while (!draining && Date.now() >= pausedUntil && !memory.isOver() && workers.inWork() < workers.threads) {
       const batch = neediest(open)
       if (!batch) return
@@ -103,7 +106,7 @@ export async function startDispatcher(options: DispatcherOptions): Promise<Dispa
         await markRunning(sql, batch)
         batch.status = 'running'
       }
-      lastServed.set(batch.id, ++serveCount)
+      lastServed.set(keyOf(batch), ++serveCount)
       const task = work(batch)
       tasks.add(task)
       void task.finally(() => tasks.delete(task))
@@ -111,24 +114,25 @@ export async function startDispatcher(options: DispatcherOptions): Promise<Dispa
   }
 
   function neediest(batches: UnfinishedBatch[]): UnfinishedBatch | undefined {
-    const count = ({ id }: UnfinishedBatch) => inWork.get(id) ?? 0
-    const servedAt = ({ id }: UnfinishedBatch) => lastServed.get(id) ?? serveCount
+    const count = (batch: UnfinishedBatch) => inWork.get(keyOf(batch)) ?? 0
+    const servedAt = (batch: UnfinishedBatch) => lastServed.get(keyOf(batch)) ?? serveCount
     return batches
-      .filter((batch) => !resting.has(batch.id) && count(batch) < batch.max_workers)
+      .filter((batch) => !resting.has(keyOf(batch)) && count(batch) < batch.max_workers)
       .toSorted((a, b) => count(a) - count(b) || servedAt(a) - servedAt(b))[0]
   }
 
   async function work(batch: UnfinishedBatch): Promise<void> {
-    inWork.set(batch.id, (inWork.get(batch.id) ?? 0) + 1)
+    const key = keyOf(batch)
+    inWork.set(key, (inWork.get(key) ?? 0) + 1)
     const begun = performance.now()
     try {
       const result = await workers.run('chunk', { poolId: batch.pool_id, batchId: batch.id })
       observer?.chunkEnded(batch.id, result, begun)
       if (result.outcome === 'done') {
         refusals = 0
-        resting.delete(batch.id)
+        resting.delete(key)
       } else {
-        resting.add(batch.id)
+        resting.add(key)
       }
       if (result.outcome === 'retry') await retryLater(batch, result)
       if (result.outcome === 'failed') {
@@ -137,12 +141,12 @@ export async function startDispatcher(options: DispatcherOptions): Promise<Dispa
         await failBatch(sql, batch.pool_id, batch.id, code)
       }
     } catch (error) {
-      resting.add(batch.id)
+      resting.add(key)
       log.warn({ err: error, batch: batch.id }, 'worker failed, retrying chunk')
     } finally {
-      const left = (inWork.get(batch.id) ?? 1) - 1
-      if (left > 0) inWork.set(batch.id, left)
-      else inWork.delete(batch.id)
+      const left = (inWork.get(key) ?? 1) - 1
+      if (left > 0) inWork.set(key, left)
+      else inWork.delete(key)
       progress.emit('progress')
       wake()
     }

@@ -1,5 +1,6 @@
 import type { Sql, TransactionSql } from 'postgres'
 import { setLocal } from '../database/set-local.ts'
+import { deleteUsers } from '../pools/delete-users.ts'
 import { requireWritable } from '../pools/locks.ts'
 import type { BatchErrorCode } from './batch-errors.ts'
 import { batchNotFound } from './batches.ts'
@@ -49,8 +50,7 @@ export function deleteBatch(sql: Sql, poolId: number, id: string, removal: Remov
     await requireWritable(tx, poolId)
     await endBatch(tx, poolId, id, 'cancelled')
     await setLockTimeout(tx, userWaitMs)
-    const { count: deleted } = await tx`
-      delete from users where pool_id = ${poolId} and batch_id = ${id} and is_test_user`
+    const deleted = await deleteUsers(tx, { poolId, batchId: id })
     await tx`delete from failures where pool_id = ${poolId} and batch_id = ${id}`
     const { count: first } = await tx`
       update batches set removed_at = now() where pool_id = ${poolId} and id = ${id} and removed_at is null`
@@ -76,8 +76,8 @@ async function endBatch(
 ): Promise<void> {
   await setLockTimeout(tx, CHUNK_WAIT_MS)
   await deleteFreeChunks(tx, poolId, id)
-  const [batch] = await tx<{ is_finished: boolean }[]>`
-    select finished_at is not null as is_finished from batches where pool_id = ${poolId} and id = ${id} for update`
+  // If a population replaces the record of a deleted one meanwhile, only the next statement sees the new row.
+  const batch = (await lockBatch(tx, poolId, id)) ?? (await lockBatch(tx, poolId, id))
   if (!batch) throw batchNotFound()
   if (batch.is_finished) return
   await deleteFreeChunks(tx, poolId, id) // those that a worker released meanwhile
@@ -85,6 +85,16 @@ async function endBatch(
     update batches set status = ${status}, finished_at = now(), last_error = coalesce(${error}, last_error)
     where pool_id = ${poolId} and id = ${id}`
   await deleteUnusedCredentials(tx, poolId, id)
+}
+
+async function lockBatch(
+  tx: TransactionSql,
+  poolId: number,
+  id: string,
+): Promise<{ is_finished: boolean } | undefined> {
+  const [batch] = await tx<{ is_finished: boolean }[]>`
+    select finished_at is not null as is_finished from batches where pool_id = ${poolId} and id = ${id} for update`
+  return batch
 }
 
 /** Deletes by position, because a join of the locked rows with the table compared each with each: 17 s for 10,000 chunks. */

@@ -32,6 +32,7 @@ export function startExpiry(
   async function removeBatches(signal: AbortSignal): Promise<void> {
     const expired = expireBatches(sql, {
       poolId: undefined,
+      isRepeated: true,
       record: (tx, { batch_id: subject, pool, ...counts }) =>
         recordOwnChange(tx, { action: 'expiry', pool, subject, counts }),
       signal,
@@ -77,6 +78,8 @@ interface Expiry {
   poolId: number | undefined
   /** Maximum number of batches to remove. Default: all. */
   limit?: number
+  /** The next call comes soon: this one does not wait for a batch that another call removes. */
+  isRepeated?: boolean
   /** Runs in the transaction that removes the batch. */
   record?: (tx: TransactionSql, expired: ExpiredBatch) => Promise<void>
   signal?: AbortSignal
@@ -90,11 +93,12 @@ interface Expiry {
  */
 export async function* expireBatches(
   sql: Sql,
-  { poolId, limit = Number.POSITIVE_INFINITY, record, signal, log }: Expiry,
+  { poolId, limit = Number.POSITIVE_INFINITY, isRepeated = false, record, signal, log }: Expiry,
 ): AsyncGenerator<ExpiredBatch, void, void> {
   let left = limit
   for await (const batch of allExpired(sql, poolId)) {
     if (signal?.aborted || left === 0) return
+    if (isRepeated && (await isBeingEnded(sql, batch))) continue
     const expired = await expire(sql, batch, { record, log })
     if (!expired) continue
     left--
@@ -137,6 +141,16 @@ async function expire(
       log.warn({ err: error, batch: id }, 'expired batch not removed')
     return undefined
   }
+}
+
+/**
+ * Whether another call ends or removes the batch, such as the expiry of another replica. It takes a minute for a million users,
+ * and other expired batches would wait for it.
+ */
+async function isBeingEnded(sql: Sql, { pool_id, id }: DueBatch): Promise<boolean> {
+  const { count: free } = await sql`
+    select from batches where pool_id = ${pool_id} and id = ${id} for key share skip locked`
+  return free === 0
 }
 
 /** A batch past its `expires_at`. */

@@ -1,4 +1,4 @@
-import type { ISql, Sql } from 'postgres'
+import type { Fragment, ISql, Sql } from 'postgres'
 import type { BatchErrorCode } from './batch-errors.ts'
 
 /** Minimum size of a batch after which the table's statistics are updated. */
@@ -36,23 +36,23 @@ export async function unfinishedBatches(sql: Sql, limit: number): Promise<Unfini
     from batches b where b.status in ('queued', 'running') order by b.id limit ${limit}`
 }
 
-/** Records that work on the batch has begun. */
-export async function markRunning(sql: Sql, { pool_id, id }: UnfinishedBatch): Promise<void> {
+/** Records that work on the batch has begun. Does nothing if the batch is being ended. */
+export async function markRunning(sql: Sql, batch: UnfinishedBatch): Promise<void> {
   await sql`
     update batches set status = 'running', started_at = now()
-    where pool_id = ${pool_id} and id = ${id} and status = 'queued'`
+    where pool_id = ${batch.pool_id} and id = ${freeBatch(sql, batch)} and status = 'queued'`
 }
 
 /**
- * Completes the batch if all its chunks are done. Any replica may call it at any time. Queues the credentials of users
- * that could not be created for the sweep.
+ * Completes the batch if all its chunks are done, and nobody ends it at the moment. Any replica may call it at any time. Queues
+ * the credentials of users that could not be created for the sweep.
  */
-export async function markCompleted(sql: Sql, { pool_id, id }: UnfinishedBatch): Promise<void> {
+export async function markCompleted(sql: Sql, batch: UnfinishedBatch): Promise<void> {
   const [ended] = await sql<{ total_requested: number }[]>`
     with ended as (
       update batches b set finished_at = now(), last_error = null,
         status = case when failed_count > 0 then 'completed_with_failures' else 'completed' end
-      where b.pool_id = ${pool_id} and b.id = ${id} and b.status = 'running'
+      where b.pool_id = ${batch.pool_id} and b.id = ${freeBatch(sql, batch)} and b.status = 'running'
         and not exists (select from chunks c where c.pool_id = b.pool_id and c.batch_id = b.id)
       returning b.*
     ), noted as (
@@ -62,6 +62,13 @@ export async function markCompleted(sql: Sql, { pool_id, id }: UnfinishedBatch):
     select total_requested from ended`
   if (ended) await refreshStatistics(sql, ended.total_requested)
 }
+
+/**
+ * Locks the batch and returns its id as a value in a writing statement, null if another transaction has locked it. A deletion
+ * holds the lock until all users are deleted. A dispatcher that waited for it would start no chunk of any other batch.
+ */
+const freeBatch = (sql: Sql, { pool_id, id }: UnfinishedBatch): Fragment => sql`(
+  select id from batches where pool_id = ${pool_id} and id = ${id} for no key update skip locked)`
 
 /** Stores the last error of a chunk in the batch. Does nothing after the batch has ended. */
 export async function noteError(sql: Sql, { pool_id, id }: UnfinishedBatch, error: BatchErrorCode): Promise<void> {

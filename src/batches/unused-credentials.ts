@@ -3,9 +3,9 @@ import { attemptEach } from '../database/attempt-each.ts'
 
 /**
  * Maximum number of rows of `credential_checks`, which the trigger `note_credentials` adds, that one transaction
- * handles.
+ * handles. Each deletion of a single user adds one, and all that name the same credential take as long as one.
  */
-const CHECKS_A_SWEEP = 100
+const CHECKS_A_SWEEP = 10_000
 
 /**
  * Deletes, in all pools, the credentials that lost their last user, and the secrets that no credential needs. It does
@@ -23,7 +23,8 @@ export async function sweepCredentials(sql: Sql, signal?: AbortSignal): Promise<
 function sweepPool(sql: Sql, poolId: number): Promise<number> {
   return sql.begin(async (tx) => {
     const checks = await takeChecks(tx, poolId)
-    const ranges = tx`unnest(${checks.map(({ first_id }) => first_id)}::bigint[], ${checks.map(({ last_id }) => last_id)}::bigint[])`
+    const merged = mergeRanges(checks)
+    const ranges = tx`unnest(${merged.map(({ first_id }) => first_id)}::bigint[], ${merged.map(({ last_id }) => last_id)}::bigint[])`
     if (checks.length > 0) await deleteSecrets(tx, poolId, await deleteCredentials(tx, poolId, ranges))
     return checks.length
   })
@@ -41,9 +42,30 @@ export async function deleteUnusedCredentials(tx: TransactionSql, poolId: number
   await deleteSecrets(tx, poolId, [batchId])
 }
 
+/** Consecutive ids of credentials. */
+interface Range {
+  first_id: string
+  last_id: string
+}
+
+/**
+ * Returns the same ids in ranges without overlap. 100 users of one shared password are 100 checks of one credential, and
+ * each would look for a user that still has it.
+ */
+export function mergeRanges(ranges: Range[]): Range[] {
+  const merged: { first: bigint; last: bigint }[] = []
+  const sorted = ranges.map(({ first_id, last_id }) => ({ first: BigInt(first_id), last: BigInt(last_id) }))
+  for (const range of sorted.toSorted((a, b) => (a.first < b.first ? -1 : 1))) {
+    const before = merged.at(-1)
+    if (!before || range.first > before.last) merged.push(range)
+    else if (range.last > before.last) before.last = range.last
+  }
+  return merged.map(({ first, last }) => ({ first_id: String(first), last_id: String(last) }))
+}
+
 /** Takes rows of `credential_checks`. Skips those of unfinished batches, which still create users. */
-async function takeChecks(tx: TransactionSql, poolId: number) {
-  return await tx<{ first_id: string; last_id: string }[]>`
+async function takeChecks(tx: TransactionSql, poolId: number): Promise<Range[]> {
+  return await tx<Range[]>`
     delete from credential_checks where id = any(array(
       select q.id from credential_checks q
       where q.pool_id = ${poolId} and not exists (

@@ -28,7 +28,7 @@ interface ConnectOptions {
 /** A connection attempt that takes longer is abandoned and repeated. */
 const CONNECT_TIMEOUT_SECONDS = 5
 
-/** No statement of the service is meant to take longer. The longest is the deletion of a batch of a million users. */
+/** No statement of the service is meant to take longer. */
 const STATEMENT_TIMEOUT_MS = 300_000
 
 /**

@@ -179,6 +179,9 @@ type Judged = Omit<Failure, 'code'> & { code: Failure['code'] | null; changed: b
  *
  * Compares attributes as text, because 1.1 and 1.10 are equal numbers but different lines. For the same reason
  * `updated_at` always increases: otherwise the user line could change without a new time.
+ *
+ * Members that a row omits come from the row `u` that the update locks. Read from another one they could be those before a
+ * PATCH that was committed meanwhile, and undo it.
  */
 export async function updateRows(session: ISql, page: Page): Promise<Judged[]> {
   return await session<Judged[]>`
@@ -194,27 +197,27 @@ export async function updateRows(session: ISql, page: Page): Promise<Judged[]> {
       from ${pageRows(session, page)} cross join ${namedUser(session)}
     ), updated as (
       update users u set
-        username = w.username, email = w.email, role = w.role, batch_id = w.batch_id, created_by_bulk = w.created_by_bulk,
-        custom_attributes = w.custom_attributes, created_at = w.created_at,
+        username = coalesce(w.username, u.username), email = coalesce(w.email, u.email), role = coalesce(w.role, u.role),
+        batch_id = case when w.has_batch_id then w.batch_id else u.batch_id end,
+        created_by_bulk = coalesce(w.created_by_bulk, u.created_by_bulk),
+        custom_attributes = coalesce(w.custom_attributes, u.custom_attributes),
+        created_at = coalesce(w.created_at, u.created_at),
         updated_at = coalesce(w.updated_at, u.updated_at) -- the trigger stamp_update raises one that stays
       from (
-        select o.pool_id, o.id, j.username,
-          case when j.given ? 'email' then j.email else o.email end as email,
-          coalesce(j.given->>'role', o.role) as role,
-          case when j.given ? 'batch_id' then (j.given->>'batch_id')::uuid else o.batch_id end as batch_id,
-          coalesce((j.given->>'created_by_bulk')::boolean, o.created_by_bulk) as created_by_bulk,
-          coalesce(j.given->'custom_attributes', o.custom_attributes) as custom_attributes,
-          coalesce((j.given->>'created_at')::timestamptz, o.created_at) as created_at,
-          (j.given->>'updated_at')::timestamptz as updated_at
-        from judged j join users o on o.pool_id = j.pool_id and o.id = j.user_id
-        where j.code is null
+        select j.pool_id, j.user_id as id,
+          case when j.has_id then j.username end as username, -- without an id, the row has found its user by this name
+          j.given->>'email' as email, j.given->>'role' as role,
+          j.given ? 'batch_id' as has_batch_id, (j.given->>'batch_id')::uuid as batch_id,
+          (j.given->>'created_by_bulk')::boolean as created_by_bulk, j.given->'custom_attributes' as custom_attributes,
+          (j.given->>'created_at')::timestamptz as created_at, (j.given->>'updated_at')::timestamptz as updated_at
+        from judged j where j.code is null
         offset 0 -- Citus refuses a cast that is not immutable in the COALESCE of an update, where the planner would put it
       ) w
       where u.pool_id = w.pool_id and u.id = w.id and u.is_test_user and (
-        (u.username, u.email, u.role, u.batch_id, u.created_by_bulk, u.custom_attributes::text, u.created_at)
-          is distinct from
-        (w.username, w.email, w.role, w.batch_id, w.created_by_bulk, w.custom_attributes::text, w.created_at)
-        or w.updated_at <> u.updated_at
+        u.username <> w.username or u.email <> w.email or u.role <> w.role
+        or (w.has_batch_id and u.batch_id is distinct from w.batch_id) or u.created_by_bulk <> w.created_by_bulk
+        or u.custom_attributes::text <> w.custom_attributes::text
+        or u.created_at <> w.created_at or u.updated_at <> w.updated_at
       )
       returning u.id
     )

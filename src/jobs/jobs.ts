@@ -1,4 +1,5 @@
 import type { ISql, Sql } from 'postgres'
+import { listCandidates } from '../batches/candidates.ts'
 import { type ExpiredBatch, expireBatches } from '../batches/expiry.ts'
 import { distributeSchema, distributionFaults, missingForDistribution } from '../database/citus/distribute.ts'
 import { requireProtection } from '../database/protection.ts'
@@ -49,6 +50,11 @@ export const JOBS: Record<string, Job> = {
         report.protected_count += expired.protected_count
       }
       signal.throwIfAborted()
+      const { rows: left } = await listCandidates(sql, poolId, { olderThan: undefined, before: undefined, limit: 1 })
+      if (left[0]) {
+        const why = 'it or its users are locked, or the log has the error; the same call continues'
+        throw new JobFailure(`${report.batches} batches were removed; ${left[0].batch_id} was not: ${why}`)
+      }
       return report
     },
   },

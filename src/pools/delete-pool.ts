@@ -1,5 +1,6 @@
 import type { Sql, TransactionSql } from 'postgres'
 import { Problem } from '../errors.ts'
+import { deleteUsers } from './delete-users.ts'
 import { lockPool, requireNoUnfinishedBatch } from './locks.ts'
 import { targetHoldsUsers } from './pools.ts'
 
@@ -15,7 +16,7 @@ export async function deletePool(sql: Sql, name: string, { force }: { force: boo
     await requireOnlyTestUsers(tx, poolId)
     await requireNoUnfinishedBatch(tx, poolId)
     if (!force) await requireNoSinkUsers(tx, poolId)
-    await tx`delete from users where pool_id = ${poolId}`
+    await deleteUsers(tx, { poolId })
     await tx`delete from part_changes where pool_id = ${poolId}` // else the commit would record a state of the pool
     // Foreign keys delete batches, templates and targets with the pool. The tables below have none, because triggers
     // or leases write them.

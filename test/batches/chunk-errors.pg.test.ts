@@ -3,10 +3,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
 import type { Batch } from '../../src/batches/batches.ts'
 import { workChunk } from '../../src/batches/chunks.ts'
+import { markCompleted, markRunning, unfinishedBatches } from '../../src/batches/unfinished.ts'
 import { connect } from '../../src/database/connection.ts'
 import { testDatabase } from '../database.ts'
 import { startService } from '../http/service.ts'
 import { sharedService } from '../http/shared-service.ts'
+import { openTransaction } from '../open-transaction.ts'
 import { suite } from '../suite.ts'
 import { KEY, newBatch } from './new-batch.ts'
 
@@ -129,6 +131,35 @@ t.test('a password that cannot be decrypted fails the batch', async (t) => {
   const outcome = await workChunk(alone, 1, id, Buffer.alloc(32, 'another key'))
   t.match(outcome, { outcome: 'failed', code: 'password_unreadable' })
   t.match(await workChunk(alone, 1, id, KEY), { outcome: 'done', kind: 'credentials' }, 'the chunk is available again')
+})
+
+t.test('neither workers nor the dispatcher wait for a batch that is being deleted', async (t) => {
+  const alone = connect({
+    ...{ url: await testDatabase(), schema: 'usersync', connections: 3, name: 'test' },
+    lockTimeoutMs: 500, // a wait would end in an error
+  })
+  t.teardown(() => alone.end())
+  const id = await newBatch(alone)
+  const read = async () => (await unfinishedBatches(alone, 10)).find((batch) => batch.id === id)
+  const whileLocked = async (work: () => Promise<unknown>) => {
+    const deletion = await openTransaction(t, alone)
+    await deletion`select from batches where id = ${id} for update`
+    const result = await work()
+    await deletion.rollback()
+    return result
+  }
+  const batch = await read()
+  if (!batch) return t.fail('the batch is finished')
+  t.match(await whileLocked(() => workChunk(alone, 1, id, KEY)), { outcome: 'none' })
+  await whileLocked(() => markRunning(alone, batch))
+  t.match(await read(), { status: 'queued' })
+  await markRunning(alone, batch)
+  for (const kind of ['credentials', 'users', 'users'])
+    t.match(await workChunk(alone, 1, id, KEY), { outcome: 'done', kind })
+  await whileLocked(() => markCompleted(alone, batch))
+  t.match(await read(), { status: 'running' })
+  await markCompleted(alone, batch)
+  t.equal(await read(), undefined)
 })
 
 t.test('a batch whose workers cannot connect reports it, and continues when they can', async (t) => {

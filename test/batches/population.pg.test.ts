@@ -1,10 +1,12 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Batch } from '../../src/batches/batches.ts'
 import { sharedService } from '../http/shared-service.ts'
+import { openTransaction } from '../open-transaction.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()
 
-const { call } = await sharedService(t)
+const { call, sql } = await sharedService(t)
 
 type Answer = Batch & { code?: string; detail?: string; errors?: { path: string }[]; batch_id?: string }
 
@@ -73,6 +75,57 @@ t.test('a population that a pool already has is refused with the address of its 
   t.match(second.headers.location, `/v1/batches/${first.json.id}`)
 })
 
+/** Waits until `count` statements that contain `text` wait for a lock. */
+async function untilBlocked(text: string, count: number): Promise<void> {
+  const blocked = () => sql`
+    select from pg_stat_activity
+    where datname = current_database() and wait_event_type = 'Lock' and position(${text} in query) > 0`
+  for (const deadline = Date.now() + 30_000; (await blocked()).length < count; await sleep(10)) {
+    if (Date.now() > deadline) throw new Error(`fewer than ${count} statements with ${text} wait`)
+  }
+}
+
+t.test('two requests at once for one population, with one Idempotency-Key, get one batch', async (t) => {
+  const pool = await newPool('population-key')
+  const other = await openTransaction(t, sql)
+  await other`select from pools where name = ${pool} for no key update` // both wait for it, and neither has found the key
+  const post = () =>
+    call<Answer>('POST', `/v1/batches?pool=${pool}`, {
+      body: { count: 4, config: POPULATION },
+      headers: { 'idempotency-key': 'once', prefer: 'wait=30' },
+    })
+  const both = [post(), post()]
+  await untilBlocked('next_user_number', 2)
+  await other.rollback()
+  const [one, two] = await Promise.all(both)
+  t.match([one?.status, two?.status], [201, 201])
+  t.equal(one?.json.id, two?.json.id)
+})
+
+t.test('a population does not wait for the same population in another pool', async (t) => {
+  const [held, free] = [await newPool('population-held'), await newPool('population-free')]
+  const config = { ...POPULATION, username_pattern: 'apart_{n}' }
+  const other = await openTransaction(t, sql)
+  await other`
+    insert into users (pool_id, username, email) select id, 'apart_1', 'apart@example.com' from pools where name = ${held}`
+  await call('POST', `/v1/batches?pool=${held}`, { body: { count: 4, config } })
+  await untilBlocked('insert into users', 1)
+  t.match(await create(free, config, 4), { status: 201, json: { created_count: 4 } })
+  await other.rollback()
+})
+
+t.test('users of a population whose ids an import has brought are listed as failures', async (t) => {
+  const [from, to] = [await newPool('population-from'), await newPool('population-to')]
+  const first = await create(from, POPULATION, 3)
+  const { raw } = await call('GET', `/v1/users/export?pool=${from}&format=ndjson`)
+  const [body, headers] = [raw.toString(), { 'content-type': 'application/x-ndjson' }]
+  t.match(await call('POST', `/v1/users/import?pool=${to}`, { body, headers }), { status: 201 })
+  const second = await create(to, POPULATION, 3)
+  t.match(second.json, { id: first.json.id, status: 'completed_with_failures', created_count: 0, failed_count: 3 })
+  const { json } = await call('GET', `/v1/batches/${first.json.id}/failures?pool=${to}`)
+  t.match(json, { items: [1, 2, 3].map((n) => ({ n, code: 'username_taken' })) })
+})
+
 t.test('a deleted population can be created again, with the same logins', async (t) => {
   for (const mode of ['shared', 'per_user']) {
     const pool = await newPool(`population-again-${mode.replace('_', '-')}`)
@@ -84,6 +137,21 @@ t.test('a deleted population can be created again, with the same logins', async 
     t.match(await create(pool, config), { status: 201, json: { id: first.json.id, created_count: 40 } })
     t.strictSame(await exported(pool), before)
   }
+})
+
+t.test('a deletion that meets the replacement of a deleted population finds the new batch', async (t) => {
+  const pool = await newPool('population-replaced')
+  const { id } = (await create(pool, POPULATION, 2)).json
+  const remove = () => call('DELETE', `/v1/batches/${id}?pool=${pool}`)
+  await remove()
+  const other = await openTransaction(t, sql)
+  await other`
+    with old as (delete from batches b using pools p where p.id = b.pool_id and p.name = ${pool} and b.id = ${id} returning b.*)
+    insert into batches select * from old`
+  const again = remove()
+  await untilBlocked('from batches where pool_id', 1)
+  await other.commit()
+  t.match(await again, { status: 200, json: { id, deleted_count: 0 } })
 })
 
 t.test('another password for a deleted population is refused, because the state would not show it', async (t) => {

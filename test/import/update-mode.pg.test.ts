@@ -91,6 +91,34 @@ t.test('update: a user that stops being a test user meanwhile is not changed', a
   t.match((await written(pool))[0], { username: 'there@example.com', role: 'user', is_test_user: false })
 })
 
+t.test('update: members that a row omits keep what a PATCH changes meanwhile', async (t) => {
+  const pool = await poolWith('meanwhile')
+  const [{ poolId } = {}] = await sql<{ poolId: number }[]>`select id as "poolId" from pools where name = ${pool}`
+  await sql`insert into users (pool_id, id, username, email) values (${poolId ?? 0}, ${id(3)}, 'three', 'three@example.com')`
+  let answer: Promise<Answer<Batch>> | undefined
+  await sql.begin(async (tx) => {
+    await tx`
+      update users set role = 'patched', email = 'patched@example.com', batch_id = ${id(9)}, custom_attributes = '{"n": 2}'
+      where pool_id = ${poolId ?? 0} and id = ${id(1)}`
+    await tx`update users set username = 'renamed' where pool_id = ${poolId ?? 0} and id = ${id(3)}`
+    answer = send(pool, 'update', [
+      { username: 'there@example.com', created_by_bulk: true },
+      { username: 'three', email: 'three@example.com', role: 'imported' },
+    ])
+    const waits = async () =>
+      (await sql`select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`).length >
+      0
+    while (!(await waits())) await sleep(10)
+  })
+  t.match(await answer, { status: 201, json: { updated_count: 2, failed_count: 0 } })
+  const [first, , third] = await written(pool)
+  t.match(first, {
+    ...{ username: 'there@example.com', email: 'patched@example.com', role: 'patched', batch_id: id(9) },
+    ...{ attributes: '{"n": 2}', created_by_bulk: true },
+  })
+  t.match(third, { username: 'renamed', role: 'imported' })
+})
+
 t.test('update: if rows repeat a user, the last one is applied, and none causes an internal error', async (t) => {
   const pool = await poolWith('again')
   const answer = await send(pool, 'update', [

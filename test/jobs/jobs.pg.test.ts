@@ -137,6 +137,11 @@ for (const [signal, count, report] of ENDS.slice(sized(1, 0))) {
 
 t.test('expire, verify-states and sync do their work', async (t) => {
   await sql`update batches set expires_at = now() - interval '1 minute' where label = ${LABEL}`
+  await sql.begin(async (tx) => {
+    await tx`select from users u join batches b on b.id = u.batch_id where b.label = ${LABEL} limit 1 for update of u`
+    const failure = /^0 batches were removed; .* the same call continues$/
+    t.match(await job('expire'), { code: 1, output: { what: 'failed', failure } }, 'a user of the batch is locked')
+  })
   const expired = await job('expire')
   t.match(expired, { code: 0, output: { result: { batches: 1, deleted_count: 300, protected_count: 0 } } })
   t.same(await sql`select from users u join batches b on b.id = u.batch_id where b.label = ${LABEL}`, [])

@@ -41,6 +41,10 @@ async function refuse(event: string, table: string, condition: string, code: str
   return () => sql.unsafe(`drop trigger b_refuse on usersync.${table}; drop function usersync.refuse`)
 }
 
+/** The statements that wait for a lock. */
+const waiting = () => sql`
+  select query from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`
+
 t.test('20 blocked batches do not delay the 21st', async (t) => {
   for (const code of ['55P03', '23514']) {
     for (let n = 0; n < 21; n++) await expired(`blocked_${n}`, 100 - n)
@@ -62,16 +66,29 @@ t.test('of two calls at once, one removes a batch and records it', async (t) => 
   const recorded: string[] = []
   const record = async (_tx: unknown, { batch_id }: { batch_id: string }) => void recorded.push(batch_id)
   const expire = () => Array.fromAsync(expireBatches(sql, { poolId: undefined, log, record }))
-  const waiting = () => sql`
-    select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock' and query like '%for update%'`
   const both = await sql.begin(async (tx) => {
-    await tx`select from batches where id = ${id} for update`
+    await tx`select from pools for update`
     const calls = [expire(), expire()]
     while ((await waiting()).length < 2) await sleep(5)
     return { calls }
   })
   t.match((await Promise.all(both.calls)).flat(), [{ batch_id: id, deleted_count: 1 }])
   t.strictSame(recorded, [id])
+})
+
+t.test('the service does not wait for an expired batch that another call removes', async (t) => {
+  const [removedElsewhere, other] = [await expired('elsewhere', 9), await expired('other', 1)]
+  await sql.begin(async (tx) => {
+    await tx`select from batches where id = ${removedElsewhere} for update`
+    let isOver = false
+    const expiry = Array.fromAsync(expireBatches(sql, { poolId: undefined, isRepeated: true, log })).finally(() => {
+      isOver = true
+    })
+    while (!isOver && (await waiting()).length === 0) await sleep(5)
+    t.match(await waiting(), [])
+    t.match(isOver ? await expiry : [], [{ batch_id: other }])
+  })
+  t.match(await Array.fromAsync(expireBatches(sql, { poolId: undefined, log })), [{ batch_id: removedElsewhere }])
 })
 
 t.test(

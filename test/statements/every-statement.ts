@@ -267,8 +267,8 @@ export async function runEveryStatement(t: Test, watched: Watched): Promise<void
   await step('expiry', PER_BATCH, async () => {
     await sql`update batches set expires_at = now() where pool_id = ${poolId} and id = ${batch}`
     await ok('POST', '/v1/lifecycle/expire', { pool: 'later', dry_run: true })
+    await Array.fromAsync(expireBatches(direct, { poolId: undefined, limit: 20, isRepeated: true, log: app.log }))
     await ok('POST', '/v1/lifecycle/expire', { pool: 'later' })
-    await Array.fromAsync(expireBatches(direct, { poolId: undefined, limit: 20, log: app.log }))
     await Promise.all([sweepCredentials(direct), forgetEvents(direct, 1_000)])
   })
   await step('standbys', 1, async () => {

@@ -1,4 +1,5 @@
 import type { Template } from '../../src/templates/templates.ts'
+import { importTemplates } from '../../src/templates/write-templates.ts'
 import { sharedService } from '../http/shared-service.ts'
 import { suite } from '../suite.ts'
 import { BUILT_IN, SHOP, templateClient } from './template-client.ts'
@@ -8,7 +9,7 @@ const t = suite()
 /* Export and import of templates. */
 
 const service = await sharedService(t)
-const { call } = service
+const { call, sql } = service
 const { create, makePool, namesIn } = templateClient(service)
 
 interface Exported {
@@ -100,6 +101,19 @@ t.test('an import creates the valid templates and reports the errors of the othe
   await refused({ templates: [], overwrite: 1 }, { status: 400, errors: [{ path: 'body.overwrite' }] })
   await refused({ templates: Array(1001).fill(templates[0]) }, { status: 400, errors: [{ code: 'maxItems' }] })
   t.strictSame(await namesIn('mixed'), [...BUILT_IN, 'right'].toSorted())
+})
+
+t.test('other requests have their turn between two templates of an import', async (t) => {
+  let turns = 0
+  const checkedIn: number[] = []
+  const check = () => {
+    checkedIn.push(turns)
+    setImmediate(() => turns++)
+    return {}
+  }
+  const candidates = ['turn1', 'turn2', 'turn3'].map((name) => ({ name, config: {} }))
+  t.match(await importTemplates(sql, 1, candidates, { overwrite: false, check }), { errors: [] })
+  t.strictSame(checkedIn, [0, 1, 2])
 })
 
 t.test('the largest templates that a pool can have can be exported and imported', async (t) => {
