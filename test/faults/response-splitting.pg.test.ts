@@ -87,8 +87,8 @@ const PLACES: Record<string, Place> = {
     /pool=split$/,
     (pool) => ({ line: `POST /v1/sync?pool=${pool}`, body: '{"target":"a"}' }),
   ],
-  'docs: address': ['content-type', '', /html/, (value) => ({ line: `GET /docs${value}` })],
-  'docs: host': ['content-type', 'x', /html/, (host) => ({ line: 'GET /docs', head: { 'x-forwarded-host': host } })],
+  'docs: address': ['location', '', /^docs\/$/, (value) => ({ line: `GET /docs${value}` })],
+  'docs: host': ['location', 'x', /^docs\/$/, (host) => ({ line: 'GET /docs', head: { 'x-forwarded-host': host } })],
   'page: limit': ['link', '1', /limit=1&cursor=/, (limit) => ({ line: `GET /v1/pools?limit=${limit}` })],
   'page: path': ['link', 'pools', /^<\/v1\/pools\?/, (path) => ({ line: `GET /v1/${path}?limit=1` })],
   'page: host': [
