@@ -46,5 +46,5 @@ export function exitCodeOf(error: unknown): number {
   const code = CODES[error.code]
   if (code !== undefined) return code
   if (error.status === 401 || error.status === 403) return UNAUTHORIZED
-  return error.isPassing ? NOT_NOW : REJECTED
+  return error.isRetryable ? NOT_NOW : REJECTED
 }

@@ -55,7 +55,7 @@ const NOT_CONNECTED = ['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'ENETUNREACH', 
 
 /** Whether the service may have received the request that failed. */
 export const mayHaveArrived = (error: unknown): boolean =>
-  error instanceof UsersyncError && error.isPassing && !NOT_CONNECTED.includes(causeOf(error) ?? '')
+  error instanceof UsersyncError && error.isRetryable && !NOT_CONNECTED.includes(causeOf(error) ?? '')
 
 function codeIn(error: UsersyncError): string {
   const code = causeOf(error)

@@ -97,7 +97,7 @@ export class Batches {
             if (name === 'end') return
           }
         } catch (error) {
-          if (!(error instanceof UsersyncError) || !(error.isPassing || error.code === 'not_usersync')) throw error
+          if (!(error instanceof UsersyncError) || !(error.isRetryable || error.code === 'not_usersync')) throw error
         }
       } else {
         const batch = await this.get(id, options)
@@ -130,7 +130,7 @@ export class Batches {
         yield { name, id, batch: JSON.parse(data) as Batch }
       }
     } catch (error) {
-      if (!(error instanceof UsersyncError) || !error.isPassing) throw error
+      if (!(error instanceof UsersyncError) || !error.isRetryable) throw error
     }
   }
 }

@@ -216,7 +216,7 @@ const defined = <T extends object>(options: T): T =>
   Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T
 
 function mayRepeat(id: string, { headers, body }: Call, error: UsersyncError): boolean {
-  if (!error.isPassing || body instanceof ReadableStream) return false
+  if (!error.isRetryable || body instanceof ReadableStream) return false
   if (error.status === 429 || NOT_DONE.includes(error.code)) return true
   if (id.startsWith('sts')) return false // its GET requests take users
   const { method } = OPERATIONS[id as keyof typeof OPERATIONS]

@@ -48,7 +48,7 @@ interface Details {
 }
 
 /** Codes without a status that a retry may resolve. */
-const PASSING = ['unreachable', 'timeout', 'export_cut']
+const RETRYABLE = ['unreachable', 'timeout', 'export_cut']
 
 /** Thrown by every function of the client, except that an aborted call throws the reason of its signal. */
 export class UsersyncError extends Error {
@@ -80,8 +80,8 @@ export class UsersyncError extends Error {
   }
 
   /** Whether the same request may succeed later: no response, 408, 429 or 5xx. */
-  get isPassing(): boolean {
-    return PASSING.includes(this.code) || this.status === 408 || this.status === 429 || this.status >= 500
+  get isRetryable(): boolean {
+    return RETRYABLE.includes(this.code) || this.status === 408 || this.status === 429 || this.status >= 500
   }
 }
 

@@ -84,7 +84,7 @@ export class Following {
       } catch (error) {
         if (signal?.aborted) return
         const isOver = performance.now() - lastAnswer > patienceMs
-        if (!(error instanceof UsersyncError) || !error.isPassing || isOver) throw error
+        if (!(error instanceof UsersyncError) || !error.isRetryable || isOver) throw error
         await sleep(everyMs, signal).catch(() => {})
       }
     }

@@ -31,7 +31,7 @@ export type PeerFault =
   | 'not_understood'
 
 /** The faults that a retry may resolve. */
-const PASSING: PeerFault[] = ['unreachable', 'timeout', 'server_error', 'busy']
+const RETRYABLE: PeerFault[] = ['unreachable', 'timeout', 'server_error', 'busy']
 
 /** The members of a peer's problem+json (RFC 9457) that the client uses. */
 interface PeerProblem {
@@ -65,8 +65,8 @@ export class PeerError extends Error {
   }
 
   /** Whether a retry can help. */
-  get isPassing(): boolean {
-    return PASSING.includes(this.fault)
+  get isRetryable(): boolean {
+    return RETRYABLE.includes(this.fault)
   }
 }
 

@@ -27,7 +27,7 @@ export async function retry<Result>(
     try {
       return await task(attempt)
     } catch (error) {
-      if (!(error instanceof PeerError) || !error.isPassing || attempt === maxAttempts) throw error
+      if (!(error instanceof PeerError) || !error.isRetryable || attempt === maxAttempts) throw error
       const pause = Math.random() * Math.min(MAX_PAUSE_MS, firstPauseMs * 2 ** (attempt - 1))
       const pauseMs = Math.max(Math.min(error.retryAfterMs, MAX_PAUSE_MS), pause)
       onPause?.(error, pauseMs)

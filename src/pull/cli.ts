@@ -20,7 +20,7 @@ export function exitCodeOf(error: unknown): number {
   if (error instanceof DOMException && error.name === 'TimeoutError') return 3
   if (!(error instanceof PeerError)) return 1
   if (error.fault === 'unauthorized') return UNAUTHORIZED
-  return error.isPassing ? 3 : 5
+  return error.isRetryable ? 3 : 5
 }
 
 /** The parsed command line. */

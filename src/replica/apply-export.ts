@@ -44,7 +44,7 @@ export async function takeExport(uploads: Sql, receiver: Receiver, texts: AsyncI
   try {
     const { head, pages } = await readExport(texts)
     return await withSession(uploads, async (session) => {
-      await requireTakeable(session, receiver.pool, head, receiver.isAdmin) // reject early, before the client sends the rest
+      await assertAcceptsExport(session, receiver.pool, head, receiver.isAdmin) // reject early, before the client sends the rest
       await stageExport(session, head, pages)
       const taken = await inTransaction(session, () => apply(session, receiver, head))
       const { added, updated, deleted } = taken.counts
@@ -58,7 +58,7 @@ export async function takeExport(uploads: Sql, receiver: Receiver, texts: AsyncI
 
 async function apply(session: ISql, { pool, isAdmin, reservedDomains }: Receiver, head: ExportHead): Promise<Taken> {
   const poolId = await lockPool(session, pool)
-  const { mirrors, isReplica } = await requireTakeable(session, pool, head, isAdmin)
+  const { mirrors, isReplica } = await assertAcceptsExport(session, pool, head, isAdmin)
   if (mirrors === 'everything') {
     // Disables the trigger that protects users: an administrator declared that the source owns this pool's users.
     await setLocal(session, { 'usersync.service': 'off' })
@@ -84,7 +84,7 @@ const stateMismatch = () =>
  * administrator's export into another pool declares it a mirror of everything. Throws `base_mismatch` with the current state,
  * `forbidden`, `pool_not_replica`, `pool_in_use`, `pool_not_found`.
  */
-async function requireTakeable(
+async function assertAcceptsExport(
   sql: ISql,
   pool: string,
   head: ExportHead,

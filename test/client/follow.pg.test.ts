@@ -144,7 +144,7 @@ t.test('a delta that does not lead to its state is not applied: the full set is 
   await sql`delete from users where pool_id = ${poolId} and username = 'u3'`
 
   damage = (lines) => lines.map((line) => line.replace('"role":"vip"', '"role":"viq"'))
-  t.match(await following.update().catch((error) => error), { code: 'state_mismatch', isPassing: false })
+  t.match(await following.update().catch((error) => error), { code: 'state_mismatch', isRetryable: false })
   t.strictSame([following.state, names(following.users.values())], [state, before], 'the full set was damaged too')
 
   damage = (lines) => (lines[0]?.includes('"delta"') ? lines.filter((line) => !line.startsWith('{"deleted"')) : lines)
@@ -158,7 +158,7 @@ t.test('an export that is cut is not applied, wherever it is cut', async (t) => 
   for (let kept = 0; kept < 5; kept++) {
     const cut = createClient({ url, pool, fetch: damaging((lines) => lines.slice(0, kept)) })
     const following = cut.users.follow()
-    t.match(await following.update().catch((error) => error), { code: 'export_cut', isPassing: true })
+    t.match(await following.update().catch((error) => error), { code: 'export_cut', isRetryable: true })
     t.match([following.state, following.users.size], [undefined, 0])
     t.match(await Array.fromAsync(cut.users.export()).catch((error) => error), { code: 'export_cut' })
   }

@@ -35,7 +35,7 @@ t.test('a request that must not be repeated is sent again only if the service ha
   const body = { name: 'shop' }
   for (const fault of [hangUp, html(502), json(503, { code: 'database_unavailable' })]) {
     const { url, requests } = await fakeService(t, fault, json(201, body))
-    t.match(await failure(createClient({ url }).request('createPool', { body })), { isPassing: true })
+    t.match(await failure(createClient({ url }).request('createPool', { body })), { isRetryable: true })
     t.equal(requests.length, 1)
   }
   const { url, requests } = await fakeService(
@@ -172,7 +172,7 @@ t.test('an error has code, status, request id and every fault', async (t) => {
   const { url } = await fakeService(t, json(400, { code: 'invalid_request', instance: 'r-1', errors }))
   const error = await failure(createClient({ url, key: 'secret-key' }).batches.create({ count: 0 }))
   t.ok(error instanceof UsersyncError)
-  t.match(error, { code: 'invalid_request', status: 400, requestId: 'r-1', errors, isPassing: false })
+  t.match(error, { code: 'invalid_request', status: 400, requestId: 'r-1', errors, isRetryable: false })
   t.notMatch(JSON.stringify(error) + String(error), /secret-key/)
 })
 

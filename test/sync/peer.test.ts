@@ -198,7 +198,7 @@ t.test('every failure before a response is unreachable, with its error code', as
     'an unknown host name': ['http://nobody.invalid', /\((ENOTFOUND|EAI_AGAIN)\)/],
   }
   for (const [what, [url, message]] of Object.entries(rejections)) {
-    await t.rejects(ask(url, 4_000), { name: 'PeerError', fault: 'unreachable', isPassing: true, message }, what)
+    await t.rejects(ask(url, 4_000), { name: 'PeerError', fault: 'unreachable', isRetryable: true, message }, what)
   }
   for (const code of [
     'EAI_AGAIN',

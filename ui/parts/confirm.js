@@ -11,10 +11,10 @@ import { ErrorNotice } from './notice.js'
  */
 export function Ask({ text, run, look = async () => ({}), disabled, isMild, ...question }) {
   const { error, run: act } = useAction()
-  const [asked, setAsked] = useState(/** @type {Partial<Question> | undefined} */ (undefined))
-  return html`<button type="button" class=${isMild ? '' : 'danger'} disabled=${disabled} onClick=${() => act(async () => setAsked(await look()))}>${text}</button>
+  const [opened, setOpened] = useState(/** @type {Partial<Question> | undefined} */ (undefined))
+  return html`<button type="button" class=${isMild ? '' : 'danger'} disabled=${disabled} onClick=${() => act(async () => setOpened(await look()))}>${text}</button>
     <${ErrorNotice} error=${error} />
-    ${asked && html`<${Dialog} ...${question} ...${asked} run=${run} close=${() => setAsked(undefined)} />`}`
+    ${opened && html`<${Dialog} ...${question} ...${opened} run=${run} close=${() => setOpened(undefined)} />`}`
 }
 
 /** @param {Question & { run: () => Promise<unknown>, close: () => void }} props */

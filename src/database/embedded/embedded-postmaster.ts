@@ -50,7 +50,7 @@ export async function startPostmaster(
     } catch (cause) {
       if (await findPostmaster(cluster)) return
       const lines = (await readFile(log, 'utf8').catch(ignoreMissing)) ?? ''
-      if (!PASSING.test(lines) || Date.now() > deadline) {
+      if (!RETRYABLE.test(lines) || Date.now() > deadline) {
         const end = lines.trim().split('\n').slice(-10).join('\n')
         throw new EmbeddedDatabaseError(`PostgreSQL does not start: ${reason(cause)}\nThe end of ${log}:\n${end}`, {
           cause,
@@ -63,7 +63,7 @@ export async function startPostmaster(
 }
 
 /** Temporary failures: another process took the port meanwhile, or processes of a killed server have not all ended yet. */
-const PASSING =
+const RETRYABLE =
   /Address already in use|shared memory block .* is still in use|lock file "postmaster.pid" already exists/
 
 /**

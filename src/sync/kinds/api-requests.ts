@@ -64,7 +64,7 @@ export async function inHalves<Item extends User>(
       if (Array.isArray(answer)) return answer
       if (isSingle) return [{ userId: first.userId, external: first.external, refusal: answer }]
     } catch (error) {
-      const fault = passingFault(error)
+      const fault = retryableFault(error)
       if (isSingle) failures++
       if (isSingle || fault.fault !== 'server_error' || failures > 1) return users.map((user) => failed(user, fault))
     }
@@ -118,10 +118,10 @@ export async function refuseUnmarked(call: CallApi, path: string, detail: string
 }
 
 /** Whether all further requests would meet the fault of one, too. If a key is wrong, they do; but 403 may be about one user. */
-export const concernsAll = ({ isPassing, fault }: PeerError): boolean => isPassing && fault !== 'server_error'
+export const concernsAll = ({ isRetryable, fault }: PeerError): boolean => isRetryable && fault !== 'server_error'
 
-function passingFault(error: unknown): PeerError {
-  if (error instanceof PeerError && error.isPassing) return error
+function retryableFault(error: unknown): PeerError {
+  if (error instanceof PeerError && error.isRetryable) return error
   throw error
 }
 

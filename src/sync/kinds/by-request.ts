@@ -97,7 +97,7 @@ export function byRequest<Rendered>(
       if (failed.length === 0) return outcomes
       if (outcomes.length === 0) throw worst(failed)
       fruitless = failed.length < open.length ? 0 : fruitless + 1
-      const again = failed.filter(({ fault }) => fault.isPassing && fruitless < FRUITLESS_ROUNDS)
+      const again = failed.filter(({ fault }) => fault.isRetryable && fruitless < FRUITLESS_ROUNDS)
       outcomes.push(...failed.filter((reply) => !again.includes(reply)).map(refused))
       if (again.length === 0) return outcomes
       const externals = new Map(again.map(({ userId, external }) => [userId, external]))
@@ -183,17 +183,18 @@ const isGone = (reply: Reply) => reply.external === null && !('fault' in reply) 
 const isTaken = (reply: Reply) => !('fault' in reply) && reply.refusal?.code === 'exists_already'
 
 /** The fault to throw for a batch of which no user arrives: one that does not pass says what to mend. */
-const worst = (failed: Failed[]) => failed.map(({ fault }) => fault).toSorted((a, b) => +a.isPassing - +b.isPassing)[0]
+const worst = (failed: Failed[]) =>
+  failed.map(({ fault }) => fault).toSorted((a, b) => +a.isRetryable - +b.isRetryable)[0]
 
 /** The replies after a fault of a whole round, such as a failed look-up. Throws faults that do not pass. */
 function allFailed(items: { userId: string; external: string | null }[], error: unknown): Failed[] {
-  if (!(error instanceof PeerError && error.isPassing)) throw error
+  if (!(error instanceof PeerError && error.isRetryable)) throw error
   return items.map(({ userId, external }) => ({ userId, external: external ?? UNSURE, fault: error }))
 }
 
 /** The reply for a user that met faults while others arrived: a refusal, if the fault may be one of a single user. */
 function refused({ userId, external, fault }: Failed): Reply {
-  if (!fault.isPassing) return { userId, external, refusal: { code: 'refused', detail: fault.message } }
+  if (!fault.isRetryable) return { userId, external, refusal: { code: 'refused', detail: fault.message } }
   if (fault.fault !== 'server_error') return { userId, external, fault }
   const detail = `${fault.message} ${FRUITLESS_ROUNDS} attempts failed.`
   return { userId, external, refusal: { code: 'unavailable', detail } }

@@ -115,7 +115,7 @@ async function each<User>(users: User[], request: (user: User) => Promise<Reply>
   })
   if (replies.every((reply) => 'fault' in reply)) return replies
   return replies.map((reply) => {
-    if (!('fault' in reply) || reply.fault.isPassing) return reply
+    if (!('fault' in reply) || reply.fault.isRetryable) return reply
     const { fault, ...user } = reply
     return { ...user, refusal: { code: 'refused', detail: fault.message } }
   })

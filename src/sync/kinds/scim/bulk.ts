@@ -1,6 +1,6 @@
 import { faultOf, PeerError } from '../../../client/peer.ts'
 import type { CallApi } from '../json-api.ts'
-import { type Operate, type Operation, passing, type Result } from './operations.ts'
+import { catchRetryable, type Operate, type Operation, type Result } from './operations.ts'
 import type { ServiceProvider } from './service-provider.ts'
 
 /* Many operations in one request (RFC 7644, section 3.7). */
@@ -28,7 +28,7 @@ export function operateInBulk(call: CallApi, bulk: NonNullable<ServiceProvider['
         results.push(...(await singly(some)))
         continue
       }
-      const answer = await passing(() => call({ method: 'POST', path: '/Bulk', body }))
+      const answer = await catchRetryable(() => call({ method: 'POST', path: '/Bulk', body }))
       if ('fault' in answer) {
         const { fault } = answer
         return [...results, ...some.map(() => answer), ...open.slice(count).map(() => ({ fault, isSent: false }))]

@@ -49,18 +49,18 @@ async function resultOf(request: () => Promise<Result>): Promise<Result> {
     return await request()
   } catch (error) {
     if (!(error instanceof PeerError)) throw error
-    return { fault: error, isSent: error.isPassing }
+    return { fault: error, isSent: error.isRetryable }
   }
 }
 
-/** Runs a request. Returns its fault if that may pass, and throws it otherwise. */
-export async function passing<Answer>(
+/** Runs a request. Returns its fault if a retry may help, and throws it otherwise. */
+export async function catchRetryable<Answer>(
   request: () => Promise<Answer>,
 ): Promise<Answer | { fault: PeerError; isSent: true }> {
   try {
     return await request()
   } catch (error) {
-    if (error instanceof PeerError && error.isPassing) return { fault: error, isSent: true }
+    if (error instanceof PeerError && error.isRetryable) return { fault: error, isSent: true }
     throw error
   }
 }
