@@ -105,6 +105,6 @@ async function replenishPool(sql: Sql, pool: string, isInStep: boolean, observer
   const expired = await sweepLeases(sql, poolId)
   observer.leasesEnded('expired', expired)
   if (expired > 0) return true
-  if (!isInStep) await fillStep(sql, poolId) // or waits for that of another caller
+  if (!isInStep) await fillStep(sql, poolId, observer) // or waits for that of another caller
   return !isInStep
 }

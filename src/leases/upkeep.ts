@@ -3,12 +3,11 @@ import type { Sql } from 'postgres'
 import { attemptEach } from '../database/attempt-each.ts'
 import { FIRST_ID } from '../database/id-bounds.ts'
 import { type Repeating, repeatEvery } from '../process/repeat.ts'
-import { sweepLeases } from './end-leases.ts'
+import { type EndObserver, sweepLeases } from './end-leases.ts'
 import { fillStep, isInStep } from './fill.ts'
 import { finishResets } from './finish-resets.ts'
 import { forgetLeases } from './forget.ts'
 import type { Lines } from './lines.ts'
-import type { LeaseObserver } from './request-lease.ts'
 
 /** How often a process looks for expired leases and new users. Requests that find too few users look themselves. */
 const INTERVAL_MS = 1_000
@@ -19,7 +18,7 @@ const STEPS = 20
 interface Upkeep {
   sql: Sql
   lines: Lines
-  observer: LeaseObserver
+  observer: EndObserver
   /** How long the journal keeps a lease after its end, in seconds. */
   retention: number
   log: FastifyBaseLogger
@@ -56,7 +55,7 @@ export function startLeaseUpkeep(
           if (expired > 0) lines.wake(name)
           return expired > 0
         })
-        await inSteps(signal, async () => !(await isInStep(sql, id)) && (await fillStep(sql, id)))
+        await inSteps(signal, async () => !(await isInStep(sql, id)) && (await fillStep(sql, id, observer)))
         await inSteps(signal, () => finishNext(id, name))
         await inSteps(signal, async () => (await forgetLeases(sql, id, retention)) > 0)
       })
