@@ -12,8 +12,11 @@ import type { Lines } from './lines.ts'
 /** How often a process looks for expired leases and new users. Requests that find too few users look themselves. */
 const INTERVAL_MS = 1_000
 
-/** Steps of one pool in a row, so that pools take turns. */
-const STEPS = 20
+/**
+ * How long the steps of one kind may go on in a pool, so that pools take turns. With 20 steps, a pool with more than 80 small commits a
+ * second was never followed to the end.
+ */
+const TURN_MS = 2_000
 
 interface Upkeep {
   sql: Sql
@@ -92,5 +95,6 @@ const readLeasePools = (sql: Sql, retention: number) => sql<LeasePool[]>`
   from lease_pools l join pools o on o.id = l.pool_id order by o.id`
 
 async function inSteps(signal: AbortSignal, step: () => Promise<boolean>): Promise<void> {
-  for (let n = 0; n < STEPS && !signal.aborted; n++) if (!(await step())) return
+  const end = performance.now() + TURN_MS
+  while (!signal.aborted && (await step())) if (performance.now() > end) return
 }
