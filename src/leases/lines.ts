@@ -31,6 +31,9 @@ const SEARCHES = 2
 /** How long a line waits for a search. Each takes 10 s at most. */
 const SEARCH_WAIT_MS = 30_000
 
+/** How long a line waits for a step of the fill, which can take 20 s for each million users of a commit. Then it walks again. */
+const REPLENISH_MS = 1_000
+
 export function createLines(sql: Sql, observer: EndObserver): Lines {
   const lines = new Map<string, { pool: string; line: Line }>()
   const searches = createConcurrencyLimit(SEARCHES, SEARCH_WAIT_MS)
@@ -54,10 +57,10 @@ export function createLines(sql: Sql, observer: EndObserver): Lines {
   function replenish(pool: string, isInStep: boolean): Promise<boolean> {
     const key = `${pool} ${isInStep}`
     const underWay = replenishing.get(key)
-    if (underWay !== undefined) return underWay
+    if (underWay !== undefined) return orAfterAWhile(underWay)
     const begun = replenishPool(sql, pool, isInStep, observer).finally(() => replenishing.delete(key))
     replenishing.set(key, begun)
-    return begun
+    return orAfterAWhile(begun)
   }
 
   function lineOf(selection: Selection): Line {
@@ -95,6 +98,13 @@ export function createLines(sql: Sql, observer: EndObserver): Lines {
 }
 
 const shuttingDown = () => retryLater('shutting_down', 'Try another replica.', 1)
+
+/** Resolves with the result, or with true after a while. Then users may have come back. */
+function orAfterAWhile(result: Promise<boolean>): Promise<boolean> {
+  const { promise: late, resolve } = Promise.withResolvers<boolean>()
+  const timer = setTimeout(resolve, REPLENISH_MS, true)
+  return Promise.race([result, late]).finally(() => clearTimeout(timer))
+}
 
 /**
  * Resolves with whether there may be more free users than before. `isInStep` is what the walk saw: a fill that ended since then may have

@@ -13,7 +13,7 @@ import { leftSignal } from '../../src/leases/routes.ts'
 import type { Selection } from '../../src/leases/selection.ts'
 import { openTransaction } from '../open-transaction.ts'
 import { suite } from '../suite.ts'
-import { type Lease, leaseService, makePool, problem } from './pool.ts'
+import { addUsers, type Lease, leaseService, makePool, problem } from './pool.ts'
 
 const t = suite()
 
@@ -202,4 +202,17 @@ t.test('a count that failed is not used again', async (t) => {
   await t.rejects(counts(row?.id ?? 0, selectionOf(pool)))
   await tx.commit()
   t.match(await counts(row?.id ?? 0, selectionOf(pool)), { free: 3 })
+})
+
+t.test('new users take long to read: a user that comes back meanwhile is granted', async (t) => {
+  const pool = await makePool(service, 1)
+  const { json: held } = await take(pool)
+  const tx = await openTransaction(t, sql)
+  await tx`select from lease_pools l join pools p on p.id = l.pool_id where p.name = ${pool} for update of l`
+  await addUsers(sql, pool, 1, 2) // cannot be read because of the lock
+  const waiting = take(pool, { wait_seconds: 30 })
+  await until(async () => (await blocked('lease_pools')).length > 0)
+  await call('POST', `/v1/leases/${held.id}/return`, { body: { pool, fence: held.fence, outcome: 'clean' } })
+  t.match(await waiting, { status: 201, json: { users: [{ id: held.users[0]?.id }] } })
+  await tx.commit()
 })
