@@ -65,6 +65,8 @@ const PREPARATION_MS = 10_000
  */
 export function createLine({ sql, selection, inTurn, replenish }: LineOptions): Line {
   const hands = createHands(sql, selection)
+  /** All requests, those in a statement included. */
+  const all = new Set<Ticket>()
   const queue: Ticket[] = []
   const waiting = new Set<Ticket>()
   const busy = new Set<number>()
@@ -135,8 +137,9 @@ export function createLine({ sql, selection, inTurn, replenish }: LineOptions): 
   }
 
   function settle(ticket: Ticket | undefined, decision: Parameters<Ticket['settle']>[0]): void {
-    if (ticket) waiting.delete(ticket)
-    ticket?.settle(decision)
+    if (!ticket) return
+    forget(ticket)
+    ticket.settle(decision)
   }
 
   function settleOthers(decisions: Map<Ticket, Decision>): boolean {
@@ -200,12 +203,17 @@ export function createLine({ sql, selection, inTurn, replenish }: LineOptions): 
   }
 
   function fail(ticket: Ticket, error: unknown): void {
-    waiting.delete(ticket)
+    forget(ticket)
     ticket.fail(error)
   }
 
-  function remove(ticket: Ticket): void {
+  function forget(ticket: Ticket): void {
+    all.delete(ticket)
     waiting.delete(ticket)
+  }
+
+  function remove(ticket: Ticket): void {
+    forget(ticket)
     const place = queue.indexOf(ticket)
     if (place >= 0) queue.splice(place, 1)
   }
@@ -222,13 +230,13 @@ export function createLine({ sql, selection, inTurn, replenish }: LineOptions): 
 
   return {
     enter(ticket) {
+      all.add(ticket)
       queue.push(ticket)
       ticket.left.addEventListener('abort', () => remove(ticket), { once: true })
       go()
     },
     wake: go,
-    // If one waits, those behind it do, too. Those in a statement are not in the queue.
-    waiting: () => (waiting.size === 0 ? 0 : new Set([...waiting, ...queue]).size),
+    waiting: () => (waiting.size === 0 ? 0 : all.size), // if one waits, those behind it do, too
     isIdle: () => queue.length === 0 && busy.size === 0,
     close(error) {
       clearTimeout(poll)
