@@ -126,7 +126,7 @@ export async function startService(
     pace.sync,
   )
   started.defer(() => syncScheduler.stop())
-  const lines = createLines(leaseSql)
+  const lines = createLines(leaseSql, metrics)
   started.defer(() => lines.close())
   const leasing = {
     sql: leaseSql,

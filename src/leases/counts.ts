@@ -1,4 +1,5 @@
 import type { Sql } from 'postgres'
+import { QUERY_CANCELED, sqlState } from '../database/sqlstate.ts'
 import { isScope } from '../states/filter.ts'
 import { isSearch, type Selection, selectsUser } from './selection.ts'
 
@@ -84,11 +85,15 @@ export function createCounts(
     const entry = { counts: countUsers(sql, poolId, selection), until: Number.POSITIVE_INFINITY }
     known.set(key, entry)
     const begun = performance.now()
+    let isCostly = true
     try {
       return await entry.counts
+    } catch (error) {
+      isCostly = sqlState(error) === QUERY_CANCELED // it may have waited for the database, and read nothing
+      throw error
     } finally {
       const took = performance.now() - begun
-      entry.until = took < CHEAP_MS ? 0 : begun + took + rest * took
+      entry.until = took < CHEAP_MS || !isCostly ? 0 : begun + took + rest * took
       for (const [other, { until }] of known) if (until < performance.now()) known.delete(other)
     }
   }

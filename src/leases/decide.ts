@@ -18,7 +18,7 @@ export function decide<Request extends GrantRequest & { deadline: number }>(
   let left = grants.found - grants.leases.reduce((sum, lease) => sum + (lease?.user_count ?? 0), 0)
   let isBlocked = false
   for (const [n, request] of requests.entries()) {
-    const isCovered = before + request.count <= grants.found
+    const isCovered = before + (request.partial ? 1 : request.count) <= grants.found
     before += request.count
     if (grants.leases[n]) continue
     decisions.set(request, decision(request, isCovered))
@@ -28,7 +28,7 @@ export function decide<Request extends GrantRequest & { deadline: number }>(
   function decision(request: Request, isCovered: boolean): Decision {
     if (!grants.poolExists) return 'no_pool'
     if (isCovered) {
-      left -= request.count
+      left -= Math.min(request.count, left)
       return request.idempotency ? 'key_used' : 'retry'
     }
     if (grants.isCut) return hasLease || request !== requests[0] ? 'retry' : 'too_large'

@@ -5,6 +5,11 @@ import { findPoolId } from '../pools/pools.ts'
 export const OUTCOMES = ['clean', 'dirty', 'consumed'] as const
 export type Outcome = (typeof OUTCOMES)[number]
 
+/** Receives how leases ended. */
+export interface EndObserver {
+  leasesEnded(ending: 'returned' | 'expired' | 'forced' | 'abandoned', count: number): void
+}
+
 /** The lease that a request names. */
 export interface LeaseName {
   /** The name of the pool. */

@@ -2,6 +2,9 @@ import type { Fragment, ISql, Sql, TransactionSql } from 'postgres'
 import { LAST_ID } from '../database/id-bounds.ts'
 import { setLocal } from '../database/set-local.ts'
 import { ANY_BATCH } from '../states/filter.ts'
+import type { EndObserver } from './end-leases.ts'
+import { isUnreturned } from './lease-users.ts'
+import { endEmptied } from './return-users.ts'
 
 /*
  * `lease_users` has a row for each test user of a pool, but nobody who creates or deletes users writes it: it follows the change log of
@@ -39,10 +42,11 @@ export async function isInStep(sql: Sql, poolId: number): Promise<boolean> {
 
 /**
  * Brings the next users or commits into `lease_users`, in one transaction. Returns whether there was something to do. Other callers
- * wait for the step in progress, and do the next one.
+ * wait for the step in progress, and do the next one. Also ends leases that have lost their last user.
  */
-export async function fillStep(sql: Sql, poolId: number): Promise<boolean> {
-  return await sql.begin(async (tx) => {
+export async function fillStep(sql: Sql, poolId: number, observer: EndObserver): Promise<boolean> {
+  const lost: string[] = []
+  const hasChanged = await sql.begin(async (tx) => {
     await setLocal(tx, { statement_timeout: STATEMENT_TIMEOUT })
     await beginScan(tx, poolId)
     const [progress] = await tx<{ version: string; scan_before: string | null; is_forgotten: boolean }[]>`
@@ -52,12 +56,17 @@ export async function fillStep(sql: Sql, poolId: number): Promise<boolean> {
       from lease_pools p where pool_id = ${poolId} for update`
     if (!progress) return false
     if (progress.is_forgotten) {
-      await scanAgain(tx, poolId)
+      lost.push(...(await scanAgain(tx, poolId)))
       return true
     }
     const { version, scan_before: before } = progress
-    return before === null ? await followCommits(tx, poolId, version) : await scanUsers(tx, poolId, before)
+    if (before !== null) return await scanUsers(tx, poolId, before)
+    const commitIds = await followCommits(tx, poolId, version)
+    if (commitIds.length > 0) lost.push(...(await removeUsers(tx, poolId, ofCommits(tx, poolId, commitIds))))
+    return commitIds.length > 0
   })
+  if (lost.length > 0) observer.leasesEnded('returned', await endEmptied(sql, poolId, lost))
+  return hasChanged
 }
 
 /** Remembers the present version: what is committed later is read as a commit. */
@@ -69,12 +78,16 @@ async function beginScan(tx: TransactionSql, poolId: number): Promise<void> {
     on conflict do nothing`
 }
 
-/** For a pool whose commits are no longer in the log, because no service ran for longer than BASE_RETENTION. */
-async function scanAgain(tx: TransactionSql, poolId: number): Promise<void> {
+/**
+ * For a pool whose commits are no longer in the log, because no service ran for longer than BASE_RETENTION. Returns what `removeUsers`
+ * returns.
+ */
+async function scanAgain(tx: TransactionSql, poolId: number): Promise<string[]> {
   await tx`
     update lease_pools set scan_before = ${LAST_ID}, version = (
       select s.version from scopes s where ${ofTestUsers(tx, poolId, 's')})
     where pool_id = ${poolId}`
+  return await removeUsers(tx, poolId, tx`true`)
 }
 
 async function scanUsers(tx: TransactionSql, poolId: number, before: string): Promise<boolean> {
@@ -91,12 +104,13 @@ async function scanUsers(tx: TransactionSql, poolId: number, before: string): Pr
   return true
 }
 
-async function followCommits(tx: TransactionSql, poolId: number, version: string): Promise<boolean> {
+/** Adds the users of the next commits. Returns these commits. */
+async function followCommits(tx: TransactionSql, poolId: number, version: string): Promise<string[]> {
   const commits = await tx<{ version: string; commit_id: string }[]>`
     select e.version, e.commit_id from states e where ${ofTestUsers(tx, poolId, 'e')} and e.version > ${version}
     order by e.version limit ${COMMITS_A_STEP}`
   const last = commits.at(-1)
-  if (!last) return false
+  if (!last) return []
   const commitIds = commits.map(({ commit_id }) => commit_id)
   await tx`
     with changed as materialized (
@@ -107,13 +121,12 @@ async function followCommits(tx: TransactionSql, poolId: number, version: string
       ) u
     ), added as (${addUsers(tx, tx`select * from changed order by id`)})
     update lease_pools set version = ${last.version} where pool_id = ${poolId}`
-  await removeUsers(tx, poolId, commitIds)
-  return true
+  return commitIds
 }
 
 /**
- * Adds the users of a query, and corrects the batch of those that moved. A user that was deleted and is back is free; if it was leased
- * and that lease is alive, it is still leased. The lock on that lease waits for an end in progress, which would miss the user.
+ * Adds the users of a query, and corrects the batch of those that moved. A user that was deleted and is back is free; if a lease
+ * that is alive still has it, it is still leased. The lock on that lease waits for an end in progress, which would miss the user.
  */
 const addUsers = (sql: ISql, users: Fragment): Fragment => sql`
   insert into lease_users as l (pool_id, user_id, batch_id, draw, status)
@@ -123,7 +136,8 @@ const addUsers = (sql: ISql, users: Fragment): Fragment => sql`
   left join lateral (
     select x.id as lease_id from lease_users g
     cross join lateral (
-      select x.id from leases x where x.pool_id = g.pool_id and x.id = g.lease_id and x.ended_at is null for update offset 0
+      select x.id from leases x
+      where x.pool_id = g.pool_id and x.id = g.lease_id and x.ended_at is null and ${isUnreturned(sql)} for update offset 0
     ) x
     where g.pool_id = u.pool_id and g.user_id = u.id and g.status = 'gone' offset 0
   ) kept on true
@@ -131,14 +145,28 @@ const addUsers = (sql: ISql, users: Fragment): Fragment => sql`
     status = case when l.status = 'gone' then excluded.status else l.status end
   where l.status = 'gone' or l.batch_id is distinct from excluded.batch_id`
 
-/** Marks the users that these commits deleted, or made other than test users. A user that was never leased has no journal to keep. */
-async function removeUsers(tx: TransactionSql, poolId: number, commitIds: string[]): Promise<void> {
-  const left = tx`
-    l.pool_id = ${poolId} and l.user_id = any(array(
-      select t.user_id from tombstones t where t.pool_id = ${poolId} and t.left_commit_id = any(${commitIds}::bigint[])
-    )) and not exists (
+/** Whether one of these commits deleted the user of a row `l`, or made it other than a test user. */
+const ofCommits = (sql: ISql, poolId: number, commitIds: string[]): Fragment => sql`l.user_id = any(array(
+  select t.user_id from tombstones t where t.pool_id = ${poolId} and t.left_commit_id = any(${commitIds}::bigint[])
+))`
+
+/**
+ * Marks those of the users that are gone. They wait for no reset. If no lease of a user is remembered, it has no journal to keep. Returns
+ * the last leases of those that are gone now.
+ */
+async function removeUsers(tx: TransactionSql, poolId: number, isAmong: Fragment): Promise<string[]> {
+  const isGone = tx`
+    l.pool_id = ${poolId} and ${isAmong} and not exists (
       select from users u where u.pool_id = l.pool_id and u.id = l.user_id and u.is_test_user offset 0
     )`
-  await tx`delete from lease_users l where ${left} and l.uses = 0`
-  await tx`update lease_users l set status = 'gone' where ${left} and l.status <> 'gone'`
+  await tx`delete from lease_users l where ${isGone} and l.uses = 0`
+  const gone = await tx<{ lease_id: string }[]>`
+    update lease_users l set status = 'gone' where ${isGone} and l.status <> 'gone' returning l.lease_id`
+  // A statement of its own: it sees a lease that was granted while the update waited for the lock.
+  await tx`
+    delete from lease_users l where ${isGone} and l.status = 'gone' and not exists (
+      select from leases x where x.pool_id = l.pool_id and x.id = l.lease_id offset 0
+    )`
+  await tx`delete from lease_resets l where ${isGone}`
+  return [...new Set(gone.map(({ lease_id }) => lease_id))]
 }

@@ -25,7 +25,7 @@ export interface Line {
   /** The number of requests that wait for users. */
   waiting(): number
   isIdle(): boolean
-  /** Fails every request in the line. */
+  /** Fails every request in the line; those in a statement when it has ended, if they would wait. */
   close(error: unknown): void
 }
 
@@ -65,12 +65,16 @@ const PREPARATION_MS = 10_000
  */
 export function createLine({ sql, selection, inTurn, replenish }: LineOptions): Line {
   const hands = createHands(sql, selection)
+  /** All requests, those in a statement included. */
+  const all = new Set<Ticket>()
   const queue: Ticket[] = []
   const waiting = new Set<Ticket>()
   const busy = new Set<number>()
   /** Whether to try again at once: something came since the last statement began. */
   let isWoken = false
   let poll: NodeJS.Timeout | undefined
+  /** Why the line is closed. */
+  let closing: { error: unknown } | undefined
   /** How long the last walk that found too few took, and until when there is no other. */
   let fruitlessMs = 0
   let restUntil = 0
@@ -110,6 +114,7 @@ export function createLine({ sql, selection, inTurn, replenish }: LineOptions): 
 
   /** Serves these requests. Returns whether others can be served at once. */
   async function serve(place: number, tickets: Ticket[]): Promise<boolean> {
+    let open = tickets
     try {
       const begun = performance.now()
       const from = hands.begin(place)
@@ -117,22 +122,24 @@ export function createLine({ sql, selection, inTurn, replenish }: LineOptions): 
       const took = performance.now() - begun
       hands.ended(place, from, grants.hand, took)
       for (const [n, lease] of grants.leases.entries()) if (lease) settle(tickets[n], lease)
+      open = tickets.filter((_, n) => !grants.leases[n])
       const isShort = grants.poolExists && !grants.isCut && grants.found < sumOf(tickets)
       if (isShort) {
         hands.cameShort()
-        if (await replenish(grants.isInStep)) return stay(tickets.filter((_, n) => !grants.leases[n]))
+        if (await replenish(grants.isInStep)) return stay(open)
         fruitlessMs = took
         restUntil = took > POLL_MS ? performance.now() + took : 0
       }
       return settleOthers(decide(tickets, grants, performance.now()))
     } catch (error) {
-      return keepOrFail(tickets, error)
+      return keepOrFail(open, error)
     }
   }
 
   function settle(ticket: Ticket | undefined, decision: Parameters<Ticket['settle']>[0]): void {
-    if (ticket) waiting.delete(ticket)
-    ticket?.settle(decision)
+    if (!ticket) return
+    forget(ticket)
+    ticket.settle(decision)
   }
 
   function settleOthers(decisions: Map<Ticket, Decision>): boolean {
@@ -154,9 +161,13 @@ export function createLine({ sql, selection, inTurn, replenish }: LineOptions): 
     if (!ticket.left.aborted) waiting.add(ticket)
   }
 
-  /** Statements in progress at the same time may end in another order. */
+  /** Statements in progress at the same time may end in another order. After the line was closed, nobody waits. */
   function putBack(tickets: Ticket[]): void {
-    queue.unshift(...tickets.filter((ticket) => !ticket.left.aborted))
+    const now = performance.now()
+    const present = tickets.filter((ticket) => !ticket.left.aborted)
+    const failed = closing ? present.filter(({ deadline }) => deadline > now) : []
+    queue.unshift(...present.filter((ticket) => !failed.includes(ticket)))
+    for (const ticket of failed) fail(ticket, closing?.error)
   }
 
   /** Fails requests that cannot be answered in time, because it is not known yet whether there are enough users. */
@@ -183,21 +194,26 @@ export function createLine({ sql, selection, inTurn, replenish }: LineOptions): 
   function keepOrFail(tickets: Ticket[], error: unknown): boolean {
     const now = performance.now()
     const stays = ({ deadline }: Ticket) => isDatabaseUnavailable(error) && now < deadline
-    putBack(tickets.filter(stays))
     for (const ticket of tickets) {
       if (stays(ticket)) stayInLine(ticket)
       else fail(ticket, error)
     }
+    putBack(tickets.filter(stays))
     return false
   }
 
   function fail(ticket: Ticket, error: unknown): void {
-    waiting.delete(ticket)
+    forget(ticket)
     ticket.fail(error)
   }
 
-  function remove(ticket: Ticket): void {
+  function forget(ticket: Ticket): void {
+    all.delete(ticket)
     waiting.delete(ticket)
+  }
+
+  function remove(ticket: Ticket): void {
+    forget(ticket)
     const place = queue.indexOf(ticket)
     if (place >= 0) queue.splice(place, 1)
   }
@@ -214,15 +230,17 @@ export function createLine({ sql, selection, inTurn, replenish }: LineOptions): 
 
   return {
     enter(ticket) {
+      all.add(ticket)
       queue.push(ticket)
       ticket.left.addEventListener('abort', () => remove(ticket), { once: true })
       go()
     },
     wake: go,
-    waiting: () => waiting.size,
+    waiting: () => (waiting.size === 0 ? 0 : all.size), // if one waits, those behind it do, too
     isIdle: () => queue.length === 0 && busy.size === 0,
     close(error) {
       clearTimeout(poll)
+      closing = { error }
       for (const ticket of queue.splice(0)) fail(ticket, error)
     },
   }

@@ -2,7 +2,7 @@ import type { Sql } from 'postgres'
 import { retryLater } from '../errors.ts'
 import { createConcurrencyLimit } from '../http/concurrency-limit.ts'
 import { findPoolId } from '../pools/pools.ts'
-import { sweepLeases } from './end-leases.ts'
+import { type EndObserver, sweepLeases } from './end-leases.ts'
 import { fillStep } from './fill.ts'
 import { createLine, type Line, type Ticket } from './line.ts'
 import { isSearch, type Selection } from './selection.ts'
@@ -15,7 +15,7 @@ export interface Lines {
   wake(pool: string): void
   /** The number of requests of a pool that wait for users; without a pool: of all pools. */
   waiting(pool?: string): number
-  /** Fails the requests in the lines. Later ones are served, and do not wait. */
+  /** Fails the requests in the lines. Later ones are served, or fail where they would wait. */
   close(): void
 }
 
@@ -31,7 +31,10 @@ const SEARCHES = 2
 /** How long a line waits for a search. Each takes 10 s at most. */
 const SEARCH_WAIT_MS = 30_000
 
-export function createLines(sql: Sql): Lines {
+/** How long a line waits for a step of the fill, which can take 20 s for each million users of a commit. Then it walks again. */
+const REPLENISH_MS = 1_000
+
+export function createLines(sql: Sql, observer: EndObserver): Lines {
   const lines = new Map<string, { pool: string; line: Line }>()
   const searches = createConcurrencyLimit(SEARCHES, SEARCH_WAIT_MS)
   let isClosing = false
@@ -54,10 +57,10 @@ export function createLines(sql: Sql): Lines {
   function replenish(pool: string, isInStep: boolean): Promise<boolean> {
     const key = `${pool} ${isInStep}`
     const underWay = replenishing.get(key)
-    if (underWay !== undefined) return underWay
-    const begun = replenishPool(sql, pool, isInStep).finally(() => replenishing.delete(key))
+    if (underWay !== undefined) return orAfterAWhile(underWay)
+    const begun = replenishPool(sql, pool, isInStep, observer).finally(() => replenishing.delete(key))
     replenishing.set(key, begun)
-    return begun
+    return orAfterAWhile(begun)
   }
 
   function lineOf(selection: Selection): Line {
@@ -68,6 +71,7 @@ export function createLines(sql: Sql): Lines {
     const inTurn = isSearch(selection) ? search : <Result>(work: () => Promise<Result>) => work()
     const line = createLine({ sql, selection, inTurn, replenish: (isInStep) => replenish(selection.pool, isInStep) })
     lines.set(key, { pool: selection.pool, line })
+    if (isClosing) line.close(shuttingDown())
     return line
   }
 
@@ -78,7 +82,6 @@ export function createLines(sql: Sql): Lines {
 
   return {
     enter(selection, ticket) {
-      if (isClosing) ticket.deadline = 0
       if (ticket.deadline > performance.now() && waiting() >= MAX_WAITING)
         throw retryLater('overloaded', 'Too many requests wait for users. Try again.', 1)
       lineOf(selection).enter(ticket)
@@ -89,18 +92,29 @@ export function createLines(sql: Sql): Lines {
     waiting,
     close() {
       isClosing = true
-      for (const { line } of lines.values()) line.close(retryLater('shutting_down', 'Try another replica.', 1))
+      for (const { line } of lines.values()) line.close(shuttingDown())
     },
   }
+}
+
+const shuttingDown = () => retryLater('shutting_down', 'Try another replica.', 1)
+
+/** Resolves with the result, or with true after a while. Then users may have come back. */
+function orAfterAWhile(result: Promise<boolean>): Promise<boolean> {
+  const { promise: late, resolve } = Promise.withResolvers<boolean>()
+  const timer = setTimeout(resolve, REPLENISH_MS, true)
+  return Promise.race([result, late]).finally(() => clearTimeout(timer))
 }
 
 /**
  * Resolves with whether there may be more free users than before. `isInStep` is what the walk saw: a fill that ended since then may have
  * added users.
  */
-async function replenishPool(sql: Sql, pool: string, isInStep: boolean): Promise<boolean> {
+async function replenishPool(sql: Sql, pool: string, isInStep: boolean, observer: EndObserver): Promise<boolean> {
   const poolId = await findPoolId(sql, pool)
-  if ((await sweepLeases(sql, poolId)) > 0) return true
-  if (!isInStep) await fillStep(sql, poolId) // or waits for that of another caller
+  const expired = await sweepLeases(sql, poolId)
+  observer.leasesEnded('expired', expired)
+  if (expired > 0) return true
+  if (!isInStep) await fillStep(sql, poolId, observer) // or waits for that of another caller
   return !isInStep
 }

@@ -4,7 +4,7 @@ import { Problem, retryLater } from '../errors.ts'
 import { findPoolId, poolNotFound } from '../pools/pools.ts'
 import { deriveKey } from '../secrets/encryption.ts'
 import type { createCounts } from './counts.ts'
-import { endLease, leaseLost } from './end-leases.ts'
+import { type EndObserver, endLease, leaseLost } from './end-leases.ts'
 import { type GrantedLease, MAX_LINE_BYTES } from './grant.ts'
 import { type LeaseCredential, readLeaseUsers } from './lease-users.ts'
 import type { Ticket } from './line.ts'
@@ -26,10 +26,9 @@ export interface LeaseRequest {
   key: string | undefined
 }
 
-/** Receives how requests for leases ended. */
-export interface LeaseObserver {
+/** Receives how requests for leases, and leases, ended. */
+export interface LeaseObserver extends EndObserver {
   leaseRequested(outcome: 'granted' | 'exhausted', seconds: number, users: number): void
-  leasesEnded(ending: 'returned' | 'expired' | 'forced' | 'abandoned', count: number): void
 }
 
 /** What requests for leases need from the service. */
@@ -44,7 +43,7 @@ export interface Leasing {
 
 /**
  * Returns a new lease, or that of the earlier request with the same key and body. `left` aborts if the client leaves before it has the
- * response: then it leaves the line, or its lease ends at once. A lease with a key stays, since the client may come back for it.
+ * response, or gets an error: then it leaves the line, or its lease ends at once. A lease with a key stays, since the client may come back for it.
  * Throws `pool_not_found`, `users_exhausted`, `lease_too_large`, `idempotency_key_reused`, `lease_lost`, `overloaded`.
  */
 export async function requestLease(leasing: Leasing, request: LeaseRequest, left: AbortSignal): Promise<GrantedLease> {
@@ -120,7 +119,7 @@ async function takeTurn(
   const { promise, resolve, reject } = Promise.withResolvers<Parameters<Ticket['settle']>[0]>()
   const giveBack = (id: string) =>
     endLease(sql, { pool, id }, 'abandoned')
-      .then(() => observer.leasesEnded('abandoned', 1))
+      .then((isEnded) => isEnded && observer.leasesEnded('abandoned', 1))
       .catch(() => {}) // then it expires
       .finally(() => lines.wake(pool))
   const ticket: Ticket = {
@@ -138,18 +137,24 @@ async function takeTurn(
     },
     fail: reject,
   }
-  left.addEventListener('abort', () => reject(new Problem('request_timeout', 'The client has left.')), { once: true })
+  if (left.aborted) throw clientLeft()
   lines.enter(selection, ticket)
+  left.addEventListener('abort', () => reject(clientLeft()), { once: true })
   const decision = await promise
   const seconds = (performance.now() - begun) / 1000
   if (decision === 'no_pool') throw poolNotFound(pool)
   if (decision === 'too_large') throw tooLarge()
   if (decision === 'key_used') return decision
+  // The first request with the key may have taken the last users.
+  const earlier = decision === 'exhausted' && key !== undefined && (await findLease(leasing, request))
+  if (earlier) return earlier
   const isGranted = decision !== 'exhausted'
   observer.leaseRequested(isGranted ? 'granted' : 'exhausted', seconds, isGranted ? decision.user_count : 0)
   if (!isGranted) throw await exhausted(leasing, request)
   return decision
 }
+
+const clientLeft = () => new Problem('request_timeout', 'The client has left.')
 
 const tooLarge = () =>
   new Problem('lease_too_large', `Their lines have more than ${MAX_LINE_BYTES} bytes. Request fewer users at once.`)

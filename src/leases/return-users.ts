@@ -1,4 +1,4 @@
-import type { Sql, TransactionSql } from 'postgres'
+import type { Fragment, ISql, Sql, TransactionSql } from 'postgres'
 import { invalidRequest, MAX_FAULTS } from '../errors.ts'
 import { freeUsers, isAlive, type LeaseName, lockLease, type Outcome, requireReturned } from './end-leases.ts'
 import { isUnreturned } from './lease-users.ts'
@@ -74,24 +74,43 @@ async function freeReturned(
   return count
 }
 
-/** Counts the users of an alive lease that exist and were not returned. */
+/** The users of the lease `x` that exist and were not returned. */
+const heldUsers = (sql: ISql): Fragment => sql`
+  from unnest(x.user_ids) g (user_id)
+  cross join lateral (
+    select from users u where u.pool_id = x.pool_id and u.id = g.user_id and u.is_test_user offset 0
+  ) u
+  where ${isUnreturned(sql)}`
+
 async function countHeld(tx: TransactionSql, poolId: number, leaseId: string): Promise<number> {
   const [row] = await tx<{ held: number }[]>`
-    select count(*)::int as held from leases x
-    cross join lateral unnest(x.user_ids) g (user_id)
-    cross join lateral (
-      select from users u where u.pool_id = x.pool_id and u.id = g.user_id and u.is_test_user offset 0
-    ) u
-    where x.pool_id = ${poolId} and x.id = ${leaseId} and ${isUnreturned(tx)}`
+    select (select count(*)::int ${heldUsers(tx)}) as held from leases x where x.pool_id = ${poolId} and x.id = ${leaseId}`
   return row?.held ?? 0
 }
 
-/** Ends a lease that has no user left. A deleted user may be created again with its id: then it is free. */
-async function endEmpty(tx: TransactionSql, poolId: number, leaseId: string): Promise<void> {
-  await tx`
+/** Ends a lease that has no user left. A deleted user may be created again with its id: then it is free. Returns whether it was alive. */
+async function endEmpty(sql: ISql, poolId: number, leaseId: string): Promise<boolean> {
+  const ended = await sql`
     with ended as (
-      update leases x set ended_at = now(), ending = 'returned' where x.pool_id = ${poolId} and x.id = ${leaseId}
+      update leases x set ended_at = now(), ending = 'returned'
+      where x.pool_id = ${poolId} and x.id = ${leaseId} and x.ended_at is null
       returning x.pool_id, x.id, x.user_ids, x.outcome
-    )
-    ${freeUsers(tx)}`
+    ), freed as (${freeUsers(sql)})
+    select from ended`
+  return ended.length > 0
+}
+
+/**
+ * Ends those of the leases whose users were returned, apart from some that were deleted since then. Returns how many. A lease of which no
+ * user was returned stays: its holder hears at its next renewal that they are gone.
+ */
+export async function endEmptied(sql: Sql, poolId: number, leaseIds: string[]): Promise<number> {
+  const emptied = await sql<{ id: string }[]>`
+    select x.id from leases x
+    where x.pool_id = ${poolId} and x.id = any(${leaseIds}::uuid[]) and x.ended_at is null
+      and exists (select from lease_returns r where r.pool_id = x.pool_id and r.lease_id = x.id offset 0)
+      and not exists (select ${heldUsers(sql)} offset 0)`
+  let ended = 0
+  for (const { id } of emptied) if (await endEmpty(sql, poolId, id)) ended++
+  return ended
 }

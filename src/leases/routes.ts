@@ -137,11 +137,12 @@ export const leaseRoutes: FastifyPluginCallbackTypebox<{ leasing: Leasing }> = (
 
 const nameOf = (id: string, fence: number, pool: string): LeaseName => ({ id: id.toLowerCase(), fence, pool })
 
-/** Aborts if the connection closes before the response has been sent. */
-export function leftSignal(reply: FastifyReply): AbortSignal {
+/** Aborts if the connection closes before the response has been sent, or if that is an error: the client has no lease. */
+export function leftSignal({ raw }: FastifyReply): AbortSignal {
   const left = new AbortController()
-  reply.raw.once('close', () => {
-    if (!reply.raw.writableFinished) left.abort()
+  if (raw.destroyed) left.abort() // while the request waited for its turn
+  raw.once('close', () => {
+    if (!raw.writableFinished || raw.statusCode >= 400) left.abort()
   })
   return left.signal
 }

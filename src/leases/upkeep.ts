@@ -3,23 +3,25 @@ import type { Sql } from 'postgres'
 import { attemptEach } from '../database/attempt-each.ts'
 import { FIRST_ID } from '../database/id-bounds.ts'
 import { type Repeating, repeatEvery } from '../process/repeat.ts'
-import { sweepLeases } from './end-leases.ts'
-import { fillStep, isInStep } from './fill.ts'
+import { type EndObserver, sweepLeases } from './end-leases.ts'
+import { fillStep, inStep } from './fill.ts'
 import { finishResets } from './finish-resets.ts'
-import { forgetLeases } from './forget.ts'
+import { forgetLeases, isOld } from './forget.ts'
 import type { Lines } from './lines.ts'
-import type { LeaseObserver } from './request-lease.ts'
 
 /** How often a process looks for expired leases and new users. Requests that find too few users look themselves. */
 const INTERVAL_MS = 1_000
 
-/** Steps of one pool in a row, so that pools take turns. */
-const STEPS = 20
+/**
+ * How long the steps of one kind may go on in a pool, so that pools take turns. With 20 steps, a pool with more than 80 small commits a
+ * second was never followed to the end.
+ */
+const TURN_MS = 2_000
 
 interface Upkeep {
   sql: Sql
   lines: Lines
-  observer: LeaseObserver
+  observer: EndObserver
   /** How long the journal keeps a lease after its end, in seconds. */
   retention: number
   log: FastifyBaseLogger
@@ -37,28 +39,34 @@ export function startLeaseUpkeep(
   /** By pool: the last user that was looked at of those that wait for targets. */
   const lastLooked = new Map<number, string>()
 
-  /** Looks at the next users that wait for targets. Returns whether some are free now: then the next ones may be, too. */
+  /**
+   * Looks at the next users that wait for targets. Returns whether to go on: if some are free now, the next ones may be, too; behind the
+   * last one come the first ones.
+   */
   async function finishNext(id: number, name: string): Promise<boolean> {
-    const { freed, failed, last } = await finishResets(sql, id, lastLooked.get(id) ?? FIRST_ID)
+    const after = lastLooked.get(id) ?? FIRST_ID
+    const { freed, failed, last } = await finishResets(sql, id, after)
     if (last === undefined) lastLooked.delete(id)
     else lastLooked.set(id, last)
     if (freed > 0) lines.wake(name)
     if (failed > 0) log.warn({ pool: name, users: failed }, 'users not reset, a target has not put them right')
-    return freed > 0
+    return freed > 0 || (last === undefined && after !== FIRST_ID)
   }
 
   return repeatEvery(async (signal) => {
     try {
-      await attemptEach(await leasePools(sql), async ({ id, name }) => {
-        await inSteps(signal, async () => {
+      await attemptEach(await readLeasePools(sql, retention), async ({ id, name, ...pool }) => {
+        const sweep = async () => {
           const expired = await sweepLeases(sql, id)
           if (expired > 0) observer.leasesEnded('expired', expired)
           if (expired > 0) lines.wake(name)
           return expired > 0
-        })
-        await inSteps(signal, async () => !(await isInStep(sql, id)) && (await fillStep(sql, id)))
-        await inSteps(signal, () => finishNext(id, name))
-        await inSteps(signal, async () => (await forgetLeases(sql, id, retention)) > 0)
+        }
+        if (pool.has_expired) await inSteps(signal, sweep)
+        if (!pool.is_in_step) await inSteps(signal, () => fillStep(sql, id, observer))
+        if (pool.is_resetting) await inSteps(signal, () => finishNext(id, name))
+        else lastLooked.delete(id)
+        if (pool.has_old) await inSteps(signal, async () => (await forgetLeases(sql, id, retention)) > 0)
       })
       isFailing = false
     } catch (err) {
@@ -68,9 +76,25 @@ export function startLeaseUpkeep(
   }, intervalMs)
 }
 
-const leasePools = (sql: Sql) => sql<{ id: number; name: string }[]>`
-  select p.id, p.name from lease_pools l join pools p on p.id = l.pool_id order by p.id`
+/** A pool that leases users, and what is to do there. */
+interface LeasePool {
+  id: number
+  name: string
+  has_expired: boolean
+  is_in_step: boolean
+  is_resetting: boolean
+  has_old: boolean
+}
+
+/** One statement for all pools, because in most seconds there is nothing to do. */
+const readLeasePools = (sql: Sql, retention: number) => sql<LeasePool[]>`
+  select o.id, o.name, (${inStep(sql, sql`o.id`)}) as is_in_step,
+    exists (select from leases x where x.pool_id = o.id and x.ended_at is null and x.expires_at <= now()) as has_expired,
+    exists (select from lease_resets r where r.pool_id = o.id) as is_resetting,
+    exists (select from leases x where x.pool_id = o.id and ${isOld(sql, retention)}) as has_old
+  from lease_pools l join pools o on o.id = l.pool_id order by o.id`
 
 async function inSteps(signal: AbortSignal, step: () => Promise<boolean>): Promise<void> {
-  for (let n = 0; n < STEPS && !signal.aborted; n++) if (!(await step())) return
+  const end = performance.now() + TURN_MS
+  while (!signal.aborted && (await step())) if (performance.now() > end) return
 }

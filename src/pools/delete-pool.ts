@@ -24,11 +24,20 @@ export async function deletePool(sql: Sql, name: string, { force }: { force: boo
     await tx`delete from states where pool_id = ${poolId}`
     await tx`delete from scopes where pool_id = ${poolId}`
     await tx`delete from credentials where pool_id = ${poolId}`
-    await tx`delete from leases where pool_id = ${poolId}`
-    await tx`delete from lease_users where pool_id = ${poolId}`
-    await tx`delete from lease_resets where pool_id = ${poolId}`
+    await deleteLeases(tx, poolId)
     await tx`delete from pools where id = ${poolId}`
   })
+}
+
+/**
+ * In this order: the first waits for users that are being added to lease_users (fill.ts) and stops that, the second waits for leases that
+ * are being granted (grant.ts) and stops those. Otherwise their rows would stay.
+ */
+async function deleteLeases(tx: TransactionSql, poolId: number): Promise<void> {
+  await tx`delete from lease_pools where pool_id = ${poolId}`
+  await tx`delete from lease_users where pool_id = ${poolId}`
+  await tx`delete from leases where pool_id = ${poolId}`
+  await tx`delete from lease_resets where pool_id = ${poolId}`
 }
 
 async function requireOnlyTestUsers(tx: TransactionSql, poolId: number): Promise<void> {

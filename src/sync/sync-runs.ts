@@ -160,6 +160,15 @@ export async function requestClear(sql: Sql, poolId: number, target: string): Pr
   return run as SyncRun
 }
 
+/** Whether an interval is over, a run is queued, or a claim has expired. One small statement, because in most seconds there is nothing. */
+export async function hasWork(sql: Sql): Promise<boolean> {
+  const [row] = await sql<{ has_work: boolean }[]>`
+    select exists (select from targets where next_run_at <= now())
+      or exists (select from sync_runs where status = 'queued')
+      or exists (select from sync_runs where status = 'running' and lease_until < now()) as has_work`
+  return row?.has_work ?? false
+}
+
 /** Queues a run for each target whose interval is over. Each is queued once, however many replicas check at the same time. */
 export async function queueDueRuns(sql: Sql): Promise<void> {
   await sql`

@@ -13,6 +13,7 @@ import {
   type ClaimedRun,
   claimRun,
   finishRun,
+  hasWork,
   type Outcome,
   queueDueRuns,
   type RunFailure,
@@ -95,6 +96,7 @@ export function startSyncScheduler(
 
   async function takeRuns(): Promise<void> {
     await releaseDropped()
+    if (!only && !(await hasWork(sql))) return
     if (!only) await queueDueRuns(sql)
     while (inWork.size < MAX_RUNS && !stopping.signal.aborted) {
       const run = await claimRun(sql, leaseMs, only)

@@ -82,6 +82,8 @@ t.test('no pool, a key that has a lease, and lines that are too long', (t) => {
   }
   t.equal(decide([keyed], none, NOW).get(keyed), 'no_pool')
   t.equal(decide([keyed], { ...none, poolExists: true, found: 1 }, NOW).get(keyed), 'key_used')
+  const partly = { ...keyed, count: 5, partial: true }
+  t.equal(decide([partly], { ...none, poolExists: true, found: 3 }, NOW).get(partly), 'key_used', 'not tried for ever')
   const large = request(3, false, true)
   const cut = { ...none, poolExists: true, found: 2, isCut: true }
   t.equal(decide([large], cut, NOW).get(large), 'too_large', 'alone it is no shorter')

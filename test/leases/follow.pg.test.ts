@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isInStep } from '../../src/leases/fill.ts'
+import { forgetLeases } from '../../src/leases/forget.ts'
 import { suite } from '../suite.ts'
 import { addUsers, type Lease, leaseService, makePool, problem } from './pool.ts'
 
@@ -117,6 +118,50 @@ t.test('a lease ends with the last of its users that exist, and a deleted one th
   t.equal((await post('/v1/leases', { pool, count: 2 })).status, 201)
 })
 
+t.test('a lease ends when its last user is deleted after the return of the others', async (t) => {
+  const pool = await makePool(service, 2)
+  const { json: lease } = await post('/v1/leases', { pool, count: 2, ttl_seconds: 3_600 })
+  const [left, gone] = lease.users.map(({ id }) => id)
+  await untilInStep(pool)
+  const users = [{ id: left, outcome: 'clean' }]
+  t.match(await post(`/v1/leases/${lease.id}/return`, { pool, fence: lease.fence, users }), { json: { held_count: 1 } })
+  t.equal((await call('DELETE', `/v1/users/${gone}?pool=${pool}`)).status, 204)
+  const read = async () => (await call<{ status: string }>('GET', `/v1/leases/${lease.id}?pool=${pool}`)).json.status
+  for (const deadline = Date.now() + 20_000; (await read()) === 'active' && Date.now() < deadline; ) await sleep(20)
+  t.equal(await read(), 'returned')
+  t.match(await post(`/v1/leases/${lease.id}/return`, { pool, fence: lease.fence, users }), { status: 200 })
+})
+
+t.test('a user that was returned, deleted and is back is free, although its lease is alive', async (t) => {
+  const pool = await makePool(service, 2)
+  const { json: lease } = await post('/v1/leases', { pool, count: 2, ttl_seconds: 3_600 })
+  const [back] = lease.users.map(({ id }) => id)
+  await post(`/v1/leases/${lease.id}/return`, { pool, fence: lease.fence, users: [{ id: back, outcome: 'clean' }] })
+  await call('DELETE', `/v1/users/${back}?pool=${pool}`)
+  await untilInStep(pool)
+  const poolId = await idOf(pool)
+  await sql`insert into users (pool_id, id, username, email) values (${poolId}, ${back ?? ''}, 'back', 'back@example.com')`
+  t.match((await post('/v1/leases', { pool })).json.users, [{ id: back }])
+})
+
+t.test('nothing stays of a deleted user whose leases are forgotten, and it is not reset any more', async (t) => {
+  const pool = await makePool(service, 2)
+  const poolId = await idOf(pool)
+  const { json: lease } = await post('/v1/leases', { pool, count: 2 })
+  await post(`/v1/leases/${lease.id}/return`, { pool, fence: lease.fence, outcome: 'dirty' })
+  await untilInStep(pool)
+  await forgetLeases(sql, poolId, 0)
+  await sql.begin(async (tx) => {
+    await tx`select from lease_pools where pool_id = ${poolId} for update` // nothing follows the deletion yet
+    await tx`
+      with deleted as (delete from users where pool_id = ${poolId} returning id)
+      insert into lease_resets (pool_id, user_id) select ${poolId}, id from deleted`
+  })
+  await untilInStep(pool)
+  for (const table of ['lease_users', 'lease_resets'])
+    t.strictSame([...(await sql`select from ${sql(table)} where pool_id = ${poolId}`)], [], table)
+})
+
 t.test('a batch with leased users is deleted, and created again with the same ids', async (t) => {
   const pool = await makePool(service, 0)
   const config = {
@@ -155,9 +200,9 @@ t.test('if the change log was pruned meanwhile, the users are read again', async
     await tx`delete from tombstones where pool_id = ${poolId}`
   })
   t.equal((await post('/v1/leases', { pool, count: 2 })).status, 201)
-  await giveBack(pool, held)
-  t.match(await stats(pool), { free: 1, leased: 2 })
-  t.equal((await post('/v1/leases', { pool, count: 2, partial: true })).json.users.length, 1)
+  await post(`/v1/leases/${held.id}/return`, { pool, fence: held.fence, outcome: 'dirty' })
+  t.match(await stats(pool), { free: 0, leased: 2, dirty: 1 })
+  t.match(await post('/v1/leases', { pool, count: 2, partial: true }), problem(409, 'users_exhausted'))
 })
 
 t.test('users that are not test users are never leased, whatever a filter says', async (t) => {

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startService } from '../http/service.ts'
+import { type OpenTransaction, openTransaction } from '../open-transaction.ts'
 import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 import { addUsers, type Lease, leaseService, makePool, PATIENT, problem } from './pool.ts'
@@ -139,4 +140,46 @@ t.test('a waiting request hears of users that another replica frees', async (t) 
   const more = take(pool, { wait_seconds: 20 }, other)
   await addUsers(sql, pool, 1, 2)
   t.equal((await more).status, 201)
+})
+
+t.test('a pool is deleted while its users are granted, or read: nothing of it stays', async (t) => {
+  const rowsOf = async (poolId: number) => {
+    const counts: Record<string, number> = {}
+    for (const table of ['leases', 'lease_users', 'lease_pools'])
+      counts[table] = (await sql`select from ${sql(table)} where pool_id = ${poolId}`).length
+    return counts
+  }
+  const deletePool = (pool: string) => call('DELETE', `/v1/pools/${pool}`)
+  const isDeleting = async () => {
+    const rows = await sql`
+      select from pg_stat_activity
+      where datname = current_database() and application_name = 'usersync' and wait_event_type = 'Lock'`
+    return rows.length > 0
+  }
+  /** Makes a pool with a user that is read, and one that is not yet. Deletes it while `hold` has a lock of it. */
+  async function during(
+    hold: (tx: OpenTransaction, poolId: number) => Promise<unknown>,
+    then = async (_pool: string): Promise<unknown> => undefined,
+  ) {
+    const pool = await makePool(service, 2)
+    const { json } = await take(pool, { count: 2 })
+    await giveBack(pool, json)
+    const [row] = await sql<{ id: number }[]>`select id from pools where name = ${pool}`
+    const poolId = row?.id ?? 0
+    const tx = await openTransaction(t, sql)
+    await hold(tx, poolId)
+    const deleted = deletePool(pool)
+    while (!(await isDeleting())) await sleep(5)
+    await then(pool)
+    await tx.commit()
+    t.equal((await deleted).status, 204)
+    t.strictSame(await rowsOf(poolId), { leases: 0, lease_users: 0, lease_pools: 0 })
+  }
+  const lockFirst = (tx: OpenTransaction, poolId: number) => tx`
+    select from lease_users where pool_id = ${poolId} order by user_id limit 1 for update`
+  await during(lockFirst, (pool) => take(pool, {}, other))
+  await during(async (tx, poolId) => {
+    await tx`select from lease_pools where pool_id = ${poolId} for update`
+    await tx`insert into lease_users (pool_id, user_id, draw) values (${poolId}, uuid_v7(), 0)` // as fillStep does
+  })
 })

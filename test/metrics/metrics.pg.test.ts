@@ -43,17 +43,20 @@ t.test('created and failed users are counted', async (t) => {
 
 t.test('leases are counted by how they were decided and how they ended', async (t) => {
   await sql`insert into users (username, email) select 'lease' || n, n || '@lease.example' from generate_series(1, 3) n`
+  await call('POST', '/v1/pools', { body: { name: 'single' } })
+  await sql`insert into users (pool_id, username, email) select id, 'one', 'one@lease.example' from pools where name = 'single'`
   const take = (body: object) => call<{ id: string; fence: number }>('POST', '/v1/leases', { body })
   const filter = { attributes: { none: true } }
   const decided = (outcome: string) => `usersync_lease_request_wait_seconds_count{outcome="${outcome}"}`
   const ended = (ending: string) => `usersync_leases_ended_total{ending="${ending}"}`
-  const all = { [decided('granted')]: 3, [decided('exhausted')]: 1, usersync_lease_users_granted_total: 4 }
-  await grows(t, { ...all, [ended('returned')]: 1, [ended('forced')]: 1, [ended('expired')]: 1 }, async () => {
+  const all = { [decided('granted')]: 4, [decided('exhausted')]: 1, usersync_lease_users_granted_total: 5 }
+  await grows(t, { ...all, [ended('returned')]: 1, [ended('forced')]: 1, [ended('expired')]: 2 }, async () => {
     const { json: returned } = await take({ count: 2 })
     await call('POST', `/v1/leases/${returned.id}/return`, { body: { fence: returned.fence, outcome: 'dirty' } })
     await call('DELETE', `/v1/leases/${(await take({})).json.id}`)
     await take({ filter })
-    await take({ ttl_seconds: 1 })
+    await take({ pool: 'single', ttl_seconds: 1 })
+    await take({ pool: 'single', ttl_seconds: 1, wait_seconds: 30 }) // ends the one before itself
   })
   const users = (now: Scrape, status: string) => now.value(`usersync_lease_users{status="${status}"}`)
   // A count that took long is used again for a while.
