@@ -113,7 +113,7 @@ async function takeTurn(
   left: AbortSignal,
 ): Promise<GrantedLease | 'key_used'> {
   const { sql, lines, observer, encryptionKey } = leasing
-  const { selection, waitSeconds, key, ...asked } = request
+  const { selection, waitSeconds, key, ...terms } = request
   const { pool } = selection
   const begun = performance.now()
   const { promise, resolve, reject } = Promise.withResolvers<Parameters<Ticket['settle']>[0]>()
@@ -123,7 +123,7 @@ async function takeTurn(
       .catch(() => {}) // then it expires
       .finally(() => lines.wake(pool))
   const ticket: Ticket = {
-    ...asked,
+    ...terms,
     idempotency:
       key === undefined ? undefined : { owner: request.apiKey ?? '', key, digest: digestOf(request, encryptionKey) },
     deadline: begun + waitSeconds * 1000,
