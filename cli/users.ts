@@ -136,10 +136,14 @@ export const exportUsers = clientCommand({
       query: { format, differential: false, batch_id: values.batch, shard: values.shard, include: values.include },
       signal: program.stop,
     })
-    const texts = complete(answer.texts(), format)
-    if (path === '-') for await (const text of texts) await call.print(text)
-    else await replaceFile(path, values.include ? 0o600 : 0o666, shown(call, texts))
-    return DONE
+    try {
+      const texts = complete(answer.texts(), format)
+      if (path === '-') for await (const text of texts) await call.print(text)
+      else await replaceFile(path, values.include ? 0o600 : 0o666, shown(call, texts))
+      return DONE
+    } finally {
+      answer.end() // if the file cannot be written, nobody reads the body, and its timer would keep the process for 30 s
+    }
   },
 })
 

@@ -1,6 +1,7 @@
 import { lstat, readdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import type { ServerResponse } from 'node:http'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fakeService } from '../pull/fake-service.ts'
 import { outFolder } from '../pull/pull-process.ts'
 import { suite } from '../suite.ts'
@@ -70,7 +71,11 @@ t.test('a body that is cut, and ends as if it were whole, is exit code 3 and lea
 })
 
 t.test('what is no regular file is not replaced', async (t) => {
-  const url = await fakeService(t, (_, response) => void response.end(WHOLE.csv))
+  const closed: Promise<true>[] = []
+  const url = await fakeService(t, (_, response) => {
+    response.write('id,username\n') // and no end
+    closed.push(new Promise((resolve) => response.on('close', () => resolve(true))))
+  })
   const link = join(folder, 'link.csv')
   await symlink(out, link)
   for (const file of [link, folder]) {
@@ -78,4 +83,6 @@ t.test('what is no regular file is not replaced', async (t) => {
     t.match(done, { code: 2, err: /is not a regular file/ }, file)
   }
   t.ok((await lstat(link)).isSymbolicLink())
+  for (const each of closed)
+    t.ok(await Promise.race([each, sleep(10_000, false, { ref: false })]), 'the service sends no longer')
 })
