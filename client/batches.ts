@@ -20,7 +20,7 @@ interface CreateOptions extends CallOptions {
 /** Pause between reads of a batch whose events cannot be had, and before a broken stream is opened again. */
 const POLL_MS = 1_000
 
-/** A deletion is one statement, which the service ends after this time. */
+/** A deletion of a million users takes about 25 s. `fetch` of Node waits no longer than this for a response. */
 const DELETION_MS = 300_000
 
 /** Creation of users in bulk. */
