@@ -55,7 +55,8 @@ const MARK = 'usersync_id'
 
 const NOT_KEPT = `Keycloak does not keep the attribute ${MARK}, so its users could not be found again. Allow unmanaged attributes in the realm (Realm settings, User profile), or add the attribute to the profile.`
 
-const NOT_RENAMED = 'Keycloak keeps the former username. Allow to edit usernames in the realm (Realm settings, Login).'
+const NOT_RENAMED =
+  'Keycloak keeps another username. Allow to edit usernames in the realm, and switch off “Email as username” (Realm settings, Login).'
 
 function keycloakRequests(call: CallApi): Requests<KeycloakUser> {
   /** Whether Keycloak has kept our mark of a user that was created. */
