@@ -1,4 +1,5 @@
 import { errorOf, notUsersync, UsersyncError } from './errors.ts'
+import { withoutTimeouts } from './fetch-timeouts.ts'
 import type { CallOptions, RawBody } from './operation-types.ts'
 import { OPERATIONS, VERSION } from './operations.ts'
 import { isReadiness } from './readiness.ts'
@@ -140,6 +141,7 @@ export class Connection {
         ...(body instanceof ReadableStream ? await streamed(body, watchdog) : body !== undefined && { body }),
         // The key must not follow a redirect, and no cache may answer for the service unless the call says so.
         ...{ redirect: 'manual', cache: call.cache ?? 'no-store', credentials: 'omit' },
+        ...withoutTimeouts(), // the watchdog has them
       } as RequestInit)
       watchdog.restart()
       const answer = { status: response.status, headers: response.headers, ...bodyOf(response, watchdog) }
