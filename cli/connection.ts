@@ -1,4 +1,6 @@
+import type { Dispatcher } from 'undici'
 import { Connection } from '../client/connection.ts'
+import { patient } from '../client/fetch-timeouts.ts'
 import { type Client, createClient } from '../client/index.ts'
 import { checkedUrl, readKey } from '../src/client/service-options.ts'
 import { isCleartext } from '../src/config/loopback.ts'
@@ -58,6 +60,6 @@ async function fetchByProxy(env: NodeJS.ProcessEnv): Promise<typeof fetch | unde
   const names = ['HTTP_PROXY', 'HTTPS_PROXY', 'http_proxy', 'https_proxy']
   if (!names.some((name) => env[name])) return undefined
   const [undici, { connectAgent }] = await Promise.all([import('undici'), import('../src/client/peer.ts')])
-  const dispatcher = await connectAgent()
+  const dispatcher = patient(await connectAgent()) as Dispatcher
   return ((input: string, init: object) => undici.fetch(input, { ...init, dispatcher })) as unknown as typeof fetch
 }

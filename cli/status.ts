@@ -1,4 +1,5 @@
 import type { Batch, components } from '../client/index.ts'
+import { itemsOf } from '../client/pages.ts'
 import { type Call, clientCommand, type Options } from './command.ts'
 import { DONE, FAILED } from './exit-codes.ts'
 import { ifAllowed } from './faults.ts'
@@ -16,15 +17,14 @@ export const status = clientCommand({
     const version = await connection.version(program.stop)
     const health = await client.request('getHealth', { signal: program.stop, attempts: 1 })
     const { pools, batches, leases, targets } = health.reasons.includes('database') ? NOTHING : await readRest(call)
-    const names = pools?.items.map(({ name }) => name)
     if (json) {
-      const found = { url, version, health, pools: names, batches, leases, targets: targets?.items }
+      const found = { url, version, health, pools, batches, leases, targets: targets?.items }
       await print(jsonLines([found]))
     } else {
       const service = `${url}, usersync ${version}`
       const overview = {
         ...{ service, health: healthText(health) },
-        ...(pools && { pools: pools.items.map(({ name }) => name).join(' ') }),
+        ...(pools && { pools: pools.join(' ') }),
         ...(leases && { leases: leaseText(leases) }),
       }
       await print(facts(overview))
@@ -40,7 +40,7 @@ async function readRest(call: Call<Options>) {
   const { client, program } = call
   const options = { signal: program.stop }
   return {
-    pools: await ifAllowed(client.request('listPools', { ...options, query: { limit: 1000 } })),
+    pools: await ifAllowed(poolNames(call)),
     batches: await ifAllowed(batchesInWork(call)),
     leases: await ifAllowed(client.request('getLeaseStats', options)),
     targets: await ifAllowed(client.request('getSyncStatus', options)),
@@ -63,6 +63,14 @@ const MEANINGS = new Map([
 function healthText({ status, reasons, warnings = [] }: components['schemas']['Readiness']): string {
   const named = [...reasons, ...warnings].map((name) => (MEANINGS.has(name) ? `${name} (${MEANINGS.get(name)})` : name))
   return [status, ...named].join(', ')
+}
+
+async function poolNames({ client, program }: Call<Options>): Promise<string[]> {
+  const names: string[] = []
+  const read = (cursor: { cursor?: string }) =>
+    client.request('listPools', { query: { limit: 1000, ...cursor }, signal: program.stop })
+  for await (const { name } of itemsOf(read)) names.push(name)
+  return names
 }
 
 async function batchesInWork({ client, program }: Call<Options>): Promise<Batch[]> {

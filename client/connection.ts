@@ -1,7 +1,9 @@
 import { errorOf, notUsersync, UsersyncError } from './errors.ts'
+import { withoutTimeouts } from './fetch-timeouts.ts'
 import type { CallOptions, RawBody } from './operation-types.ts'
 import { OPERATIONS, VERSION } from './operations.ts'
 import { isReadiness } from './readiness.ts'
+import { isDeleted, isNotDone, mayRepeat } from './repetition.ts'
 import { sleep, Watchdog } from './signals.ts'
 
 /** Where the service is, and how patient its client is. */
@@ -45,19 +47,6 @@ export interface Answer {
 const FIRST_PAUSE_MS = 250
 const MAX_PAUSE_MS = 30_000
 
-/** Requests that use another method than GET, PUT, PATCH and DELETE, and still have the same effect twice as once. */
-const REPEATABLE = new Set([
-  'cancelBatch',
-  'previewBatch',
-  'renewLease',
-  'returnLease',
-  'resetUsers',
-  'validateTemplate',
-])
-
-/** 503 with these codes, and 429, mean that the service has done nothing. */
-const NOT_DONE = ['overloaded', 'rate_limited', 'shutting_down']
-
 /** Sends requests, with retries. */
 export class Connection {
   readonly #options: ClientOptions
@@ -79,8 +68,15 @@ export class Connection {
 
   /** Returns the body of a successful response: the value of JSON, otherwise text; undefined if there is none. */
   async read(id: keyof typeof OPERATIONS, call: Call): Promise<unknown> {
+    /** Whether the service may have carried out an earlier attempt. */
+    let mayBeDone = false
     return await this.#retry(id, call, async (signal) => {
-      const answer = await this.#send(id, call, signal)
+      const answer = await this.#send(id, call, signal).catch((error) => {
+        if (mayBeDone && error instanceof UsersyncError && isDeleted(id, error)) return undefined
+        mayBeDone ||= error instanceof UsersyncError && !isNotDone(error)
+        throw error
+      })
+      if (!answer) return undefined
       const type = answer.headers.get('content-type') ?? ''
       let text = ''
       for await (const piece of answer.texts()) text += piece
@@ -145,6 +141,7 @@ export class Connection {
         ...(body instanceof ReadableStream ? await streamed(body, watchdog) : body !== undefined && { body }),
         // The key must not follow a redirect, and no cache may answer for the service unless the call says so.
         ...{ redirect: 'manual', cache: call.cache ?? 'no-store', credentials: 'omit' },
+        ...withoutTimeouts(), // the watchdog has them
       } as RequestInit)
       watchdog.restart()
       const answer = { status: response.status, headers: response.headers, ...bodyOf(response, watchdog) }
@@ -214,14 +211,6 @@ const MAX_PROBLEM_LENGTH = 1_000_000
 
 const defined = <T extends object>(options: T): T =>
   Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T
-
-function mayRepeat(id: string, { headers, body }: Call, error: UsersyncError): boolean {
-  if (!error.isRetryable || body instanceof ReadableStream) return false
-  if (error.status === 429 || NOT_DONE.includes(error.code)) return true
-  if (id.startsWith('sts')) return false // its GET requests take users
-  const { method } = OPERATIONS[id as keyof typeof OPERATIONS]
-  return method !== 'POST' || REPEATABLE.has(id) || headers?.['idempotency-key'] !== undefined
-}
 
 function contentOf({ headers: given = {}, body, contentType }: Call): { headers: Headers; body?: RawBody } {
   const headers = new Headers()

@@ -205,6 +205,10 @@ t.test('status shows the service, what is in work and what the key may see', asy
   const reader = await usersync('source', 'status', { env: { ...ENV, USERSYNC_KEY: READER } })
   t.match(reader, { code: 0, out: /health +ready/ })
   t.notMatch(reader.out, /pools|leases/)
+  await sql`insert into pools (name) select 'z' || n from generate_series(1, 1000) n` // a page of the listing has 1000
+  const [all] = await valuesOf('source', 'status')
+  t.equal(all.pools.length, values.pools.length + 1000)
+  await sql`delete from pools where name ~ '^z[0-9]'`
 })
 
 t.test('a fault is that of the option or argument, not of the member of the request', async (t) => {

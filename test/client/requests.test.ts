@@ -47,6 +47,40 @@ t.test('a request that must not be repeated is sent again only if the service ha
   t.equal(requests.length, 2)
 })
 
+t.test('a deletion whose response is lost is repeated, and the 404 then says that it is done', async (t) => {
+  const gone = json(404, { code: 'user_not_found' })
+  const lost = await fakeService(t, hangUp, gone)
+  await createClient({ url: lost.url }).users.delete('u')
+  t.equal(lost.requests.length, 2)
+  for (const handlers of [[gone], [json(503, { code: 'overloaded' }, { 'retry-after': '0' }), gone]]) {
+    const { url } = await fakeService(t, ...handlers)
+    t.match(await failure(createClient({ url }).users.delete('u')), { code: 'user_not_found' }, 'nothing was deleted')
+  }
+  const elsewhere = await fakeService(t, hangUp, json(404, { code: 'pool_not_found' }))
+  t.match(await failure(createClient({ url: elsewhere.url }).users.delete('u')), { code: 'pool_not_found' })
+})
+
+t.test('no timeout of fetch ends a request before those of the client', async (t) => {
+  const { url } = await fakeService(t, json(200, STATS), json(200, STATS))
+  await createClient({ url }).request('getStats') // loads what Node fetches with
+  const place = globalThis as { [key: symbol]: { dispatch(options: object, handler: object): boolean } }
+  const name = Symbol.for('undici.globalDispatcher.1')
+  const { [name]: dispatcher } = place
+  if (!dispatcher) return t.fail('the fetch of Node has another dispatcher')
+  const seen: object[] = []
+  place[name] = {
+    dispatch(options, handler) {
+      if ('origin' in options && String(options.origin) === url) seen.push(options) // other tests run meanwhile
+      return dispatcher.dispatch(options, handler)
+    },
+  }
+  t.teardown(() => {
+    place[name] = dispatcher
+  })
+  await createClient({ url }).request('getStats')
+  t.match(seen, [{ headersTimeout: 0, bodyTimeout: 0 }])
+})
+
 t.test('reads of the Simple Table Server take users, so they are not repeated', async (t) => {
   const { url, requests } = await fakeService(t, hangUp)
   const options = { query: { FILENAME: 'users' } }

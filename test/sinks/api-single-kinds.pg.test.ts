@@ -24,10 +24,17 @@ async function makePool(name: string) {
 
 t.test('a FusionAuth behind a proxy that has lost it: its empty 404 removes nobody', async (t) => {
   const system = await startFusionAuth(t)
-  const { create, sync, status, batch } = await makePool('lost')
+  const { poolId, create, sync, status, batch } = await makePool('lost')
   const id = await batch(2)
   await create({ kind: 'fusionauth', name: 's', url: system.url, key: FUSIONAUTH_KEY })
   t.match(await sync('s'), { status: 'succeeded', added_count: 2 })
+  let isGone = false
+  system.disturb = (_, { method }) => {
+    isGone ||= method === 'PUT'
+    return isGone ? { status: 404 } : undefined
+  }
+  await sql`update users set role = 'vip' where pool_id = ${poolId}`
+  t.match(await sync('s'), { status: 'failed', failure: 'not_understood' }, 'at a change')
   await call('DELETE', `/v1/batches/${id}?pool=lost`)
   system.disturb = () => ({ status: 404 })
   t.match(await sync('s'), { status: 'failed', failure: 'not_understood', deleted_count: 0 })
@@ -92,6 +99,23 @@ t.test('a Keycloak that keeps usernames as they are is not in step after a user 
   t.match(await sync('s'), { status: 'failed', failure: 'users_refused' })
   t.match(await failures('s'), [{ username: 'ann', operation: 'update', code: 'refused', detail: /edit usernames/ }])
   t.match(await status('s'), { in_step: false })
+})
+
+t.test('Keycloak says once a run that usernames can be edited, and not with each user', async (t) => {
+  const system = await startKeycloak(t)
+  const { poolId, create, sync, batch } = await makePool('editable')
+  await batch(3, { password_hash: ARGON2ID })
+  await create({ kind: 'keycloak', name: 's', url: system.url, ...client })
+  t.match(await sync('s'), { status: 'succeeded', added_count: 3 })
+  await sql`update users set username = 'new ' || username where pool_id = ${poolId}`
+  let reads = 0
+  system.disturb = (_, { method, path }) => {
+    if (method === 'GET' && /\/users\/./.test(path)) reads++
+    return undefined
+  }
+  t.match(await sync('s'), { status: 'succeeded', updated_count: 3 })
+  t.equal(reads, 1)
+  t.ok([...system.users.values()].every(({ username }) => username.startsWith('new ')))
 })
 
 t.test('per_second bounds what is sent at once', async (t) => {

@@ -1,7 +1,7 @@
 import { deepStrictEqual } from 'node:assert/strict'
 import fc from 'fast-check'
 import { PeerError } from '../../src/client/peer.ts'
-import { inHalves, inTurn } from '../../src/sync/kinds/api-requests.ts'
+import { createChecked, inHalves, inTurn } from '../../src/sync/kinds/api-requests.ts'
 import { byRequest, type Reply, type Requests } from '../../src/sync/kinds/by-request.ts'
 import { UNSURE } from '../../src/sync/kinds/kind.ts'
 import { sized } from '../size.ts'
@@ -199,6 +199,30 @@ t.test('users with whom an API fails are found among many; an API that is down g
   const { requests, failed } = await import_(() => true)
   t.equal(failed.length, 200)
   t.ok(requests < 20, `${requests} requests`)
+})
+
+t.test('the first user of a run does not keep the others away if the API fails with it', async (t) => {
+  const users = Array.from({ length: 5 }, (_, n) => ({ userId: `u${n}`, external: null }))
+  async function create(fault: (userId: string) => PeerError | undefined) {
+    let isChecked = false
+    let requests = 0
+    const createOne = ({ userId }: { userId: string }): Promise<Reply> => {
+      requests++
+      const met = fault(userId)
+      isChecked ||= met === undefined
+      return Promise.resolve(met ? { userId, external: UNSURE, fault: met } : created(userId))
+    }
+    const createRest = (rest: typeof users) => Promise.resolve(rest.map(({ userId }) => created(userId)))
+    const replies = await createChecked(users, () => isChecked, createOne, createRest)
+    t.strictSame(
+      replies.map(({ userId }) => userId),
+      users.map(({ userId }) => userId),
+    )
+    return { requests, failed: replies.filter((reply) => 'fault' in reply).length }
+  }
+  t.strictSame(await create((id) => (id === 'u0' ? down : undefined)), { requests: 2, failed: 1 })
+  t.strictSame(await create(() => down), { requests: 2, failed: 5 })
+  t.strictSame(await create(() => new PeerError('busy', '429')), { requests: 1, failed: 5 })
 })
 
 t.test('a target that takes two users at a time gets all of them, with its pauses', async (t) => {

@@ -77,8 +77,8 @@ export async function inHalves<Item extends User>(
 }
 
 /**
- * Creates users one by one until `keepsMark` says that the API has kept our mark of one, and then the rest together. Ends after a fault,
- * which all further requests would meet, too.
+ * Creates users one by one until `keepsMark` says that the API has kept our mark of one, and then the rest together. Ends after a fault
+ * that all further requests would meet, too, and after faults of two users in a row.
  */
 export async function createChecked<Item extends User>(
   users: Item[],
@@ -87,10 +87,12 @@ export async function createChecked<Item extends User>(
   createRest: (users: Item[]) => Promise<Reply[]>,
 ): Promise<Reply[]> {
   const replies: Reply[] = []
+  let failures = 0
   while (!keepsMark() && replies.length < users.length) {
     const reply = await createOne(users[replies.length] as Item)
     replies.push(reply)
-    if (!('fault' in reply)) continue
+    failures = 'fault' in reply ? failures + 1 : 0
+    if (!('fault' in reply) || (failures === 1 && !concernsAll(reply.fault))) continue
     const rest = users.slice(replies.length).map(({ userId }) => ({ userId, external: null, fault: reply.fault }))
     return [...replies, ...rest]
   }

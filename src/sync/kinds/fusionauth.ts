@@ -54,7 +54,7 @@ function connectFusionAuth({ url, key, mapping, signal }: SinkAddress) {
     ...(key !== undefined && { authorization: key }),
     ...(tenantId !== undefined && { 'x-fusionauth-tenantid': tenantId }),
   }
-  return byRequest(fusionAuthRequests(jsonApi({ url, headers, signal }), applicationId), signal)
+  return byRequest(fusionAuthRequests(jsonApi({ url, headers, mayBeEmpty: true, signal }), applicationId), signal)
 }
 
 function fusionAuthRequests(call: CallApi, applicationId: string | undefined): Requests<User> {
@@ -92,7 +92,10 @@ function fusionAuthRequests(call: CallApi, applicationId: string | undefined): R
           path: `/api/user/${external}`,
           body: { user, skipVerification: true },
         })
-        if (isAbsent(answer)) return { userId, external: null }
+        if (isAbsent(answer)) {
+          await requireApi()
+          return { userId, external: null }
+        }
         if (answer.status !== 200) return { userId, external, refusal: refusalOf(answer) }
         const [registration] = registrations ?? []
         const refusal = registration && (await register(external, registration))

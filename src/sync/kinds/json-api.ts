@@ -20,7 +20,7 @@ export interface ApiAnswer {
   headers: Record<string, string | string[] | undefined>
   /** Undefined if the answer has no body, or another one than JSON. */
   json: unknown
-  /** Whether the body is something else than JSON, such as the page of a proxy. */
+  /** Whether the body is none of the API's: something else than JSON, such as the page of a proxy, or nothing. */
   isForeign?: boolean
 }
 
@@ -33,6 +33,8 @@ interface ApiOptions {
   headers: Record<string, string>
   /** The media type of bodies. Default: `application/json`. */
   mediaType?: string
+  /** Whether the API's own answers may have no body if a user is not there. Default: false. */
+  mayBeEmpty?: boolean
   signal: AbortSignal
   /** How long an answer may take to arrive, after its head. */
   answerMs?: number
@@ -68,7 +70,7 @@ const HINTS: [status: RegExp, hint: string][] = [
  * It throws the reason of `signal` once that aborts.
  */
 export function jsonApi({ url, headers, mediaType = 'application/json', ...options }: ApiOptions): CallApi {
-  const { signal, answerMs = ANSWER_MS } = options
+  const { signal, answerMs = ANSWER_MS, mayBeEmpty = false } = options
   const base = url.replace(/\/+$/, '')
   return async ({ method, path, headers: more, body, form }) => {
     // A request without a body has no type: Fastify rejects an empty body of a type that it parses.
@@ -91,7 +93,7 @@ export function jsonApi({ url, headers, mediaType = 'application/json', ...optio
         throw new PeerError(fault, `The target answers with status ${status}.${hint}`, { retryAfterMs })
       }
       const json = asJson(text)
-      return { status, headers: answer.headers, json, isForeign: json === undefined && text !== '' }
+      return { status, headers: answer.headers, json, isForeign: json === undefined && !(mayBeEmpty && text === '') }
     } catch (error) {
       if (signal.aborted) throw signal.reason
       throw asPeerError(error)

@@ -13,8 +13,7 @@ import { HIDDEN } from './values.ts'
 /*
  * Users of a realm of Keycloak, by its admin API. Keycloak sets an id of its own, so the attribute `usersync_id` has ours. A change leaves
  * the password as it is; the hash of one of our users never changes. Sources: keycloak/keycloak UsersResource.java, UserResource.java,
- * partialimport/UsersPartialImport.java,
- * userprofile/DeclarativeUserProfileProviderFactory.java. Not run against a real Keycloak.
+ * partialimport/UsersPartialImport.java, userprofile/DeclarativeUserProfileProviderFactory.java. Not run against a real Keycloak.
  */
 
 interface KeycloakMapping {
@@ -56,11 +55,14 @@ const MARK = 'usersync_id'
 
 const NOT_KEPT = `Keycloak does not keep the attribute ${MARK}, so its users could not be found again. Allow unmanaged attributes in the realm (Realm settings, User profile), or add the attribute to the profile.`
 
-const NOT_RENAMED = 'Keycloak keeps the former username. Allow to edit usernames in the realm (Realm settings, Login).'
+const NOT_RENAMED =
+  'Keycloak keeps another username. Allow to edit usernames in the realm, and switch off “Email as username” (Realm settings, Login).'
 
 function keycloakRequests(call: CallApi): Requests<KeycloakUser> {
   /** Whether Keycloak has kept our mark of a user that was created. */
   let keepsMark = false
+  /** Whether Keycloak has said that usernames can be edited. */
+  let editsNames = false
 
   return {
     async probe() {
@@ -104,11 +106,20 @@ function keycloakRequests(call: CallApi): Requests<KeycloakUser> {
     close: () => Promise.resolve(),
   }
 
-  /** Whether a user has this name. A realm that does not allow to edit usernames, as by default, ignores another one with status 204. */
+  /**
+   * Whether a user has this name after a change. A realm that does not allow to edit usernames, as by default, ignores another one with
+   * status 204. Reads no more users once Keycloak has said that names can be edited.
+   */
   async function hasName(id: string, name: string): Promise<boolean> {
-    const { status, json } = await call({ method: 'GET', path: `/users/${id}` })
+    if (editsNames) return true
+    const { status, json } = await call({ method: 'GET', path: `/users/${id}?userProfileMetadata=true` })
     if (status !== 200) throw new PeerError('server_error', `Keycloak does not show a user (status ${status}).`)
-    return String(membersOf(json)['username']).toLowerCase() === name.toLowerCase()
+    const { username, userProfileMetadata } = membersOf(json)
+    const { attributes } = membersOf(userProfileMetadata)
+    editsNames =
+      Array.isArray(attributes) &&
+      attributes.map(membersOf).some(({ name, readOnly }) => name === 'username' && readOnly === false)
+    return String(username).toLowerCase() === name.toLowerCase()
   }
 
   /**

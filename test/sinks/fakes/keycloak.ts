@@ -53,7 +53,11 @@ export async function startKeycloak(
     const present = users.get(id)
     if (!present) return { status: 404, json: { error: 'User not found' } }
     if (method === 'DELETE') return { status: users.delete(id) ? 204 : 404 }
-    if (method === 'GET') return { status: 200, json: { id, username: present.username } }
+    if (method === 'GET') {
+      const attributes = [{ name: 'username', readOnly: !editsUsernames }]
+      const profile = query.get('userProfileMetadata') === 'true' && { userProfileMetadata: { attributes } }
+      return { status: 200, json: { id, username: present.username, ...profile } }
+    }
     if (method !== 'PUT') throw new Refused(405)
     const user = readUser({ ...JSON.parse(text), credentials: undefined }, keepsAttributes)
     if (!editsUsernames) user.username = present.username

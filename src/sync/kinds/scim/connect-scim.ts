@@ -19,7 +19,7 @@ import { readServiceProvider } from './service-provider.ts'
 /** Opens a connection to a SCIM server. */
 export function connectScim({ url, key, signal }: SinkAddress): Sink<ScimUser> {
   const headers: Record<string, string> = key === undefined ? {} : { authorization: `Bearer ${key}` }
-  const call = jsonApi({ url, headers, mediaType: 'application/scim+json', signal })
+  const call = jsonApi({ url, headers, mediaType: 'application/scim+json', mayBeEmpty: true, signal })
   return byRequest(scimRequests(call, createLookUp(call, signal)), signal)
 }
 
