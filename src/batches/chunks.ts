@@ -52,9 +52,11 @@ export async function workChunk(
  * deletion holds the row until a million users are deleted, and would occupy every thread meanwhile.
  */
 async function takeChunk(tx: TransactionSql, poolId: number, batchId: string): Promise<Chunk | undefined> {
-  // Sends both statements at once. PostgreSQL runs the second after the first.
-  const [[batch], [chunk]] = await Promise.all([shareBatch(tx, poolId, batchId), lockChunk(tx, poolId, batchId)])
-  return batch && chunk && { ...batch, ...chunk }
+  const [batch] = await shareBatch(tx, poolId, batchId)
+  // Without the batch, do not touch a chunk: the end of the batch skips a locked one, which would then stay.
+  if (!batch) return undefined
+  const [chunk] = await lockChunk(tx, poolId, batchId)
+  return chunk && { ...batch, ...chunk }
 }
 
 const shareBatch = (tx: TransactionSql, poolId: number, batchId: string) => tx<BatchPart[]>`

@@ -82,6 +82,8 @@ interface Expiry {
   isRepeated?: boolean
   /** Runs in the transaction that removes the batch. */
   record?: (tx: TransactionSql, expired: ExpiredBatch) => Promise<void>
+  /** Called with the id of each batch that could not be removed. */
+  onSkip?: (batchId: string) => void
   signal?: AbortSignal
   log: FastifyBaseLogger
 }
@@ -93,13 +95,13 @@ interface Expiry {
  */
 export async function* expireBatches(
   sql: Sql,
-  { poolId, limit = Number.POSITIVE_INFINITY, isRepeated = false, record, signal, log }: Expiry,
+  { poolId, limit = Number.POSITIVE_INFINITY, isRepeated = false, record, onSkip, signal, log }: Expiry,
 ): AsyncGenerator<ExpiredBatch, void, void> {
   let left = limit
   for await (const batch of allExpired(sql, poolId)) {
     if (signal?.aborted || left === 0) return
     if (isRepeated && (await isBeingEnded(sql, batch))) continue
-    const expired = await expire(sql, batch, { record, log })
+    const expired = await expire(sql, batch, { record, onSkip, log })
     if (!expired) continue
     left--
     yield expired
@@ -119,7 +121,7 @@ async function* allExpired(sql: Sql, poolId: number | undefined): AsyncGenerator
 async function expire(
   sql: Sql,
   { pool_id, pool, id }: DueBatch,
-  { record, log }: Pick<Expiry, 'log'> & { record: Expiry['record'] | undefined },
+  { record, onSkip, log }: Pick<Expiry, 'log'> & { [Name in 'record' | 'onSkip']: Expiry[Name] | undefined },
 ): Promise<ExpiredBatch | undefined> {
   const expiredBy = (removed: Removed) => ({
     ...{ batch_id: id, pool },
@@ -139,6 +141,7 @@ async function expire(
     // A Problem means that the pool was deleted or became a replica since the batch was read.
     if (!(error instanceof Problem) && !isBlocked(error))
       log.warn({ err: error, batch: id }, 'expired batch not removed')
+    onSkip?.(id)
     return undefined
   }
 }

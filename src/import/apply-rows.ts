@@ -178,7 +178,7 @@ type Judged = Omit<Failure, 'code'> & { code: Failure['code'] | null; changed: b
  * equals its row. Returns only rows whose user exists.
  *
  * Compares attributes as text, because 1.1 and 1.10 are equal numbers but different lines. For the same reason
- * `updated_at` always increases: otherwise the user line could change without a new time.
+ * `updated_at` always changes (stamp_update): otherwise the user line could change without a new time.
  *
  * Members that a row omits come from the row `u` that the update locks. Read from another one they could be those before a
  * PATCH that was committed meanwhile, and undo it.

@@ -1,5 +1,4 @@
 import type { ISql, Sql } from 'postgres'
-import { listCandidates } from '../batches/candidates.ts'
 import { type ExpiredBatch, expireBatches } from '../batches/expiry.ts'
 import { distributeSchema, distributionFaults, missingForDistribution } from '../database/citus/distribute.ts'
 import { requireProtection } from '../database/protection.ts'
@@ -44,16 +43,17 @@ export const JOBS: Record<string, Job> = {
       const report = { batches: 0, deleted_count: 0, protected_count: 0 }
       const record = (tx: ISql, { batch_id: subject, pool, ...counts }: ExpiredBatch) =>
         recordJob(tx, 'expire', { pool, subject, counts })
-      for await (const expired of expireBatches(sql, { poolId, record, signal, log })) {
+      const left: string[] = []
+      const onSkip = (id: string) => void left.push(id)
+      for await (const expired of expireBatches(sql, { poolId, record, onSkip, signal, log })) {
         report.batches++
         report.deleted_count += expired.deleted_count
         report.protected_count += expired.protected_count
       }
       signal.throwIfAborted()
-      const { rows: left } = await listCandidates(sql, poolId, { olderThan: undefined, before: undefined, limit: 1 })
       if (left[0]) {
         const why = 'it or its users are locked, or the log has the error; the same call continues'
-        throw new JobFailure(`${report.batches} batches were removed; ${left[0].batch_id} was not: ${why}`)
+        throw new JobFailure(`${report.batches} batches were removed; ${left[0]} was not: ${why}`)
       }
       return report
     },

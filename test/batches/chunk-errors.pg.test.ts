@@ -151,6 +151,8 @@ t.test('neither workers nor the dispatcher wait for a batch that is being delete
   const batch = await read()
   if (!batch) return t.fail('the batch is finished')
   t.match(await whileLocked(() => workChunk(alone, 1, id, KEY)), { outcome: 'none' })
+  const wasLocked = await alone`select from chunks where batch_id = ${id} and xmax::text <> '0'`
+  t.equal(wasLocked.length, 0, 'a deletion would skip a locked chunk, and leave it')
   await whileLocked(() => markRunning(alone, batch))
   t.match(await read(), { status: 'queued' })
   await markRunning(alone, batch)

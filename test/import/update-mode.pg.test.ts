@@ -144,6 +144,24 @@ t.test('update: if rows repeat a user, the last one is applied, and none causes 
   ])
 })
 
+t.test('a user with the last possible updated_at can be changed by an import and a PATCH', async (t) => {
+  const pool = await poolWith('last-time')
+  const user = { id: id(30), username: 'last@example.com', updated_at: '9999-12-31T23:59:59.999999Z' } // datetime.max
+  const other = { id: id(31), username: 'other@example.com' }
+  t.match(await send(pool, 'fail', [user, other]), { json: { created_count: 2 } })
+  const roles = (role: string) => [
+    { ...user, role },
+    { ...other, role },
+  ]
+  t.match(await send(pool, 'update', roles('a')), { status: 201, json: { updated_count: 2, failed_count: 0 } })
+  const read = () => call<{ updated_at: string }>('GET', `/v1/users/${user.id}?pool=${pool}`)
+  t.ok((await read()).json.updated_at < '9999', 'the time of the change, because there is no later one')
+  t.match(await send(pool, 'update', roles('a')), { json: { updated_count: 1, skipped_count: 1 } })
+  t.match(await read(), { json: { updated_at: user.updated_at } })
+  const patched = await call('PATCH', `/v1/users/${user.id}?pool=${pool}`, { body: { role: 'b' } })
+  t.match(patched, { status: 200, json: { role: 'b' } })
+})
+
 t.test('update: rows that exchange names have the same result as one row at a time', async (t) => {
   const pool = await poolWith('hands')
   const user = (n: number, name: string) => ({

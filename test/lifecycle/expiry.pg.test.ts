@@ -2,6 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { pino } from 'pino'
 import { expireBatches, startExpiry } from '../../src/batches/expiry.ts'
 import { connect } from '../../src/database/connection.ts'
+import type { JobContext } from '../../src/jobs/job.ts'
+import type { JobRun } from '../../src/jobs/job-runs.ts'
+import { JOBS } from '../../src/jobs/jobs.ts'
 import { createMetrics } from '../../src/telemetry/metrics.ts'
 import { testDatabase } from '../database.ts'
 import { suite } from '../suite.ts'
@@ -89,6 +92,23 @@ t.test('the service does not wait for an expired batch that another call removes
     t.match(isOver ? await expiry : [], [{ batch_id: other }])
   })
   t.match(await Array.fromAsync(expireBatches(sql, { poolId: undefined, log })), [{ batch_id: removedElsewhere }])
+})
+
+t.test('the job fails if a batch stays, but not because of one that expires while it runs', async (t) => {
+  const later = await expired('later', -3_600)
+  await sql.unsafe(`
+    create function usersync.expire_later() returns trigger language plpgsql as
+      $$ begin update usersync.batches set expires_at = now() where id = '${later}'; return null; end $$;
+    create trigger expire_later after update of removed_at on usersync.batches for each row execute function usersync.expire_later()`)
+  t.teardown(() => sql.unsafe('drop trigger expire_later on usersync.batches; drop function usersync.expire_later'))
+  const context = { sql, log, signal: new AbortController().signal } as unknown as JobContext
+  const run = async () => await JOBS['expire']?.run(context, { parameters: {} } as JobRun)
+  await expired('first', 1)
+  t.match(await run(), { batches: 1, deleted_count: 1 })
+  const release = await refuse('delete', 'users', 'true', '23514')
+  await t.rejects(run(), { message: `0 batches were removed; ${later} was not: ` })
+  await release()
+  t.match(await run(), { batches: 1, deleted_count: 1 })
 })
 
 t.test(
