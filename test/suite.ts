@@ -28,14 +28,14 @@ export const LANES = {
   ],
   pull: ['{cli,client,examples,jobs,package,pull}/*.pg.test.ts'],
   'unit-waiting': ['http/{overload,answer-budget}.test.ts'],
-  'unit-sync': ['{client,pull,sync}/**/!(*.pg).test.ts'],
+  'unit-clients': ['{client,pull}/**/!(*.pg).test.ts'],
   'unit-http': ['http/**/!(*.pg|overload|answer-budget).test.ts'],
   faults: ['{faults,proxies}/*.pg.test.ts'],
   database: ['{citus,database,standbys,statements}/*.pg.test.ts', 'database/driver-patch.test.ts'],
   unit: [`{!(${OTHER_UNITS}),!(${OTHER_UNITS})/**}/!(*.pg|driver-patch).test.ts`, '!(*.pg).test.ts'],
   batches: ['batches/*.pg.test.ts'],
   http: ['{http,page}/*.pg.test.ts'],
-  'unit-data': ['{export,generators,import,passwords,systems}/**/!(*.pg).test.ts'],
+  'unit-data': ['{export,generators,import,passwords,sync,systems}/**/!(*.pg).test.ts'],
   export: ['export/**/*.pg.test.ts'],
 } satisfies Record<string, string[]>
 

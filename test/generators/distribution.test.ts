@@ -6,7 +6,7 @@ import { populationOf, valuesOf } from './make-population.ts'
 
 const t = suite()
 const SEEDS = sized(['one', '種'], ['one', '', '種'])
-const COUNT = sized(3_000, 10_000)
+const COUNT = sized(2_000, 10_000)
 
 /** Checks over all seeds that the values of a generator are as frequent as their weights. */
 function isSpread(t: Test, generator: unknown, weights: Record<string, number>): void {

@@ -4,7 +4,7 @@ import { suite } from '../suite.ts'
 import { chiSquareLimit, chiSquareOf } from './chi-square.ts'
 
 const t = suite()
-const COUNT = sized(10_000, 50_000)
+const COUNT = sized(5_000, 50_000)
 const SEEDS = ['one', 'two', 'three', '', '種']
 
 /** Counts pairs of 4-bit numbers in a table of 256 cells. */

@@ -110,6 +110,6 @@ t.test('any text is a pattern or refused as one', (t) => {
       if (!(error instanceof PatternError)) throw error
     }
   })
-  fc.assert(property, { numRuns: sized(1_000, 5_000), seed: 1 })
+  fc.assert(property, { numRuns: sized(500, 5_000), seed: 1 })
   t.end()
 })

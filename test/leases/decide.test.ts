@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { type Decision, decide } from '../../src/leases/decide.ts'
 import type { GrantedLease, GrantRequest, Grants } from '../../src/leases/grant.ts'
+import { sized } from '../size.ts'
 import { suite } from '../suite.ts'
 
 const t = suite()
@@ -63,7 +64,7 @@ t.test(
         }
         return true
       }),
-      { numRuns: 2_000 },
+      { numRuns: sized(500, 2_000) },
     )
     t.pass()
     t.end()

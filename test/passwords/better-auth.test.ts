@@ -15,7 +15,7 @@ t.test('makes the hash that better-auth makes with the same salt, of a password 
   t.equal(hashBetterAuth(PASSWORD, theirs.split(':')[0]), theirs)
   const hash = hashPassword({ algorithm: 'better_auth' }, PASSWORD)
   t.match(hash, /^[0-9a-f]{32}:[0-9a-f]{128}$/)
-  t.not(hashBetterAuth(PASSWORD), hash, 'salted at random')
+  t.not(hash?.split(':')[0], theirs.split(':')[0], 'salted at random')
 })
 
 if (isFull) {

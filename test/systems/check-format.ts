@@ -97,7 +97,7 @@ export async function checkFormat(t: Test, { system, format, read, refuses = () 
         if (await verify(`${password}x`)) throw new Error('another password is accepted')
       },
     ),
-    { numRuns: sized(25, 80) },
+    { numRuns: sized(12, 80) },
   )
   const refusalOf = (password_hash: string | null) => {
     const rendering = format.render(userWith({ password_hash }))

@@ -1,3 +1,3 @@
 import { runLane } from '../suite.ts'
 
-await runLane('unit-sync')
+await runLane('unit-clients')
