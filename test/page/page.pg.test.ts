@@ -22,7 +22,7 @@ const make = async (pool: string, body: object) => {
   const answer = await call<{ id: string }>('POST', `/v1/batches?pool=${pool}`, { headers, body: { config, ...body } })
   return answer.json.id
 }
-/** For what files.pg.test.ts or another test here shows too, at less cost. */
+/** For what can only be wrong in the page itself: each test takes half a second of CPU time or more. */
 const atFullSize = { skip: needsBrowser.skip || sized<string | false>('runs with SIZE=full', false) }
 const count = async () =>
   Number((await sql`select count(*) from users where is_test_user and pool_id = 1`)[0]?.['count'])
@@ -161,7 +161,7 @@ t.test('a list stays while it is read, and new rows wait for a click', needsBrow
   await page.getByRole('button', { name: '1 new' }).waitFor()
 })
 
-t.test('a batch that leaves the status of the list says so', needsBrowser, async (t) => {
+t.test('a batch that leaves the status of the list says so', atFullSize, async (t) => {
   await call('POST', '/v1/pools', { headers: as('root'), body: { name: 'left' } })
   const holder = await openTransaction(t, sql)
   await holder`lock table users in share mode` // so that the batch cannot write its users
@@ -176,7 +176,7 @@ t.test('a batch that leaves the status of the list says so', needsBrowser, async
   await page.getByRole('row', { name: /long.*no longer running/ }).waitFor()
 })
 
-t.test('a service that goes and comes back needs no reload', needsBrowser, async (t) => {
+t.test('a service that goes and comes back needs no reload', atFullSize, async (t) => {
   const { page, mishaps } = await openPage(t, { key: secretOf('reader') })
   await page.goto(`${url}/ui/#/batches?pool=listed`)
   await page.getByRole('link', { name: 'the first' }).waitFor()
