@@ -47,6 +47,7 @@ interface PeerProblem {
 interface PeerErrorOptions {
   retryAfterMs?: number
   problem?: PeerProblem
+  mayConcernOne?: boolean
 }
 
 /** Thrown if a peer sends no usable response. The message is safe to show, log and store; it contains no key. */
@@ -56,12 +57,15 @@ export class PeerError extends Error {
   /** The peer's Retry-After. */
   readonly retryAfterMs: number
   readonly problem: PeerProblem
+  /** Whether other requests may succeed although this one did not: it may be about a user that the key may not change. */
+  readonly mayConcernOne: boolean
 
-  constructor(fault: PeerFault, message: string, { retryAfterMs = 0, problem = {} }: PeerErrorOptions = {}) {
+  constructor(fault: PeerFault, message: string, options: PeerErrorOptions = {}) {
     super(message)
     this.fault = fault
-    this.retryAfterMs = retryAfterMs
-    this.problem = problem
+    this.retryAfterMs = options.retryAfterMs ?? 0
+    this.problem = options.problem ?? {}
+    this.mayConcernOne = options.mayConcernOne ?? fault === 'server_error'
   }
 
   /** Whether a retry can help. */

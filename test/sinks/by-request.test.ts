@@ -153,10 +153,12 @@ t.test('a user that a lagging look-up does not show stays unsure, so that it can
 t.test(
   'a user whom the key may not change is refused, and the others are changed; a wrong key is a fault',
   async (t) => {
-    const forbidden = new PeerError('unauthorized', 'The target answers with status 403.')
-    async function change(isForbidden: (userId: string) => boolean) {
+    const forbidden = new PeerError('unauthorized', 'The target answers with status 403.', { mayConcernOne: true })
+    const noKey = new PeerError('unauthorized', 'The target answers with status 401.')
+    let sent = 0
+    async function change(isForbidden: (userId: string) => boolean, fault = forbidden) {
       const send = ({ userId, external }: { userId: string; external: string }) =>
-        isForbidden(userId) ? Promise.reject(forbidden) : Promise.resolve({ userId, external })
+        ++sent && isForbidden(userId) ? Promise.reject(fault) : Promise.resolve({ userId, external })
       const none = () => Promise.resolve([])
       const requests: Requests = {
         probe: () => Promise.resolve(),
@@ -180,6 +182,11 @@ t.test(
       change(() => true),
       forbidden,
     )
+    sent = 0
+    const [first, ...others] = await change((id) => id !== 'u0', noKey)
+    t.match(first, { userId: 'u0', refusal: undefined })
+    t.match(others, [{ fault: noKey }, { fault: noKey }], 'a key that ends in the middle of a batch refuses no user')
+    t.equal(sent, 2, 'and no further request is sent')
   },
 )
 

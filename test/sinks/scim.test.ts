@@ -112,15 +112,17 @@ t.test('bulk requests stay within the bounds, and each user is sent once, whatev
 })
 
 t.test('after a fault of the target, no further request is sent; after one of a user, they are', async (t) => {
-  for (const [fault, sent] of [
-    ['busy', 2],
-    ['unreachable', 2],
-    ['server_error', 5],
-    ['unauthorized', 5],
+  for (const [fault, sent, mayConcernOne] of [
+    ['busy', 2, undefined],
+    ['unreachable', 2, undefined],
+    ['server_error', 5, undefined],
+    ['unauthorized', 2, undefined],
+    ['unauthorized', 5, true],
   ] as const) {
     let requests = 0
     const call: CallApi = () => {
-      if (++requests === 2) return Promise.reject(new PeerError(fault, 'x'))
+      if (++requests === 2)
+        return Promise.reject(new PeerError(fault, 'x', { ...(mayConcernOne && { mayConcernOne }) }))
       return Promise.resolve({ status: 201, headers: {}, json: { id: 'x' } })
     }
     const results = await operateSingly(call)(operations([1, 1, 1, 1, 1]))

@@ -17,7 +17,7 @@ const failed = ({ userId, external }: User, fault: PeerError): Failed => ({
 
 /**
  * Sends a request for each user, one after the other. Goes on after a 5xx and a 403, which one user may cause; ends after other faults,
- * such as 429, which all further requests would meet, too.
+ * such as 401 and 429, which all further requests would meet, too.
  */
 export async function inTurn<Item extends User>(
   users: Item[],
@@ -34,7 +34,7 @@ export async function inTurn<Item extends User>(
       replies.push(await send(user))
     } catch (error) {
       if (!(error instanceof PeerError)) throw error
-      if (concernsAll(error)) end = error
+      if (!error.mayConcernOne) end = error
       replies.push(failed(user, error))
     }
   }
@@ -92,7 +92,7 @@ export async function createChecked<Item extends User>(
     const reply = await createOne(users[replies.length] as Item)
     replies.push(reply)
     failures = 'fault' in reply ? failures + 1 : 0
-    if (!('fault' in reply) || (failures === 1 && !concernsAll(reply.fault))) continue
+    if (!('fault' in reply) || (failures === 1 && reply.fault.mayConcernOne)) continue
     const rest = users.slice(replies.length).map(({ userId }) => ({ userId, external: null, fault: reply.fault }))
     return [...replies, ...rest]
   }
@@ -118,9 +118,6 @@ export async function refuseUnmarked(call: CallApi, path: string, detail: string
   }
   throw new PeerError('refused', detail)
 }
-
-/** Whether all further requests would meet the fault of one, too. If a key is wrong, they do; but 403 may be about one user. */
-export const concernsAll = ({ isRetryable, fault }: PeerError): boolean => isRetryable && fault !== 'server_error'
 
 function retryableFault(error: unknown): PeerError {
   if (error instanceof PeerError && error.isRetryable) return error

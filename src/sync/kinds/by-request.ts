@@ -194,8 +194,8 @@ function allFailed(items: { userId: string; external: string | null }[], error: 
 
 /** The reply for a user that met faults while others arrived: a refusal, if the fault may be one of a single user. */
 function refused({ userId, external, fault }: Failed): Reply {
+  if (!fault.mayConcernOne) return { userId, external, fault }
   if (!fault.isRetryable) return { userId, external, refusal: { code: 'refused', detail: fault.message } }
-  if (fault.fault !== 'server_error') return { userId, external, fault }
   const detail = `${fault.message} ${FRUITLESS_ROUNDS} attempts failed.`
   return { userId, external, refusal: { code: 'unavailable', detail } }
 }

@@ -90,7 +90,10 @@ export function jsonApi({ url, headers, mediaType = 'application/json', ...optio
       if (status >= 300 && fault !== 'refused') {
         const [, hint = ''] = HINTS.find(([statuses]) => statuses.test(String(status))) ?? []
         const retryAfterMs = retryAfterOf(answer.headers['retry-after'])
-        throw new PeerError(fault, `The target answers with status ${status}.${hint}`, { retryAfterMs })
+        throw new PeerError(fault, `The target answers with status ${status}.${hint}`, {
+          retryAfterMs,
+          ...(status === 403 && { mayConcernOne: true }),
+        })
       }
       const json = asJson(text)
       return { status, headers: answer.headers, json, isForeign: json === undefined && !(mayBeEmpty && text === '') }

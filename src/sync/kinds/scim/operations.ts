@@ -1,5 +1,5 @@
 import { PeerError } from '../../../client/peer.ts'
-import { concernsAll, isAbsent } from '../api-requests.ts'
+import { isAbsent } from '../api-requests.ts'
 import type { CallApi } from '../json-api.ts'
 import type { ScimUser } from './mapping.ts'
 
@@ -22,7 +22,7 @@ export type Operate = (operations: Operation[]) => Promise<Result[]>
 
 /**
  * Sends one request for each operation, one after the other. Goes on after a 5xx and a 403, which one user may cause; ends after other
- * faults, such as 429, which all further requests would meet, too.
+ * faults, such as 401 and 429, which all further requests would meet, too.
  */
 export const operateSingly = (call: CallApi): Operate =>
   async function operate(operations) {
@@ -36,7 +36,7 @@ export const operateSingly = (call: CallApi): Operate =>
           isAbsent(answer) // throws for a 404 that is not the server's
           return answer
         })
-        if ('fault' in result && concernsAll(result.fault)) end = result.fault
+        if ('fault' in result && !result.fault.mayConcernOne) end = result.fault
         results.push(result)
       }
     }
