@@ -64,7 +64,9 @@ export const syncTarget = clientCommand({
       run
     const shown = { id, target, status, kind, added_count, updated_count, deleted_count, sent_count, duration_ms }
     await call.print(json ? jsonLines([run]) : facts(failure === null ? shown : { ...shown, failure, detail }))
-    return status === 'failed' ? FAILED : DONE
+    if (status !== 'failed') return DONE
+    call.note(`usersync: the run failed: ${failure}, ${detail}`)
+    return FAILED
   },
 })
 

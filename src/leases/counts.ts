@@ -9,7 +9,7 @@ export interface LeaseCounts {
   leased: number
   dirty: number
   consumed: number
-  /** When the first lease of the pool expires; null if none is alive. */
+  /** When the first lease of the pool expires; null if none of the users is leased. */
   next_expiry: string | null
 }
 
@@ -35,8 +35,9 @@ async function countUsers(sql: Sql, poolId: number, selection: Omit<Selection, '
       (select rfc3339(min(x.expires_at)) from leases x where x.pool_id = ${poolId} and x.ended_at is null) as next_expiry
     from lease_users l
     where l.pool_id = ${poolId} and l.status in ('leased', 'dirty', 'consumed') ${isSelected}`
-  const { total: all, ...counts } = row
-  return { free: Math.max(all - counts.leased - counts.dirty - counts.consumed, 0), ...counts }
+  const { total: all, next_expiry, ...counts } = row
+  const free = Math.max(all - counts.leased - counts.dirty - counts.consumed, 0)
+  return { free, ...counts, next_expiry: counts.leased > 0 ? next_expiry : null }
 }
 
 /** The users of all pools that lease some, by status. */

@@ -24,7 +24,7 @@ const LEASES_A_SWEEP = 100
 export const leaseLost = () =>
   new Problem(
     'lease_lost',
-    'It expired, was ended, or the fence is of another lease. Its users may be with others: stop using them, and request new ones.',
+    'It expired, was ended, belongs to another pool than `pool`, or the fence is of another lease. Its users may be with others: stop using them, and request new ones.',
   )
 
 /** Throws `pool_not_found`, or else `lease_lost`: why a statement found no lease that is alive. */
@@ -34,7 +34,10 @@ export async function failLost(sql: ISql, pool: string): Promise<never> {
 }
 
 export const leaseNotFound = () =>
-  new Problem('lease_not_found', 'The id is wrong, or the lease ended longer ago than AUDIT_RETENTION.')
+  new Problem(
+    'lease_not_found',
+    'The id is wrong, the lease belongs to another pool than `pool`, or it ended longer ago than AUDIT_RETENTION.',
+  )
 
 /**
  * Locks the named lease. The first CTE of a statement with the condition `isAlive`: PostgreSQL checks the condition of an update before it

@@ -162,10 +162,14 @@ const tooLarge = () =>
 async function exhausted({ sql, counts }: Leasing, { selection, count }: LeaseRequest): Promise<Problem> {
   const found = await counts(await findPoolId(sql, selection.pool), selection)
   const untilExpiry = found.next_expiry === null ? 5 : Math.ceil((Date.parse(found.next_expiry) - Date.now()) / 1000)
+  const { free, leased, dirty, consumed } = found
+  const few = `${free} of the ${count} requested users are free. Wait with wait_seconds, take fewer with partial, or reset used users.`
   const detail =
-    found.free >= count
+    free >= count
       ? 'Other requests wait for these users. Wait with wait_seconds, or try again.'
-      : `${found.free} of the ${count} requested users are free. Wait with wait_seconds, take fewer with partial, or reset used users.`
+      : free + leased + dirty + consumed === 0
+        ? 'No user of the pool is selected: check `pool`, `batch_id` and `filter`.'
+        : few
   return new Problem('users_exhausted', detail, {
     headers: { 'retry-after': String(Math.min(Math.max(untilExpiry, 1), 30)) },
     members: { ...found },

@@ -48,6 +48,8 @@ t.test('too few users: 409 with counts, or what is left', async (t) => {
   const refused = await post('/v1/leases', { pool, count: 2 })
   t.match(refused, problem(409, 'users_exhausted'))
   t.match(refused.json, { free: 1, leased: 3, dirty: 0, consumed: 0, next_expiry: taken.json.expires_at })
+  const nobody = await post('/v1/leases', { pool, filter: { role: 'nobody' } })
+  t.match(nobody.json, { free: 0, leased: 0, next_expiry: null, detail: /No user of the pool is selected/ })
   t.match(refused.headers['retry-after'], /^\d+$/)
   t.equal((await post('/v1/leases', { pool, count: 2, partial: true })).json.users.length, 1)
   t.match(await post('/v1/leases', { pool, partial: true }), problem(409, 'users_exhausted'))
