@@ -190,6 +190,10 @@ t.test('a target is brought in step, listed and verified', async (t) => {
     code: 0,
     out: /dry_run +true[\s\S]*added_count +2\n/,
   })
+  await sql`drop table public.people`
+  t.match(await usersync('source', 'targets sync people'), {
+    ...{ code: 1, err: /^usersync: the run failed: \w+, .*people.*\n$/, out: /status +failed/ },
+  })
   t.match(await usersync('source', 'targets sync none'), { code: 5, err: /^usersync: target_not_found: .*\n$/ })
 })
 
