@@ -49,6 +49,7 @@ export const FULL_ONLY: Record<string, string> = {
   'cli/node-20.pg.test.ts': 'cli/commands, pull/kill',
   'examples/leases.pg.test.ts': 'leases/clients, leases/simple-table-server',
   'faults/disk-full.pg.test.ts': 'database/embedded, export/cache',
+  'faults/fuzz.pg.test.ts': 'http/input, http/error-responses, http/empty-body',
   'faults/no-connection-left.pg.test.ts': 'export/admission, database/driver-pool',
   'faults/server-gone.pg.test.ts': 'faults/cut-connections',
   'faults/stopped-replica.pg.test.ts': 'database/driver-server, faults/cut-connections',
