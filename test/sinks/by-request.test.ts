@@ -151,7 +151,7 @@ t.test('a user that a lagging look-up does not show stays unsure, so that it can
 })
 
 t.test(
-  'a user whom the key may not change is refused, and the others are changed; a wrong key is a fault',
+  'a user that the key may not change is refused, the others are changed, and a wrong key is a fault',
   async (t) => {
     const forbidden = new PeerError('unauthorized', 'The target answers with status 403.', { mayConcernOne: true })
     const noKey = new PeerError('unauthorized', 'The target answers with status 401.')
@@ -190,7 +190,7 @@ t.test(
   },
 )
 
-t.test('users with whom an API fails are found among many; an API that is down gets few requests', async (t) => {
+t.test('users that make an API fail are found among many, and an API that is down gets few requests', async (t) => {
   const users = Array.from({ length: 200 }, (_, n) => ({ userId: `u${n}`, external: null }))
   async function import_(poison: (userId: string) => boolean) {
     let requests = 0

@@ -24,7 +24,7 @@ export interface LookUp {
    */
   findHeld(users: Removal[]): Promise<Map<string, string>>
   /**
-   * Whether the resource with this id at the server is that user, who was just created. Waits for a server whose reads lag behind. Throws
+   * Whether the resource with this id at the server is that user, which was just created. Waits for a server whose reads lag behind. Throws
    * PeerError if it never shows the user.
    */
   isNewOneOurs(userId: string, id: string): Promise<boolean>
